@@ -1,0 +1,69 @@
+# What can be done here; `make` alone prints it.
+
+BINDIR ?= /usr/sbin
+LIBDIR ?= /usr/lib
+MANDIR ?= /usr/share/man
+UNITDIR = $(LIBDIR)/systemd/system
+# These two are what the program looks at (src/paths.rs).
+PLUGINDIR = /usr/share/systemd-netns
+CONFDIR = /etc/conf.d/netns
+
+CARGO ?= cargo
+TARGET = $(or $(CARGO_TARGET_DIR),target)/release
+# The one binary, and the names it is called by.
+BINARY = netnsctl
+LINKS = netnsinit netns-update netns-nft-save
+UNITS = $(notdir $(wildcard units/*.service))
+PLUGINS = $(notdir $(wildcard plugins/*.sh))
+PAGES = $(notdir $(wildcard man/*.8))
+
+.PHONY: help build install uninstall test demo lint
+
+help: ## Print this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+	@echo 'Staging: make install DESTDIR=... (no root needed); BINDIR, LIBDIR and MANDIR move things.'
+
+build: ## Build the program
+	@tests/need cargo
+	$(CARGO) build --release --locked
+	@for link in $(LINKS); do ln -sf $(BINARY) $(TARGET)/$$link; done
+
+install: ## Install what was built, and update the units of all types
+	@test -x $(TARGET)/$(BINARY) || { echo 'nothing to install yet: run `make build` first' >&2; exit 1; }
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(CONFDIR) $(DESTDIR)$(MANDIR)/man8
+	install -m 755 $(TARGET)/$(BINARY) $(DESTDIR)$(BINDIR)
+	for link in $(LINKS); do ln -sf $(BINARY) $(DESTDIR)$(BINDIR)/$$link; done
+	install -m 644 $(UNITS:%=units/%) $(DESTDIR)$(UNITDIR)
+	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
+	for page in $(PAGES); do install -m 644 man/$$page $(DESTDIR)$(MANDIR)/man8; done
+	@for file in etc/*; do \
+	  to=$(DESTDIR)$(CONFDIR)/$${file#etc/}; \
+	  if [ -e "$$to" ] || [ -h "$$to" ]; then echo "kept as it is: $$to"; else install -m 644 "$$file" "$$to"; fi; \
+	done
+	@if [ -z '$(DESTDIR)' ]; then $(BINDIR)/netns-update --daemon-reload; fi
+
+uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
+	@if [ -z '$(DESTDIR)' ] && [ -x $(BINDIR)/netns-update ]; then \
+	  $(BINDIR)/netns-update --clean || { echo 'not uninstalled: stop what is active, or run `netns-update --clean --now`' >&2; exit 1; }; \
+	fi
+	rm -f $(DESTDIR)$(BINDIR)/$(BINARY) $(LINKS:%=$(DESTDIR)$(BINDIR)/%)
+	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(PAGES:%=$(DESTDIR)$(MANDIR)/man8/%)
+	rm -f $(PLUGINS:%=$(DESTDIR)$(PLUGINDIR)/%)
+	rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PLUGINDIR) || true
+	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+
+test: build ## Run all tests (as root: against the real kernel and a real systemd, too)
+	@tests/run
+
+demo: build ## Show it at work, on a real systemd in a throw-away container
+	@tests/demo
+
+lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
+	@tests/need lint
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+	shellcheck $(SHELL_FILES)
+	shfmt -i 2 -ci -d $(SHELL_FILES)
+
+SHELL_FILES = $(wildcard plugins/*.sh src/*.sh tests/*.sh tests/*.bash bats/*.bash bats/*/*.bats bats/*.bats) \
+  tests/run tests/need tests/demo .ci/run

@@ -1,0 +1,12 @@
+# shellcheck shell=bash
+# lo: the loopback interface of a namespace. No configuration.
+
+# shellcheck disable=SC2034 # read by netnsinit
+NO_CONFIG_REQUIRED=yes
+
+configure_lo_up_inside() {
+  assert_command ip iproute2
+  ip link set dev lo up
+}
+
+# There is nothing to take down: other types on the namespace may need lo, and it goes with the namespace.

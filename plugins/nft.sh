@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# nft: a firewall in the namespace. Brings lo up, too.
+#
+# The rules are /etc/conf.d/netns/nft-NAME.rules, else nft.rules there, in the language of nft(8). They replace all that
+# is in force, in one transaction; where they cannot be loaded, what is in force stays.
+#
+# Settings (in nft-NAME.conf, nft.conf or default.conf):
+#   NFT_AUTO_SAVE  yes: on stop, save the rules in force to nft-NAME.rules
+
+# shellcheck disable=SC2034 # read by netnsinit
+NO_CONFIG_REQUIRED=yes
+
+configure_nft_up_inside() {
+  local rules=/etc/conf.d/netns/nft-$1.rules
+  [[ -f $rules ]] || rules=/etc/conf.d/netns/nft.rules
+  assert_command ip iproute2
+  assert_command nft nftables
+
+  ip link set dev lo up
+  # One run of nft is one transaction: there is no moment between the old rules and the new ones.
+  nft --file - <<<"flush ruleset; include \"$rules\"" || nft_fail_closed "$1" "$rules"
+}
+
+# The rules stay as long as the namespace does: other types may still be up in it.
+configure_nft_down_inside() {
+  [[ ${NFT_AUTO_SAVE-} == yes ]] || return 0
+  if inside_check "$1"; then
+    netns-nft-save "$1"
+  else
+    echo "the name of namespace '$1' is gone: its rules are not saved" >&2
+  fi
+}
+
+# The rules could not be loaded. What is in force stays; where nothing is, nothing passes but what is on lo.
+nft_fail_closed() {
+  echo "cannot load '$2' in namespace '$1'; mend it, then run \`systemctl restart netns-nft@$1\`" >&2
+  if [[ -n $(nft list tables) ]]; then
+    echo 'the rules that were in force stay in force' >&2
+  else
+    nft --file - <<'END'
+table inet netns_nft_failed {
+  chain input { type filter hook input priority filter; policy drop; iifname "lo" accept; }
+  chain forward { type filter hook forward priority filter; policy drop; }
+  chain output { type filter hook output priority filter; policy drop; oifname "lo" accept; }
+}
+END
+    echo 'no rules were in force: everything but lo is dropped now' >&2
+  fi
+  return 1
+}

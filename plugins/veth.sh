@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# veth: a pair of virtual interfaces, one end in the namespace, the other one on the host or in another namespace.
+#
+# Settings (in veth-NAME.conf; those for all veth instances in veth.conf):
+#   VETH_IFADDR_OUTSIDE   address of the outside end, words for `ip address add`: "192.0.2.1/30"
+#   VETH_IFADDR_INSIDE    address of the inside end
+#   VETH_IFNAME           what the names of both ends begin with; default: ve-; may be empty
+#   VETH_IFNAME_OUTSIDE   name of the outside end; default: ${VETH_IFNAME}${NS_NAME}0
+#   VETH_IFNAME_INSIDE    name of the inside end; default: ${VETH_IFNAME}${NS_NAME}1
+#   VETH_NSNAME_OUTSIDE   namespace that the outside end is in; default: the host
+#   VETH_MAC_OUTSIDE      hardware address of the outside end; default: the kernel makes one up
+#   VETH_MAC_INSIDE       hardware address of the inside end
+
+configure_veth_up_outside() {
+  local NS_NAME=$1
+  assert_command ip iproute2
+  assert_non_empty VETH_IFADDR_OUTSIDE
+  assert_non_empty VETH_IFADDR_INSIDE
+  veth_name_ends
+  veth_find_peer_namespace
+
+  # What was made is what has to go, whatever the .conf says by then.
+  remember VETH_IFNAME_OUTSIDE VETH_IFNAME_INSIDE VETH_NSNAME_OUTSIDE
+  # Each end is made where it belongs, with its name and hardware address: nothing half-done ever shows on the host.
+  if veth_ip link add "$VETH_IFNAME_OUTSIDE" ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} type veth \
+    peer name "$VETH_IFNAME_INSIDE" netns "$NS_NAME" ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"}; then
+    on_failure veth_ip link delete dev "$VETH_IFNAME_OUTSIDE"
+  else
+    veth_is_there
+  fi
+  # shellcheck disable=SC2086 # words for ip, on purpose
+  veth_ip address replace $VETH_IFADDR_OUTSIDE dev "$VETH_IFNAME_OUTSIDE"
+  veth_ip link set dev "$VETH_IFNAME_OUTSIDE" up
+}
+
+configure_veth_up_inside() {
+  local NS_NAME=$1
+  assert_non_empty VETH_IFADDR_INSIDE
+  recall
+  veth_name_ends
+
+  on_failure ip address flush dev "$VETH_IFNAME_INSIDE"
+  # shellcheck disable=SC2086 # words for ip, on purpose
+  ip address replace $VETH_IFADDR_INSIDE dev "$VETH_IFNAME_INSIDE"
+  ip link set dev "$VETH_IFNAME_INSIDE" up
+}
+
+# A restart runs this and `up inside`: the end stays, since only `up outside` can make it.
+configure_veth_down_inside() {
+  local NS_NAME=$1
+  recall
+  veth_name_ends
+
+  if [[ $(ip -oneline link show type veth) == *": $VETH_IFNAME_INSIDE@"* ]]; then
+    ip link set dev "$VETH_IFNAME_INSIDE" down
+    ip address flush dev "$VETH_IFNAME_INSIDE"
+  fi
+}
+
+# Deletes the pair, if it did not go with either namespace.
+configure_veth_down_outside() {
+  local NS_NAME=$1
+  recall
+  veth_name_ends
+
+  if [[ -n ${VETH_NSNAME_OUTSIDE-} && ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]]; then
+    echo "namespace '$VETH_NSNAME_OUTSIDE' is gone, and the pair with it"
+  elif [[ $(veth_ip -oneline link show type veth) == *": $VETH_IFNAME_OUTSIDE@"* ]]; then
+    veth_ip link delete dev "$VETH_IFNAME_OUTSIDE"
+  fi
+}
+
+# Sets the names of both ends where no .conf has.
+veth_name_ends() {
+  : "${VETH_IFNAME_OUTSIDE:=${VETH_IFNAME-ve-}${NS_NAME}0}" "${VETH_IFNAME_INSIDE:=${VETH_IFNAME-ve-}${NS_NAME}1}"
+  assert_ifname VETH_IFNAME_OUTSIDE
+  assert_ifname VETH_IFNAME_INSIDE
+}
+
+# The peer namespace is another unit's: this one cannot make it, only say how to have it made first.
+veth_find_peer_namespace() {
+  [[ -z ${VETH_NSNAME_OUTSIDE-} || -e /run/netns/$VETH_NSNAME_OUTSIDE ]] && return
+  cat >&2 <<END
+there is no namespace '$VETH_NSNAME_OUTSIDE' (VETH_NSNAME_OUTSIDE) for the outside end.
+To have it there whenever this instance starts, run \`systemctl edit netns_outside-veth@$NS_NAME.service\` and write:
+[Unit]
+Requires=netns_name@$VETH_NSNAME_OUTSIDE.service
+After=netns_name@$VETH_NSNAME_OUTSIDE.service
+END
+  exit 1
+}
+
+# ip, where the outside end is.
+veth_ip() { ip ${VETH_NSNAME_OUTSIDE:+-netns "$VETH_NSNAME_OUTSIDE"} "$@"; }
+
+# Whether the very pair stands already: both ends have their names, and each is the other's peer.
+veth_is_there() {
+  local outside inside
+  outside=$(veth_ip -oneline link show type veth)
+  inside=$(ip -netns "$NS_NAME" -oneline link show type veth)
+  if [[ $'\n'$outside =~ $'\n'([0-9]+)": $VETH_IFNAME_OUTSIDE@if"([0-9]+)": " ]] &&
+    [[ $'\n'$inside == *$'\n'"${BASH_REMATCH[2]}: $VETH_IFNAME_INSIDE@if${BASH_REMATCH[1]}: "* ]]; then
+    echo "'$VETH_IFNAME_OUTSIDE' and '$VETH_IFNAME_INSIDE' are there already"
+  else
+    echo "cannot make the pair '$VETH_IFNAME_OUTSIDE' (outside) and '$VETH_IFNAME_INSIDE' (in '$NS_NAME')" >&2
+    return 1
+  fi
+}

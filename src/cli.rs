@@ -1,0 +1,123 @@
+//! What every applet accepts. The rest of the program never sees raw arguments.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Runs one hook of a namespace type.
+///
+/// Finds the plugin TYPE.sh in /etc/conf.d/netns or /usr/share/systemd-netns, sources it, default.conf, TYPE.conf and
+/// TYPE-NAME.conf in bash, and calls `configure_TYPE_PHASE_SIDE` NAME [EXTRA...]. Its exit status is that of the function.
+#[derive(Debug, Parser)]
+#[command(
+    name = "netnsinit",
+    version,
+    override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
+                      netnsinit --create NAME\n       netnsinit --delete NAME",
+    after_help = "Options stand before TYPE; every word after it belongs to the hook.\n\n\
+                  Environment:\n  NETNS_TRACE=1  as --trace\n\n\
+                  Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
+)]
+#[allow(clippy::struct_excessive_bools)] // each is an option of its own
+pub struct Init {
+    /// Print the wrapper, the bash text that would be run, instead of running it
+    #[arg(long)]
+    pub print_wrapper: bool,
+    /// Trace what bash does, on stderr (values of variables show)
+    #[arg(short = 'x', long)]
+    pub trace: bool,
+    /// Create the namespace NAME, as `ip netns add` does
+    #[arg(long, conflicts_with_all = ["delete", "print_wrapper", "trace"])]
+    pub create: bool,
+    /// Delete the namespace NAME, as `ip netns delete` does; no error where there is none
+    #[arg(long, conflicts_with_all = ["print_wrapper", "trace"])]
+    pub delete: bool,
+    /// Take all files from below DIR
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// TYPE NAME [EXTRA]... up|down outside|inside
+    #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub words: Vec<OsString>,
+}
+
+/// Keeps one pair of systemd units for each namespace type.
+///
+/// A type is a plugin, TYPE.sh, in /etc/conf.d/netns or /usr/share/systemd-netns. For each there is a copy of the
+/// template units netns@.service and netns_outside@.service in /etc/systemd/system. Copies whose type is gone are removed
+/// unless one of their instances is active. Run it after a plugin was added, removed or upgraded.
+#[derive(Debug, Parser)]
+#[command(name = "netns-update", version)]
+#[allow(clippy::struct_excessive_bools)] // as above
+pub struct Update {
+    /// Let systemd read its units again even if nothing was changed
+    #[arg(long, overrides_with = "daemon_reload")]
+    pub daemon_reload: bool,
+    /// Remove the units of all types
+    #[arg(long, overrides_with = "clean")]
+    pub clean: bool,
+    /// With --clean: stop active instances first
+    #[arg(long, requires = "clean", overrides_with = "now")]
+    pub now: bool,
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long, overrides_with = "dry_run")]
+    pub dry_run: bool,
+    /// Work on the image below DIR; systemd is not told
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Saves the nftables rules of a namespace, where the type nft finds them.
+///
+/// Writes the rules that are in force in the namespace NAME to /etc/conf.d/netns/nft-NAME.rules. The file replaces the
+/// old one only when it is whole; it begins with `flush ruleset`, so that it can be loaded any number of times.
+#[derive(Debug, Parser)]
+#[command(name = "netns-nft-save", version)]
+pub struct NftSave {
+    /// The namespace
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+}
+
+/// Network namespaces for systemd services.
+#[derive(Debug, Parser)]
+#[command(name = "netnsctl", version, arg_required_else_help = true)]
+pub struct Ctl {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs of netnsctl.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Keep one pair of systemd units for each namespace type (netns-update)
+    Update(Update),
+    /// Save the nftables rules of a namespace (netns-nft-save)
+    Save(NftSave),
+}
+
+impl Init {
+    /// Splits the arguments where TYPE begins: everything from there on is passed on as it is, `--` and `--help` too.
+    ///
+    /// # Errors
+    /// clap's, also for `--help` and `--version`.
+    pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+        if !arguments.first().is_some_and(is_option) {
+            // The way of every hook: there is nothing for a parser to do.
+            return Ok(Self::plain(arguments));
+        }
+        Self::try_parse_from([OsString::from("netnsinit")].into_iter().chain(arguments))
+    }
+
+    fn plain(words: Vec<OsString>) -> Self {
+        Self { print_wrapper: false, trace: false, create: false, delete: false, root: "/".into(), words }
+    }
+
+    /// The usage, for an error about the words.
+    #[must_use]
+    pub fn usage() -> String {
+        Self::command().render_usage().to_string()
+    }
+}

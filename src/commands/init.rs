@@ -1,0 +1,47 @@
+//! `netnsinit`: one hook.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::Init;
+use crate::name::NsName;
+use crate::paths::Paths;
+use crate::{hook, netns};
+
+pub(super) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let options = match Init::read(arguments) {
+        Ok(options) => options,
+        Err(error) => return Ok(super::explain(&error)),
+    };
+    let paths = Paths::under(&options.root);
+    if options.create || options.delete {
+        return namespace(&paths, &options);
+    }
+    let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
+    let hook = match hook::parse(&options.words) {
+        Ok(hook) => hook,
+        Err(error) => bail!("{error:#}\n{}", Init::usage()),
+    };
+    if options.print_wrapper {
+        let text = hook::print(&paths, &hook, trace)?;
+        std::io::stdout().write_all(text.as_bytes()).context("cannot print the wrapper")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match hook::run(&paths, &hook, trace)? {}
+}
+
+/// `--create NAME` and `--delete NAME`: the two commands of netns_name@.service.
+fn namespace(paths: &Paths, options: &Init) -> Result<ExitCode> {
+    let [name] = options.words.as_slice() else { bail!("one namespace name is needed\n{}", Init::usage()) };
+    let name = NsName::new(name)?;
+    if options.create {
+        netns::create(paths, &name)?;
+    } else if !netns::delete(paths, &name)? {
+        crate::warn(&format!("namespace `{name}` was gone already"));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,63 @@
+//! `netns-nft-save`: the firewall of a namespace, as a file.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use duct::cmd;
+use nix::unistd::geteuid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::say;
+use crate::cli::NftSave;
+use crate::file::{Draft, sync_directory};
+use crate::name::NsName;
+use crate::netns;
+use crate::paths::Paths;
+
+pub(super) fn run(options: &NftSave) -> Result<ExitCode> {
+    let name = NsName::new(&options.name)?;
+    ensure!(geteuid().is_root(), "only root may read the rules of a namespace: run it by sudo");
+    let paths = Paths::under("/".as_ref());
+    let target = paths.rules(&name);
+    ensure!(!target.is_dir(), "cannot write {}: it is a directory; move it out of the way", target.display());
+
+    say(&format!("Attempting to save the nftables rules of netns '{name}'..."));
+    let rules = {
+        let _inside = netns::enter(&paths, &name)?;
+        let rules = format!("flush ruleset\n{}", nft(&["list", "ruleset"], "")?);
+        // What cannot be loaded must not take the place of what can (rules of iptables-nft may list as comments).
+        nft(&["--check", "--file", "-"], &rules)
+            .context("the rules cannot be loaded again, so they are not saved")?;
+        rules
+    };
+
+    // From here on a signal waits: the few milliseconds until the file is in its place are no time to leave.
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
+            .context("cannot set the disposition of a signal")?;
+    }
+    let draft = Draft::of(&target, rules.as_bytes())?;
+    draft.sync()?;
+    draft.put()?;
+    sync_directory(&paths.conf)?;
+    say(&format!("Successfully saved them to '{}'.", target.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs nft in the current namespace; returns what it prints.
+fn nft(words: &[&str], input: &str) -> Result<String> {
+    let output =
+        cmd("nft", words).stdin_bytes(input).stdout_capture().stderr_capture().unchecked().run().map_err(
+            |error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    anyhow!("`nft` is not installed: on Debian `apt install nftables`")
+                }
+                _ => anyhow!("cannot run `nft`: {error}"),
+            },
+        )?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`nft {}` failed ({}): {}", words.join(" "), output.status, said.trim());
+    String::from_utf8(output.stdout).context("`nft` printed something that is no UTF-8")
+}

@@ -1,0 +1,111 @@
+//! `netns-update`: one pair of units for each type.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::geteuid;
+
+use super::say;
+use crate::cli::Update;
+use crate::paths::Paths;
+use crate::plugin::{self, Listing};
+use crate::units::{self, Action, Loaded, Plan, Systemctl};
+
+pub(super) fn run(options: &Update) -> Result<ExitCode> {
+    let root =
+        options.root.canonicalize().with_context(|| format!("cannot find {}", options.root.display()))?;
+    let paths = Paths::under(&root);
+    ensure!(
+        !paths.is_live() || options.dry_run || geteuid().is_root(),
+        "only root may change systemd's units: run it by sudo, or see what it would do by --dry-run"
+    );
+
+    let listing = if options.clean {
+        Listing::default()
+    } else {
+        say(&format!("Processing configuration files in '{}'...", paths.conf.display()));
+        plugin::list(&paths)?
+    };
+    let templates = if options.clean { Vec::new() } else { units::templates(&paths)? };
+    let systemctl = Systemctl::of(&paths);
+    let _lock = if options.dry_run { None } else { Some(units::lock(&paths)?) };
+    if let (Some(systemctl), true, false) = (&systemctl, options.now, options.dry_run) {
+        say("Stopping all instances...");
+        systemctl.stop_all()?;
+    }
+    let loaded = systemctl.as_ref().map_or_else(|| Ok(Vec::new()), Systemctl::loaded)?;
+
+    let plan = units::plan(&paths, &listing.types, &templates, &loaded)?;
+    let complaints = listing.complaints.iter().chain(&plan.complaints);
+    let mut whole = true;
+    for complaint in complaints {
+        crate::warn(complaint);
+        whole = false;
+    }
+    let announce = |change: &units::Change| say(&format!("{} '{}'.", change.action, change.path.display()));
+    if options.dry_run {
+        plan.changes.iter().filter(|change| change.action != Action::Keep).for_each(announce);
+        say(&format!("Dry run, nothing was changed: {}.", summary(&plan)));
+        return Ok(status(whole));
+    }
+    let outcome = plan.apply(&paths, announce);
+    for error in &outcome.errors {
+        crate::warn(&format!("{error:#}"));
+        whole = false;
+    }
+
+    let reload = options.daemon_reload || outcome.changed > 0;
+    match systemctl {
+        Some(systemctl) => {
+            if reload {
+                say("Reloading systemd daemon configuration...");
+                systemctl.daemon_reload()?;
+            }
+            reset_failed(&systemctl, &loaded, &listing.types)?;
+        }
+        None if reload => say("systemd is not running here: daemon-reload was left out."),
+        None => {}
+    }
+    say(&format!("{}: {}.", if whole { "Update successful" } else { "Update incomplete" }, summary(&plan)));
+    Ok(status(whole))
+}
+
+/// Clears the failed state of instances, so that `systemctl --failed` shows what fails from now on.
+fn reset_failed(
+    systemctl: &Systemctl,
+    loaded: &[Loaded],
+    types: &BTreeSet<crate::name::NsType>,
+) -> Result<()> {
+    let of_ours = |unit: &&Loaded| match unit.nstype() {
+        Some(word) => types.iter().any(|nstype| nstype.to_string() == word),
+        None => true,
+    };
+    let failed: Vec<&str> = loaded
+        .iter()
+        .filter(|unit| unit.active == "failed")
+        .filter(of_ours)
+        .map(|unit| unit.name.as_str())
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    say(&format!("Resetting failed units: {}.", failed.join(", ")));
+    systemctl.reset_failed(&failed)
+}
+
+fn summary(plan: &Plan) -> String {
+    let count = |action| plan.changes.iter().filter(|change| change.action == action).count();
+    format!(
+        "{} to create, {} to update, {} links to replace, {} to remove, {} as they should be",
+        count(Action::Create),
+        count(Action::Update),
+        count(Action::ReplaceLink),
+        count(Action::Remove),
+        count(Action::Keep)
+    )
+}
+
+fn status(whole: bool) -> ExitCode {
+    ExitCode::from(u8::from(!whole))
+}

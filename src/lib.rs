@@ -1,0 +1,30 @@
+//! systemd-netns: a host for bash plugins that configure network namespaces.
+//!
+//! A hook is one call of one function of a plugin. Its data flows one way:
+//!
+//! ```text
+//! words -> name -> plugin -> layers -> wrapper -> hook -> bash
+//! ```
+//!
+//! [`name`] turns words into types, [`plugin`] and [`layers`] find the files, [`wrapper`] writes the bash text that
+//! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
+//! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
+//! every type, by a plan that is then applied. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! that sees raw arguments; [`commands`] has one short file for each applet.
+
+pub mod cli;
+pub mod commands;
+pub mod file;
+pub mod hook;
+pub mod layers;
+pub mod name;
+pub mod netns;
+pub mod paths;
+pub mod plugin;
+pub mod units;
+pub mod wrapper;
+
+/// Prints a warning: something is not as it should be, but the work goes on.
+pub fn warn(text: &str) {
+    eprintln!("{}: warning: {text}", commands::applet());
+}

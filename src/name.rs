@@ -1,0 +1,204 @@
+//! The words of a command line as types: once a value of one exists, nobody checks it again.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+
+/// Longest name in bytes. `netns_outside-TYPE@NAME.service` has to fit in the 255 bytes of a unit name
+/// (`UNIT_NAME_MAX` in systemd's src/basic/unit-name.h).
+const MAX: usize = 200;
+
+/// NSTYPE: the type of a namespace, `veth`. Letters, digits and `_`; inside also `.`; never `default`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NsType(String);
+
+/// NSNAME: the name of a namespace, `my-net`. Letters, digits and `_`; inside also `.`, `:` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NsName(String);
+
+fn well_formed(word: &str, inside: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let bytes = word.as_bytes();
+    bytes.len() <= MAX
+        && bytes.first().is_some_and(plain)
+        && bytes.last().is_some_and(plain)
+        && bytes.iter().all(|byte| plain(byte) || inside.contains(byte))
+}
+
+impl NsType {
+    /// Takes a word for a type.
+    ///
+    /// # Errors
+    /// Says what is allowed.
+    pub fn new(word: &OsStr) -> Result<Self> {
+        match word.to_str() {
+            Some("default") => bail!("`default` is no type: default.conf is read for every type"),
+            Some(text) if well_formed(text, b".") => Ok(Self(text.to_owned())),
+            _ => bail!(
+                "{word:?} is no type: use letters, digits and `_`, inside also `.`, at most {MAX} characters"
+            ),
+        }
+    }
+}
+
+impl NsName {
+    /// Takes a word for a name.
+    ///
+    /// # Errors
+    /// Says what is allowed.
+    pub fn new(word: &OsStr) -> Result<Self> {
+        match word.to_str() {
+            Some(text) if well_formed(text, b".:-") => Ok(Self(text.to_owned())),
+            _ => bail!(
+                "{word:?} is no namespace name: use letters, digits and `_`, inside also `.`, `:` and `-`, \
+                 at most {MAX} characters"
+            ),
+        }
+    }
+}
+
+impl FromStr for NsName {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        Self::new(word.as_ref())
+    }
+}
+
+impl fmt::Display for NsType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for NsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a hook brings an instance up or takes it down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// `up`
+    Up,
+    /// `down`
+    Down,
+}
+
+/// Where a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// In the host's network namespace (whichever it was started in).
+    Outside,
+    /// In the instance's own network namespace.
+    Inside,
+}
+
+impl Phase {
+    /// Takes `up` or `down`, exactly so.
+    ///
+    /// # Errors
+    /// Says which two there are.
+    pub fn new(word: &OsStr) -> Result<Self> {
+        match word.as_encoded_bytes() {
+            b"up" => Ok(Self::Up),
+            b"down" => Ok(Self::Down),
+            _ => bail!("{word:?} is no phase: use `up` or `down`"),
+        }
+    }
+}
+
+impl Side {
+    /// Takes `outside` or `inside`, exactly so.
+    ///
+    /// # Errors
+    /// Says which two there are.
+    pub fn new(word: &OsStr) -> Result<Self> {
+        match word.as_encoded_bytes() {
+            b"outside" => Ok(Self::Outside),
+            b"inside" => Ok(Self::Inside),
+            _ => bail!("{word:?} is no side: use `outside` or `inside`"),
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Outside => "outside",
+            Self::Inside => "inside",
+        })
+    }
+}
+
+/// A type on a namespace, written `TYPE@NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The type.
+    pub nstype: NsType,
+    /// The namespace.
+    pub name: NsName,
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.nstype, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_take_letters_digits_underscores_and_inside_dots_colons_hyphens() {
+        for good in ["a", "my-net", "a.b", "a_b", "A9", "c:d", "9", "_x_", "default", "up"] {
+            assert_eq!(NsName::new(good.as_ref()).unwrap().to_string(), good);
+        }
+        for bad in [
+            "", "-x", "x-", ".x", "x.", "..", ":", "a/b", "a b", "a\n", "é", "q'", "p%c", "@", "~", "a\\b",
+            "*",
+        ] {
+            let said = NsName::new(bad.as_ref()).unwrap_err().to_string();
+            assert!(said.contains("is no namespace name: use letters"), "{bad:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn types_take_letters_digits_underscores_and_inside_dots_but_not_default() {
+        for good in ["lo", "my_type", "a.b", "9x", "UP"] {
+            assert_eq!(NsType::new(good.as_ref()).unwrap().to_string(), good);
+        }
+        for bad in ["", "default", "c:d", "e+f", "g-h", "é", ".a", "a.", "../q"] {
+            assert!(NsType::new(bad.as_ref()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_have_at_most_200_bytes() {
+        assert!(NsName::new("n".repeat(200).as_ref()).is_ok());
+        assert!(NsName::new("n".repeat(201).as_ref()).is_err());
+    }
+
+    #[test]
+    fn phase_and_side_are_spelt_exactly() {
+        for bad in ["", "UP", "Up", "restart", "up "] {
+            assert!(Phase::new(bad.as_ref()).is_err(), "{bad:?}");
+        }
+        for bad in ["", "OUTSIDE", "in", "inside "] {
+            assert!(Side::new(bad.as_ref()).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The kernel's side of named network namespaces, in the way of iproute2 (ip/ipnetns.c, ip-netns(8)): a namespace is a
+//! file in `/run/netns` that the namespace is bind-mounted on.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::name::{NsName, Phase};
+use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
+
+/// A namespace is told apart by the device and inode of its file (namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Id {
+    device: u64,
+    inode: u64,
+}
+
+impl Id {
+    fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
+    }
+}
+
+/// Where this process is, as plugins are told of it.
+#[derive(Debug)]
+pub struct Whereabouts {
+    global: Id,
+    current: Id,
+    /// `None` in a namespace that has no name.
+    name: Option<String>,
+}
+
+impl Whereabouts {
+    /// The variables as a line of bash.
+    #[must_use]
+    pub fn assignments(&self) -> String {
+        let mut line = format!(
+            "GLOBAL_NETNS_ID='net:[{}]' CURRENT_NETNS_ID='net:[{}]'",
+            self.global.inode, self.current.inode
+        );
+        let name = shell_words::quote(self.name.as_deref().unwrap_or_default());
+        write!(line, " CURRENT_NETNS_NAME={name}").expect("a String takes all");
+        line
+    }
+
+    /// What a hook finds that runs where it should.
+    ///
+    /// # Errors
+    /// As [`Id::of`] of PID 1's namespace; a namespace that does not exist counts as one without an inode.
+    pub fn expected(paths: &Paths, name: &NsName) -> Result<Self> {
+        let current = Id::of(&paths.namespace(name)).unwrap_or(Id { device: 0, inode: 0 });
+        Ok(Self { global: global()?, current, name: Some(name.to_string()) })
+    }
+}
+
+fn global() -> Result<Id> {
+    Id::of(GLOBAL_NETNS.as_ref()).context("cannot tell the namespace of PID 1 (are you root?)")
+}
+
+/// Makes sure that this process is in the namespace `name`.
+///
+/// # Errors
+/// This is the namespace of PID 1, or, on `up`, another one. On `down` the latter is only warned of: the name may have
+/// been deleted by hand, and the hook still has to run in what is left.
+pub fn check_inside(paths: &Paths, name: &NsName, phase: Phase) -> Result<Whereabouts> {
+    let global = global()?;
+    let current =
+        Id::of(OWN_NETNS.as_ref()).context("cannot tell the current namespace (is /proc mounted?)")?;
+    if current == global {
+        bail!(
+            "current netns is the global netns: run this in the namespace `{name}`, e.g. by `ip netns exec {name}`"
+        );
+    }
+    if Id::of(&paths.namespace(name)).is_ok_and(|wanted| wanted == current) {
+        return Ok(Whereabouts { global, current, name: Some(name.to_string()) });
+    }
+    let called = name_of(paths, current);
+    let found = called.as_deref().map_or("has no name".to_owned(), |called| format!("is `{called}`"));
+    let said = format!("current netns {found}, not the required `{name}`");
+    if phase == Phase::Up {
+        bail!("{said}");
+    }
+    crate::warn(&format!("{said}; going on, to tear down what is left"));
+    Ok(Whereabouts { global, current, name: called })
+}
+
+/// The name of a namespace, the first in the order of the alphabet.
+fn name_of(paths: &Paths, id: Id) -> Option<String> {
+    let entries = fs::read_dir(&paths.netns).ok()?;
+    entries
+        .flatten()
+        .filter(|entry| Id::of(&entry.path()).is_ok_and(|found| found == id))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .min()
+}
+
+/// Creates a named namespace.
+///
+/// # Errors
+/// There is one of that name (which is left alone), or the kernel refuses.
+pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
+    let path = paths.namespace(name);
+    let _lock = share(&paths.netns)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(&path, name)),
+        opened => opened.with_context(|| format!("cannot create {}", path.display()))?,
+    };
+    // A thread of its own enters the new namespace, so this one never leaves where it is.
+    let target = path.clone();
+    let made = thread::spawn(move || -> Result<()> {
+        unshare(CloneFlags::CLONE_NEWNET).context("cannot create a network namespace (are you root?)")?;
+        bind("/proc/thread-self/ns/net".as_ref(), &target)
+    })
+    .join()
+    .unwrap_or_else(|_| bail!("the thread that creates the namespace died"));
+    made.inspect_err(|_| _ = fs::remove_file(&path))
+        .with_context(|| format!("cannot create namespace `{name}`"))
+}
+
+fn exists(path: &Path, name: &NsName) -> anyhow::Error {
+    let same_device = |own: Id| Id::of(path).is_ok_and(|found| found.device == own.device);
+    if Id::of(OWN_NETNS.as_ref()).is_ok_and(same_device) {
+        anyhow!(
+            "cannot create namespace `{name}`: there is one of that name, made by somebody else, which is left alone; \
+             remove it by `ip netns delete {name}`, or use another name"
+        )
+    } else {
+        anyhow!(
+            "cannot create namespace `{name}`: {} exists but is no namespace; look at it, and remove it by `rm`",
+            path.display()
+        )
+    }
+}
+
+/// Makes `/run/netns` a shared mount point, once, and holds the lock that iproute2 takes meanwhile (`netns_add` in
+/// ip/ipnetns.c): namespaces then show in every mount namespace that shares it, and go from all of them.
+fn share(directory: &Path) -> Result<Flock<File>> {
+    let what = || format!("cannot set up {}", directory.display());
+    DirBuilder::new().recursive(true).mode(0o755).create(directory).with_context(what)?;
+    let lock = Flock::lock(File::open(directory).with_context(what)?, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .with_context(what)?;
+    let share =
+        || mount(None::<&str>, directory, None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>);
+    match share() {
+        // Not a mount point yet.
+        Err(Errno::EINVAL) => {
+            bind(directory, directory)?;
+            share().with_context(what)?;
+        }
+        done => done.with_context(what)?,
+    }
+    Ok(lock)
+}
+
+fn bind(what: &Path, target: &Path) -> Result<()> {
+    mount(Some(what), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+        .with_context(|| format!("cannot mount {} on {}", what.display(), target.display()))
+}
+
+/// Deletes the name of a namespace; the kernel removes the namespace when its last process is gone. Returns whether
+/// there was one of that name.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
+    let path = paths.namespace(name);
+    let what = || format!("cannot delete namespace `{name}`");
+    match umount2(&path, MntFlags::MNT_DETACH) {
+        Err(Errno::ENOENT) => return Ok(false),
+        // Not a mount point: the file was left behind by a failed attempt.
+        Ok(()) | Err(Errno::EINVAL) => {}
+        Err(error) => return Err(error).with_context(what),
+    }
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        done => done.map(|()| true).with_context(what),
+    }
+}
+
+/// This thread is in another namespace; it goes back when this is dropped.
+#[must_use]
+#[derive(Debug)]
+pub struct Entered {
+    home: File,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // Failing is not possible for who came from there, and going on in the wrong namespace is worse than to stop.
+        setns(&self.home, CloneFlags::CLONE_NEWNET).expect("the way back to the namespace that we came from");
+    }
+}
+
+/// Enters a named namespace with this thread, and the processes that it starts.
+///
+/// # Errors
+/// There is none of that name, or entering it is not permitted.
+pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
+    let path = paths.namespace(name);
+    let wanted = File::open(&path).with_context(|| {
+        if path.exists() {
+            format!("cannot open {} (are you root?)", path.display())
+        } else {
+            format!(
+                "there is no namespace `{name}`: {} does not exist; `ip netns` lists those that are there",
+                path.display()
+            )
+        }
+    })?;
+    let home = File::open(OWN_NETNS).context("cannot tell the current namespace")?;
+    setns(&wanted, CloneFlags::CLONE_NEWNET)
+        .with_context(|| format!("cannot enter namespace `{name}` (are you root?)"))?;
+    Ok(Entered { home })
+}

@@ -1,0 +1,90 @@
+//! Every place on the disk that the program knows, below one root.
+
+use std::path::{Path, PathBuf};
+
+use crate::name::{Instance, NsName, NsType};
+
+/// All places. `Paths::under("/")` on a live machine; a temporary directory in a test, an image's root in a build.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// What all the others lie below.
+    pub root: PathBuf,
+    /// The administrator's plugins, `.conf` and `.rules` files: `/etc/conf.d/netns`.
+    pub conf: PathBuf,
+    /// The plugins that ship: `/usr/share/systemd-netns`.
+    pub share: PathBuf,
+    /// Where the template units may have been installed, best first; the order is systemd's own
+    /// (systemd.unit(5), "Unit File Load Path").
+    pub templates: [PathBuf; 3],
+    /// Where the copies of the template units are kept: `/etc/systemd/system`.
+    pub units: PathBuf,
+    /// The namespaces, as iproute2 makes them: `/run/netns`.
+    pub netns: PathBuf,
+    /// What plugins remember for each instance: `/run/systemd-netns/remembered`.
+    pub remembered: PathBuf,
+    /// Exists exactly where systemd is PID 1 (`sd_booted(3)`).
+    pub systemd: PathBuf,
+}
+
+impl Paths {
+    /// The places below `root`.
+    #[must_use]
+    pub fn under(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            conf: root.join("etc/conf.d/netns"),
+            share: root.join("usr/share/systemd-netns"),
+            templates: ["usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"]
+                .map(|place| root.join(place)),
+            units: root.join("etc/systemd/system"),
+            netns: root.join("run/netns"),
+            remembered: root.join("run/systemd-netns/remembered"),
+            systemd: root.join("run/systemd/system"),
+        }
+    }
+
+    /// Whether this is the running machine itself, not an image of one.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// The two places of a plugin, the one that wins first.
+    #[must_use]
+    pub fn plugin(&self, nstype: &NsType) -> [PathBuf; 2] {
+        let file = format!("{nstype}.sh");
+        [self.conf.join(&file), self.share.join(&file)]
+    }
+
+    /// The layer that every type reads.
+    #[must_use]
+    pub fn default_conf(&self) -> PathBuf {
+        self.conf.join("default.conf")
+    }
+
+    /// Where a namespace is bound.
+    #[must_use]
+    pub fn namespace(&self, name: &NsName) -> PathBuf {
+        self.netns.join(name.to_string())
+    }
+
+    /// What an instance remembers between its hooks.
+    #[must_use]
+    pub fn memory(&self, instance: &Instance) -> PathBuf {
+        self.remembered.join(instance.to_string())
+    }
+
+    /// The saved firewall of a namespace.
+    #[must_use]
+    pub fn rules(&self, name: &NsName) -> PathBuf {
+        self.conf.join(format!("nft-{name}.rules"))
+    }
+}
+
+/// The shell that hooks run in. Not below any root: it is a program of this machine.
+pub const BASH: &str = "/bin/bash";
+
+/// A process's network namespace, of this process and of PID 1 (namespaces(7)).
+pub const OWN_NETNS: &str = "/proc/self/ns/net";
+/// See [`OWN_NETNS`].
+pub const GLOBAL_NETNS: &str = "/proc/1/ns/net";

@@ -1,0 +1,92 @@
+//! Applies a plan: everything is written beside its place first, then all of it is renamed.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::syncfs;
+
+use super::{Action, Change, Plan};
+use crate::file::{Draft, sync_directory};
+use crate::paths::Paths;
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// How many unit files were changed.
+    pub changed: usize,
+    /// What could not be done.
+    pub errors: Vec<anyhow::Error>,
+}
+
+/// Waits until no other run works on the units. The lock is on the directory itself, so nothing is left behind.
+///
+/// # Errors
+/// There is no such directory.
+pub fn lock(paths: &Paths) -> Result<Flock<File>> {
+    let what = || format!("cannot lock {}", paths.units.display());
+    let directory = File::open(&paths.units).with_context(what)?;
+    let directory = match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((directory, _)) => directory,
+    };
+    crate::warn(&format!("waiting for another run to be done with {}", paths.units.display()));
+    Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, error)| error).with_context(what)
+}
+
+impl Plan<'_> {
+    /// Carries the plan out as far as possible, and calls `say` before each change.
+    pub fn apply(&self, paths: &Paths, say: impl Fn(&Change)) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut drafts = Vec::new();
+        let doing = self.changes.iter().filter(|change| change.action != Action::Keep);
+        for change in doing.clone().filter(|change| change.action != Action::Remove) {
+            match change.draft() {
+                Ok(draft) => drafts.push((change, draft)),
+                Err(error) => outcome.errors.push(error),
+            }
+        }
+        // One sync for all: a rename must not reach the disk before what it puts in place.
+        if !drafts.is_empty()
+            && let Err(error) = File::open(&paths.units).and_then(|directory| Ok(syncfs(directory)?))
+        {
+            outcome.errors.push(anyhow::Error::new(error).context("cannot write the units to the disk"));
+            return outcome;
+        }
+        let mut done = |change: &Change, result: Result<()>| match result {
+            Ok(()) => outcome.changed += 1,
+            Err(error) => outcome.errors.push(error.context(format!("{} failed", change.action))),
+        };
+        for (change, draft) in drafts {
+            say(change);
+            done(change, draft.put());
+        }
+        for change in doing.filter(|change| change.action == Action::Remove) {
+            say(change);
+            done(change, change.remove());
+        }
+        if outcome.changed > 0
+            && let Err(error) = sync_directory(&paths.units)
+        {
+            outcome.errors.push(error);
+        }
+        outcome
+    }
+}
+
+impl Change<'_> {
+    fn draft(&self) -> Result<Draft> {
+        let template = self.template.context("nothing to write")?;
+        let draft = Draft::of(&self.path, &template.content)?;
+        draft.set_modified(template.modified)?;
+        Ok(draft)
+    }
+
+    fn remove(&self) -> Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done.with_context(|| format!("cannot remove {}", self.path.display())),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The systemd units of every type: which should be there, which are. A plan, then its application.
+//!
+//! Each type has a pair of copies of the template units, `netns-TYPE@.service` and `netns_outside-TYPE@.service`,
+//! byte-identical to the template: `%j` in them is TYPE.
+
+mod apply;
+mod systemctl;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use walkdir::WalkDir;
+
+pub use apply::{Outcome, lock};
+pub use systemctl::{Loaded, Systemctl};
+
+use crate::name::NsType;
+use crate::paths::Paths;
+
+/// The two kinds of units that there are for each type, by the prefix of their name.
+const KINDS: [&str; 2] = ["netns", "netns_outside"];
+
+/// A template unit, read.
+#[derive(Debug)]
+pub struct Template {
+    kind: &'static str,
+    content: Vec<u8>,
+    modified: SystemTime,
+}
+
+/// Reads the two templates.
+///
+/// # Errors
+/// One is missing: the program is not installed completely.
+pub fn templates(paths: &Paths) -> Result<Vec<Template>> {
+    KINDS.iter().map(|kind| template(paths, kind)).collect()
+}
+
+fn template(paths: &Paths, kind: &'static str) -> Result<Template> {
+    let file = format!("{kind}@.service");
+    let place = paths.templates.iter().map(|place| place.join(&file)).find(|path| path.is_file());
+    let path = place.with_context(|| {
+        let [.., standard, _] = &paths.templates;
+        format!("cannot find template unit {}: install systemd-netns again", standard.join(&file).display())
+    })?;
+    let read = || -> std::io::Result<Template> {
+        Ok(Template { kind, content: fs::read(&path)?, modified: fs::metadata(&path)?.modified()? })
+    };
+    read().with_context(|| format!("cannot read template unit {}", path.display()))
+}
+
+/// What happens to a unit file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// There is none yet.
+    Create,
+    /// It differs from its template.
+    Update,
+    /// A symbolic link gives way to a copy.
+    ReplaceLink,
+    /// Its type is gone.
+    Remove,
+    /// It is as it should be, or masked.
+    Keep,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "Creating",
+            Self::Update => "Updating",
+            Self::ReplaceLink => "Replacing symbolic link",
+            Self::Remove => "Removing",
+            Self::Keep => "Keeping",
+        })
+    }
+}
+
+/// One unit file and what happens to it.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// What is done.
+    pub action: Action,
+    /// The file.
+    pub path: PathBuf,
+    /// What it is to hold; `None` where nothing is written.
+    pub template: Option<&'a Template>,
+}
+
+/// All changes, in the order of their names, and what stands in their way.
+#[derive(Debug, Default)]
+pub struct Plan<'a> {
+    /// What is to be done.
+    pub changes: Vec<Change<'a>>,
+    /// A line for each thing that is not done though it should be.
+    pub complaints: Vec<String>,
+}
+
+/// Works out what has to be done so that each of `types` has its units, and no other type has any of ours. Units with
+/// instances among `loaded` that are active or failed are not removed.
+///
+/// # Errors
+/// The directory of the units cannot be read.
+pub fn plan<'a>(
+    paths: &Paths,
+    types: &BTreeSet<NsType>,
+    templates: &'a [Template],
+    loaded: &[Loaded],
+) -> Result<Plan<'a>> {
+    let mut plan = Plan::default();
+    for template in templates {
+        for nstype in types {
+            let path = paths.units.join(format!("{}-{nstype}@.service", template.kind));
+            match wanted(&path, template) {
+                Ok(action) => plan.changes.push(Change { action, path, template: Some(template) }),
+                Err(error) => plan.complaints.push(format!("{error:#}")),
+            }
+        }
+    }
+    for (path, word) in ours(paths)? {
+        if types.iter().any(|nstype| nstype.to_string() == word) {
+            continue;
+        }
+        let holders: Vec<_> =
+            loaded.iter().filter(|unit| unit.holds() && unit.nstype() == Some(&word)).collect();
+        match holders.as_slice() {
+            [] => plan.changes.push(Change { action: Action::Remove, path, template: None }),
+            [holder, ..] => plan.complaints.push(format!(
+                "{} is not removed: {holder}; stop it by `systemctl stop '{}'`, then run this again",
+                path.display(),
+                holder.name
+            )),
+        }
+    }
+    plan.changes.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(plan)
+}
+
+/// What a unit file that should be there needs.
+fn wanted(path: &Path, template: &Template) -> Result<Action> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(Action::Create) };
+    if found.is_symlink() {
+        let masked = fs::canonicalize(path).is_ok_and(|target| target == Path::new("/dev/null"));
+        return Ok(if masked { Action::Keep } else { Action::ReplaceLink });
+    }
+    anyhow::ensure!(
+        found.is_file(),
+        "{} is not a regular file: it is left alone; remove it, then run this again",
+        path.display()
+    );
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(if content == template.content { Action::Keep } else { Action::Update })
+}
+
+/// Every unit file that is a copy of a template, ours or the bash original's, with the type it is for.
+fn ours(paths: &Paths) -> Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    for entry in WalkDir::new(&paths.units).min_depth(1).max_depth(1).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("cannot read {}", paths.units.display()))?;
+        let Some(word) = entry.file_name().to_str().and_then(type_of_unit_file) else { continue };
+        // A mask, a directory or a FIFO is nobody's copy.
+        if entry.path().is_file() && fs::read(entry.path()).is_ok_and(|content| is_copy(&content)) {
+            found.push((entry.path().to_owned(), word.to_owned()));
+        }
+    }
+    Ok(found)
+}
+
+fn type_of_unit_file(name: &str) -> Option<&str> {
+    let stem = name.strip_suffix("@.service")?;
+    KINDS.iter().find_map(|kind| stem.strip_prefix(kind)?.strip_prefix('-'))
+}
+
+/// Whether a unit runs netnsinit to bring up whatever type its own name tells (`%j`, `%J`). Nobody writes that into a
+/// unit of their own, and nothing else is the same in all versions of the templates.
+fn is_copy(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).any(|command| {
+        let command = command.trim_start_matches(['-', '@', ':', '+', '!']);
+        let words = shell_words::split(command).unwrap_or_default();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        matches!(words.as_slice(), [program, "%j" | "%J", "%i" | "%I", .., "up", "inside" | "outside"]
+            if Path::new(program).file_name().is_some_and(|name| name == "netnsinit"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_known_by_the_command_that_they_run() {
+        for ours in [
+            "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n",
+            "ExecStart=/usr/sbin/netnsinit %J %I up outside",
+            "  ExecStart=-netnsinit \"%J\" \"%I\" extra up inside\n",
+        ] {
+            assert!(is_copy(ours.as_bytes()), "{ours}");
+        }
+        for foreign in [
+            "",
+            "ExecStart=netnsinit foo %i up inside",
+            "ExecStart=/usr/bin/sleep infinity",
+            "# ExecStart=netnsinit %j %i up inside",
+            "ExecStart=notnetnsinit %j %i up inside",
+            "ExecStop=netnsinit %j %i down inside",
+        ] {
+            assert!(!is_copy(foreign.as_bytes()), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn only_template_units_with_a_type_have_a_type() {
+        assert_eq!(type_of_unit_file("netns-veth@.service"), Some("veth"));
+        assert_eq!(type_of_unit_file("netns_outside-a.b@.service"), Some("a.b"));
+        for other in ["netns@.service", "netns-veth@x.service", "netns_name@.service", "netns-veth.service"] {
+            assert_eq!(type_of_unit_file(other), None, "{other}");
+        }
+    }
+}

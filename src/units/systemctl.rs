@@ -1,0 +1,142 @@
+//! What is asked of a running systemd.
+
+use std::fmt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use duct::cmd;
+
+use crate::paths::Paths;
+
+/// How long `--now` waits for namespaces to go after their instances were stopped.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A unit of ours that systemd has loaded, as `systemctl list-units` tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// `netns-veth@x.service`
+    pub name: String,
+    /// `active`, `failed`, …
+    pub active: String,
+}
+
+impl Loaded {
+    /// Whether it keeps its unit file from being removed: something of the instance is there, or may be.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.active != "inactive"
+    }
+
+    /// The type that it is an instance of; `None` for `netns_name@`.
+    #[must_use]
+    pub fn nstype(&self) -> Option<&str> {
+        let stem = self.name.split('@').next()?;
+        super::KINDS.iter().find_map(|kind| stem.strip_prefix(kind)?.strip_prefix('-'))
+    }
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}", self.name, self.active)
+    }
+}
+
+/// systemd as PID 1 of this machine.
+#[derive(Debug)]
+pub struct Systemctl(());
+
+impl Systemctl {
+    /// `None` where there is none to talk to: in an image, a chroot, a container without it.
+    #[must_use]
+    pub fn of(paths: &Paths) -> Option<Self> {
+        (paths.is_live() && paths.systemd.is_dir()).then_some(Self(()))
+    }
+
+    /// All instances of our template units.
+    ///
+    /// # Errors
+    /// systemctl is missing or fails.
+    pub fn loaded(&self) -> Result<Vec<Loaded>> {
+        let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
+        let listing = ["list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager"];
+        Ok(parse(&self.run(listing.iter().chain(&patterns))?))
+    }
+
+    /// Makes systemd read its units again.
+    ///
+    /// # Errors
+    /// systemctl is missing or fails.
+    pub fn daemon_reload(&self) -> Result<()> {
+        self.run(["daemon-reload"]).map(drop)
+    }
+
+    /// Clears the failed state of units.
+    ///
+    /// # Errors
+    /// systemctl is missing or fails.
+    pub fn reset_failed(&self, units: &[&str]) -> Result<()> {
+        self.run(["reset-failed", "--"].iter().chain(units)).map(drop)
+    }
+
+    /// Stops all instances, and waits until their namespaces are gone too: systemd removes those only after `stop` has
+    /// returned (StopWhenUnneeded= in systemd.unit(5)).
+    ///
+    /// # Errors
+    /// systemctl is missing or fails, or something does not go.
+    pub fn stop_all(&self) -> Result<()> {
+        let begun = Instant::now();
+        let units = self.loaded()?;
+        let names: Vec<&str> = units
+            .iter()
+            .filter(|unit| unit.holds() && unit.nstype().is_some())
+            .map(|unit| unit.name.as_str())
+            .collect();
+        if !names.is_empty() {
+            self.run(["stop", "--"].iter().chain(&names))?;
+            // Nothing to reset is no error worth a word: what failed before may have been stopped properly now.
+            _ = self.reset_failed(&names);
+        }
+        while let Some(unit) = self.loaded()?.into_iter().find(Loaded::holds) {
+            if begun.elapsed() > PATIENCE {
+                bail!("{unit} though it was stopped; see `systemctl status '{}'`", unit.name);
+            }
+            sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::unused_self)] // the value is the proof that there is a systemd
+    fn run<Word: AsRef<str>>(&self, words: impl IntoIterator<Item = Word>) -> Result<String> {
+        let words: Vec<String> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let verb = words.first().cloned().unwrap_or_default();
+        cmd("systemctl", words).read().with_context(|| format!("`systemctl {verb}` failed"))
+    }
+}
+
+/// Reads lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Lines that are cut short are left out.
+fn parse(listing: &str) -> Vec<Loaded> {
+    let unit = |line: &str| {
+        let mut columns = line.split_whitespace();
+        let name = columns.next()?.to_owned();
+        let active = columns.nth(1)?.to_owned();
+        Some(Loaded { name, active })
+    };
+    listing.lines().filter_map(unit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_and_their_types_are_read_from_list_units() {
+        let listing = "netns-lo@a.service loaded active exited Namespace a, lo\n\
+                       netns_outside-a.b@my-net.service loaded failed failed x\n\
+                       netns_name@a.service loaded inactive dead x\n\
+                       cut short\n";
+        let units = parse(listing);
+        let seen: Vec<_> = units.iter().map(|unit| (unit.nstype(), unit.holds())).collect();
+        assert_eq!(seen, [(Some("lo"), true), (Some("a.b"), true), (None, false)]);
+    }
+}

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# A machine with a real systemd as PID 1: systemd-nspawn on an overlay of /, in memory. Nothing is written to the host,
+# and none of its own services is started.
+#
+# To be sourced by what tests/private runs: mounts and processes then go with it, however it ends.
+
+# Usage: lab_create
+# A machine that is not running, with the program installed. Sets LAB, the directory that it is in.
+lab_create() {
+  LAB=/mnt # as mounted here, it goes with this mount namespace
+  mount -t tmpfs lab "$LAB"
+  mkdir "$LAB"/{upper,work,root}
+  mount -t overlay lab -o "lowerdir=/,upperdir=$LAB/upper,workdir=$LAB/work" "$LAB/root"
+
+  local etc=$LAB/root/etc
+  # What the host has enabled, mounts, or has of ours, is not this machine's.
+  rm -rf "$etc"/systemd/system/*.{wants,requires} "$etc"/systemd/system/netns* "$etc"/{conf.d/netns,netns} \
+    "$LAB"/root/usr/{share/systemd-netns,lib/systemd/system/netns*,sbin/netns*,local/sbin/netns*}
+  mkdir -p "$etc/systemd/system-generators"
+  ln -s /dev/null "$etc/systemd/system-generators/systemd-sysv-generator"
+  : >"$etc/fstab"
+  echo netns-lab >"$etc/hostname"
+  # Without one, systemd would take this for a first boot and enable whatever is installed.
+  rm -f "$etc/machine-id"
+  systemd-machine-id-setup --root="$LAB/root" >/dev/null 2>&1
+  # Logs in memory are lost in a reboot, and waiting for a disk is no part of any test.
+  mkdir -p "$etc/systemd/journald.conf.d"
+  printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >"$etc/systemd/journald.conf.d/lab.conf"
+
+  make --silent --directory "${BASH_SOURCE[0]%/*}/.." install DESTDIR="$LAB/root" >/dev/null
+  netnsctl_root "$LAB/root"
+}
+
+# Usage: netnsctl_root ROOT
+# The units of the shipped types, as `make install` writes them on a live machine.
+netnsctl_root() { "$1/usr/sbin/netns-update" --root "$1" >/dev/null; }
+
+# Usage: lab_boot
+# Boots it and waits until the boot is complete. Sets LAB_LEADER, its PID 1 as seen from here.
+lab_boot() {
+  local try
+  systemd-nspawn --directory="$LAB/root" --machine=netns-lab --boot --register=no --keep-unit --private-network \
+    --capability=all --link-journal=no systemd.unit=multi-user.target </dev/null >"$LAB/boot.log" 2>&1 3>&- &
+  LAB_NSPAWN=$!
+  for ((try = 0; try < 300; try++)); do
+    LAB_LEADER=$(pgrep --parent "$LAB_NSPAWN" --oldest) && [[ $(lab systemctl is-system-running 2>&1) == @(running|degraded) ]] &&
+      return
+    sleep 0.1
+  done
+  echo 'the lab did not boot:' >&2
+  tail "$LAB/boot.log" >&2
+  return 1
+}
+
+# Usage: lab COMMAND...
+# Runs a command in it.
+lab() { nsenter --target "$LAB_LEADER" --all -- "$@"; }
+
+# Usage: lab_halt
+# Shuts it down in order, as poweroff does.
+lab_halt() {
+  lab systemctl poweroff --no-wall || true
+  wait "$LAB_NSPAWN" || true
+}
+
+# Usage: lab_reboot
+lab_reboot() {
+  lab_halt
+  lab_boot
+}
+
+# Usage: lab_destroy
+lab_destroy() {
+  lab_halt
+  umount --recursive "$LAB"
+}

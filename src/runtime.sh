@@ -110,13 +110,28 @@ __netns_complain() {
   printf 'netnsinit: %s: warning: %s\n' "$__netns_what" "$1" >&2
 }
 
-# The host's two traps. ERR is not inherited by functions: it notes lines of the files that are being sourced.
-__netns_set_traps() {
-  builtin trap __netns_exit EXIT
-  # shellcheck disable=SC2016 # expanded when it fires
-  builtin trap '__netns_note "${BASH_SOURCE[0]}" "$LINENO"' ERR
+# The host's two traps. ERR is not inherited by functions: it notes lines of what is sourced in the frame that calls this.
+# shellcheck disable=SC2016 # expanded when they fire
+__netns_exit_trap() { builtin trap 'case $__netns_done in "") __netns_exit "$?" ;; esac' EXIT; }
+# shellcheck disable=SC2016
+__netns_error_trap() { builtin trap '__netns_note "$?" "$LINENO" "$BASH_COMMAND"' ERR; }
+
+# Usage: __netns_note STATUS LINE COMMAND
+# Where COMMAND failed. That a `source` of the host's own did says nothing of the line in its file.
+__netns_note() {
+  [[ ${BASH_SOURCE[1]} != "${BASH_SOURCE[0]}" ]] || return 0
+  __netns_at=${BASH_SOURCE[1]}:$2 __netns_at_status=$1 __netns_at_command=$3
 }
-__netns_note() { [[ $1 == "${BASH_SOURCE[0]}" ]] || __netns_at=$1:$2; }
+
+# Has the ERR trap in the hook's own frame instead. Bash lets DEBUG into a function, if that is traced, but not ERR: so DEBUG
+# goes in, fires before the first command, and leaves ERR in its place. Not where a plugin would notice.
+__netns_watch_hook() {
+  [[ -v __netns_traps[ERR] ]] || builtin trap '' ERR
+  [[ $- != *[xET]* && ! -v __netns_traps[DEBUG] && ! -v __netns_traps[RETURN] ]] || return 0
+  declare -ft "$__netns_hook"
+  # shellcheck disable=SC2016 # expanded when it fires
+  builtin trap '[[ ${FUNCNAME[0]} == autoconfigure ]] || { __netns_error_trap; builtin trap - DEBUG; }' DEBUG
+}
 
 # Usage: __netns_require_conf DIRECTORY
 __netns_require_conf() {
@@ -125,12 +140,8 @@ __netns_require_conf() {
 }
 
 # Usage: __netns_parses FILE
-# Whether FILE is sound bash; prints what bash says otherwise. extglob changes what is sound, and a file may have set it.
-__netns_parses() {
-  local options=(-n)
-  if shopt -q extglob; then options+=(-O extglob); fi
-  "$BASH" "${options[@]}" "$1" 2>&1
-}
+# Whether FILE is sound bash; prints what bash says otherwise. A file may set extglob and so change what is sound.
+__netns_parses() { "$BASH" -n "$1" 2>&1 || "$BASH" -O extglob -n "$1" 2>/dev/null; }
 
 # Usage: __netns_sourced STATUS FILE
 # A .conf was sourced with errexit off. Its status counts for nothing, but a syntax error must not pass for a
@@ -149,11 +160,11 @@ __netns_readable() {
   return 1
 }
 
+# Usage: __netns_exit STATUS
 # The EXIT trap: undoes what a failed hook asked to have undone, and says where it failed.
 __netns_exit() {
-  local status=$? command=$BASH_COMMAND
+  local status=$1 command=$BASH_COMMAND
   set +eu
-  [[ -z $__netns_done ]] || return
   # A signal ends bash with whatever status the last command had; a plugin's `exit 0` is a success.
   [[ $status != 0 || $command != exit* ]] || return
   [[ -z $__netns_hook ]] || __netns_roll_back
@@ -174,65 +185,110 @@ __netns_roll_back() {
 }
 
 # Usage: __netns_where COMMAND
-# Sets `where` to the user's file and line. Bash keeps a line for each caller on the stack, but not for the innermost
-# function: that one is looked up by the text of COMMAND.
+# Sets `where` to the user's file and line of COMMAND, which failed. Bash keeps a line for each caller on the stack. For the
+# innermost function it has none in an EXIT trap: what the ERR trap did not note is looked up by the text of COMMAND.
 __netns_where() {
   local -i frame=2
   while [[ ${BASH_SOURCE[frame]-} == "${BASH_SOURCE[0]}" && ${FUNCNAME[frame]} != autoconfigure ]]; do frame+=1; done
-  case ${FUNCNAME[frame]-} in
-    source) where=${__netns_at:-${BASH_SOURCE[frame]}} ;;
-    autoconfigure | main | '')
-      if [[ $__netns_hook ]]; then
-        __netns_search "$__netns_hook" "$1"
-      else
-        where=${__netns_at:-$__netns_layer}
-      fi
-      ;;
-    *)
-      if ((frame > 2)); then
-        where=${BASH_SOURCE[frame]}:${BASH_LINENO[frame - 1]}
-      else
-        __netns_search "${FUNCNAME[frame]}" "$1"
-      fi
-      ;;
-  esac
+  if ((frame > 2)) && [[ ${BASH_SOURCE[frame]-} != "${BASH_SOURCE[0]}" ]]; then
+    where=${BASH_SOURCE[frame]}:${BASH_LINENO[frame - 1]}
+  elif [[ -z $__netns_hook || ${FUNCNAME[frame]-} == source ]]; then
+    # Bash does not follow the command through a file that is being sourced.
+    where=$__netns_layer
+    [[ ${FUNCNAME[frame]-} != source ]] || where=${BASH_SOURCE[frame]}
+    if [[ $__netns_at == "$where":* && $__netns_at_status == "$status" ]]; then
+      where=$__netns_at
+    elif [[ ${FUNCNAME[frame]-} != source ]]; then
+      __netns_last_list
+    fi
+  elif [[ $__netns_at_status == "$status" && $__netns_at_command == "$1" ]]; then
+    where=$__netns_at
+  elif [[ ${FUNCNAME[frame]-autoconfigure} == @(autoconfigure|main) ]]; then
+    __netns_search "$__netns_hook" "$1"
+  else
+    __netns_search "${FUNCNAME[frame]}" "$1"
+  fi
+}
+
+# Usage: __netns_last_list
+# Adds to `where`, a file that failed as a whole, its last line if that is an && or || list: the usual reason.
+__netns_last_list() {
+  local lines
+  local -i last
+  mapfile -t lines <"$where"
+  last=${#lines[@]}
+  while ((last)) && [[ ${lines[last - 1]} =~ ^[[:space:]]*(#|$) ]]; do last+=-1; done
+  [[ ${lines[last - 1]-} != *@(&&|\|\|)* ]] || where+=:$last
 }
 
 # Usage: __netns_search FUNCTION COMMAND
-# Sets `where` to FILE:LINE of COMMAND in FUNCTION (every line, where it stands there more than once). White space is
-# left aside: bash gives back the words of a command, not its layout.
+# Sets `where` to FILE:LINE of COMMAND in FUNCTION (to every line, where it stands there more than once). Blanks are left
+# aside: bash gives back the words of a command, not its layout.
 __netns_search() {
-  local file text name lines=() found=() wanted=${2//[$' \t\n\\']/}
+  local IFS=$'\n' name file text command=${2//[ $'\t']/} lines=() found=()
   local -i start at
+  # What stands before and after a command, where there are no blanks: here it has to begin in the first line.
+  local before=$'^(|[^\n]*[;|&{)!`]|[^\n]*[^$\n][(]|[(])(if|elif|then|else|while|until|do|!|time)*'
+  local after=$'($|[\n;|&)}#<>`])'
   shopt -s extdebug # declare -F then tells file and line
-  read -r name start file < <(declare -F "$1")
+  IFS=' ' read -r name start file < <(declare -F "$1")
   mapfile -t -s $((start - 1)) lines <"$file"
   for ((at = 0; at < ${#lines[@]}; at++)); do
     text=${lines[*]:at:20}
-    text=${text//[$' \t\n\\']/}
-    [[ $text == *"$wanted"* ]] || continue
-    text=${lines[*]:at+1:20}
-    [[ ${text//[$' \t\n\\']/} != *"$wanted"* || ${lines[at]//[$' \t\\']/} == *"$wanted"* ]] || continue
-    found+=($((start + at)))
-    [[ ${lines[at]} != "$name"*\} ]] || break
-    [[ ${lines[at + 1]-} != \}* ]] || break
+    text=${text//\\$'\n'/}
+    [[ ! ${text//[ $'\t']/} =~ $before"$command"$after ]] || found+=($((start + at)))
+    [[ ${lines[at]} != "$name"*[\)\}] && ${lines[at + 1]-} != [\)\}]* ]] || break
   done
   printf -v where ' or %s' "${found[@]:-$start}"
   where=$file:${where# or }
 }
 
-# Stands before the builtin so that a plugin that lists its traps does not find the host's two.
-# shellcheck disable=SC2064 # what is passed on was quoted by the plugin
+# Usage: as the builtin
+# Stands before the builtin so that a plugin that lists its traps does not find the host's. In a function, bash hides the
+# caller's DEBUG, ERR and RETURN and brings them back unless others were set: so what a plugin sets is kept here for the
+# listing, and what it resets is ignored, which comes to the same.
+declare -A __netns_traps
 trap() {
-  local line
-  if (($#)) && [[ $1 != -p ]]; then
-    [[ $1 != -- ]] || shift
-    builtin trap -- "$@"
-    # Set from in here it would fire as this function returns: that firing sets the real one.
-    [[ " ${*:2} " != *' RETURN '* ]] || builtin trap "builtin trap -- ${1@Q} RETURN" RETURN
-    return
-  fi
-  while IFS= read -r line; do
-    [[ $line == "trap -- '__netns_"* ]] || printf '%s\n' "$line"
-  done < <(builtin trap "$@")
+  local spec action
+  local -i status=0
+  [[ ${1-} != -- ]] || shift
+  case ${1--p} in
+    -p)
+      if (($# > 1)); then shift; else set -- {0..31} {34..64} DEBUG ERR RETURN; fi
+      for spec; do
+        case ${spec^^} in
+          0 | EXIT) [[ ! -v __netns_traps[EXIT] ]] || builtin trap -p EXIT ;;
+          DEBUG | ERR | RETURN)
+            [[ ! -v __netns_traps[${spec^^}] ]] ||
+              printf "trap -- '%s' %s\n" "${__netns_traps[${spec^^}]//\'/\'\\\'\'}" "${spec^^}"
+            ;;
+          *) builtin trap -p "$spec" || status=$? ;;
+        esac
+      done
+      return "$status"
+      ;;
+    -?*)
+      # shellcheck disable=SC2064 # only options
+      builtin trap "$@"
+      return
+      ;;
+  esac
+  if (($# == 1)) || [[ $1 && $1 != *[!0-9]* ]]; then set -- - "$@"; fi
+  for spec in "${@:2}"; do
+    case ${spec^^} in
+      0 | EXIT) __netns_traps[EXIT]= ;;
+      DEBUG | ERR | RETURN)
+        if [[ $1 != - ]]; then __netns_traps[${spec^^}]=$1; else unset -v "__netns_traps[${spec^^}]"; fi
+        continue
+        ;;
+    esac
+    builtin trap -- "$1" "$spec" || status=$?
+  done
+  action=$1
+  [[ $1 != - ]] || action=''
+  [[ " ${*^^} " != *' ERR '* ]] || builtin trap -- "$action" ERR
+  # Set from in here, RETURN would fire as this function returns (that firing sets the real one), and DEBUG before its next command.
+  [[ " ${*^^} " != *' RETURN '* ]] || builtin trap -- "${action:+builtin trap -- ${action@Q} RETURN}" RETURN
+  [[ " ${*^^} " == *' DEBUG '* ]] || return "$status"
+  builtin trap -- "$action" DEBUG
 }

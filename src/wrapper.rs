@@ -64,7 +64,7 @@ pub fn wrapper(
          {whereabouts}\n\
          __netns_what='{instance}: {phase} {side} ({function})' __netns_phase={phase}\n\
          __netns_dir={dir} __netns_state={state}\n\
-         __netns_hook='' __netns_layer='' __netns_at='' __netns_done='' __netns_told='' __netns_undo=()\n\
+         __netns_hook='' __netns_layer='' __netns_at='' __netns_at_status='' __netns_at_command='' __netns_done='' __netns_told='' __netns_undo=()\n\
          \n{RUNTIME}\n",
         program = quote(program.as_os_str()),
         function = hook.function(),
@@ -131,6 +131,7 @@ fn autoconfigure(hook: &Hook, layers: &Layers) -> String {
     lines.push("__netns_hook=configure_${NSTYPE}_${UPDOWN}_$INOUT".to_owned());
     lines.push(
         "if declare -F -- \"$__netns_hook\" >/dev/null; then\n    \
+         __netns_watch_hook\n    \
          \"$__netns_hook\" \"${args[@]:1:${#args[@]} > 3 ? ${#args[@]} - 3 : 0}\"\n  \
          else\n    echo 'No configuration required.'\n  fi"
             .to_owned(),
@@ -139,7 +140,7 @@ fn autoconfigure(hook: &Hook, layers: &Layers) -> String {
         lines.push("__netns_forget".to_owned());
     }
     lines.push("__netns_done=y".to_owned());
-    format!("autoconfigure() {{\n  __netns_set_traps\n  {}\n}}\n", lines.join("\n  "))
+    format!("autoconfigure() {{\n  __netns_exit_trap\n  __netns_error_trap\n  {}\n}}\n", lines.join("\n  "))
 }
 
 /// A word as bash reads it back, byte for byte. What is no UTF-8 goes between `$'…'`, so that the text can be printed.

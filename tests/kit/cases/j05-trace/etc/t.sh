@@ -1,0 +1,2 @@
+NO_CONFIG_REQUIRED=y
+configure_t_up_outside() { : seen_word; }

@@ -1,0 +1,1 @@
+configure_t_up_outside() { echo hook >>/mnt/obs; }

@@ -1,0 +1,65 @@
+//! netns-nft-save, as far as it needs neither root nor a namespace.
+
+mod support;
+
+use support::{Test, bytes};
+
+#[test]
+fn exactly_one_word_is_needed() {
+    let test = Test::new("netns-nft-save");
+    test.run_live::<&str>(&[]).stdout("").stderr_has("<NAME>").stderr_has("Usage: netns-nft-save").status(1);
+    test.run_live(&["a", "b"]).stdout("").stderr_has("'b'").stderr_has("Usage: netns-nft-save").status(1);
+}
+
+#[test]
+fn names_outside_the_rule_are_refused_with_what_is_allowed() {
+    let test = Test::new("netns-nft-save");
+    for name in ["", ".", "..", "../evil", "a/b", "a b", "x-", "é", "a\n", &"n".repeat(201)] {
+        let said = format!(
+            "netns-nft-save: {name:?} is no namespace name: use letters, digits and `_`, inside also `.`, `:` and `-`, \
+             at most 200 characters\n"
+        );
+        test.run_live(&[name]).stdout("").stderr(&said).status(1);
+    }
+    test.run_live(&[bytes(b"a\xff")]).stdout("").stderr_line("is no namespace name").status(1);
+}
+
+#[test]
+fn help_and_version_are_no_names() {
+    let test = Test::new("netns-nft-save");
+    for option in ["-h", "--help"] {
+        test.run_live(&[option]).stdout_has("Usage: netns-nft-save <NAME>").stderr("").status(0);
+    }
+    let version = format!("netns-nft-save {}\n", env!("CARGO_PKG_VERSION"));
+    test.run_live(&["--version"]).stdout(&version).stderr("").status(0);
+}
+
+#[test]
+fn an_unknown_option_is_refused() {
+    Test::new("netns-nft-save").run_live(&["--nosuch", "x"]).stdout("").stderr_has("'--nosuch'").status(1);
+}
+
+#[test]
+fn who_is_not_root_is_told_so() {
+    Test::new("netns-nft-save")
+        .as_nobody()
+        .run_live(&["no-such-namespace"])
+        .stdout("")
+        .stderr("netns-nft-save: only root may read the rules of a namespace: run it by sudo\n")
+        .status(1);
+}
+
+#[test]
+fn a_bad_name_is_told_before_that_root_is_needed() {
+    Test::new("netns-nft-save").as_nobody().run_live(&["a b"]).stdout("").stderr_line("\"a b\"").status(1);
+}
+
+#[test]
+fn netnsctl_save_is_the_same_program() {
+    let test = Test::new("netnsctl").as_nobody();
+    test.run_live(&["save", "a b"])
+        .stdout("")
+        .stderr_line("netnsctl: \"a b\" is no namespace name")
+        .status(1);
+    test.run_live(&["save", "no-such-namespace"]).stdout("").stderr_line("only root").status(1);
+}

@@ -140,16 +140,19 @@ __netns_require_conf() {
 }
 
 # Usage: __netns_parses FILE
-# Whether FILE is sound bash; prints what bash says otherwise. A file may set extglob and so change what is sound.
-__netns_parses() { "$BASH" -n "$1" 2>&1 || "$BASH" -O extglob -n "$1" 2>/dev/null; }
+# Whether FILE is sound bash; sets __netns_said to what bash says otherwise. A file may set extglob and so change what is sound.
+__netns_parses() {
+  __netns_said=$("$BASH" -n "$1" 2>&1 || "$BASH" -O extglob -n "$1" 2>&1) && return 0 # said, since in a trap it would be the status before
+  __netns_said="syntax error in ${__netns_said%%$'\n'*}"
+  [[ $(<"$1") != *$'\r\n'* ]] || __netns_said+=", which has the line ends of DOS (\\r\\n)"
+  return 1
+}
 
 # Usage: __netns_sourced STATUS FILE
 # A .conf was sourced with errexit off. Its status counts for nothing, but a syntax error must not pass for a
 # failing command: then `source` returns 2, or 1 for an array that is left open.
 __netns_sourced() {
-  (($1 == 1 || $1 == 2)) && [[ -f $2 ]] || return 0
-  local said
-  said=$(__netns_parses "$2") || __netns_complain "syntax error in ${said%%$'\n'*}"
+  if (($1 == 1 || $1 == 2)) && [[ -f $2 ]]; then __netns_parses "$2" || __netns_complain "$__netns_said"; fi
 }
 
 # Usage: __netns_readable FILE
@@ -166,11 +169,15 @@ __netns_exit() {
   local status=$1 command=$BASH_COMMAND
   set +eu
   # A signal ends bash with whatever status the last command had; a plugin's `exit 0` is a success.
-  [[ $status != 0 || $command != exit* ]] || return
+  [[ $status != 0 || $command != exit* ]] || return 0
   [[ -z $__netns_hook ]] || __netns_roll_back
-  [[ $status != 0 && -z $__netns_told ]] || return
+  [[ $status != 0 && -z $__netns_told ]] || return 0
   local where
   __netns_where "$command"
+  if [[ -z $__netns_hook && $status == [12] && -f $__netns_layer ]] && ! __netns_parses "$__netns_layer"; then
+    printf 'netnsinit: %s: %s\n' "$__netns_what" "$__netns_said" >&2
+    return 0
+  fi
   printf 'netnsinit: %s failed with status %d at %s\n' "$__netns_what" "$status" "$where" >&2
 }
 

@@ -114,7 +114,7 @@ fn autoconfigure(hook: &Hook, layers: &Layers) -> String {
         } else {
             // errexit has to be on in default.conf, and then a syntax error in it ends bash.
             format!(
-                "if __netns_parses {path} >/dev/null; then source {path}; \
+                "if __netns_parses {path}; then source {path}; \
                  else source {path} || __netns_sourced $? {path}; fi"
             )
         });

@@ -174,7 +174,11 @@ fn help_and_version_are_printed_on_stdout() {
 
 #[test]
 fn an_unknown_option_is_refused() {
-    machine().run(&["--nosuch", "t", "n", "up", "outside"]).stdout("").stderr_has("'--nosuch'").status(1);
+    machine()
+        .run(&["--nosuch", "t", "n", "up", "outside"])
+        .stdout("")
+        .stderr_line("\"--nosuch\" is no type")
+        .status(1);
 }
 
 // --- the plugin
@@ -279,7 +283,7 @@ fn a_plugin_with_crlf_runs_nothing_and_is_told_with_file_and_line() {
     let ran = with_plugin(&PLUGIN.replace('\n', "\r\n")).run(&UP);
     assert!(!ran.stdout.contains("v="), "the hook was run: {ran:#?}");
     assert!(!ran.status.success(), "{ran:#?}");
-    ran.stderr_has("/etc/conf.d/netns/t.sh: line ").stderr_has("\\r").status(2);
+    ran.stderr_has("/etc/conf.d/netns/t.sh: line ").stderr_has("line ends of DOS (\\r\\n)").status(2);
 }
 
 // --- the other layers

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cli::Init;
 use crate::name::NsName;
@@ -22,10 +22,10 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         return namespace(&paths, &options);
     }
     let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
-    let hook = match hook::parse(&options.words) {
-        Ok(hook) => hook,
-        Err(error) => bail!("{error:#}\n{}", Init::usage()),
-    };
+    let hook = hook::parse(&options.words).map_err(|error| match options.words.len() {
+        ..4 => anyhow!("{error:#}\n{}", Init::usage()),
+        _ => error,
+    })?;
     if options.print_wrapper {
         let text = hook::print(&paths, &hook, trace)?;
         std::io::stdout().write_all(text.as_bytes()).context("cannot print the wrapper")?;

@@ -44,12 +44,13 @@ install: ## Install what was built, and update the units of all types
 
 uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 	@if [ -z '$(DESTDIR)' ] && [ -x $(BINDIR)/netns-update ]; then \
-	  $(BINDIR)/netns-update --clean || { echo 'not uninstalled: stop what is active, or run `netns-update --clean --now`' >&2; exit 1; }; \
+	  { $(BINDIR)/netns-update --clean --dry-run >/dev/null && $(BINDIR)/netns-update --clean; } || { echo 'not uninstalled: stop what is active, or run `netns-update --clean --now`' >&2; exit 1; }; \
 	fi
 	rm -f $(DESTDIR)$(BINDIR)/$(BINARY) $(LINKS:%=$(DESTDIR)$(BINDIR)/%)
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(PAGES:%=$(DESTDIR)$(MANDIR)/man8/%)
 	rm -f $(PLUGINS:%=$(DESTDIR)$(PLUGINDIR)/%)
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PLUGINDIR) || true
+	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd-netns ]; then rmdir -p --ignore-fail-on-non-empty /run/systemd-netns/remembered; fi
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 test: build ## Run all tests (as root: against the real kernel and a real systemd, too)
@@ -65,5 +66,5 @@ lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	shellcheck $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 
-SHELL_FILES = $(wildcard plugins/*.sh src/*.sh tests/*.sh tests/*.bash bats/*.bash bats/*/*.bats bats/*.bats) \
-  tests/run tests/need tests/demo .ci/run
+SHELL_FILES = $(wildcard plugins/*.sh src/*.sh tests/*.bash tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
+  $(addprefix tests/,run need demo private) .ci/run

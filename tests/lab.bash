@@ -4,10 +4,12 @@
 #
 # To be sourced by what tests/private runs: mounts and processes then go with it, however it ends.
 
+# Where it is: its root, what it said at boot, and the pids of its PID 1 and of systemd-nspawn as seen from here.
+LAB=/mnt
+
 # Usage: lab_create
-# A machine that is not running, with the program installed. Sets LAB, the directory that it is in.
+# A machine that is not running, with the program installed.
 lab_create() {
-  LAB=/mnt # as mounted here, it goes with this mount namespace
   mount -t tmpfs lab "$LAB"
   mkdir "$LAB"/{upper,work,root}
   mount -t overlay lab -o "lowerdir=/,upperdir=$LAB/upper,workdir=$LAB/work" "$LAB/root"
@@ -26,26 +28,28 @@ lab_create() {
   # Logs in memory are lost in a reboot, and waiting for a disk is no part of any test.
   mkdir -p "$etc/systemd/journald.conf.d"
   printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >"$etc/systemd/journald.conf.d/lab.conf"
-
-  make --silent --directory "${BASH_SOURCE[0]%/*}/.." install DESTDIR="$LAB/root" >/dev/null
-  netnsctl_root "$LAB/root"
 }
 
-# Usage: netnsctl_root ROOT
-# The units of the shipped types, as `make install` writes them on a live machine.
-netnsctl_root() { "$1/usr/sbin/netns-update" --root "$1" >/dev/null; }
+# Usage: lab_install
+# Installs what was built, and writes the units of the shipped types, as `make install` does on a live machine.
+lab_install() {
+  make --silent --directory "${BASH_SOURCE[0]%/*}/.." install DESTDIR="$LAB/root" >/dev/null
+  "$LAB/root/usr/sbin/netns-update" --root "$LAB/root" >/dev/null
+}
 
 # Usage: lab_boot
-# Boots it and waits until the boot is complete. Sets LAB_LEADER, its PID 1 as seen from here.
+# Boots it and waits until the boot is complete.
 lab_boot() {
-  local try
+  local try state
   systemd-nspawn --directory="$LAB/root" --machine=netns-lab --boot --register=no --keep-unit --private-network \
     --capability=all --link-journal=no systemd.unit=multi-user.target </dev/null >"$LAB/boot.log" 2>&1 3>&- &
-  LAB_NSPAWN=$!
-  for ((try = 0; try < 300; try++)); do
-    LAB_LEADER=$(pgrep --parent "$LAB_NSPAWN" --oldest) && [[ $(lab systemctl is-system-running 2>&1) == @(running|degraded) ]] &&
-      return
-    sleep 0.1
+  echo "$!" >"$LAB/nspawn"
+  for ((try = 0; try < 600; try++)); do
+    if pgrep --parent "$(<"$LAB/nspawn")" --oldest >"$LAB/leader"; then
+      state=$(lab systemctl is-system-running 2>&1) || true
+      [[ $state != @(running|degraded) ]] || return 0
+    fi
+    sleep 0.05
   done
   echo 'the lab did not boot:' >&2
   tail "$LAB/boot.log" >&2
@@ -54,13 +58,20 @@ lab_boot() {
 
 # Usage: lab COMMAND...
 # Runs a command in it.
-lab() { nsenter --target "$LAB_LEADER" --all -- "$@"; }
+lab() { nsenter --target "$(<"$LAB/leader")" --all -- "$@"; }
 
 # Usage: lab_halt
 # Shuts it down in order, as poweroff does.
 lab_halt() {
+  local try
   lab systemctl poweroff --no-wall || true
-  wait "$LAB_NSPAWN" || true
+  for ((try = 0; try < 1200; try++)); do
+    [[ -e /proc/$(<"$LAB/nspawn")/exe ]] || return 0 # gone, or waiting for its parent to notice
+    sleep 0.05
+  done
+  echo 'the lab did not shut down:' >&2
+  tail "$LAB/boot.log" >&2
+  return 1
 }
 
 # Usage: lab_reboot

@@ -42,7 +42,7 @@ fn an_unknown_option_is_refused() {
 #[test]
 fn who_is_not_root_is_told_so() {
     Test::new("netns-nft-save")
-        .as_nobody()
+        .by_nobody()
         .run_live(&["no-such-namespace"])
         .stdout("")
         .stderr("netns-nft-save: only root may read the rules of a namespace: run it by sudo\n")
@@ -51,12 +51,12 @@ fn who_is_not_root_is_told_so() {
 
 #[test]
 fn a_bad_name_is_told_before_that_root_is_needed() {
-    Test::new("netns-nft-save").as_nobody().run_live(&["a b"]).stdout("").stderr_line("\"a b\"").status(1);
+    Test::new("netns-nft-save").by_nobody().run_live(&["a b"]).stdout("").stderr_line("\"a b\"").status(1);
 }
 
 #[test]
 fn netnsctl_save_is_the_same_program() {
-    let test = Test::new("netnsctl").as_nobody();
+    let test = Test::new("netnsctl").by_nobody();
     test.run_live(&["save", "a b"])
         .stdout("")
         .stderr_line("netnsctl: \"a b\" is no namespace name")

@@ -251,7 +251,7 @@ fn a_plugin_may_be_a_link_to_a_file() {
 fn an_unreadable_plugin_is_told_by_name() {
     machine()
         .mode(SH, 0o000)
-        .as_nobody()
+        .by_nobody()
         .run(&UP)
         .stdout("")
         .stderr_line("cannot read plugin /etc/conf.d/netns/t.sh: ")
@@ -262,7 +262,7 @@ fn an_unreadable_plugin_is_told_by_name() {
 fn an_unreadable_directory_is_told_by_name() {
     machine()
         .mode("etc/conf.d/netns", 0o000)
-        .as_nobody()
+        .by_nobody()
         .run(&UP)
         .stdout("")
         .stderr_line("cannot look at plugin /etc/conf.d/netns/t.sh: ")
@@ -342,7 +342,7 @@ fn a_default_conf_that_is_dev_null_is_fine() {
 #[test]
 fn an_unreadable_conf_stops_up_and_is_told_on_down() {
     for file in [DEFAULT, CONF, "etc/conf.d/netns/t-n.conf"] {
-        let test = machine().file(file, "v=secret\n").mode(file, 0o000).as_nobody();
+        let test = machine().file(file, "v=secret\n").mode(file, 0o000).by_nobody();
         let ran = test.run(&UP);
         assert!(!ran.stdout.contains("v="), "the hook was run: {ran:#?}");
         ran.stderr_line(&format!("cannot read /{file}")).status(1);
@@ -548,7 +548,7 @@ fn a_wrapper_of_bad_input_is_not_printed() {
 #[test]
 fn an_inside_hook_is_not_run_by_a_plain_user_of_the_host() {
     machine()
-        .as_nobody()
+        .by_nobody()
         .run(&["t", "n", "up", "inside"])
         .stdout("")
         .stderr_line("cannot tell the namespace of PID 1 (are you root?)")
@@ -565,7 +565,7 @@ fn an_inside_hook_is_not_run_in_a_namespace_of_another_name() {
 
 #[test]
 fn namespaces_are_created_and_deleted_by_one_name_each() {
-    let test = Test::new("netnsinit").as_nobody();
+    let test = Test::new("netnsinit").by_nobody();
     for option in ["--create", "--delete"] {
         test.run(&[option]).stdout("").stderr_has("one namespace name is needed").status(1);
         test.run(&[option, "a", "b"]).stdout("").stderr_has("one namespace name is needed").status(1);
@@ -578,7 +578,7 @@ fn namespaces_are_created_and_deleted_by_one_name_each() {
 
 #[test]
 fn a_plain_user_creates_no_namespace() {
-    let test = Test::new("netnsinit").as_nobody();
+    let test = Test::new("netnsinit").by_nobody();
     let ran = test.run(&["--create", "n"]);
     assert!(!test.has("run/netns/n"), "{ran:#?}");
     ran.stdout("").stderr_line("netnsinit: ").status(1);

@@ -96,7 +96,7 @@ impl Test {
     }
 
     /// Calls the applet as a user who is not root. A plain user is one already.
-    pub fn as_nobody(mut self) -> Self {
+    pub fn by_nobody(mut self) -> Self {
         if is_root(self.directory.path()) {
             self.nobody = true;
             // The place where it was built may be root's alone. Copied by another process: were the file open for

@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# Instances that are enabled come up at boot, after the host's network devices, and go at shutdown.
+
+load systemd
+
+# Usage: on_boot UNIT COMMAND [LINE]
+# A service that is part of setting up the host's network.
+on_boot() {
+  lab tee "/etc/systemd/system/$1.service" >/dev/null <<END
+[Unit]
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=shutdown.target network-pre.target network.target
+Wants=network-pre.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/bash -c '$2'
+${3-}
+[Install]
+WantedBy=multi-user.target
+END
+  lab systemctl enable --quiet "$1"
+}
+
+@test "what is enabled is up after a reboot, and what is disabled is not" {
+  config veth-other.conf <<'END'
+VETH_IFADDR_OUTSIDE=192.0.2.33/30
+VETH_IFADDR_INSIDE=192.0.2.34/30
+END
+  lab systemctl enable --quiet netns-veth@nstest netns-nft@nstest netns-veth@other netns-lo@my-net
+  lab systemctl disable --quiet netns-veth@other
+  [[ $(lab systemctl is-enabled netns-veth@nstest) == enabled ]]
+  gone nstest
+
+  lab_reboot
+  up netns-veth@nstest netns-nft@nstest netns-lo@my-net
+  exists my-net
+  gone other
+  [[ $(lab ip netns exec nstest nft list ruleset) == *'policy drop'* ]]
+  run reaches nstest 192.0.2.129
+  ((status != 0))
+  lab ip netns exec nstest nft flush ruleset
+  reaches nstest 192.0.2.129
+
+  lab_reboot
+  up netns-veth@nstest netns-nft@nstest netns-lo@my-net
+  nothing_failed
+  lab systemctl disable --quiet netns-veth@nstest netns-nft@nstest netns-lo@my-net
+}
+
+@test "enable --now starts at once, disable --now removes the namespace" {
+  lab systemctl enable --quiet --now netns-veth@nstest
+  lab ping -c1 -W1 -q 192.0.2.130
+  lab systemctl disable --quiet --now netns-veth@nstest
+  nothing_left nstest
+}
+
+@test "an interface that the host's network sets up late in the boot is there when up outside runs" {
+  on_boot slow-network 'sleep 2; ip link add eth0 type veth peer name eth0-peer; ip link set eth0 up'
+  lab systemctl enable --quiet netns-macvlan@shop
+  lab_reboot
+  up netns-macvlan@shop
+  lab ip -netns shop link show dev macvlan0
+  lab systemctl disable --quiet netns-macvlan@shop slow-network
+  lab rm /etc/systemd/system/slow-network.service
+}
+
+@test "the outside half follows network.target and network-online.target, and waits for neither where nobody asks" {
+  after=$(lab systemctl show --value --property=After netns_outside-lo@x)
+  for unit in network-pre.target network.target network-online.target netns_name@x.service; do
+    [[ " $after " == *" $unit "* ]]
+  done
+  [[ $(lab systemctl show --value --property=Wants netns_outside-lo@x) != *online* ]]
+}
+
+@test "at shutdown both down hooks run, while the host's network is still there" {
+  on_boot network-of-host true 'ExecStop=/bin/bash -c "echo network >>/var/shutdown.log"'
+  plugin t "
+    configure_t_down_inside() { echo inside >>/var/shutdown.log; }
+    configure_t_down_outside() { echo outside >>/var/shutdown.log; }"
+  lab systemctl daemon-reload
+  lab systemctl start network-of-host netns-t@n
+  lab_reboot
+  [[ $(lab paste -sd' ' /var/shutdown.log) == 'inside outside network' ]]
+  gone n
+  lab systemctl disable --quiet network-of-host
+  lab rm /etc/systemd/system/network-of-host.service /var/shutdown.log
+}
+
+@test "daemon-reload and daemon-reexec leave what is active alone" {
+  plugin t
+  lab systemctl start netns-t@n
+  lab systemctl daemon-reload
+  lab systemctl daemon-reexec
+  up netns-t@n netns_outside-t@n netns_name@n
+  exists n
+  [[ $(hooks) == 't@n up outside,t@n up inside' ]]
+}

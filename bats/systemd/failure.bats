@@ -1,0 +1,176 @@
+#!/usr/bin/env bats
+# Hooks fail, namespaces are there already or go away by hand.
+
+load systemd
+
+@test "a failing up inside runs down outside and removes the namespace; nothing stands in the way of the next start" {
+  plugin t "configure_t_up_inside() { echo \"t@\$1 up inside\" >>$LOG; [[ -e /run/mended ]]; }"
+  run lab systemctl start netns-t@n
+  ((status != 0))
+  eventually gone n
+  [[ $(hooks) == 't@n up outside,t@n up inside,t@n down outside' ]]
+  is netns-t@n failed
+  is netns_outside-t@n inactive
+  is netns_name@n inactive
+  [[ $(journal netns-t@n) == *'t@n: up inside (configure_t_up_inside) failed with status 1 at /etc/conf.d/netns/t.sh:'* ]]
+
+  lab touch /run/mended
+  lab systemctl start netns-t@n
+  up netns-t@n
+}
+
+@test "a failing up outside leaves no namespace, and no other hook runs" {
+  plugin t "configure_t_up_outside() { echo 'up outside' >>$LOG; return 7; }"
+  run lab systemctl start netns-t@n
+  ((status != 0))
+  eventually gone n
+  [[ $(hooks) == 'up outside' ]]
+  is netns-t@n inactive
+  is netns_outside-t@n failed
+}
+
+@test "a failing down inside does not keep the rest from going" {
+  plugin t "configure_t_down_inside() { echo 'down inside' >>$LOG; return 7; }"
+  lab systemctl start netns-t@n
+  lab systemctl stop netns-t@n
+  eventually gone n
+  [[ $(hooks) == 't@n up outside,t@n up inside,down inside,t@n down outside' ]]
+  is netns_name@n inactive
+  lab systemctl start netns-t@n
+}
+
+@test "a failing down outside does not keep the namespace, nor the next start" {
+  plugin t "configure_t_down_outside() { return 7; }"
+  lab systemctl start netns-t@n
+  lab systemctl stop netns-t@n
+  eventually gone n
+  eventually is netns_outside-t@n failed
+  lab systemctl start netns-t@n
+  up netns-t@n
+}
+
+@test "a second type that fails leaves the first one and the namespace" {
+  plugin t "configure_t_up_inside() { return 1; }"
+  lab systemctl start netns-veth@nstest
+  run lab systemctl start netns-t@nstest
+  ((status != 0))
+  eventually is netns_outside-t@nstest inactive
+  up netns-veth@nstest netns_name@nstest
+  lab ping -c1 -W1 -q 192.0.2.130
+}
+
+@test "a hook that is killed counts as failed, and the rest goes" {
+  plugin t "configure_t_up_inside() { kill -9 \$\$; }"
+  run lab systemctl start netns-t@n
+  ((status != 0))
+  eventually gone n
+  run -0 lab systemctl show --property=Result netns-t@n
+  [[ $output == Result=signal ]]
+  [[ $(hooks) == 't@n up outside,t@n down outside' ]]
+}
+
+@test "an existing namespace makes the start fail, is left alone, and the message says what to do" {
+  lab ip netns add mine
+  lab ip -netns mine link add inmine type veth peer name inmine-peer
+  run lab systemctl start netns-lo@mine
+  ((status != 0))
+  said=$(journal netns_name@mine)
+  [[ $said == *'there is one of that name'*'ip netns delete mine'* ]]
+  lab ip -netns mine link show dev inmine
+  is netns-lo@mine inactive
+
+  lab ip netns delete mine
+  lab systemctl start netns-lo@mine
+  up netns-lo@mine
+}
+
+@test "a stale file in the place of the namespace is left alone, and named" {
+  lab mkdir -p /run/netns
+  lab touch /run/netns/stale
+  run lab systemctl start netns-lo@stale
+  ((status != 0))
+  [[ $(journal netns_name@stale) == */run/netns/stale* ]]
+  lab test -f /run/netns/stale
+  lab rm /run/netns/stale
+}
+
+@test "a namespace deleted by hand: stop, then start work without reset-failed, and nothing is left failed" {
+  config macvlan-nstest.conf <<<'MACVLAN_PARENT_IFNAME=eth0'
+  parent eth0
+  for type in lo veth nft macvlan; do
+    lab systemctl start "netns-$type@nstest"
+    lab ip netns delete nstest
+    lab systemctl stop "netns-$type@nstest"
+    eventually is netns_name@nstest inactive
+    nothing_failed
+    lab systemctl start "netns-$type@nstest"
+    up "netns-$type@nstest"
+    exists nstest
+    lab systemctl stop "netns-$type@nstest"
+    eventually gone nstest
+    nothing_failed
+  done
+  nothing_left nstest
+}
+
+@test "all types on a namespace deleted by hand stop and start together" {
+  lab systemctl start netns-{lo,veth,nft}@nstest
+  lab ip netns delete nstest
+  lab systemctl stop netns-{lo,veth,nft}@nstest
+  eventually is netns_name@nstest inactive
+  nothing_failed
+  lab systemctl start netns-{lo,veth,nft}@nstest
+  lab systemctl stop netns-nft@nstest
+  up netns-{lo,veth}@nstest
+  reaches nstest 127.0.0.1
+  lab systemctl stop netns-{lo,veth}@nstest
+  nothing_left nstest
+}
+
+@test "an interface deleted by hand does not keep the instance from stopping" {
+  lab systemctl start netns-veth@nstest
+  lab ip link delete ve-nstest0
+  lab systemctl stop netns-veth@nstest
+  nothing_left nstest
+}
+
+@test "an up outside that fails half-way leaves nothing on the host" {
+  config veth-bad.conf <<'END'
+VETH_IFADDR_OUTSIDE=no-address
+VETH_IFADDR_INSIDE=192.0.2.30/30
+END
+  run lab systemctl start netns-veth@bad
+  ((status != 0))
+  eventually gone bad
+  lab systemctl reset-failed 'netns*'
+  nothing_left bad
+}
+
+@test "an up inside that fails half-way leaves nothing on the host" {
+  config veth-bad.conf <<'END'
+VETH_IFADDR_OUTSIDE=192.0.2.29/30
+VETH_IFADDR_INSIDE=no-address
+END
+  run lab systemctl start netns-veth@bad
+  ((status != 0))
+  eventually gone bad
+  lab systemctl reset-failed 'netns*'
+  nothing_left bad
+}
+
+@test "a plugin removed while its instance is active: the stop still removes the namespace" {
+  plugin t
+  lab systemctl start netns-t@n
+  rm "$CONF/t.sh"
+  lab systemctl stop netns-t@n
+  eventually gone n
+  [[ $(journal netns-t@n) == *'/etc/conf.d/netns/t.sh'*'/usr/share/systemd-netns/t.sh'* ]]
+}
+
+@test "the namespace goes by its name though a process is still in it" {
+  lab systemctl start netns-lo@busy
+  lab systemd-run --quiet --unit=busy --property=NetworkNamespacePath=/run/netns/busy sleep infinity
+  lab systemctl stop netns-lo@busy
+  nothing_left busy
+  lab systemctl stop busy
+}

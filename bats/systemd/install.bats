@@ -1,0 +1,103 @@
+#!/usr/bin/env bats
+# make install and make uninstall on a live machine, also over the bash original.
+
+load systemd
+
+# The tree that a user has built in; the machine sees it as /src.
+setup() {
+  mkdir "$LAB/root/src"
+  tree=$BATS_TEST_DIRNAME/../..
+  mkdir -p "$LAB/root/src/target/release" "$LAB/root/src/tests"
+  cp -a "$tree"/{Makefile,units,plugins,etc,man} "$LAB/root/src/"
+  cp -a "$tree/target/release/netnsctl" "$LAB/root/src/target/release/"
+}
+
+# What this suite removes, the next test gets back.
+teardown() {
+  lab make -s -C /src uninstall || lab netns-update --clean --now
+  rm -rf "$LAB/root/src" "$CONF"
+  cp -a "$LAB/conf" "$CONF"
+  lab ip -all netns delete
+  lab_install
+  lab systemctl daemon-reload
+  lab systemctl reset-failed
+}
+
+@test "an upgrade in place leaves what is active alone, and the administrator's files" {
+  config veth-mine.conf <<<'VETH_IFADDR_OUTSIDE=192.0.2.41/30 VETH_IFADDR_INSIDE=192.0.2.42/30'
+  config macvlan.conf <<<'# mine'
+  lab systemctl start netns-veth@mine
+  run -0 lab make -C /src install
+  [[ $output == *'kept as it is: /etc/conf.d/netns/macvlan.conf'*'Update successful'* ]]
+  up netns-veth@mine
+  lab ping -c1 -W1 -q 192.0.2.42
+  [[ $(cat "$CONF/macvlan.conf") == '# mine' ]]
+  lab systemctl stop netns-veth@mine
+  nothing_left mine
+}
+
+# Usage: files
+# Every file of the machine that an installation could have put there, but for the administrator's.
+files() {
+  lab find /etc /usr /var/lib /run/systemd-netns -path /etc/conf.d/netns -prune -o -type f -print -o -type l -print 2>/dev/null | sort
+}
+
+@test "uninstall removes all of ours but /etc/conf.d/netns" {
+  config mine.sh <<<'NO_CONFIG_REQUIRED=y'
+  lab make -s -C /src uninstall
+  before=$(files)
+  [[ $before != */usr/sbin/netns* && $before != */systemd/system/netns* && $before != */systemd-netns/* && $before != */netns-update.8* ]]
+
+  lab make -s -C /src install
+  lab systemctl start netns-veth@nstest
+  lab systemctl stop netns-veth@nstest
+  eventually gone nstest
+  lab rm /etc/conf.d/netns/macvlan.conf
+  kept=$(cd "$CONF" && find . -type f -exec sha256sum {} + | sort)
+  lab make -s -C /src uninstall
+  diff <(echo "$before") <(files)
+  [[ $(cd "$CONF" && find . -type f -exec sha256sum {} + | sort) == "$kept" ]]
+  run lab test -e /run/systemd-netns
+  ((status != 0))
+}
+
+@test "uninstall refuses while an instance is active, and changes nothing" {
+  lab systemctl start netns-veth@nstest
+  before=$(files)
+  run lab make -C /src uninstall
+  ((status != 0))
+  [[ $output == *'netns-veth@nstest.service is active'*'netns-update --clean --now'* ]]
+  up netns-veth@nstest
+  lab ping -c1 -W1 -q 192.0.2.130
+  diff <(echo "$before") <(files)
+}
+
+@test "installed over the bash original, its copies become ours and its instances go on" {
+  # The original's templates, as far as they are known by what its users' units hold.
+  for half in netns netns_outside; do
+    side=$([[ $half == netns ]] && echo inside || echo outside)
+    lab tee "/usr/lib/systemd/system/$half@.service" >/dev/null <<END
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=netnsinit "%j" "%I" up $side
+ExecStop=netnsinit "%j" "%I" down $side
+END
+    lab cp "/usr/lib/systemd/system/$half@.service" "/etc/systemd/system/$half-veth@.service"
+    lab cp "/usr/lib/systemd/system/$half@.service" "/etc/systemd/system/$half-gone@.service"
+  done
+  run -0 lab make -C /src install
+  for half in netns netns_outside; do
+    cmp "$LAB/root/src/units/$half@.service" "$LAB/root/etc/systemd/system/$half-veth@.service"
+    [[ ! -e $LAB/root/etc/systemd/system/$half-gone@.service ]]
+  done
+  lab systemctl start netns-veth@nstest
+  lab ping -c1 -W1 -q 192.0.2.130
+}
+
+@test "both work with dash as sh" {
+  lab make -C /src uninstall SHELL=/bin/dash
+  run -0 lab make -C /src install SHELL=/bin/dash
+  lab systemctl start netns-lo@n
+  up netns-lo@n
+}

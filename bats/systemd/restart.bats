@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# Instances are restarted, any number of times, whatever else is on their namespace.
+
+load systemd
+
+@test "veth: twenty restarts in a row, alone, keep it reachable and the unit active" {
+  lab systemctl start netns-veth@nstest
+  for ((turn = 0; turn < 20; turn++)); do
+    lab systemctl restart netns-veth@nstest
+    up netns-veth@nstest
+    lab ping -c1 -W1 -q 192.0.2.130
+  done
+  lab systemctl stop netns-veth@nstest
+  nothing_left nstest
+}
+
+@test "macvlan: twenty restarts in a row, alone, keep interface, address and route" {
+  parent eth0
+  config macvlan-shop.conf <<<'MACVLAN_GATEWAY=192.0.2.1'
+  lab systemctl start netns-macvlan@shop
+  before=$(lab ip -netns shop -oneline address show dev macvlan0 scope global)
+  for ((turn = 0; turn < 20; turn++)); do
+    lab systemctl restart netns-macvlan@shop
+    up netns-macvlan@shop
+    [[ $(lab ip -netns shop -oneline address show dev macvlan0 scope global) == "$before" ]]
+    [[ $(lab ip -netns shop route show default) == *'via 192.0.2.1 dev macvlan0'* ]]
+  done
+  lab systemctl stop netns-macvlan@shop
+  nothing_left shop
+}
+
+@test "nft: twenty restarts in a row, alone, load the same rules once" {
+  lab systemctl start netns-nft@x
+  before=$(lab ip netns exec x nft list ruleset)
+  for ((turn = 0; turn < 20; turn++)); do
+    lab systemctl restart netns-nft@x
+    [[ $(lab ip netns exec x nft list ruleset) == "$before" ]]
+  done
+  lab systemctl stop netns-nft@x
+  nothing_left x
+}
+
+@test "lo: twenty restarts in a row, alone" {
+  lab systemctl start netns-lo@x
+  for ((turn = 0; turn < 20; turn++)); do
+    lab systemctl restart netns-lo@x
+    reaches x 127.0.0.1
+  done
+  lab systemctl stop netns-lo@x
+  nothing_left x
+}
+
+@test "each type restarts with the others on its namespace, and leaves them active and whole" {
+  parent eth0
+  config nft-nstest.rules <<<'table inet open { chain input { type filter hook input priority 0; policy accept; }; }'
+  lab systemctl start netns-{lo,veth,macvlan,nft}@nstest
+  for ((turn = 0; turn < 5; turn++)); do
+    for type in lo veth macvlan nft; do
+      lab systemctl restart "netns-$type@nstest"
+      up netns-{lo,veth,macvlan,nft}@nstest
+      lab ping -c1 -W1 -q 192.0.2.130
+      reaches nstest 127.0.0.1
+      lab ip -netns nstest link show dev macvlan0 up | grep -q macvlan0
+    done
+  done
+  lab systemctl restart netns-{lo,veth,macvlan,nft}@nstest
+  up netns-{lo,veth,macvlan,nft}@nstest
+  lab ping -c1 -W1 -q 192.0.2.130
+  lab systemctl stop netns-{lo,veth,macvlan,nft}@nstest
+  nothing_left nstest
+}
+
+@test "a restart takes what the .conf says now" {
+  lab systemctl start netns-veth@nstest
+  sed -i 's/^\(VETH_IFADDR_INSIDE=\).*/\1192.0.2.131\/30/; s/^\(VETH_IFADDR_OUTSIDE=\).*/\1192.0.2.129\/29/' "$CONF/veth-nstest.conf"
+  lab systemctl restart netns-veth@nstest
+  run -0 lab ip -netns nstest -oneline address show dev ve-nstest1 scope global
+  [[ $output == *192.0.2.131/30* && $output != *192.0.2.130/* ]]
+}
+
+@test "starting what is active, and stopping what is not, changes nothing" {
+  plugin t
+  lab systemctl start netns-t@n
+  lab systemctl start netns-t@n
+  [[ $(hooks) == 't@n up outside,t@n up inside' ]]
+  lab systemctl stop netns-t@n
+  eventually gone n
+  lab systemctl stop netns-t@n
+  [[ $(hooks) == 't@n up outside,t@n up inside,t@n down inside,t@n down outside' ]]
+}
+
+@test "start and stop in quick succession, thirty times: the start limit does not apply" {
+  for ((turn = 0; turn < 30; turn++)); do
+    lab systemctl start netns-veth@nstest
+    lab systemctl stop netns-veth@nstest
+  done
+  lab systemctl start netns-veth@nstest
+  lab ping -c1 -W1 -q 192.0.2.130
+  lab systemctl stop netns-veth@nstest
+  nothing_left nstest
+}

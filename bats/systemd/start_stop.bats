@@ -1,0 +1,184 @@
+#!/usr/bin/env bats
+# Instances are started and stopped.
+
+load systemd
+
+@test "veth: both ends are up, a ping passes each way, and after the stop nothing is left" {
+  lab systemctl start netns-veth@nstest
+  up netns-veth@nstest netns_outside-veth@nstest netns_name@nstest
+  lab ping -c1 -W1 -q 192.0.2.130
+  reaches nstest 192.0.2.129
+
+  lab systemctl stop netns-veth@nstest
+  nothing_left nstest
+}
+
+@test "macvlan: the interface is in the namespace with its address and gateway, and after the stop nothing is left" {
+  parent eth0
+  config macvlan-shop.conf <<'END'
+MACVLAN_MAC=02:00:00:00:00:07
+MACVLAN_IFADDR="192.0.2.7/24 broadcast 192.0.2.255"
+MACVLAN_GATEWAY=192.0.2.1
+END
+  lab systemctl start netns-macvlan@shop
+  run -0 lab ip -netns shop -oneline address show dev macvlan0
+  [[ $output == *'192.0.2.7/24 brd 192.0.2.255'* ]]
+  run -0 lab ip -netns shop route show default
+  [[ $output == *'via 192.0.2.1 dev macvlan0'* ]]
+  run -0 lab ip -netns shop link show dev macvlan0
+  [[ $output == *02:00:00:00:00:07* ]]
+  run -0 lab ip -oneline link show type macvlan
+  [[ -z $output ]]
+
+  lab systemctl stop netns-macvlan@shop
+  nothing_left shop
+}
+
+@test "lo: it is up in the namespace, and after the stop nothing is left" {
+  lab systemctl start netns-lo@quiet
+  reaches quiet 127.0.0.1
+  lab systemctl stop netns-lo@quiet
+  nothing_left quiet
+}
+
+@test "nft: start and stop leave no namespace behind" {
+  lab systemctl start netns-nft@x
+  reaches x 127.0.0.1
+  lab systemctl stop netns-nft@x
+  nothing_left x
+}
+
+@test "names with hyphens work from end to end" {
+  config veth-my-net.conf <<'END'
+VETH_IFADDR_OUTSIDE=192.0.2.17/30
+VETH_IFADDR_INSIDE=192.0.2.18/30
+END
+  lab systemctl start netns-veth@my-net netns-nft@my-net
+  lab ip netns exec my-net ip link show dev ve-my-net1
+  lab ip link show dev ve-my-net0
+  config nft-my-net.rules <<<'flush ruleset'
+  lab systemctl restart netns-nft@my-net
+  reaches my-net 192.0.2.17
+  lab netns-nft-save my-net
+  lab systemctl stop netns-veth@my-net netns-nft@my-net
+  nothing_left my-net
+}
+
+@test "names with dots, colons, underscores and capitals work from end to end" {
+  for name in a.b a:b a_b AbC 0x default; do
+    lab systemctl start "netns-lo@$name"
+    exists "$name"
+    lab systemctl stop "netns-lo@$name"
+    nothing_left "$name"
+  done
+}
+
+@test "names outside the rule start nothing, and the journal says what is allowed" {
+  for name in 'a\x20b' a-; do
+    run lab systemctl start "netns-lo@$name"
+    ((status != 0))
+    [[ $(journal "netns_name@$name") == *'is no namespace name: use letters, digits'* ]]
+  done
+  run -0 lab ip netns list
+  [[ -z $output ]]
+}
+
+@test "the hooks run in their order, each side where it belongs" {
+  plugin t
+  lab systemctl start netns-t@n
+  lab systemctl stop netns-t@n
+  eventually gone n
+  [[ $(hooks) == 't@n up outside,t@n up inside,t@n down inside,t@n down outside' ]]
+}
+
+@test "a hook finds the words, the side and the namespace that it is for" {
+  plugin t "
+    configure_t_up_outside() { echo \"\$# \$1 \$NSTYPE \$NSNAME \$UPDOWN \$INOUT \$(ip netns identify \$\$)\" >>$LOG; }
+    configure_t_up_inside() { echo \"\$# \$1 \$NSTYPE \$NSNAME \$UPDOWN \$INOUT \$(ip netns identify \$\$)\" >>$LOG; }"
+  lab systemctl start netns-t@n
+  [[ $(hooks) == '1 n t n up outside ,1 n t n up inside n' ]]
+}
+
+@test "one type's stop leaves another's on the same namespace alone; the last one's removes it" {
+  lab systemctl start netns-veth@nstest netns-lo@nstest netns-nft@nstest
+  lab systemctl stop netns-nft@nstest
+  lab systemctl stop netns-lo@nstest
+  up netns-veth@nstest netns_name@nstest
+  lab ip -netns nstest link show dev ve-nstest1
+  lab systemctl start netns-lo@nstest
+  lab systemctl stop netns-veth@nstest
+  up netns-lo@nstest netns_name@nstest
+  reaches nstest 127.0.0.1
+  run lab ip link show dev ve-nstest0
+  ((status != 0))
+  lab systemctl stop netns-lo@nstest
+  nothing_left nstest
+}
+
+@test "a stop of one type and a start of another back to back keep or renew the namespace" {
+  plugin a
+  plugin b
+  for ((turn = 0; turn < 5; turn++)); do
+    lab systemctl start netns-a@n
+    lab bash -c 'systemctl stop netns-a@n; systemctl start netns-b@n'
+    up netns-b@n netns_name@n
+    exists n
+    lab systemctl stop netns-b@n
+    eventually gone n
+  done
+  nothing_left n
+}
+
+@test "two namespaces joined by veth reach each other, with the drop-in that the error asks for" {
+  config veth-left.conf <<'END'
+VETH_NSNAME_OUTSIDE=right
+VETH_IFADDR_OUTSIDE=192.0.2.21/30
+VETH_IFADDR_INSIDE=192.0.2.22/30
+END
+  run lab systemctl start netns-veth@left
+  ((status != 0))
+  said=$(journal netns_outside-veth@left)
+  [[ $said == *"there is no namespace 'right'"*'systemctl edit netns_outside-veth@left.service'* ]]
+  eventually gone left
+
+  lab mkdir -p /etc/systemd/system/netns_outside-veth@left.service.d
+  grep -A2 '^\[Unit\]' <<<"$said" | lab tee /etc/systemd/system/netns_outside-veth@left.service.d/right.conf
+  lab systemctl daemon-reload
+  lab systemctl start netns-veth@left
+  up netns_name@right netns_name@left
+  reaches right 192.0.2.22
+  reaches left 192.0.2.21
+  lab systemctl stop netns-veth@left
+  nothing_left left
+  nothing_left right
+}
+
+@test "what up made goes, also when the .conf was edited in between" {
+  config veth-edit.conf <<'END'
+VETH_IFNAME_OUTSIDE=before0
+VETH_IFNAME_INSIDE=before1
+VETH_IFADDR_OUTSIDE=192.0.2.25/30
+VETH_IFADDR_INSIDE=192.0.2.26/30
+END
+  lab systemctl start netns-lo@edit netns-veth@edit
+  sed -i 's/before/after/' "$CONF/veth-edit.conf"
+  lab systemctl stop netns-veth@edit
+  eventually is netns_outside-veth@edit inactive
+  run lab ip link show dev before0
+  ((status != 0))
+  lab systemctl stop netns-lo@edit
+  nothing_left edit
+}
+
+@test "a service in the namespace is reached there and only there" {
+  lab systemctl start netns-veth@nstest
+  lab systemd-run --quiet --unit=web --property=NetworkNamespacePath=/run/netns/nstest \
+    --property=BindsTo=netns-veth@nstest.service --property=After=netns-veth@nstest.service \
+    systemd-socket-activate --listen=8080 cat
+  eventually lab bash -c 'exec 3<>/dev/tcp/192.0.2.130/8080'
+  run lab bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080'
+  ((status != 0))
+  lab systemctl stop netns-veth@nstest
+  eventually is web inactive
+  nothing_left nstest
+}

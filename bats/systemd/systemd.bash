@@ -1,0 +1,135 @@
+# shellcheck shell=bash
+# What the suites under a booted systemd share: a machine for each file, tests/lab.bash, which every test leaves as it
+# found it. Started by `tests/private bats bats/systemd`.
+
+bats_require_minimum_version 1.5.0
+# shellcheck source=tests/lab.bash
+source "$BATS_TEST_DIRNAME/../../tests/lab.bash"
+
+# The administrator's directory, as seen from here.
+CONF=$LAB/root/etc/conf.d/netns
+# Where the test plugin's hooks write what they are called for, on the machine.
+LOG=/run/hooks.log
+
+setup_file() {
+  [[ ${NETNS_PRIVATE-} ]] || {
+    echo 'run this by tests/private: it mounts and boots' >&2
+    return 1
+  }
+  lab_create
+  lab_install
+  cp -a "$CONF" "$LAB/conf"
+  lab_boot
+}
+
+teardown_file() { lab_destroy; }
+
+# What a test has written is undone, and nothing of any instance may be left.
+teardown() {
+  # shellcheck disable=SC2016 # expanded there
+  lab bash -c '
+    systemctl stop "netns-*@*.service"
+    for ((try = 0; try < 400; try++)); do
+      [[ $(systemctl list-units --plain --no-legend --state=active,activating,deactivating "netns*" | wc -l) != 0 ]] || break
+      sleep 0.05
+    done
+    systemctl reset-failed "netns*"
+    ip -all netns delete
+    for link in $(ip -oneline link | grep -v " lo:" | cut -d " " -f 2 | cut -d @ -f 1 | tr -d :); do ip link delete "$link"; done
+    rm -rf /etc/systemd/system/netns*@*.service.d /run/systemd/system/netns* /etc/systemd/system/*.wants/netns* '"$LOG"'
+  ' >&2 2>/dev/null || true
+  rm -rf "$CONF"
+  cp -a "$LAB/conf" "$CONF"
+  lab netns-update --daemon-reload >/dev/null
+}
+
+# Usage: config FILE <<<TEXT
+# Writes a file of the administrator's.
+config() { cat >"$CONF/$1"; }
+
+# Usage: plugin TYPE [TEXT]
+# A type whose hooks note that they ran; TEXT is bash that may replace any of them.
+plugin() {
+  cat >"$CONF/$1.sh" <<END
+NO_CONFIG_REQUIRED=yes
+configure_$1_up_outside() { echo "$1@\$1 up outside" >>$LOG; }
+configure_$1_up_inside() { echo "$1@\$1 up inside" >>$LOG; }
+configure_$1_down_inside() { echo "$1@\$1 down inside" >>$LOG; }
+configure_$1_down_outside() { echo "$1@\$1 down outside" >>$LOG; }
+${2-}
+END
+  lab netns-update >/dev/null
+}
+
+# Usage: hooks
+# What the hooks of test plugins noted, in order, on one line.
+hooks() { lab cat "$LOG" | paste -sd,; }
+
+# Usage: eventually COMMAND...
+# Waits until COMMAND succeeds: some of what systemd does, it does after `systemctl` has returned.
+eventually() {
+  local try
+  for ((try = 0; try < 400; try++)); do
+    ! "$@" || return 0
+    sleep 0.05
+  done
+  echo "not within 20 seconds: $*" >&2
+  return 1
+}
+
+# Usage: is UNIT STATE
+is() {
+  local state
+  state=$(lab systemctl is-active "$1") || true
+  [[ $state == "$2" ]]
+}
+
+# Usage: up UNIT...
+# Whether all are active.
+up() { lab systemctl is-active --quiet "$@"; }
+
+# Usage: exists NAME / gone NAME
+# Whether there is a namespace of that name.
+exists() { lab test -e "/run/netns/$1"; }
+gone() { ! exists "$1"; }
+
+# Usage: nothing_failed
+nothing_failed() {
+  local failed
+  failed=$(lab systemctl list-units --failed --no-legend --plain 'netns*')
+  [[ -z $failed ]] || {
+    printf 'failed: %s\n' "$failed" >&2
+    return 1
+  }
+}
+
+# Usage: parent IFNAME
+# An interface for the host that macvlan can share.
+parent() {
+  lab ip link add "$1" type veth peer name "$1-peer"
+  lab ip link set "$1" up
+  lab ip link set "$1-peer" up
+}
+
+# Usage: nothing_left NAME
+# Whether namespace and units are gone, without any failed, and the host has no interfaces but lo and eth0 (see parent).
+nothing_left() {
+  eventually gone "$1"
+  eventually is "netns_name@$1.service" inactive
+  nothing_failed
+  [[ $(lab find /run/systemd-netns -type f | wc -l) == 0 ]]
+  local links
+  links=$(lab ip -oneline link | grep --invert-match eth0)
+  [[ $links != *$'\n'* ]] || {
+    echo "left: $links" >&2
+    return 1
+  }
+}
+
+# Usage: journal UNIT
+# What a unit has logged since boot.
+journal() { lab journalctl --sync && lab journalctl --output=cat --unit="$1"; }
+
+# Usage: reaches NAME ADDRESS
+# Whether one ping from the namespace NAME is answered.
+reaches() { lab ip netns exec "$1" ping -c1 -W1 -q "$2" >/dev/null; }

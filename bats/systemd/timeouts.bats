@@ -1,0 +1,77 @@
+#!/usr/bin/env bats
+# Hooks that hang: start and stop have finite timeouts, which an administrator can override.
+
+load systemd
+
+# Usage: dropin UNIT <<<TEXT
+dropin() {
+  lab mkdir -p "/etc/systemd/system/$1.service.d"
+  lab tee "/etc/systemd/system/$1.service.d/test.conf" >/dev/null
+  lab systemctl daemon-reload
+}
+
+# Usage: timeout_of UNIT
+timeout_of() { lab systemctl show --value --property=TimeoutStartUSec --property=TimeoutStopUSec "$1" | paste -sd' '; }
+
+@test "start and stop have finite timeouts" {
+  [[ $(timeout_of netns-lo@x) == '1min 30s 30s' ]]
+  [[ $(timeout_of netns_outside-lo@x) == '1min 30s 1min 30s' ]]
+  [[ $(timeout_of netns_name@x) == '30s 30s' ]]
+}
+
+@test "drop-ins of a type and of an instance override them" {
+  dropin netns-lo@ <<<$'[Service]\nTimeoutStartSec=5s'
+  dropin netns_outside-lo@x <<<$'[Service]\nTimeoutStopSec=7s'
+  lab netns-update >/dev/null
+  [[ $(timeout_of netns-lo@x) == '5s 30s' ]]
+  [[ $(timeout_of netns_outside-lo@x) == '1min 30s 7s' ]]
+}
+
+@test "an up inside that hangs is ended, down outside runs, and the namespace goes" {
+  plugin t "configure_t_up_inside() { sleep infinity; }"
+  dropin netns-t@ <<<$'[Service]\nTimeoutStartSec=1s'
+  run lab systemctl start netns-t@n
+  ((status != 0))
+  eventually gone n
+  [[ $(lab systemctl show --value --property=Result netns-t@n) == timeout ]]
+  [[ $(hooks) == 't@n up outside,t@n down outside' ]]
+  run lab pgrep --exact sleep
+  ((status == 1))
+}
+
+@test "an up outside that hangs is ended, undoes what it asked to have undone, and the namespace goes" {
+  plugin t "configure_t_up_outside() { on_failure ip link delete hang0; ip link add hang0 type veth peer name hang1; sleep infinity; }"
+  dropin netns_outside-t@ <<<$'[Service]\nTimeoutStartSec=1s'
+  run lab systemctl start netns-t@n
+  ((status != 0))
+  eventually gone n
+  lab systemctl reset-failed 'netns*'
+  nothing_left n
+}
+
+@test "a down inside that hangs is ended, down outside runs, and the namespace goes" {
+  plugin t "configure_t_down_inside() { sleep infinity; }"
+  dropin netns-t@ <<<$'[Service]\nTimeoutStopSec=1s'
+  lab systemctl start netns-t@n
+  lab systemctl stop netns-t@n
+  eventually gone n
+  [[ $(hooks) == 't@n up outside,t@n up inside,t@n down outside' ]]
+}
+
+@test "a down outside that hangs is ended, and the namespace goes" {
+  plugin t "configure_t_down_outside() { sleep infinity; }"
+  dropin netns_outside-t@ <<<$'[Service]\nTimeoutStopSec=1s'
+  lab systemctl start netns-t@n
+  lab systemctl stop netns-t@n
+  eventually gone n
+  lab systemctl start netns-t@n
+}
+
+@test "a stop during up inside ends the hook, runs down outside and removes the namespace" {
+  plugin t "configure_t_up_inside() { echo begun >>$LOG; sleep infinity; }"
+  lab systemctl start --no-block netns-t@n
+  eventually lab grep -q begun "$LOG"
+  lab systemctl stop netns-t@n
+  eventually gone n
+  [[ $(hooks) == 't@n up outside,begun,t@n down outside' ]]
+}

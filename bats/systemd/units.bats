@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# What systemd makes of the unit files themselves.
+
+load systemd
+
+@test "systemd-analyze verify is silent on the units of an instance" {
+  for type in lo veth macvlan nft; do
+    run -0 lab systemd-analyze verify "netns-$type@x.service" "netns_outside-$type@x.service" netns_name@x.service
+    [[ -z $output ]]
+  done
+  run -0 lab systemd-analyze verify netns-veth@my-net.service netns_name@my-net.service
+  [[ -z $output ]]
+}
+
+@test "the namespace and the outside half refuse to be started by hand" {
+  for unit in netns_name@n netns_outside-lo@n; do
+    run lab systemctl start "$unit"
+    ((status != 0))
+    [[ $output == *'may be requested by dependency only'* ]]
+  done
+  gone n
+}
+
+@test "the namespace refuses to be stopped by hand, and stays" {
+  lab systemctl start netns-lo@n
+  run lab systemctl stop netns_name@n
+  ((status != 0))
+  [[ $output == *'may be requested by dependency only'* ]]
+  exists n
+  up netns-lo@n netns_name@n
+}
+
+@test "the namespace goes when it is not needed any more, and only then" {
+  lab systemctl start netns-lo@n netns-nft@n
+  lab systemctl stop netns-lo@n
+  eventually is netns_outside-lo@n inactive
+  exists n
+  lab systemctl stop netns-nft@n
+  nothing_left n
+}
+
+@test "the copies are the template, byte for byte" {
+  for type in lo veth macvlan nft; do
+    lab cmp "/usr/lib/systemd/system/netns@.service" "/etc/systemd/system/netns-$type@.service"
+    lab cmp "/usr/lib/systemd/system/netns_outside@.service" "/etc/systemd/system/netns_outside-$type@.service"
+  done
+}
+
+@test "neither unit that works on /run/netns has a mount namespace of its own" {
+  plugin t "
+    configure_t_up_outside() { readlink /proc/self/ns/mnt >>$LOG; }
+    configure_t_up_inside() { readlink /proc/self/ns/mnt >>$LOG; }"
+  lab systemctl start netns-t@n
+  ours=$(lab readlink /proc/1/ns/mnt)
+  [[ $(hooks) == "$ours,$ours" ]]
+}
+
+@test "a namespace is seen by iproute2 as if it had made it" {
+  lab systemctl start netns-lo@n
+  run -0 lab ip netns list
+  [[ $output == n* ]]
+  run -0 lab ip netns exec n ip -oneline link
+  [[ $output == *' lo:'* ]]
+}
+
+@test "the journal has one line for each hook, then what the plugin says, and no trace" {
+  plugin t "SECRET=hidden
+    configure_t_up_inside() { local word=\$SECRET; echo plugin speaks; }"
+  lab systemctl start netns-t@terse
+  said=$(journal netns-t@terse | grep --invert-match 'netns-t@terse\.service')
+  [[ $said == "Starting 'configure_t_up_inside' for netns 'terse'."$'\n''plugin speaks' ]]
+}
+
+@test "NETNS_TRACE=1 in a drop-in traces the hook" {
+  plugin t "configure_t_up_inside() { local word=traced; }"
+  lab mkdir -p /etc/systemd/system/netns-t@n.service.d
+  lab tee /etc/systemd/system/netns-t@n.service.d/trace.conf >/dev/null <<<$'[Service]\nEnvironment=NETNS_TRACE=1'
+  lab systemctl daemon-reload
+  lab systemctl start netns-t@n
+  [[ $(journal netns-t@n) == *'t.sh:'*'word=traced'* ]]
+}
+
+@test "the hook is the process that systemd started" {
+  plugin t "configure_t_up_inside() { [[ \$\$ == \"\$SYSTEMD_EXEC_PID\" ]] && tr '\\\\0' ' ' </proc/\$\$/cmdline >>$LOG; }"
+  lab systemctl start netns-t@n
+  (($(hooks | tail -c +16 | wc -c) < 100))
+}

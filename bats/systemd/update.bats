@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# netns-update on a running systemd.
+
+load systemd
+
+units=/etc/systemd/system
+
+@test "a new type is there at once; with nothing to do nothing is reloaded" {
+  cat >"$CONF/new.sh" <<<'NO_CONFIG_REQUIRED=y'
+  run -0 lab netns-update
+  [[ $output == *"Creating '$units/netns-new@.service'."*'Reloading systemd'* ]]
+  lab systemctl start netns-new@n
+  run -0 lab netns-update
+  [[ $output != *Creating* && $output != *Reloading* && $output == *'Update successful'* ]]
+  run -0 lab netns-update --daemon-reload
+  [[ $output == *'Reloading systemd'* ]]
+}
+
+@test "a type that is gone loses its units, unless an instance is active: that is named, and the status is 1" {
+  plugin t
+  lab systemctl start netns-t@n
+  rm "$CONF/t.sh"
+  run -1 lab netns-update
+  [[ $output == *"netns-t@.service is not removed: netns-t@n.service is active"*"systemctl stop 'netns-t@n.service'"* ]]
+  lab test -e "$units/netns-t@.service"
+  lab test -e "$units/netns_outside-t@.service"
+  exists n
+  up netns-t@n netns_outside-t@n netns_name@n
+
+  lab systemctl stop netns-t@n
+  eventually gone n
+  lab systemctl reset-failed 'netns*-t@*'
+  run -0 lab netns-update
+  [[ $output == *"Removing '$units/netns-t@.service'."* ]]
+  run lab test -e "$units/netns-t@.service"
+  ((status != 0))
+}
+
+@test "an instance that failed holds its units, too" {
+  plugin t 'configure_t_up_inside() { return 1; }'
+  run lab systemctl start netns-t@n
+  eventually gone n
+  rm "$CONF/t.sh"
+  run -1 lab netns-update
+  [[ $output == *'netns-t@n.service is failed'* ]]
+  lab test -e "$units/netns-t@.service"
+}
+
+@test "--clean leaves the units of what is active, and removes all others" {
+  lab systemctl start netns-veth@nstest
+  run -1 lab netns-update --clean
+  [[ $output == *'netns-veth@nstest.service is active'* ]]
+  lab test -e "$units/netns-veth@.service"
+  run lab test -e "$units/netns-lo@.service"
+  ((status != 0))
+  lab ping -c1 -W1 -q 192.0.2.130
+}
+
+@test "--clean --now stops the instances first, and waits until their namespaces are gone" {
+  lab systemctl start netns-veth@nstest netns-lo@other
+  lab netns-update --clean --now
+  gone nstest
+  gone other
+  [[ -z $(lab find "$units" -name 'netns*@.service') ]]
+  nothing_left nstest
+}
+
+@test "--now without --clean is refused" {
+  run -1 lab netns-update --now
+  [[ $output == *--clean* ]]
+}
+
+@test "a dry run says what would be done, and does nothing" {
+  cat >"$CONF/new.sh" <<<'NO_CONFIG_REQUIRED=y'
+  before=$(lab find "$units" -newermt @0 -printf '%p %T@ %i\n' | sort)
+  run -0 lab netns-update --dry-run
+  [[ $output == *"Creating '$units/netns-new@.service'."*'nothing was changed'* ]]
+  [[ $(lab find "$units" -newermt @0 -printf '%p %T@ %i\n' | sort) == "$before" ]]
+}
+
+@test "failed instances are reset; failed units of others are not" {
+  plugin t 'configure_t_up_inside() { return 1; }'
+  run lab systemctl start netns-t@n
+  lab ip netns add taken
+  run lab systemctl start netns-lo@taken
+  run lab systemd-run --quiet --wait --unit=netns-not-ours false
+  is netns-t@n failed
+  is netns_name@taken failed
+  lab netns-update
+  is netns-t@n inactive
+  is netns_name@taken inactive
+  is netns-not-ours failed
+}
+
+@test "a template that changed reaches the copies, and what is active stays so" {
+  lab systemctl start netns-veth@nstest
+  lab sed -i 's/^TimeoutStopSec=.*/TimeoutStopSec=31s/' /usr/lib/systemd/system/netns@.service
+  run -0 lab netns-update
+  [[ $output == *"Updating '$units/netns-veth@.service'."* ]]
+  up netns-veth@nstest
+  lab ping -c1 -W1 -q 192.0.2.130
+  [[ $(lab systemctl show --value --property=TimeoutStopUSec netns-veth@nstest) == 31s ]]
+  lab sed -i 's/^TimeoutStopSec=.*/TimeoutStopSec=30s/' /usr/lib/systemd/system/netns@.service
+}
+
+@test "a mask stays a mask, and a drop-in a drop-in" {
+  lab ln -sf /dev/null "$units/netns-lo@.service"
+  lab systemctl daemon-reload
+  lab mkdir -p "$units/netns-veth@.service.d"
+  lab touch "$units/netns-veth@.service.d/mine.conf"
+  lab netns-update
+  [[ $(lab readlink "$units/netns-lo@.service") == /dev/null ]]
+  lab test -e "$units/netns-veth@.service.d/mine.conf"
+  run lab systemctl start netns-lo@n
+  ((status != 0))
+  lab rm "$units/netns-lo@.service"
+}
+
+@test "somebody's own unit of that pattern is nobody's business" {
+  lab tee "$units/netns-foo@.service" >/dev/null <<<$'[Service]\nType=oneshot\nExecStart=/bin/true'
+  lab netns-update
+  lab netns-update --clean
+  lab test -e "$units/netns-foo@.service"
+  lab rm "$units/netns-foo@.service"
+}
+
+@test "two runs at once, while instances start and stop, end well" {
+  lab bash -c 'for ((turn = 0; turn < 10; turn++)); do systemctl start netns-lo@n; systemctl stop netns-lo@n; done' &
+  instances=$!
+  for ((turn = 0; turn < 5; turn++)); do
+    cat >"$CONF/t$turn.sh" <<<'NO_CONFIG_REQUIRED=y'
+    lab netns-update &
+    one=$!
+    lab netns-update
+    wait "$one"
+  done
+  wait "$instances"
+  nothing_left n
+}
+
+@test "without systemd as PID 1 the files are written, and it says that the reload was left out" {
+  cat >"$CONF/new.sh" <<<'NO_CONFIG_REQUIRED=y'
+  run -0 lab unshare --mount bash -c 'umount /run/systemd 2>/dev/null; mount -t tmpfs none /run/systemd; netns-update'
+  [[ $output == *Creating*'daemon-reload was left out'* ]]
+  lab test -e "$units/netns-new@.service"
+}

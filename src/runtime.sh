@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # the wrapper sets __netns_dir, _state, _what, _phase, _hook, _layer, _done
+# shellcheck shell=bash disable=SC2034,SC2154 # the wrapper and failure.sh share __netns_*
 # The runtime: what plugins and .conf files may call. netnsinit puts it in front of every hook.
 # Names that begin with `__netns_` belong to the host; all others are for plugins.
 
@@ -164,21 +164,19 @@ __netns_readable() {
 }
 
 # Usage: __netns_exit STATUS
-# The EXIT trap: undoes what a failed hook asked to have undone, and says where it failed.
+# The EXIT trap of what has not come to its end: undoes what a failed hook asked to have undone, and says where it failed.
 __netns_exit() {
-  local status=$1 command=$BASH_COMMAND
+  local command=$BASH_COMMAND
   set +eu
   # A signal ends bash with whatever status the last command had; a plugin's `exit 0` is a success.
-  [[ $status != 0 || $command != exit* ]] || return 0
+  [[ $1 != 0 || $command != exit* ]] || return 0
   [[ -z $__netns_hook ]] || __netns_roll_back
-  [[ $status != 0 && -z $__netns_told ]] || return 0
-  local where
-  __netns_where "$command"
-  if [[ -z $__netns_hook && $status == [12] && -f $__netns_layer ]] && ! __netns_parses "$__netns_layer"; then
-    printf 'netnsinit: %s: %s\n' "$__netns_what" "$__netns_said" >&2
-    return 0
+  [[ $1 != 0 && -z $__netns_told ]] || return 0
+  if __netns_read_rest; then
+    __netns_explain "$1" "$command"
+  else
+    printf 'netnsinit: %s failed with status %d\n' "$__netns_what" "$1" >&2
   fi
-  printf 'netnsinit: %s failed with status %d at %s\n' "$__netns_what" "$status" "$where" >&2
 }
 
 __netns_roll_back() {
@@ -191,111 +189,19 @@ __netns_roll_back() {
   [[ $__netns_hook != *_up_outside ]] || __netns_forget
 }
 
-# Usage: __netns_where COMMAND
-# Sets `where` to the user's file and line of COMMAND, which failed. Bash keeps a line for each caller on the stack. For the
-# innermost function it has none in an EXIT trap: what the ERR trap did not note is looked up by the text of COMMAND.
-__netns_where() {
-  local -i frame=2
-  while [[ ${BASH_SOURCE[frame]-} == "${BASH_SOURCE[0]}" && ${FUNCNAME[frame]} != autoconfigure ]]; do frame+=1; done
-  if ((frame > 2)) && [[ ${BASH_SOURCE[frame]-} != "${BASH_SOURCE[0]}" ]]; then
-    where=${BASH_SOURCE[frame]}:${BASH_LINENO[frame - 1]}
-  elif [[ -z $__netns_hook || ${FUNCNAME[frame]-} == source ]]; then
-    # Bash does not follow the command through a file that is being sourced.
-    where=$__netns_layer
-    [[ ${FUNCNAME[frame]-} != source ]] || where=${BASH_SOURCE[frame]}
-    if [[ $__netns_at == "$where":* && $__netns_at_status == "$status" ]]; then
-      where=$__netns_at
-    elif [[ ${FUNCNAME[frame]-} != source ]]; then
-      __netns_last_list
-    fi
-  elif [[ $__netns_at_status == "$status" && $__netns_at_command == "$1" ]]; then
-    where=$__netns_at
-  elif [[ ${FUNCNAME[frame]-autoconfigure} == @(autoconfigure|main) ]]; then
-    __netns_search "$__netns_hook" "$1"
-  else
-    __netns_search "${FUNCNAME[frame]}" "$1"
-  fi
-}
-
-# Usage: __netns_last_list
-# Adds to `where`, a file that failed as a whole, its last line if that is an && or || list: the usual reason.
-__netns_last_list() {
-  local lines
-  local -i last
-  mapfile -t lines <"$where"
-  last=${#lines[@]}
-  while ((last)) && [[ ${lines[last - 1]} =~ ^[[:space:]]*(#|$) ]]; do last+=-1; done
-  [[ ${lines[last - 1]-} != *@(&&|\|\|)* ]] || where+=:$last
-}
-
-# Usage: __netns_search FUNCTION COMMAND
-# Sets `where` to FILE:LINE of COMMAND in FUNCTION (to every line, where it stands there more than once). Blanks are left
-# aside: bash gives back the words of a command, not its layout.
-__netns_search() {
-  local IFS=$'\n' name file text command=${2//[ $'\t']/} lines=() found=()
-  local -i start at
-  # What stands before and after a command, where there are no blanks: here it has to begin in the first line.
-  local before=$'^(|[^\n]*[;|&{)!`]|[^\n]*[^$\n][(]|[(])(if|elif|then|else|while|until|do|!|time)*'
-  local after=$'($|[\n;|&)}#<>`])'
-  shopt -s extdebug # declare -F then tells file and line
-  IFS=' ' read -r name start file < <(declare -F "$1")
-  mapfile -t -s $((start - 1)) lines <"$file"
-  for ((at = 0; at < ${#lines[@]}; at++)); do
-    text=${lines[*]:at:20}
-    text=${text//\\$'\n'/}
-    [[ ! ${text//[ $'\t']/} =~ $before"$command"$after ]] || found+=($((start + at)))
-    [[ ${lines[at]} != "$name"*[\)\}] && ${lines[at + 1]-} != [\)\}]* ]] || break
-  done
-  printf -v where ' or %s' "${found[@]:-$start}"
-  where=$file:${where# or }
+# What stands behind the call in the wrapper, failure.sh and trap.sh, is not read until it is needed: few hooks fail or use
+# a trap. It is the last lines of the file that bash has open as 255, unless a plugin has closed that.
+__netns_read_rest() {
+  local IFS=$'\n' lines
+  { mapfile -t lines <"/proc/$$/fd/255"; } 2>/dev/null || return
+  lines=("${lines[@]: -__netns_rest}")
+  eval "${lines[*]}"
 }
 
 # Usage: as the builtin
-# Stands before the builtin so that a plugin that lists its traps does not find the host's. In a function, bash hides the
-# caller's DEBUG, ERR and RETURN and brings them back unless others were set: so what a plugin sets is kept here for the
-# listing, and what it resets is ignored, which comes to the same.
+# Stands before it so that a plugin that lists its traps does not find the host's.
 declare -A __netns_traps
+# shellcheck disable=SC2064 # the plugin quoted it
 trap() {
-  local spec action
-  local -i status=0
-  [[ ${1-} != -- ]] || shift
-  case ${1--p} in
-    -p)
-      if (($# > 1)); then shift; else set -- {0..31} {34..64} DEBUG ERR RETURN; fi
-      for spec; do
-        case ${spec^^} in
-          0 | EXIT) [[ ! -v __netns_traps[EXIT] ]] || builtin trap -p EXIT ;;
-          DEBUG | ERR | RETURN)
-            [[ ! -v __netns_traps[${spec^^}] ]] ||
-              printf "trap -- '%s' %s\n" "${__netns_traps[${spec^^}]//\'/\'\\\'\'}" "${spec^^}"
-            ;;
-          *) builtin trap -p "$spec" || status=$? ;;
-        esac
-      done
-      return "$status"
-      ;;
-    -?*)
-      # shellcheck disable=SC2064 # only options
-      builtin trap "$@"
-      return
-      ;;
-  esac
-  if (($# == 1)) || [[ $1 && $1 != *[!0-9]* ]]; then set -- - "$@"; fi
-  for spec in "${@:2}"; do
-    case ${spec^^} in
-      0 | EXIT) __netns_traps[EXIT]= ;;
-      DEBUG | ERR | RETURN)
-        if [[ $1 != - ]]; then __netns_traps[${spec^^}]=$1; else unset -v "__netns_traps[${spec^^}]"; fi
-        continue
-        ;;
-    esac
-    builtin trap -- "$1" "$spec" || status=$?
-  done
-  action=$1
-  [[ $1 != - ]] || action=''
-  [[ " ${*^^} " != *' ERR '* ]] || builtin trap -- "$action" ERR
-  # Set from in here, RETURN would fire as this function returns (that firing sets the real one), and DEBUG before its next command.
-  [[ " ${*^^} " != *' RETURN '* ]] || builtin trap -- "${action:+builtin trap -- ${action@Q} RETURN}" RETURN
-  [[ " ${*^^} " == *' DEBUG '* ]] || return "$status"
-  builtin trap -- "$action" DEBUG
+  if __netns_read_rest; then __netns_trap "$@"; else builtin trap "$@"; fi
 }

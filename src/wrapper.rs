@@ -14,6 +14,9 @@ use crate::paths::Paths;
 /// The helper functions for plugins, and the host's own bash.
 const RUNTIME: &str = include_str!("runtime.sh");
 
+/// What the runtime reads when it needs it, from behind the call.
+const REST: &str = concat!(include_str!("failure.sh"), "\n", include_str!("trap.sh"));
+
 /// One call of one function, with all that the wrapper has to know of it.
 #[derive(Debug)]
 pub struct Hook {
@@ -63,7 +66,7 @@ pub fn wrapper(
          NSTYPE={nstype} NSNAME={name} UPDOWN={phase} INOUT={side}\n\
          {whereabouts}\n\
          __netns_what='{instance}: {phase} {side} ({function})' __netns_phase={phase}\n\
-         __netns_dir={dir} __netns_state={state}\n\
+         __netns_dir={dir} __netns_state={state} __netns_rest={rest}\n\
          __netns_hook='' __netns_layer='' __netns_at='' __netns_at_status='' __netns_at_command='' __netns_done='' __netns_told='' __netns_undo=()\n\
          \n{RUNTIME}\n",
         program = quote(program.as_os_str()),
@@ -73,13 +76,15 @@ pub fn wrapper(
             Whereabouts::assignments
         ),
         dir = quote(paths.netns.as_os_str()),
+        rest = REST.lines().count(),
         state = quote(paths.memory(instance).as_os_str()),
     );
     text += &autoconfigure(hook, layers);
     if trace {
         text += "PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO: '\nset -x\n";
     }
-    writeln!(text, "set -e\nautoconfigure {}", hook.words()).expect("a String takes all");
+    writeln!(text, "set -e\nautoconfigure {}\nbuiltin exit", hook.words()).expect("a String takes all");
+    text += REST;
     text
 }
 

@@ -1,0 +1,74 @@
+# shellcheck shell=bash disable=SC2154 # the wrapper and the runtime set __netns_*
+# Says where a hook has failed. It stands behind the call in the wrapper, and is read only then.
+
+# Usage: __netns_explain STATUS COMMAND
+# Called by the EXIT trap.
+__netns_explain() {
+  local status=$1 where
+  __netns_where "$2"
+  if [[ -z $__netns_hook && $status == [12] && -f $__netns_layer ]] && ! __netns_parses "$__netns_layer"; then
+    printf 'netnsinit: %s: %s\n' "$__netns_what" "$__netns_said" >&2
+  else
+    printf 'netnsinit: %s failed with status %d at %s\n' "$__netns_what" "$status" "$where" >&2
+  fi
+}
+
+# Usage: __netns_where COMMAND
+# Sets `where` to the user's file and line of COMMAND, which failed. Bash keeps a line for each caller on the stack. For the
+# innermost function it has none in an EXIT trap: what the ERR trap did not note is looked up by the text of COMMAND.
+__netns_where() {
+  local -i top=3 frame # above it are this function and those of the EXIT trap
+  frame=top
+  while [[ ${BASH_SOURCE[frame]-} == "${BASH_SOURCE[0]}" && ${FUNCNAME[frame]} != autoconfigure ]]; do frame+=1; done
+  if ((frame > top)) && [[ ${BASH_SOURCE[frame]-} != "${BASH_SOURCE[0]}" ]]; then
+    where=${BASH_SOURCE[frame]}:${BASH_LINENO[frame - 1]}
+  elif [[ -z $__netns_hook || ${FUNCNAME[frame]-} == source ]]; then
+    # Bash does not follow the command through a file that is being sourced.
+    where=$__netns_layer
+    [[ ${FUNCNAME[frame]-} != source ]] || where=${BASH_SOURCE[frame]}
+    if [[ $__netns_at == "$where":* && $__netns_at_status == "$status" ]]; then
+      where=$__netns_at
+    elif [[ ${FUNCNAME[frame]-} != source ]]; then
+      __netns_last_list
+    fi
+  elif [[ $__netns_at_status == "$status" && $__netns_at_command == "$1" ]]; then
+    where=$__netns_at
+  elif [[ ${FUNCNAME[frame]-autoconfigure} == @(autoconfigure|main) ]]; then
+    __netns_search "$__netns_hook" "$1"
+  else
+    __netns_search "${FUNCNAME[frame]}" "$1"
+  fi
+}
+
+# Usage: __netns_last_list
+# Adds to `where`, a file that failed as a whole, its last line if that is an && or || list: the usual reason.
+__netns_last_list() {
+  local lines
+  local -i last
+  mapfile -t lines <"$where"
+  last=${#lines[@]}
+  while ((last)) && [[ ${lines[last - 1]} =~ ^[[:space:]]*(#|$) ]]; do last+=-1; done
+  [[ ${lines[last - 1]-} != *@(&&|\|\|)* ]] || where+=:$last
+}
+
+# Usage: __netns_search FUNCTION COMMAND
+# Sets `where` to FILE:LINE of COMMAND in FUNCTION (to every line, where it stands there more than once). Blanks are left
+# aside: bash gives back the words of a command, not its layout.
+__netns_search() {
+  local IFS=$'\n' name file text command=${2//[ $'\t']/} lines=() found=()
+  local -i start at
+  # What stands before and after a command, where there are no blanks: here it has to begin in the first line.
+  local before=$'^(|[^\n]*[;|&{)!`]|[^\n]*[^$\n][(]|[(])(if|elif|then|else|while|until|do|!|time)*'
+  local after=$'($|[\n;|&)}#<>`])'
+  shopt -s extdebug # declare -F then tells file and line
+  IFS=' ' read -r name start file < <(declare -F "$1")
+  mapfile -t -s $((start - 1)) lines <"$file"
+  for ((at = 0; at < ${#lines[@]}; at++)); do
+    text=${lines[*]:at:20}
+    text=${text//\\$'\n'/}
+    [[ ! ${text//[ $'\t']/} =~ $before"$command"$after ]] || found+=($((start + at)))
+    [[ ${lines[at]} != "$name"*[\)\}] && ${lines[at + 1]-} != [\)\}]* ]] || break
+  done
+  printf -v where ' or %s' "${found[@]:-$start}"
+  where=$file:${where# or }
+}

@@ -65,8 +65,9 @@ configure_veth_down_outside() {
 
   if [[ -n ${VETH_NSNAME_OUTSIDE-} && ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]]; then
     echo "namespace '$VETH_NSNAME_OUTSIDE' is gone, and the pair with it"
-  elif [[ $(veth_ip -oneline link show type veth) == *": $VETH_IFNAME_OUTSIDE@"* ]]; then
-    veth_ip link delete dev "$VETH_IFNAME_OUTSIDE"
+  elif veth_has_outside_end && ! veth_ip link delete dev "$VETH_IFNAME_OUTSIDE"; then
+    # The kernel was quicker, if it was just deleting the namespace of the other end.
+    if veth_has_outside_end; then return 1; fi
   fi
 }
 
@@ -92,6 +93,8 @@ END
 
 # ip, where the outside end is.
 veth_ip() { ip ${VETH_NSNAME_OUTSIDE:+-netns "$VETH_NSNAME_OUTSIDE"} "$@"; }
+
+veth_has_outside_end() { [[ $(veth_ip -oneline link show type veth) == *": $VETH_IFNAME_OUTSIDE@"* ]]; }
 
 # Whether the very pair stands already: both ends have their names, and each is the other's peer.
 veth_is_there() {

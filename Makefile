@@ -33,13 +33,13 @@ install: ## Install what was built, and update the units of all types
 	@test -x $(TARGET)/$(BINARY) || { echo 'nothing to install yet: run `make build` first' >&2; exit 1; }
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(CONFDIR) $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(TARGET)/$(BINARY) $(DESTDIR)$(BINDIR)
-	for link in $(LINKS); do ln -sf $(BINARY) $(DESTDIR)$(BINDIR)/$$link; done
+	for link in $(LINKS); do ln -sf $(BINARY) $(DESTDIR)$(BINDIR)/$$link || exit; done
 	install -m 644 $(UNITS:%=units/%) $(DESTDIR)$(UNITDIR)
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
-	for page in $(PAGES); do install -m 644 man/$$page $(DESTDIR)$(MANDIR)/man8; done
+	for page in $(PAGES); do install -m 644 man/$$page $(DESTDIR)$(MANDIR)/man8 || exit; done
 	@for file in etc/*; do \
 	  to=$(DESTDIR)$(CONFDIR)/$${file#etc/}; \
-	  if [ -e "$$to" ] || [ -h "$$to" ]; then echo "kept as it is: $$to"; else install -m 644 "$$file" "$$to"; fi; \
+	  if [ -e "$$to" ] || [ -h "$$to" ]; then echo "kept as it is: $$to"; else install -m 644 "$$file" "$$to" || exit; fi; \
 	done
 	@if [ -z '$(DESTDIR)' ]; then $(BINDIR)/netns-update --daemon-reload; fi
 

@@ -1,6 +1,6 @@
-//! Files that are whole at any moment: written beside their place, then renamed onto it.
+//! Files that are whole at any moment, written beside their place, then renamed onto it; and the directories of them.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use tempfile::{Builder, NamedTempFile};
+use walkdir::{DirEntry, WalkDir};
 
 /// A new version of a file, complete, beside its place. Dropped, it is gone; [`put`](Self::put), it is the file.
 #[derive(Debug)]
@@ -75,4 +76,15 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
     File::open(directory)
         .and_then(|opened| opened.sync_all())
         .with_context(|| format!("cannot sync {}", directory.display()))
+}
+
+/// The entries of a directory, in the order of their names.
+///
+/// # Errors
+/// It is none, or cannot be read.
+pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
+    let what = || format!("cannot read {}", directory.display());
+    fs::read_dir(directory).with_context(what)?; // walkdir takes a file for a directory with nothing in it
+    let walk = WalkDir::new(directory).min_depth(1).max_depth(1).sort_by_file_name();
+    walk.into_iter().collect::<Result<_, _>>().with_context(what)
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access};
-use walkdir::WalkDir;
 
+use crate::file;
 use crate::name::NsType;
 use crate::paths::Paths;
 
@@ -57,7 +57,7 @@ pub struct Listing {
 /// The administrator's directory cannot be read. The one of the shipped plugins may be missing.
 pub fn list(paths: &Paths) -> Result<Listing> {
     let mut wanted = candidates(&paths.conf, &["sh", "conf"])?;
-    if paths.share.is_dir() {
+    if paths.share.exists() {
         wanted.extend(candidates(&paths.share, &["sh"])?);
     }
     let mut listing = Listing::default();
@@ -65,7 +65,7 @@ pub fn list(paths: &Paths) -> Result<Listing> {
         let nstype = match NsType::new(word.as_ref()) {
             Ok(nstype) => nstype,
             Err(error) => {
-                listing.complaints.push(format!("{}: {error}; skipped", file.display()));
+                listing.complaints.push(format!("{}: {error}; skipped", printable(&file)));
                 continue;
             }
         };
@@ -75,12 +75,12 @@ pub fn list(paths: &Paths) -> Result<Listing> {
             listing
                 .complaints
                 .push(format!("{own} does not exist, but {file} needs it; type `{nstype}` skipped"));
-            continue;
-        }
-        if let Err(error) = find(paths, &nstype) {
+        } else if let Err(error) = find(paths, &nstype) {
             listing.complaints.push(format!("{error:#}"));
         }
-        listing.types.insert(nstype);
+        if own.is_file() || shipped.is_file() {
+            listing.types.insert(nstype);
+        }
     }
     Ok(listing)
 }
@@ -89,8 +89,7 @@ pub fn list(paths: &Paths) -> Result<Listing> {
 /// directories and whatever is no file are left out, and so is `default`.
 fn candidates(directory: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
-    for entry in WalkDir::new(directory).min_depth(1).max_depth(1).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("cannot read {}", directory.display()))?;
+    for entry in file::entries(directory)? {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy();
         let Some((stem, extension)) = name.rsplit_once('.') else { continue };
@@ -101,4 +100,17 @@ fn candidates(directory: &Path, extensions: &[&str]) -> Result<BTreeMap<String, 
         found.entry(word.to_owned()).or_insert_with(|| path.to_owned());
     }
     Ok(found)
+}
+
+/// A path for a message, which has to stay on one line.
+fn printable(path: &Path) -> String {
+    let mut text = String::new();
+    for character in path.to_string_lossy().chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }

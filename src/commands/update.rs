@@ -21,6 +21,7 @@ pub(super) fn run(options: &Update) -> Result<ExitCode> {
         "only root may change systemd's units: run it by sudo, or see what it would do by --dry-run"
     );
 
+    let _lock = if options.dry_run { None } else { Some(units::lock(&paths)?) };
     let listing = if options.clean {
         Listing::default()
     } else {
@@ -29,7 +30,6 @@ pub(super) fn run(options: &Update) -> Result<ExitCode> {
     };
     let templates = if options.clean { Vec::new() } else { units::templates(&paths)? };
     let systemctl = Systemctl::of(&paths);
-    let _lock = if options.dry_run { None } else { Some(units::lock(&paths)?) };
     if let (Some(systemctl), true, false) = (&systemctl, options.now, options.dry_run) {
         say("Stopping all instances...");
         systemctl.stop_all()?;

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use walkdir::WalkDir;
 
 pub use apply::{Outcome, lock};
 pub use systemctl::{Loaded, Systemctl};
 
+use crate::file;
 use crate::name::NsType;
 use crate::paths::Paths;
 
@@ -153,14 +153,14 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
         path.display()
     );
     let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(if content == template.content { Action::Keep } else { Action::Update })
+    // An empty file is a mask as well (systemd.unit(5)).
+    Ok(if content.is_empty() || content == template.content { Action::Keep } else { Action::Update })
 }
 
 /// Every unit file that is a copy of a template, ours or the bash original's, with the type it is for.
 fn ours(paths: &Paths) -> Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
-    for entry in WalkDir::new(&paths.units).min_depth(1).max_depth(1).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("cannot read {}", paths.units.display()))?;
+    for entry in file::entries(&paths.units)? {
         let Some(word) = entry.file_name().to_str().and_then(type_of_unit_file) else { continue };
         // A mask, a directory or a FIFO is nobody's copy.
         if entry.path().is_file() && fs::read(entry.path()).is_ok_and(|content| is_copy(&content)) {
@@ -172,7 +172,9 @@ fn ours(paths: &Paths) -> Result<Vec<(PathBuf, String)>> {
 
 fn type_of_unit_file(name: &str) -> Option<&str> {
     let stem = name.strip_suffix("@.service")?;
-    KINDS.iter().find_map(|kind| stem.strip_prefix(kind)?.strip_prefix('-'))
+    let word = KINDS.iter().find_map(|kind| stem.strip_prefix(kind)?.strip_prefix('-'))?;
+    // With a hyphen, %j would be a part of it: no version of netns-update has made such a copy.
+    (!word.contains('-')).then_some(word)
 }
 
 /// Whether a unit runs netnsinit to bring up whatever type its own name tells (`%j`, `%J`). Nobody writes that into a

@@ -3,8 +3,10 @@
 
 #![allow(dead_code)] // each test file is a program of its own, and none uses all of this
 
+pub mod update;
+
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 use tempfile::TempDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// The one binary; which applet it is, it is told by `argv[0]`.
 const BINARY: &str = env!("CARGO_BIN_EXE_netnsctl");
@@ -114,8 +117,15 @@ impl Test {
 
     /// The applet, about to be called with these words.
     pub fn command<Word: AsRef<OsStr>>(&self, words: &[Word]) -> Command {
-        let mut command = Command::new(self.binary());
-        command.arg0(self.applet).args(words).env_clear().stdin(Stdio::null());
+        let mut command = self.program(self.binary());
+        command.arg0(self.applet).args(words);
+        command
+    }
+
+    /// Another program, about to be called as the applet would be: by the same user, in the same environment.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if self.nobody {
@@ -156,6 +166,32 @@ impl Test {
     /// Whether there is anything of that name, be it a link to nothing.
     pub fn has(&self, path: &str) -> bool {
         self.path(path).symlink_metadata().is_ok()
+    }
+
+    /// All that is below a directory, in order: type and mode as in `100644`, path, and where a link points to.
+    pub fn tree(&self, path: &str) -> Vec<String> {
+        self.walk(path, |_| String::new())
+    }
+
+    /// As `tree`, with whatever shows that a file was so much as touched.
+    pub fn state(&self, path: &str) -> Vec<String> {
+        self.walk(path, |found| {
+            let modified = (found.mtime(), found.mtime_nsec());
+            format!(" {} {modified:?} {:?}", found.ino(), (found.ctime(), found.ctime_nsec()))
+        })
+    }
+
+    fn walk(&self, path: &str, more: impl Fn(&Metadata) -> String) -> Vec<String> {
+        let top = self.path(path);
+        let tell = |entry: DirEntry| {
+            let found = entry.metadata().expect("it is there");
+            let path = entry.path().strip_prefix(&top).expect("it is below").display();
+            let target = fs::read_link(entry.path());
+            let target = target.map_or_else(|_| String::new(), |target| format!(" -> {}", target.display()));
+            format!("{:06o} {path}{target}{}", found.mode(), more(&found))
+        };
+        let entries = WalkDir::new(&top).min_depth(1).sort_by_file_name();
+        entries.into_iter().map(|entry| tell(entry.expect("an entry"))).collect()
     }
 
     /// The names in a directory, in order.

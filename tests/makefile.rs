@@ -1,0 +1,407 @@
+//! The Makefile: what `make install` puts where, what it leaves alone, and what `make uninstall` leaves. A copy of the
+//! checkout is installed, below a directory of its own.
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use support::{Ran, Test};
+
+/// The names of the one binary.
+const LINKS: [&str; 3] = ["netnsinit", "netns-update", "netns-nft-save"];
+
+/// Stands in for a program that must be called, or must not: it notes its name and its words.
+const STUB: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"$CALLED\"\nexit \"${STATUS-0}\"\n";
+
+/// A checkout after `make build`, and `stage`, where anybody may install it.
+fn checkout() -> Test {
+    let test =
+        Test::new("make").directory("checkout").directory("target").directory("stage").mode("stage", 0o777);
+    let source = |path: &str| format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    let sources = ["Makefile", "units", "plugins", "etc", "man"].map(source);
+    let sources = sources.iter().filter(|path| fs::exists(path).expect("one can look"));
+    run(Command::new("cp").arg("-R").args(sources).arg(test.path("checkout")));
+    run(Command::new("cp").arg(env!("CARGO_BIN_EXE_netnsctl")).arg(test.path("target/netnsctl")));
+    run(Command::new("chmod").args(["-R", "a+rX"]).arg(test.path("")));
+    test
+}
+
+/// Runs a program that is no subject of these tests.
+fn run(command: &mut Command) {
+    assert!(command.status().expect("it starts").success(), "{command:?}");
+}
+
+/// `make`, about to be called with these words in the checkout.
+fn command(test: &Test, words: &[&str]) -> Command {
+    let mut make = test.program("make");
+    make.arg("-s").args(words).current_dir(test.path("checkout"));
+    make
+}
+
+/// The variable, set to a place of the machine.
+fn variable(test: &Test, name: &str, path: &str) -> String {
+    format!("{name}={}", test.path(path).display())
+}
+
+/// Calls `make` with these words, for `stage`.
+fn make(test: &Test, words: &[&str]) -> Ran {
+    let mut make = command(test, words);
+    make.args([variable(test, "TARGET", "target"), variable(test, "DESTDIR", "stage")]);
+    test.judge(&make.output().expect("make starts"))
+}
+
+/// The files of the checkout that are to be installed: where they come from, where they go.
+fn files(test: &Test, lib: &str, man: &str) -> Vec<(String, String)> {
+    let places = [
+        ("units", ".service", format!("{lib}/systemd/system")),
+        ("plugins", ".sh", "usr/share/systemd-netns".into()),
+        ("etc", "", "etc/conf.d/netns".into()),
+        ("man", ".8", format!("{man}/man8")),
+    ];
+    let mut files = vec![];
+    for (from, extension, to) in places.iter().filter(|(from, ..)| test.has(&format!("checkout/{from}"))) {
+        let names = test.names(&format!("checkout/{from}"));
+        let names = names.iter().filter(|name| name.ends_with(extension));
+        files.extend(names.map(|name| (format!("checkout/{from}/{name}"), format!("{to}/{name}"))));
+    }
+    files
+}
+
+/// What there is after an installation, in order, with modes and what links point to.
+fn expected(test: &Test, [bin, lib, man]: [&str; 3]) -> Vec<String> {
+    let mut all: Vec<_> = files(test, lib, man).iter().map(|(_, to)| format!("100644 {to}")).collect();
+    all.extend(LINKS.map(|link| format!("120777 {bin}/{link} -> netnsctl")));
+    all.push(format!("100755 {bin}/netnsctl"));
+    all.sort();
+    all
+}
+
+/// What there is, but for directories.
+fn installed(test: &Test) -> Vec<String> {
+    let mut all = test.tree("stage");
+    all.retain(|line| !line.starts_with("04"));
+    all.sort();
+    all
+}
+
+const PLACES: [&str; 3] = ["usr/sbin", "usr/lib", "usr/share/man"];
+
+// --- help
+
+#[test]
+fn make_alone_prints_what_there_is_to_make() {
+    let test = checkout();
+    let before = test.state("");
+    let ran = test.judge(&command(&test, &[]).output().expect("make starts"));
+    let makefile = test.read("checkout/Makefile");
+    let targets = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).expect("there are some");
+    let targets: Vec<&str> = targets.split(' ').collect();
+    assert!(
+        ["build", "install", "uninstall", "test", "demo", "lint"].iter().all(|word| targets.contains(word))
+    );
+    for target in targets {
+        let line = ran.stdout.lines().find(|line| line.split(' ').take(2).eq(["make", target]));
+        let told = line.is_some_and(|line| line.split_whitespace().count() > 2);
+        assert!(told, "nothing is said about {target} in {ran:#?}");
+    }
+    let said = ran.stdout.clone();
+    ran.stdout_has("DESTDIR").stderr("").status(0);
+    test.judge(&command(&test, &["help"]).output().expect("make starts")).stdout(&said).stderr("").status(0);
+    assert_eq!(test.state(""), before);
+}
+
+// --- install
+
+#[test]
+fn everything_is_installed_in_its_place() {
+    for shell in ["SHELL=/bin/sh", "SHELL=dash", "SHELL=bash"] {
+        let test = checkout();
+        let before = test.state("checkout");
+        make(&test, &["install", shell]).stdout("").stderr("").status(0);
+        assert_eq!(installed(&test), expected(&test, PLACES), "{shell}");
+        assert_eq!(test.state("checkout"), before);
+        for (from, to) in files(&test, PLACES[1], PLACES[2]) {
+            assert_eq!(test.read(&format!("stage/{to}")), test.read(&from), "{to}");
+        }
+        let program = |path| fs::read(test.path(path)).expect("it is there");
+        assert!(program("stage/usr/sbin/netnsctl") == program("target/netnsctl"));
+    }
+}
+
+#[test]
+fn what_is_installed_may_be_read_by_all_whatever_the_umask() {
+    let test = checkout();
+    let mut make = test.program("sh");
+    make.args(["-c", "umask 077; exec make -s install \"$@\"", "sh"]).current_dir(test.path("checkout"));
+    make.args([variable(&test, "TARGET", "target"), variable(&test, "DESTDIR", "stage")]);
+    test.judge(&make.output().expect("sh starts")).stdout("").stderr("").status(0);
+    assert_eq!(installed(&test), expected(&test, PLACES));
+    let mut directories = test.tree("stage");
+    directories.retain(|line| line.starts_with("04") && !line.starts_with("040755 "));
+    assert!(directories.is_empty(), "{directories:#?}");
+}
+
+#[test]
+fn staging_needs_no_root() {
+    let test = checkout().by_nobody();
+    for _ in 0..2 {
+        let ran = make(&test, &["install"]);
+        assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:#?}");
+        assert_eq!(installed(&test), expected(&test, PLACES));
+    }
+    make(&test, &["uninstall"]).stdout("").stderr("").status(0);
+    assert!(installed(&test).iter().all(|line| line.starts_with("100644 etc/conf.d/netns/")));
+}
+
+#[test]
+fn the_places_can_be_moved() {
+    let places = ["opt/bin", "opt/lib", "opt/man"];
+    let words = ["BINDIR=/opt/bin", "LIBDIR=/opt/lib", "MANDIR=/opt/man"];
+    let by_words = checkout();
+    let mut by_environment = checkout();
+    for word in words {
+        let (name, value) = word.split_once('=').expect("an assignment");
+        by_environment = by_environment.variable(name, value);
+    }
+    for (test, words) in [(by_words, &words[..]), (by_environment, &[])] {
+        make(&test, &[&["install"], words].concat()).stdout("").stderr("").status(0);
+        assert_eq!(installed(&test), expected(&test, places));
+        make(&test, &[&["uninstall"], words].concat()).stdout("").stderr("").status(0);
+        assert!(installed(&test).iter().all(|line| line.starts_with("100644 etc/conf.d/netns/")));
+    }
+}
+
+#[test]
+fn what_was_built_is_taken_from_where_cargo_put_it() {
+    let test = checkout();
+    fs::create_dir(test.path("target/release")).expect("it is new");
+    fs::rename(test.path("target/netnsctl"), test.path("target/release/netnsctl")).expect("it is there");
+    let test = test.variable("CARGO_TARGET_DIR", "../target");
+    let mut make = command(&test, &["install", "DESTDIR=../stage"]);
+    test.judge(&make.output().expect("make starts")).stdout("").stderr("").status(0);
+    assert_eq!(installed(&test), expected(&test, PLACES));
+}
+
+#[test]
+fn files_of_the_administrator_are_never_overwritten() {
+    let conf = |file: &str| format!("stage/etc/conf.d/netns/{file}");
+    let test = checkout()
+        .file(&conf("default.conf"), "edited")
+        .mode(&conf("default.conf"), 0o600)
+        .link(&conf("macvlan.conf"), "/nonexistent/macvlan.conf")
+        .link(&conf("nft.rules"), "mine.rules")
+        .file(&conf("mine.rules"), "mine")
+        .directory(&conf("veth-nstest.conf"))
+        .file(&conf("own.sh"), "own");
+    let before = test.state("stage/etc/conf.d");
+    let files = ["default.conf", "macvlan.conf", "nft.rules", "veth-nstest.conf"];
+    let said: String = files.map(|file| ["kept as it is: /", &conf(file), "\n"].concat()).concat();
+    make(&test, &["install"]).stdout(&said).stderr("").status(0);
+    assert_eq!(test.state("stage/etc/conf.d"), before);
+    make(&test, &["uninstall"]).stderr("").status(0);
+    assert_eq!(test.state("stage/etc/conf.d"), before);
+}
+
+#[test]
+fn a_second_installation_brings_all_other_files_up_to_date() {
+    let test = checkout();
+    make(&test, &["install"]).stdout("").stderr("").status(0);
+    for (_, to) in files(&test, PLACES[1], PLACES[2]) {
+        test.write(&format!("stage/{to}"), "old");
+    }
+    make(&test, &["install"]).stdout_has("kept as it is: ").stderr("").status(0);
+    for (from, to) in files(&test, PLACES[1], PLACES[2]) {
+        let kept = to.starts_with("etc/");
+        assert_eq!(test.read(&format!("stage/{to}")) == "old", kept, "{to}");
+        assert_eq!(test.read(&format!("stage/{to}")) == test.read(&from), !kept, "{to}");
+    }
+    assert_eq!(installed(&test), expected(&test, PLACES));
+}
+
+#[test]
+fn the_programs_of_the_bash_original_give_way_to_links() {
+    let mut test = checkout();
+    for link in LINKS {
+        test = test.file(&format!("stage/usr/sbin/{link}"), "#!/bin/bash\n");
+    }
+    make(&test, &["install"]).stdout("").stderr("").status(0);
+    assert_eq!(installed(&test), expected(&test, PLACES));
+}
+
+#[test]
+fn what_is_installed_works_in_its_image() {
+    let test = checkout();
+    make(&test, &["install"]).stdout("").stderr("").status(0);
+    fs::create_dir_all(test.path("stage/etc/systemd/system")).expect("it is new");
+    for link in LINKS {
+        let version = format!("{link} {}\n", env!("CARGO_PKG_VERSION"));
+        let mut program = test.program(test.path(&format!("stage/usr/sbin/{link}")));
+        let ran = program.arg("--version").output().expect("it starts");
+        test.judge(&ran).stdout(&version).stderr("").status(0);
+    }
+    let mut update = test.program(test.path("stage/usr/sbin/netns-update"));
+    let ran = update.arg("--root").arg(test.path("stage")).output().expect("it starts");
+    test.judge(&ran).stderr("").stdout_has("Update successful").status(0);
+    let plugins = test.names("checkout/plugins");
+    let mut units: Vec<_> = plugins
+        .iter()
+        .filter_map(|file| file.strip_suffix(".sh"))
+        .flat_map(|word| ["netns", "netns_outside"].map(|kind| format!("{kind}-{word}@.service")))
+        .collect();
+    units.sort();
+    assert_eq!(test.names("stage/etc/systemd/system"), units);
+}
+
+#[test]
+fn nothing_is_installed_before_it_is_built() {
+    let test = checkout();
+    fs::remove_file(test.path("target/netnsctl")).expect("it is there");
+    let ran = make(&test, &["install"]);
+    assert!(test.names("stage").is_empty(), "{ran:#?}");
+    ran.stdout("").stderr_has("nothing to install yet: run `make build` first\n").status(2);
+}
+
+#[test]
+fn a_file_that_cannot_be_installed_fails_the_installation() {
+    // Each is the first of its kind: all others can be.
+    for file in ["units/a.service", "plugins/a.sh", "etc/a.conf", "man/a.8"] {
+        let file = format!("checkout/{file}");
+        let test = checkout().file(&file, "").file("checkout/man/b.8", "").mode(&file, 0o000).by_nobody();
+        make(&test, &["install"]).stderr_has("Permission denied").status(2);
+    }
+}
+
+// --- uninstall
+
+#[test]
+fn uninstall_leaves_nothing_of_ours_but_the_administrators_directory() {
+    let test = checkout();
+    make(&test, &["install"]).stdout("").stderr("").status(0);
+    make(&test, &["uninstall"]).stdout("").stderr("").status(0);
+    let mut kept = expected(&test, PLACES);
+    kept.retain(|line| line.contains(" etc/conf.d/netns/"));
+    assert!(!kept.is_empty());
+    assert_eq!(installed(&test), kept);
+    assert!(!test.has("stage/usr/share/systemd-netns"));
+    assert!(test.has("stage/usr/sbin") && test.has("stage/usr/lib/systemd/system"));
+}
+
+#[test]
+fn uninstall_leaves_what_others_put_there() {
+    let test = checkout();
+    make(&test, &["install"]).stdout("").stderr("").status(0);
+    let files = [
+        "etc/conf.d/netns/own.sh",
+        "etc/systemd/system/netns-own@.service",
+        "usr/lib/systemd/system/netns-own@.service",
+        "usr/sbin/netns-own",
+        "usr/share/man/man8/own.8",
+        "usr/share/systemd-netns/own.sh",
+    ];
+    for file in files {
+        test.write(&format!("stage/{file}"), "own");
+    }
+    make(&test, &["uninstall"]).stdout("").stderr("").status(0);
+    for file in files {
+        assert_eq!(test.read(&format!("stage/{file}")), "own");
+    }
+    assert_eq!(test.names("stage/usr/share/systemd-netns"), ["own.sh"]);
+}
+
+#[test]
+fn uninstall_of_nothing_is_a_success() {
+    let test = checkout();
+    make(&test, &["uninstall"]).stdout("").status(0);
+    assert!(test.names("stage").is_empty());
+}
+
+// --- what is called
+
+/// A checkout with stubs of what could touch this machine, first in the PATH. They note in `called` who called them.
+fn with_stubs() -> Test {
+    let test = checkout().file("called", "").file("stub", STUB);
+    let names = ["systemctl", "systemd-tmpfiles", "mandb", "ldconfig", "cargo", "rmdir", "netns-update"];
+    let places = names.map(|name| format!("path/{name}"));
+    for place in places.iter().map(String::as_str).chain(["live/sbin/netns-update", "stubs/netnsctl"]) {
+        // By another process: were it open for writing in this one, some fork of it could keep it from being executed.
+        run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path("stub")).arg(test.path(place)));
+    }
+    let called = test.path("called");
+    let path = format!("{}:{}", test.path("path").display(), std::env::var("PATH").expect("there is one"));
+    test.variable("CALLED", called).variable("PATH", path)
+}
+
+/// Which stubs were called, but for rmdir.
+fn called(test: &Test) -> Vec<String> {
+    let called = test.read("called");
+    called.lines().filter(|line| !line.starts_with("rmdir ")).map(str::to_owned).collect()
+}
+
+/// Calls `make` without DESTDIR, with every place moved to `live`. What would be installed as the program is a stub.
+fn make_live(test: &Test, word: &str) -> Ran {
+    let mut make = command(test, &[word]);
+    make.arg(variable(test, "TARGET", "stubs"));
+    for (name, path) in [
+        ("BINDIR", "live/sbin"),
+        ("LIBDIR", "live/lib"),
+        ("MANDIR", "live/man"),
+        ("PLUGINDIR", "live/plugins"),
+        ("CONFDIR", "live/conf"),
+    ] {
+        make.arg(variable(test, name, path));
+    }
+    test.judge(&make.output().expect("make starts"))
+}
+
+#[test]
+fn staging_runs_nothing_of_the_hosts() {
+    for shell in ["SHELL=/bin/sh", "SHELL=dash", "SHELL=bash"] {
+        let test = with_stubs();
+        let bin = variable(&test, "BINDIR", "live/sbin");
+        for word in ["install", "uninstall"] {
+            let ran = make(&test, &[word, &bin, shell]);
+            assert!(
+                ran.status.success() && called(&test).is_empty(),
+                "{shell}: {:?} {ran:#?}",
+                called(&test)
+            );
+            assert!(!test.read("called").contains("/run/"), "{ran:#?}");
+        }
+    }
+}
+
+#[test]
+fn an_installation_on_the_machine_itself_ends_with_an_update_of_the_units() {
+    let test = with_stubs();
+    make_live(&test, "install").stdout("").stderr("").status(0);
+    assert_eq!(called(&test), ["netns-update --daemon-reload"]);
+    assert_eq!(test.names("live/conf"), test.names("checkout/etc"));
+}
+
+#[test]
+fn uninstall_on_the_machine_itself_removes_the_units_first() {
+    let test = with_stubs();
+    make_live(&test, "install").stdout("").stderr("").status(0);
+    test.write("called", "");
+    make_live(&test, "uninstall").stdout("").stderr("").status(0);
+    assert_eq!(called(&test)[..2], ["netns-update --clean --dry-run", "netns-update --clean"]);
+    assert!(called(&test)[2..].iter().all(|line| line == "systemctl daemon-reload"), "{:?}", called(&test));
+    let left = test.tree("live").into_iter().filter(|line| !line.starts_with("04")).count();
+    assert_eq!(left, test.names("live/conf").len());
+}
+
+#[test]
+fn uninstall_removes_nothing_while_instances_hold_their_units() {
+    let test = with_stubs();
+    make_live(&test, "install").stdout("").stderr("").status(0);
+    let before = test.state("live");
+    let test = test.variable("STATUS", "1");
+    make_live(&test, "uninstall")
+        .stdout("")
+        .stderr_has("not uninstalled: ")
+        .stderr_has("--clean --now")
+        .status(2);
+    assert_eq!(test.state("live"), before);
+    assert!(!test.read("called").contains("rmdir") && !test.read("called").contains("systemctl"));
+}

@@ -1,0 +1,395 @@
+//! netns-update below `--root`: what the words mean, and which types there are. The plan is in netns_update_plan.rs, what
+//! happens to the files in netns_update_files.rs; what takes a running systemd, in bats/systemd/update.bats.
+
+mod support;
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+
+use support::update::{
+    GOOD, INSIDE, LEFT_OUT, NONE, OUTSIDE, PROCESSING, UNITS, conf, created, lines, machine, summary, unit,
+    with_good,
+};
+use support::{Test, bytes};
+
+/// All that is said where the units of `good` are made and something else is wrong.
+fn all_but_good() -> String {
+    let summary = summary("Update incomplete", [2, 0, 0, 0, 0]);
+    format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Creating", &GOOD))
+}
+
+// --- the words
+
+#[test]
+fn help_and_version_are_printed_on_stdout() {
+    let test = Test::new("netns-update");
+    for option in ["-h", "--help"] {
+        test.run_live(&[option]).stdout_has("Usage: netns-update [OPTIONS]").stderr("").status(0);
+    }
+    let version = format!("netns-update {}\n", env!("CARGO_PKG_VERSION"));
+    test.run_live(&["--version"]).stdout(&version).stderr("").status(0);
+}
+
+#[test]
+fn unknown_words_are_refused_and_nothing_is_done() {
+    let test = with_good();
+    let before = test.state("");
+    for word in ["--nosuch", "-x", "--clean=yes", "word", "--", ""] {
+        let words = [word, "word"];
+        test.run(&words).stdout("").stderr_has("Usage: netns-update").status(1);
+        test.run(&["--daemon-reload", word, "x"]).stdout("").stderr_has("Usage: netns-update").status(1);
+    }
+    test.run(&["--nosuch"]).stdout("").stderr_has("'--nosuch'").status(1);
+    test.run(&["word"]).stdout("").stderr_has("'word'").status(1);
+    test.run(&[bytes(b"\xff")]).stdout("").stderr_has("Usage: netns-update").status(1);
+    assert_eq!(test.state(""), before);
+}
+
+#[test]
+fn now_goes_with_clean_only() {
+    let test = with_good();
+    let before = test.state("");
+    test.run(&["--now"]).stdout("").stderr_has("--clean").status(1);
+    assert_eq!(test.state(""), before);
+    test.run(&["--clean", "--now"]).stdout(&summary("Update successful", [0; 5])).stderr("").status(0);
+}
+
+#[test]
+fn options_combine_and_repeat_in_any_order() {
+    let test = with_good();
+    test.run(&NONE).stderr("").status(0);
+    let before = test.state("");
+    let dry =
+        format!("{}{}", lines("Removing", &GOOD), summary("Dry run, nothing was changed", [0, 0, 0, 2, 0]));
+    test.run(&[
+        "-n",
+        "--clean",
+        "--now",
+        "--daemon-reload",
+        "--dry-run",
+        "--now",
+        "--clean",
+        "-n",
+        "--daemon-reload",
+    ])
+    .stdout(&dry)
+    .stderr("")
+    .status(0);
+    assert_eq!(test.state(""), before);
+    let removed = summary("Update successful", [0, 0, 0, 2, 0]);
+    test.run(&["--daemon-reload", "--clean", "--daemon-reload", "--clean"])
+        .stdout(&format!("{}{LEFT_OUT}{removed}", lines("Removing", &GOOD)))
+        .stderr("")
+        .status(0);
+}
+
+#[test]
+fn who_is_not_root_is_told_so() {
+    let said = "netns-update: only root may change systemd's units: run it by sudo, or see what it would do by --dry-run\n";
+    let test = Test::new("netns-update").by_nobody();
+    for words in [&[][..], &["--clean"], &["--clean", "--now"], &["--daemon-reload"], &["--root", "/"]] {
+        test.run_live(words).stdout("").stderr(said).status(1);
+    }
+}
+
+#[test]
+fn a_bad_word_is_told_before_that_root_is_needed() {
+    let test = Test::new("netns-update").by_nobody();
+    test.run_live(&["--nosuch"]).stdout("").stderr_has("'--nosuch'").status(1);
+    test.run_live(&["--help"]).stdout_has("Usage: netns-update").stderr("").status(0);
+}
+
+#[test]
+fn a_dry_run_needs_no_root() {
+    // Whatever there is on this machine; with a PATH of its own it has no systemctl to ask.
+    let test = Test::new("netns-update").by_nobody().variable("PATH", "/nonexistent");
+    let ran = test.run_live(&["--dry-run"]);
+    assert!(!ran.stderr.contains("only root"), "{ran:#?}");
+}
+
+#[test]
+fn an_image_needs_no_root() {
+    let test = with_good().mode(UNITS, 0o777).by_nobody();
+    test.run(&NONE).stdout(&created(&GOOD)).stderr("").status(0);
+    assert_eq!(test.names(UNITS), GOOD);
+}
+
+#[test]
+fn netnsctl_update_is_the_same_program() {
+    let test = with_good();
+    let ran =
+        test.command(&["update", "--root"]).arg0("netnsctl").arg(test.path("")).output().expect("it starts");
+    test.judge(&ran).stdout(&created(&GOOD)).stderr("").status(0);
+    let ran = test.command(&["update", "--nosuch"]).arg0("netnsctl").output().expect("it starts");
+    test.judge(&ran).stdout("").stderr_has("Usage: netnsctl update").status(1);
+}
+
+// --- the root
+
+#[test]
+fn a_root_may_be_relative() {
+    let test = with_good();
+    for (directory, root) in [("", "."), ("etc", ".."), ("usr/share", "../../")] {
+        let mut command = test.command(&["--root", root, "--dry-run"]);
+        let ran = command.current_dir(test.path(directory)).output().expect("it starts");
+        let last = summary("Dry run, nothing was changed", [2, 0, 0, 0, 0]);
+        let said = format!("{PROCESSING}{}{last}", lines("Creating", &GOOD));
+        test.judge(&ran).stdout(&said).stderr("").status(0);
+    }
+}
+
+#[test]
+fn a_root_may_be_a_link() {
+    let test = with_good().link("image", ".");
+    let root = test.path("image");
+    let words = [bytes(b"--root"), root.into()];
+    test.run_live(&words).stdout(&created(&GOOD)).stderr("").status(0);
+}
+
+#[test]
+fn a_root_may_have_any_name() {
+    for name in ["two words", "it's", "*", "$HOME", "é"] {
+        let test = Test::below("netns-update", name)
+            .file("usr/lib/systemd/system/netns@.service", INSIDE)
+            .file("usr/lib/systemd/system/netns_outside@.service", OUTSIDE)
+            .file("etc/conf.d/netns/good.sh", "")
+            .directory(UNITS);
+        test.run(&NONE).stdout(&created(&GOOD)).stderr("").status(0);
+        assert_eq!(test.names(UNITS), GOOD);
+    }
+}
+
+#[test]
+fn a_root_that_is_not_there_is_told() {
+    let test = machine();
+    for root in [test.path("nosuch"), test.path("nosuch/../etc")] {
+        let said =
+            format!("netns-update: cannot find {}: No such file or directory (os error 2)\n", root.display());
+        let output = test.command(&[bytes(b"--root"), root.into()]).output().expect("it starts");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), said);
+        test.judge(&output).stdout("").status(1);
+    }
+    for words in [&["--root"][..], &["--root", ""]] {
+        test.run_live(words).stdout("").stderr_has("a value is required for '--root <DIR>'").status(1);
+    }
+}
+
+// --- the types
+
+#[test]
+fn each_plugin_in_either_directory_has_a_pair_of_units() {
+    let test = machine()
+        .file("etc/conf.d/netns/own.sh", "")
+        .file("usr/share/systemd-netns/shipped.sh", "")
+        .file("etc/conf.d/netns/both.sh", "")
+        .file("usr/share/systemd-netns/both.sh", "");
+    let units = [
+        "netns-both@.service",
+        "netns-own@.service",
+        "netns-shipped@.service",
+        "netns_outside-both@.service",
+        "netns_outside-own@.service",
+        "netns_outside-shipped@.service",
+    ];
+    test.run(&NONE).stdout(&created(&units)).stderr("").status(0);
+    assert_eq!(test.names(UNITS), units);
+    for file in units {
+        let template = if file.starts_with("netns_outside") { OUTSIDE } else { INSIDE };
+        assert_eq!(test.read(&unit(file)), template, "{file}");
+    }
+}
+
+#[test]
+fn types_may_have_capitals_digits_and_dots() {
+    for word in ["a.b", "9x", "UP", "my_type", "_", &"t".repeat(200)] {
+        let test = machine().file(&conf(&format!("{word}.sh")), "");
+        let units = [format!("netns-{word}@.service"), format!("netns_outside-{word}@.service")];
+        test.run(&NONE).stdout(&created(&units.each_ref().map(String::as_str))).stderr("").status(0);
+        assert_eq!(test.names(UNITS), units);
+    }
+}
+
+#[test]
+fn a_plugin_may_be_a_link_to_a_file() {
+    machine()
+        .file("opt/plugin", "")
+        .link("etc/conf.d/netns/good.sh", "../../../opt/plugin")
+        .run(&NONE)
+        .stdout(&created(&GOOD))
+        .stderr("")
+        .status(0);
+}
+
+#[test]
+fn what_is_no_plugin_makes_no_type() {
+    let mut test =
+        machine().directory("etc/conf.d/netns/directory.sh/inner.sh").directory(&conf("d.conf/e.conf"));
+    for file in [
+        "default.conf",
+        "default-x.conf",
+        "default.sh",
+        "nft.rules",
+        "nft-x.rules",
+        "sh",
+        "README",
+        ".sh",
+        ".conf",
+        ".hidden.sh",
+        ".#x.sh",
+        ".x.sh.swp",
+        "#x.sh#",
+        "x.sh~",
+        "x.conf~",
+        "x.sh.~1~",
+        "x.sh.bak",
+        "x.sh.orig",
+        "x.sh.dpkg-old",
+        "x.sh.dpkg-dist",
+        "x.conf.dpkg-new",
+        "x.sh.ucf-old",
+        "x.sh.rpmsave",
+        "x.SH",
+        "x.shx",
+        "nft-a.rules.AbCdEf",
+    ] {
+        test = test.file(&conf(file), "");
+    }
+    for file in ["x.conf", "directory.sh/inner.sh", "README"] {
+        test = test.file(&format!("usr/share/systemd-netns/{file}"), "");
+    }
+    let said = format!("{PROCESSING}{}", summary("Update successful", [0; 5]));
+    test.run(&NONE).stdout(&said).stderr("").status(0);
+    assert!(test.names(UNITS).is_empty());
+}
+
+#[test]
+fn no_types_at_all_are_fine() {
+    let said = format!("{PROCESSING}{}", summary("Update successful", [0; 5]));
+    machine().run(&NONE).stdout(&said).stderr("").status(0);
+    machine().directory("usr/share/systemd-netns").run(&NONE).stdout(&said).stderr("").status(0);
+}
+
+#[test]
+fn confs_of_a_type_that_has_a_plugin_are_fine() {
+    with_good()
+        .file("etc/conf.d/netns/good.conf", "")
+        .file("etc/conf.d/netns/good-my-net.conf", "")
+        .run(&NONE)
+        .stdout(&created(&GOOD))
+        .stderr("")
+        .status(0);
+}
+
+#[test]
+fn a_conf_without_a_plugin_is_told_with_the_file_that_is_missing_and_the_rest_is_done() {
+    for (file, word) in [("lost.conf", "lost"), ("lost-my-net.conf", "lost"), ("e.f-g.conf", "e.f")] {
+        let test = with_good().file(&conf(file), "");
+        let said = format!(
+            "netns-update: warning: /etc/conf.d/netns/{word}.sh does not exist, but /etc/conf.d/netns/{file} needs it; \
+             type `{word}` skipped\n"
+        );
+        test.run(&NONE).stdout(&all_but_good()).stderr(&said).status(1);
+        assert_eq!(test.names(UNITS), GOOD);
+    }
+}
+
+#[test]
+fn a_plugin_that_is_missing_is_told_once() {
+    with_good()
+        .file("etc/conf.d/netns/lost.conf", "")
+        .file("etc/conf.d/netns/lost-a.conf", "")
+        .file("etc/conf.d/netns/lost-b.conf", "")
+        .run(&NONE)
+        .stdout(&all_but_good())
+        .stderr_line("/etc/conf.d/netns/lost.sh does not exist")
+        .status(1);
+}
+
+#[test]
+fn names_are_cut_at_the_first_hyphen() {
+    let test = with_good().file("etc/conf.d/netns/good-type.sh", "");
+    test.run(&NONE).stdout(&created(&GOOD)).stderr("").status(0);
+    assert_eq!(test.names(UNITS), GOOD);
+
+    let said = "netns-update: warning: /etc/conf.d/netns/my.sh does not exist, but /etc/conf.d/netns/my-type.sh needs it; \
+                type `my` skipped\n";
+    let test = with_good().file("etc/conf.d/netns/my-type.sh", "");
+    test.run(&NONE).stdout(&all_but_good()).stderr(said).status(1);
+    assert_eq!(test.names(UNITS), GOOD);
+}
+
+#[test]
+fn names_that_are_no_types_are_told_and_skipped() {
+    for (file, word) in [
+        ("-x.conf", ""),
+        ("-.sh", ""),
+        ("a b.sh", "a b"),
+        ("a..sh", "a."),
+        ("$HOME.sh", "$HOME"),
+        ("%i.sh", "%i"),
+        ("*.sh", "*"),
+        ("it's.sh", "it's"),
+        ("a\\b.sh", "a\\b"),
+        ("a@b.sh", "a@b"),
+        ("a:b.conf", "a:b"),
+        ("é.sh", "é"),
+        (&format!("{}.sh", "t".repeat(201)), &"t".repeat(201)),
+    ] {
+        let test = with_good().file(&conf(file), "");
+        let said = format!(
+            "netns-update: warning: /etc/conf.d/netns/{file}: {word:?} is no type: use letters, digits and `_`, inside \
+             also `.`, at most 200 characters; skipped\n"
+        );
+        test.run(&NONE).stdout(&all_but_good()).stderr(&said).status(1);
+        assert_eq!(test.names(UNITS), GOOD);
+    }
+}
+
+#[test]
+fn names_of_any_bytes_are_told_in_one_line() {
+    for name in [&b"a\nb.sh"[..], b"a\xff.sh", b"a\x1b[31m.sh"] {
+        let test = with_good();
+        File::create(test.path("etc/conf.d/netns").join(bytes(name))).expect("a file is made");
+        let ran = test.run(&NONE);
+        assert!(!ran.stderr.contains('\x1b'), "{ran:#?}");
+        ran.stdout(&all_but_good()).stderr_line("is no type").status(1);
+        assert_eq!(test.names(UNITS), GOOD);
+    }
+}
+
+#[test]
+fn a_plugin_that_is_no_file_makes_no_type() {
+    let plugin = "etc/conf.d/netns/odd.sh";
+    for test in [
+        machine().directory(plugin),
+        machine().fifo(plugin),
+        machine().link(plugin, "/dev/null"),
+        machine().link(plugin, "/nonexistent"),
+    ] {
+        let ran = test.run(&NONE);
+        assert!(test.names(UNITS).is_empty(), "{ran:#?}");
+    }
+}
+
+#[test]
+fn a_conf_whose_plugin_is_no_file_is_told_and_makes_no_units() {
+    let plugin = "etc/conf.d/netns/odd.sh";
+    for test in [
+        with_good().directory(plugin),
+        with_good().fifo(plugin),
+        with_good().link(plugin, "/dev/null"),
+        with_good().link(plugin, "/nonexistent"),
+    ] {
+        let test = test.file("etc/conf.d/netns/odd.conf", "");
+        test.run(&NONE).stdout(&all_but_good()).stderr_line("plugin /etc/conf.d/netns/odd.sh is ").status(1);
+        assert_eq!(test.names(UNITS), GOOD);
+    }
+}
+
+#[test]
+fn something_odd_in_front_of_a_shipped_plugin_is_told() {
+    let said = "netns-update: warning: plugin /etc/conf.d/netns/good.sh is not a regular file\n";
+    let test = with_good().directory("etc/conf.d/netns/good.sh");
+    test.run(&NONE).stdout(&all_but_good()).stderr(said).status(1);
+    assert_eq!(test.names(UNITS), GOOD);
+}

@@ -1,0 +1,320 @@
+//! netns-update below `--root`: what happens to the unit files, and what may not happen to them.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use support::Test;
+use support::update::{
+    GOOD, INSIDE, LEFT_OUT, NONE, OUTSIDE, PROCESSING, UNITS, kept, lines, machine, settled, summary, unit,
+    with_good,
+};
+
+/// Where the template is.
+const TEMPLATE: &str = "usr/lib/systemd/system/netns@.service";
+
+/// As the bash original had it: other text than ours, the same command.
+const OLD_INSIDE: &str = "[Unit]\n\
+                          Description=Named network namespace\n\
+                          Requires=netns_outside-%j@%i.service\n\
+                          After=netns_outside-%j@%i.service\n\
+                          \n\
+                          [Service]\n\
+                          Type=oneshot\n\
+                          RemainAfterExit=yes\n\
+                          NetworkNamespacePath=/run/netns/%i\n\
+                          ExecStart=netnsinit \"%J\" \"%I\" up inside\n\
+                          ExecStop=netnsinit \"%J\" \"%I\" down inside\n";
+
+/// The applet, about to be started by bash after these commands.
+fn after(commands: &str, test: &Test, words: &[&str]) -> Command {
+    let applet = test.command_below_root(words);
+    let mut bash = test.program("bash");
+    bash.args(["-c", &format!("{commands}; exec -a netns-update \"$@\""), "bash"]);
+    bash.arg(applet.get_program()).args(applet.get_args());
+    bash
+}
+
+// --- the copies
+
+#[test]
+fn copies_have_the_templates_content_and_time_and_mode_644() {
+    for umask in ["000", "077", "777"] {
+        let test = with_good().mode(TEMPLATE, 0o600).file(&unit(GOOD[1]), "old").mode(&unit(GOOD[1]), 0o600);
+        let time = SystemTime::UNIX_EPOCH + Duration::new(981_173_106, 123_456_789);
+        for file in [TEMPLATE, "usr/lib/systemd/system/netns_outside@.service"] {
+            File::options().write(true).open(test.path(file)).unwrap().set_modified(time).unwrap();
+        }
+        let ran = after(&format!("umask {umask}"), &test, &[]).output().expect("it starts");
+        test.judge(&ran).stderr("").status(0);
+        for (file, template) in GOOD.iter().zip([INSIDE, OUTSIDE]) {
+            let found = fs::metadata(test.path(&unit(file))).unwrap();
+            assert_eq!((found.mode(), found.modified().unwrap()), (0o100_644, time), "{file}, umask {umask}");
+            assert_eq!(test.read(&unit(file)), template);
+        }
+    }
+}
+
+#[test]
+fn the_template_is_taken_from_where_systemd_would_take_it() {
+    let places =
+        ["usr/local/lib", "usr/lib", "lib"].map(|place| format!("{place}/systemd/system/netns@.service"));
+    let test = with_good();
+    for place in &places {
+        test.write(place, place);
+    }
+    for place in places {
+        test.run(&NONE).stderr("").status(0);
+        assert_eq!(test.read(&unit(GOOD[0])), place);
+        fs::remove_file(test.path(&place)).unwrap();
+    }
+}
+
+#[test]
+fn a_copy_that_differs_is_replaced() {
+    for content in ["edited", &format!("{INSIDE}\n"), OUTSIDE, OLD_INSIDE] {
+        let test = settled().file(&unit(GOOD[0]), content);
+        let summary = summary("Update successful", [0, 1, 0, 0, 1]);
+        let said = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Updating", &GOOD[..1]));
+        test.run(&NONE).stdout(&said).stderr("").status(0);
+        assert_eq!(test.read(&unit(GOOD[0])), INSIDE);
+    }
+}
+
+#[test]
+fn a_copy_that_differs_in_mode_or_time_alone_is_kept() {
+    let test = settled().mode(&unit(GOOD[0]), 0o600);
+    let copy = File::options().write(true).open(test.path(&unit(GOOD[1]))).unwrap();
+    copy.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let before = test.state("");
+    test.run(&NONE).stdout(&kept()).stderr("").status(0);
+    assert_eq!(test.state(""), before);
+}
+
+// --- what is removed, and what is not
+
+#[test]
+fn copies_whose_type_is_gone_are_removed_those_of_the_bash_original_too() {
+    let old_outside = OLD_INSIDE.replace("inside", "outside");
+    for (inside, outside) in [
+        (INSIDE, OUTSIDE),
+        (OLD_INSIDE, &old_outside),
+        (
+            "[Service]\nExecStart=/usr/sbin/netnsinit %j %i up inside\n",
+            "[Service]\nExecStart=netnsinit \"%J\" \"%I\" up outside",
+        ),
+    ] {
+        for word in ["gone", "a.b", "my_type", "a b", "$x"] {
+            let files = [format!("netns-{word}@.service"), format!("netns_outside-{word}@.service")];
+            let files = files.each_ref().map(String::as_str);
+            let test = settled().file(&unit(files[0]), inside).file(&unit(files[1]), outside);
+            let summary = summary("Update successful", [0, 0, 0, 2, 2]);
+            let said = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Removing", &files));
+            test.run(&NONE).stdout(&said).stderr("").status(0);
+            assert_eq!(test.names(UNITS), GOOD);
+        }
+    }
+}
+
+#[test]
+fn a_type_whose_conf_is_all_that_is_left_loses_its_units_and_is_told() {
+    let test = settled()
+        .file(&unit("netns-gone@.service"), INSIDE)
+        .file(&unit("netns_outside-gone@.service"), OUTSIDE)
+        .file("etc/conf.d/netns/gone.conf", "");
+    test.run(&NONE)
+        .stdout_has(&summary("Update incomplete", [0, 0, 0, 2, 2]))
+        .stderr_line("/etc/conf.d/netns/gone.sh does not exist")
+        .status(1);
+    assert_eq!(test.names(UNITS), GOOD);
+}
+
+#[test]
+fn somebodys_own_units_stay() {
+    let own = "[Service]\nType=oneshot\nExecStart=/usr/bin/true\n";
+    let mut test = settled();
+    for (file, content) in [
+        ("netns-foo@.service", own),
+        ("netns_outside-foo@.service", own),
+        ("netns-a-b@.service", own),
+        ("netns-fixed@.service", "[Service]\nExecStart=netnsinit fixed %i up inside\n"),
+        (
+            "netns-other@.service",
+            "[Service]\nExecStart=/usr/bin/true\nExecStop=netnsinit %j %i down inside\n",
+        ),
+        ("netns-comment@.service", "# ExecStart=netnsinit %j %i up inside\n"),
+        ("netns-binary@.service", "\0\0"),
+    ] {
+        test = test.file(&unit(file), content);
+    }
+    let before = test.state("");
+    test.run(&NONE).stdout(&kept()).stderr("").status(0);
+    assert_eq!(test.state(""), before);
+    test.run(&["--clean"]).stdout_has("2 to remove").stderr("").status(0);
+    assert_eq!(test.names(UNITS).len(), 7);
+}
+
+#[test]
+fn copies_under_names_that_netns_update_never_gives_stay() {
+    let mut test =
+        settled().link(&unit("multi-user.target.wants/netns-gone@n.service"), "../netns-gone@.service");
+    for file in [
+        "netns@.service",
+        "netns_name@.service",
+        "netns_outside@.service",
+        "netns-foo.service",
+        "netns-foo@instance.service",
+        "netns_foo@.service",
+        "netns-foo@.service.bak",
+        "netns-foo@.service.d/mine.conf",
+        "netns_outside-good@.service.d/mine.conf",
+        "mynetns-foo@.service",
+        "foo.wants/netns-foo@.service",
+        // %j would be `b` in there: nobody but its owner can have made it.
+        "netns-a-b@.service",
+        "netns_outside-a-b@.service",
+    ] {
+        test = test.file(&unit(file), INSIDE);
+    }
+    let before = test.state("");
+    test.run(&NONE).stdout(&kept()).stderr("").status(0);
+    assert_eq!(test.state(""), before);
+    test.run(&["--clean"]).stdout_has("2 to remove").stderr("").status(0);
+    assert!(GOOD.iter().all(|file| !test.has(&unit(file))));
+    // Its directories count, too.
+    assert_eq!(test.tree(UNITS).len(), 18);
+}
+
+// --- masks, links, and what is no file
+
+#[test]
+fn masks_stay() {
+    let masked = with_good().link(&unit(GOOD[0]), "/dev/null").link(&unit(GOOD[1]), "/dev/null");
+    let of_no_type = settled().link(&unit("netns-gone@.service"), "/dev/null");
+    for (test, words, said) in [
+        (&masked, &[][..], kept()),
+        (&masked, &["--clean"], summary("Update successful", [0; 5])),
+        (&of_no_type, &[], kept()),
+    ] {
+        let before = test.state("");
+        test.run(words).stdout(&said).stderr("").status(0);
+        assert_eq!(test.state(""), before);
+    }
+}
+
+#[test]
+fn an_empty_unit_file_is_a_mask_too() {
+    // systemd.unit(5): "If a unit file is empty (i.e. has the file size 0) or is symlinked to /dev/null, […]".
+    let test = settled().file(&unit(GOOD[0]), "");
+    let before = test.state("");
+    test.run(&NONE).stdout(&kept()).stderr("").status(0);
+    assert_eq!(test.state(""), before);
+}
+
+#[test]
+fn other_links_give_way_to_copies_and_what_they_point_to_stays() {
+    for target in ["../../../usr/lib/systemd/system/netns@.service", "/nonexistent", "mine", "..", GOOD[0]] {
+        let test = with_good()
+            .file(&unit(GOOD[1]), OUTSIDE)
+            .file(&unit("mine"), "mine")
+            .link(&unit(GOOD[0]), target);
+        let said = format!(
+            "{PROCESSING}{}{LEFT_OUT}{}",
+            lines("Replacing symbolic link", &GOOD[..1]),
+            summary("Update successful", [0, 0, 1, 0, 1])
+        );
+        test.run(&NONE).stdout(&said).stderr("").status(0);
+        assert!(!test.path(&unit(GOOD[0])).is_symlink(), "{target}");
+        assert_eq!(test.names(UNITS), ["mine", GOOD[0], GOOD[1]]);
+        assert_eq!((test.read(&unit(GOOD[0])), test.read(&unit("mine"))), (INSIDE.into(), "mine".into()));
+        assert_eq!(test.read(TEMPLATE), INSIDE);
+    }
+}
+
+#[test]
+fn a_link_to_the_template_is_removed_with_its_type_and_the_template_stays() {
+    let test = machine().link(&unit("netns-gone@.service"), "../../../usr/lib/systemd/system/netns@.service");
+    test.run(&NONE).stdout_has(&lines("Removing", &["netns-gone@.service"])).stderr("").status(0);
+    assert!(test.names(UNITS).is_empty());
+    assert_eq!(test.read(TEMPLATE), INSIDE);
+}
+
+#[test]
+fn what_is_no_file_is_refused_by_name_and_the_rest_is_done() {
+    for test in [with_good().directory(&unit(GOOD[0])), with_good().fifo(&unit(GOOD[0]))] {
+        let before = test.state(UNITS);
+        let said = format!(
+            "netns-update: warning: /{UNITS}/{} is not a regular file: it is left alone; remove it, then run this again\n",
+            GOOD[0]
+        );
+        let summary = summary("Update incomplete", [1, 0, 0, 0, 0]);
+        let done = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Creating", &GOOD[1..]));
+        test.run(&NONE).stdout(&done).stderr(&said).status(1);
+        assert_eq!(test.state(UNITS)[..1], before);
+        assert_eq!(test.read(&unit(GOOD[1])), OUTSIDE);
+    }
+}
+
+#[test]
+fn what_is_no_file_and_of_no_type_is_left_alone() {
+    let test = settled().directory(&unit("netns-gone@.service")).fifo(&unit("netns_outside-gone@.service"));
+    let before = test.state("");
+    test.run(&NONE).stdout(&kept()).stderr("").status(0);
+    assert_eq!(test.state(""), before);
+}
+
+// --- whole at any moment
+
+#[test]
+fn who_reads_a_copy_while_it_is_replaced_sees_one_of_the_two_whole() {
+    let test = settled().file(&unit(GOOD[0]), OLD_INSIDE);
+    let place = test.path(&unit(GOOD[0]));
+    let mut open = File::open(&place).unwrap();
+    test.run(&NONE).stderr("").status(0);
+    let mut content = String::new();
+    open.read_to_string(&mut content).unwrap();
+    assert_eq!(content, OLD_INSIDE);
+    assert_eq!(test.read(&unit(GOOD[0])), INSIDE);
+    assert_ne!(open.metadata().unwrap().ino(), fs::metadata(place).unwrap().ino());
+    assert_eq!(test.names(UNITS), GOOD);
+}
+
+#[test]
+fn where_nothing_can_be_written_the_old_files_stay_whole_and_no_others_are_left() {
+    let test = with_good().file(&unit(GOOD[0]), OLD_INSIDE);
+    let before = test.state(UNITS);
+    let full = after("trap '' XFSZ; ulimit -f 0", &test, &[]).output().expect("it starts");
+    let ran = test.judge(&full);
+    for (line, file) in ran.stderr.lines().zip(GOOD) {
+        let said = format!("netns-update: warning: cannot write /{UNITS}/{file}: File too large");
+        assert!(line.starts_with(&said), "{ran:#?}");
+    }
+    assert_eq!(ran.stderr.lines().count(), 2, "{ran:#?}");
+    ran.stdout(&format!("{PROCESSING}{}", summary("Update incomplete", [1, 1, 0, 0, 0]))).status(1);
+    assert_eq!(test.state(UNITS), before);
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_to_is_told_with_each_file_and_no_reload() {
+    let test = with_good()
+        .file(&unit(GOOD[0]), OLD_INSIDE)
+        .file(&unit("netns-gone@.service"), INSIDE)
+        .mode(UNITS, 0o555)
+        .by_nobody();
+    let before = test.state("");
+    let ran = test.run(&NONE);
+    for file in ["netns-gone@.service", GOOD[0], GOOD[1]] {
+        let count =
+            ran.stderr.lines().filter(|line| line.contains(file) && line.contains("Permission denied"));
+        assert_eq!(count.count(), 1, "{file} in {ran:#?}");
+    }
+    assert_eq!(ran.stderr.lines().count(), 3, "{ran:#?}");
+    assert!(!ran.stdout.contains("daemon-reload"), "{ran:#?}");
+    ran.stdout_has(&summary("Update incomplete", [1, 1, 0, 1, 0])).status(1);
+    assert_eq!(test.state(""), before);
+    drop(test.mode(UNITS, 0o755)); // a plain user could not delete it
+}

@@ -1,0 +1,224 @@
+# shellcheck shell=bash
+# What the suites against the real kernel share: for each test a world of its own, with the shipped plugins in it, no
+# configuration, no namespace, and no interface on the host but lo. Started by `tests/private bats bats/kernel`.
+
+bats_require_minimum_version 1.5.0
+
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
+# Where the program under test is, under all its names.
+NETNS_BIN=$(cd "${NETNS_BIN:-$ROOT/target/release}" && pwd -P)
+PATH=$NETNS_BIN:$PATH:/usr/sbin:/sbin
+
+# The places that it looks at.
+CONF=/etc/conf.d/netns
+SHARE=/usr/share/systemd-netns
+MEMORY=/run/systemd-netns/remembered
+
+# What a test has started and not waited for; ended with it.
+BACKGROUND=()
+
+setup_file() {
+  # PID 1 is what tests/private has started: then nothing in here is the host's own, network least of all.
+  if ! grep --quiet --null-data '^NETNS_PRIVATE=' /proc/1/environ || [[ ! /proc/self/ns/net -ef /proc/1/ns/net ]]; then
+    echo 'run this by tests/private: it mounts, and changes the network' >&2
+    return 1
+  fi
+  [[ -x $NETNS_BIN/netnsinit ]] || {
+    echo "there is no $NETNS_BIN/netnsinit: run \`make build\` first, or set NETNS_BIN" >&2
+    return 1
+  }
+  mount -t tmpfs kernel /run
+  local top
+  for top in /etc /usr/share; do
+    mkdir -p "/run/layers$top"/{upper,work}
+    mount -t overlay kernel -o "lowerdir=$top,upperdir=/run/layers$top/upper,workdir=/run/layers$top/work" "$top"
+  done
+  ip link set dev lo up
+}
+
+teardown_file() {
+  umount /usr/share
+  umount /etc
+  umount --lazy /run
+}
+
+setup() {
+  rm -rf "$CONF" "$SHARE"
+  mkdir -p "$CONF" "$SHARE"
+  cp "$ROOT"/plugins/*.sh "$SHARE"
+}
+
+teardown() {
+  local pid link
+  for pid in "${BACKGROUND[@]}"; do
+    # What has ended by itself cannot be ended.
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" || true
+  done
+  if mountpoint --quiet "$CONF"; then umount --lazy "$CONF"; fi
+  # Every interface that a test can make on the host is one end of a pair.
+  for link in $(links host veth); do ip link delete dev "$link"; done
+  if mountpoint --quiet /run/netns; then umount --lazy --recursive /run/netns; fi
+  rm -rf /run/netns /run/systemd-netns
+}
+
+# Usage: config FILE <<<TEXT
+# Writes a file of the administrator's.
+config() { cat >"$CONF/$1"; }
+
+# Usage: create NAME...
+create() {
+  local name
+  for name; do netnsinit --create "$name"; done
+}
+
+# Usage: inside NAME COMMAND...
+# Runs a command as the units do: with only the network namespace changed.
+inside() { nsenter --net="/run/netns/$1" -- "${@:2}"; }
+
+# Usage: from WHERE COMMAND...
+# Runs a command on the `host`, or in the namespace of that name.
+from() { if [[ $1 == host ]]; then "${@:2}"; else inside "$@"; fi; }
+
+# Usage: hook TYPE NAME up|down outside|inside
+hook() { if [[ $4 == inside ]]; then inside "$2" netnsinit "$@"; else netnsinit "$@"; fi; }
+
+# Usage: up TYPE NAME
+# Brings an instance up, and its namespace with the first one.
+up() {
+  [[ -e /run/netns/$2 ]] || netnsinit --create "$2" || return
+  hook "$1" "$2" up outside && hook "$1" "$2" up inside
+}
+
+# Usage: restart_inside TYPE NAME
+# What `systemctl restart` comes to.
+restart_inside() { hook "$1" "$2" down inside && hook "$1" "$2" up inside; }
+
+# Usage: down TYPE NAME
+# Takes down the only instance on a namespace, and the namespace.
+down() { hook "$1" "$2" down inside && hook "$1" "$2" down outside && netnsinit --delete "$2"; }
+
+# Usage: hold NAME
+# Keeps a namespace when its name is deleted, as systemd does, under the path HELD.
+hold() {
+  local descriptor
+  exec {descriptor}<"/run/netns/$1"
+  HELD=/proc/$BASHPID/fd/$descriptor
+}
+
+# Usage: reaches WHERE ADDRESS
+# Whether a ping is answered; the first ones may be lost while the kernel sets up a link.
+reaches() { from "$1" ping -q -c 1 -i 0.1 -w 5 "$2"; }
+
+# Usage: cut_off WHERE ADDRESS
+# Whether no ping is answered, where one was a moment ago or another one is.
+cut_off() {
+  if from "$1" ping -q -c 2 -i 0.1 -W 0.3 "$2"; then return 1; fi
+}
+
+# Usage: links WHERE [TYPE]
+# The names of the interfaces.
+links() {
+  local words=(link show)
+  (($# == 1)) || words+=(type "$2")
+  from "$1" ip -json "${words[@]}" | jq --raw-output '.[].ifname // empty'
+}
+
+# Usage: link WHERE IFNAME FILTER
+# What jq's FILTER takes out of all that is known of an interface.
+link() { from "$1" ip -json -details address show dev "$2" | jq --raw-output "map(select(.ifname)) | .[0] | $3"; }
+
+# Usage: addresses WHERE IFNAME
+addresses() { link "$1" "$2" '[.addr_info[] | select(.scope == "global") | "\(.local)/\(.prefixlen)"] | join(" ")'; }
+
+# Usage: world
+# All that an instance can leave behind: the interfaces, default routes and rules of the host and of every namespace,
+# what is remembered, and the administrator's files.
+world() {
+  local name
+  for name in host $(cd /run/netns 2>/dev/null && ls); do
+    echo "in $name:"
+    from "$name" ip -json address | jq --compact-output '.[] | [.ifname, .address, (.flags | contains(["UP"])),
+      (.addr_info[] | select(.scope == "global") | .local)]'
+    from "$name" ip route show default
+    from "$name" nft list ruleset
+  done
+  find "$MEMORY" "$CONF" -type f 2>/dev/null | sort
+}
+
+# Usage: unchanged WORLD
+# Whether the world is as it was; says what differs.
+unchanged() { diff --label before --label now --unified <(echo "$1") <(world); }
+
+# Usage: eventually COMMAND...
+# Waits until COMMAND succeeds.
+eventually() {
+  local try
+  for ((try = 0; try < 400; try++)); do
+    ! "$@" || return 0
+    sleep 0.02
+  done
+  echo "not in time: $*" >&2
+  return 1
+}
+
+# Usage: watch_host
+# Notes each interface that shows on the host, from here on.
+watch_host() {
+  SEEN=$BATS_TEST_TMPDIR/seen
+  ip -oneline -details monitor link >"$SEEN" 3>&- &
+  BACKGROUND+=("$!")
+  eventually watch_mark begin
+}
+
+# Usage: watched
+# The lines of what has shown until here, without those of lo.
+watched() {
+  eventually watch_mark end >&2
+  grep --invert-match ': lo:' "$SEEN" || true
+}
+
+# Usage: watch_mark WORD
+# Gives lo an alias, which is seen after all that was done before.
+watch_mark() {
+  ip link set dev lo alias "$1$RANDOM"
+  grep --quiet "alias $1" "$SEEN"
+}
+
+# Usage: only COMMAND...
+# Prints a PATH that has the program under test and these commands alone.
+only() {
+  local bin=$BATS_TEST_TMPDIR/only command
+  mkdir -p "$bin"
+  for command; do ln -sf "$(type -P "$command")" "$bin/"; done
+  echo "$NETNS_BIN:$bin"
+}
+
+# For a .conf: the call of ip that FAIL_AT counts to fails.
+# shellcheck disable=SC2016,SC2034 # for bash to expand there
+FAULTY='ip() { ((++calls != FAIL_AT)) && command ip "$@"; }'
+
+# Usage: each_failure_leaves WORLD TYPE NAME SIDE
+# Whether an `up` that has FAULTY in its .conf leaves that world, whichever call of ip fails. Then none has, and it is up.
+each_failure_leaves() {
+  local -i FAIL_AT
+  export FAIL_AT
+  for ((FAIL_AT = 1; FAIL_AT < 10; FAIL_AT++)); do
+    if hook "$2" "$3" up "$4"; then break; fi
+    unchanged "$1" || {
+      echo "left when call $FAIL_AT of ip fails" >&2
+      return 1
+    }
+  done
+  ((FAIL_AT > 2))
+}
+
+# Usage: told WORD...
+# Whether the last `run --separate-stderr` failed with one line that has these words in it, besides the host's own line.
+told() {
+  local word said
+  said=$(grep --invert-match '^netnsinit: .* failed with status' <<<"$stderr")
+  ((status != 0)) || return
+  [[ $said != *$'\n'* ]] || return
+  for word; do [[ $said == *"$word"* ]] || return; done
+}

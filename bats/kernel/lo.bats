@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# lo: the loopback interface of a namespace.
+
+load kernel
+
+@test "it is down in a new namespace, and up afterwards" {
+  create a
+  [[ $(link a lo '.flags | contains(["UP"])') == false ]]
+  hook lo a up outside
+  hook lo a up inside
+  [[ $(link a lo '.flags | contains(["UP"])') == true ]]
+  reaches a 127.0.0.1
+  reaches a ::1
+}
+
+@test "it needs no configuration, not even default.conf" {
+  run -0 ls -A "$CONF"
+  [[ -z $output ]]
+  up lo a
+}
+
+@test "every hook may run twice" {
+  create a
+  for phase in up down; do
+    for side in outside inside; do
+      hook lo a "$phase" "$side"
+      hook lo a "$phase" "$side"
+    done
+  done
+}
+
+@test "a restart leaves it up, any number of times" {
+  up lo a
+  for ((turn = 0; turn < 5; turn++)); do
+    restart_inside lo a
+    reaches a 127.0.0.1
+  done
+}
+
+@test "it stays up after the down: other types may need it" {
+  up lo a
+  hook lo a down inside
+  hook lo a down outside
+  reaches a 127.0.0.1
+}
+
+@test "up and down leave nothing behind" {
+  before=$(world)
+  up lo a
+  down lo a
+  unchanged "$before"
+}
+
+@test "without ip, one line names its package" {
+  create a
+  before=$(world)
+  run --separate-stderr inside a env PATH="$(only)" netnsinit lo a up inside
+  told '`ip`' 'apt install iproute2'
+  unchanged "$before"
+}

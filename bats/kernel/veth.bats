@@ -1,0 +1,465 @@
+#!/usr/bin/env bats
+# veth: a pair of interfaces that joins a namespace to the host, or to another namespace.
+
+load kernel
+
+# Usage: veth NAME [LINE...]
+# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and what the LINEs say.
+veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
+
+@test "it joins the namespace to the host: a ping passes each way" {
+  veth a
+  up veth a
+  reaches host 192.0.2.2
+  reaches a 192.0.2.1
+}
+
+@test "the shipped veth-nstest.conf works as it is" {
+  cp "$ROOT"/etc/{default,veth-nstest}.conf "$CONF"
+  up veth nstest
+  reaches host 192.0.2.130
+  reaches nstest 192.0.2.129
+}
+
+@test "up and down leave nothing behind, and nothing is remembered" {
+  veth a
+  before=$(world)
+  up veth a
+  [[ -e $MEMORY/veth@a ]]
+  down veth a
+  [[ ! -e $MEMORY/veth@a ]]
+  unchanged "$before"
+}
+
+@test "the ends are called ve-NAME0 outside and ve-NAME1 inside" {
+  veth a
+  up veth a
+  [[ $(links host veth) == ve-a0 && $(links a veth) == ve-a1 ]]
+}
+
+@test "VETH_IFNAME is what both names begin with" {
+  veth a VETH_IFNAME=wire
+  up veth a
+  [[ $(links host veth) == wirea0 && $(links a veth) == wirea1 ]]
+}
+
+@test "VETH_IFNAME may be empty" {
+  veth a VETH_IFNAME=
+  up veth a
+  [[ $(links host veth) == a0 && $(links a veth) == a1 ]]
+  reaches host 192.0.2.2
+  down veth a
+}
+
+@test "VETH_IFNAME_OUTSIDE and VETH_IFNAME_INSIDE are the names, whatever VETH_IFNAME says; both may be the same" {
+  veth a VETH_IFNAME=wire VETH_IFNAME_OUTSIDE=uplink VETH_IFNAME_INSIDE=uplink
+  up veth a
+  [[ $(links host veth) == uplink && $(links a veth) == uplink ]]
+  reaches host 192.0.2.2
+}
+
+@test "VETH_IFNAME_OUTSIDE alone leaves the inside end its default" {
+  veth a VETH_IFNAME_OUTSIDE=uplink
+  up veth a
+  [[ $(links host veth) == uplink && $(links a veth) == ve-a1 ]]
+}
+
+@test "VETH_MAC_OUTSIDE and VETH_MAC_INSIDE are the hardware addresses" {
+  veth a VETH_MAC_OUTSIDE=02:00:00:00:01:00 VETH_MAC_INSIDE=02:00:00:00:01:01
+  up veth a
+  [[ $(link host ve-a0 .address) == 02:00:00:00:01:00 && $(link a ve-a1 .address) == 02:00:00:00:01:01 ]]
+}
+
+@test "without them, the kernel makes up both" {
+  veth a
+  up veth a
+  [[ $(link host ve-a0 .address) == ??:??:??:??:??:?? && $(link host ve-a0 .address) != "$(link a ve-a1 .address)" ]]
+}
+
+@test "VETH_IFADDR_OUTSIDE and VETH_IFADDR_INSIDE are words for ip address add" {
+  veth a 'VETH_IFADDR_OUTSIDE="192.0.2.1/29 broadcast 192.0.2.6"' 'VETH_IFADDR_INSIDE="192.0.2.2/29 broadcast 192.0.2.5"'
+  up veth a
+  [[ $(link host ve-a0 '.addr_info[0].broadcast') == 192.0.2.6 ]]
+  [[ $(link a ve-a1 '.addr_info[0].broadcast') == 192.0.2.5 ]]
+}
+
+@test "the addresses may be IPv6, also after a restart" {
+  veth a 'VETH_IFADDR_OUTSIDE="2001:db8::1/64 nodad"' 'VETH_IFADDR_INSIDE="2001:db8::2/64 nodad"'
+  up veth a
+  reaches host 2001:db8::2
+  restart_inside veth a
+  reaches a 2001:db8::1
+}
+
+@test "both addresses are needed: without one nothing is made, and the message names it" {
+  create a
+  for missing in VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE; do
+    veth a "unset $missing"
+    before=$(world)
+    run --separate-stderr hook veth a up outside
+    told "$missing"
+    unchanged "$before"
+  done
+}
+
+@test "VETH_NSNAME_OUTSIDE joins two namespaces, and the host has no part in it" {
+  veth a VETH_NSNAME_OUTSIDE=b
+  create b
+  before=$(world)
+  up veth a
+  reaches a 192.0.2.1
+  reaches b 192.0.2.2
+  [[ $(links b veth) == ve-a0 && -z $(links host veth) ]]
+  down veth a
+  unchanged "$before"
+}
+
+@test "a peer namespace that is missing: nothing is made, and the message says which drop-in makes it" {
+  veth a VETH_NSNAME_OUTSIDE=b
+  create a
+  before=$(world)
+  run --separate-stderr -1 hook veth a up outside
+  [[ $stderr == *"no namespace 'b'"* ]]
+  [[ $stderr == *'systemctl edit netns_outside-veth@a.service'*'Requires=netns_name@b.service'*'After=netns_name@b.service'* ]]
+  unchanged "$before"
+}
+
+@test "a name of 15 characters works" {
+  veth a VETH_IFNAME_OUTSIDE=outside-7890123 VETH_IFNAME_INSIDE=inside-67890123
+  up veth a
+  [[ $(links host veth) == outside-7890123 && $(links a veth) == inside-67890123 ]]
+  down veth a
+}
+
+@test "a longer one: nothing is made, and the message has the setting, the name and both numbers" {
+  veth a VETH_IFNAME_OUTSIDE=outside-78901234
+  veth b VETH_IFNAME_INSIDE=inside-678901234
+  veth a-long-name # ve-a-long-name0 has 15 characters
+  veth a-longer-name
+  create a b a-long-name a-longer-name
+  before=$(world)
+  run --separate-stderr hook veth a up outside
+  told VETH_IFNAME_OUTSIDE "'outside-78901234'" 15 16
+  run --separate-stderr hook veth b up outside
+  told VETH_IFNAME_INSIDE "'inside-678901234'" 15 16
+  run --separate-stderr hook veth a-longer-name up outside
+  told VETH_IFNAME_OUTSIDE "'ve-a-longer-name0'" 15 17
+  unchanged "$before"
+  up veth a-long-name
+}
+
+@test "a name that the kernel does not take: nothing is made, and the message names the setting" {
+  create a
+  for name in a/b a:b . .. 'a b'; do
+    veth a "VETH_IFNAME_OUTSIDE='$name'"
+    before=$(world)
+    run --separate-stderr hook veth a up outside
+    told VETH_IFNAME_OUTSIDE "'$name'"
+    unchanged "$before"
+  done
+}
+
+@test "every hook may run twice, and the second time changes nothing" {
+  veth a
+  start=$(world)
+  create a
+  for side in outside inside; do
+    hook veth a up "$side"
+    before=$(world)
+    hook veth a up "$side"
+    unchanged "$before"
+  done
+  reaches host 192.0.2.2
+  for side in inside outside; do
+    hook veth a down "$side"
+    before=$(world)
+    hook veth a down "$side"
+    unchanged "$before"
+  done
+  netnsinit --delete a
+  unchanged "$start"
+}
+
+@test "down without up has nothing to do" {
+  veth a
+  create a
+  before=$(world)
+  hook veth a down inside
+  hook veth a down outside
+  unchanged "$before"
+}
+
+@test "a restart keeps the pair, any number of times" {
+  veth a
+  up veth a
+  pair=$(link host ve-a0 .ifindex)
+  for ((turn = 0; turn < 5; turn++)); do
+    restart_inside veth a
+    reaches host 192.0.2.2
+  done
+  [[ $(link host ve-a0 .ifindex) == "$pair" ]]
+}
+
+@test "a restart takes the address that the .conf says now" {
+  veth a VETH_IFADDR_OUTSIDE=192.0.2.1/29
+  up veth a
+  veth a VETH_IFADDR_INSIDE=192.0.2.5/29
+  restart_inside veth a
+  [[ $(addresses a ve-a1) == 192.0.2.5/29 ]]
+  reaches host 192.0.2.5
+}
+
+@test "two instances do not touch each other" {
+  veth a
+  veth b VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30
+  up veth a
+  before=$(world)
+  up veth b
+  reaches host 192.0.2.2
+  reaches host 192.0.2.6
+  down veth b
+  reaches host 192.0.2.2
+  unchanged "$before"
+}
+
+@test "down removes what up made, though the .conf names other ends by then" {
+  veth a
+  before=$(world)
+  up veth a
+  veth a VETH_IFNAME_OUTSIDE=new0 VETH_IFNAME_INSIDE=new1
+  down veth a
+  unchanged "$before"
+
+  up veth a
+  veth a VETH_IFNAME=wire
+  down veth a
+  unchanged "$before"
+}
+
+@test "down removes what up made, though a name in the .conf is no name by then" {
+  veth a VETH_IFNAME=wire
+  before=$(world)
+  up veth a
+  veth a VETH_IFNAME=much-too-long-for-a-name
+  down veth a
+  unchanged "$before"
+}
+
+@test "down removes what up made, though VETH_NSNAME_OUTSIDE was changed, removed or added" {
+  veth a
+  create b
+  before=$(world)
+  for then in b '' b; do
+    for now in nosuch '' b; do
+      veth a "VETH_NSNAME_OUTSIDE=$then"
+      up veth a
+      veth a "VETH_NSNAME_OUTSIDE=$now"
+      down veth a
+      unchanged "$before"
+    done
+  done
+}
+
+@test "down of a .conf that was edited leaves an interface that has the new name" {
+  ip link add new0 type veth peer name new1
+  veth a
+  up veth a
+  veth a VETH_IFNAME_OUTSIDE=new0
+  down veth a
+  [[ $(links host veth | sort | paste -sd ' ') == 'new0 new1' ]]
+}
+
+@test "a restart keeps to the names that up has given, though the .conf names others by then" {
+  veth a
+  up veth a
+  veth a VETH_IFNAME_INSIDE=new1
+  restart_inside veth a
+  reaches host 192.0.2.2
+}
+
+@test "what is remembered does not outlive an instance that never went down" {
+  veth a
+  up veth a
+  ip link delete dev ve-a0
+  veth a VETH_IFNAME=wire
+  hook veth a up outside
+  hook veth a up inside
+  [[ $(links host veth) == wirea0 && $(links a veth) == wirea1 ]]
+}
+
+@test "whichever command of up outside fails, nothing is left" {
+  veth a "$FAULTY"
+  create a
+  each_failure_leaves "$(world)" veth a outside
+  hook veth a up inside
+  reaches host 192.0.2.2
+}
+
+@test "whichever command of up outside fails, nothing is left in a peer namespace" {
+  veth a "$FAULTY" VETH_NSNAME_OUTSIDE=b
+  create a b
+  each_failure_leaves "$(world)" veth a outside
+}
+
+@test "whichever command of up inside fails, the end is as up outside has made it" {
+  veth a "$FAULTY"
+  create a
+  hook veth a up outside
+  each_failure_leaves "$(world)" veth a inside
+  reaches host 192.0.2.2
+}
+
+@test "up outside that is terminated half-way leaves nothing" {
+  # shellcheck disable=SC2016 # expanded there
+  veth a 'ip() { command ip "$@"; [[ "$*" != "address replace"* ]] || kill -TERM $$; }'
+  create a
+  before=$(world)
+  run -143 hook veth a up outside
+  unchanged "$before"
+}
+
+@test "an outside address that is none: up fails, and nothing is left" {
+  create a
+  for address in 192.0.2.300/30 192.0.2.1/33 "'192.0.2.1/30 nonsense'"; do
+    veth a "VETH_IFADDR_OUTSIDE=$address"
+    before=$(world)
+    run ! hook veth a up outside
+    unchanged "$before"
+  done
+}
+
+@test "an inside address that is none: up inside fails, and down outside leaves nothing" {
+  veth a VETH_IFADDR_INSIDE=192.0.2.300/30
+  create a
+  before=$(world)
+  hook veth a up outside
+  half=$(world)
+  run ! hook veth a up inside
+  unchanged "$half"
+  hook veth a down outside
+  unchanged "$before"
+}
+
+@test "a hardware address that is none, or multicast: up fails, and nothing is left" {
+  create a
+  for side in OUTSIDE INSIDE; do
+    for mac in nonsense 02:00:00 01:00:00:00:00:01; do
+      veth a "VETH_MAC_$side=$mac"
+      before=$(world)
+      run ! hook veth a up outside
+      unchanged "$before"
+    done
+  done
+}
+
+@test "an interface of the outside end's name: up fails, and leaves it alone" {
+  veth a
+  create a
+  ip link add ve-a0 type veth peer name mine
+  before=$(world)
+  run --separate-stderr ! hook veth a up outside
+  [[ $stderr == *"cannot make the pair 've-a0'"* ]]
+  unchanged "$before"
+}
+
+@test "an interface of the inside end's name: up fails, leaves it alone, and no outside end" {
+  veth a
+  create a
+  ip -netns a link add ve-a1 type veth peer name mine
+  before=$(world)
+  run --separate-stderr ! hook veth a up outside
+  [[ $stderr == *"cannot make the pair"*"'ve-a1'"* ]]
+  unchanged "$before"
+}
+
+@test "a namespace that is missing: up outside fails, and nothing is left" {
+  veth a
+  before=$(world)
+  run ! hook veth a up outside
+  unchanged "$before"
+}
+
+@test "while it comes up, the inside end never shows on the host, nor an outside end without its hardware address" {
+  veth a VETH_MAC_OUTSIDE=02:00:00:00:01:00 VETH_MAC_INSIDE=02:00:00:00:01:01
+  watch_host
+  up veth a
+  seen=$(watched)
+  [[ $seen == *': ve-a0@'* ]]
+  run ! grep --invert-match ' ve-a0@.* 02:00:00:00:01:00 ' <<<"$seen"
+}
+
+@test "while it comes up in a peer namespace, neither end ever shows on the host" {
+  veth a VETH_NSNAME_OUTSIDE=b
+  create b
+  watch_host
+  up veth a
+  restart_inside veth a
+  down veth a
+  [[ -z $(watched) ]]
+}
+
+@test "an up that fails never shows on the host more than the outside end" {
+  veth a VETH_MAC_INSIDE=01:00:00:00:00:01
+  create a
+  watch_host
+  run ! hook veth a up outside
+  run ! grep --invert-match ' ve-a0@' < <(watched)
+}
+
+@test "an inside end that was deleted by hand: down succeeds, and leaves nothing" {
+  veth a
+  before=$(world)
+  up veth a
+  ip -netns a link delete dev ve-a1
+  down veth a
+  unchanged "$before"
+}
+
+@test "an outside end that was deleted by hand: down succeeds, and leaves nothing" {
+  veth a
+  before=$(world)
+  up veth a
+  ip link delete dev ve-a0
+  down veth a
+  unchanged "$before"
+}
+
+@test "a peer namespace that was deleted by hand: down succeeds, and leaves nothing" {
+  veth a VETH_NSNAME_OUTSIDE=b
+  before=$(world)
+  create b
+  up veth a
+  ip netns delete b
+  down veth a
+  unchanged "$before"
+}
+
+@test "a namespace that was deleted by hand: both down hooks succeed, and leave nothing" {
+  veth a
+  before=$(world)
+  up veth a
+  hold a
+  ip netns delete a
+  nsenter --net="$HELD" netnsinit veth a down inside
+  hook veth a down outside
+  unchanged "$before"
+}
+
+@test "a namespace that the kernel is just deleting: down outside succeeds" {
+  veth a
+  for ((turn = 0; turn < 10; turn++)); do
+    up veth a
+    ip netns delete a
+    hook veth a down outside
+    [[ -z $(links host veth) ]]
+  done
+}
+
+@test "without ip, one line names its package" {
+  veth a
+  create a
+  before=$(world)
+  run --separate-stderr env PATH="$(only)" netnsinit veth a up outside
+  told '`ip`' 'apt install iproute2'
+  unchanged "$before"
+}

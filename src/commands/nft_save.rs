@@ -1,5 +1,6 @@
 //! `netns-nft-save`: the firewall of a namespace, as a file.
 
+use std::fs;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -38,6 +39,7 @@ pub(super) fn run(options: &NftSave) -> Result<ExitCode> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
             .context("cannot set the disposition of a signal")?;
     }
+    fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
     let draft = Draft::of(&target, rules.as_bytes())?;
     draft.sync()?;
     draft.put()?;

@@ -1,0 +1,413 @@
+#!/usr/bin/env bats
+# macvlan: an interface in the namespace that shares one of the host's.
+
+load kernel
+
+setup_parent() {
+  # The parent is one end of a pair. The other end is the network behind it, with the gateway, 192.0.2.1, on it.
+  ip link add up0 type veth peer name up1 address 02:00:00:00:00:fe
+  ip address add 192.0.2.1/24 dev up1
+  ip link set dev up1 up
+  ip link set dev up0 up
+}
+
+# Usage: macvlan NAME [LINE...]
+# Writes macvlan-NAME.conf: mv0 on up0, 192.0.2.7, and what the LINEs say.
+macvlan() {
+  printf '%s\n' MACVLAN_PARENT_IFNAME=up0 MACVLAN_IFNAME=mv0 MACVLAN_IFADDR=192.0.2.7/24 "${@:2}" | config "macvlan-$1.conf"
+}
+
+# Usage: mode NAME
+mode() { link "$1" mv0 .linkinfo.info_data.mode; }
+
+@test "it joins the namespace to the network of the parent: a ping passes each way" {
+  setup_parent
+  macvlan a
+  up macvlan a
+  reaches a 192.0.2.1
+  reaches host 192.0.2.7
+  [[ -z $(links host macvlan) ]]
+}
+
+@test "the shipped default.conf and macvlan.conf work as they are, for an interface of that name" {
+  ip link add eth0 type veth peer name up1
+  ip address add 192.0.2.1/24 dev up1
+  ip link set dev up1 up
+  ip link set dev eth0 up
+  cp "$ROOT"/etc/{default,macvlan}.conf "$CONF"
+  up macvlan a
+  [[ $(links a macvlan) == macvlan0 && $(addresses a macvlan0) == 192.0.2.7/24 ]]
+  [[ $(inside a ip route show default) == 'default via 192.0.2.1 dev macvlan0'* ]]
+  reaches a 192.0.2.1
+}
+
+@test "up and down leave nothing behind, and nothing is remembered" {
+  setup_parent
+  macvlan a MACVLAN_GATEWAY=192.0.2.1
+  before=$(world)
+  up macvlan a
+  [[ -e $MEMORY/macvlan@a ]]
+  down macvlan a
+  unchanged "$before"
+}
+
+@test "bridge is the default mode: namespaces on one parent reach each other" {
+  setup_parent
+  macvlan a
+  macvlan b MACVLAN_IFADDR=192.0.2.8/24
+  up macvlan a
+  up macvlan b
+  [[ $(mode a) == bridge ]]
+  reaches a 192.0.2.8
+  reaches a 192.0.2.1
+}
+
+@test "private and vepa: they do not reach each other, but the network" {
+  setup_parent
+  for mode in private vepa; do
+    macvlan a "MACVLAN_MODE=$mode"
+    macvlan b "MACVLAN_MODE=$mode" MACVLAN_IFADDR=192.0.2.8/24
+    up macvlan a
+    up macvlan b
+    [[ $(mode a) == "$mode" ]]
+    reaches a 192.0.2.1
+    reaches b 192.0.2.1
+    cut_off a 192.0.2.8
+    down macvlan a
+    down macvlan b
+  done
+}
+
+@test "passthru: one namespace has the parent for itself, a second one is refused" {
+  setup_parent
+  macvlan a MACVLAN_MODE=passthru
+  macvlan b MACVLAN_MODE=passthru
+  up macvlan a
+  [[ $(mode a) == passthru ]]
+  reaches a 192.0.2.1
+  create b
+  before=$(world)
+  run ! hook macvlan b up outside
+  unchanged "$before"
+}
+
+@test "source: only those in MACVLAN_SOURCE_MACS may send to it" {
+  setup_parent
+  macvlan a MACVLAN_MODE=source 'MACVLAN_SOURCE_MACS="02:00:00:00:00:0a 02:00:00:00:00:fe"'
+  up macvlan a
+  [[ $(mode a) == source ]]
+  [[ $(inside a ip -details link show dev mv0) == *'02:00:00:00:00:0a'* ]]
+  reaches a 192.0.2.1
+  down macvlan a
+
+  macvlan a MACVLAN_MODE=source MACVLAN_SOURCE_MACS=02:00:00:00:00:0a
+  up macvlan a
+  cut_off a 192.0.2.1
+}
+
+@test "source without MACVLAN_SOURCE_MACS: nothing is made, and the message names it" {
+  setup_parent
+  macvlan a MACVLAN_MODE=source
+  create a
+  before=$(world)
+  run --separate-stderr hook macvlan a up outside
+  told MACVLAN_SOURCE_MACS
+  unchanged "$before"
+}
+
+@test "a mode that there is not: up fails, and nothing is left" {
+  setup_parent
+  macvlan a MACVLAN_MODE=nonsense
+  create a
+  before=$(world)
+  run ! hook macvlan a up outside
+  unchanged "$before"
+}
+
+@test "MACVLAN_MAC is the hardware address; without it, the kernel makes one up" {
+  setup_parent
+  macvlan a MACVLAN_MAC=02:00:00:00:01:00
+  macvlan b
+  up macvlan a
+  up macvlan b
+  [[ $(link a mv0 .address) == 02:00:00:00:01:00 ]]
+  [[ $(link b mv0 .address) == ??:??:??:??:??:?? && $(link b mv0 .address) != 02:00:00:00:01:00 ]]
+}
+
+@test "a hardware address that is none, or multicast: up fails, and nothing is left" {
+  setup_parent
+  create a
+  for mac in nonsense 02:00:00 01:00:00:00:00:01; do
+    macvlan a "MACVLAN_MAC=$mac"
+    before=$(world)
+    run ! hook macvlan a up outside
+    unchanged "$before"
+  done
+}
+
+@test "MACVLAN_IFADDR is words for ip address add; it may be unset" {
+  setup_parent
+  macvlan a 'MACVLAN_IFADDR="192.0.2.7/24 broadcast 192.0.2.254"'
+  macvlan b 'unset MACVLAN_IFADDR'
+  up macvlan a
+  [[ $(link a mv0 '.addr_info[0].broadcast') == 192.0.2.254 ]]
+  up macvlan b
+  [[ -z $(addresses b mv0) && $(link b mv0 '.flags | contains(["UP"])') == true ]]
+}
+
+@test "MACVLAN_GATEWAY is the default route's; without it, there is none" {
+  setup_parent
+  macvlan a MACVLAN_GATEWAY=192.0.2.1
+  macvlan b MACVLAN_IFADDR=192.0.2.8/24
+  up macvlan a
+  up macvlan b
+  [[ $(inside a ip route show default) == 'default via 192.0.2.1 dev mv0'* ]]
+  [[ -z $(inside b ip route show default) ]]
+  ip address add 198.51.100.1/32 dev up1
+  reaches a 198.51.100.1
+}
+
+@test "address and gateway may be IPv6, also after a restart" {
+  setup_parent
+  ip address add 2001:db8::1/64 dev up1 nodad
+  macvlan a 'MACVLAN_IFADDR="2001:db8::7/64 nodad"' MACVLAN_GATEWAY=2001:db8::1
+  up macvlan a
+  restart_inside macvlan a
+  reaches a 2001:db8::1
+  [[ $(inside a ip -6 route show default) == *'via 2001:db8::1 dev mv0'* ]]
+}
+
+@test "two instances may use the same MACVLAN_IFNAME in different namespaces" {
+  setup_parent
+  macvlan a
+  macvlan b MACVLAN_IFADDR=192.0.2.8/24
+  up macvlan a
+  before=$(world)
+  up macvlan b
+  [[ $(links a macvlan) == mv0 && $(links b macvlan) == mv0 ]]
+  down macvlan b
+  unchanged "$before"
+  reaches a 192.0.2.1
+}
+
+@test "two instances that come up at once do not meet on the host" {
+  setup_parent
+  macvlan a
+  macvlan b MACVLAN_IFADDR=192.0.2.8/24
+  create a b
+  for ((turn = 0; turn < 10; turn++)); do
+    hook macvlan a up outside &
+    first=$!
+    hook macvlan b up outside
+    wait "$first"
+    hook macvlan a down outside
+    hook macvlan b down outside
+  done
+}
+
+@test "MACVLAN_IFNAME may be the name of an interface of the host, even the parent's" {
+  setup_parent
+  macvlan a MACVLAN_IFNAME=up0
+  before=$(world)
+  up macvlan a
+  reaches a 192.0.2.1
+  down macvlan a
+  unchanged "$before"
+}
+
+@test "parent and name are needed: without one nothing is made, and the message names it" {
+  setup_parent
+  create a
+  for missing in MACVLAN_PARENT_IFNAME MACVLAN_IFNAME; do
+    macvlan a "unset $missing"
+    before=$(world)
+    run --separate-stderr hook macvlan a up outside
+    told "$missing"
+    unchanged "$before"
+  done
+}
+
+@test "a name that is too long, or none: nothing is made, and the message names the setting" {
+  setup_parent
+  create a
+  for name in sixteen-charsxxx a/b ..; do
+    macvlan a "MACVLAN_IFNAME=$name"
+    before=$(world)
+    run --separate-stderr hook macvlan a up outside
+    told MACVLAN_IFNAME "'$name'"
+    unchanged "$before"
+  done
+}
+
+@test "a parent that is missing: up fails, says so, and nothing is left" {
+  macvlan a
+  create a
+  before=$(world)
+  run --separate-stderr ! hook macvlan a up outside
+  [[ $stderr == *"the host has no interface 'up0' (MACVLAN_PARENT_IFNAME)"* ]]
+  unchanged "$before"
+}
+
+@test "an interface of that name in the namespace: up fails, and leaves it alone" {
+  setup_parent
+  macvlan a
+  create a
+  ip -netns a link add mv0 type veth peer name mine
+  before=$(world)
+  run --separate-stderr ! hook macvlan a up outside
+  [[ $stderr == *"cannot make 'mv0' in namespace 'a' on 'up0'"* ]]
+  unchanged "$before"
+}
+
+@test "every hook may run twice, and the second time changes nothing" {
+  setup_parent
+  macvlan a MACVLAN_GATEWAY=192.0.2.1
+  start=$(world)
+  create a
+  for side in outside inside; do
+    hook macvlan a up "$side"
+    before=$(world)
+    hook macvlan a up "$side"
+    unchanged "$before"
+  done
+  reaches a 192.0.2.1
+  for side in inside outside; do
+    hook macvlan a down "$side"
+    before=$(world)
+    hook macvlan a down "$side"
+    unchanged "$before"
+  done
+  netnsinit --delete a
+  unchanged "$start"
+}
+
+@test "down without up has nothing to do" {
+  setup_parent
+  macvlan a
+  create a
+  before=$(world)
+  hook macvlan a down inside
+  hook macvlan a down outside
+  unchanged "$before"
+}
+
+@test "a restart keeps the interface, and takes address and gateway that the .conf says now" {
+  setup_parent
+  ip address add 192.0.2.2/24 dev up1
+  macvlan a MACVLAN_MAC=02:00:00:00:01:00 MACVLAN_GATEWAY=192.0.2.1
+  up macvlan a
+  index=$(link a mv0 .ifindex)
+  macvlan a MACVLAN_IFADDR=192.0.2.9/24 MACVLAN_GATEWAY=192.0.2.2
+  restart_inside macvlan a
+  [[ $(link a mv0 .ifindex) == "$index" && $(addresses a mv0) == 192.0.2.9/24 ]]
+  [[ $(inside a ip route show default) == 'default via 192.0.2.2 dev mv0'* ]]
+  reaches a 192.0.2.1
+}
+
+@test "down removes what up made, though the .conf names another interface or no parent by then" {
+  setup_parent
+  macvlan a
+  start=$(world)
+  create a
+  before=$(world)
+  hook macvlan a up outside
+  hook macvlan a up inside
+  macvlan a MACVLAN_IFNAME=new0 MACVLAN_PARENT_IFNAME=nosuch
+  hook macvlan a down inside
+  hook macvlan a down outside
+  unchanged "$before"
+  netnsinit --delete a
+  unchanged "$start"
+}
+
+@test "down of a .conf that was edited leaves an interface that has the new name" {
+  setup_parent
+  macvlan a
+  up macvlan a
+  ip link add link up0 name new0 netns a type macvlan mode bridge
+  macvlan a MACVLAN_IFNAME=new0
+  hook macvlan a down inside
+  hook macvlan a down outside
+  [[ $(links a macvlan) == new0 ]]
+}
+
+@test "whichever command of up outside fails, nothing is left" {
+  setup_parent
+  macvlan a "$FAULTY"
+  create a
+  each_failure_leaves "$(world)" macvlan a outside
+  hook macvlan a up inside
+  reaches a 192.0.2.1
+}
+
+@test "whichever command of up inside fails, no address and no route are left" {
+  setup_parent
+  macvlan a "$FAULTY" MACVLAN_GATEWAY=192.0.2.1
+  create a
+  hook macvlan a up outside
+  addressless() { [[ -z $(addresses a mv0) && -z $(inside a ip route show) ]]; }
+  for ((FAIL_AT = 1; FAIL_AT < 10; FAIL_AT++)); do
+    export FAIL_AT
+    if hook macvlan a up inside; then break; fi
+    addressless
+  done
+  ((FAIL_AT == 4))
+  reaches a 192.0.2.1
+}
+
+@test "while it comes up and goes, it never shows on the host" {
+  setup_parent
+  macvlan a
+  watch_host
+  up macvlan a
+  restart_inside macvlan a
+  down macvlan a
+  # Its parent shows, when it goes into promiscuous mode and back.
+  run ! grep --invert-match ': up[01]@' < <(watched)
+}
+
+@test "an interface that was deleted by hand: down succeeds, and leaves nothing" {
+  setup_parent
+  macvlan a
+  before=$(world)
+  up macvlan a
+  ip -netns a link delete dev mv0
+  down macvlan a
+  unchanged "$before"
+}
+
+@test "a parent that was deleted by hand: down succeeds, and leaves nothing" {
+  setup_parent
+  macvlan a
+  create a
+  before=$(ip netns exec a ip -oneline link)
+  hook macvlan a up outside
+  hook macvlan a up inside
+  ip link delete dev up0
+  hook macvlan a down inside
+  hook macvlan a down outside
+  [[ $(ip netns exec a ip -oneline link) == "$before" ]]
+}
+
+@test "a namespace that was deleted by hand: both down hooks succeed, and leave nothing" {
+  setup_parent
+  macvlan a
+  before=$(world)
+  up macvlan a
+  hold a
+  ip netns delete a
+  nsenter --net="$HELD" netnsinit macvlan a down inside
+  [[ -z $(nsenter --net="$HELD" ip -oneline link show type macvlan) ]]
+  hook macvlan a down outside
+  unchanged "$before"
+}
+
+@test "without ip, one line names its package" {
+  setup_parent
+  macvlan a
+  create a
+  before=$(world)
+  run --separate-stderr env PATH="$(only)" netnsinit macvlan a up outside
+  told '`ip`' 'apt install iproute2'
+  unchanged "$before"
+}

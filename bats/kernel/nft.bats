@@ -1,0 +1,202 @@
+#!/usr/bin/env bats
+# nft: a firewall in the namespace.
+
+load kernel
+
+setup_pair() {
+  # What the rules are to hold: a way from the host to the namespace.
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
+  up veth a
+  reaches host 192.0.2.2
+}
+
+ruleset() { inside a nft list ruleset; }
+
+# A table of that name.
+table() { echo "table inet $1 { chain c { type filter hook input priority 0; policy accept; }; }"; }
+
+# Usage: generations
+# How often the rules of namespace a have changed, until here.
+generations() { inside a nft -j list ruleset >/dev/null && grep -c '^# new generation' "$BATS_TEST_TMPDIR/monitor"; }
+
+@test "it brings lo up" {
+  config nft.rules <<<''
+  up nft a
+  reaches a 127.0.0.1
+}
+
+@test "up and down leave nothing behind" {
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  before=$(world)
+  up nft a
+  down nft a
+  unchanged "$before"
+}
+
+@test "the shipped nft.rules drop all but what is on lo" {
+  setup_pair
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  up nft a
+  cut_off host 192.0.2.2
+  cut_off a 192.0.2.1
+  reaches a 127.0.0.1
+  reaches a ::1
+}
+
+@test "nft-NAME.rules are loaded where they exist, nft.rules for all others" {
+  config nft.rules <<<"$(table shared)"
+  config nft-a.rules <<<"$(table only_a)"
+  up nft a
+  up nft b
+  [[ $(inside a nft list tables) == 'table inet only_a' && $(inside b nft list tables) == 'table inet shared' ]]
+}
+
+@test "a name with a hyphen has its own rules" {
+  config nft.rules <<<"$(table shared)"
+  config nft-my-net.rules <<<"$(table mine)"
+  up nft my-net
+  [[ $(inside my-net nft list tables) == 'table inet mine' ]]
+}
+
+@test "the rules may include and define, from where they are" {
+  config common.nft <<<'define lan = 192.0.2.0/24'
+  config nft-a.rules <<END
+include "$CONF/common.nft"
+table inet t { chain c { ip saddr \$lan accept; }; }
+END
+  up nft a
+  [[ $(ruleset) == *'ip saddr 192.0.2.0/24 accept'* ]]
+}
+
+@test "they replace all that is in force" {
+  create a
+  inside a nft add table inet stale
+  config nft-a.rules <<<"$(table new)"
+  hook nft a up inside
+  [[ $(inside a nft list tables) == 'table inet new' ]]
+}
+
+@test "up may run twice: the same rules, once" {
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  up nft a
+  before=$(ruleset)
+  hook nft a up outside
+  hook nft a up inside
+  [[ $(ruleset) == "$before" ]]
+}
+
+@test "replacing them is one transaction, also where the file itself flushes" {
+  cp "$ROOT/etc/nft.rules" "$CONF/nft-a.rules"
+  sed -i '1i flush ruleset' "$CONF/nft-a.rules"
+  up nft a
+  inside a nft monitor >"$BATS_TEST_TMPDIR/monitor" 3>&- &
+  BACKGROUND+=("$!")
+  marked() { inside a nft add table inet marker && [[ $(generations) != 0 ]]; }
+  eventually marked
+  sleep 0.2 # for the last of the marks to be seen
+  before=$(generations)
+  hook nft a up inside
+  more() { (($(generations) > before)); }
+  eventually more
+  sleep 0.2 # for a second one, if there were one
+  (($(generations) == before + 1))
+}
+
+@test "rules that do not load leave the old ones in force, and the hook failed" {
+  setup_pair
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  up nft a
+  before=$(ruleset)
+  for text in 'no rules' 'table inet t {' 'table inet t { chain c { tcp dport nosuch accept; }; }' 'include "/nosuch"'; do
+    config nft-a.rules <<<"$text"
+    run --separate-stderr ! hook nft a up inside
+    [[ $stderr == *"cannot load '$CONF/nft-a.rules' in namespace 'a'"*'systemctl restart netns-nft@a'*'stay in force'* ]]
+    [[ $(ruleset) == "$before" ]]
+    cut_off host 192.0.2.2
+  done
+}
+
+@test "rules that do not load where none are in force: nothing passes but what is on lo" {
+  setup_pair
+  config nft.rules <<<'no rules'
+  run --separate-stderr ! up nft a
+  [[ $stderr == *'no rules were in force: everything but lo is dropped now'* ]]
+  cut_off host 192.0.2.2
+  cut_off a 192.0.2.1
+  reaches a 127.0.0.1
+
+  config nft.rules <<<"$(table mended)"
+  hook nft a up inside
+  [[ $(inside a nft list tables) == 'table inet mended' ]]
+  reaches host 192.0.2.2
+}
+
+@test "no rules at all are rules that do not load" {
+  setup_pair
+  run --separate-stderr ! up nft a
+  [[ $stderr == *"'$CONF/nft.rules'"* ]]
+  cut_off host 192.0.2.2
+}
+
+@test "an error in the rules is told with file and line" {
+  create a
+  printf '%s\n' '# a firewall' 'table inet t {' 'nonsense' '}' | config nft-a.rules
+  run --separate-stderr ! hook nft a up inside
+  [[ $stderr == *"$CONF/nft-a.rules:3:"* ]]
+}
+
+@test "down leaves the rules: other types may still be up in the namespace" {
+  setup_pair
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  up nft a
+  before=$(ruleset)
+  hook nft a down inside
+  hook nft a down outside
+  [[ $(ruleset) == "$before" ]]
+  cut_off host 192.0.2.2
+}
+
+@test "a restart loads the rules as they are now" {
+  config nft.rules <<<"$(table old)"
+  up nft a
+  config nft.rules <<<"$(table new)"
+  restart_inside nft a
+  [[ $(inside a nft list tables) == 'table inet new' ]]
+}
+
+@test "NFT_AUTO_SAVE=yes saves the rules in force on down, nothing else does" {
+  config nft.rules <<<"$(table shared)"
+  for value in no '' YES 1; do
+    config nft-a.conf <<<"NFT_AUTO_SAVE=$value"
+    up nft a
+    inside a nft add table inet added
+    down nft a
+    [[ ! -e $CONF/nft-a.rules ]]
+  done
+  config nft-a.conf <<<NFT_AUTO_SAVE=yes
+  up nft a
+  inside a nft add table inet added
+  down nft a
+  up nft a
+  [[ $(inside a nft list tables | sort | paste -sd ,) == 'table inet added,table inet shared' ]]
+}
+
+@test "NFT_AUTO_SAVE of a namespace that was deleted by hand warns, and the down goes on" {
+  config nft.rules <<<"$(table shared)"
+  config nft-a.conf <<<NFT_AUTO_SAVE=yes
+  up nft a
+  hold a
+  ip netns delete a
+  run --separate-stderr -0 nsenter --net="$HELD" netnsinit nft a down inside
+  [[ $stderr == *"'a' is gone: its rules are not saved"* && ! -e $CONF/nft-a.rules ]]
+}
+
+@test "without ip or nft, one line names the package" {
+  create a
+  before=$(world)
+  run --separate-stderr inside a env PATH="$(only)" netnsinit nft a up inside
+  told '`ip`' 'apt install iproute2'
+  run --separate-stderr inside a env PATH="$(only ip)" netnsinit nft a up inside
+  told '`nft`' 'apt install nftables'
+  unchanged "$before"
+}

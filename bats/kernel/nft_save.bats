@@ -1,0 +1,228 @@
+#!/usr/bin/env bats
+# netns-nft-save: the rules of a namespace, as the file that the next start loads.
+
+load kernel
+
+RULES=$CONF/nft-a.rules
+
+setup_rules() {
+  create a
+  inside a nft --file - <<'END'
+table inet filter {
+  set ports { type inet_service; elements = { 80, 443 }; }
+  map verdicts { type inet_service : verdict; elements = { 22 : accept }; }
+  counter seen { packets 7 bytes 512 }
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname "lo" accept comment "what is \# here, stays"
+    tcp dport @ports counter name seen accept
+    tcp dport vmap @verdicts
+  }
+}
+table ip nat {
+  chain postrouting { type nat hook postrouting priority srcnat; oifname "ve-a1" masquerade; }
+}
+END
+}
+
+# Usage: no_draft
+# Whether nothing but what a test has put there is left in the directory.
+no_draft() { [[ $(ls -A "$CONF") == "${1-nft-a.rules}" ]]; }
+
+@test "what is saved loads on its own, twice in a row, with the same result" {
+  setup_rules
+  before=$(inside a nft list ruleset)
+  netns-nft-save a
+  no_draft
+  create b
+  for ((turn = 0; turn < 2; turn++)); do
+    inside b nft --file "$RULES"
+    [[ $(inside b nft list ruleset) == "$before" ]]
+    inside a nft --file "$RULES"
+    [[ $(inside a nft list ruleset) == "$before" ]]
+  done
+}
+
+@test "the next start loads it" {
+  setup_rules
+  before=$(inside a nft list ruleset)
+  netns-nft-save a
+  netnsinit --delete a
+  up nft a
+  [[ $(inside a nft list ruleset) == "$before" ]]
+}
+
+@test "no rules are saved as no rules" {
+  create a
+  netns-nft-save a
+  setup_rules_again() { inside a nft add table inet t; }
+  setup_rules_again
+  inside a nft --file "$RULES"
+  [[ -z $(inside a nft list ruleset) ]]
+}
+
+@test "the file is root's, of mode 0644, whatever the umask is and the old one was" {
+  setup_rules
+  for mask in 000 077 777; do
+    (umask "$mask" && netns-nft-save a)
+    [[ $(stat -c '%a %U:%G' "$RULES") == '644 root:root' ]]
+    chown nobody "$RULES"
+    chmod 600 "$RULES"
+  done
+}
+
+@test "the host's rules have no part in it, and are left alone" {
+  setup_rules
+  nft add table inet of_the_host
+  netns-nft-save a
+  [[ $(nft list tables) == 'table inet of_the_host' ]]
+  nft flush ruleset
+  run ! grep of_the_host "$RULES"
+}
+
+@test "it takes a name with hyphens, and can be run from within a namespace" {
+  create my-net b
+  inside my-net nft add table inet mine
+  inside b netns-nft-save my-net
+  grep 'table inet mine' "$CONF/nft-my-net.rules"
+}
+
+@test "it makes the directory, where there is none" {
+  setup_rules
+  rmdir "$CONF"
+  netns-nft-save a
+  [[ -s $RULES ]]
+}
+
+@test "a namespace that is missing: one line, and the old file stays" {
+  config nft-a.rules <<<old
+  run --separate-stderr -1 netns-nft-save a
+  told "no namespace \`a\`"
+  [[ $(<"$RULES") == old ]]
+  no_draft
+}
+
+@test "a file in the place of the namespace: one line, and the old file stays" {
+  config nft-a.rules <<<old
+  mkdir -p /run/netns
+  touch /run/netns/a
+  run --separate-stderr -1 netns-nft-save a
+  told '`a`'
+  [[ $(<"$RULES") == old ]]
+  no_draft
+}
+
+@test "nft that is missing: one line names its package, and the old file stays" {
+  setup_rules
+  config nft-a.rules <<<old
+  run --separate-stderr -1 env PATH="$(only)" netns-nft-save a
+  told '`nft`' 'apt install nftables'
+  [[ $(<"$RULES") == old ]]
+  no_draft
+}
+
+@test "nft that fails, fails half-way, or is killed: the old file stays, and no draft" {
+  setup_rules
+  config nft-a.rules <<<old
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  for end in 'exit 1' 'kill -KILL $$'; do
+    printf '%s\n' '#!/bin/bash' 'echo "table inet half {"' "$end" >"$BATS_TEST_TMPDIR/bin/nft"
+    chmod +x "$BATS_TEST_TMPDIR/bin/nft"
+    run --separate-stderr -1 env PATH="$BATS_TEST_TMPDIR/bin:$PATH" netns-nft-save a
+    told 'nft list ruleset'
+    [[ $(<"$RULES") == old ]]
+    no_draft
+  done
+}
+
+@test "rules that cannot be loaded again are not saved" {
+  setup_rules
+  config nft-a.rules <<<old
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  printf '%s\n' '#!/bin/bash' "[[ \$1 == list ]] || exec $(type -P nft) \"\$@\"" 'echo "table inet half {"' >"$BATS_TEST_TMPDIR/bin/nft"
+  chmod +x "$BATS_TEST_TMPDIR/bin/nft"
+  run --separate-stderr -1 env PATH="$BATS_TEST_TMPDIR/bin:$PATH" netns-nft-save a
+  [[ $stderr == *'cannot be loaded again'* ]]
+  [[ $(<"$RULES") == old ]]
+  no_draft
+}
+
+@test "a full disk: one line, the old file stays whole, and no draft" {
+  setup_rules
+  mount -t tmpfs -o size=16k small "$CONF"
+  config nft-a.rules <<<old
+  head -c 8192 /dev/zero >"$CONF/ballast"
+  inside a nft --file - < <(
+    echo 'table inet big { chain c {'
+    for ((rule = 0; rule < 500; rule++)); do echo "tcp dport $rule accept"; done
+    echo '}; }'
+  )
+  run --separate-stderr -1 netns-nft-save a
+  told "$RULES" 'No space left'
+  [[ $(<"$RULES") == old ]]
+  no_draft $'ballast\nnft-a.rules'
+}
+
+@test "a directory that is read-only: one line, and the old file stays" {
+  setup_rules
+  config nft-a.rules <<<old
+  mount --bind "$CONF" "$CONF"
+  mount -o remount,bind,ro "$CONF"
+  run --separate-stderr -1 netns-nft-save a
+  told "$RULES" 'Read-only'
+  [[ $(<"$RULES") == old ]]
+}
+
+@test "a directory in the file's place is left alone, and named" {
+  setup_rules
+  mkdir "$RULES"
+  run --separate-stderr -1 netns-nft-save a
+  told "$RULES" directory
+  no_draft
+}
+
+@test "a link in the file's place: what it points to is left alone" {
+  setup_rules
+  echo old >"$BATS_TEST_TMPDIR/elsewhere"
+  ln -s "$BATS_TEST_TMPDIR/elsewhere" "$RULES"
+  netns-nft-save a
+  [[ $(<"$BATS_TEST_TMPDIR/elsewhere") == old ]]
+  grep 'flush ruleset' "$RULES"
+}
+
+@test "ended by a signal at any moment: the old file or the new one, whole, and no draft" {
+  setup_rules
+  netns-nft-save a
+  new=$(<"$RULES")
+  for ((turn = 0; turn < 60; turn++)); do
+    config nft-a.rules <<<old
+    netns-nft-save a 3>&- &
+    saving=$!
+    sleep "0.0$((turn / 10))$((turn % 10))"
+    kill -TERM "$saving" 2>/dev/null || true
+    wait "$saving" || true
+    [[ $(<"$RULES") == old || $(<"$RULES") == "$new" ]]
+    no_draft
+  done
+}
+
+@test "ten at once: the file is whole" {
+  setup_rules
+  netns-nft-save a
+  new=$(<"$RULES")
+  saving=()
+  for ((turn = 0; turn < 10; turn++)); do
+    netns-nft-save a 3>&- &
+    saving+=("$!")
+  done
+  for pid in "${saving[@]}"; do wait "$pid"; done
+  [[ $(<"$RULES") == "$new" ]]
+  no_draft
+}
+
+@test "a plain user is told to be root, and nothing is written" {
+  setup_rules
+  run --separate-stderr -1 setpriv --reuid=nobody --clear-groups netns-nft-save a
+  told root
+  [[ ! -e $RULES ]]
+}

@@ -9,6 +9,7 @@ __netns_explain() {
   if [[ -z $__netns_hook && $status == [12] && -f $__netns_layer ]] && ! __netns_parses "$__netns_layer"; then
     printf 'netnsinit: %s: %s\n' "$__netns_what" "$__netns_said" >&2
   else
+    ((EUID == 0)) || where+=' (not run as root)'
     printf 'netnsinit: %s failed with status %d at %s\n' "$__netns_what" "$status" "$where" >&2
   fi
 }

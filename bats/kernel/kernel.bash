@@ -103,6 +103,7 @@ down() { hook "$1" "$2" down inside && hook "$1" "$2" down outside && netnsinit 
 hold() {
   local descriptor
   exec {descriptor}<"/run/netns/$1"
+  # shellcheck disable=SC2034 # for the test
   HELD=/proc/$BASHPID/fd/$descriptor
 }
 
@@ -195,7 +196,7 @@ only() {
 }
 
 # For a .conf: the call of ip that FAIL_AT counts to fails.
-# shellcheck disable=SC2016,SC2034 # for bash to expand there
+# shellcheck disable=SC2034 # for bash to expand there
 FAULTY='ip() { ((++calls != FAIL_AT)) && command ip "$@"; }'
 
 # Usage: each_failure_leaves WORLD TYPE NAME SIDE

@@ -15,9 +15,12 @@ ruleset() { inside a nft list ruleset; }
 # A table of that name.
 table() { echo "table inet $1 { chain c { type filter hook input priority 0; policy accept; }; }"; }
 
-# Usage: generations
-# How often the rules of namespace a have changed, until here.
-generations() { inside a nft -j list ruleset >/dev/null && grep -c '^# new generation' "$BATS_TEST_TMPDIR/monitor"; }
+# Usage: monitor_mark WORD
+# Changes the rules of namespace a, and looks whether that is in the monitor's output.
+monitor_mark() {
+  inside a nft add table inet "$1$RANDOM"
+  grep --quiet "^add table inet $1" "$BATS_TEST_TMPDIR/monitor"
+}
 
 @test "it brings lo up" {
   config nft.rules <<<''
@@ -91,15 +94,13 @@ END
   up nft a
   inside a nft monitor >"$BATS_TEST_TMPDIR/monitor" 3>&- &
   BACKGROUND+=("$!")
-  marked() { inside a nft add table inet marker && [[ $(generations) != 0 ]]; }
-  eventually marked
-  sleep 0.2 # for the last of the marks to be seen
-  before=$(generations)
+  eventually monitor_mark begin
   hook nft a up inside
-  more() { (($(generations) > before)); }
-  eventually more
-  sleep 0.2 # for a second one, if there were one
-  (($(generations) == before + 1))
+  eventually monitor_mark end
+  # From the last of the marks before to the first one after: the generation of that mark, and one for the hook.
+  generations=$(awk '/^add table inet begin/ { n = 0 } /^add table inet end/ { exit } /^# new generation/ { n++ }
+    END { print n }' "$BATS_TEST_TMPDIR/monitor")
+  ((generations == 2))
 }
 
 @test "rules that do not load leave the old ones in force, and the hook failed" {

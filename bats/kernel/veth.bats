@@ -310,7 +310,6 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
 }
 
 @test "up outside that is terminated half-way leaves nothing" {
-  # shellcheck disable=SC2016 # expanded there
   veth a 'ip() { command ip "$@"; [[ "$*" != "address replace"* ]] || kill -TERM $$; }'
   create a
   before=$(world)

@@ -26,7 +26,6 @@ teardown_file() { lab_destroy; }
 
 # What a test has written is undone, and nothing of any instance may be left.
 teardown() {
-  # shellcheck disable=SC2016 # expanded there
   lab bash -c '
     systemctl stop "netns-*@*.service"
     for ((try = 0; try < 400; try++)); do

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::unistd::geteuid;
 
 use crate::cli::Init;
 use crate::name::NsName;
@@ -38,6 +39,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
 fn namespace(paths: &Paths, options: &Init) -> Result<ExitCode> {
     let [name] = options.words.as_slice() else { bail!("one namespace name is needed\n{}", Init::usage()) };
     let name = NsName::new(name)?;
+    ensure!(geteuid().is_root(), "only root may create and delete namespaces: run it by sudo");
     if options.create {
         netns::create(paths, &name)?;
     } else if !netns::delete(paths, &name)? {

@@ -1,0 +1,136 @@
+#!/usr/bin/env bats
+# netnsinit --create and --delete: what netns_name@.service runs, hand in hand with `ip netns`.
+
+load kernel
+
+@test "a namespace is created as iproute2 does: it is listed, entered and deleted by ip netns" {
+  netnsinit --create a
+  [[ $(ip netns list) == a ]]
+  [[ $(ip netns exec a ip -json link | jq length) == 1 ]]
+  [[ $(stat -fc %T /run/netns/a) == nsfs ]]
+  ip netns delete a
+  [[ ! -e /run/netns/a ]]
+}
+
+@test "a namespace that iproute2 has made is deleted" {
+  ip netns add a
+  netnsinit --delete a
+  [[ ! -e /run/netns/a ]]
+  run ! mountpoint --quiet /run/netns/a
+}
+
+@test "/run/netns becomes one shared mount, as from iproute2, whoever is first" {
+  for first in netnsinit ip; do
+    if [[ $first == ip ]]; then ip netns add a; else netnsinit --create a; fi
+    netnsinit --create b
+    ip netns add c
+    [[ $(findmnt --noheadings --output PROPAGATION --mountpoint /run/netns) == shared ]]
+    [[ $(findmnt --noheadings --mountpoint /run/netns | wc -l) == 1 ]]
+    ip -all netns delete
+    umount --lazy --recursive /run/netns
+  done
+}
+
+@test "it is seen, and goes, in another mount namespace" {
+  create first
+  unshare --mount --propagation unchanged bash -c "touch $BATS_TEST_TMPDIR/ready
+    until [[ -e $BATS_TEST_TMPDIR/end ]]; do sleep 0.02; done" 3>&- &
+  BACKGROUND+=("$!")
+  other=$!
+  eventually test -e "$BATS_TEST_TMPDIR/ready"
+  seen() { nsenter --target "$other" --mount stat -fc %T /run/netns/a | grep --quiet nsfs; }
+  netnsinit --create a
+  seen
+  netnsinit --delete a
+  run ! nsenter --target "$other" --mount test -e /run/netns/a
+  touch "$BATS_TEST_TMPDIR/end"
+}
+
+@test "one that exists is left alone, whoever made it, and the message says what to do" {
+  netnsinit --create a
+  ip netns add b
+  for name in a b; do
+    before=$(stat -Lc %i "/run/netns/$name")
+    run --separate-stderr -1 netnsinit --create "$name"
+    told "there is one of that name" "ip netns delete $name"
+    [[ $(stat -Lc %i "/run/netns/$name") == "$before" ]]
+  done
+}
+
+@test "something else in its place is left alone, and the message says what to do" {
+  mkdir -p /run/netns
+  echo mine >/run/netns/a
+  mkdir /run/netns/b
+  ln -s /nosuch /run/netns/c
+  for name in a b c; do
+    run --separate-stderr -1 netnsinit --create "$name"
+    told "/run/netns/$name exists but is no namespace"
+  done
+  [[ $(</run/netns/a) == mine && -d /run/netns/b && -L /run/netns/c ]]
+}
+
+@test "deleting one that is gone is no error, and told" {
+  run --separate-stderr -0 netnsinit --delete a
+  [[ $stderr == *'`a` was gone already'* ]]
+}
+
+@test "what is in the namespace lives on until it ends, the name is free at once" {
+  netnsinit --create a
+  nsenter --net=/run/netns/a sleep 60 3>&- &
+  BACKGROUND+=("$!")
+  entered() { [[ /proc/$!/ns/net -ef /run/netns/a ]]; }
+  eventually entered
+  netnsinit --delete a
+  netnsinit --create a
+  run ! entered
+}
+
+@test "deleting one leaves the others" {
+  create a b
+  netnsinit --delete a
+  [[ $(ip netns list) == b ]]
+}
+
+@test "many at once, with ip netns between, all come and all go" {
+  workers=()
+  for ((worker = 0; worker < 20; worker++)); do
+    if ((worker % 2)); then
+      ip netns add "n$worker" 3>&- &
+    else
+      netnsinit --create "n$worker" 3>&- &
+    fi
+    workers+=("$!")
+  done
+  for pid in "${workers[@]}"; do wait "$pid"; done
+  [[ $(ip netns list | wc -l) == 20 ]]
+  [[ $(findmnt --noheadings --mountpoint /run/netns | wc -l) == 1 ]]
+  for ((worker = 0; worker < 20; worker++)); do
+    [[ $(stat -fc %T "/run/netns/n$worker") == nsfs ]]
+    netnsinit --delete "n$worker" 3>&- &
+  done
+  wait
+  [[ -z $(ls /run/netns) ]]
+}
+
+@test "twenty who want the same name: one gets it" {
+  workers=()
+  for ((worker = 0; worker < 20; worker++)); do
+    netnsinit --create a 3>&- 2>/dev/null &
+    workers+=("$!")
+  done
+  made=0
+  for pid in "${workers[@]}"; do
+    if wait "$pid"; then made=$((made + 1)); fi
+  done
+  ((made == 1))
+  [[ $(stat -fc %T /run/netns/a) == nsfs ]]
+}
+
+@test "a plain user creates and deletes nothing, and is told to be root" {
+  create a
+  for option in --create --delete; do
+    run --separate-stderr -1 setpriv --reuid=nobody --clear-groups netnsinit "$option" a
+    told root
+  done
+  [[ $(ip netns list) == a ]]
+}

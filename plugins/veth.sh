@@ -51,9 +51,9 @@ configure_veth_down_inside() {
   recall
   veth_name_ends
 
-  if [[ $(ip -oneline link show type veth) == *": $VETH_IFNAME_INSIDE@"* ]]; then
-    ip link set dev "$VETH_IFNAME_INSIDE" down
-    ip address flush dev "$VETH_IFNAME_INSIDE"
+  if veth_has_inside_end && ! veth_clear_inside_end; then
+    # The kernel was quicker, if it was just deleting the namespace of the other end.
+    if veth_has_inside_end; then return 1; fi
   fi
 }
 
@@ -66,7 +66,7 @@ configure_veth_down_outside() {
   if [[ -n ${VETH_NSNAME_OUTSIDE-} && ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]]; then
     echo "namespace '$VETH_NSNAME_OUTSIDE' is gone, and the pair with it"
   elif veth_has_outside_end && ! veth_ip link delete dev "$VETH_IFNAME_OUTSIDE"; then
-    # The kernel was quicker, if it was just deleting the namespace of the other end.
+    # The same, the other way round.
     if veth_has_outside_end; then return 1; fi
   fi
 }
@@ -95,6 +95,10 @@ END
 veth_ip() { ip ${VETH_NSNAME_OUTSIDE:+-netns "$VETH_NSNAME_OUTSIDE"} "$@"; }
 
 veth_has_outside_end() { [[ $(veth_ip -oneline link show type veth) == *": $VETH_IFNAME_OUTSIDE@"* ]]; }
+
+veth_has_inside_end() { [[ $(ip -oneline link show type veth) == *": $VETH_IFNAME_INSIDE@"* ]]; }
+
+veth_clear_inside_end() { ip link set dev "$VETH_IFNAME_INSIDE" down && ip address flush dev "$VETH_IFNAME_INSIDE"; }
 
 # Whether the very pair stands already: both ends have their names, and each is the other's peer.
 veth_is_there() {

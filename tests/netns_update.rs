@@ -14,7 +14,7 @@ use support::{Test, bytes};
 
 /// All that is said where the units of `good` are made and something else is wrong.
 fn all_but_good() -> String {
-    let summary = summary("Update incomplete", [2, 0, 0, 0, 0]);
+    let summary = summary("Update incomplete: see the warnings.", [2, 0, 0, 0, 0]);
     format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Creating", &GOOD))
 }
 
@@ -51,7 +51,7 @@ fn now_goes_with_clean_only() {
     let before = test.state("");
     test.run(&["--now"]).stdout("").stderr_has("--clean").status(1);
     assert_eq!(test.state(""), before);
-    test.run(&["--clean", "--now"]).stdout(&summary("Update successful", [0; 5])).stderr("").status(0);
+    test.run(&["--clean", "--now"]).stdout(&summary("Update successful.", [0; 5])).stderr("").status(0);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn options_combine_and_repeat_in_any_order() {
     test.run(&NONE).stderr("").status(0);
     let before = test.state("");
     let dry =
-        format!("{}{}", lines("Removing", &GOOD), summary("Dry run, nothing was changed", [0, 0, 0, 2, 0]));
+        format!("{}{}", lines("Removing", &GOOD), summary("Dry run, nothing was changed.", [0, 0, 0, 2, 0]));
     test.run(&[
         "-n",
         "--clean",
@@ -76,7 +76,7 @@ fn options_combine_and_repeat_in_any_order() {
     .stderr("")
     .status(0);
     assert_eq!(test.state(""), before);
-    let removed = summary("Update successful", [0, 0, 0, 2, 0]);
+    let removed = summary("Update successful.", [0, 0, 0, 2, 0]);
     test.run(&["--daemon-reload", "--clean", "--daemon-reload", "--clean"])
         .stdout(&format!("{}{LEFT_OUT}{removed}", lines("Removing", &GOOD)))
         .stderr("")
@@ -132,7 +132,7 @@ fn a_root_may_be_relative() {
     for (directory, root) in [("", "."), ("etc", ".."), ("usr/share", "../../")] {
         let mut command = test.command(&["--root", root, "--dry-run"]);
         let ran = command.current_dir(test.path(directory)).output().expect("it starts");
-        let last = summary("Dry run, nothing was changed", [2, 0, 0, 0, 0]);
+        let last = summary("Dry run, nothing was changed.", [2, 0, 0, 0, 0]);
         let said = format!("{PROCESSING}{}{last}", lines("Creating", &GOOD));
         test.judge(&ran).stdout(&said).stderr("").status(0);
     }
@@ -257,14 +257,14 @@ fn what_is_no_plugin_makes_no_type() {
     for file in ["x.conf", "directory.sh/inner.sh", "README"] {
         test = test.file(&format!("usr/share/systemd-netns/{file}"), "");
     }
-    let said = format!("{PROCESSING}{}", summary("Update successful", [0; 5]));
+    let said = format!("{PROCESSING}{}", summary("Update successful.", [0; 5]));
     test.run(&NONE).stdout(&said).stderr("").status(0);
     assert!(test.names(UNITS).is_empty());
 }
 
 #[test]
 fn no_types_at_all_are_fine() {
-    let said = format!("{PROCESSING}{}", summary("Update successful", [0; 5]));
+    let said = format!("{PROCESSING}{}", summary("Update successful.", [0; 5]));
     machine().run(&NONE).stdout(&said).stderr("").status(0);
     machine().directory("usr/share/systemd-netns").run(&NONE).stdout(&said).stderr("").status(0);
 }

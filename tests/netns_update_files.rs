@@ -78,7 +78,7 @@ fn the_template_is_taken_from_where_systemd_would_take_it() {
 fn a_copy_that_differs_is_replaced() {
     for content in ["edited", &format!("{INSIDE}\n"), OUTSIDE, OLD_INSIDE] {
         let test = settled().file(&unit(GOOD[0]), content);
-        let summary = summary("Update successful", [0, 1, 0, 0, 1]);
+        let summary = summary("Update successful.", [0, 1, 0, 0, 1]);
         let said = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Updating", &GOOD[..1]));
         test.run(&NONE).stdout(&said).stderr("").status(0);
         assert_eq!(test.read(&unit(GOOD[0])), INSIDE);
@@ -112,7 +112,7 @@ fn copies_whose_type_is_gone_are_removed_those_of_the_bash_original_too() {
             let files = [format!("netns-{word}@.service"), format!("netns_outside-{word}@.service")];
             let files = files.each_ref().map(String::as_str);
             let test = settled().file(&unit(files[0]), inside).file(&unit(files[1]), outside);
-            let summary = summary("Update successful", [0, 0, 0, 2, 2]);
+            let summary = summary("Update successful.", [0, 0, 0, 2, 2]);
             let said = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Removing", &files));
             test.run(&NONE).stdout(&said).stderr("").status(0);
             assert_eq!(test.names(UNITS), GOOD);
@@ -127,7 +127,7 @@ fn a_type_whose_conf_is_all_that_is_left_loses_its_units_and_is_told() {
         .file(&unit("netns_outside-gone@.service"), OUTSIDE)
         .file("etc/conf.d/netns/gone.conf", "");
     test.run(&NONE)
-        .stdout_has(&summary("Update incomplete", [0, 0, 0, 2, 2]))
+        .stdout_has(&summary("Update incomplete: see the warnings.", [0, 0, 0, 2, 2]))
         .stderr_line("/etc/conf.d/netns/gone.sh does not exist")
         .status(1);
     assert_eq!(test.names(UNITS), GOOD);
@@ -154,7 +154,7 @@ fn somebodys_own_units_stay() {
     let before = test.state("");
     test.run(&NONE).stdout(&kept()).stderr("").status(0);
     assert_eq!(test.state(""), before);
-    test.run(&["--clean"]).stdout_has("2 to remove").stderr("").status(0);
+    test.run(&["--clean"]).stdout_has("remove 2,").stderr("").status(0);
     assert_eq!(test.names(UNITS).len(), 7);
 }
 
@@ -183,7 +183,7 @@ fn copies_under_names_that_netns_update_never_gives_stay() {
     let before = test.state("");
     test.run(&NONE).stdout(&kept()).stderr("").status(0);
     assert_eq!(test.state(""), before);
-    test.run(&["--clean"]).stdout_has("2 to remove").stderr("").status(0);
+    test.run(&["--clean"]).stdout_has("remove 2,").stderr("").status(0);
     assert!(GOOD.iter().all(|file| !test.has(&unit(file))));
     // Its directories count, too.
     assert_eq!(test.tree(UNITS).len(), 18);
@@ -197,7 +197,7 @@ fn masks_stay() {
     let of_no_type = settled().link(&unit("netns-gone@.service"), "/dev/null");
     for (test, words, said) in [
         (&masked, &[][..], kept()),
-        (&masked, &["--clean"], summary("Update successful", [0; 5])),
+        (&masked, &["--clean"], summary("Update successful.", [0; 5])),
         (&of_no_type, &[], kept()),
     ] {
         let before = test.state("");
@@ -225,7 +225,7 @@ fn other_links_give_way_to_copies_and_what_they_point_to_stays() {
         let said = format!(
             "{PROCESSING}{}{LEFT_OUT}{}",
             lines("Replacing symbolic link", &GOOD[..1]),
-            summary("Update successful", [0, 0, 1, 0, 1])
+            summary("Update successful.", [0, 0, 1, 0, 1])
         );
         test.run(&NONE).stdout(&said).stderr("").status(0);
         assert!(!test.path(&unit(GOOD[0])).is_symlink(), "{target}");
@@ -251,7 +251,7 @@ fn what_is_no_file_is_refused_by_name_and_the_rest_is_done() {
             "netns-update: warning: /{UNITS}/{} is not a regular file: it is left alone; remove it, then run this again\n",
             GOOD[0]
         );
-        let summary = summary("Update incomplete", [1, 0, 0, 0, 0]);
+        let summary = summary("Update incomplete: see the warnings.", [1, 0, 0, 0, 0]);
         let done = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Creating", &GOOD[1..]));
         test.run(&NONE).stdout(&done).stderr(&said).status(1);
         assert_eq!(test.state(UNITS)[..1], before);
@@ -294,7 +294,8 @@ fn where_nothing_can_be_written_the_old_files_stay_whole_and_no_others_are_left(
         assert!(line.starts_with(&said), "{ran:#?}");
     }
     assert_eq!(ran.stderr.lines().count(), 2, "{ran:#?}");
-    ran.stdout(&format!("{PROCESSING}{}", summary("Update incomplete", [1, 1, 0, 0, 0]))).status(1);
+    ran.stdout(&format!("{PROCESSING}{}", summary("Update incomplete: see the warnings.", [1, 1, 0, 0, 0])))
+        .status(1);
     assert_eq!(test.state(UNITS), before);
 }
 
@@ -314,7 +315,7 @@ fn a_directory_that_may_not_be_written_to_is_told_with_each_file_and_no_reload()
     }
     assert_eq!(ran.stderr.lines().count(), 3, "{ran:#?}");
     assert!(!ran.stdout.contains("daemon-reload"), "{ran:#?}");
-    ran.stdout_has(&summary("Update incomplete", [1, 1, 0, 1, 0])).status(1);
+    ran.stdout_has(&summary("Update incomplete: see the warnings.", [1, 1, 0, 1, 0])).status(1);
     assert_eq!(test.state(""), before);
     drop(test.mode(UNITS, 0o755)); // a plain user could not delete it
 }

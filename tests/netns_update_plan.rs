@@ -50,7 +50,7 @@ fn sorted(text: &str) -> Vec<&str> {
 fn each_change_is_told_in_a_line_and_a_summary_follows() {
     let test = in_disorder();
     let ran = test.run(&NONE);
-    let summary = summary("Update successful", [2, 1, 1, 2, 4]);
+    let summary = summary("Update successful.", [2, 1, 1, 2, 4]);
     let said = format!("{PROCESSING}{CHANGES}{LEFT_OUT}{summary}");
     assert_eq!(sorted(&ran.stdout), sorted(&said), "{ran:#?}");
     assert!(ran.stdout.starts_with(PROCESSING) && ran.stdout.ends_with(&format!("{LEFT_OUT}{summary}")));
@@ -68,7 +68,7 @@ fn a_second_run_changes_nothing_and_says_so() {
     let ran = test.run(&NONE);
     let before = test.state("");
     ran.stderr("").status(0);
-    let said = format!("{PROCESSING}{}", summary("Update successful", [0, 0, 0, 0, 8]));
+    let said = format!("{PROCESSING}{}", summary("Update successful.", [0, 0, 0, 0, 8]));
     test.run(&NONE).stdout(&said).stderr("").status(0);
     assert_eq!(test.state(""), before);
 }
@@ -87,9 +87,9 @@ fn a_dry_run_says_the_same_and_changes_nothing() {
     let counts = [3, 1, 1, 2, 4];
     let told =
         |end: &str| format!("{PROCESSING}{CHANGES}Creating '/{UNITS}/netns_outside-fifo@.service'.\n{end}");
-    let last = summary("Dry run, nothing was changed", counts);
+    let last = summary("Dry run, nothing was changed.", counts);
     assert_eq!(sorted(&dry.stdout), sorted(&told(&last)), "{dry:#?}");
-    let last = format!("{LEFT_OUT}{}", summary("Update incomplete", counts));
+    let last = format!("{LEFT_OUT}{}", summary("Update incomplete: see the warnings.", counts));
     assert_eq!(sorted(&real.stdout), sorted(&told(&last)), "{real:#?}");
     let complaints = dry.stderr.clone();
     assert_eq!(complaints.lines().count(), 2, "{dry:#?}");
@@ -101,7 +101,7 @@ fn a_dry_run_says_the_same_and_changes_nothing() {
 fn a_dry_run_with_nothing_to_do_is_a_success() {
     let test = with_good();
     test.run(&NONE).stderr("").status(0);
-    let said = format!("{PROCESSING}{}", summary("Dry run, nothing was changed", [0, 0, 0, 0, 2]));
+    let said = format!("{PROCESSING}{}", summary("Dry run, nothing was changed.", [0, 0, 0, 0, 2]));
     test.run(&["-n"]).stdout(&said).stderr("").status(0);
 }
 
@@ -109,7 +109,7 @@ fn a_dry_run_with_nothing_to_do_is_a_success() {
 fn a_reload_that_was_asked_for_is_said_to_be_left_out_where_there_is_no_systemd() {
     let test = with_good();
     test.run(&["--daemon-reload"]).stdout(&created(&GOOD)).stderr("").status(0);
-    let summary = summary("Update successful", [0, 0, 0, 0, 2]);
+    let summary = summary("Update successful.", [0, 0, 0, 0, 2]);
     test.run(&["--daemon-reload"]).stdout(&format!("{PROCESSING}{LEFT_OUT}{summary}")).stderr("").status(0);
     test.run(&NONE).stdout(&format!("{PROCESSING}{summary}")).stderr("").status(0);
 }
@@ -119,10 +119,10 @@ fn clean_removes_the_units_of_all_types() {
     let test = with_good();
     test.run(&NONE).stderr("").status(0);
     let said =
-        format!("{}{LEFT_OUT}{}", lines("Removing", &GOOD), summary("Update successful", [0, 0, 0, 2, 0]));
+        format!("{}{LEFT_OUT}{}", lines("Removing", &GOOD), summary("Update successful.", [0, 0, 0, 2, 0]));
     test.run(&["--clean"]).stdout(&said).stderr("").status(0);
     assert!(test.names(UNITS).is_empty());
-    test.run(&["--clean"]).stdout(&summary("Update successful", [0; 5])).stderr("").status(0);
+    test.run(&["--clean"]).stdout(&summary("Update successful.", [0; 5])).stderr("").status(0);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_dry_run_of_clean_says_the_same_and_changes_nothing() {
     test.run(&NONE).stderr("").status(0);
     let before = test.state("");
     let said =
-        format!("{}{}", lines("Removing", &GOOD), summary("Dry run, nothing was changed", [0, 0, 0, 2, 0]));
+        format!("{}{}", lines("Removing", &GOOD), summary("Dry run, nothing was changed.", [0, 0, 0, 2, 0]));
     test.run(&["--clean", "-n"]).stdout(&said).stderr("").status(0);
     assert_eq!(test.state(""), before);
 }
@@ -293,7 +293,7 @@ fn a_run_sees_what_was_changed_while_it_waited() {
     let said = format!(
         "{PROCESSING}{}{LEFT_OUT}{}",
         lines("Updating", &["netns-good@.service", "netns-new@.service"]),
-        summary("Update successful", [0, 2, 0, 0, 2])
+        summary("Update successful.", [0, 2, 0, 0, 2])
     );
     test.judge(&end(child, stderr)).stdout(&said).stderr("").status(0);
     assert_eq!(test.names(UNITS).len(), 4);
@@ -303,7 +303,7 @@ fn a_run_sees_what_was_changed_while_it_waited() {
 fn a_dry_run_waits_for_nobody() {
     let test = with_good();
     let _lock = lock(&test);
-    let last = summary("Dry run, nothing was changed", [2, 0, 0, 0, 0]);
+    let last = summary("Dry run, nothing was changed.", [2, 0, 0, 0, 0]);
     let said = format!("{PROCESSING}{}{last}", lines("Creating", &GOOD));
     test.run(&["-n"]).stdout(&said).stderr("").status(0);
 }

@@ -46,7 +46,7 @@ pub(super) fn run(options: &Update) -> Result<ExitCode> {
     let announce = |change: &units::Change| say(&format!("{} '{}'.", change.action, change.path.display()));
     if options.dry_run {
         plan.changes.iter().filter(|change| change.action != Action::Keep).for_each(announce);
-        say(&format!("Dry run, nothing was changed: {}.", summary(&plan)));
+        say(&format!("{}\nDry run, nothing was changed.", summary(&plan)));
         return Ok(status(whole));
     }
     let outcome = plan.apply(&paths, announce);
@@ -67,7 +67,8 @@ pub(super) fn run(options: &Update) -> Result<ExitCode> {
         None if reload => say("systemd is not running here: daemon-reload was left out."),
         None => {}
     }
-    say(&format!("{}: {}.", if whole { "Update successful" } else { "Update incomplete" }, summary(&plan)));
+    say(&summary(&plan));
+    say(if whole { "Update successful." } else { "Update incomplete: see the warnings." });
     Ok(status(whole))
 }
 
@@ -97,7 +98,7 @@ fn reset_failed(
 fn summary(plan: &Plan) -> String {
     let count = |action| plan.changes.iter().filter(|change| change.action == action).count();
     format!(
-        "{} to create, {} to update, {} links to replace, {} to remove, {} as they should be",
+        "Plan: create {}, update {}, replace link {}, remove {}, keep {}.",
         count(Action::Create),
         count(Action::Update),
         count(Action::ReplaceLink),

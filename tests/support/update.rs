@@ -54,21 +54,20 @@ pub fn lines(action: &str, files: &[&str]) -> String {
     files.iter().map(|file| [action, " '/", UNITS, "/", file, "'.\n"].concat()).collect()
 }
 
-/// The last line: how many were created, updated, changed from a link to a copy, removed, and left as they are.
+/// The last lines: how many to create, to update, to change from a link to a copy, to remove and to leave as they are.
 pub fn summary(verdict: &str, [create, update, replace, remove, keep]: [usize; 5]) -> String {
     format!(
-        "{verdict}: {create} to create, {update} to update, {replace} links to replace, {remove} to remove, \
-         {keep} as they should be.\n"
+        "Plan: create {create}, update {update}, replace link {replace}, remove {remove}, keep {keep}.\n{verdict}\n"
     )
 }
 
 /// All that is said where units are created for these files and nothing else is done.
 pub fn created(files: &[&str]) -> String {
     let made = lines("Creating", files);
-    format!("{PROCESSING}{made}{LEFT_OUT}{}", summary("Update successful", [files.len(), 0, 0, 0, 0]))
+    format!("{PROCESSING}{made}{LEFT_OUT}{}", summary("Update successful.", [files.len(), 0, 0, 0, 0]))
 }
 
 /// All that is said where `good` has its units and there is nothing to do.
 pub fn kept() -> String {
-    format!("{PROCESSING}{}", summary("Update successful", [0, 0, 0, 0, 2]))
+    format!("{PROCESSING}{}", summary("Update successful.", [0, 0, 0, 0, 2]))
 }

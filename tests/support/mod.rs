@@ -3,6 +3,7 @@
 
 #![allow(dead_code)] // each test file is a program of its own, and none uses all of this
 
+pub mod init;
 pub mod update;
 
 use std::ffi::{OsStr, OsString};

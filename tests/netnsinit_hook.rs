@@ -1,0 +1,171 @@
+//! netnsinit: the hook that it becomes, its wrapper, and namespaces.
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use support::Test;
+use support::init::{DEFAULT, DOWN, STARTING_DOWN, STARTING_UP, UP, machine, with_plugin};
+
+// --- the hook
+
+#[test]
+fn the_status_of_the_hook_is_the_status() {
+    for (body, status) in [("return 0", 0), ("return 3", 3), ("exit 17", 17), ("false", 1), ("(exit 44)", 44)]
+    {
+        let ran = with_plugin(&format!("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() {{\n  {body}\n}}\n"))
+            .run(&UP);
+        assert_eq!(ran.stderr.is_empty(), status == 0, "{ran:#?}");
+        ran.stdout(STARTING_UP).status(status);
+    }
+}
+
+#[test]
+fn a_hook_that_is_killed_is_seen_as_killed() {
+    with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { kill -KILL $$; }\n").run(&UP).signal(9);
+    with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { kill -TERM $$; }\n").run(&UP).signal(15);
+}
+
+#[test]
+fn the_hook_runs_in_the_process_that_was_started() {
+    let test = with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { echo \"pid $$\"; }\n");
+    let child = test
+        .command_below_root(&UP)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let said = format!("{STARTING_UP}pid {}\n", child.id());
+    test.judge(&child.wait_with_output().expect("it ends")).stdout(&said).stderr("").status(0);
+}
+
+#[test]
+fn a_failing_command_is_told_with_hook_instance_file_line_and_status() {
+    with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() {\n  true\n  grep -q x /dev/null\n  true\n}\n")
+        .run(&UP)
+        .stdout(STARTING_UP)
+        .stderr_line(
+            "netnsinit: t@n: up outside (configure_t_up_outside) failed with status 1 at /etc/conf.d/netns/t.sh:4",
+        )
+        .status(1);
+}
+
+#[test]
+fn what_is_remembered_stays_below_the_root_and_goes_with_the_instance() {
+    let test = with_plugin(
+        "v=given\nNO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { remember v; }\n\
+         configure_t_down_outside() { v=edited; recall; echo \"$v\"; }\n",
+    );
+    test.run(&UP).stdout(STARTING_UP).stderr("").status(0);
+    assert_eq!(test.names("run/systemd-netns/remembered"), ["t@n"]);
+    test.run(&DOWN).stdout(&format!("{STARTING_DOWN}given\n")).stderr("").status(0);
+    assert!(test.names("run/systemd-netns/remembered").is_empty());
+}
+
+#[test]
+fn nothing_is_traced_unless_asked_for() {
+    let secret = "NO_CONFIG_REQUIRED=y\nkey=kitsecret\nconfigure_t_up_outside() { : \"$key\"; }\n";
+    with_plugin(secret).run(&UP).stdout(STARTING_UP).stderr("").status(0);
+    with_plugin(secret).variable("NETNS_TRACE", "0").run(&UP).stdout(STARTING_UP).stderr("").status(0);
+    with_plugin(secret)
+        .variable("NETNS_TRACE", "1")
+        .run(&UP)
+        .stdout(STARTING_UP)
+        .stderr_has("kitsecret")
+        .status(0);
+    for option in ["-x", "--trace"] {
+        let ran = with_plugin(secret).run(&[&[option], &UP[..]].concat());
+        ran.stdout(STARTING_UP).stderr_has("kitsecret").status(0);
+    }
+}
+
+#[test]
+fn what_would_change_how_bash_reads_the_wrapper_does_not_get_through() {
+    let test = with_plugin(
+        "NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { echo \"$KEPT $PS4${ENV-}\"; [[ ! -o posix ]]; }\n",
+    )
+    .file("env", "echo 'the environment was sourced'\n");
+    let file = test.path("env");
+    test.variable("BASH_ENV", &file)
+        .variable("ENV", &file)
+        .variable("SHELLOPTS", "xtrace:nounset")
+        .variable("BASHOPTS", "failglob")
+        .variable("POSIXLY_CORRECT", "1")
+        .variable("PS4", "oops")
+        .variable("KEPT", "kept")
+        .run(&UP)
+        .stdout(&format!("{STARTING_UP}kept + \n"))
+        .stderr("")
+        .status(0);
+}
+
+// --- the wrapper
+
+#[test]
+fn a_printed_wrapper_runs_nothing_and_does_by_hand_what_netnsinit_does() {
+    let test = machine().file(DEFAULT, "v='it'\\''s'\n");
+    let words = ["t", "n", "$HOME it's {a,b} *", "up", "outside"];
+    let ran = test.run(&words);
+    let expected = ran.stdout.clone();
+    ran.stderr("").status(0);
+    assert!(expected.ends_with("plugin\nup 2 <n> <$HOME it's {a,b} *> v=it's\n"), "{expected}");
+
+    let printed =
+        test.command_below_root(&[&["--print-wrapper"], &words[..]].concat()).output().expect("it starts");
+    assert!(printed.status.success() && printed.stderr.is_empty(), "{printed:?}");
+    assert!(!String::from_utf8_lossy(&printed.stdout).contains("\nplugin\n"), "{printed:?}");
+    test.write("wrapper", &printed.stdout);
+    let by_hand = Command::new("bash").arg(test.path("wrapper")).output().expect("bash starts");
+    test.judge(&by_hand).stdout(&expected).stderr("").status(0);
+}
+
+#[test]
+fn a_wrapper_of_bad_input_is_not_printed() {
+    let test = machine();
+    test.run(&["--print-wrapper", "t", "a b", "up", "outside"]).stdout("").stderr_line("\"a b\"").status(1);
+    test.run(&["--print-wrapper", "nosuch", "n", "up", "outside"])
+        .stdout("")
+        .stderr_line("`nosuch`")
+        .status(1);
+}
+
+// --- inside, and the namespaces themselves
+
+#[test]
+fn an_inside_hook_is_not_run_by_a_plain_user_of_the_host() {
+    machine()
+        .by_nobody()
+        .run(&["t", "n", "up", "inside"])
+        .stdout("")
+        .stderr_line("cannot tell the namespace of PID 1 (are you root?)")
+        .status(1);
+}
+
+#[test]
+fn an_inside_hook_is_not_run_in_a_namespace_of_another_name() {
+    // Whoever runs this, and wherever: there is no namespace below this root.
+    let ran = machine().run(&["t", "n", "up", "inside"]);
+    assert!(!ran.stdout.contains("inside") && !ran.stdout.contains("plugin"), "{ran:#?}");
+    ran.stderr_line("netns").status(1);
+}
+
+#[test]
+fn namespaces_are_created_and_deleted_by_one_name_each() {
+    let test = Test::new("netnsinit").by_nobody();
+    for option in ["--create", "--delete"] {
+        test.run(&[option]).stdout("").stderr_has("one namespace name is needed").status(1);
+        test.run(&[option, "a", "b"]).stdout("").stderr_has("one namespace name is needed").status(1);
+        for name in ["a/b", "..", "a b", ""] {
+            test.run(&[option, name]).stdout("").stderr_line("is no namespace name: use letters").status(1);
+        }
+    }
+    assert!(test.names("").is_empty(), "something was made");
+}
+
+#[test]
+fn a_plain_user_creates_no_namespace() {
+    let test = Test::new("netnsinit").by_nobody();
+    let ran = test.run(&["--create", "n"]);
+    assert!(!test.has("run/netns/n"), "{ran:#?}");
+    ran.stdout("").stderr_line("netnsinit: only root may create and delete namespaces").status(1);
+}

@@ -167,6 +167,7 @@ __netns_readable() {
 # The EXIT trap of what has not come to its end: undoes what a failed hook asked to have undone, and says where it failed.
 __netns_exit() {
   local command=$BASH_COMMAND
+  builtin trap '' HUP INT TERM # a second one would end this half-way
   set +eu
   # A signal ends bash with whatever status the last command had; a plugin's `exit 0` is a success.
   [[ $1 != 0 || $command != exit* ]] || return 0

@@ -27,6 +27,14 @@ fn a_hook_that_is_killed_is_seen_as_killed() {
 }
 
 #[test]
+fn a_second_signal_does_not_break_off_the_undoing() {
+    let text = "NO_CONFIG_REQUIRED=y\n\
+                undo() { kill $$; kill -INT $$; kill -HUP $$; sleep 0.1; echo undone; }\n\
+                configure_t_up_outside() { on_failure undo; kill $$; }\n";
+    with_plugin(text).run(&UP).stdout(&format!("{STARTING_UP}undone\n")).signal(15);
+}
+
+#[test]
 fn the_hook_runs_in_the_process_that_was_started() {
     let test = with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { echo \"pid $$\"; }\n");
     let child = test

@@ -68,4 +68,4 @@ lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 
 SHELL_FILES = $(wildcard plugins/*.sh src/*.sh tests/*.bash tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
-  $(addprefix tests/,run need demo private) .ci/run
+  $(addprefix tests/,run need demo private machine) .ci/run

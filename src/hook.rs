@@ -8,10 +8,12 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::execve;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{execve, getppid};
 
 use crate::layers::Layers;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
@@ -20,8 +22,11 @@ use crate::paths::{BASH, Paths};
 use crate::wrapper::{Hook, wrapper};
 
 /// What would change how bash reads the wrapper (bash(1), "Shell Variables" and "INVOCATION").
-const UNWANTED: [&str; 7] =
-    ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "PS4", "BASH_XTRACEFD"];
+const UNWANTED: [&str; 8] =
+    ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "PS4", "BASH_XTRACEFD", PARENT];
+
+/// Environment variable that names the process which runs this hook and waits for it: the direct engine.
+pub const PARENT: &str = "NETNS_PARENT";
 
 /// Takes the words `TYPE NAME [EXTRA ...] up|down outside|inside`.
 ///
@@ -39,6 +44,22 @@ pub fn parse(words: &[OsString]) -> Result<Hook> {
     })
 }
 
+/// Has this process, and the hook that it becomes, end with the one that waits for it, if there is one: nobody else would
+/// know of it. `SIGTERM` lets the hook undo its steps.
+///
+/// # Errors
+/// That one is gone already.
+pub fn tie_to_parent() -> Result<()> {
+    let Some(parent) = env::var_os(PARENT) else { return Ok(()) };
+    prctl::set_pdeathsig(Signal::SIGTERM).context("cannot tie the hook to the process that runs it")?;
+    ensure!(
+        parent == getppid().to_string().as_str(),
+        "process {} is gone, which wanted this hook",
+        parent.to_string_lossy()
+    );
+    Ok(())
+}
+
 /// The wrapper of a hook that is not run now.
 ///
 /// # Errors
@@ -46,7 +67,7 @@ pub fn parse(words: &[OsString]) -> Result<Hook> {
 pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
     let whereabouts = match hook.side {
         Side::Outside => None,
-        Side::Inside => Some(Whereabouts::expected(paths, &hook.instance.name)?),
+        Side::Inside => Some(Whereabouts::expected(paths, &hook.instance.name)),
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
     Ok(wrapper(paths, hook, &layers, whereabouts.as_ref(), &program()?, trace))

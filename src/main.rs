@@ -5,7 +5,6 @@
 #![no_main]
 
 use std::ffi::{c_char, c_int};
-use std::process::ExitCode;
 
 use systemd_netns::commands;
 
@@ -13,10 +12,10 @@ use systemd_netns::commands;
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     match commands::run() {
-        Ok(code) => c_int::from(code != ExitCode::SUCCESS),
+        Ok(status) => status as c_int,
         Err(error) => {
             eprintln!("{}: {error:#}", commands::applet());
-            1
+            commands::Status::Failed as c_int
         }
     }
 }

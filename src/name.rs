@@ -5,17 +5,20 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
 
 /// Longest name in bytes. `netns_outside-TYPE@NAME.service` has to fit in the 255 bytes of a unit name
 /// (`UNIT_NAME_MAX` in systemd's src/basic/unit-name.h).
 const MAX: usize = 200;
 
 /// NSTYPE: the type of a namespace, `veth`. Letters, digits and `_`; inside also `.`; never `default`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct NsType(String);
 
 /// NSNAME: the name of a namespace, `my-net`. Letters, digits and `_`; inside also `.`, `:` and `-`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct NsName(String);
 
 fn well_formed(word: &str, inside: &[u8]) -> bool {
@@ -59,11 +62,47 @@ impl NsName {
     }
 }
 
+impl FromStr for NsType {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        Self::new(word.as_ref())
+    }
+}
+
 impl FromStr for NsName {
     type Err = anyhow::Error;
 
     fn from_str(word: &str) -> Result<Self> {
         Self::new(word.as_ref())
+    }
+}
+
+impl TryFrom<String> for NsType {
+    type Error = anyhow::Error;
+
+    fn try_from(word: String) -> Result<Self> {
+        word.parse()
+    }
+}
+
+impl TryFrom<String> for NsName {
+    type Error = anyhow::Error;
+
+    fn try_from(word: String) -> Result<Self> {
+        word.parse()
+    }
+}
+
+impl From<NsType> for String {
+    fn from(nstype: NsType) -> Self {
+        nstype.0
+    }
+}
+
+impl From<NsName> for String {
+    fn from(name: NsName) -> Self {
+        name.0
     }
 }
 
@@ -144,7 +183,7 @@ impl fmt::Display for Side {
 }
 
 /// A type on a namespace, written `TYPE@NAME`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instance {
     /// The type.
     pub nstype: NsType,
@@ -152,9 +191,37 @@ pub struct Instance {
     pub name: NsName,
 }
 
+impl FromStr for Instance {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        let Some((nstype, name)) = word.split_once('@') else {
+            bail!("{word:?} is no instance: write TYPE@NAME, as in `veth@my-net`")
+        };
+        Ok(Self { nstype: NsType::new(nstype.as_ref())?, name: NsName::new(name.as_ref())? })
+    }
+}
+
 impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.nstype, self.name)
+    }
+}
+
+/// What people name on a command line: an instance, or a namespace with all its types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `TYPE@NAME`
+    Instance(Instance),
+    /// `NAME`
+    Namespace(NsName),
+}
+
+impl FromStr for Target {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        if word.contains('@') { word.parse().map(Self::Instance) } else { word.parse().map(Self::Namespace) }
     }
 }
 

@@ -11,15 +11,17 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::ifaddrs::getifaddrs;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use serde::{Deserialize, Serialize};
 
 use crate::name::{NsName, Phase};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 
 /// A namespace is told apart by the device and inode of its file (namespaces(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Id {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Id {
     device: u64,
     inode: u64,
 }
@@ -30,10 +32,41 @@ impl Id {
     }
 }
 
+/// What has a name in `/run/netns`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Nothing.
+    Nothing,
+    /// A namespace.
+    Namespace(Id),
+    /// A file that no namespace is bound on: what is left of an attempt that was broken off.
+    Debris,
+}
+
+/// Looks what stands behind a name.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn look(paths: &Paths, name: &NsName) -> Result<Named> {
+    let path = paths.namespace(name);
+    match Id::of(&path) {
+        Ok(found) if found.device == own()?.device => Ok(Named::Namespace(found)),
+        Ok(_) => Ok(Named::Debris),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Named::Nothing),
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
+    }
+}
+
+/// The namespace that this thread is in.
+fn own() -> Result<Id> {
+    Id::of(OWN_NETNS.as_ref()).context("cannot tell the current namespace (is /proc mounted?)")
+}
+
 /// Where this process is, as plugins are told of it.
 #[derive(Debug)]
 pub struct Whereabouts {
-    global: Id,
+    /// `None` where PID 1 may not be asked, as in a user namespace.
+    global: Option<Id>,
     current: Id,
     /// `None` in a namespace that has no name.
     name: Option<String>,
@@ -44,8 +77,9 @@ impl Whereabouts {
     #[must_use]
     pub fn assignments(&self) -> String {
         let mut line = format!(
-            "GLOBAL_NETNS_ID='net:[{}]' CURRENT_NETNS_ID='net:[{}]'",
-            self.global.inode, self.current.inode
+            "GLOBAL_NETNS_ID='{}' CURRENT_NETNS_ID='net:[{}]'",
+            self.global.map(|id| format!("net:[{}]", id.inode)).unwrap_or_default(),
+            self.current.inode
         );
         let name = shell_words::quote(self.name.as_deref().unwrap_or_default());
         write!(line, " CURRENT_NETNS_NAME={name}").expect("a String takes all");
@@ -54,11 +88,11 @@ impl Whereabouts {
 
     /// What a hook finds that runs where it should.
     ///
-    /// # Errors
-    /// As [`Id::of`] of PID 1's namespace; a namespace that does not exist counts as one without an inode.
-    pub fn expected(paths: &Paths, name: &NsName) -> Result<Self> {
+    /// A namespace that does not exist counts as one without an inode.
+    #[must_use]
+    pub fn expected(paths: &Paths, name: &NsName) -> Self {
         let current = Id::of(&paths.namespace(name)).unwrap_or(Id { device: 0, inode: 0 });
-        Ok(Self { global: global()?, current, name: Some(name.to_string()) })
+        Self { global: global().ok(), current, name: Some(name.to_string()) }
     }
 }
 
@@ -72,17 +106,18 @@ fn global() -> Result<Id> {
 /// This is the namespace of PID 1, or, on `up`, another one. On `down` the latter is only warned of: the name may have
 /// been deleted by hand, and the hook still has to run in what is left.
 pub fn check_inside(paths: &Paths, name: &NsName, phase: Phase) -> Result<Whereabouts> {
-    let global = global()?;
-    let current =
-        Id::of(OWN_NETNS.as_ref()).context("cannot tell the current namespace (is /proc mounted?)")?;
-    if current == global {
+    let global = global();
+    let current = own()?;
+    if global.as_ref().is_ok_and(|global| current == *global) {
         bail!(
             "current netns is the global netns: run this in the namespace `{name}`, e.g. by `ip netns exec {name}`"
         );
     }
     if Id::of(&paths.namespace(name)).is_ok_and(|wanted| wanted == current) {
-        return Ok(Whereabouts { global, current, name: Some(name.to_string()) });
+        return Ok(Whereabouts { global: global.ok(), current, name: Some(name.to_string()) });
     }
+    // In any other one, it has to be certain that it is not PID 1's.
+    let global = Some(global?);
     let called = name_of(paths, current);
     let found = called.as_deref().map_or("has no name".to_owned(), |called| format!("is `{called}`"));
     let said = format!("current netns {found}, not the required `{name}`");
@@ -103,32 +138,33 @@ fn name_of(paths: &Paths, id: Id) -> Option<String> {
         .min()
 }
 
-/// Creates a named namespace.
+/// Creates a named namespace. `note` is told which one it will be before it has its name, so that whoever keeps a record
+/// can tell it from somebody else's, wherever this is broken off.
 ///
 /// # Errors
-/// There is one of that name (which is left alone), or the kernel refuses.
-pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
+/// There is one of that name (which is left alone), the kernel refuses, or `note` fails.
+pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Id) -> Result<()> + Send) -> Result<()> {
     let path = paths.namespace(name);
     let _lock = share(&paths.netns)?;
     match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(&path, name)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(paths, name)),
         opened => opened.with_context(|| format!("cannot create {}", path.display()))?,
     };
     // A thread of its own enters the new namespace, so this one never leaves where it is.
-    let target = path.clone();
-    let made = thread::spawn(move || -> Result<()> {
+    let make = || -> Result<()> {
         unshare(CloneFlags::CLONE_NEWNET).context("cannot create a network namespace (are you root?)")?;
-        bind("/proc/thread-self/ns/net".as_ref(), &target)
-    })
-    .join()
-    .unwrap_or_else(|_| bail!("the thread that creates the namespace died"));
-    made.inspect_err(|_| _ = fs::remove_file(&path))
+        note(own()?)?;
+        bind(OWN_NETNS.as_ref(), &path)
+    };
+    let done = thread::scope(|scope| {
+        scope.spawn(make).join().unwrap_or_else(|_| bail!("the thread that creates the namespace died"))
+    });
+    done.inspect_err(|_| _ = fs::remove_file(&path))
         .with_context(|| format!("cannot create namespace `{name}`"))
 }
 
-fn exists(path: &Path, name: &NsName) -> anyhow::Error {
-    let same_device = |own: Id| Id::of(path).is_ok_and(|found| found.device == own.device);
-    if Id::of(OWN_NETNS.as_ref()).is_ok_and(same_device) {
+fn exists(paths: &Paths, name: &NsName) -> anyhow::Error {
+    if matches!(look(paths, name), Ok(Named::Namespace(_))) {
         anyhow!(
             "cannot create namespace `{name}`: there is one of that name, made by somebody else, which is left alone; \
              remove it by `ip netns delete {name}`, or use another name"
@@ -136,7 +172,7 @@ fn exists(path: &Path, name: &NsName) -> anyhow::Error {
     } else {
         anyhow!(
             "cannot create namespace `{name}`: {} exists but is no namespace; look at it, and remove it by `rm`",
-            path.display()
+            paths.namespace(name).display()
         )
     }
 }
@@ -217,8 +253,37 @@ pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
             )
         }
     })?;
-    let home = File::open(OWN_NETNS).context("cannot tell the current namespace")?;
+    let home = File::open(OWN_NETNS).context("cannot tell the current namespace (is /proc mounted?)")?;
     setns(&wanted, CloneFlags::CLONE_NEWNET)
         .with_context(|| format!("cannot enter namespace `{name}` (are you root?)"))?;
     Ok(Entered { home })
+}
+
+/// The addresses in a namespace but for those of loopback and of single links, in the order of the interfaces; none where it
+/// cannot be entered.
+#[must_use]
+pub fn addresses(paths: &Paths, name: &NsName) -> Vec<String> {
+    let Ok(_inside) = enter(paths, name) else { return Vec::new() };
+    let Ok(found) = getifaddrs() else { return Vec::new() };
+    let mut addresses = Vec::new();
+    for interface in found {
+        let Some(address) = interface.address else { continue };
+        let prefix = |mask: Option<u32>| mask.unwrap_or_default();
+        if let Some(four) = address.as_sockaddr_in() {
+            let bits = interface
+                .netmask
+                .and_then(|mask| mask.as_sockaddr_in().map(|mask| mask.ip().to_bits().count_ones()));
+            if !four.ip().is_loopback() {
+                addresses.push(format!("{}/{}", four.ip(), prefix(bits)));
+            }
+        } else if let Some(six) = address.as_sockaddr_in6() {
+            let bits = interface
+                .netmask
+                .and_then(|mask| mask.as_sockaddr_in6().map(|mask| mask.ip().to_bits().count_ones()));
+            if !six.ip().is_loopback() && !six.ip().is_unicast_link_local() {
+                addresses.push(format!("{}/{}", six.ip(), prefix(bits)));
+            }
+        }
+    }
+    addresses
 }

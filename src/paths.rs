@@ -22,6 +22,8 @@ pub struct Paths {
     pub netns: PathBuf,
     /// What plugins remember for each instance: `/run/systemd-netns/remembered`.
     pub remembered: PathBuf,
+    /// What the direct engine knows of each namespace: `/run/systemd-netns/direct`.
+    pub direct: PathBuf,
     /// Exists exactly where systemd is PID 1 (`sd_booted(3)`).
     pub systemd: PathBuf,
 }
@@ -39,6 +41,7 @@ impl Paths {
             units: root.join("etc/systemd/system"),
             netns: root.join("run/netns"),
             remembered: root.join("run/systemd-netns/remembered"),
+            direct: root.join("run/systemd-netns/direct"),
             systemd: root.join("run/systemd/system"),
         }
     }
@@ -62,6 +65,12 @@ impl Paths {
         self.conf.join("default.conf")
     }
 
+    /// The last layer of an instance, its own.
+    #[must_use]
+    pub fn conf_of(&self, instance: &Instance) -> PathBuf {
+        self.conf.join(format!("{}-{}.conf", instance.nstype, instance.name))
+    }
+
     /// Where a namespace is bound.
     #[must_use]
     pub fn namespace(&self, name: &NsName) -> PathBuf {
@@ -74,6 +83,24 @@ impl Paths {
         self.remembered.join(instance.to_string())
     }
 
+    /// What the direct engine knows of a namespace.
+    #[must_use]
+    pub fn state(&self, name: &NsName) -> PathBuf {
+        self.direct.join(format!("{name}.json"))
+    }
+
+    /// What is locked while the direct engine works on a namespace.
+    #[must_use]
+    pub fn lock(&self, name: &NsName) -> PathBuf {
+        self.direct.join(format!("{name}.lock"))
+    }
+
+    /// What the hooks of an instance have printed, where there is no journal.
+    #[must_use]
+    pub fn log(&self, instance: &Instance) -> PathBuf {
+        self.direct.join(format!("{instance}.log"))
+    }
+
     /// The saved firewall of a namespace.
     #[must_use]
     pub fn rules(&self, name: &NsName) -> PathBuf {
@@ -84,7 +111,7 @@ impl Paths {
 /// The shell that hooks run in. Not below any root: it is a program of this machine.
 pub const BASH: &str = "/bin/bash";
 
-/// A process's network namespace, of this process and of PID 1 (namespaces(7)).
-pub const OWN_NETNS: &str = "/proc/self/ns/net";
+/// A network namespace, of this thread and of PID 1 (namespaces(7)).
+pub const OWN_NETNS: &str = "/proc/thread-self/ns/net";
 /// See [`OWN_NETNS`].
 pub const GLOBAL_NETNS: &str = "/proc/1/ns/net";

@@ -121,7 +121,7 @@ fn netnsctl_update_is_the_same_program() {
         test.command(&["update", "--root"]).arg0("netnsctl").arg(test.path("")).output().expect("it starts");
     test.judge(&ran).stdout(&created(&GOOD)).stderr("").status(0);
     let ran = test.command(&["update", "--nosuch"]).arg0("netnsctl").output().expect("it starts");
-    test.judge(&ran).stdout("").stderr_has("Usage: netnsctl update").status(1);
+    test.judge(&ran).stdout("").stderr_has("Usage: netnsctl update").status(2);
 }
 
 // --- the root

@@ -1,9 +1,13 @@
 //! What every applet accepts. The rest of the program never sees raw arguments.
 
+mod ctl;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
+
+pub use ctl::*;
 
 /// Runs one hook of a namespace type.
 ///
@@ -77,24 +81,6 @@ pub struct NftSave {
     /// The namespace
     #[arg(value_name = "NAME")]
     pub name: OsString,
-}
-
-/// Network namespaces for systemd services.
-#[derive(Debug, Parser)]
-#[command(name = "netnsctl", version, arg_required_else_help = true)]
-pub struct Ctl {
-    /// What to do
-    #[command(subcommand)]
-    pub verb: Verb,
-}
-
-/// The verbs of netnsctl.
-#[derive(Debug, Subcommand)]
-pub enum Verb {
-    /// Keep one pair of systemd units for each namespace type (netns-update)
-    Update(Update),
-    /// Save the nftables rules of a namespace (netns-nft-save)
-    Save(NftSave),
 }
 
 impl Init {

@@ -3,17 +3,17 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::geteuid;
 
+use super::Status;
 use crate::cli::Init;
 use crate::name::NsName;
 use crate::paths::Paths;
 use crate::{hook, netns};
 
-pub(super) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let options = match Init::read(arguments) {
         Ok(options) => options,
         Err(error) => return Ok(super::explain(&error)),
@@ -30,20 +30,21 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     if options.print_wrapper {
         let text = hook::print(&paths, &hook, trace)?;
         std::io::stdout().write_all(text.as_bytes()).context("cannot print the wrapper")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Status::Done);
     }
+    hook::tie_to_parent()?;
     match hook::run(&paths, &hook, trace)? {}
 }
 
 /// `--create NAME` and `--delete NAME`: the two commands of netns_name@.service.
-fn namespace(paths: &Paths, options: &Init) -> Result<ExitCode> {
+fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     let [name] = options.words.as_slice() else { bail!("one namespace name is needed\n{}", Init::usage()) };
     let name = NsName::new(name)?;
     ensure!(geteuid().is_root(), "only root may create and delete namespaces: run it by sudo");
     if options.create {
-        netns::create(paths, &name)?;
+        netns::create(paths, &name, |_| Ok(()))?;
     } else if !netns::delete(paths, &name)? {
         crate::warn(&format!("namespace `{name}` was gone already"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Status::Done)
 }

@@ -10,11 +10,21 @@ use std::env;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
+
+/// How a command ends, as its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// All is well.
+    Done = 0,
+    /// Something failed, or was found to be wrong.
+    Failed = 1,
+    /// netnsctl alone: nothing was begun, since a word is wrong or something could not be looked at.
+    NotBegun = 2,
+}
 
 /// The name that this process was called by.
 #[must_use]
@@ -27,7 +37,7 @@ pub fn applet() -> String {
 ///
 /// # Errors
 /// Whatever the applet could not do. `main` prints it.
-pub fn run() -> Result<ExitCode> {
+pub fn run() -> Result<Status> {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if applet() == "netnsinit" {
         return init::run(arguments);
@@ -38,20 +48,24 @@ pub fn run() -> Result<ExitCode> {
     match applet().as_str() {
         "netns-update" => parse(arguments).map_or_else(Ok, |options| update::run(&options)),
         "netns-nft-save" => parse(arguments).map_or_else(Ok, |options| nft_save::run(&options)),
-        _ => parse(arguments).map_or_else(Ok, |options| ctl::run(&options)),
+        _ => match parse(arguments) {
+            Ok(options) => ctl::run(&options),
+            // Scripts can tell this from work that failed.
+            Err(status) => Ok(if status == Status::Done { status } else { Status::NotBegun }),
+        },
     }
 }
 
 /// Reads the arguments of an applet; what is left to do after `--help` or an error is to exit.
-fn parse<Options: clap::Parser>(arguments: Vec<OsString>) -> Result<Options, ExitCode> {
+fn parse<Options: clap::Parser>(arguments: Vec<OsString>) -> Result<Options, Status> {
     Options::try_parse_from([OsString::from(applet())].into_iter().chain(arguments))
         .map_err(|error| explain(&error))
 }
 
 /// Prints clap's answer. Help goes to stdout with status 0; an error to stderr with 1, as scripts know it.
-fn explain(error: &clap::Error) -> ExitCode {
+fn explain(error: &clap::Error) -> Status {
     _ = error.print();
-    ExitCode::from(u8::from(error.use_stderr()))
+    if error.use_stderr() { Status::Failed } else { Status::Done }
 }
 
 /// Prints a line on stdout; that nobody reads it is no reason to stop.

@@ -1,7 +1,6 @@
 //! `netns-nft-save`: the firewall of a namespace, as a file.
 
 use std::fs;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -10,14 +9,14 @@ use duct::cmd;
 use nix::unistd::geteuid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::say;
+use super::{Status, say};
 use crate::cli::NftSave;
 use crate::file::{Draft, sync_directory};
 use crate::name::NsName;
 use crate::netns;
 use crate::paths::Paths;
 
-pub(super) fn run(options: &NftSave) -> Result<ExitCode> {
+pub(super) fn run(options: &NftSave) -> Result<Status> {
     let name = NsName::new(&options.name)?;
     ensure!(geteuid().is_root(), "only root may read the rules of a namespace: run it by sudo");
     let paths = Paths::under("/".as_ref());
@@ -45,7 +44,7 @@ pub(super) fn run(options: &NftSave) -> Result<ExitCode> {
     draft.put()?;
     sync_directory(&paths.conf)?;
     say(&format!("Successfully saved them to '{}'.", target.display()));
-    Ok(ExitCode::SUCCESS)
+    Ok(Status::Done)
 }
 
 /// Runs nft in the current namespace; returns what it prints.

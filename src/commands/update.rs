@@ -1,18 +1,17 @@
 //! `netns-update`: one pair of units for each type.
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
 
-use super::say;
+use super::{Status, say};
 use crate::cli::Update;
 use crate::paths::Paths;
 use crate::plugin::{self, Listing};
 use crate::units::{self, Action, Loaded, Plan, Systemctl};
 
-pub(super) fn run(options: &Update) -> Result<ExitCode> {
+pub(super) fn run(options: &Update) -> Result<Status> {
     let root =
         options.root.canonicalize().with_context(|| format!("cannot find {}", options.root.display()))?;
     let paths = Paths::under(&root);
@@ -107,6 +106,6 @@ fn summary(plan: &Plan) -> String {
     )
 }
 
-fn status(whole: bool) -> ExitCode {
-    ExitCode::from(u8::from(!whole))
+fn status(whole: bool) -> Status {
+    if whole { Status::Done } else { Status::Failed }
 }

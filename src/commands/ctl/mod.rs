@@ -1,13 +1,26 @@
-//! `netnsctl`: the applets under one name.
+//! `netnsctl`: one file for each verb.
 
-use std::process::ExitCode;
+mod cat;
+mod lifecycle;
+mod list;
+mod output;
+mod types;
 
 use anyhow::Result;
 
+use super::Status;
 use crate::cli::{Ctl, Verb};
+use crate::paths::Paths;
 
-pub(super) fn run(options: &Ctl) -> Result<ExitCode> {
+pub(super) fn run(options: &Ctl) -> Result<Status> {
+    let live = Paths::under("/".as_ref());
     match &options.verb {
+        Verb::Up(options) => lifecycle::up(&live, options),
+        Verb::Down(options) => lifecycle::down(&live, options),
+        Verb::Restart(options) => lifecycle::restart(&live, options),
+        Verb::List(options) => list::run(&live, options),
+        Verb::Cat(options) => cat::run(&live, options),
+        Verb::Types(options) => types::run(options),
         Verb::Update(options) => super::update::run(options),
         Verb::Save(options) => super::nft_save::run(options),
     }

@@ -1,0 +1,289 @@
+#!/usr/bin/env bats
+# What the direct engine alone has to see to: nobody else would notice that it was killed, or what it has left.
+
+load engine
+
+setup() { [[ $ENGINE == direct ]]; }
+
+# Usage: stoppable
+# A type that makes interfaces, whose hooks wait at /run/stop.HOOK until /run/go is there.
+stoppable() {
+  # shellcheck disable=SC2016 # for the hooks to expand
+  plugin probe '
+point() {
+  [[ -e /run/stop.$UPDOWN.$INOUT ]] || return 0
+  rm "/run/stop.$UPDOWN.$INOUT"
+  echo "$$" >/run/stopped
+  while [[ ! -e /run/go ]]; do sleep 0.01; done
+}
+configure_probe_up_outside() {
+  [[ $(ip -oneline link show type veth) == *": pr-$1@"* ]] || ip link add "pr-$1" type veth peer name pr1 netns "$1"
+  on_failure ip link delete dev "pr-$1"
+  point
+}
+configure_probe_up_inside() { ip address replace 192.0.2.1/24 dev pr1; point; }
+configure_probe_down_inside() { ip address flush dev pr1; point; }
+configure_probe_down_outside() {
+  [[ $(ip -oneline link show type veth) != *": pr-$1@"* ]] || ip link delete dev "pr-$1"
+  point
+}'
+  rm -f /run/stop* /run/go
+}
+
+# Usage: stop_in PHASE SIDE VERB
+# Begins `netnsctl VERB probe@a`, as COMMAND, and returns once it is in that hook.
+stop_in() {
+  : >"/run/stop.$1.$2"
+  netnsctl "$3" probe@a >/dev/null 2>&1 3>&- &
+  COMMAND=$!
+  eventually test -s /run/stopped
+  HOOK=$(</run/stopped)
+}
+
+# Usage: killed DURING|AFTER
+# Kills the command while its hook runs, or when that has ended and nothing of it is noted.
+killed() {
+  if [[ $1 == after ]]; then
+    kill -STOP "$COMMAND"
+    : >/run/go
+    eventually ended "$HOOK"
+  fi
+  kill -KILL "$COMMAND"
+  wait "$COMMAND" || true
+  rm -f /run/stopped
+  eventually ended "$HOOK"
+}
+
+# Usage: ended PID
+ended() { [[ ! -e /proc/$1/exe ]]; }
+
+# Usage: is_up
+# Whether all of probe@a is there.
+is_up() {
+  [[ $(state probe@a) == up && $(ip -netns a -oneline address show dev pr1) == *192.0.2.1/24* ]] &&
+    ip link show dev pr-a >/dev/null
+}
+
+@test "killed at any step of an up: the next up, and the next down, put it right" {
+  for side in outside inside; do
+    for moment in during after; do
+      for next in up down; do
+        stoppable
+        stop_in up "$side" up
+        killed "$moment"
+        netnsctl "$next" probe@a
+        if [[ $next == up ]]; then
+          is_up
+          netnsctl down probe@a
+        fi
+        nothing_left
+      done
+    done
+  done
+}
+
+@test "killed at any step of a down: the next up, and the next down, put it right" {
+  for side in outside inside; do
+    for moment in during after; do
+      for next in up down; do
+        stoppable
+        netnsctl up probe@a
+        stop_in down "$side" down
+        killed "$moment"
+        netnsctl "$next" probe@a
+        if [[ $next == up ]]; then
+          is_up
+          netnsctl down probe@a
+        fi
+        nothing_left
+      done
+    done
+  done
+}
+
+@test "killed in a restart: the next up puts it right" {
+  for phase in up down; do
+    stoppable
+    netnsctl up probe@a
+    stop_in "$phase" inside restart
+    killed during
+    netnsctl up probe@a
+    is_up
+    netnsctl down probe@a
+    nothing_left
+  done
+}
+
+@test "a hook does not outlive the command that runs it, and undoes its steps" {
+  stoppable
+  stop_in up outside up
+  ip link show dev pr-a
+  killed during
+  eventually no_link
+  netnsctl down probe@a
+  nothing_left
+}
+
+no_link() { [[ $(ip -oneline link) != *pr-a* ]]; }
+
+@test "interrupted: the hook is ended, what was done is undone, and the rest is not begun" {
+  for signal in INT TERM HUP; do
+    stoppable
+    plugin later
+    : >/run/stop.up.inside
+    netnsctl up probe@a later@a 2>"$BATS_TEST_TMPDIR/said" 3>&- &
+    COMMAND=$!
+    eventually test -s /run/stopped
+    kill -"$signal" "$COMMAND"
+    run -1 wait_for "$COMMAND"
+    rm /run/stopped
+    grep 'up inside was interrupted' "$BATS_TEST_TMPDIR/said"
+    grep 'undone: .down outside. was run; namespace .a. is removed' "$BATS_TEST_TMPDIR/said"
+    grep '`later@a` was not begun' "$BATS_TEST_TMPDIR/said"
+    netnsctl down probe@a
+    nothing_left
+  done
+}
+
+# The shell that has started it has to wait for it.
+wait_for() {
+  while [[ -e /proc/$1/exe ]]; do sleep 0.01; done
+  return 1
+}
+
+@test "two commands on a namespace: one waits for the other, and says so when it takes long" {
+  stoppable
+  stop_in up inside up
+  netnsctl down probe@a 2>"$BATS_TEST_TMPDIR/said" 3>&- &
+  second=$!
+  eventually grep "namespace .a. is being worked on by process $COMMAND; waiting" "$BATS_TEST_TMPDIR/said"
+  : >/run/go
+  wait "$COMMAND" "$second"
+  rm /run/stopped
+  nothing_left
+}
+
+@test "200 instances at once, twice, while others add and delete namespaces: nothing is lost, and nothing left" {
+  netnsctl types lo
+  mapfile -t instances < <(printf 'lo@many-%d\n' {1..200})
+  ip netns add theirs
+  while :; do
+    ip netns add other && ip netns delete other || break
+  done 3>&- &
+  others=$!
+  for round in 1 2; do
+    netnsctl up "${instances[@]}" >/dev/null
+    [[ $(netnsctl list --json | jq '[.items[] | select(.state == "up")] | length') == 200 ]]
+    [[ $(ip netns list | grep -c '^many-') == 200 ]]
+    inside=$(ip netns exec "many-$round" ip -brief address show dev lo)
+    [[ $inside == *127.0.0.1* ]]
+    netnsctl down "${instances[@]}" >/dev/null
+  done
+  kill -0 "$others"
+  kill "$others"
+  wait "$others" || true
+  ip netns delete other 2>/dev/null || true
+  [[ $(ip netns list) == theirs ]]
+  ip netns delete theirs
+  nothing_left
+}
+
+@test "namespaces come before any hook: one may put an interface into another" {
+  config veth-client.conf <<'END'
+VETH_NSNAME_OUTSIDE=server
+VETH_IFADDR_OUTSIDE=192.0.2.2/30
+VETH_IFADDR_INSIDE=192.0.2.1/30
+END
+  netnsctl up veth@client lo@server
+  ip netns exec client ping -q -c1 -w5 192.0.2.2
+  netnsctl down veth@client lo@server
+  nothing_left
+}
+
+@test "a state that cannot be used is told and kept, and the kernel is gone by" {
+  plugin probe
+  for text in '{' '' '{"version": 2, "future": true}'; do
+    netnsctl up probe@a
+    echo "$text" >/run/systemd-netns/direct/a.json
+    run --separate-stderr -0 netnsctl list
+    # shellcheck disable=SC2154 # set by run
+    [[ $stderr == *'cannot use /run/systemd-netns/direct/a.json'* ]]
+    run --separate-stderr -1 netnsctl up probe@a
+    [[ $stderr == *'it is kept as /run/systemd-netns/direct/a.json.'*'namespace `a`'*'--adopt'* ]]
+    [[ $(cat /run/systemd-netns/direct/a.json.*) == "$text" ]]
+    netnsctl up --adopt probe@a
+    netnsctl down probe@a
+    exists a
+    ip netns delete a
+    rm /run/systemd-netns/direct/a.json.*
+  done
+}
+
+@test "a namespace that was taken over is left where it is" {
+  plugin probe
+  ip netns add a
+  netnsctl up --adopt probe@a
+  [[ $(hooks) == 'probe@a up outside,probe@a up inside' ]]
+  netnsctl down probe@a
+  exists a
+}
+
+@test "a namespace that was deleted, and made again by somebody else, is left alone" {
+  plugin probe
+  netnsctl up probe@a
+  ip netns delete a
+  ip netns add a
+  hooks
+  run --separate-stderr -0 netnsctl down probe@a
+  [[ $stderr == *'somebody else has made another one'* ]]
+  [[ -z $(hooks) ]]
+  exists a
+  [[ ! -e /run/systemd-netns/direct/a.json ]]
+}
+
+@test "what is up is not lost when its namespace is deleted by hand: up brings all of it back" {
+  stoppable
+  netnsctl up probe@a
+  ip netns delete a
+  run --separate-stderr -0 netnsctl up probe@a
+  [[ $stderr == *'was deleted by hand'* ]]
+  is_up
+}
+
+@test "a hook may leave a process behind, and print as much as it likes" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  plugin probe 'configure_probe_up_outside() { sleep 300 & echo "$!" >/run/left; head -c 10000000 /dev/zero | tr "\0" x; }'
+  netnsctl up probe@a
+  kill "$(</run/left)"
+  netnsctl down probe@a
+  nothing_left
+}
+
+@test "hooks find what they find under systemd: root as directory, no input, a known PATH, umask 022" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  plugin probe 'configure_probe_up_outside() { echo "$PWD $(umask) $(readlink /proc/self/fd/0) ${SECRET-none} ${HOME-none}" >>'"$LOG"'; }'
+  (
+    cd /usr
+    umask 077
+    SECRET=x netnsctl up probe@a
+  )
+  [[ $(hooks) == '/ 0022 /dev/null none none,'* ]]
+}
+
+@test "without the privilege to, it is told which is missing" {
+  plugin probe
+  run --separate-stderr -1 setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin netnsctl up probe@a
+  [[ $stderr == *'CAP_SYS_ADMIN'* ]]
+  nothing_left
+}
+
+# Usage: eventually COMMAND...
+eventually() {
+  local try
+  for ((try = 0; try < 300; try++)); do
+    ! "$@" 2>/dev/null || return 0
+    sleep 0.02
+  done
+  echo "not in time: $*" >&2
+  return 1
+}

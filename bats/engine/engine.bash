@@ -1,0 +1,98 @@
+# shellcheck shell=bash
+# What the suite of both engines shares: a machine, with systemd or without, as ENGINE says, which every test leaves as it
+# found it. Started by `ENGINE=systemd tests/private bats bats/engine`, and `ENGINE=direct tests/private tests/machine bats bats/engine`.
+
+bats_require_minimum_version 1.5.0
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
+# shellcheck source=tests/lab.bash
+source "$ROOT/tests/lab.bash"
+
+case $ENGINE in
+  systemd) TOP=$LAB/root ;;
+  direct) TOP='' ;;
+esac
+# The administrator's directory, and where the hooks of test plugins note what they are called for, as seen from here.
+CONF=$TOP/etc/conf.d/netns
+LOG=/run/hooks.log
+
+setup_file() {
+  [[ ${NETNS_PRIVATE-} ]] || {
+    echo 'run this by tests/private: it mounts and boots' >&2
+    return 1
+  }
+  if [[ $ENGINE == systemd ]]; then
+    lab_create
+    lab_install
+    lab_boot
+  fi
+  cp -a "$CONF" "$BATS_FILE_TMPDIR/conf"
+}
+
+teardown_file() { [[ $ENGINE == direct ]] || lab_destroy; }
+
+teardown() {
+  on bash -c '
+    [[ ! -d /run/systemd/system ]] || systemctl stop "netns-*@*.service"
+    for name in $(ip netns list | cut -d " " -f 1); do netnsctl down "$name"; done
+    ip -all netns delete
+    [[ ! -d /run/systemd/system ]] || systemctl reset-failed "netns*"
+    for link in $(ip -oneline link show type veth | cut -d " " -f 2 | cut -d @ -f 1); do ip link delete "$link"; done
+    rm -rf /run/systemd-netns '"$LOG" >/dev/null 2>&1 || true
+  # The directory itself stays: nobody may not make another one.
+  rm -rf "${CONF:?}"/*
+  cp -a "$BATS_FILE_TMPDIR"/conf/* "$CONF"
+  update
+}
+
+# Usage: on COMMAND...
+# Runs a command on the machine.
+on() { if [[ $ENGINE == systemd ]]; then lab "$@"; else "$@"; fi; }
+
+# Usage: update
+# The units of the types, where there are any.
+update() { [[ $ENGINE == direct ]] || lab netns-update --daemon-reload >/dev/null; }
+
+# Usage: config FILE <<<TEXT
+config() { cat >"$CONF/$1"; }
+
+# Usage: plugin TYPE [TEXT]
+# A type whose hooks note that they ran; TEXT is bash that may replace any of them.
+plugin() {
+  cat >"$CONF/$1.sh" <<END
+NO_CONFIG_REQUIRED=yes
+configure_$1_up_outside() { echo "$1@\$1 up outside" >>$LOG; }
+configure_$1_up_inside() { echo "$1@\$1 up inside" >>$LOG; }
+configure_$1_down_inside() { echo "$1@\$1 down inside" >>$LOG; }
+configure_$1_down_outside() { echo "$1@\$1 down outside" >>$LOG; }
+${2-}
+END
+  update
+}
+
+# Usage: hooks
+# What the hooks of test plugins noted, in order, on one line; from here on anew.
+hooks() { on bash -c "[[ ! -e $LOG ]] || { cat $LOG && rm $LOG; }" | paste -sd,; }
+
+# Usage: exists NAME / gone NAME
+# Whether there is a namespace of that name.
+exists() { on test -e "/run/netns/$1"; }
+gone() { ! exists "$1"; }
+
+# Usage: state INSTANCE
+# What `netnsctl list` says of it.
+state() {
+  on netnsctl list --json | jq --raw-output --arg instance "$1" '.items[] | select(.instance == $instance) | .state'
+}
+
+# Usage: nothing_left
+# Whether the machine has no namespace, no interface but lo, and nothing of ours in /run.
+nothing_left() {
+  local left
+  left=$(on bash -c 'ip netns list
+    ip -oneline link | grep --invert-match ": lo:"
+    [[ ! -e /run/systemd-netns ]] || find /run/systemd-netns -type f')
+  [[ -z $left ]] || {
+    printf 'left: %s\n' "$left" >&2
+    return 1
+  }
+}

@@ -1,0 +1,108 @@
+//! What netnsctl accepts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{NftSave, Update};
+use crate::engine::Kind;
+use crate::name::{Instance, NsType, Target};
+
+/// Network namespaces for services: see them, bring them up, find out what is wrong.
+///
+/// An instance is a namespace type on a namespace, TYPE@NAME. Where systemd is PID 1, its units do the work; elsewhere
+/// netnsctl does it itself.
+#[derive(Debug, Parser)]
+#[command(
+    name = "netnsctl",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 done, 1 something failed or was found, 2 not begun: a word is wrong, or it could not be checked."
+)]
+pub struct Ctl {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs of netnsctl.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Bring instances up
+    Up(Lifecycle),
+    /// Take instances down, and their namespaces with the last one
+    Down(Lifecycle),
+    /// Run the inside hooks of instances again; what is not up is brought up
+    Restart(Lifecycle),
+    /// List what is configured or up
+    List(List),
+    /// Print the wrapper of a hook, the bash text that would be run
+    Cat(Cat),
+    /// List the namespace types
+    Types(Types),
+    /// Keep one pair of systemd units for each namespace type (netns-update)
+    Update(Update),
+    /// Save the nftables rules of a namespace (netns-nft-save)
+    Save(NftSave),
+}
+
+/// What `up`, `down` and `restart` take.
+#[derive(Debug, Args)]
+pub struct Lifecycle {
+    /// TYPE@NAME, or NAME: every type that has a TYPE-NAME.conf (up), or is up (down, restart)
+    #[arg(value_name = "TYPE@NAME | NAME", required = true)]
+    pub targets: Vec<Target>,
+    /// Who does it; by default systemd where that is PID 1
+    #[arg(long)]
+    pub engine: Option<Kind>,
+    /// Take over a namespace that somebody else has made; `down` leaves it there
+    #[arg(long)]
+    pub adopt: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// How to print.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Print JSON; its shape is in netnsctl(8)
+    #[arg(long)]
+    pub json: bool,
+    /// Print no headings
+    #[arg(long)]
+    pub no_legend: bool,
+}
+
+/// What `list` takes.
+#[derive(Debug, Args)]
+pub struct List {
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What `types` takes.
+#[derive(Debug, Args)]
+pub struct Types {
+    /// Only these
+    #[arg(value_name = "TYPE")]
+    pub types: Vec<NsType>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+    /// Take all files from below DIR
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// What `cat` takes.
+#[derive(Debug, Args)]
+pub struct Cat {
+    /// The instance
+    #[arg(value_name = "TYPE@NAME")]
+    pub instance: Instance,
+    /// The hook: `up` or `down`, `outside` or `inside`; by default `up inside`
+    #[arg(value_names = ["up|down", "outside|inside"], num_args = 2)]
+    pub hook: Vec<String>,
+}

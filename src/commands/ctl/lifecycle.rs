@@ -1,0 +1,225 @@
+//! `netnsctl up`, `down` and `restart`.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use serde::Serialize;
+
+use super::output;
+use crate::cli::Lifecycle;
+use crate::commands::{Status, say};
+use crate::engine::{self, Engine, Kind, Outcome};
+use crate::name::{Instance, NsName, NsType, Target};
+use crate::paths::Paths;
+use crate::plugin;
+
+/// When a wait is worth a word, the first time and from then on.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+const NEXT_WORD: Duration = Duration::from_secs(10);
+
+/// What is done, and the words for it.
+struct Work {
+    present: &'static str,
+    changed: &'static str,
+    unchanged: &'static str,
+    act: fn(&dyn Engine, &[Instance]) -> Vec<Outcome>,
+}
+
+pub(super) fn up(paths: &Paths, options: &Lifecycle) -> Result<Status> {
+    let instances = resolve(paths, &options.targets, |name| configured(paths, name))?;
+    let work = Work {
+        present: "bringing up",
+        changed: "is up",
+        unchanged: "was up already",
+        act: |engine, all| engine.up(all),
+    };
+    run(paths, options, &instances, &work)
+}
+
+pub(super) fn down(paths: &Paths, options: &Lifecycle) -> Result<Status> {
+    let instances = resolve(paths, &options.targets, |name| active(paths, name))?;
+    let work = Work {
+        present: "taking down",
+        changed: "is down",
+        unchanged: "was down already",
+        act: |engine, all| engine.down(all),
+    };
+    run(paths, options, &instances, &work)
+}
+
+pub(super) fn restart(paths: &Paths, options: &Lifecycle) -> Result<Status> {
+    let instances = resolve(paths, &options.targets, |name| active(paths, name))?;
+    let work = Work {
+        present: "restarting",
+        changed: "was restarted",
+        unchanged: "was up already",
+        act: |engine, all| engine.restart(all),
+    };
+    run(paths, options, &instances, &work)
+}
+
+fn run(paths: &Paths, options: &Lifecycle, instances: &[Instance], work: &Work) -> Result<Status> {
+    let engine = engine::choose(paths, options.engine, options.adopt)?;
+    let mut outcomes = while_telling(work.present, instances, || (work.act)(engine.as_ref(), instances));
+    outcomes.sort_by_key(|outcome| instances.iter().position(|instance| *instance == outcome.instance));
+    if options.output.json {
+        let items: Vec<Report> = outcomes.iter().map(|outcome| Report::of(outcome, engine.kind())).collect();
+        output::json("lifecycle", &items)?;
+    }
+    let mut errors = Vec::new();
+    for Outcome { instance, changed } in outcomes {
+        match changed {
+            Err(error) => errors.push(error),
+            Ok(_) if options.output.json => {}
+            Ok(changed) => {
+                say(&format!("{instance} {}", if changed { work.changed } else { work.unchanged }));
+            }
+        }
+    }
+    match errors.len() {
+        0 => Ok(Status::Done),
+        1 => Err(errors.remove(0)),
+        failed => {
+            let errors: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+            bail!("{failed} of {} failed\n{}", instances.len(), errors.join("\n"))
+        }
+    }
+}
+
+/// One outcome as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    instance: String,
+    engine: Kind,
+    changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(rename = "type")]
+    nstype: &'a NsType,
+    namespace: &'a NsName,
+}
+
+impl<'a> Report<'a> {
+    fn of(outcome: &'a Outcome, engine: Kind) -> Self {
+        Self {
+            instance: outcome.instance.to_string(),
+            engine,
+            changed: outcome.changed.as_ref().is_ok_and(|&changed| changed),
+            error: outcome.changed.as_ref().err().map(|error| format!("{error:#}")),
+            nstype: &outcome.instance.nstype,
+            namespace: &outcome.instance.name,
+        }
+    }
+}
+
+/// Does something, and says so on stderr if it takes long.
+fn while_telling<Done>(present: &str, instances: &[Instance], act: impl FnOnce() -> Done) -> Done {
+    let (done, wait) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut patience = FIRST_WORD;
+            while wait.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("still {present} {}...", summary(instances));
+                patience = NEXT_WORD;
+            }
+        });
+        let result = act();
+        drop(done);
+        result
+    })
+}
+
+fn summary(instances: &[Instance]) -> String {
+    match instances {
+        [one] => one.to_string(),
+        [one, two] => format!("{one} and {two}"),
+        [one, rest @ ..] => format!("{one} and {} more", rest.len()),
+        [] => "nothing".to_owned(),
+    }
+}
+
+/// The instances that are meant, each once.
+fn resolve(
+    paths: &Paths,
+    targets: &[Target],
+    all_of: impl Fn(&NsName) -> Result<Vec<Instance>>,
+) -> Result<Vec<Instance>> {
+    let mut instances = Vec::new();
+    for target in targets {
+        let meant = match target {
+            Target::Instance(instance) => {
+                known_type(paths, instance)?;
+                vec![instance.clone()]
+            }
+            Target::Namespace(name) => all_of(name)?,
+        };
+        for instance in meant {
+            if !instances.contains(&instance) {
+                instances.push(instance);
+            }
+        }
+    }
+    Ok(instances)
+}
+
+/// That the type of an instance has a plugin, or that the instance is up all the same.
+fn known_type(paths: &Paths, instance: &Instance) -> Result<()> {
+    let Err(error) = plugin::find(paths, &instance.nstype) else { return Ok(()) };
+    if engine::active(paths)?.iter().any(|active| active.instance == *instance) {
+        return Ok(());
+    }
+    let types: Vec<String> = plugin::list(paths)?.types.iter().map(ToString::to_string).collect();
+    Err(match nearest(&instance.nstype.to_string(), &types) {
+        Some(near) => anyhow!("{error:#}; did you mean `{near}@{}`?", instance.name),
+        None => error,
+    })
+}
+
+/// Every type that has a file of its own for a namespace.
+fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+    let types = plugin::list(paths)?.types;
+    let instances: Vec<Instance> = types
+        .into_iter()
+        .map(|nstype| Instance { nstype, name: name.clone() })
+        .filter(|instance| paths.conf_of(instance).is_file())
+        .collect();
+    if instances.is_empty() {
+        bail!(
+            "nothing is configured for namespace `{name}`: there is no TYPE-{name}.conf in {}{}",
+            paths.conf.display(),
+            hint(paths, name)?
+        );
+    }
+    Ok(instances)
+}
+
+fn hint(paths: &Paths, name: &NsName) -> Result<String> {
+    let mut names: Vec<String> =
+        plugin::configured(paths)?.iter().map(|instance| instance.name.to_string()).collect();
+    names.extend(engine::active(paths)?.iter().map(|active| active.instance.name.to_string()));
+    Ok(nearest(&name.to_string(), &names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())
+}
+
+/// Every type that is up on a namespace.
+fn active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+    let instances: Vec<Instance> = engine::active(paths)?
+        .into_iter()
+        .map(|active| active.instance)
+        .filter(|instance| instance.name == *name)
+        .collect();
+    if instances.is_empty() {
+        bail!("nothing is up on namespace `{name}`{}", hint(paths, name)?);
+    }
+    Ok(instances)
+}
+
+/// The word that was probably meant.
+fn nearest<'a>(word: &str, words: &'a [String]) -> Option<&'a str> {
+    let near = |candidate: &&String| strsim::jaro_winkler(word, candidate) > 0.8;
+    let by = |one: &&String, other: &&String| {
+        strsim::jaro_winkler(word, one).total_cmp(&strsim::jaro_winkler(word, other))
+    };
+    words.iter().filter(near).max_by(by).map(String::as_str)
+}

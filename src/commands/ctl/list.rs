@@ -1,0 +1,99 @@
+//! `netnsctl list`: every instance that is configured or up.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+
+use super::output::{self, paint};
+use crate::cli::List;
+use crate::commands::Status;
+use crate::engine::{self, Condition, Kind};
+use crate::name::{Instance, NsName, NsType};
+use crate::netns;
+use crate::paths::Paths;
+use crate::plugin;
+
+/// One instance as JSON.
+#[derive(Serialize)]
+struct Item {
+    instance: String,
+    namespace: NsName,
+    #[serde(rename = "type")]
+    nstype: NsType,
+    state: Condition,
+    engine: Option<Kind>,
+    since: Option<Timestamp>,
+    addresses: Vec<String>,
+}
+
+pub(super) fn run(paths: &Paths, options: &List) -> Result<Status> {
+    let mut items: BTreeMap<(NsName, NsType), Item> = BTreeMap::new();
+    for instance in plugin::configured(paths)? {
+        items.insert(key(&instance), item(instance, Condition::Down, None, None));
+    }
+    for active in engine::active(paths)? {
+        let of = item(active.instance.clone(), active.condition, Some(active.engine), active.since);
+        items.insert(key(&active.instance), of);
+    }
+    let mut addresses: BTreeMap<NsName, Vec<String>> = BTreeMap::new();
+    for item in items.values_mut().filter(|item| item.state != Condition::Down) {
+        let found = addresses
+            .entry(item.namespace.clone())
+            .or_insert_with(|| netns::addresses(paths, &item.namespace));
+        item.addresses.clone_from(found);
+    }
+    let items: Vec<Item> = items.into_values().collect();
+    if options.output.json {
+        output::json("list", &items)?;
+    } else {
+        print(&items, !options.output.no_legend)?;
+    }
+    Ok(Status::Done)
+}
+
+fn key(instance: &Instance) -> (NsName, NsType) {
+    (instance.name.clone(), instance.nstype.clone())
+}
+
+fn item(instance: Instance, state: Condition, engine: Option<Kind>, since: Option<Timestamp>) -> Item {
+    Item {
+        instance: instance.to_string(),
+        namespace: instance.name,
+        nstype: instance.nstype,
+        state,
+        engine,
+        since,
+        addresses: Vec::new(),
+    }
+}
+
+fn print(items: &[Item], legend: bool) -> Result<()> {
+    let zone = TimeZone::system();
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| {
+            let style = match item.state {
+                Condition::Up => output::GREEN,
+                Condition::Changing => output::YELLOW,
+                Condition::Failed => output::RED,
+                Condition::Down => output::DIM,
+            };
+            vec![
+                item.namespace.to_string(),
+                item.nstype.to_string(),
+                paint(&item.state.to_string(), style),
+                item.engine.map(|engine| engine.to_string()).unwrap_or_default(),
+                item.since
+                    .map(|since| since.to_zoned_datetime(zone.clone()).strftime("%F %T").to_string())
+                    .unwrap_or_default(),
+                item.addresses.join(" "),
+            ]
+        })
+        .collect();
+    output::table(
+        legend.then_some(&["NAMESPACE", "TYPE", "STATE", "ENGINE", "SINCE", "ADDRESSES"][..]),
+        &rows,
+    )
+}

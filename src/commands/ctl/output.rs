@@ -1,0 +1,76 @@
+//! How netnsctl prints: tables for people, JSON for programs.
+
+use std::io::{IsTerminal, Write, stdout};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use tabwriter::TabWriter;
+
+use crate::commands::say;
+
+/// The version of the shapes that are printed as JSON: it changes when a field goes or changes its meaning.
+const VERSION: u32 = 1;
+
+/// What every JSON output is wrapped in.
+#[derive(Serialize)]
+struct Document<'a, Item> {
+    version: u32,
+    kind: &'a str,
+    items: &'a [Item],
+}
+
+/// Prints items as one JSON document.
+pub fn json<Item: Serialize>(kind: &str, items: &[Item]) -> Result<()> {
+    let document = Document { version: VERSION, kind, items };
+    say(&serde_json::to_string_pretty(&document).context("cannot write JSON")?);
+    Ok(())
+}
+
+/// Prints rows in columns.
+pub fn table(legend: Option<&[&str]>, rows: &[Vec<String>]) -> Result<()> {
+    let mut writer = TabWriter::new(Vec::new()).padding(2).ansi(true);
+    let mut row = |cells: &[&str], style: &str| {
+        let cells: Vec<String> = cells
+            .iter()
+            // An empty cell would end the column.
+            .map(|cell| paint(if cell.is_empty() { "-" } else { cell }, style))
+            .collect();
+        writeln!(writer, "{}", cells.join("\t"))
+    };
+    if let Some(legend) = legend {
+        row(legend, UNDERLINE).context("cannot write a table")?;
+    }
+    for cells in rows {
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        row(&cells, "").context("cannot write a table")?;
+    }
+    let text = String::from_utf8(writer.into_inner().ok().context("cannot write a table")?)?;
+    for line in text.lines() {
+        say(line.trim_end());
+    }
+    Ok(())
+}
+
+/// The styles that are used, as the parameters of `ESC [ … m` (console_codes(4)).
+pub const UNDERLINE: &str = "4";
+/// What is as it should be.
+pub const GREEN: &str = "32";
+/// What is on its way.
+pub const YELLOW: &str = "33";
+/// What has failed.
+pub const RED: &str = "1;31";
+/// What matters less.
+pub const DIM: &str = "2";
+
+/// Text in a style, on a terminal that shows it.
+#[must_use]
+pub fn paint(text: &str, style: &str) -> String {
+    if style.is_empty() || !colourful() { text.to_owned() } else { format!("\x1b[{style}m{text}\x1b[0m") }
+}
+
+/// Whether stdout is a terminal whose user has nothing against colours (no-color.org).
+fn colourful() -> bool {
+    stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}

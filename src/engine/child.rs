@@ -1,0 +1,205 @@
+//! Hooks as children of this process: started, waited for, ended when they must be, and what they print kept.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use std::{env, process, thread};
+
+use anyhow::{Context, Result, bail};
+use duct::{Handle, cmd};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::Interrupt;
+use crate::hook::PARENT;
+use crate::name::{Instance, Phase, Side};
+use crate::netns;
+use crate::paths::Paths;
+
+/// Where hooks find programs: that of systemd's own units (`DEFAULT_PATH` in src/basic/path-util.h).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How long a hook that is asked to end has to clean up.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How often a running hook is looked at for reasons to end it. That it has ended by itself is seen at once.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// How many of the last lines of a failed hook are shown.
+const LINES: usize = 10;
+
+/// A process, told apart from a later one of the same pid by when it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// It leads a process group of its own.
+    pub pid: i32,
+    started: u64,
+}
+
+impl Process {
+    /// The process of that pid, if it runs.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        // Fields 3, the state, and 22, in clock ticks since boot, of proc_pid_stat(5); field 2 may have blanks and
+        // parentheses in it.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let ended = matches!(fields.next()?, "Z" | "X");
+        let started = fields.nth(18)?.parse().ok()?;
+        (!ended).then_some(Self { pid, started })
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        Self::of(self.pid).as_ref() == Some(self)
+    }
+
+    /// Ends it and all that it has started: asked first, so that it can undo its steps, killed when it does not listen.
+    pub fn end(&self) {
+        let group = Pid::from_raw(self.pid);
+        let deadline = Instant::now() + GRACE;
+        // That the group is gone by now is what is wanted.
+        _ = killpg(group, Signal::SIGTERM);
+        while self.runs() {
+            if Instant::now() > deadline {
+                _ = killpg(group, Signal::SIGKILL);
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// What starts hooks.
+#[derive(Debug)]
+pub struct Runner {
+    paths: Paths,
+    netnsinit: PathBuf,
+    interrupt: Interrupt,
+}
+
+impl Runner {
+    /// As systemd's units do it, from the directory `/` with umask 022.
+    ///
+    /// # Errors
+    /// The path of this program is not known, or the handlers of signals cannot be set.
+    pub fn new(paths: &Paths) -> Result<Self> {
+        let program = env::current_exe().context("cannot tell the path of this program")?;
+        umask(Mode::from_bits_truncate(0o022));
+        let netnsinit = program.with_file_name("netnsinit");
+        Ok(Self { paths: paths.clone(), netnsinit, interrupt: Interrupt::catch()? })
+    }
+
+    /// Whether somebody has asked this process to end.
+    pub fn interrupted(&self) -> bool {
+        self.interrupt.is_set()
+    }
+
+    /// Runs one hook to its end. It is a process group of its own, which `note` is told of, dies with this process, and has
+    /// the time that it has under systemd. `whatever_comes`: also after somebody has asked this process to end.
+    ///
+    /// # Errors
+    /// It could not be started, or failed; then the last lines that it printed are in the error.
+    pub fn run(
+        &self,
+        instance: &Instance,
+        (phase, side): (Phase, Side),
+        whatever_comes: bool,
+        note: impl FnOnce(Option<Process>) -> Result<()>,
+    ) -> Result<()> {
+        let (log, from) = self.open_log(instance)?;
+        let handle = self.start(instance, phase, side, log)?;
+        let pid = handle.pids().first().and_then(|&pid| i32::try_from(pid).ok());
+        note(pid.and_then(Process::of))?;
+
+        let limit = Duration::from_secs(if (phase, side) == (Phase::Down, Side::Inside) { 30 } else { 90 });
+        let deadline = Instant::now() + limit;
+        let mut ended = None;
+        let status = loop {
+            if let Some(output) = handle.wait_timeout(GLANCE).context("cannot wait for a hook")? {
+                break output.status;
+            }
+            if ended.is_none() {
+                if Instant::now() > deadline {
+                    ended = Some(format!("took longer than {} seconds", limit.as_secs()));
+                } else if self.interrupted() && !whatever_comes {
+                    ended = Some("was interrupted".to_owned());
+                }
+                if let (Some(_), Some(process)) = (&ended, pid.and_then(Process::of)) {
+                    process.end();
+                }
+            }
+        };
+        let why = match ended {
+            Some(why) => why,
+            None if status.success() => return Ok(()),
+            None => format!("failed ({status})"),
+        };
+        bail!("{phase} {side} {why}{}", self.last_lines(instance, from));
+    }
+
+    fn start(&self, instance: &Instance, phase: Phase, side: Side, log: File) -> Result<Handle> {
+        let words =
+            [instance.nstype.to_string(), instance.name.to_string(), phase.to_string(), side.to_string()];
+        let own = self.netnsinit.parent().map(|place| place.display().to_string()).unwrap_or_default();
+        let mut environment = vec![
+            ("PATH".to_owned(), format!("{own}:{PATH}")),
+            (PARENT.to_owned(), process::id().to_string()),
+        ];
+        for name in ["LANG", "LC_ALL", "NETNS_TRACE"] {
+            environment.extend(env::var(name).ok().map(|value| (name.to_owned(), value)));
+        }
+        let hook = cmd(&self.netnsinit, words)
+            .dir("/")
+            .full_env(environment)
+            .stdin_null()
+            .stderr_to_stdout()
+            .stdout_file(log)
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            });
+        let _inside = match side {
+            Side::Inside => Some(netns::enter(&self.paths, &instance.name)?),
+            Side::Outside => None,
+        };
+        hook.start().with_context(|| format!("cannot run {}", self.netnsinit.display()))
+    }
+
+    /// The log of an instance, and how long it is already.
+    fn open_log(&self, instance: &Instance) -> Result<(File, u64)> {
+        let path = self.paths.log(instance);
+        let what = || format!("cannot write {}", path.display());
+        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).with_context(what)?;
+        let length = log.metadata().with_context(what)?.len();
+        Ok((log, length))
+    }
+
+    fn last_lines(&self, instance: &Instance, from: u64) -> String {
+        let text = fs::read(self.paths.log(instance)).unwrap_or_default();
+        let text =
+            String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default());
+        let lines: Vec<&str> = text.lines().collect();
+        super::quote(&lines[lines.len().saturating_sub(LINES)..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::getpid;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_not_taken_for_a_later_one_of_the_same_pid() {
+        let own = Process::of(getpid().as_raw()).unwrap();
+        assert!(own.runs());
+        assert!(!Process { started: own.started + 1, ..own }.runs());
+    }
+}

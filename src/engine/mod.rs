@@ -1,0 +1,176 @@
+//! Who brings instances up: systemd by its units, or this program itself where systemd is not PID 1. Both run the same
+//! hooks, in the same order, and undo the same when one fails.
+
+mod child;
+mod direct;
+mod parallel;
+pub mod state;
+mod systemd;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use jiff::Timestamp;
+use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+pub use direct::Direct;
+pub use systemd::Systemd;
+
+use crate::name::{Instance, NsName};
+use crate::paths::Paths;
+
+/// The engines, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// systemd's units
+    Systemd,
+    /// This program itself
+    Direct,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Systemd => "systemd",
+            Self::Direct => "direct",
+        })
+    }
+}
+
+/// How it went with one instance: whether anything had to be done, or why it could not.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The instance.
+    pub instance: Instance,
+    /// `false`: it was so already.
+    pub changed: Result<bool>,
+}
+
+/// How far an instance is, in words that both engines share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// All of it is there.
+    Up,
+    /// It is on its way, one way or the other.
+    Changing,
+    /// It should be there, and is not, or not all of it.
+    Failed,
+    /// Nothing of it is there.
+    Down,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Changing => "changing",
+            Self::Failed => "failed",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// An instance that an engine knows of.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// The instance.
+    pub instance: Instance,
+    /// Whose it is.
+    pub engine: Kind,
+    /// How far it is.
+    pub condition: Condition,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+/// Brings instances up and down. Set-up stops at the first error of a namespace and undoes what it did for that instance;
+/// tear-down goes on. Each instance has its outcome.
+pub trait Engine {
+    /// Which one this is.
+    fn kind(&self) -> Kind;
+
+    /// Brings instances up, in this order on each namespace.
+    fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
+
+    /// Takes instances down; returns when they are gone, and the namespace with the last one.
+    fn down(&self, instances: &[Instance]) -> Vec<Outcome>;
+
+    /// Runs the inside hooks again, `down` and `up`; brings up what is not up.
+    fn restart(&self, instances: &[Instance]) -> Vec<Outcome>;
+
+    /// What it has up, or has failed to bring up.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    fn active(&self) -> Result<Vec<Active>>;
+}
+
+/// The engine of this machine, or the one that was asked for.
+///
+/// # Errors
+/// The handlers of signals cannot be set, or systemd was asked for and is not PID 1.
+pub fn choose(paths: &Paths, asked: Option<Kind>, adopt: bool) -> Result<Box<dyn Engine>> {
+    match asked.unwrap_or_else(|| default(paths)) {
+        Kind::Systemd => {
+            anyhow::ensure!(
+                !adopt,
+                "systemd's units make their namespaces themselves: --adopt is for `--engine direct`"
+            );
+            Ok(Box::new(Systemd::of(paths)?))
+        }
+        Kind::Direct => Ok(Box::new(Direct::of(paths, adopt)?)),
+    }
+}
+
+/// The engine of this machine.
+#[must_use]
+pub fn default(paths: &Paths) -> Kind {
+    if paths.systemd.is_dir() { Kind::Systemd } else { Kind::Direct }
+}
+
+/// All that any engine has up, in the order of the names.
+///
+/// # Errors
+/// One of them cannot be asked.
+pub fn active(paths: &Paths) -> Result<Vec<Active>> {
+    let mut active = direct::active(paths)?;
+    if paths.is_live() && paths.systemd.is_dir() {
+        active.extend(Systemd::of(paths)?.active()?);
+    }
+    active.sort_by(|one, other| by_namespace(&one.instance).cmp(&by_namespace(&other.instance)));
+    Ok(active)
+}
+
+fn by_namespace(instance: &Instance) -> (&NsName, &crate::name::NsType) {
+    (&instance.name, &instance.nstype)
+}
+
+/// Set when somebody asks this process to end.
+#[derive(Clone, Debug)]
+struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    fn catch() -> Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&flag))
+                .context("cannot set the disposition of a signal")?;
+        }
+        Ok(Self(flag))
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a hook has said, for an error.
+fn quote(lines: &[&str]) -> String {
+    lines.iter().flat_map(|line| ["\n  | ", line]).collect()
+}

@@ -1,0 +1,323 @@
+//! What the direct engine knows of one namespace: a file that people can read, changed under a lock.
+//!
+//! Each step is noted before it is taken. So whoever comes after a crash knows how far it went.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::time::{Duration, Instant};
+use std::{process, thread};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use super::child::Process;
+use crate::file::Draft;
+use crate::name::{Instance, NsName, NsType, Phase, Side};
+use crate::netns::Id;
+use crate::paths::Paths;
+
+/// The version of the file's shape that this program writes, and the only one that it reads.
+const VERSION: u32 = 1;
+
+/// After this long a wait is worth a message.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    version: u32,
+    /// The namespace that all this is about; `None` before it is made.
+    pub namespace: Option<Id>,
+    /// It was there before: `down` leaves it.
+    pub adopted: bool,
+    /// In the order in which they came up.
+    pub instances: Vec<Entry>,
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub nstype: NsType,
+    /// How far it is.
+    pub stage: Stage,
+    /// When it got there.
+    pub since: Timestamp,
+    /// The hook that runs now, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<Process>,
+}
+
+/// How far an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// `up outside` runs.
+    UpOutside,
+    /// `up inside` runs.
+    UpInside,
+    /// It is up.
+    Up,
+    /// `down inside` runs, for a stop or a restart.
+    DownInside,
+    /// `down outside` runs.
+    DownOutside,
+}
+
+impl Stage {
+    /// The stage at which a hook runs.
+    #[must_use]
+    pub fn of(phase: Phase, side: Side) -> Self {
+        match (phase, side) {
+            (Phase::Up, Side::Outside) => Self::UpOutside,
+            (Phase::Up, Side::Inside) => Self::UpInside,
+            (Phase::Down, Side::Inside) => Self::DownInside,
+            (Phase::Down, Side::Outside) => Self::DownOutside,
+        }
+    }
+}
+
+/// The state of a namespace, with the right to change it: one process at a time has it.
+#[derive(Debug)]
+pub struct Held {
+    paths: Paths,
+    /// The namespace.
+    pub name: NsName,
+    /// What is known of it.
+    pub state: State,
+    lock: Flock<File>,
+}
+
+/// What there is to know of a namespace.
+#[derive(Debug)]
+pub enum Known {
+    /// This.
+    State(State),
+    /// There is a file, but it cannot be used, for this reason.
+    Unusable(anyhow::Error),
+}
+
+/// Reads the state of a namespace, without the right to change it. There may be none.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read(paths: &Paths, name: &NsName) -> Result<Option<Known>> {
+    let path = paths.state(name);
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    Ok(Some(match parse(&text).with_context(|| format!("cannot use {}", path.display())) {
+        Ok(state) => Known::State(state),
+        Err(error) => Known::Unusable(error),
+    }))
+}
+
+fn parse(text: &str) -> Result<State> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let Version { version } = serde_json::from_str(text).context("it is damaged")?;
+    anyhow::ensure!(version == VERSION, "it was written by a newer version (its shape is version {version})");
+    serde_json::from_str(text).context("it is damaged")
+}
+
+/// Waits for the right to change a namespace, and reads its state. A file that cannot be used is put aside, under a name
+/// that a warning tells.
+///
+/// # Errors
+/// `/run/systemd-netns` cannot be written to.
+pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
+    let lock = lock(paths, name)?;
+    let mut held = Held { paths: paths.clone(), name: name.clone(), state: State::default(), lock };
+    match read(paths, name)? {
+        None => {}
+        Some(Known::State(state)) => held.state = state,
+        Some(Known::Unusable(error)) => {
+            let path = paths.state(name);
+            let aside = path.with_extension(format!("json.{}", Timestamp::now().as_second()));
+            fs::rename(&path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
+            crate::warn(&format!(
+                "{error:#}; going by what the kernel shows; it is kept as {}",
+                aside.display()
+            ));
+        }
+    }
+    Ok(held)
+}
+
+fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
+    let path = paths.lock(name);
+    let what = || format!("cannot lock {}", path.display());
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&paths.direct)
+        .with_context(|| format!("cannot create {}", paths.direct.display()))?;
+    let begun = Instant::now();
+    let mut told = false;
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .with_context(what)?;
+        let locked = if told {
+            Flock::lock(file, FlockArg::LockExclusive)
+        } else {
+            Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        };
+        match locked {
+            // Whoever had it before may have removed the file: then this lock is on nothing that others can find.
+            Ok(lock) if lock.metadata().with_context(what)?.nlink() > 0 => {
+                fs::write(&path, format!("{}\n", process::id())).with_context(what)?;
+                return Ok(lock);
+            }
+            Ok(_) => {}
+            Err((_, nix::errno::Errno::EAGAIN)) => {
+                if begun.elapsed() >= PATIENCE {
+                    let holder = fs::read_to_string(&path).unwrap_or_default();
+                    crate::warn(&format!(
+                        "namespace `{name}` is being worked on by process {}; waiting for it",
+                        holder.trim()
+                    ));
+                    told = true;
+                } else {
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
+            Err((_, error)) => return Err(error).with_context(what),
+        }
+    }
+}
+
+impl Held {
+    /// The instance of that type.
+    #[must_use]
+    pub fn instance(&self, nstype: &NsType) -> Instance {
+        Instance { nstype: nstype.clone(), name: self.name.clone() }
+    }
+
+    /// How far the instance of that type is; `None` where nothing of it is there.
+    #[must_use]
+    pub fn stage(&self, nstype: &NsType) -> Option<Stage> {
+        self.state.instances.iter().find(|entry| entry.nstype == *nstype).map(|entry| entry.stage)
+    }
+
+    /// Notes how far the instance of that type is.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note(&mut self, nstype: &NsType, stage: Stage, hook: Option<Process>) -> Result<()> {
+        let since = Timestamp::now();
+        match self.state.instances.iter_mut().find(|entry| entry.nstype == *nstype) {
+            // Between two stages it was up all the time, as far as anybody is concerned.
+            Some(entry) if entry.stage == stage => entry.hook = hook,
+            Some(entry) => (entry.stage, entry.since, entry.hook) = (stage, since, hook),
+            None => self.state.instances.push(Entry { nstype: nstype.clone(), stage, since, hook }),
+        }
+        self.save()
+    }
+
+    /// Nothing of the instance of that type is there any more.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn forget(&mut self, nstype: &NsType) -> Result<()> {
+        self.state.instances.retain(|entry| entry.nstype != *nstype);
+        self.save()
+    }
+
+    /// Writes the state; where there is nothing to know, removes the file.
+    ///
+    /// # Errors
+    /// `/run/systemd-netns` cannot be written to.
+    pub fn save(&mut self) -> Result<()> {
+        let path = self.paths.state(&self.name);
+        if self.state.namespace.is_none() && self.state.instances.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                done => done.with_context(|| format!("cannot remove {}", path.display())),
+            };
+        }
+        self.state.version = VERSION;
+        let text = serde_json::to_string_pretty(&self.state).context("cannot write the state as JSON")?;
+        Draft::of(&path, format!("{text}\n").as_bytes())?.put()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // While it is still locked; see `lock`. A file that is left costs nothing but its name.
+        _ = fs::remove_file(self.paths.lock(&self.name));
+        let _ = &self.lock;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::getpid;
+
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, Paths, NsName) {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = Paths::under(directory.path());
+        (directory, paths, "a".parse().unwrap())
+    }
+
+    #[test]
+    fn what_is_noted_is_read_again_and_nothing_is_left_of_nothing() {
+        let (_directory, paths, name) = place();
+        let veth = NsType::new("veth".as_ref()).unwrap();
+        let mut held = hold(&paths, &name).unwrap();
+        held.note(&veth, Stage::UpInside, Process::of(getpid().as_raw())).unwrap();
+        let noted = held.state.clone();
+        drop(held);
+
+        let mut held = hold(&paths, &name).unwrap();
+        assert_eq!(held.state, noted);
+        assert_eq!(held.stage(&veth), Some(Stage::UpInside));
+        assert!(held.state.instances[0].hook.unwrap().runs());
+        held.forget(&veth).unwrap();
+        drop(held);
+        assert_eq!(fs::read_dir(&paths.direct).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_put_aside_whole() {
+        for text in ["{", "", "{\"version\": 2, \"more\": 1}", "{\"version\": 1}"] {
+            let (_directory, paths, name) = place();
+            fs::create_dir_all(&paths.direct).unwrap();
+            fs::write(paths.state(&name), text).unwrap();
+            assert!(matches!(read(&paths, &name).unwrap(), Some(Known::Unusable(_))));
+            drop(hold(&paths, &name).unwrap());
+            let left: Vec<_> =
+                fs::read_dir(&paths.direct).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert_eq!(left.len(), 1);
+            assert_eq!(fs::read_to_string(&left[0]).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_has_the_right_to_change_a_namespace() {
+        let (_directory, paths, name) = place();
+        let held = hold(&paths, &name).unwrap();
+        let second = thread::spawn({
+            let (paths, name) = (paths.clone(), name.clone());
+            move || hold(&paths, &name).map(drop)
+        });
+        thread::sleep(Duration::from_millis(50));
+        assert!(!second.is_finished());
+        drop(held);
+        second.join().unwrap().unwrap();
+    }
+}

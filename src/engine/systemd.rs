@@ -1,0 +1,309 @@
+//! The engine for machines with systemd: its units do the work, this waits until it is really done.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use duct::cmd;
+use jiff::Timestamp;
+
+use super::{Active, Condition, Engine, Interrupt, Kind, Outcome};
+use crate::name::Instance;
+use crate::paths::Paths;
+
+/// How long the rest of a stop may take after `systemctl stop` has returned: `down outside` and the removal of the namespace,
+/// by their units' own time limits, and a moment.
+const PATIENCE: Duration = Duration::from_secs(90 + 30 + 5);
+
+/// How many of the last lines of a failed unit are shown.
+const LINES: usize = 10;
+
+/// systemd as PID 1 of this machine.
+#[derive(Debug)]
+pub struct Systemd {
+    interrupt: Interrupt,
+}
+
+/// What systemd says of one unit.
+#[derive(Debug, Default)]
+struct Unit {
+    active: String,
+    since: Option<Timestamp>,
+}
+
+impl Unit {
+    /// Whether it is up, or on its way there or down.
+    fn is_there(&self) -> bool {
+        !["inactive", "failed", ""].contains(&self.active.as_str())
+    }
+}
+
+impl Systemd {
+    /// The engine.
+    ///
+    /// # Errors
+    /// systemd is not PID 1 here.
+    pub fn of(paths: &Paths) -> Result<Self> {
+        ensure!(
+            paths.is_live() && paths.systemd.is_dir(),
+            "systemd does not run here: use `--engine direct`"
+        );
+        Ok(Self { interrupt: Interrupt::catch()? })
+    }
+
+    /// Has systemd start or restart the units of all instances at once, which lets it find the order.
+    fn all(&self, verb: &str, instances: &[Instance]) -> Vec<Outcome> {
+        let begun = Timestamp::now();
+        let before = units(instances);
+        let said = systemctl(verb, &instances.iter().map(inside).collect::<Vec<_>>());
+        let after = units(instances);
+        let is_up = |units: &Result<BTreeMap<String, Unit>>, instance: &Instance| {
+            units
+                .as_ref()
+                .is_ok_and(|units| units.get(&inside(instance)).is_some_and(|unit| unit.active == "active"))
+        };
+        let outcome = |instance: &Instance| {
+            let changed = if is_up(&after, instance) {
+                Ok(verb == "restart" || !is_up(&before, instance))
+            } else {
+                Err(self.failure(instance, &said, begun))
+            };
+            Outcome { instance: instance.clone(), changed }
+        };
+        instances.iter().map(outcome).collect()
+    }
+
+    /// Why an instance is not up, once systemd is done with it.
+    fn failure(&self, instance: &Instance, said: &str, begun: Timestamp) -> anyhow::Error {
+        let undone = match self.wait_until_gone(instance) {
+            Ok(()) => match is_there(&name_unit(instance)) {
+                Ok(false) => format!("\n  undone: namespace `{}` is removed", instance.name),
+                _ => String::new(),
+            },
+            Err(error) => format!("\n  {error:#}"),
+        };
+        let said = said.lines().next().unwrap_or("see `systemctl status`");
+        anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal(instance, begun))
+    }
+
+    /// Waits until nothing of an instance is there, and no namespace that nobody needs.
+    fn wait_until_gone(&self, instance: &Instance) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let (outside, name) = (outside(instance), name_unit(instance));
+        loop {
+            if !is_there(&outside)? && (!is_there(&name)? || needed(&name)?) {
+                return Ok(());
+            }
+            ensure!(!self.interrupt.is_set(), "interrupted while systemd takes `{instance}` down");
+            ensure!(
+                Instant::now() < deadline,
+                "`{instance}` is not gone yet; see `systemctl status {outside} {name}`"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Engine for Systemd {
+    fn kind(&self) -> Kind {
+        Kind::Systemd
+    }
+
+    fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
+        self.all("start", instances)
+    }
+
+    fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
+        self.all("restart", instances)
+    }
+
+    fn down(&self, instances: &[Instance]) -> Vec<Outcome> {
+        let begun = Timestamp::now();
+        let halves: Vec<String> =
+            instances.iter().flat_map(|instance| [inside(instance), outside(instance)]).collect();
+        let before = show(&halves).unwrap_or_default();
+        // What failed earlier is not what fails now.
+        let failed: Vec<String> =
+            before.iter().filter(|(_, unit)| unit.active == "failed").map(|(name, _)| name.clone()).collect();
+        if !failed.is_empty() {
+            systemctl("reset-failed", &failed);
+        }
+        systemctl("stop", &instances.iter().map(inside).collect::<Vec<_>>());
+        let outcome = |instance: &Instance| {
+            let halves = [inside(instance), outside(instance)];
+            let was_there = halves.iter().any(|name| before.get(name).is_some_and(Unit::is_there));
+            let changed = self.wait_until_gone(instance).and_then(|()| {
+                match show(&halves)?.iter().find(|(_, unit)| unit.active == "failed") {
+                    Some((name, _)) => Err(anyhow!(
+                        "`{instance}` is down, but not all went well: {name} has failed{}",
+                        journal(instance, begun)
+                    )),
+                    None => Ok(was_there),
+                }
+            });
+            Outcome { instance: instance.clone(), changed }
+        };
+        instances.iter().map(outcome).collect()
+    }
+
+    fn active(&self) -> Result<Vec<Active>> {
+        let units = show(&["netns-*@*.service".to_owned(), "netns_outside-*@*.service".to_owned()])?;
+        let mut instances: BTreeMap<String, Active> = BTreeMap::new();
+        for (name, unit) in &units {
+            let Some(stem) = name.strip_suffix(".service") else { continue };
+            let Some(word) = stem.strip_prefix("netns-").or_else(|| stem.strip_prefix("netns_outside-"))
+            else {
+                continue;
+            };
+            let Ok(instance) = word.parse::<Instance>() else { continue };
+            let condition = match unit.active.as_str() {
+                "inactive" => continue,
+                "failed" => Condition::Failed,
+                // The outside half alone is on its way, one way or the other.
+                "active" if stem.starts_with("netns-") => Condition::Up,
+                _ => Condition::Changing,
+            };
+            let found = Active { instance, engine: Kind::Systemd, condition, since: unit.since };
+            // The inside half comes first by its name; only a failure of the other one says more.
+            if condition == Condition::Failed {
+                instances.insert(word.to_owned(), found);
+            } else {
+                instances.entry(word.to_owned()).or_insert(found);
+            }
+        }
+        Ok(instances.into_values().collect())
+    }
+}
+
+fn inside(instance: &Instance) -> String {
+    format!("netns-{instance}.service")
+}
+
+fn outside(instance: &Instance) -> String {
+    format!("netns_outside-{instance}.service")
+}
+
+fn name_unit(instance: &Instance) -> String {
+    format!("netns_name@{}.service", instance.name)
+}
+
+/// Runs systemctl on units; returns what it complains of. That is no error yet: each unit is asked how it went.
+fn systemctl(verb: &str, units: &[String]) -> String {
+    let words = [verb, "--"].into_iter().chain(units.iter().map(String::as_str));
+    match cmd("systemctl", words).stdin_null().stdout_null().stderr_capture().unchecked().run() {
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => format!("cannot run systemctl: {error}"),
+    }
+}
+
+fn is_there(unit: &str) -> Result<bool> {
+    Ok(show(&[unit.to_owned()])?.values().any(Unit::is_there))
+}
+
+/// Whether a unit is required by one that is there.
+fn needed(name: &str) -> Result<bool> {
+    let listing = cmd!("systemctl", "show", "--property=RequiredBy,BoundBy", "--value", "--", name)
+        .read()
+        .context("`systemctl show` failed")?;
+    let users: Vec<String> = listing.split_whitespace().map(str::to_owned).collect();
+    Ok(!users.is_empty() && show(&users)?.values().any(Unit::is_there))
+}
+
+fn units(instances: &[Instance]) -> Result<BTreeMap<String, Unit>> {
+    show(&instances.iter().map(inside).collect::<Vec<_>>())
+}
+
+/// Asks systemd about units, by names or patterns.
+fn show(names: &[String]) -> Result<BTreeMap<String, Unit>> {
+    let words = ["show", "--property=Id,ActiveState,StateChangeTimestamp", "--timestamp=unix", "--"];
+    let listing = cmd("systemctl", words.into_iter().chain(names.iter().map(String::as_str)))
+        .stdin_null()
+        .read()
+        .context("`systemctl show` failed")?;
+    Ok(parse(&listing))
+}
+
+/// Reads blocks of `KEY=value` lines with an empty line between them.
+fn parse(listing: &str) -> BTreeMap<String, Unit> {
+    let mut units = BTreeMap::new();
+    for block in listing.split("\n\n") {
+        let mut unit = Unit::default();
+        let mut id = None;
+        for (key, value) in block.lines().filter_map(|line| line.split_once('=')) {
+            match key {
+                "Id" => id = Some(value.to_owned()),
+                "ActiveState" => value.clone_into(&mut unit.active),
+                "StateChangeTimestamp" => {
+                    unit.since = value
+                        .strip_prefix('@')
+                        .and_then(|seconds| seconds.parse().ok())
+                        .and_then(|seconds| Timestamp::from_second(seconds).ok());
+                }
+                _ => {}
+            }
+        }
+        units.extend(id.map(|id| (id, unit)));
+    }
+    units
+}
+
+/// The last lines that the units of an instance have logged since then.
+fn journal(instance: &Instance, since: Timestamp) -> String {
+    let mut words = vec![
+        "--quiet".to_owned(),
+        "--output=json".to_owned(),
+        "--output-fields=MESSAGE,_PID".to_owned(),
+        // Whole seconds: the lines are looked at more closely below. With --lines, it would be the first ones.
+        format!("--since=@{}", since.as_second()),
+    ];
+    words.extend(
+        [inside(instance), outside(instance), name_unit(instance)].map(|unit| format!("--unit={unit}")),
+    );
+    // Best effort: there may be no journal, and what is missing from it is no reason to fail.
+    _ = cmd!("journalctl", "--sync").stdin_null().stdout_null().stderr_null().unchecked().run();
+    let text = cmd("journalctl", words).stdin_null().stderr_null().unchecked().read().unwrap_or_default();
+    let (host, mut lines): (Vec<Entry>, Vec<Entry>) =
+        text.lines().filter_map(|line| Entry::read(line, since)).partition(|entry| entry.of_systemd);
+    if lines.is_empty() {
+        lines = host; // no hook came to say anything
+    }
+    let lines: Vec<&str> =
+        lines[lines.len().saturating_sub(LINES)..].iter().map(|entry| entry.message.as_str()).collect();
+    super::quote(&lines)
+}
+
+/// An entry of the journal (systemd.journal-fields(7)).
+struct Entry {
+    message: String,
+    of_systemd: bool,
+}
+
+impl Entry {
+    /// Reads an entry, if it is as young as that.
+    fn read(line: &str, since: Timestamp) -> Option<Self> {
+        let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+        let microseconds: i64 = entry["__REALTIME_TIMESTAMP"].as_str()?.parse().ok()?;
+        let message = entry["MESSAGE"].as_str().unwrap_or("(binary)").to_owned();
+        (microseconds >= since.as_microsecond()).then(|| Self { message, of_systemd: entry["_PID"] == "1" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read_from_blocks_of_properties() {
+        let units = parse(
+            "Id=netns-lo@a.service\nActiveState=active\nStateChangeTimestamp=@1764000000\n\n\
+             ActiveState=inactive\nId=netns-lo@b.service\nStateChangeTimestamp=\n\nnonsense\n",
+        );
+        assert_eq!(units.len(), 2);
+        assert_eq!(units["netns-lo@a.service"].since.unwrap().as_second(), 1_764_000_000);
+        assert_eq!(
+            (units["netns-lo@b.service"].active.as_str(), units["netns-lo@b.service"].since),
+            ("inactive", None)
+        );
+    }
+}

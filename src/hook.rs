@@ -107,15 +107,9 @@ fn become_bash(hook: &Hook, wrapper: &str) -> Result<std::convert::Infallible> {
 
     let Hook { instance, phase, side, .. } = hook;
     let script = format!("/proc/self/fd/{}", file.into_raw_fd());
-    let args = [
-        BASH,
-        &script,
-        &instance.nstype.to_string(),
-        &instance.name.to_string(),
-        &phase.to_string(),
-        &side.to_string(),
-    ]
-    .map(|word| CString::new(word).expect("no word has a NUL"));
+    let args =
+        [BASH, &script, instance.nstype.as_ref(), instance.name.as_ref(), phase.as_ref(), side.as_ref()]
+            .map(|word| CString::new(word).expect("no word has a NUL"));
     let bash = args[0].clone();
     let Err(error) = execve(&bash, &args, &environment());
     Err(match error {

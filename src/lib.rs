@@ -20,10 +20,12 @@ pub mod file;
 pub mod hook;
 pub mod layers;
 pub mod name;
+pub mod netlink;
 pub mod netns;
 pub mod paths;
 pub mod plugin;
 pub mod privilege;
+pub mod process;
 pub mod units;
 pub mod wrapper;
 

@@ -70,6 +70,18 @@ impl FromStr for NsType {
     }
 }
 
+impl AsRef<str> for NsType {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for NsName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for NsName {
     type Err = anyhow::Error;
 
@@ -164,21 +176,33 @@ impl Side {
     }
 }
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl AsRef<str> for Phase {
+    fn as_ref(&self) -> &str {
+        match self {
             Self::Up => "up",
             Self::Down => "down",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_ref())
+    }
+}
+
+impl AsRef<str> for Side {
+    fn as_ref(&self) -> &str {
+        match self {
+            Self::Outside => "outside",
+            Self::Inside => "inside",
+        }
     }
 }
 
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Outside => "outside",
-            Self::Inside => "inside",
-        })
+        f.write_str(self.as_ref())
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -20,14 +20,18 @@ use crate::name::{NsName, Phase};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 
 /// A namespace is told apart by the device and inode of its file (namespaces(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Id {
     device: u64,
     inode: u64,
 }
 
 impl Id {
-    fn of(path: &Path) -> io::Result<Self> {
+    /// The one that a file stands for, such as `/proc/PID/ns/net`.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
     }
 }
@@ -55,6 +59,25 @@ pub fn look(paths: &Paths, name: &NsName) -> Result<Named> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Named::Nothing),
         Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
     }
+}
+
+/// The names of all namespaces that this program can have to do with, in their order.
+///
+/// # Errors
+/// `/run/netns` is there and cannot be read.
+pub fn names(paths: &Paths) -> Result<Vec<NsName>> {
+    if !paths.netns.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = crate::file::entries(&paths.netns)?;
+    Ok(entries.iter().filter_map(|entry| NsName::new(entry.file_name()).ok()).collect())
+}
+
+/// The files of a namespace that take the place of the host's in `/etc` (ip-netns(8)).
+#[must_use]
+pub fn files(paths: &Paths, name: &NsName) -> Vec<PathBuf> {
+    let entries = crate::file::entries(&paths.files(name)).unwrap_or_default();
+    entries.into_iter().map(|entry| entry.path().to_owned()).collect()
 }
 
 /// The namespace that this thread is in.

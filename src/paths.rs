@@ -101,6 +101,12 @@ impl Paths {
         self.direct.join(format!("{instance}.log"))
     }
 
+    /// The files of a namespace that take the place of the host's: `/etc/netns/NAME`, as iproute2 defines it.
+    #[must_use]
+    pub fn files(&self, name: &NsName) -> PathBuf {
+        self.root.join("etc/netns").join(name.to_string())
+    }
+
     /// The saved firewall of a namespace.
     #[must_use]
     pub fn rules(&self, name: &NsName) -> PathBuf {

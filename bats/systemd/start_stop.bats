@@ -109,8 +109,8 @@ END
   lab systemctl stop netns-veth@nstest
   up netns-lo@nstest netns_name@nstest
   reaches nstest 127.0.0.1
-  run lab ip link show dev ve-nstest0
-  ((status != 0))
+  eventually is netns_outside-veth@nstest inactive
+  run ! lab ip link show dev ve-nstest0
   lab systemctl stop netns-lo@nstest
   nothing_left nstest
 }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{NftSave, Update};
 use crate::engine::Kind;
-use crate::name::{Instance, NsType, Target};
+use crate::name::{Instance, NsName, NsType, Target};
 
 /// Network namespaces for services: see them, bring them up, find out what is wrong.
 ///
@@ -36,6 +36,8 @@ pub enum Verb {
     Restart(Lifecycle),
     /// List what is configured or up
     List(List),
+    /// Show a namespace with all that is in it
+    Status(Status),
     /// Print the wrapper of a hook, the bash text that would be run
     Cat(Cat),
     /// List the namespace types
@@ -77,6 +79,17 @@ pub struct Output {
 /// What `list` takes.
 #[derive(Debug, Args)]
 pub struct List {
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What `status` takes.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The namespaces; by default all that anything is up on
+    #[arg(value_name = "NAME")]
+    pub names: Vec<NsName>,
     /// How to print.
     #[command(flatten)]
     pub output: Output,

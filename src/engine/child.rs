@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
@@ -140,7 +140,7 @@ impl Runner {
             None if status.success() => return Ok(()),
             None => format!("failed ({status})"),
         };
-        bail!("{phase} {side} {why}{}", self.last_lines(instance, from));
+        bail!("{phase} {side} {why}{}", super::quote(&last_words(&self.paths.log(instance), from)));
     }
 
     fn start(&self, instance: &Instance, phase: Phase, side: Side, log: File) -> Result<Handle> {
@@ -180,14 +180,14 @@ impl Runner {
         let length = log.metadata().with_context(what)?.len();
         Ok((log, length))
     }
+}
 
-    fn last_lines(&self, instance: &Instance, from: u64) -> String {
-        let text = fs::read(self.paths.log(instance)).unwrap_or_default();
-        let text =
-            String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default());
-        let lines: Vec<&str> = text.lines().collect();
-        super::quote(&lines[lines.len().saturating_sub(LINES)..])
-    }
+/// The last lines of a log, from that byte on.
+pub(super) fn last_words(log: &Path, from: u64) -> Vec<String> {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default());
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

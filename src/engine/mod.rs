@@ -147,6 +147,15 @@ pub fn active(paths: &Paths) -> Result<Vec<Active>> {
     Ok(active)
 }
 
+/// The last lines that the hooks of an instance have printed.
+#[must_use]
+pub fn last_words(paths: &Paths, active: &Active) -> Vec<String> {
+    match active.engine {
+        Kind::Systemd => systemd::last_words(&active.instance),
+        Kind::Direct => child::last_words(&paths.log(&active.instance), 0),
+    }
+}
+
 fn by_namespace(instance: &Instance) -> (&NsName, &crate::name::NsType) {
     (&instance.name, &instance.nstype)
 }
@@ -171,6 +180,6 @@ impl Interrupt {
 }
 
 /// What a hook has said, for an error.
-fn quote(lines: &[&str]) -> String {
-    lines.iter().flat_map(|line| ["\n  | ", line]).collect()
+fn quote(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| ["\n  | ", line.as_str()]).collect()
 }

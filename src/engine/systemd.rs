@@ -248,10 +248,20 @@ fn parse(listing: &str) -> BTreeMap<String, Unit> {
     units
 }
 
-/// The last lines that the units of an instance have logged since then.
+/// The last lines that the units of an instance have logged since then, for an error.
 fn journal(instance: &Instance, since: Timestamp) -> String {
+    super::quote(&logged(instance, since))
+}
+
+/// The last lines that the units of an instance have logged.
+pub(super) fn last_words(instance: &Instance) -> Vec<String> {
+    logged(instance, Timestamp::UNIX_EPOCH)
+}
+
+fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
     let mut words = vec![
         "--quiet".to_owned(),
+        "--boot".to_owned(),
         "--output=json".to_owned(),
         "--output-fields=MESSAGE,_PID".to_owned(),
         // Whole seconds: the lines are looked at more closely below. With --lines, it would be the first ones.
@@ -268,9 +278,7 @@ fn journal(instance: &Instance, since: Timestamp) -> String {
     if lines.is_empty() {
         lines = host; // no hook came to say anything
     }
-    let lines: Vec<&str> =
-        lines[lines.len().saturating_sub(LINES)..].iter().map(|entry| entry.message.as_str()).collect();
-    super::quote(&lines)
+    lines.split_off(lines.len().saturating_sub(LINES)).into_iter().map(|entry| entry.message).collect()
 }
 
 /// An entry of the journal (systemd.journal-fields(7)).

@@ -171,7 +171,7 @@ fn known_type(paths: &Paths, instance: &Instance) -> Result<()> {
         return Ok(());
     }
     let types: Vec<String> = plugin::list(paths)?.types.iter().map(ToString::to_string).collect();
-    Err(match nearest(&instance.nstype.to_string(), &types) {
+    Err(match nearest(instance.nstype.as_ref(), &types) {
         Some(near) => anyhow!("{error:#}; did you mean `{near}@{}`?", instance.name),
         None => error,
     })
@@ -199,7 +199,7 @@ fn hint(paths: &Paths, name: &NsName) -> Result<String> {
     let mut names: Vec<String> =
         plugin::configured(paths)?.iter().map(|instance| instance.name.to_string()).collect();
     names.extend(engine::active(paths)?.iter().map(|active| active.instance.name.to_string()));
-    Ok(nearest(&name.to_string(), &names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())
+    Ok(nearest(name.as_ref(), &names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())
 }
 
 /// Every type that is up on a namespace.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::output::{self, paint};
+use super::output::{self, paint, style_of};
 use crate::cli::List;
 use crate::commands::Status;
 use crate::engine::{self, Condition, Kind};
@@ -70,24 +70,15 @@ fn item(instance: Instance, state: Condition, engine: Option<Kind>, since: Optio
 }
 
 fn print(items: &[Item], legend: bool) -> Result<()> {
-    let zone = TimeZone::system();
     let rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| {
-            let style = match item.state {
-                Condition::Up => output::GREEN,
-                Condition::Changing => output::YELLOW,
-                Condition::Failed => output::RED,
-                Condition::Down => output::DIM,
-            };
             vec![
                 item.namespace.to_string(),
                 item.nstype.to_string(),
-                paint(&item.state.to_string(), style),
+                paint(&item.state.to_string(), style_of(item.state)),
                 item.engine.map(|engine| engine.to_string()).unwrap_or_default(),
-                item.since
-                    .map(|since| since.to_zoned_datetime(zone.clone()).strftime("%F %T").to_string())
-                    .unwrap_or_default(),
+                item.since.map(output::time).unwrap_or_default(),
                 item.addresses.join(" "),
             ]
         })

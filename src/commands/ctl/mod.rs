@@ -4,6 +4,7 @@ mod cat;
 mod lifecycle;
 mod list;
 mod output;
+mod status;
 mod types;
 
 use anyhow::Result;
@@ -19,6 +20,7 @@ pub(super) fn run(options: &Ctl) -> Result<Status> {
         Verb::Down(options) => lifecycle::down(&live, options),
         Verb::Restart(options) => lifecycle::restart(&live, options),
         Verb::List(options) => list::run(&live, options),
+        Verb::Status(options) => status::run(&live, options),
         Verb::Cat(options) => cat::run(&live, options),
         Verb::Types(options) => types::run(options),
         Verb::Update(options) => super::update::run(options),

@@ -3,10 +3,12 @@
 use std::io::{IsTerminal, Write, stdout};
 
 use anyhow::{Context, Result};
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use tabwriter::TabWriter;
 
 use crate::commands::say;
+use crate::engine::Condition;
 
 /// The version of the shapes that are printed as JSON: it changes when a field goes or changes its meaning.
 const VERSION: u32 = 1;
@@ -51,6 +53,12 @@ pub fn table(legend: Option<&[&str]>, rows: &[Vec<String>]) -> Result<()> {
     Ok(())
 }
 
+/// A time of this machine's zone.
+#[must_use]
+pub fn time(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system()).strftime("%F %T").to_string()
+}
+
 /// The styles that are used, as the parameters of `ESC [ … m` (console_codes(4)).
 pub const UNDERLINE: &str = "4";
 /// What is as it should be.
@@ -61,6 +69,20 @@ pub const YELLOW: &str = "33";
 pub const RED: &str = "1;31";
 /// What matters less.
 pub const DIM: &str = "2";
+
+/// What it is about.
+pub const BOLD: &str = "1";
+
+/// The style of a state.
+#[must_use]
+pub fn style_of(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Up => GREEN,
+        Condition::Changing => YELLOW,
+        Condition::Failed => RED,
+        Condition::Down => DIM,
+    }
+}
 
 /// Text in a style, on a terminal that shows it.
 #[must_use]

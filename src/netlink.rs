@@ -1,0 +1,293 @@
+//! What the kernel says of the network that this thread is in, by netlink: no process is started for it (rtnetlink(7),
+//! include/uapi/linux/netfilter/nf_tables.h).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, bail};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::{Socket, SocketAddr};
+use serde::Serialize;
+
+/// An interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct Link {
+    /// Its number in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// `veth`, `macvlan`, …; empty for a physical one and for lo.
+    pub kind: String,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// Whether it can carry traffic, in the words of ip(8): `UP`, `DOWN`, `UNKNOWN`, ….
+    pub state: &'static str,
+    /// Its hardware address.
+    pub mac: String,
+    /// The number of its peer or parent, in that one's namespace.
+    pub peer: Option<u32>,
+    /// Whether that one is in another namespace.
+    pub peer_elsewhere: bool,
+    /// Its addresses, as `ADDRESS/PREFIX`.
+    pub addresses: Vec<String>,
+}
+
+/// A route of the main table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Route {
+    /// `default`, or `ADDRESS/PREFIX`.
+    pub destination: String,
+    /// The router, unless it is directly connected.
+    pub gateway: Option<IpAddr>,
+    /// The number of the interface.
+    pub link: Option<u32>,
+}
+
+/// What is known of the nftables rules.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Rules {
+    /// How many there are.
+    pub count: usize,
+    /// The policy of each chain that has one, in the order of the kernel.
+    pub policies: Vec<Policy>,
+}
+
+/// What becomes of what no rule of a chain decides.
+#[derive(Clone, Debug, Serialize)]
+pub struct Policy {
+    /// The chain.
+    pub chain: String,
+    /// `accept` or `drop`.
+    pub policy: &'static str,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.chain, self.policy)
+    }
+}
+
+/// All interfaces with their addresses.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn links() -> Result<Vec<Link>> {
+    let mut links = Vec::new();
+    for message in route(RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
+        if let RouteNetlinkMessage::NewLink(message) = message {
+            links.push(link(&message));
+        }
+    }
+    for message in route(RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
+        let RouteNetlinkMessage::NewAddress(message) = message else { continue };
+        let Some(link) = links.iter_mut().find(|link| link.index == message.header.index) else { continue };
+        let local = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(address) => Some(address),
+            _ => None,
+        });
+        let address = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(address),
+            _ => None,
+        });
+        // Where there is a peer, ADDRESS is the peer's.
+        link.addresses
+            .extend(local.or(address).map(|address| format!("{address}/{}", message.header.prefix_len)));
+    }
+    Ok(links)
+}
+
+fn link(message: &LinkMessage) -> Link {
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        kind: String::new(),
+        up: message.header.flags.contains(LinkFlags::Up),
+        state: "UNKNOWN",
+        mac: String::new(),
+        peer: None,
+        peer_elsewhere: false,
+        addresses: Vec::new(),
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Address(bytes) => {
+                link.mac = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
+            }
+            LinkAttribute::Link(index) => link.peer = Some(*index),
+            LinkAttribute::LinkNetNsId(_) => link.peer_elsewhere = true,
+            LinkAttribute::OperState(state) => {
+                link.state = match state {
+                    State::Up => "UP",
+                    State::Down => "DOWN",
+                    State::LowerLayerDown => "LOWERLAYERDOWN",
+                    State::Dormant => "DORMANT",
+                    _ => "UNKNOWN",
+                };
+            }
+            LinkAttribute::LinkInfo(infos) => {
+                let kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind),
+                    _ => None,
+                });
+                link.kind = kind.map(InfoKind::to_string).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+/// The routes of the main table.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn routes() -> Result<Vec<Route>> {
+    let mut routes = Vec::new();
+    for message in route(RouteNetlinkMessage::GetRoute(RouteMessage::default()))? {
+        let RouteNetlinkMessage::NewRoute(message) = message else { continue };
+        if message.header.table != RouteHeader::RT_TABLE_MAIN || message.header.kind != RouteType::Unicast {
+            continue;
+        }
+        let mut route = Route { destination: "default".to_owned(), gateway: None, link: None };
+        for attribute in &message.attributes {
+            match attribute {
+                RouteAttribute::Destination(address) => {
+                    if let Some(address) = ip(address) {
+                        route.destination = format!("{address}/{}", message.header.destination_prefix_length);
+                    }
+                }
+                RouteAttribute::Gateway(address) => route.gateway = ip(address),
+                RouteAttribute::Oif(index) => route.link = Some(*index),
+                _ => {}
+            }
+        }
+        routes.push(route);
+    }
+    Ok(routes)
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}
+
+/// Asks for all that there is of something.
+fn route(question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    let mut message = NetlinkMessage::from(question);
+    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    let mut answers = Vec::new();
+    ask(NETLINK_ROUTE, &bytes, |answer| {
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer);
+        // What this program does not know the shape of, it does not show.
+        if let Ok(NetlinkPayload::InnerMessage(answer)) = answer.map(|answer| answer.payload) {
+            answers.push(answer);
+        }
+    })?;
+    Ok(answers)
+}
+
+/// `NFNL_SUBSYS_NFTABLES` and the messages of it that are used.
+const NFTABLES: u16 = 10 << 8;
+const GET_CHAIN: u16 = NFTABLES | 4;
+const GET_RULE: u16 = NFTABLES | 7;
+/// `NFTA_CHAIN_NAME` and `NFTA_CHAIN_POLICY`.
+const CHAIN_NAME: u16 = 3;
+const CHAIN_POLICY: u16 = 5;
+/// The length of `struct nlmsghdr` and of `struct nfgenmsg`.
+const HEADER: usize = 16;
+const GENERIC: usize = 4;
+
+/// The nftables rules, counted, and the policies of their chains.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn rules() -> Result<Rules> {
+    let mut rules = Rules::default();
+    ask(NETLINK_NETFILTER, &nftables(GET_RULE), |_| rules.count += 1)?;
+    ask(NETLINK_NETFILTER, &nftables(GET_CHAIN), |answer| {
+        let (mut chain, mut policy) = (None, None);
+        for attribute in NlasIterator::new(answer.get(HEADER + GENERIC..).unwrap_or_default()).flatten() {
+            match attribute.kind() {
+                CHAIN_NAME => {
+                    chain =
+                        Some(String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned());
+                }
+                CHAIN_POLICY => policy = attribute.value().try_into().ok().map(u32::from_be_bytes),
+                _ => {}
+            }
+        }
+        if let (Some(chain), Some(policy)) = (chain, policy) {
+            // NF_DROP is 0.
+            rules.policies.push(Policy { chain, policy: if policy == 0 { "drop" } else { "accept" } });
+        }
+    })?;
+    Ok(rules)
+}
+
+/// A question about all families (`AF_UNSPEC`).
+fn nftables(kind: u16) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend(20_u32.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    bytes.extend([0; 8 + GENERIC]);
+    bytes
+}
+
+/// Sends a question and hands on each answer, whole.
+fn ask(protocol: isize, question: &[u8], mut answered: impl FnMut(&[u8])) -> Result<()> {
+    let mut socket = Socket::new(protocol).context("cannot open a netlink socket")?;
+    socket.bind_auto().context("cannot bind a netlink socket")?;
+    socket.send_to(question, &SocketAddr::new(0, 0), 0).context("cannot ask the kernel by netlink")?;
+    loop {
+        let (bytes, _) = socket.recv_from_full().context("the kernel does not answer by netlink")?;
+        let mut rest = bytes.as_slice();
+        while let Some(header) = rest.get(..HEADER) {
+            let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
+            let kind = u16::from_ne_bytes([header[4], header[5]]);
+            let Some(message) = rest.get(..length).filter(|_| length >= HEADER) else { break };
+            match kind {
+                3 => return Ok(()), // NLMSG_DONE
+                2 => {
+                    // NLMSG_ERROR, with a negative errno
+                    let code = message.get(HEADER..HEADER + 4).and_then(|code| code.try_into().ok());
+                    match code.map_or(0, i32::from_ne_bytes) {
+                        0 => return Ok(()),
+                        code => bail!(
+                            "the kernel refuses by netlink: {}",
+                            nix::errno::Errno::from_raw(-code).desc()
+                        ),
+                    }
+                }
+                _ => answered(message),
+            }
+            // NLMSG_ALIGN
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lo_is_there_with_its_addresses() {
+        let links = links().unwrap();
+        let lo = links.iter().find(|link| link.name == "lo").unwrap();
+        assert_eq!((lo.index, lo.mac.as_str(), lo.peer), (1, "00:00:00:00:00:00", None));
+        assert!(!lo.up || lo.addresses.contains(&"127.0.0.1/8".to_owned()), "{lo:?}");
+    }
+}

@@ -3,10 +3,12 @@
 BINDIR ?= /usr/sbin
 LIBDIR ?= /usr/lib
 MANDIR ?= /usr/share/man
+DATADIR ?= /usr/share
 UNITDIR = $(LIBDIR)/systemd/system
 # These two are what the program looks at (src/paths.rs).
 PLUGINDIR = /usr/share/systemd-netns
 CONFDIR = /etc/conf.d/netns
+
 
 CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)/release
@@ -16,12 +18,15 @@ LINKS = netnsinit netns-update netns-nft-save
 UNITS = $(notdir $(wildcard units/*.service))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
 PAGES = $(notdir $(wildcard man/*.8))
+# Where each shell looks for completions, below DATADIR (bash-completion, zsh and fish as Debian has them).
+COMPLETION = src/commands/ctl/completion
+COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_netnsctl fish/vendor_completions.d/netnsctl.fish
 
 .PHONY: help build install uninstall test demo lint
 
 help: ## Print this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
-	@echo 'Staging: make install DESTDIR=... (no root needed); BINDIR, LIBDIR and MANDIR move things.'
+	@echo 'Staging: make install DESTDIR=... (no root needed); BINDIR, LIBDIR, MANDIR and DATADIR move things.'
 
 # Linked statically: it starts in less time, and netnsinit starts once per hook.
 build: ## Build the program
@@ -37,6 +42,7 @@ install: ## Install what was built, and update the units of all types
 	install -m 644 $(UNITS:%=units/%) $(DESTDIR)$(UNITDIR)
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
 	for page in $(PAGES); do install -m 644 man/$$page $(DESTDIR)$(MANDIR)/man8 || exit; done
+	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$(DATADIR)/$$file || exit; done
 	@for file in etc/*; do \
 	  to=$(DESTDIR)$(CONFDIR)/$${file#etc/}; \
 	  if [ -e "$$to" ] || [ -h "$$to" ]; then echo "kept as it is: $$to"; else install -m 644 "$$file" "$$to" || exit; fi; \
@@ -49,6 +55,7 @@ uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 	fi
 	rm -f $(DESTDIR)$(BINDIR)/$(BINARY) $(LINKS:%=$(DESTDIR)$(BINDIR)/%)
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(PAGES:%=$(DESTDIR)$(MANDIR)/man8/%)
+	rm -f $(COMPLETIONS:%=$(DESTDIR)$(DATADIR)/%)
 	rm -f $(PLUGINS:%=$(DESTDIR)$(PLUGINDIR)/%)
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PLUGINDIR) || true
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd-netns ]; then rmdir -p --ignore-fail-on-non-empty /run/systemd-netns/remembered; fi
@@ -67,5 +74,5 @@ lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	shellcheck $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 
-SHELL_FILES = $(wildcard plugins/*.sh src/*.sh tests/*.bash tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
+SHELL_FILES = $(wildcard plugins/*.sh src/*.sh src/commands/ctl/*.sh $(COMPLETION)/*.bash tests/*.bash tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
   $(addprefix tests/,run need demo private machine) .ci/run

@@ -9,4 +9,9 @@ configure_lo_up_inside() {
   ip link set dev lo up
 }
 
+# What is not as `up` left it, a line each.
+configure_lo_check_inside() {
+  [[ $(ip -oneline link show dev lo) == *[\<,]UP[,\>]* ]] || echo "interface 'lo' is not up"
+}
+
 # There is nothing to take down: other types on the namespace may need lo, and it goes with the namespace.

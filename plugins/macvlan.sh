@@ -68,6 +68,22 @@ configure_macvlan_down_outside() {
   fi
 }
 
+# What is not as `up` left it, a line each.
+configure_macvlan_check_inside() {
+  local address=${MACVLAN_IFADDR-}
+  recall
+  if [[ $(ip -oneline link show type macvlan) != *": $MACVLAN_IFNAME@"* ]]; then
+    echo "interface '$MACVLAN_IFNAME' is gone"
+    return
+  fi
+  address=${address%%[/ ]*}
+  [[ $(ip -oneline link show dev "$MACVLAN_IFNAME") == *[\<,]UP[,\>]* ]] || echo "interface '$MACVLAN_IFNAME' is not up"
+  [[ -z $address || $(ip -oneline address show dev "$MACVLAN_IFNAME" to "$address") ]] ||
+    echo "interface '$MACVLAN_IFNAME' has lost its address '$address'"
+  [[ -z ${MACVLAN_GATEWAY-} || $(ip route show default) == *"via $MACVLAN_GATEWAY dev $MACVLAN_IFNAME"* ]] ||
+    echo "the default route by '$MACVLAN_GATEWAY' is gone"
+}
+
 # Whether it stands already, on the same parent.
 macvlan_is_there() {
   local parent

@@ -11,8 +11,8 @@
 NO_CONFIG_REQUIRED=yes
 
 configure_nft_up_inside() {
-  local rules=/etc/conf.d/netns/nft-$1.rules
-  [[ -f $rules ]] || rules=/etc/conf.d/netns/nft.rules
+  local rules
+  rules=$(nft_rules "$1")
   assert_command ip iproute2
   assert_command nft nftables
 
@@ -29,6 +29,25 @@ configure_nft_down_inside() {
   else
     echo "the name of namespace '$1' is gone: its rules are not saved" >&2
   fi
+}
+
+# The rules as they are against those of the file, which a namespace of its own tells. What sets hold is left aside, since
+# traffic may change it.
+configure_nft_check_inside() {
+  local rules file now list='nft --stateless --terse list ruleset'
+  [[ $(ip -oneline link show dev lo) == *[\<,]UP[,\>]* ]] || echo "interface 'lo' is not up"
+  [[ ${NFT_AUTO_SAVE-} != yes ]] || return 0 # those in force will be saved
+  rules=$(nft_rules "$1")
+  file=$(unshare --net -- "$BASH" -c "nft --file \"\$1\" && $list" bash "$rules")
+  now=$($list)
+  [[ $now == "$file" ]] || echo "the rules in force are not those of '$rules'"
+}
+
+# The file that a namespace has its rules from.
+nft_rules() {
+  local rules=/etc/conf.d/netns/nft-$1.rules
+  [[ -f $rules ]] || rules=/etc/conf.d/netns/nft.rules
+  echo "$rules"
 }
 
 # The rules could not be loaded. What is in force stays; where nothing is, nothing passes but what is on lo.

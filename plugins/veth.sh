@@ -72,8 +72,44 @@ configure_veth_down_outside() {
 }
 
 # Sets the names of both ends where no .conf has.
+configure_veth_defaults() {
+  : "${VETH_IFNAME_OUTSIDE:=${VETH_IFNAME-ve-}${1}0}" "${VETH_IFNAME_INSIDE:=${VETH_IFNAME-ve-}${1}1}"
+}
+
+# What is not as `up` left it, a line each.
+configure_veth_check_outside() {
+  local NS_NAME=$1
+  recall
+  veth_name_ends
+  if [[ -n ${VETH_NSNAME_OUTSIDE-} && ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]]; then
+    echo "namespace '$VETH_NSNAME_OUTSIDE' of the outside end is gone"
+  elif ! veth_has_outside_end; then
+    echo "interface '$VETH_IFNAME_OUTSIDE' is gone"
+  else
+    veth_check_end "$VETH_IFNAME_OUTSIDE" "$VETH_IFADDR_OUTSIDE" veth_ip
+  fi
+}
+
+configure_veth_check_inside() {
+  local NS_NAME=$1
+  recall
+  veth_name_ends
+  if ! veth_has_inside_end; then
+    echo "interface '$VETH_IFNAME_INSIDE' is gone"
+  else
+    veth_check_end "$VETH_IFNAME_INSIDE" "$VETH_IFADDR_INSIDE" ip
+  fi
+}
+
+# Usage: veth_check_end IFNAME IFADDR ip|veth_ip
+veth_check_end() {
+  local ifname=$1 address=${2%%[/ ]*} ip=$3
+  [[ $("$ip" -oneline link show dev "$ifname") == *[\<,]UP[,\>]* ]] || echo "interface '$ifname' is not up"
+  [[ $("$ip" -oneline address show dev "$ifname" to "$address") ]] || echo "interface '$ifname' has lost its address '$address'"
+}
+
 veth_name_ends() {
-  : "${VETH_IFNAME_OUTSIDE:=${VETH_IFNAME-ve-}${NS_NAME}0}" "${VETH_IFNAME_INSIDE:=${VETH_IFNAME-ve-}${NS_NAME}1}"
+  configure_veth_defaults "$NS_NAME"
   assert_ifname VETH_IFNAME_OUTSIDE
   assert_ifname VETH_IFNAME_INSIDE
 }

@@ -13,9 +13,11 @@
 //! run, by itself. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that sees raw arguments; [`commands`] has one short file for each applet.
 
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod engine;
+pub mod explain;
 pub mod file;
 pub mod hook;
 pub mod layers;

@@ -15,7 +15,8 @@ extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
         Ok(status) => status as c_int,
         Err(error) => {
             eprintln!("{}: {error:#}", commands::applet());
-            commands::Status::Failed as c_int
+            let begun = !error.is::<commands::NotBegun>();
+            (if begun { commands::Status::Failed } else { commands::Status::NotBegun }) as c_int
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::layers::Layers;
 use crate::name::{Instance, Phase, Side};
@@ -86,6 +86,20 @@ pub fn wrapper(
     writeln!(text, "set -e\nautoconfigure {}\nbuiltin exit", hook.words()).expect("a String takes all");
     text += REST;
     text
+}
+
+/// What stands in front of bash text that reads the layers of an instance and calls no hook.
+#[must_use]
+pub fn reader(paths: &Paths, instance: &Instance, layers: &[PathBuf]) -> String {
+    let Instance { nstype, name } = instance;
+    let files: Vec<String> = layers.iter().map(|layer| quote(layer.as_os_str())).collect();
+    format!(
+        "NSTYPE={nstype} NSNAME={name} UPDOWN=up INOUT=outside\n\
+         __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n",
+        quote(paths.netns.as_os_str()),
+        quote(paths.memory(instance).as_os_str()),
+        files.join(" ")
+    )
 }
 
 /// The function that sources the layers and calls the hook. Files are sourced in it, so `local` is legal in them and

@@ -11,6 +11,14 @@ use support::{Ran, Test};
 /// The names of the one binary.
 const LINKS: [&str; 3] = ["netnsinit", "netns-update", "netns-nft-save"];
 
+/// The completions: where they come from, and where they go.
+const COMPLETION: &str = "src/commands/ctl/completion";
+const COMPLETIONS: [&str; 3] = [
+    "bash-completion/completions/netnsctl.bash",
+    "fish/vendor_completions.d/netnsctl.fish",
+    "zsh/vendor-completions/_netnsctl",
+];
+
 /// Stands in for a program that must be called, or must not: it notes its name and its words.
 const STUB: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"$CALLED\"\nexit \"${STATUS-0}\"\n";
 
@@ -22,6 +30,9 @@ fn checkout() -> Test {
     let sources = ["Makefile", "units", "plugins", "etc", "man"].map(source);
     let sources = sources.iter().filter(|path| fs::exists(path).expect("one can look"));
     run(Command::new("cp").arg("-R").args(sources).arg(test.path("checkout")));
+    run(Command::new("mkdir").arg("-p").arg(test.path("checkout").join(COMPLETION)));
+    let completions = format!("{}/.", source(COMPLETION));
+    run(Command::new("cp").arg("-R").arg(completions).arg(test.path("checkout").join(COMPLETION)));
     run(Command::new("cp").arg(env!("CARGO_BIN_EXE_netnsctl")).arg(test.path("target/netnsctl")));
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(test.path("")));
     test
@@ -69,10 +80,11 @@ fn files(test: &Test, lib: &str, man: &str) -> Vec<(String, String)> {
 }
 
 /// What there is after an installation, in order, with modes and what links point to.
-fn expected(test: &Test, [bin, lib, man]: [&str; 3]) -> Vec<String> {
+fn expected(test: &Test, [bin, lib, man, data]: [&str; 4]) -> Vec<String> {
     let mut all: Vec<_> = files(test, lib, man).iter().map(|(_, to)| format!("100644 {to}")).collect();
     all.extend(LINKS.map(|link| format!("120777 {bin}/{link} -> netnsctl")));
     all.push(format!("100755 {bin}/netnsctl"));
+    all.extend(COMPLETIONS.map(|file| format!("100644 {data}/{file}")));
     all.sort();
     all
 }
@@ -85,7 +97,7 @@ fn installed(test: &Test) -> Vec<String> {
     all
 }
 
-const PLACES: [&str; 3] = ["usr/sbin", "usr/lib", "usr/share/man"];
+const PLACES: [&str; 4] = ["usr/sbin", "usr/lib", "usr/share/man", "usr/share"];
 
 // --- help
 
@@ -156,8 +168,8 @@ fn staging_needs_no_root() {
 
 #[test]
 fn the_places_can_be_moved() {
-    let places = ["opt/bin", "opt/lib", "opt/man"];
-    let words = ["BINDIR=/opt/bin", "LIBDIR=/opt/lib", "MANDIR=/opt/man"];
+    let places = ["opt/bin", "opt/lib", "opt/man", "opt/share"];
+    let words = ["BINDIR=/opt/bin", "LIBDIR=/opt/lib", "MANDIR=/opt/man", "DATADIR=/opt/share"];
     let by_words = checkout();
     let mut by_environment = checkout();
     for word in words {

@@ -1,10 +1,14 @@
 //! What netnsctl accepts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::ArgValueCandidates;
 
 use super::{NftSave, Update};
+use crate::check::Subject;
+use crate::commands::completion::{self, Shell};
 use crate::engine::Kind;
 use crate::name::{Instance, NsName, NsType, Target};
 
@@ -38,10 +42,20 @@ pub enum Verb {
     List(List),
     /// Show a namespace with all that is in it
     Status(Status),
+    /// Find out what is wrong, without changing anything
+    Check(Check),
+    /// Show the files of an instance, what they set, and where
+    Show(Show),
+    /// Run a command in a namespace, with its files of /etc
+    Run(Run),
+    /// Write a plugin to begin with
+    New(New),
     /// Print the wrapper of a hook, the bash text that would be run
     Cat(Cat),
     /// List the namespace types
     Types(Types),
+    /// Print what gives a shell the completion of netnsctl
+    Completion(Completion),
     /// Keep one pair of systemd units for each namespace type (netns-update)
     Update(Update),
     /// Save the nftables rules of a namespace (netns-nft-save)
@@ -52,7 +66,7 @@ pub enum Verb {
 #[derive(Debug, Args)]
 pub struct Lifecycle {
     /// TYPE@NAME, or NAME: every type that has a TYPE-NAME.conf (up), or is up (down, restart)
-    #[arg(value_name = "TYPE@NAME | NAME", required = true)]
+    #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(completion::targets))]
     pub targets: Vec<Target>,
     /// Who does it; by default systemd where that is PID 1
     #[arg(long)]
@@ -88,18 +102,85 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Status {
     /// The namespaces; by default all that anything is up on
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::names))]
     pub names: Vec<NsName>,
     /// How to print.
     #[command(flatten)]
     pub output: Output,
 }
 
+/// What `show` takes.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The instance
+    #[arg(value_name = "TYPE@NAME", add = ArgValueCandidates::new(completion::instances))]
+    pub instance: Instance,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+    /// Take all files from below DIR
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// What `check` takes.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Only these; by default everything
+    #[arg(value_name = "TYPE | TYPE@NAME", add = ArgValueCandidates::new(completion::subjects))]
+    pub subjects: Vec<Subject>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+    /// Check the files below DIR, and nothing of this machine
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The namespace
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::names))]
+    pub name: NsName,
+    /// Run it as this user; by default as root
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Bring up what is configured for the namespace first
+    #[arg(long)]
+    pub up: bool,
+    /// The command and its words
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
+}
+
+/// What `completion` takes.
+#[derive(Debug, Args)]
+pub struct Completion {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// What `new` takes.
+#[derive(Debug, Args)]
+pub struct New {
+    /// The type
+    #[arg(value_name = "TYPE")]
+    pub nstype: NsType,
+    /// Also if a type of that name ships: this one replaces it
+    #[arg(long)]
+    pub force: bool,
+    /// Take all files from below DIR
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
 /// What `types` takes.
 #[derive(Debug, Args)]
 pub struct Types {
     /// Only these
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", add = ArgValueCandidates::new(completion::types))]
     pub types: Vec<NsType>,
     /// How to print.
     #[command(flatten)]
@@ -113,7 +194,7 @@ pub struct Types {
 #[derive(Debug, Args)]
 pub struct Cat {
     /// The instance
-    #[arg(value_name = "TYPE@NAME")]
+    #[arg(value_name = "TYPE@NAME", add = ArgValueCandidates::new(completion::instances))]
     pub instance: Instance,
     /// The hook: `up` or `down`, `outside` or `inside`; by default `up inside`
     #[arg(value_names = ["up|down", "outside|inside"], num_args = 2)]

@@ -8,12 +8,15 @@ mod update;
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
+
+pub(crate) use ctl::completion;
 
 /// How a command ends, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,29 @@ pub enum Status {
     Failed = 1,
     /// netnsctl alone: nothing was begun, since a word is wrong or something could not be looked at.
     NotBegun = 2,
+    /// A command that was to be run cannot be executed; as shells have it (bash(1), "EXIT STATUS").
+    NotExecutable = 126,
+    /// A command that was to be run is not found.
+    NotFound = 127,
 }
+
+/// An error that ends in [`Status::NotBegun`].
+#[derive(Debug)]
+pub struct NotBegun(anyhow::Error);
+
+impl From<anyhow::Error> for NotBegun {
+    fn from(error: anyhow::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for NotBegun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for NotBegun {}
 
 /// The name that this process was called by.
 #[must_use]
@@ -45,6 +70,9 @@ pub fn run() -> Result<Status> {
     // netnsinit hands SIGPIPE on as it came. All others must not die half way because nobody reads what they print.
     signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::new(AtomicBool::new(false)))
         .context("cannot set the disposition of SIGPIPE")?;
+    if applet() == "netnsctl" {
+        completion::answer();
+    }
     match applet().as_str() {
         "netns-update" => parse(arguments).map_or_else(Ok, |options| update::run(&options)),
         "netns-nft-save" => parse(arguments).map_or_else(Ok, |options| nft_save::run(&options)),

@@ -60,6 +60,14 @@ pub(super) fn restart(paths: &Paths, options: &Lifecycle) -> Result<Status> {
     run(paths, options, &instances, &work)
 }
 
+/// Brings up what is configured for a namespace, and says nothing of it unless it fails.
+pub(super) fn up_quietly(paths: &Paths, name: &NsName) -> Result<()> {
+    let instances = configured(paths, name)?;
+    let engine = engine::choose(paths, None, false)?;
+    let outcomes = while_telling("bringing up", &instances, || engine.up(&instances));
+    outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
+}
+
 fn run(paths: &Paths, options: &Lifecycle, instances: &[Instance], work: &Work) -> Result<Status> {
     let engine = engine::choose(paths, options.engine, options.adopt)?;
     let mut outcomes = while_telling(work.present, instances, || (work.act)(engine.as_ref(), instances));

@@ -1,9 +1,14 @@
 //! `netnsctl`: one file for each verb.
 
 mod cat;
+mod check;
+pub mod completion;
 mod lifecycle;
 mod list;
+mod new;
 mod output;
+mod run;
+mod show;
 mod status;
 mod types;
 
@@ -21,8 +26,13 @@ pub(super) fn run(options: &Ctl) -> Result<Status> {
         Verb::Restart(options) => lifecycle::restart(&live, options),
         Verb::List(options) => list::run(&live, options),
         Verb::Status(options) => status::run(&live, options),
+        Verb::Show(options) => show::run(options),
+        Verb::Run(options) => run::run(&live, options),
+        Verb::New(options) => new::run(options),
+        Verb::Check(options) => check::run(options),
         Verb::Cat(options) => cat::run(&live, options),
         Verb::Types(options) => types::run(options),
+        Verb::Completion(options) => completion::run(options),
         Verb::Update(options) => super::update::run(options),
         Verb::Save(options) => super::nft_save::run(options),
     }

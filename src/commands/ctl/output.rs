@@ -28,14 +28,13 @@ pub fn json<Item: Serialize>(kind: &str, items: &[Item]) -> Result<()> {
     Ok(())
 }
 
-/// Prints rows in columns.
+/// Prints rows in columns. An empty cell is a hyphen where there is a legend.
 pub fn table(legend: Option<&[&str]>, rows: &[Vec<String>]) -> Result<()> {
     let mut writer = TabWriter::new(Vec::new()).padding(2).ansi(true);
     let mut row = |cells: &[&str], style: &str| {
         let cells: Vec<String> = cells
             .iter()
-            // An empty cell would end the column.
-            .map(|cell| paint(if cell.is_empty() { "-" } else { cell }, style))
+            .map(|cell| paint(if cell.is_empty() && legend.is_some() { "-" } else { cell }, style))
             .collect();
         writeln!(writer, "{}", cells.join("\t"))
     };
@@ -51,6 +50,11 @@ pub fn table(legend: Option<&[&str]>, rows: &[Vec<String>]) -> Result<()> {
         say(line.trim_end());
     }
     Ok(())
+}
+
+/// Prints rows in columns, with nothing above them.
+pub fn plain(rows: &[Vec<String>]) -> Result<()> {
+    table(None, rows)
 }
 
 /// A time of this machine's zone.

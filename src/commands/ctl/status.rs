@@ -220,7 +220,8 @@ fn tree(item: &Item) -> Tree<String> {
         });
         let addresses = link.addresses.join(" ");
         let state = if link.up { paint(link.state, output::GREEN) } else { paint("DOWN", output::DIM) };
-        Tree::new(format!("{} {state} {addresses}{}", link.name, other.unwrap_or_default()))
+        let text = format!("{} {state} {addresses}{}", link.name, other.unwrap_or_default());
+        Tree::new(text.trim_end().to_owned())
     });
     tree.push(branch("interfaces", leaves.collect()));
     let leaves = item.routes.iter().map(|via| {
@@ -237,7 +238,8 @@ fn tree(item: &Item) -> Tree<String> {
     )));
     if let Some(rules) = &item.rules {
         let policies = rules.policies.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        tree.push(Tree::new(format!("{} {}; {policies}", paint("rules", output::DIM), rules.count)));
+        let policies = if policies.is_empty() { policies } else { format!("; {policies}") };
+        tree.push(Tree::new(format!("{} {}{policies}", paint("rules", output::DIM), rules.count)));
     }
     let leaves = item.processes.iter().map(|process| {
         let unit = process.unit.as_ref().map(|unit| format!(" ({unit})")).unwrap_or_default();

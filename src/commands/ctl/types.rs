@@ -78,5 +78,5 @@ fn describe(item: &Item) -> Result<()> {
         .iter()
         .map(|setting| vec![format!("    {}", setting.name), setting.description.clone()])
         .collect();
-    output::table(None, &rows)
+    output::plain(&rows)
 }

@@ -1,0 +1,236 @@
+#!/usr/bin/env bats
+# netnsctl check: what can be known to be wrong without changing anything.
+
+load ../engine/engine
+
+# Usage: finds [WORD...] <<<LINES
+# Whether `netnsctl check` finds these lines and no others, in this order.
+finds() {
+  local expected
+  expected=$(cat)
+  run --separate-stderr -1 netnsctl check "$@"
+  diff --label expected --label found --unified <(echo "$expected") <(echo "$output")
+}
+
+# Usage: clean [WORD...]
+clean() {
+  run --separate-stderr -0 netnsctl check "$@"
+  # shellcheck disable=SC2154 # set by run
+  [[ -z $output$stderr ]]
+}
+
+# Usage: veth NAME [LINE...]
+# A pair that is sound but for LINE.
+veth() {
+  local number=$((++pairs * 4))
+  printf '%s\n' "VETH_IFADDR_OUTSIDE=192.0.2.$((number + 1))/30" "VETH_IFADDR_INSIDE=192.0.2.$((number + 2))/30" "${@:2}" |
+    config "veth-$1.conf"
+}
+
+setup() {
+  pairs=0
+  rm "$CONF"/*
+}
+
+@test "what is installed is clean" {
+  cp -a "$BATS_FILE_TMPDIR"/conf/* "$CONF"
+  clean
+}
+
+@test "a syntax error is told with file and line, also in a plugin" {
+  config lo-a.conf <<<$'X=1\nif'
+  config bad.sh <<<'f() {'
+  finds <<END
+$CONF/bad.sh:2: error: syntax error: unexpected end of file
+$CONF/lo-a.conf:3: error: syntax error: unexpected end of file
+END
+}
+
+@test "the line ends of DOS are told" {
+  printf 'if true; then\r\nX=1\r\nfi\r\n' | config lo-a.conf
+  finds <<END
+$CONF/lo-a.conf:4: error: syntax error: unexpected end of file; it has the line ends of DOS: convert it, e.g. by \`dos2unix\`
+END
+}
+
+@test "what shellcheck finds is told, where it is installed" {
+  # shellcheck disable=SC2016 # for the file
+  config probe.sh <<<'configure_probe_up_outside() { rm -rf $1/*; }'
+  run -1 netnsctl check
+  [[ $output == "$CONF/probe.sh:1:"*': warning: '*'(SC2115)' ]]
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  ln -s "$(type -P netnsctl)" "$BATS_TEST_TMPDIR/bin/"
+  run -0 env PATH="$BATS_TEST_TMPDIR/bin" netnsctl check
+  [[ -z $output ]]
+}
+
+@test "functions that are nearly hooks, and hooks of other types, are told" {
+  veth a 'configure_veth_up_insde() { :; }' 'configure_vpn_up_outside() { :; }' 'helper() { :; }'
+  finds <<END
+$CONF/veth-a.conf:3: warning: \`configure_veth_up_insde\` is no hook, and is never called: is \`configure_veth_up_inside\` meant?
+$CONF/veth-a.conf:4: warning: \`configure_vpn_up_outside\` is a hook of the type \`vpn\`, and is not called for \`veth\`
+END
+}
+
+@test "a .conf without a plugin is told" {
+  config ghost-a.conf <<<''
+  finds <<END
+error: $CONF/ghost.sh does not exist, but $CONF/ghost-a.conf needs it; type \`ghost\` skipped
+END
+}
+
+@test "names of interfaces over 15 bytes are told, also those that the plugin makes up" {
+  veth a-long-name-1
+  veth b VETH_IFNAME_INSIDE=sixteen-letters0
+  finds <<END
+$CONF/veth-a-long-name-1.conf: error: veth@a-long-name-1: VETH_IFNAME_INSIDE: \`ve-a-long-name-11\` has 17 characters, and an interface name has at most 15
+$CONF/veth-a-long-name-1.conf: error: veth@a-long-name-1: VETH_IFNAME_OUTSIDE: \`ve-a-long-name-10\` has 17 characters, and an interface name has at most 15
+$CONF/veth-b.conf:3: error: veth@b: VETH_IFNAME_INSIDE: \`sixteen-letters0\` has 16 characters, and an interface name has at most 15
+END
+}
+
+@test "the same interface name for two instances is told where they would meet, and only there" {
+  veth a VETH_IFNAME_OUTSIDE=same VETH_IFNAME_INSIDE=inner
+  veth b VETH_IFNAME_OUTSIDE=same VETH_IFNAME_INSIDE=inner
+  veth c VETH_IFNAME_OUTSIDE=same VETH_NSNAME_OUTSIDE=a
+  finds <<END
+$CONF/veth-b.conf:3: error: veth@b: the interface name \`same\` on the host is that of veth@a as well ($CONF/veth-a.conf:3)
+END
+}
+
+@test "the same hardware address for two instances is told, however it is written" {
+  veth a VETH_MAC_INSIDE=02:00:00:00:00:0A
+  veth b VETH_MAC_OUTSIDE=2:0:0:0:0:a
+  finds <<END
+$CONF/veth-b.conf:3: error: veth@b: the hardware address \`02:00:00:00:00:0A\` is that of veth@a as well ($CONF/veth-a.conf:3)
+END
+}
+
+@test "a multicast or broken hardware address is told" {
+  veth a VETH_MAC_INSIDE=11:22:33:44:55:66 VETH_MAC_OUTSIDE=02:00
+  finds <<END
+$CONF/veth-a.conf:3: error: veth@a: VETH_MAC_INSIDE: \`11:22:33:44:55:66\` is a multicast address, which no interface can have: use one that begins with 02:
+$CONF/veth-a.conf:4: error: veth@a: VETH_MAC_OUTSIDE: \`02:00\` is no hardware address: six bytes are needed
+END
+}
+
+@test "a broken address, the same one twice, and networks that overlap on the host are told" {
+  veth a VETH_IFADDR_INSIDE=192.0.2.300/30
+  veth b VETH_IFADDR_OUTSIDE=198.51.100.1/24
+  veth c VETH_IFADDR_OUTSIDE=198.51.100.129/25
+  veth d VETH_IFADDR_INSIDE=192.0.2.10/30
+  finds <<END
+$CONF/veth-a.conf:3: error: veth@a: VETH_IFADDR_INSIDE: \`192.0.2.300/30\` is no IP address
+$CONF/veth-c.conf:3: error: veth@c: the network of \`198.51.100.129/25\` is that of veth@b as well ($CONF/veth-b.conf:3)
+$CONF/veth-d.conf:3: error: veth@d: the address \`192.0.2.10\` is that of veth@b as well ($CONF/veth-b.conf:2)
+END
+}
+
+@test "a parent that the host has not is told" {
+  config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=nosuch0\nMACVLAN_IFNAME=m0'
+  finds <<END
+$CONF/macvlan-a.conf:1: error: macvlan@a: MACVLAN_PARENT_IFNAME: the host has no interface \`nosuch0\`; \`ip link\` lists those that there are
+END
+}
+
+@test "files that others than root can write are told, with what mends it" {
+  config lo-a.conf <<<''
+  config lo-b.conf <<<''
+  chmod g+w "$CONF/lo-a.conf"
+  chown nobody "$CONF/lo-b.conf"
+  finds <<END
+$CONF/lo-a.conf: error: others than its owner may write it, and it is run as root; run \`chmod go-w $CONF/lo-a.conf\`
+$CONF/lo-b.conf: error: it belongs to the user $(id -u nobody), and is run as root; run \`chown root $CONF/lo-b.conf\`
+END
+}
+
+@test "a file that exits is told" {
+  config lo-a.conf <<<$'X=1\nexit 3'
+  finds <<END
+$CONF/lo-a.conf:2: error: lo@a: the file ends the hook here
+END
+}
+
+@test "of what is up, each thing that is gone or different is told" {
+  ip link add eth0 type veth peer name eth1
+  ip link set dev eth0 up
+  config nft-a.rules <<<'table inet t { chain c { counter accept; }; }'
+  config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=eth0\nMACVLAN_IFNAME=m0\nMACVLAN_IFADDR=198.51.100.2/24\nMACVLAN_GATEWAY=198.51.100.1'
+  veth a
+  netnsctl up lo@a veth@a macvlan@a nft@a
+  clean
+
+  ip netns exec a nft flush ruleset
+  ip -netns a link set dev lo down
+  ip -netns a address flush dev ve-a1
+  ip link set dev ve-a0 down
+  ip -netns a route delete default
+  anew() { echo "\`netnsctl down $1@a\`, then \`up\`, make it anew"; }
+  finds <<END
+error: lo@a: interface 'lo' is not up; $(anew lo)
+error: macvlan@a: the default route by '198.51.100.1' is gone; $(anew macvlan)
+error: nft@a: interface 'lo' is not up; $(anew nft)
+error: nft@a: the rules in force are not those of '$CONF/nft-a.rules'; $(anew nft)
+error: veth@a: interface 've-a0' is not up; $(anew veth)
+error: veth@a: interface 've-a1' has lost its address '192.0.2.6'; $(anew veth)
+END
+  ip link delete dev ve-a0
+  ip -netns a link delete dev m0
+  netnsctl down nft@a lo@a
+  finds <<END
+error: macvlan@a: interface 'm0' is gone; $(anew macvlan)
+error: veth@a: interface 've-a0' is gone; $(anew veth)
+error: veth@a: interface 've-a1' is gone; $(anew veth)
+END
+  netnsctl down a
+  ip link delete eth0
+}
+
+@test "it can be asked for a type or an instance alone, which also meets those that are not asked for" {
+  veth a VETH_IFNAME_OUTSIDE=same
+  veth b VETH_IFNAME_OUTSIDE=same
+  config lo-a.conf <<<if
+  clean nft
+  finds veth@b <<END
+$CONF/veth-b.conf:3: error: veth@b: the interface name \`same\` on the host is that of veth@a as well ($CONF/veth-a.conf:3)
+END
+  run -1 netnsctl check lo
+  [[ ${#lines[@]} == 1 && $output == *lo-a.conf* ]]
+}
+
+@test "--root checks a repository, without a word of this machine" {
+  mkdir -p "$BATS_TEST_TMPDIR/repository/etc/conf.d" "$BATS_TEST_TMPDIR/repository/usr/share"
+  cp -r "$BATS_FILE_TMPDIR/conf" "$BATS_TEST_TMPDIR/repository/etc/conf.d/netns"
+  cp -r "$ROOT/plugins" "$BATS_TEST_TMPDIR/repository/usr/share/systemd-netns"
+  chmod -R go-w "$BATS_TEST_TMPDIR/repository"
+  config macvlan-a.conf <<<MACVLAN_PARENT_IFNAME=nosuch0
+  clean --root "$BATS_TEST_TMPDIR/repository"
+  echo 'VETH_MAC_INSIDE=x' >>"$BATS_TEST_TMPDIR/repository/etc/conf.d/netns/veth-nstest.conf"
+  run -1 netnsctl check --root "$BATS_TEST_TMPDIR/repository"
+  [[ $output == *'/repository/etc/conf.d/netns/veth-nstest.conf:'*'`x` is no hardware address'* ]]
+}
+
+@test "it changes nothing" {
+  veth a
+  netnsctl up veth@a
+  before=$(
+    find /etc/conf.d /run/systemd-netns /run/netns -type f -printf '%p %T@ %s\n' | sort
+    ip address
+    ip -netns a address
+  )
+  ip -netns a address flush dev ve-a1
+  ip -netns a address add 192.0.2.6/30 dev ve-a1
+  netnsctl check
+  after=$(
+    find /etc/conf.d /run/systemd-netns /run/netns -type f -printf '%p %T@ %s\n' | sort
+    ip address
+    ip -netns a address
+  )
+  diff <(sed '/valid_lft/d; /inet6/d' <<<"$before") <(sed '/valid_lft/d; /inet6/d' <<<"$after")
+}
+
+@test "what cannot be checked ends with 2" {
+  run --separate-stderr -2 netnsctl check --root /nosuch
+  [[ $stderr == 'netnsctl: cannot read /nosuch/etc/conf.d/netns:'* ]]
+  run -2 netnsctl check 'a b'
+}

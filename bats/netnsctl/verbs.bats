@@ -1,0 +1,230 @@
+#!/usr/bin/env bats
+# netnsctl: what the verbs other than up, down, restart and check show and do.
+
+load ../engine/engine
+
+# Usage: valid KIND
+# Whether what is read is JSON as docs/json/KIND.json has it.
+valid() {
+  local document=$BATS_TEST_TMPDIR/document.json
+  cat >"$document"
+  PYTHONPATH='' /usr/bin/jsonschema --instance "$document" "$ROOT/docs/json/$1.json"
+}
+
+@test "list has an empty table where there is nothing, and an empty list as JSON" {
+  rm "$CONF"/*
+  run -0 netnsctl list
+  [[ $output == 'NAMESPACE  TYPE  STATE  ENGINE  SINCE  ADDRESSES' ]]
+  [[ -z $(netnsctl list --no-legend) ]]
+  [[ $(netnsctl list --json | jq .items) == '[]' ]]
+}
+
+@test "status shows a namespace with all that is in it" {
+  cat >"$CONF/veth-client.conf" <<'END'
+VETH_NSNAME_OUTSIDE=nstest
+VETH_IFADDR_OUTSIDE=198.51.100.2/30
+VETH_IFADDR_INSIDE=198.51.100.1/30
+END
+  netnsctl up veth@nstest nft@nstest
+  netnsctl up veth@client
+  mkdir -p /etc/netns/nstest
+  touch /etc/netns/nstest/resolv.conf
+  ip netns exec nstest sleep 60 3>&- &
+  sleeper=$!
+  while [[ $(</proc/$sleeper/comm) != sleep ]]; do sleep 0.01; done
+  run -0 netnsctl status nstest
+  kill "$sleeper"
+  rm -r /etc/netns/nstest
+  shape=$(sed -E '/fe80::.64/d; s/20[0-9-]{8} [0-9:]{8}/TIME/; s/ fe80::[^ ]*//; s/ (UP|DOWN|LOWERLAYERDOWN|UNKNOWN) / STATE /; s/[0-9]+ sleep/PID sleep/; s/ \([a-z0-9@.-]+\.(scope|service)\)//' <<<"$output")
+  diff --label expected --label shown --unified - <(echo "$shape") <<'END'
+nstest (there)
+├── instances
+│   ├── nft up since TIME, direct
+│   └── veth up since TIME, direct
+├── interfaces
+│   ├── lo STATE 127.0.0.1/8 ::1/128
+│   ├── ve-nstest1 STATE 192.0.2.130/30 -> ve-nstest0 on the host
+│   └── ve-client0 STATE 198.51.100.2/30 -> ve-client1 in client
+├── routes
+│   ├── 192.0.2.128/30 dev ve-nstest1
+│   ├── 198.51.100.0/30 dev ve-client0
+├── DNS its own
+├── rules 2; input drop, forward drop, output drop
+└── processes
+    └── PID sleep
+END
+}
+
+@test "status of a namespace that is configured and down, and of one that nobody knows" {
+  run -0 netnsctl status nstest
+  [[ $output == 'nstest (not there)'* ]]
+  run --separate-stderr -1 netnsctl status nosuch
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'there is no namespace `nosuch`'* ]]
+}
+
+@test "status tells a macvlan's parent" {
+  ip link add eth0 type veth peer name eth1
+  netnsctl up macvlan@a
+  run -0 netnsctl status a
+  netnsctl down macvlan@a
+  ip link delete dev eth0
+  [[ $output == *'macvlan0 '*'192.0.2.7/24 -> eth0 on the host'* && $output == *'default via 192.0.2.1 dev macvlan0'* ]]
+}
+
+@test "list and status of 1000 namespaces start no process for each" {
+  mapfile -t instances < <(printf 'lo@many-%d\n' {1..1000})
+  netnsctl up "${instances[@]}" >/dev/null 2>&1
+  for verb in list status; do
+    strace -f -qq -e trace=execve -o "$BATS_TEST_TMPDIR/trace" netnsctl "$verb" >"$BATS_TEST_TMPDIR/said"
+    [[ $(grep -c many- "$BATS_TEST_TMPDIR/said") == 1000 ]]
+    [[ $(grep -c execve "$BATS_TEST_TMPDIR/trace") == 1 ]]
+  done
+  netnsctl down "${instances[@]}" >/dev/null 2>&1
+  nothing_left
+}
+
+@test "show tells layers, values and functions, each with the place that set it last" {
+  cat >"$CONF/probe.sh" <<'END'
+# Settings (in probe-NAME.conf):
+#   PROBE_UNSET  nobody sets it
+PROBE_A=plugin
+configure_probe_up_outside() { :; }
+configure_probe_up_inside() { :; }
+END
+  config probe.conf <<<$'PROBE_A=type\nPROBE_B="a value"'
+  config probe-n.conf <<'END'
+PROBE_A=instance
+if true; then
+  declare -A PROBE_MAP=([key]=value)
+fi
+configure_probe_up_inside() { :; }
+END
+  run -0 netnsctl show probe@n
+  shown=$(sed 's/  */ /g; s/ $//' <<<"$output")
+  diff --label expected --label shown --unified - <(grep -v HOST_ <<<"$shown") <<END
+probe@n
+layers, each overriding those above it
+ plugin $CONF/probe.sh
+ default $CONF/default.conf
+ type $CONF/probe.conf
+ instance $CONF/probe-n.conf
+variables
+ PROBE_A instance $CONF/probe-n.conf:1
+ PROBE_B 'a value' $CONF/probe.conf:2
+ PROBE_MAP '(value)' $CONF/probe-n.conf:3
+ PROBE_UNSET (not set)
+hooks
+ configure_probe_up_inside $CONF/probe-n.conf:5
+ configure_probe_up_outside $CONF/probe.sh:4
+END
+}
+
+@test "show has the values that a plugin makes up, and says which files are not there" {
+  run -0 netnsctl show veth@nstest
+  [[ $output =~ VETH_IFNAME_OUTSIDE\ +ve-nstest0 && $output =~ veth\.conf\ +\(not\ there\) ]]
+}
+
+@test "cat prints the wrapper, which bash can run" {
+  config probe.sh <<<$'NO_CONFIG_REQUIRED=y\nconfigure_probe_down_outside() { echo "down with $1"; }'
+  run -0 bash <(netnsctl cat probe@n down outside)
+  [[ $output == *'down with n' ]]
+  [[ $(netnsctl cat probe@n) == *"configure_probe_up_inside"* ]]
+}
+
+@test "types tells where each is from, what it replaces, its hooks and settings" {
+  cp /usr/share/systemd-netns/lo.sh "$CONF"
+  run -0 netnsctl types --no-legend
+  [[ ${lines[0]} == lo*"$CONF/lo.sh (instead of /usr/share/systemd-netns/lo.sh)" && ${lines[3]} == veth*'a pair of virtual interfaces'* ]]
+  run -0 netnsctl types macvlan
+  [[ $output == *'up outside, up inside, '*'MACVLAN_SOURCE_MACS'* ]]
+}
+
+@test "new writes a type that works, and is clean" {
+  run -0 netnsctl new bridge
+  [[ $output == *'netnsctl up bridge@example'* ]]
+  shellcheck "$CONF/bridge.sh"
+  shfmt -i 2 -ci -d "$CONF/bridge.sh"
+  netnsctl check bridge
+  netnsctl up bridge@example
+  [[ $(ip -netns example -brief address show dev br0) == *192.0.2.1/24* ]]
+  netnsctl restart bridge@example
+  netnsctl down bridge@example
+  nothing_left
+  rm -f /etc/systemd/system/netns*
+}
+
+@test "new overwrites nothing, and does not hide a type that ships unless told so" {
+  config mine.sh <<<'# mine'
+  run --separate-stderr -1 netnsctl new mine
+  [[ $(<"$CONF/mine.sh") == '# mine' ]]
+  run --separate-stderr -1 netnsctl new veth
+  [[ $stderr == *'--force'* && ! -e $CONF/veth.sh ]]
+}
+
+@test "run is in the namespace, with its files, its /sys and the status of the command" {
+  netnsctl up veth@nstest
+  mkdir -p /etc/netns/nstest
+  echo 'nameserver 192.0.2.53' >/etc/netns/nstest/resolv.conf
+  before=$(</etc/resolv.conf)
+  run -7 netnsctl run nstest -- sh -c 'cat /etc/resolv.conf; ls /sys/class/net | sort | paste -sd,; exit 7'
+  rm -r /etc/netns/nstest
+  [[ $output == $'nameserver 192.0.2.53\nlo,ve-nstest1' ]]
+  [[ $(</etc/resolv.conf) == "$before" ]]
+}
+
+@test "run brings nothing up unless told so, and may be another user" {
+  run --separate-stderr -1 netnsctl run nstest true
+  [[ $stderr == *'netnsctl up nstest'* ]]
+  run -0 netnsctl run --up --user nobody nstest -- id -un
+  [[ $output == nobody ]]
+  run -127 netnsctl run nstest nosuch
+  run -126 netnsctl run nstest /etc/passwd
+}
+
+@test "what is printed as JSON has the documented shape" {
+  netnsctl up veth@nstest nft@nstest
+  echo if >"$CONF/lo-a.conf"
+  netnsctl list --json | valid list
+  netnsctl status --json | valid status
+  netnsctl types --json | valid types
+  netnsctl show veth@nstest --json | valid show
+  run ! netnsctl check --json
+  valid check <<<"$output"
+  netnsctl down --json nstest | valid lifecycle
+  run --separate-stderr ! netnsctl up --json lo@b macvlan@c
+  valid lifecycle <<<"$output"
+  run ! valid list <<<'{"version": 1, "kind": "list", "items": [{"instance": 5}]}'
+}
+
+@test "colours are for terminals alone, and NO_COLOR is heeded" {
+  [[ $(netnsctl list) != *$'\e'* ]]
+  on_terminal() { script -qec "TERM=xterm $1" /dev/null </dev/null; }
+  [[ $(on_terminal 'netnsctl list') == *$'\e['* ]]
+  [[ $(on_terminal 'env NO_COLOR=1 netnsctl list') != *$'\e['* ]]
+}
+
+@test "bash completes verbs, types, names and instances from what is on the machine" {
+  # Usage: completes LINE WORD...
+  completes() {
+    local COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 word=${1##*[ @]}
+    source <(netnsctl completion bash)
+    _netnsctl netnsctl "$word" ''
+    [[ " ${COMPREPLY[*]} " == " ${*:2} " ]]
+  }
+  config lo-shop.conf <<<''
+  completes 'netnsctl resta' restart
+  completes 'netnsctl up lo@' shop
+  completes 'netnsctl up ns' nstest
+  completes 'netnsctl up veth' veth@nstest
+  completes 'netnsctl types v' veth
+  completes 'netnsctl run n' nstest
+  completes 'netnsctl up --engine d' direct
+}
+
+@test "completion is there for bash, zsh and fish" {
+  for shell in bash zsh fish; do
+    run -0 netnsctl completion "$shell"
+    [[ $output == *netnsctl* ]]
+  done
+}

@@ -1,0 +1,157 @@
+//! The files themselves: their syntax, what shellcheck says of them, and who may write them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use duct::cmd;
+use serde::Deserialize;
+
+use super::{Finding, Severity, Subject};
+use crate::name::NsType;
+use crate::paths::{BASH, Paths};
+use crate::{file, plugin};
+
+/// What shellcheck cannot know of these files: settings are used by others (SC2034), and set by others (SC2154), and what is
+/// sourced is not always there (SC1090, SC1091).
+const EXCLUDED: &str = "SC2034,SC2154,SC1090,SC1091";
+
+pub(super) fn check(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<Vec<Finding>> {
+    let files = files(paths, types, subjects)?;
+    let mut findings = Vec::new();
+    let mut sound = Vec::new();
+    for path in &files {
+        match syntax(path)? {
+            None => sound.push(path.clone()),
+            Some(finding) => findings.push(finding),
+        }
+    }
+    findings.extend(shellcheck(&sound)?);
+    let places = files.iter().map(PathBuf::as_path).chain([paths.conf.as_path(), paths.share.as_path()]);
+    findings.extend(places.filter_map(|path| writers(path, paths.is_live())));
+    Ok(findings)
+}
+
+/// The plugins that are used, and the `.conf` files that are read.
+fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeSet<PathBuf>> {
+    let mut files: BTreeSet<PathBuf> =
+        types.iter().filter_map(|nstype| plugin::find(paths, nstype).ok()).collect();
+    if !paths.conf.exists() {
+        return Ok(files);
+    }
+    for entry in file::entries(&paths.conf)? {
+        let Some((stem, "conf")) = entry.file_name().to_str().and_then(|name| name.rsplit_once('.')) else {
+            continue;
+        };
+        let (word, name) = stem.split_once('-').map_or((stem, None), |(word, name)| (word, Some(name)));
+        let meant = subjects.is_empty()
+            || word == "default"
+            || subjects.iter().any(|subject| match subject {
+                Subject::Type(nstype) => nstype.as_ref() == word,
+                Subject::Instance(instance) => {
+                    instance.nstype.as_ref() == word && name.is_none_or(|name| instance.name.as_ref() == name)
+                }
+            });
+        if meant && entry.path().is_file() {
+            files.insert(entry.path().to_owned());
+        }
+    }
+    Ok(files)
+}
+
+/// Whether bash can read a file.
+fn syntax(path: &Path) -> Result<Option<Finding>> {
+    // A file may set extglob and so change what is sound.
+    for options in [&["-n"][..], &["-O", "extglob", "-n"]] {
+        let output = cmd(BASH, options.iter().map(AsRef::as_ref).chain([path.as_os_str()]))
+            .stdin_null()
+            .stdout_null()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .with_context(|| format!("cannot run {BASH}"))?;
+        if output.status.success() {
+            return Ok(None);
+        }
+        if options.len() > 1 {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Ok(Some(parse(path, said.lines().next().unwrap_or_default())));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads `FILE: line N: MESSAGE`.
+fn parse(path: &Path, said: &str) -> Finding {
+    let name = path.display().to_string();
+    let rest = said.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": line "));
+    let finding = match rest.and_then(|rest| rest.split_once(": ")) {
+        Some((line, message)) => Finding::error(message).at(format!("{name}:{line}")),
+        None => Finding::error(said).at(name),
+    };
+    let dos = fs::read(path).is_ok_and(|text| text.windows(2).any(|pair| pair == b"\r\n"));
+    if dos { finding.advice("it has the line ends of DOS: convert it, e.g. by `dos2unix`") } else { finding }
+}
+
+/// What `shellcheck --format=json1` prints.
+#[derive(Deserialize)]
+struct Report {
+    comments: Vec<Comment>,
+}
+
+#[derive(Deserialize)]
+struct Comment {
+    file: String,
+    line: u32,
+    column: u32,
+    level: String,
+    code: u32,
+    message: String,
+}
+
+/// What shellcheck finds, where it is installed.
+fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let options = ["--format=json1", "--shell=bash", "--severity=warning", "--exclude", EXCLUDED, "--"];
+    let words = options.iter().map(AsRef::as_ref).chain(files.iter().map(|path| path.as_os_str()));
+    let output =
+        match cmd("shellcheck", words).stdin_null().stdout_capture().stderr_capture().unchecked().run() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            done => done.context("cannot run shellcheck")?,
+        };
+    let Ok(report) = serde_json::from_slice::<Report>(&output.stdout) else {
+        bail!("shellcheck failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    };
+    let finding = |comment: Comment| {
+        let severity = if comment.level == "error" { Severity::Error } else { Severity::Warning };
+        Finding::new(severity, format!("{} (SC{})", comment.message.trim_end_matches('.'), comment.code))
+            .at(format!("{}:{}:{}", comment.file, comment.line, comment.column))
+    };
+    Ok(report.comments.into_iter().map(finding).collect())
+}
+
+/// Whether others than root may write a file that is run as root. In a repository, files are their author's.
+fn writers(path: &Path, live: bool) -> Option<Finding> {
+    let found = fs::metadata(path).ok()?;
+    let name = path.display();
+    if found.mode() & 0o022 != 0 {
+        Some(
+            Finding::error("others than its owner may write it, and it is run as root")
+                .at(name.to_string())
+                .advice(format!("run `chmod go-w {name}`")),
+        )
+    } else if live && found.uid() != 0 {
+        Some(
+            Finding::error(format!("it belongs to the user {}, and is run as root", found.uid()))
+                .at(name.to_string())
+                .advice(format!("run `chown root {name}`")),
+        )
+    } else {
+        None
+    }
+}

@@ -1,0 +1,119 @@
+//! What can be seen on the machine itself: its interfaces and units, and what has changed since an instance came up.
+
+use anyhow::{Context, Result};
+use duct::cmd;
+
+use super::settings::{place, settings};
+use super::{Examined, Finding, Subject};
+use crate::engine::{self, Condition};
+use crate::name::{Instance, Side};
+use crate::paths::{BASH, Paths};
+use crate::units::{self, Action};
+use crate::{explain, netlink, netns, plugin, wrapper};
+
+/// The bash that calls a check function.
+const DRIFT: &str = include_str!("../drift.sh");
+
+pub(super) fn check(
+    paths: &Paths,
+    examined: &[Examined],
+    subjects: &[Subject],
+    meant: &dyn Fn(&Instance) -> bool,
+) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let links = netlink::links()?;
+    for one in examined.iter().filter(|one| meant(&one.instance)) {
+        for setting in settings(one).filter(|setting| setting.name.ends_with("_PARENT_IFNAME")) {
+            if !links.iter().any(|link| link.name == setting.value) {
+                findings.push(
+                    Finding::error(format!(
+                        "{}: the host has no interface `{}`",
+                        setting.name, setting.value
+                    ))
+                    .at(place(setting, &one.instance, paths))
+                    .of(&one.instance)
+                    .advice("`ip link` lists those that there are"),
+                );
+            }
+        }
+    }
+    if subjects.is_empty() && paths.systemd.is_dir() {
+        findings.extend(stale(paths)?);
+    }
+    for active in engine::active(paths)?.iter().filter(|active| meant(&active.instance)) {
+        let instance = &active.instance;
+        match active.condition {
+            Condition::Failed => findings.push(
+                Finding::error("it has failed")
+                    .of(instance)
+                    .advice(format!("`netnsctl status {}` has its last lines", instance.name)),
+            ),
+            Condition::Up => findings.extend(drift(paths, instance)?),
+            Condition::Changing | Condition::Down => {}
+        }
+    }
+    Ok(findings)
+}
+
+/// Units that netns-update would change.
+fn stale(paths: &Paths) -> Result<Vec<Finding>> {
+    let listing = plugin::list(paths)?;
+    let templates = units::templates(paths)?;
+    let plan = units::plan(paths, &listing.types, &templates, &[])?;
+    let finding = |change: &units::Change| {
+        let what = match change.action {
+            Action::Create => "this unit is missing",
+            Action::Update => "this unit is not a copy of its template",
+            Action::ReplaceLink => "this unit is a link, not a copy of its template",
+            Action::Remove => "this unit's type is gone",
+            Action::Keep => return None,
+        };
+        Some(Finding::warning(what).at(change.path.display().to_string()).advice("run `netns-update`"))
+    };
+    let complaints = plan.complaints.iter().map(|complaint| Finding::warning(complaint.clone()));
+    Ok(plan.changes.iter().filter_map(finding).chain(complaints).collect())
+}
+
+/// What the plugin's own check functions find to be other than `up` left it.
+fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let layers = explain::layers(paths, instance)?;
+    let files: Vec<_> = layers.into_iter().filter(|layer| layer.exists).map(|layer| layer.path).collect();
+    for side in [Side::Outside, Side::Inside] {
+        let function = format!("configure_{}_check_{side}", instance.nstype);
+        let text =
+            format!("{}__netns_function={function}\n{DRIFT}", wrapper::reader(paths, instance, &files));
+        let script = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
+        std::fs::write(script.path(), text).context("cannot write a temporary file")?;
+        let _inside = match side {
+            Side::Outside => None,
+            Side::Inside => match netns::enter(paths, &instance.name) {
+                Ok(inside) => Some(inside),
+                Err(error) => {
+                    findings
+                        .push(Finding::error(format!("{error:#}")).of(instance).advice(restart(instance)));
+                    continue;
+                }
+            },
+        };
+        let output = cmd(BASH, [script.path().as_os_str()])
+            .stdin_null()
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .with_context(|| format!("cannot run {BASH}"))?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().map(|line| Finding::error(line).of(instance).advice(restart(instance)));
+        findings.extend(lines);
+        if !output.status.success() && text.is_empty() {
+            findings.push(Finding::error(format!("`{function}` failed and said nothing")).of(instance));
+        }
+    }
+    Ok(findings)
+}
+
+fn restart(instance: &Instance) -> String {
+    format!("`netnsctl down {instance}`, then `up`, make it anew")
+}

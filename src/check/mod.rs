@@ -1,0 +1,184 @@
+//! What can be known to be wrong without changing anything.
+
+mod clashes;
+mod files;
+mod live;
+mod settings;
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::explain::{self, Explained};
+use crate::name::{Instance, NsName, NsType};
+use crate::paths::Paths;
+use crate::{engine, plugin};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// It does not work, or has ceased to.
+    Error,
+    /// It works, but hardly as it was meant.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// `FILE`, `FILE:LINE` or `FILE:LINE:COLUMN`, where there is one.
+    pub place: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The instance that it is about, if it is one's alone.
+    pub instance: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+}
+
+impl Finding {
+    fn new(severity: Severity, message: impl Into<String>) -> Self {
+        Self { place: None, severity, instance: None, message: message.into(), advice: None }
+    }
+
+    fn error(message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, message)
+    }
+
+    fn warning(message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, message)
+    }
+
+    fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+
+    fn of(mut self, instance: &Instance) -> Self {
+        self.instance = Some(instance.to_string());
+        self
+    }
+
+    fn advice(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}: ", self.severity)?;
+        if let Some(instance) = &self.instance {
+            write!(f, "{instance}: ")?;
+        }
+        f.write_str(&self.message)?;
+        self.advice.as_ref().map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
+/// What is to be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A type, with all its instances.
+    Type(NsType),
+    /// One instance.
+    Instance(Instance),
+}
+
+impl Subject {
+    fn covers(&self, instance: &Instance) -> bool {
+        match self {
+            Self::Type(nstype) => instance.nstype == *nstype,
+            Self::Instance(this) => this == instance,
+        }
+    }
+
+    fn nstype(&self) -> &NsType {
+        match self {
+            Self::Type(nstype) | Self::Instance(Instance { nstype, .. }) => nstype,
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        if word.contains('@') { word.parse().map(Self::Instance) } else { word.parse().map(Self::Type) }
+    }
+}
+
+/// An instance with what its files come to.
+struct Examined {
+    instance: Instance,
+    explained: Explained,
+}
+
+/// Checks everything, or the subjects alone, in the order of the places.
+///
+/// # Errors
+/// Something cannot be looked at.
+pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Vec<Finding>> {
+    let listing = plugin::list(paths)?;
+    let meant =
+        |instance: &Instance| subjects.is_empty() || subjects.iter().any(|subject| subject.covers(instance));
+    let types: Vec<NsType> = listing
+        .types
+        .into_iter()
+        .filter(|nstype| subjects.is_empty() || subjects.iter().any(|subject| subject.nstype() == nstype))
+        .collect();
+
+    let mut findings = files::check(paths, &types, subjects)?;
+    if subjects.is_empty() {
+        findings.extend(listing.complaints.into_iter().map(Finding::error));
+    }
+    // All are read, since one may clash with another that is not asked for.
+    let mut examined = Vec::new();
+    for instance in instances(paths)? {
+        if plugin::find(paths, &instance.nstype).is_ok() {
+            let explained = explain::explain(paths, &instance)?;
+            examined.push(Examined { instance, explained });
+        }
+    }
+    for one in examined.iter().filter(|one| meant(&one.instance)) {
+        findings.extend(settings::check(paths, one));
+    }
+    findings.extend(clashes::check(paths, &examined, &meant));
+    if paths.is_live() {
+        findings.extend(live::check(paths, &examined, subjects, &meant)?);
+    }
+    findings.sort();
+    findings.dedup();
+    Ok(findings)
+}
+
+/// Every instance that has a file of its own or is up.
+fn instances(paths: &Paths) -> Result<Vec<Instance>> {
+    let mut instances = plugin::configured(paths)?;
+    if paths.is_live() {
+        instances.extend(engine::active(paths)?.into_iter().map(|active| active.instance));
+    }
+    instances.sort();
+    instances.dedup();
+    Ok(instances)
+}
+
+/// Where an interface of an instance is: a named namespace, or the host.
+type Where = Option<NsName>;

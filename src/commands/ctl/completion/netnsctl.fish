@@ -1,0 +1,2 @@
+# Completion of netnsctl for fish: the program itself is asked.
+netnsctl completion fish | source

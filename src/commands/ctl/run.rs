@@ -1,0 +1,78 @@
+//! `netnsctl run`: a command in a namespace, as `ip netns exec` does it.
+
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+use super::lifecycle;
+use crate::cli::Run;
+use crate::commands::Status;
+use crate::netns::{self, Named};
+use crate::paths::Paths;
+use crate::privilege::{self, Capability};
+
+pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
+    let name = &options.name;
+    privilege::need(Capability::SysAdmin, "to enter namespaces")?;
+    if options.up {
+        lifecycle::up_quietly(paths, name)?;
+    }
+    if !matches!(netns::look(paths, name)?, Named::Namespace(_)) {
+        bail!(
+            "there is no namespace `{name}`: bring it up by `netnsctl up {name}`, or let this do so by --up"
+        );
+    }
+    // For good: this process becomes the command.
+    std::mem::forget(netns::enter(paths, name)?);
+    unshare(CloneFlags::CLONE_NEWNS).context("cannot unshare the mounts")?;
+    let all = MsFlags::MS_SLAVE | MsFlags::MS_REC;
+    mount(None::<&str>, "/", None::<&str>, all, None::<&str>).context("cannot keep the mounts apart")?;
+    show_own_interfaces();
+    for file in netns::files(paths, name) {
+        cover(&file)?;
+    }
+    execute(options)
+}
+
+/// Has /sys show the interfaces of this namespace (ip-netns(8)). Containers may not allow it, and few programs look there.
+fn show_own_interfaces() {
+    let remounted = umount2("/sys", MntFlags::MNT_DETACH)
+        .and_then(|()| mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>));
+    if let Err(error) = remounted {
+        crate::warn(&format!("/sys shows the host's interfaces: {}", error.desc()));
+    }
+}
+
+/// Puts a file of /etc/netns/NAME over the one in /etc.
+fn cover(file: &Path) -> Result<()> {
+    let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
+    if !target.exists() {
+        crate::warn(&format!(
+            "{} is left out: there is no {} that it could replace",
+            file.display(),
+            target.display()
+        ));
+        return Ok(());
+    }
+    mount(Some(file), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .with_context(|| format!("cannot put {} over {}", file.display(), target.display()))
+}
+
+fn execute(options: &Run) -> Result<Status> {
+    // Users and their groups may come from anywhere (nsswitch.conf(5)): runuser asks the system, and starts no shell.
+    let prefix: Vec<&str> = match &options.user {
+        Some(user) => vec!["runuser", "-u", user, "--"],
+        None => Vec::new(),
+    };
+    let mut words = prefix.into_iter().map(Into::into).chain(options.command.iter().cloned());
+    let program = words.next().context("no command")?;
+    let error = Command::new(&program).args(words).exec();
+    let status = if error.kind() == ErrorKind::NotFound { Status::NotFound } else { Status::NotExecutable };
+    eprintln!("{}: cannot run {}: {error}", crate::commands::applet(), program.to_string_lossy());
+    Ok(status)
+}

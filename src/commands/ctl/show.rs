@@ -1,0 +1,89 @@
+//! `netnsctl show`: what the files of an instance come to, and where each value is from.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::output::{self, paint};
+use crate::cli::Show;
+use crate::commands::{Status, say};
+use crate::explain::{self, Function, Layer, Variable};
+use crate::paths::Paths;
+use crate::plugin;
+
+/// An instance as JSON.
+#[derive(Serialize)]
+struct Item {
+    instance: String,
+    layers: Vec<Layer>,
+    variables: Vec<Variable>,
+    /// The hooks, as functions.
+    hooks: Vec<Function>,
+    /// Settings of the plugin that no file sets.
+    unset: Vec<String>,
+}
+
+pub(super) fn run(options: &Show) -> Result<Status> {
+    let paths = Paths::under(&options.root);
+    let instance = &options.instance;
+    let layers = explain::layers(&paths, instance)?;
+    let explained = explain::explain(&paths, instance)?;
+    let prefix = format!("configure_{}_", instance.nstype);
+    let settings = plugin::about(&layers[0].path, &instance.nstype)?.settings;
+    let is_set = |name: &str| explained.variables.iter().any(|variable| variable.name == name);
+    let item = Item {
+        instance: instance.to_string(),
+        unset: settings.into_iter().map(|setting| setting.name).filter(|name| !is_set(name)).collect(),
+        hooks: explained
+            .functions
+            .iter()
+            .filter(|function| function.name.starts_with(&prefix))
+            .cloned()
+            .collect(),
+        variables: explained.variables.clone(),
+        layers,
+    };
+    for line in explained.said.lines() {
+        crate::warn(line);
+    }
+    if let Some(place) = &explained.exited {
+        crate::warn(&format!("the reading ended at {place}"));
+    }
+    if options.output.json {
+        output::json("show", &[item])?;
+    } else {
+        print(&item)?;
+    }
+    Ok(Status::Done)
+}
+
+fn print(item: &Item) -> Result<()> {
+    say(&paint(&item.instance, output::BOLD));
+    let heading = |text: &str| say(&paint(text, output::DIM));
+    heading("layers, each overriding those above it");
+    let rows: Vec<Vec<String>> = item
+        .layers
+        .iter()
+        .map(|layer| {
+            let note = if layer.exists { String::new() } else { paint("(not there)", output::DIM) };
+            vec![format!("  {}", layer.role), layer.path.display().to_string(), note]
+        })
+        .collect();
+    output::plain(&rows)?;
+    heading("variables");
+    let rows = item.variables.iter().map(|variable| {
+        vec![
+            format!("  {}", variable.name),
+            shell_words::quote(&variable.value).into_owned(),
+            variable.place.clone(),
+        ]
+    });
+    let unset = item
+        .unset
+        .iter()
+        .map(|name| vec![format!("  {name}"), paint("(not set)", output::DIM), String::new()]);
+    output::plain(&rows.chain(unset).collect::<Vec<_>>())?;
+    heading("hooks");
+    let rows: Vec<Vec<String>> =
+        item.hooks.iter().map(|hook| vec![format!("  {}", hook.name), hook.place.clone()]).collect();
+    output::plain(&rows)
+}

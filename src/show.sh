@@ -1,0 +1,73 @@
+# shellcheck shell=bash disable=SC2154 # netnsctl sets __netns_layers in front
+# Reads the layers of an instance as a hook does, and tells where each variable and function was set last. Printed are
+# records of NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `function NAME FILE:LINE`, `exited FILE:LINE`.
+
+declare -A __netns_values __netns_places
+__netns_at=''
+
+# Usage: __netns_compare
+# What has changed since the last time was set by the command at __netns_at.
+__netns_compare() {
+  local __netns_name __netns_value
+  for __netns_name in $(compgen -v); do
+    case $__netns_name in
+      __netns_* | BASH* | COMP_* | EPOCH* | FUNCNAME | LINENO | PIPESTATUS | PPID | RANDOM | SECONDS | SRANDOM | _) continue ;;
+    esac
+    __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || continue
+    if [[ ! -v __netns_values[$__netns_name] || ${__netns_values[$__netns_name]} != "$__netns_value" ]]; then
+      __netns_values[$__netns_name]=$__netns_value
+      __netns_places[$__netns_name]=$__netns_at
+    fi
+  done
+}
+
+__netns_show() {
+  local __netns_name __netns_file __netns_line
+  __netns_compare
+  for __netns_name in "${!__netns_places[@]}"; do
+    [[ ${__netns_places[$__netns_name]} ]] || continue # it came with the environment
+    declare -p "$__netns_name" >/dev/null || continue
+    local -n __netns_variable=$__netns_name
+    if [[ ${__netns_variable@a} == *[aA]* ]]; then
+      printf >&"$__netns_out" 'variable\0%s\0(%s)\0%s\0' "$__netns_name" "${__netns_variable[*]}" "${__netns_places[$__netns_name]}"
+    else
+      printf >&"$__netns_out" 'variable\0%s\0%s\0%s\0' "$__netns_name" "$__netns_variable" "${__netns_places[$__netns_name]}"
+    fi
+    unset -n __netns_variable
+  done
+  shopt -s extdebug # declare -F then tells file and line
+  while read -r __netns_name __netns_line __netns_file; do
+    [[ $__netns_file != "$__netns_self" ]] || continue
+    printf >&"$__netns_out" 'function\0%s\0%s\0' "$__netns_name" "$__netns_file:$__netns_line"
+  done < <(compgen -A function | while read -r __netns_name; do declare -F "$__netns_name"; done)
+}
+
+# Files are read in a function, as in a hook: `local` is legal in them, and what they declare so is seen here alone.
+__netns_read_layers() {
+  local __netns_layer
+  for __netns_layer in "${__netns_layers[@]}"; do
+    # A command that fails in the plugin or default.conf would end the hook; this only looks.
+    # shellcheck disable=SC1090 # only known by then
+    source "$__netns_layer" || :
+    __netns_compare
+    __netns_at=''
+  done
+  if declare -F "configure_${NSTYPE}_defaults" >/dev/null; then
+    "configure_${NSTYPE}_defaults" "$NSNAME" || :
+    __netns_compare
+  fi
+  builtin trap - DEBUG EXIT
+  __netns_show
+}
+
+__netns_self=${BASH_SOURCE[0]}
+# What the files print is not mixed with what is told of them.
+exec {__netns_out}>&1 >&2
+# A file may exit.
+builtin trap 'builtin trap - DEBUG; printf >&"$__netns_out" "exited\0%s\0" "$__netns_at"; __netns_show' EXIT
+__netns_compare
+__netns_places=()
+# In an EXIT trap, bash gives BASH_COMMAND what was running one level up.
+set -T # or a sourced file would not be followed
+builtin trap '[[ ${BASH_SOURCE[0]} == "$__netns_self" || $BASH_COMMAND == "source \"\$__netns_layer\"" ]] || { __netns_compare; __netns_at=${BASH_SOURCE[0]}:$LINENO; }' DEBUG
+__netns_read_layers

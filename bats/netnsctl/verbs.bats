@@ -208,6 +208,7 @@ END
   # Usage: completes LINE WORD...
   completes() {
     local COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 word=${1##*[ @]}
+    # shellcheck disable=SC1090 # what it prints
     source <(netnsctl completion bash)
     _netnsctl netnsctl "$word" ''
     [[ " ${COMPREPLY[*]} " == " ${*:2} " ]]

@@ -5,6 +5,8 @@ LIBDIR ?= /usr/lib
 MANDIR ?= /usr/share/man
 DATADIR ?= /usr/share
 UNITDIR = $(LIBDIR)/systemd/system
+# What is in CONFDIR is read for every namespace, so samples are put there only where nobody has any settings yet.
+SAMPLEDIR = $(DATADIR)/doc/systemd-netns/examples
 # These two are what the program looks at (src/paths.rs).
 PLUGINDIR = /usr/share/systemd-netns
 CONFDIR = /etc/conf.d/netns
@@ -21,6 +23,8 @@ PAGES = $(notdir $(wildcard man/*.8))
 # Where each shell looks for completions, below DATADIR (bash-completion, zsh and fish as Debian has them).
 COMPLETION = src/commands/ctl/completion
 COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_netnsctl fish/vendor_completions.d/netnsctl.fish
+
+$(if $(word 2,$(DESTDIR)),$(error DESTDIR must not have blanks in it))
 
 .PHONY: help build install uninstall test demo lint
 
@@ -40,13 +44,15 @@ install: ## Install what was built, and update the units of all types
 	install -m 755 $(TARGET)/$(BINARY) $(DESTDIR)$(BINDIR)
 	for link in $(LINKS); do ln -sf $(BINARY) $(DESTDIR)$(BINDIR)/$$link || exit; done
 	install -m 644 $(UNITS:%=units/%) $(DESTDIR)$(UNITDIR)
+	case $(BINDIR) in /usr/local/sbin | /usr/local/bin | /usr/sbin | /usr/bin | /sbin | /bin) ;; \
+	*) sed -i 's|=netnsinit |=$(BINDIR)/netnsinit |' $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) ;; esac
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
 	for page in $(PAGES); do install -m 644 man/$$page $(DESTDIR)$(MANDIR)/man8 || exit; done
 	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$(DATADIR)/$$file || exit; done
-	@for file in etc/*; do \
-	  to=$(DESTDIR)$(CONFDIR)/$${file#etc/}; \
-	  if [ -e "$$to" ] || [ -h "$$to" ]; then echo "kept as it is: $$to"; else install -m 644 "$$file" "$$to" || exit; fi; \
-	done
+	install -D -m 644 -t $(DESTDIR)$(SAMPLEDIR) etc/*
+	@if [ -n "$$(ls -A $(DESTDIR)$(CONFDIR))" ]; then \
+	  echo 'kept as it is: $(DESTDIR)$(CONFDIR); samples are in $(DESTDIR)$(SAMPLEDIR)'; \
+	else install -m 644 etc/* $(DESTDIR)$(CONFDIR); fi
 	@if [ -z '$(DESTDIR)' ]; then $(BINDIR)/netns-update --daemon-reload; fi
 
 uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
@@ -55,10 +61,11 @@ uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 	fi
 	rm -f $(DESTDIR)$(BINDIR)/$(BINARY) $(LINKS:%=$(DESTDIR)$(BINDIR)/%)
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(PAGES:%=$(DESTDIR)$(MANDIR)/man8/%)
+	rm -rf $(DESTDIR)$(SAMPLEDIR)
 	rm -f $(COMPLETIONS:%=$(DESTDIR)$(DATADIR)/%)
 	rm -f $(PLUGINS:%=$(DESTDIR)$(PLUGINDIR)/%)
-	rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PLUGINDIR) || true
-	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd-netns ]; then rmdir -p --ignore-fail-on-non-empty /run/systemd-netns/remembered; fi
+	if [ -d $(DESTDIR)$(PLUGINDIR) ]; then rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PLUGINDIR); fi
+	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd-netns ]; then find /run/systemd-netns -depth -type d -empty -delete; fi
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 test: build ## Run all tests (as root: against the real kernel and a real systemd, too)

@@ -18,7 +18,7 @@ configure_macvlan_up_outside() {
   if [[ ${mode[1]} == source ]]; then
     assert_non_empty MACVLAN_SOURCE_MACS
     # shellcheck disable=SC2206 # a list of words, on purpose
-    mode+=(macaddr set $MACVLAN_SOURCE_MACS)
+    mode+=(macaddr set ${MACVLAN_SOURCE_MACS[*]})
   fi
 
   # What was made is what has to go, whatever the .conf says by then.
@@ -37,6 +37,7 @@ configure_macvlan_up_inside() {
   recall
 
   on_failure ip address flush dev "$MACVLAN_IFNAME"
+  on_failure ip link set dev "$MACVLAN_IFNAME" down
   if [[ -n ${MACVLAN_IFADDR-} ]]; then
     # shellcheck disable=SC2086 # words for ip, on purpose
     ip address replace $MACVLAN_IFADDR dev "$MACVLAN_IFNAME"

@@ -10,6 +10,9 @@
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes
 
+# Whatever keeps the rules from being loaded, be it a .conf that bash cannot read: nothing passes unfiltered.
+if [[ $UPDOWN-$INOUT == up-inside ]]; then on_failure nft_fail_closed; fi
+
 configure_nft_up_inside() {
   local rules
   rules=$(nft_rules "$1")
@@ -17,8 +20,15 @@ configure_nft_up_inside() {
   assert_command nft nftables
 
   ip link set dev lo up
+  if [[ -e $rules && ! -f $rules ]]; then
+    echo "'$rules' is not a file" >&2 # nft would include a directory, and find no rules in it
+    return 1
+  fi
   # One run of nft is one transaction: there is no moment between the old rules and the new ones.
-  nft --file - <<<"flush ruleset; include \"$rules\"" || nft_fail_closed "$1" "$rules"
+  nft --file - <<<"flush ruleset; include \"$rules\"" || {
+    echo "cannot load '$rules' in namespace '$1'; mend it, then run \`systemctl restart netns-nft@$1\`" >&2
+    return 1
+  }
 }
 
 # The rules stay as long as the namespace does: other types may still be up in it.
@@ -46,13 +56,14 @@ configure_nft_check_inside() {
 # The file that a namespace has its rules from.
 nft_rules() {
   local rules=/etc/conf.d/netns/nft-$1.rules
-  [[ -f $rules ]] || rules=/etc/conf.d/netns/nft.rules
+  # One that is broken, such as a link to nothing, is not passed over for rules that may be laxer.
+  [[ -e $rules || -L $rules ]] || rules=/etc/conf.d/netns/nft.rules
   echo "$rules"
 }
 
-# The rules could not be loaded. What is in force stays; where nothing is, nothing passes but what is on lo.
+# The rules are not loaded. What is in force stays; where nothing is, nothing passes but what is on lo.
 nft_fail_closed() {
-  echo "cannot load '$2' in namespace '$1'; mend it, then run \`systemctl restart netns-nft@$1\`" >&2
+  type -P nft >/dev/null || return 0
   if [[ -n $(nft list tables) ]]; then
     echo 'the rules that were in force stay in force' >&2
   else
@@ -65,5 +76,4 @@ table inet netns_nft_failed {
 END
     echo 'no rules were in force: everything but lo is dropped now' >&2
   fi
-  return 1
 }

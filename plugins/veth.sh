@@ -22,7 +22,7 @@ configure_veth_up_outside() {
   # What was made is what has to go, whatever the .conf says by then.
   remember VETH_IFNAME_OUTSIDE VETH_IFNAME_INSIDE VETH_NSNAME_OUTSIDE
   # Each end is made where it belongs, with its name and hardware address: nothing half-done ever shows on the host.
-  if veth_ip link add "$VETH_IFNAME_OUTSIDE" ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} type veth \
+  if veth_ip link add name "$VETH_IFNAME_OUTSIDE" ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} type veth \
     peer name "$VETH_IFNAME_INSIDE" netns "$NS_NAME" ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"}; then
     on_failure veth_ip link delete dev "$VETH_IFNAME_OUTSIDE"
   else
@@ -116,7 +116,12 @@ veth_name_ends() {
 
 # The peer namespace is another unit's: this one cannot make it, only say how to have it made first.
 veth_find_peer_namespace() {
-  [[ -z ${VETH_NSNAME_OUTSIDE-} || -e /run/netns/$VETH_NSNAME_OUTSIDE ]] && return
+  [[ -n ${VETH_NSNAME_OUTSIDE-} ]] || return 0
+  if [[ $VETH_NSNAME_OUTSIDE == *[^a-zA-Z0-9_.:-]* ]]; then
+    echo "VETH_NSNAME_OUTSIDE='$VETH_NSNAME_OUTSIDE' is no name of a namespace" >&2
+    exit 1
+  fi
+  [[ ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]] || return 0
   cat >&2 <<END
 there is no namespace '$VETH_NSNAME_OUTSIDE' (VETH_NSNAME_OUTSIDE) for the outside end.
 To have it there whenever this instance starts, run \`systemctl edit netns_outside-veth@$NS_NAME.service\` and write:

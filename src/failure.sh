@@ -46,6 +46,7 @@ __netns_where() {
 __netns_last_list() {
   local lines
   local -i last
+  [[ -f $where ]] || return 0 # reading a FIFO would wait
   mapfile -t lines <"$where"
   last=${#lines[@]}
   while ((last)) && [[ ${lines[last - 1]} =~ ^[[:space:]]*(#|$) ]]; do last+=-1; done

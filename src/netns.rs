@@ -1,7 +1,7 @@
 //! The kernel's side of named network namespaces, in the way of iproute2 (ip/ipnetns.c, ip-netns(8)): a namespace is a
 //! file in `/run/netns` that the namespace is bind-mounted on.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -24,6 +24,12 @@ use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 pub struct Id {
     device: u64,
     inode: u64,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.inode)
+    }
 }
 
 impl Id {
@@ -266,16 +272,18 @@ impl Drop for Entered {
 /// There is none of that name, or entering it is not permitted.
 pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     let path = paths.namespace(name);
-    let wanted = File::open(&path).with_context(|| {
-        if path.exists() {
-            format!("cannot open {} (are you root?)", path.display())
-        } else {
-            format!(
-                "there is no namespace `{name}`: {} does not exist; `ip netns` lists those that are there",
-                path.display()
-            )
+    match look(paths, name)? {
+        Named::Namespace(_) => {}
+        Named::Nothing => bail!(
+            "there is no namespace `{name}`: {} does not exist; `ip netns` lists those that are there",
+            path.display()
+        ),
+        Named::Debris => {
+            bail!("{} exists but is no namespace; look at it, and remove it by `rm`", path.display())
         }
-    })?;
+    }
+    let wanted =
+        File::open(&path).with_context(|| format!("cannot open {} (are you root?)", path.display()))?;
     let home = File::open(OWN_NETNS).context("cannot tell the current namespace (is /proc mounted?)")?;
     setns(&wanted, CloneFlags::CLONE_NEWNET)
         .with_context(|| format!("cannot enter namespace `{name}` (are you root?)"))?;

@@ -22,6 +22,8 @@ pub struct Paths {
     pub netns: PathBuf,
     /// What plugins remember for each instance: `/run/systemd-netns/remembered`.
     pub remembered: PathBuf,
+    /// Which namespaces `netnsinit --create` has made: `/run/systemd-netns/made`.
+    pub made: PathBuf,
     /// What the direct engine knows of each namespace: `/run/systemd-netns/direct`.
     pub direct: PathBuf,
     /// Exists exactly where systemd is PID 1 (`sd_booted(3)`).
@@ -41,6 +43,7 @@ impl Paths {
             units: root.join("etc/systemd/system"),
             netns: root.join("run/netns"),
             remembered: root.join("run/systemd-netns/remembered"),
+            made: root.join("run/systemd-netns/made"),
             direct: root.join("run/systemd-netns/direct"),
             systemd: root.join("run/systemd/system"),
         }

@@ -21,15 +21,16 @@ assert_non_empty() {
 # Usage: assert_ifname VARIABLE
 #   assert_ifname VETH_IFNAME_OUTSIDE
 # Ends the hook with status 1 unless VARIABLE holds a name that the kernel takes for an interface
-# (dev_valid_name in net/core/dev.c: 1 to 15 bytes, no slash, colon or white space, not `.` or `..`).
+# (dev_valid_name in net/core/dev.c: 1 to 15 bytes, no slash, colon or white space, not `.` or `..`), and takes as it is: `%`
+# makes it a pattern (dev_alloc_name).
 assert_ifname() {
   assert_non_empty "$1"
   local LC_ALL=C # bytes, not characters
   local __netns_name=${!1}
   if ((${#__netns_name} > 15)); then
     echo "$1='$__netns_name': an interface name has at most 15 characters, this one has ${#__netns_name}" >&2
-  elif [[ $__netns_name == . || $__netns_name == .. || $__netns_name == *[/:[:space:]]* ]]; then
-    echo "$1='$__netns_name' is no interface name: it is '.' or '..', or has a slash, a colon or white space in it" >&2
+  elif [[ $__netns_name == . || $__netns_name == .. || $__netns_name == *[/:%[:space:]]* ]]; then
+    echo "$1='$__netns_name' is no interface name: it is '.' or '..', or has a slash, a colon, a percent sign or white space in it" >&2
   else
     return 0
   fi
@@ -61,14 +62,23 @@ on_failure() { __netns_undo+=("$@" "$#"); }
 # Keeps values (not arrays) for the instance's later hooks, since its .conf may be edited before it goes down.
 remember() {
   if [[ ! -d ${__netns_state%/*} ]]; then (umask 077 && mkdir -p -- "${__netns_state%/*}"); fi
-  local __netns_name
-  for __netns_name; do
-    if [[ -v $__netns_name ]]; then
-      printf '%s=%s\0' "$__netns_name" "${!__netns_name}"
-    else
-      printf '%s\0' "$__netns_name"
+  local __netns_name __netns_entry
+  {
+    # What is remembered already, but for what is remembered anew.
+    if [[ -e $__netns_state ]]; then
+      while IFS= read -r -d '' __netns_entry; do
+        [[ " $* " == *" ${__netns_entry%%=*} "* ]] || printf '%s\0' "$__netns_entry"
+      done <"$__netns_state"
     fi
-  done >>"$__netns_state"
+    for __netns_name; do
+      if [[ -v $__netns_name ]]; then
+        printf '%s=%s\0' "$__netns_name" "${!__netns_name}"
+      else
+        printf '%s\0' "$__netns_name"
+      fi
+    done
+  } >"$__netns_state.new"
+  mv -- "$__netns_state.new" "$__netns_state"
 }
 
 # Usage: recall
@@ -135,8 +145,10 @@ __netns_watch_hook() {
 
 # Usage: __netns_require_conf DIRECTORY
 __netns_require_conf() {
-  [[ -n ${NO_CONFIG_REQUIRED-} || -f $1/$NSTYPE.conf || -f $1/$NSTYPE-$NSNAME.conf ]] ||
-    __netns_fail "no configuration: neither $1/$NSTYPE.conf nor $1/$NSTYPE-$NSNAME.conf is a file"
+  [[ -z ${NO_CONFIG_REQUIRED-} && ! -f $1/$NSTYPE.conf && ! -f $1/$NSTYPE-$NSNAME.conf ]] || return 0
+  local said="no configuration: neither $1/$NSTYPE.conf nor $1/$NSTYPE-$NSNAME.conf is a file"
+  # It was deleted while the instance was up, which remembers what it needs.
+  if [[ $__netns_phase == down && -e $__netns_state ]]; then __netns_complain "$said"; else __netns_fail "$said"; fi
 }
 
 # Usage: __netns_parses FILE
@@ -157,8 +169,11 @@ __netns_sourced() {
 
 # Usage: __netns_readable FILE
 __netns_readable() {
-  [[ -e $1 ]] || return
   [[ -r $1 ]] && return
+  if [[ ! -e $1 ]]; then
+    [[ ! -L $1 ]] || __netns_complain "$1 is a symbolic link to nothing"
+    return 1
+  fi
   __netns_complain "cannot read $1: permission denied"
   return 1
 }
@@ -171,7 +186,7 @@ __netns_exit() {
   set +eu
   # A signal ends bash with whatever status the last command had; a plugin's `exit 0` is a success.
   [[ $1 != 0 || $command != exit* ]] || return 0
-  [[ -z $__netns_hook ]] || __netns_roll_back
+  __netns_roll_back
   [[ $1 != 0 && -z $__netns_told ]] || return 0
   if __netns_read_rest; then
     __netns_explain "$1" "$command"

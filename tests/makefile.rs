@@ -63,12 +63,13 @@ fn make(test: &Test, words: &[&str]) -> Ran {
 }
 
 /// The files of the checkout that are to be installed: where they come from, where they go.
-fn files(test: &Test, lib: &str, man: &str) -> Vec<(String, String)> {
+fn files(test: &Test, [_, lib, man, data]: [&str; 4]) -> Vec<(String, String)> {
     let places = [
         ("units", ".service", format!("{lib}/systemd/system")),
         ("plugins", ".sh", "usr/share/systemd-netns".into()),
         ("etc", "", "etc/conf.d/netns".into()),
         ("man", ".8", format!("{man}/man8")),
+        ("etc", "", format!("{data}/doc/systemd-netns/examples")),
     ];
     let mut files = vec![];
     for (from, extension, to) in places.iter().filter(|(from, ..)| test.has(&format!("checkout/{from}"))) {
@@ -80,8 +81,9 @@ fn files(test: &Test, lib: &str, man: &str) -> Vec<(String, String)> {
 }
 
 /// What there is after an installation, in order, with modes and what links point to.
-fn expected(test: &Test, [bin, lib, man, data]: [&str; 4]) -> Vec<String> {
-    let mut all: Vec<_> = files(test, lib, man).iter().map(|(_, to)| format!("100644 {to}")).collect();
+fn expected(test: &Test, places: [&str; 4]) -> Vec<String> {
+    let [bin, _, _, data] = places;
+    let mut all: Vec<_> = files(test, places).iter().map(|(_, to)| format!("100644 {to}")).collect();
     all.extend(LINKS.map(|link| format!("120777 {bin}/{link} -> netnsctl")));
     all.push(format!("100755 {bin}/netnsctl"));
     all.extend(COMPLETIONS.map(|file| format!("100644 {data}/{file}")));
@@ -133,7 +135,7 @@ fn everything_is_installed_in_its_place() {
         make(&test, &["install", shell]).stdout("").stderr("").status(0);
         assert_eq!(installed(&test), expected(&test, PLACES), "{shell}");
         assert_eq!(test.state("checkout"), before);
-        for (from, to) in files(&test, PLACES[1], PLACES[2]) {
+        for (from, to) in files(&test, PLACES) {
             assert_eq!(test.read(&format!("stage/{to}")), test.read(&from), "{to}");
         }
         let program = |path| fs::read(test.path(path)).expect("it is there");
@@ -185,6 +187,26 @@ fn the_places_can_be_moved() {
 }
 
 #[test]
+fn units_call_the_program_where_it_is_if_systemd_would_not_look_there() {
+    for (bin, called) in [("/usr/bin", "ExecStart=netnsinit "), ("/opt/bin", "ExecStart=/opt/bin/netnsinit ")]
+    {
+        let test = checkout();
+        make(&test, &["install", &format!("BINDIR={bin}")]).stdout("").stderr("").status(0);
+        for unit in ["netns@", "netns_outside@", "netns_name@"] {
+            let text = test.read(&format!("stage/usr/lib/systemd/system/{unit}.service"));
+            assert!(text.contains(called), "{unit}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_place_with_a_blank_is_refused() {
+    let test = checkout();
+    let ran = command(&test, &["install", "DESTDIR=/nonexistent/a b"]).output().expect("make starts");
+    test.judge(&ran).stderr_has("DESTDIR must not have blanks in it").status(2);
+}
+
+#[test]
 fn what_was_built_is_taken_from_where_cargo_put_it() {
     let test = checkout();
     fs::create_dir(test.path("target/release")).expect("it is new");
@@ -207,10 +229,13 @@ fn files_of_the_administrator_are_never_overwritten() {
         .directory(&conf("veth-nstest.conf"))
         .file(&conf("own.sh"), "own");
     let before = test.state("stage/etc/conf.d");
-    let files = ["default.conf", "macvlan.conf", "nft.rules", "veth-nstest.conf"];
-    let said: String = files.map(|file| ["kept as it is: /", &conf(file), "\n"].concat()).concat();
-    make(&test, &["install"]).stdout(&said).stderr("").status(0);
-    assert_eq!(test.state("stage/etc/conf.d"), before);
+    let said = "kept as it is: /stage/etc/conf.d/netns; samples are in /stage/usr/share/doc/systemd-netns/examples\n";
+    make(&test, &["install"]).stdout(said).stderr("").status(0);
+    assert_eq!(
+        test.state("stage/etc/conf.d"),
+        before,
+        "samples are read for every namespace: none may come in later"
+    );
     make(&test, &["uninstall"]).stderr("").status(0);
     assert_eq!(test.state("stage/etc/conf.d"), before);
 }
@@ -219,11 +244,11 @@ fn files_of_the_administrator_are_never_overwritten() {
 fn a_second_installation_brings_all_other_files_up_to_date() {
     let test = checkout();
     make(&test, &["install"]).stdout("").stderr("").status(0);
-    for (_, to) in files(&test, PLACES[1], PLACES[2]) {
+    for (_, to) in files(&test, PLACES) {
         test.write(&format!("stage/{to}"), "old");
     }
     make(&test, &["install"]).stdout_has("kept as it is: ").stderr("").status(0);
-    for (from, to) in files(&test, PLACES[1], PLACES[2]) {
+    for (from, to) in files(&test, PLACES) {
         let kept = to.starts_with("etc/");
         assert_eq!(test.read(&format!("stage/{to}")) == "old", kept, "{to}");
         assert_eq!(test.read(&format!("stage/{to}")) == test.read(&from), !kept, "{to}");

@@ -44,7 +44,8 @@ fn after(commands: &str, test: &Test, words: &[&str]) -> Command {
 #[test]
 fn copies_have_the_templates_content_and_time_and_mode_644() {
     for umask in ["000", "077", "777"] {
-        let test = with_good().mode(TEMPLATE, 0o600).file(&unit(GOOD[1]), "old").mode(&unit(GOOD[1]), 0o600);
+        let test =
+            with_good().mode(TEMPLATE, 0o600).file(&unit(GOOD[1]), OLD_INSIDE).mode(&unit(GOOD[1]), 0o600);
         let time = SystemTime::UNIX_EPOCH + Duration::new(981_173_106, 123_456_789);
         for file in [TEMPLATE, "usr/lib/systemd/system/netns_outside@.service"] {
             File::options().write(true).open(test.path(file)).unwrap().set_modified(time).unwrap();
@@ -65,24 +66,34 @@ fn the_template_is_taken_from_where_systemd_would_take_it() {
         ["usr/local/lib", "usr/lib", "lib"].map(|place| format!("{place}/systemd/system/netns@.service"));
     let test = with_good();
     for place in &places {
-        test.write(place, place);
+        test.write(place, &format!("{INSIDE}# {place}\n"));
     }
     for place in places {
         test.run(&NONE).stderr("").status(0);
-        assert_eq!(test.read(&unit(GOOD[0])), place);
+        assert_eq!(test.read(&unit(GOOD[0])), format!("{INSIDE}# {place}\n"));
         fs::remove_file(test.path(&place)).unwrap();
     }
 }
 
 #[test]
 fn a_copy_that_differs_is_replaced() {
-    for content in ["edited", &format!("{INSIDE}\n"), OUTSIDE, OLD_INSIDE] {
+    for content in [&format!("{INSIDE}\n"), OUTSIDE, OLD_INSIDE] {
         let test = settled().file(&unit(GOOD[0]), content);
         let summary = summary("Update successful.", [0, 1, 0, 0, 1]);
         let said = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Updating", &GOOD[..1]));
         test.run(&NONE).stdout(&said).stderr("").status(0);
         assert_eq!(test.read(&unit(GOOD[0])), INSIDE);
     }
+}
+
+#[test]
+fn a_unit_of_somebodys_own_in_the_place_of_a_copy_is_left_alone_and_told() {
+    let test = settled().file(&unit(GOOD[0]), "[Service]\nExecStart=/bin/true\n");
+    let before = test.state(UNITS);
+    test.run(&NONE)
+        .stderr_has("netns-good@.service is not a copy of a template, but somebody's own: it is left alone")
+        .status(1);
+    assert_eq!(test.state(UNITS), before);
 }
 
 #[test]
@@ -233,6 +244,14 @@ fn other_links_give_way_to_copies_and_what_they_point_to_stays() {
         assert_eq!((test.read(&unit(GOOD[0])), test.read(&unit("mine"))), (INSIDE.into(), "mine".into()));
         assert_eq!(test.read(TEMPLATE), INSIDE);
     }
+}
+
+#[test]
+fn a_link_to_a_copy_is_somebodys_own_alias_and_stays() {
+    let test = settled().link(&unit("netns-alias@.service"), GOOD[0]);
+    let before = test.state(UNITS);
+    test.run(&NONE).stdout(&kept()).stderr("").status(0);
+    assert_eq!(test.state(UNITS), before);
 }
 
 #[test]

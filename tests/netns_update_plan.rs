@@ -21,7 +21,7 @@ fn in_disorder() -> Test {
         .file("usr/share/systemd-netns/edited.sh", "")
         .file("usr/share/systemd-netns/linked.sh", "")
         .file("usr/share/systemd-netns/kept.sh", "")
-        .file(&unit("netns-edited@.service"), "edited")
+        .file(&unit("netns-edited@.service"), format!("{INSIDE}# edited\n"))
         .file(&unit("netns_outside-edited@.service"), OUTSIDE)
         .link(&unit("netns-linked@.service"), "../../../usr/lib/systemd/system/netns@.service")
         .file(&unit("netns_outside-linked@.service"), OUTSIDE)
@@ -172,7 +172,6 @@ fn missing_directories_are_told_and_nothing_is_done() {
         ("etc/conf.d/netns", &[][..], "cannot read /etc/conf.d/netns"),
         ("etc/conf.d", &[], "cannot read /etc/conf.d/netns"),
         ("etc/conf.d/netns", &["-n"], "cannot read /etc/conf.d/netns"),
-        (UNITS, &[], "cannot lock /etc/systemd/system"),
         (UNITS, &["--clean"], "cannot lock /etc/systemd/system"),
         (UNITS, &["-n"], "cannot read /etc/systemd/system"),
     ] {
@@ -182,6 +181,14 @@ fn missing_directories_are_told_and_nothing_is_done() {
         test.run(words).stderr(&said).status(1);
         assert_eq!(test.state(""), before);
     }
+}
+
+#[test]
+fn an_image_without_a_directory_for_units_gets_one() {
+    let test = with_good();
+    fs::remove_dir_all(test.path(UNITS)).unwrap();
+    test.run(&NONE).stdout(&created(&GOOD)).stderr("").status(0);
+    assert_eq!(test.names(UNITS), GOOD);
 }
 
 #[test]

@@ -3,6 +3,16 @@
 
 load kernel
 
+@test "a .conf that is a link to nothing stops up, and is warned of on down" {
+  config macvlan.conf <<<''
+  ln -s nowhere "$CONF/macvlan-a.conf"
+  create a
+  run --separate-stderr -1 hook macvlan a up outside
+  told "$CONF/macvlan-a.conf is a symbolic link to nothing"
+  run --separate-stderr hook macvlan a down outside
+  [[ $stderr == *'warning:'*'is a symbolic link to nothing'* ]]
+}
+
 # Usage: plugin TYPE <<<TEXT
 plugin() { cat >"$SHARE/$1.sh"; }
 

@@ -3,6 +3,17 @@
 
 load kernel
 
+@test "--delete leaves alone what somebody else has made under the name meanwhile" {
+  create a
+  ip netns delete a
+  ip netns add a
+  ip -netns a link add mine type veth peer name mine-peer
+  run --separate-stderr -0 netnsinit --delete a
+  [[ $stderr == *'namespace `a` was made by somebody else meanwhile, and is left alone'* ]]
+  ip -netns a link show dev mine
+  [[ ! -e /run/systemd-netns/made/a ]]
+}
+
 @test "a namespace is created as iproute2 does: it is listed, entered and deleted by ip netns" {
   netnsinit --create a
   [[ $(ip netns list) == a ]]

@@ -132,6 +132,41 @@ END
   reaches host 192.0.2.2
 }
 
+@test "a .conf that bash cannot read, before any rules are loaded: nothing passes but what is on lo" {
+  setup_pair
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  for file in nft-a.conf nft.conf default.conf; do
+    config "$file" <<<'if'
+    run --separate-stderr ! hook nft a up inside
+    [[ $stderr == *'everything but lo is dropped now'* ]]
+    cut_off host 192.0.2.2
+    rm "$CONF/$file"
+    inside a nft flush ruleset
+    reaches host 192.0.2.2
+  done
+  # What is in force stays.
+  hook nft a up inside
+  before=$(ruleset)
+  config nft-a.conf <<<'if'
+  run ! hook nft a up inside
+  [[ $(ruleset) == "$before" ]]
+}
+
+@test "rules of a name that are broken are not passed over for those of all" {
+  setup_pair
+  config nft.rules <<<''
+  for broken in link directory; do
+    case $broken in
+      link) ln -s nowhere "$CONF/nft-a.rules" ;;
+      directory) mkdir "$CONF/nft-a.rules" ;;
+    esac
+    run ! hook nft a up inside
+    cut_off host 192.0.2.2
+    rm -r "$CONF/nft-a.rules"
+    inside a nft flush ruleset
+  done
+}
+
 @test "no rules at all are rules that do not load" {
   setup_pair
   run --separate-stderr ! up nft a
@@ -195,9 +230,10 @@ END
 @test "without ip or nft, one line names the package" {
   create a
   before=$(world)
-  run --separate-stderr inside a env PATH="$(only)" netnsinit nft a up inside
-  told '`ip`' 'apt install iproute2'
   run --separate-stderr inside a env PATH="$(only ip)" netnsinit nft a up inside
   told '`nft`' 'apt install nftables'
   unchanged "$before"
+  rm "$BATS_TEST_TMPDIR/only/ip"
+  run --separate-stderr inside a env PATH="$(only nft)" netnsinit nft a up inside
+  [[ $stderr == *'`ip`'*'apt install iproute2'*'everything but lo is dropped now'* ]]
 }

@@ -107,7 +107,7 @@ no_draft() { [[ $(ls -A "$CONF") == "${1-nft-a.rules}" ]]; }
   mkdir -p /run/netns
   touch /run/netns/a
   run --separate-stderr -1 netns-nft-save a
-  told '`a`'
+  told '/run/netns/a exists but is no namespace'
   [[ $(<"$RULES") == old ]]
   no_draft
 }

@@ -423,6 +423,49 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
+@test "its .conf was deleted while it was up: down warns, and leaves nothing" {
+  veth a VETH_IFNAME=odd
+  before=$(world)
+  up veth a
+  rm "$CONF/veth-a.conf"
+  run --separate-stderr -0 hook veth a down inside
+  [[ $stderr == *'no configuration: neither'* ]]
+  hook veth a down outside
+  netnsinit --delete a
+  veth a VETH_IFNAME=odd
+  unchanged "$before"
+}
+
+@test "a name that the kernel would take for a pattern is refused" {
+  veth a VETH_IFNAME_OUTSIDE=ve%d
+  create a
+  before=$(world)
+  run --separate-stderr -1 hook veth a up outside
+  told "VETH_IFNAME_OUTSIDE='ve%d'" 'percent sign'
+  unchanged "$before"
+}
+
+@test "names that are words of ip are names" {
+  for name in up type name address; do
+    veth a "VETH_IFNAME_OUTSIDE=$name" VETH_IFNAME_INSIDE=dev
+    before=$(world)
+    up veth a
+    reaches host 192.0.2.2
+    down veth a
+    unchanged "$before"
+  done
+}
+
+@test "a peer namespace of an impossible name is refused" {
+  for name in ../x 'x y' /proc/1/ns/net; do
+    veth a "VETH_NSNAME_OUTSIDE='$name'"
+    create a
+    run --separate-stderr -1 hook veth a up outside
+    told "VETH_NSNAME_OUTSIDE='$name' is no name of a namespace"
+    netnsinit --delete a
+  done
+}
+
 @test "a peer namespace that was deleted by hand: down succeeds, and leaves nothing" {
   veth a VETH_NSNAME_OUTSIDE=b
   before=$(world)

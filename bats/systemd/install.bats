@@ -9,6 +9,8 @@ setup() {
   tree=$BATS_TEST_DIRNAME/../..
   mkdir -p "$LAB/root/src/target/release" "$LAB/root/src/tests"
   cp -a "$tree"/{Makefile,units,plugins,etc,man} "$LAB/root/src/"
+  mkdir -p "$LAB/root/src/src/commands/ctl"
+  cp -a "$tree/src/commands/ctl/completion" "$LAB/root/src/src/commands/ctl/"
   cp -a "$tree/target/release/netnsctl" "$LAB/root/src/target/release/"
 }
 
@@ -28,7 +30,7 @@ teardown() {
   config macvlan.conf <<<'# mine'
   lab systemctl start netns-veth@mine
   run -0 lab make -C /src install
-  [[ $output == *'kept as it is: /etc/conf.d/netns/macvlan.conf'*'Update successful'* ]]
+  [[ $output == *'kept as it is: /etc/conf.d/netns;'*'Update successful'* ]]
   up netns-veth@mine
   lab ping -c1 -W1 -q 192.0.2.42
   [[ $(cat "$CONF/macvlan.conf") == '# mine' ]]

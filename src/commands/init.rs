@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io::Write;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -9,7 +10,9 @@ use nix::unistd::geteuid;
 
 use super::Status;
 use crate::cli::Init;
+use crate::file::Draft;
 use crate::name::NsName;
+use crate::netns::Named;
 use crate::paths::Paths;
 use crate::{hook, netns};
 
@@ -41,10 +44,28 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     let [name] = options.words.as_slice() else { bail!("one namespace name is needed\n{}", Init::usage()) };
     let name = NsName::new(name)?;
     ensure!(geteuid().is_root(), "only root may create and delete namespaces: run it by sudo");
+    let note = paths.made.join(name.to_string());
     if options.create {
-        netns::create(paths, &name, |_| Ok(()))?;
-    } else if !netns::delete(paths, &name)? {
-        crate::warn(&format!("namespace `{name}` was gone already"));
+        // Noted is which one it is, since by the time that it goes somebody may have put another in its place.
+        netns::create(paths, &name, |id| {
+            fs::create_dir_all(&paths.made)
+                .with_context(|| format!("cannot create {}", paths.made.display()))?;
+            Draft::of(&note, id.to_string().as_bytes())?.put()
+        })?;
+        return Ok(Status::Done);
+    }
+    let noted = fs::read_to_string(&note).ok();
+    match netns::look(paths, &name)? {
+        Named::Namespace(id) if noted.as_ref().is_some_and(|noted| *noted != id.to_string()) => {
+            crate::warn(&format!(
+                "namespace `{name}` was made by somebody else meanwhile, and is left alone"
+            ));
+        }
+        _ if netns::delete(paths, &name)? => {}
+        _ => crate::warn(&format!("namespace `{name}` was gone already")),
+    }
+    if noted.is_some() {
+        fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))?;
     }
     Ok(Status::Done)
 }

@@ -26,7 +26,7 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
     say(&format!("Attempting to save the nftables rules of netns '{name}'..."));
     let rules = {
         let _inside = netns::enter(&paths, &name)?;
-        let rules = format!("flush ruleset\n{}", nft(&["list", "ruleset"], "")?);
+        let rules = [b"flush ruleset\n".as_slice(), &nft(&["list", "ruleset"], b"")?].concat();
         // What cannot be loaded must not take the place of what can (rules of iptables-nft may list as comments).
         nft(&["--check", "--file", "-"], &rules)
             .context("the rules cannot be loaded again, so they are not saved")?;
@@ -39,7 +39,7 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
             .context("cannot set the disposition of a signal")?;
     }
     fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
-    let draft = Draft::of(&target, rules.as_bytes())?;
+    let draft = Draft::of(&target, &rules)?;
     draft.sync()?;
     draft.put()?;
     sync_directory(&paths.conf)?;
@@ -48,7 +48,7 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
 }
 
 /// Runs nft in the current namespace; returns what it prints.
-fn nft(words: &[&str], input: &str) -> Result<String> {
+fn nft(words: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let output =
         cmd("nft", words).stdin_bytes(input).stdout_capture().stderr_capture().unchecked().run().map_err(
             |error| match error.kind() {
@@ -60,5 +60,5 @@ fn nft(words: &[&str], input: &str) -> Result<String> {
         )?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`nft {}` failed ({}): {}", words.join(" "), output.status, said.trim());
-    String::from_utf8(output.stdout).context("`nft` printed something that is no UTF-8")
+    Ok(output.stdout)
 }

@@ -1,6 +1,7 @@
 //! `netns-update`: one pair of units for each type.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
@@ -20,6 +21,11 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         "only root may change systemd's units: run it by sudo, or see what it would do by --dry-run"
     );
 
+    if !paths.is_live() && !options.dry_run && !options.clean {
+        // An image may be without it, as long as it has no unit of its own.
+        fs::create_dir_all(&paths.units)
+            .with_context(|| format!("cannot create {}", paths.units.display()))?;
+    }
     let _lock = if options.dry_run { None } else { Some(units::lock(&paths)?) };
     let listing = if options.clean {
         Listing::default()
@@ -33,7 +39,12 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         say("Stopping all instances...");
         systemctl.stop_all()?;
     }
-    let loaded = systemctl.as_ref().map_or_else(|| Ok(Vec::new()), Systemctl::loaded)?;
+    let loaded = match &systemctl {
+        // Nothing would be left that holds a unit.
+        Some(_) if options.now && options.dry_run => Vec::new(),
+        Some(systemctl) => systemctl.loaded()?,
+        None => Vec::new(),
+    };
 
     let plan = units::plan(&paths, &listing.types, &templates, &loaded)?;
     let complaints = listing.complaints.iter().chain(&plan.complaints);

@@ -129,11 +129,9 @@ pub fn plan<'a>(
             loaded.iter().filter(|unit| unit.holds() && unit.nstype() == Some(&word)).collect();
         match holders.as_slice() {
             [] => plan.changes.push(Change { action: Action::Remove, path, template: None }),
-            [holder, ..] => plan.complaints.push(format!(
-                "{} is not removed: {holder}; stop it by `systemctl stop '{}'`, then run this again",
-                path.display(),
-                holder.name
-            )),
+            [holder, ..] => {
+                plan.complaints.push(format!("{} is not removed: {}", path.display(), holder.advice()));
+            }
         }
     }
     plan.changes.sort_by(|one, other| one.path.cmp(&other.path));
@@ -154,7 +152,15 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
     );
     let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     // An empty file is a mask as well (systemd.unit(5)).
-    Ok(if content.is_empty() || content == template.content { Action::Keep } else { Action::Update })
+    if content.is_empty() || content == template.content {
+        return Ok(Action::Keep);
+    }
+    anyhow::ensure!(
+        is_copy(&content),
+        "{} is not a copy of a template, but somebody's own: it is left alone; move it away, then run this again",
+        path.display()
+    );
+    Ok(Action::Update)
 }
 
 /// Every unit file that is a copy of a template, ours or the bash original's, with the type it is for.
@@ -162,8 +168,18 @@ fn ours(paths: &Paths) -> Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     for entry in file::entries(&paths.units)? {
         let Some(word) = entry.file_name().to_str().and_then(type_of_unit_file) else { continue };
-        // A mask, a directory or a FIFO is nobody's copy.
-        if entry.path().is_file() && fs::read(entry.path()).is_ok_and(|content| is_copy(&content)) {
+        // A mask, a link to anything but a template, a directory or a FIFO is nobody's copy.
+        let is_template = || {
+            let target = fs::canonicalize(entry.path()).ok();
+            paths.templates.iter().any(|place| {
+                target
+                    .as_ref()
+                    .is_some_and(|target| target.parent() == fs::canonicalize(place).ok().as_deref())
+            })
+        };
+        if (entry.file_type().is_file() || entry.path_is_symlink() && is_template())
+            && fs::read(entry.path()).is_ok_and(|content| is_copy(&content))
+        {
             found.push((entry.path().to_owned(), word.to_owned()));
         }
     }

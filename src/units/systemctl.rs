@@ -28,6 +28,21 @@ impl Loaded {
         self.active != "inactive"
     }
 
+    /// What has to be done before its unit file can go.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let name = &self.name;
+        if self.active == "failed" {
+            format!(
+                "{self}; once you have seen why, run `systemctl reset-failed '{name}'`, then run this again"
+            )
+        } else {
+            format!(
+                "{self}; with its plugin in place, so that its hooks can run, stop it by `systemctl stop '{name}'`, then run this again"
+            )
+        }
+    }
+
     /// The type that it is an instance of; `None` for `netns_name@`.
     #[must_use]
     pub fn nstype(&self) -> Option<&str> {
@@ -95,7 +110,7 @@ impl Systemctl {
         if !names.is_empty() {
             self.run(["stop", "--"].iter().chain(&names))?;
             // Nothing to reset is no error worth a word: what failed before may have been stopped properly now.
-            _ = self.reset_failed(&names);
+            _ = cmd("systemctl", ["reset-failed", "--"].iter().chain(&names)).stderr_null().unchecked().run();
         }
         while let Some(unit) = self.loaded()?.into_iter().find(Loaded::holds) {
             if begun.elapsed() > PATIENCE {

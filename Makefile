@@ -19,17 +19,17 @@ BINARY = netnsctl
 LINKS = netnsinit netns-update netns-nft-save
 UNITS = $(notdir $(wildcard units/*.service))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
-PAGES = $(notdir $(wildcard man/*.8))
+PAGES = $(notdir $(wildcard man/*.[578]))
 # Where each shell looks for completions, below DATADIR (bash-completion, zsh and fish as Debian has them).
 COMPLETION = src/commands/ctl/completion
 COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_netnsctl fish/vendor_completions.d/netnsctl.fish
 
 $(if $(word 2,$(DESTDIR)),$(error DESTDIR must not have blanks in it))
 
-.PHONY: help build install uninstall test demo lint
+.PHONY: help build install uninstall test demo demo-systemd lint
 
 help: ## Print this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 19
 	@echo 'Staging: make install DESTDIR=... (no root needed); BINDIR, LIBDIR, MANDIR and DATADIR move things.'
 
 # Linked statically: it starts in less time, and netnsinit starts once per hook.
@@ -40,14 +40,14 @@ build: ## Build the program
 
 install: ## Install what was built, and update the units of all types
 	@test -x $(TARGET)/$(BINARY) || { echo 'nothing to install yet: run `make build` first' >&2; exit 1; }
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(CONFDIR) $(DESTDIR)$(MANDIR)/man8
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(CONFDIR)
 	install -m 755 $(TARGET)/$(BINARY) $(DESTDIR)$(BINDIR)
 	for link in $(LINKS); do ln -sf $(BINARY) $(DESTDIR)$(BINDIR)/$$link || exit; done
 	install -m 644 $(UNITS:%=units/%) $(DESTDIR)$(UNITDIR)
 	case $(BINDIR) in /usr/local/sbin | /usr/local/bin | /usr/sbin | /usr/bin | /sbin | /bin) ;; \
 	*) sed -i 's|=netnsinit |=$(BINDIR)/netnsinit |' $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) ;; esac
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
-	for page in $(PAGES); do install -m 644 man/$$page $(DESTDIR)$(MANDIR)/man8 || exit; done
+	for page in $(PAGES); do install -D -m 644 man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; done
 	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$(DATADIR)/$$file || exit; done
 	install -D -m 644 -t $(DESTDIR)$(SAMPLEDIR) etc/*
 	@if [ -n "$$(ls -A $(DESTDIR)$(CONFDIR))" ]; then \
@@ -60,7 +60,8 @@ uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 	  { $(BINDIR)/netns-update --clean --dry-run >/dev/null && $(BINDIR)/netns-update --clean; } || { echo 'not uninstalled: stop what is active, or run `netns-update --clean --now`' >&2; exit 1; }; \
 	fi
 	rm -f $(DESTDIR)$(BINDIR)/$(BINARY) $(LINKS:%=$(DESTDIR)$(BINDIR)/%)
-	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(PAGES:%=$(DESTDIR)$(MANDIR)/man8/%)
+	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
+	for page in $(PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
 	rm -rf $(DESTDIR)$(SAMPLEDIR)
 	rm -f $(COMPLETIONS:%=$(DESTDIR)$(DATADIR)/%)
 	rm -f $(PLUGINS:%=$(DESTDIR)$(PLUGINDIR)/%)
@@ -71,8 +72,11 @@ uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 test: build ## Run all tests (as root: against the real kernel and a real systemd, too)
 	@tests/run
 
-demo: build ## Show it at work, on a real systemd in a throw-away container
+demo: build ## Show it at work, in namespaces of its own (no root needed where users may have namespaces)
 	@tests/demo
+
+demo-systemd: build ## Show it at work on a real systemd, in a throw-away container
+	@tests/demo-systemd
 
 lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	@tests/need lint
@@ -82,4 +86,4 @@ lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 
 SHELL_FILES = $(wildcard plugins/*.sh src/*.sh src/commands/ctl/*.sh $(COMPLETION)/*.bash tests/*.bash tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
-  $(addprefix tests/,run need demo private machine) .ci/run
+  $(addprefix tests/,run need demo demo-systemd private machine) .ci/run

@@ -63,13 +63,15 @@ fn make(test: &Test, words: &[&str]) -> Ran {
 }
 
 /// The files of the checkout that are to be installed: where they come from, where they go.
-fn files(test: &Test, [_, lib, man, data]: [&str; 4]) -> Vec<(String, String)> {
+fn files(test: &Test, [_, lib, man, share]: [&str; 4]) -> Vec<(String, String)> {
     let places = [
         ("units", ".service", format!("{lib}/systemd/system")),
         ("plugins", ".sh", "usr/share/systemd-netns".into()),
         ("etc", "", "etc/conf.d/netns".into()),
+        ("man", ".5", format!("{man}/man5")),
+        ("man", ".7", format!("{man}/man7")),
         ("man", ".8", format!("{man}/man8")),
-        ("etc", "", format!("{data}/doc/systemd-netns/examples")),
+        ("etc", "", format!("{share}/doc/systemd-netns/examples")),
     ];
     let mut files = vec![];
     for (from, extension, to) in places.iter().filter(|(from, ..)| test.has(&format!("checkout/{from}"))) {
@@ -82,11 +84,11 @@ fn files(test: &Test, [_, lib, man, data]: [&str; 4]) -> Vec<(String, String)> {
 
 /// What there is after an installation, in order, with modes and what links point to.
 fn expected(test: &Test, places: [&str; 4]) -> Vec<String> {
-    let [bin, _, _, data] = places;
+    let [bin, .., share] = places;
     let mut all: Vec<_> = files(test, places).iter().map(|(_, to)| format!("100644 {to}")).collect();
     all.extend(LINKS.map(|link| format!("120777 {bin}/{link} -> netnsctl")));
     all.push(format!("100755 {bin}/netnsctl"));
-    all.extend(COMPLETIONS.map(|file| format!("100644 {data}/{file}")));
+    all.extend(COMPLETIONS.map(|file| format!("100644 {share}/{file}")));
     all.sort();
     all
 }
@@ -193,8 +195,8 @@ fn units_call_the_program_where_it_is_if_systemd_would_not_look_there() {
         let test = checkout();
         make(&test, &["install", &format!("BINDIR={bin}")]).stdout("").stderr("").status(0);
         for unit in ["netns@", "netns_outside@", "netns_name@"] {
-            let text = test.read(&format!("stage/usr/lib/systemd/system/{unit}.service"));
-            assert!(text.contains(called), "{unit}: {text}");
+            let content = test.read(&format!("stage/usr/lib/systemd/system/{unit}.service"));
+            assert!(content.contains(called), "{unit}: {content}");
         }
     }
 }

@@ -66,7 +66,7 @@ fn the_template_is_taken_from_where_systemd_would_take_it() {
         ["usr/local/lib", "usr/lib", "lib"].map(|place| format!("{place}/systemd/system/netns@.service"));
     let test = with_good();
     for place in &places {
-        test.write(place, &format!("{INSIDE}# {place}\n"));
+        test.write(place, format!("{INSIDE}# {place}\n"));
     }
     for place in places {
         test.run(&NONE).stderr("").status(0);

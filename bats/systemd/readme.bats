@@ -13,7 +13,7 @@ replay() {
   local line block='' path='' command='' expected='' in_section='' ran=''
   while IFS= read -r line; do
     case $block$line in
-      '#'*) if [[ $line == "$1" ]]; then in_section=y; elif [[ $line != "#$1"* ]]; then in_section=''; fi ;;
+      '#'*) if [[ $line == "$1" ]]; then in_section=y; elif [[ $line == '## '* ]]; then in_section=''; fi ;;
       '```'*)
         block=${line#'```'}:
         [[ -z $path || -z $in_section ]] || {
@@ -47,7 +47,7 @@ replay() {
 check() {
   local said pattern
   # The kernel takes up to a second until it calls a link UP (net/core/link_watch.c), and a reader as long to type.
-  [[ $1 != *'-brief address'* ]] || sleep 1.2
+  [[ $1 != *@('-brief address'|'netnsctl status')* ]] || sleep 1.2
   said=$(lab bash -c "$1" 2>&1 </dev/null | sed 's/ *$//')
   pattern=$(sed 's/[]?*\\[]/\\&/g; s/…/*/g; s/ *$//' <<<"$2")
   # shellcheck disable=SC2053 # a pattern

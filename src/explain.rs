@@ -1,6 +1,8 @@
 //! Where the variables and functions of an instance come from: its layers are read as in a hook, and followed.
 
+use std::fs;
 use std::path::PathBuf;
+use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use duct::cmd;
@@ -79,19 +81,27 @@ pub fn explain(paths: &Paths, instance: &Instance) -> Result<Explained> {
     let files: Vec<PathBuf> =
         layers(paths, instance)?.into_iter().filter(|layer| layer.exists).map(|layer| layer.path).collect();
     let text = wrapper::reader(paths, instance, &files) + SHOW;
-    let script = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
-    std::fs::write(script.path(), text).context("cannot write a temporary file")?;
     let words = [instance.nstype.as_ref(), instance.name.as_ref(), "up", "outside"];
-    let output = cmd(BASH, [script.path().as_os_str()].into_iter().chain(words.map(AsRef::as_ref)))
+    let output = bash(&text, &words)?;
+    let mut explained = parse(&String::from_utf8_lossy(&output.stdout))?;
+    explained.said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(explained)
+}
+
+/// Runs bash text with these words, in the namespace of this thread; what it prints is kept.
+///
+/// # Errors
+/// bash cannot be run.
+pub fn bash(text: &str, words: &[&str]) -> Result<Output> {
+    let script = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
+    fs::write(script.path(), text).context("cannot write a temporary file")?;
+    cmd(BASH, [script.path().as_os_str()].into_iter().chain(words.iter().map(AsRef::as_ref)))
         .stdin_null()
         .stdout_capture()
         .stderr_capture()
         .unchecked()
         .run()
-        .with_context(|| format!("cannot run {BASH}"))?;
-    let mut explained = parse(&String::from_utf8_lossy(&output.stdout))?;
-    explained.said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ok(explained)
+        .with_context(|| format!("cannot run {BASH}"))
 }
 
 fn parse(text: &str) -> Result<Explained> {

@@ -92,6 +92,17 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   gone a
 }
 
+@test "what has failed is listed so, with its last lines in status, until it is taken down" {
+  plugin probe 'configure_probe_up_inside() { echo "what it said"; false; }'
+  run -1 on netnsctl up probe@a
+  [[ $(state probe@a) == failed ]]
+  run -1 on netnsctl status a
+  [[ $output == *'probe failed since'*'what it said'* ]]
+  on netnsctl down probe@a
+  [[ -z $(state probe@a) ]]
+  nothing_left
+}
+
 @test "up inside fails: down outside is run, and the namespace goes" {
   plugin probe 'configure_probe_up_inside() { false; }'
   run --separate-stderr -1 on netnsctl up probe@a
@@ -162,6 +173,14 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   eventually gone bad
   on netnsctl down probe@a probe@bad probe@c
   nothing_left
+}
+
+@test "what takes longer than a second says so meanwhile, and what does not says nothing" {
+  plugin probe 'configure_probe_up_inside() { sleep 1.5; }'
+  run --separate-stderr -0 on netnsctl up probe@a
+  [[ $stderr == 'still bringing up probe@a...' ]]
+  run --separate-stderr -0 on netnsctl up probe@a
+  [[ -z $stderr ]]
 }
 
 @test "list tells state, engine, time and addresses" {

@@ -1,13 +1,12 @@
 //! What can be seen on the machine itself: its interfaces and units, and what has changed since an instance came up.
 
-use anyhow::{Context, Result};
-use duct::cmd;
+use anyhow::Result;
 
 use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
 use crate::engine::{self, Condition};
 use crate::name::{Instance, Side};
-use crate::paths::{BASH, Paths};
+use crate::paths::Paths;
 use crate::units::{self, Action};
 use crate::{explain, netlink, netns, plugin, wrapper};
 
@@ -83,8 +82,6 @@ fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
         let function = format!("configure_{}_check_{side}", instance.nstype);
         let text =
             format!("{}__netns_function={function}\n{DRIFT}", wrapper::reader(paths, instance, &files));
-        let script = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
-        std::fs::write(script.path(), text).context("cannot write a temporary file")?;
         let _inside = match side {
             Side::Outside => None,
             Side::Inside => match netns::enter(paths, &instance.name) {
@@ -96,13 +93,7 @@ fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
                 }
             },
         };
-        let output = cmd(BASH, [script.path().as_os_str()])
-            .stdin_null()
-            .stdout_capture()
-            .stderr_capture()
-            .unchecked()
-            .run()
-            .with_context(|| format!("cannot run {BASH}"))?;
+        let output = explain::bash(&text, &[])?;
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().map(|line| Finding::error(line).of(instance).advice(restart(instance)));

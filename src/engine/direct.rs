@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs;
 
 use anyhow::{Result, anyhow, bail};
+use jiff::Timestamp;
 
 use super::child::{Process, Runner};
 use super::parallel::parallel;
@@ -302,12 +303,16 @@ impl Engine for Direct {
 
 /// What this engine has up, by its files alone.
 pub(super) fn active(paths: &Paths) -> Result<Vec<Active>> {
-    let mut active = Vec::new();
+    let mut active: Vec<Active> = Vec::new();
+    let mut failed = Vec::new();
     if !paths.direct.exists() {
         return Ok(active);
     }
     for entry in crate::file::entries(&paths.direct)? {
         let file = entry.file_name().to_string_lossy();
+        if let Some(instance) = file.strip_suffix(".log").and_then(|word| word.parse::<Instance>().ok()) {
+            failed.push((instance, entry.metadata().ok().and_then(|found| found.modified().ok())));
+        }
         let Some(name) = file.strip_suffix(".json").and_then(|name| name.parse::<NsName>().ok()) else {
             continue;
         };
@@ -322,5 +327,13 @@ pub(super) fn active(paths: &Paths) -> Result<Vec<Active>> {
             None => {}
         }
     }
+    // Of what is neither up nor was taken down in order, the log is left.
+    failed.retain(|(instance, _)| !active.iter().any(|active| active.instance == *instance));
+    active.extend(failed.into_iter().map(|(instance, time)| Active {
+        instance,
+        engine: Kind::Direct,
+        condition: Condition::Failed,
+        since: time.and_then(|time| Timestamp::try_from(time).ok()),
+    }));
     Ok(active)
 }

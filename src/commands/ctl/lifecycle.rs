@@ -20,45 +20,38 @@ const FIRST_WORD: Duration = Duration::from_secs(1);
 const NEXT_WORD: Duration = Duration::from_secs(10);
 
 /// What is done, and the words for it.
-struct Work {
+pub(super) struct Work {
     present: &'static str,
     changed: &'static str,
     unchanged: &'static str,
+    /// The instances that a bare name stands for.
+    all_of: fn(&Paths, &NsName) -> Result<Vec<Instance>>,
     act: fn(&dyn Engine, &[Instance]) -> Vec<Outcome>,
 }
 
-pub(super) fn up(paths: &Paths, options: &Lifecycle) -> Result<Status> {
-    let instances = resolve(paths, &options.targets, |name| configured(paths, name))?;
-    let work = Work {
-        present: "bringing up",
-        changed: "is up",
-        unchanged: "was up already",
-        act: |engine, all| engine.up(all),
-    };
-    run(paths, options, &instances, &work)
-}
+pub(super) const UP: Work = Work {
+    present: "bringing up",
+    changed: "is up",
+    unchanged: "was up already",
+    all_of: configured,
+    act: |engine, all| engine.up(all),
+};
 
-pub(super) fn down(paths: &Paths, options: &Lifecycle) -> Result<Status> {
-    let instances = resolve(paths, &options.targets, |name| active(paths, name))?;
-    let work = Work {
-        present: "taking down",
-        changed: "is down",
-        unchanged: "was down already",
-        act: |engine, all| engine.down(all),
-    };
-    run(paths, options, &instances, &work)
-}
+pub(super) const DOWN: Work = Work {
+    present: "taking down",
+    changed: "is down",
+    unchanged: "was down already",
+    all_of: active,
+    act: |engine, all| engine.down(all),
+};
 
-pub(super) fn restart(paths: &Paths, options: &Lifecycle) -> Result<Status> {
-    let instances = resolve(paths, &options.targets, |name| active(paths, name))?;
-    let work = Work {
-        present: "restarting",
-        changed: "was restarted",
-        unchanged: "was up already",
-        act: |engine, all| engine.restart(all),
-    };
-    run(paths, options, &instances, &work)
-}
+pub(super) const RESTART: Work = Work {
+    present: "restarting",
+    changed: "was restarted",
+    unchanged: "was up already",
+    all_of: active,
+    act: |engine, all| engine.restart(all),
+};
 
 /// Brings up what is configured for a namespace, and says nothing of it unless it fails.
 pub(super) fn up_quietly(paths: &Paths, name: &NsName) -> Result<()> {
@@ -68,9 +61,10 @@ pub(super) fn up_quietly(paths: &Paths, name: &NsName) -> Result<()> {
     outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
 }
 
-fn run(paths: &Paths, options: &Lifecycle, instances: &[Instance], work: &Work) -> Result<Status> {
+pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work) -> Result<Status> {
+    let instances = resolve(paths, &options.targets, work.all_of)?;
     let engine = engine::choose(paths, options.engine, options.adopt)?;
-    let mut outcomes = while_telling(work.present, instances, || (work.act)(engine.as_ref(), instances));
+    let mut outcomes = while_telling(work.present, &instances, || (work.act)(engine.as_ref(), &instances));
     outcomes.sort_by_key(|outcome| instances.iter().position(|instance| *instance == outcome.instance));
     if options.output.json {
         let items: Vec<Report> = outcomes.iter().map(|outcome| Report::of(outcome, engine.kind())).collect();
@@ -152,7 +146,7 @@ fn summary(instances: &[Instance]) -> String {
 fn resolve(
     paths: &Paths,
     targets: &[Target],
-    all_of: impl Fn(&NsName) -> Result<Vec<Instance>>,
+    all_of: fn(&Paths, &NsName) -> Result<Vec<Instance>>,
 ) -> Result<Vec<Instance>> {
     let mut instances = Vec::new();
     for target in targets {
@@ -161,7 +155,7 @@ fn resolve(
                 known_type(paths, instance)?;
                 vec![instance.clone()]
             }
-            Target::Namespace(name) => all_of(name)?,
+            Target::Namespace(name) => all_of(paths, name)?,
         };
         for instance in meant {
             if !instances.contains(&instance) {

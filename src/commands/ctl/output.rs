@@ -1,6 +1,7 @@
 //! How netnsctl prints: tables for people, JSON for programs.
 
 use std::io::{IsTerminal, Write, stdout};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 use jiff::{Timestamp, tz::TimeZone};
@@ -46,8 +47,9 @@ pub fn table(legend: Option<&[&str]>, rows: &[Vec<String>]) -> Result<()> {
         row(&cells, "").context("cannot write a table")?;
     }
     let text = String::from_utf8(writer.into_inner().ok().context("cannot write a table")?)?;
-    for line in text.lines() {
-        say(line.trim_end());
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    if !lines.is_empty() {
+        say(&lines.join("\n"));
     }
     Ok(())
 }
@@ -96,7 +98,10 @@ pub fn paint(text: &str, style: &str) -> String {
 
 /// Whether stdout is a terminal whose user has nothing against colours (no-color.org).
 fn colourful() -> bool {
-    stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        stdout().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+    })
 }

@@ -385,6 +385,7 @@ fn make_live(test: &Test, word: &str) -> Ran {
         ("BINDIR", "live/sbin"),
         ("LIBDIR", "live/lib"),
         ("MANDIR", "live/man"),
+        ("DATADIR", "live/share"),
         ("PLUGINDIR", "live/plugins"),
         ("CONFDIR", "live/conf"),
     ] {

@@ -3,14 +3,18 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
 use serde::Serialize;
 
 use crate::name::Instance;
 use crate::paths::{BASH, Paths};
 use crate::{plugin, wrapper};
+
+/// How long reading the files of an instance may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The bash that follows the layers.
 const SHOW: &str = include_str!("show.sh");
@@ -91,17 +95,22 @@ pub fn explain(paths: &Paths, instance: &Instance) -> Result<Explained> {
 /// Runs bash text with these words, in the namespace of this thread; what it prints is kept.
 ///
 /// # Errors
-/// bash cannot be run.
+/// bash cannot be run, or does not come to an end.
 pub fn bash(text: &str, words: &[&str]) -> Result<Output> {
     let script = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
     fs::write(script.path(), text).context("cannot write a temporary file")?;
-    cmd(BASH, [script.path().as_os_str()].into_iter().chain(words.iter().map(AsRef::as_ref)))
+    let handle = cmd(BASH, [script.path().as_os_str()].into_iter().chain(words.iter().map(AsRef::as_ref)))
         .stdin_null()
         .stdout_capture()
         .stderr_capture()
         .unchecked()
-        .run()
-        .with_context(|| format!("cannot run {BASH}"))
+        .start()
+        .with_context(|| format!("cannot run {BASH}"))?;
+    if let Some(output) = handle.wait_timeout(PATIENCE).with_context(|| format!("cannot wait for {BASH}"))? {
+        return Ok(output.clone());
+    }
+    handle.kill().with_context(|| format!("cannot end {BASH}"))?;
+    bail!("its files do not come to an end: they were read for {} seconds", PATIENCE.as_secs())
 }
 
 fn parse(text: &str) -> Result<Explained> {

@@ -11,7 +11,7 @@ __netns_compare() {
   local __netns_name __netns_value
   for __netns_name in $(compgen -v); do
     case $__netns_name in
-      __netns_* | BASH* | COMP_* | EPOCH* | FUNCNAME | LINENO | PIPESTATUS | PPID | RANDOM | SECONDS | SRANDOM | _) continue ;;
+      __netns_* | BASH* | COMP_* | EPOCH* | FUNCNAME | LINENO | PIPESTATUS | PPID | RANDOM | SECONDS | SHELLOPTS | SRANDOM | _) continue ;;
     esac
     __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || continue
     if [[ ! -v __netns_values[$__netns_name] || ${__netns_values[$__netns_name]} != "$__netns_value" ]]; then

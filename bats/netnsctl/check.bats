@@ -151,6 +151,21 @@ $CONF/lo-a.conf:2: error: lo@a: the file ends the hook here
 END
 }
 
+@test "files that do not come to an end are told, and the rest is checked" {
+  config lo-a.conf <<<'while :; do :; done'
+  config lo-b.conf <<<$'X=1\nexit 3'
+  finds <<END
+error: lo@a: its files do not come to an end: they were read for 10 seconds
+$CONF/lo-b.conf:2: error: lo@b: the file ends the hook here
+END
+}
+
+@test "what a plain user cannot look into is told, and is not called clean" {
+  netnsctl up lo@a
+  run --separate-stderr -2 setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin netnsctl check
+  [[ -z $output && $stderr == *'`lo@a` is up, and is not looked at: the privilege CAP_SYS_ADMIN is missing'* ]]
+}
+
 @test "of what is up, each thing that is gone or different is told" {
   ip link add eth0 type veth peer name eth1
   ip link set dev eth0 up

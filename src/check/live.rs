@@ -7,19 +7,22 @@ use super::{Examined, Finding, Subject};
 use crate::engine::{self, Condition};
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
+use crate::privilege::{self, Capability};
 use crate::units::{self, Action};
 use crate::{explain, netlink, netns, plugin, wrapper};
 
 /// The bash that calls a check function.
 const DRIFT: &str = include_str!("../drift.sh");
 
+/// What is found, and whether all could be looked at.
 pub(super) fn check(
     paths: &Paths,
     examined: &[Examined],
     subjects: &[Subject],
     meant: &dyn Fn(&Instance) -> bool,
-) -> Result<Vec<Finding>> {
+) -> Result<(Vec<Finding>, bool)> {
     let mut findings = Vec::new();
+    let mut whole = true;
     let links = netlink::links()?;
     for one in examined.iter().filter(|one| meant(&one.instance)) {
         for setting in settings(one).filter(|setting| setting.name.ends_with("_PARENT_IFNAME")) {
@@ -47,11 +50,17 @@ pub(super) fn check(
                     .of(instance)
                     .advice(format!("`netnsctl status {}` has its last lines", instance.name)),
             ),
-            Condition::Up => findings.extend(drift(paths, instance)?),
+            Condition::Up => match privilege::need(Capability::SysAdmin, "to look into namespaces") {
+                Ok(()) => findings.extend(drift(paths, instance)?),
+                Err(error) => {
+                    crate::warn(&format!("`{instance}` is up, and is not looked at: {error:#}"));
+                    whole = false;
+                }
+            },
             Condition::Changing | Condition::Down => {}
         }
     }
-    Ok(findings)
+    Ok((findings, whole))
 }
 
 /// Units that netns-update would change.
@@ -93,7 +102,13 @@ fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
                 }
             },
         };
-        let output = explain::bash(&text, &[])?;
+        let output = match explain::bash(&text, &[]) {
+            Ok(output) => output,
+            Err(error) => {
+                findings.push(Finding::error(format!("{error:#}")).of(instance));
+                continue;
+            }
+        };
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().map(|line| Finding::error(line).of(instance).advice(restart(instance)));

@@ -93,6 +93,15 @@ impl fmt::Display for Finding {
     }
 }
 
+/// What came of a check.
+#[derive(Debug)]
+pub struct Checked {
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Nothing had to be left out.
+    pub whole: bool,
+}
+
 /// What is to be checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -131,11 +140,11 @@ struct Examined {
     explained: Explained,
 }
 
-/// Checks everything, or the subjects alone, in the order of the places.
+/// Checks everything, or the subjects alone. The findings are in the order of the places.
 ///
 /// # Errors
 /// Something cannot be looked at.
-pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Vec<Finding>> {
+pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     let listing = plugin::list(paths)?;
     let meant =
         |instance: &Instance| subjects.is_empty() || subjects.iter().any(|subject| subject.covers(instance));
@@ -153,20 +162,28 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Vec<Finding>> {
     let mut examined = Vec::new();
     for instance in instances(paths)? {
         if plugin::find(paths, &instance.nstype).is_ok() {
-            let explained = explain::explain(paths, &instance)?;
-            examined.push(Examined { instance, explained });
+            match explain::explain(paths, &instance) {
+                Ok(explained) => examined.push(Examined { instance, explained }),
+                Err(error) if meant(&instance) => {
+                    findings.push(Finding::error(format!("{error:#}")).of(&instance));
+                }
+                Err(_) => {}
+            }
         }
     }
     for one in examined.iter().filter(|one| meant(&one.instance)) {
         findings.extend(settings::check(paths, one));
     }
     findings.extend(clashes::check(paths, &examined, &meant));
+    let mut whole = true;
     if paths.is_live() {
-        findings.extend(live::check(paths, &examined, subjects, &meant)?);
+        let (found, all) = live::check(paths, &examined, subjects, &meant)?;
+        findings.extend(found);
+        whole = all;
     }
     findings.sort();
     findings.dedup();
-    Ok(findings)
+    Ok(Checked { findings, whole })
 }
 
 /// Every instance that has a file of its own or is up.

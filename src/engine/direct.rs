@@ -226,6 +226,12 @@ impl Direct {
         let instance = held.instance(nstype);
         if held.stage(nstype).is_none() {
             _ = fs::remove_file(self.paths.log(&instance));
+            let name = &held.name;
+            if held.state.namespace.is_none() && netns::look(&self.paths, name)? != Named::Nothing {
+                crate::warn(&format!(
+                    "there is a namespace `{name}` that this engine knows nothing of, and leaves alone"
+                ));
+            }
             return Ok(false);
         }
         let errors = self.take_down(held, nstype, true)?;

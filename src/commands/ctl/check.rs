@@ -3,13 +3,14 @@
 use anyhow::Result;
 
 use super::output::{self, paint};
-use crate::check::{self, Severity};
+use crate::check::{self, Checked, Severity};
 use crate::cli::Check;
 use crate::commands::{NotBegun, Status, say};
 use crate::paths::Paths;
 
 pub(super) fn run(options: &Check) -> Result<Status> {
-    let findings = check::check(&Paths::under(&options.root), &options.subjects).map_err(NotBegun::from)?;
+    let Checked { findings, whole } =
+        check::check(&Paths::under(&options.root), &options.subjects).map_err(NotBegun::from)?;
     if options.output.json {
         output::json("check", &findings)?;
     } else {
@@ -23,5 +24,9 @@ pub(super) fn run(options: &Check) -> Result<Status> {
             ));
         }
     }
-    Ok(if findings.is_empty() { Status::Done } else { Status::Failed })
+    Ok(match (findings.as_slice(), whole) {
+        ([], true) => Status::Done,
+        ([], false) => Status::NotBegun,
+        _ => Status::Failed,
+    })
 }

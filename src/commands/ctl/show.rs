@@ -71,11 +71,7 @@ fn print(item: &Item) -> Result<()> {
     output::plain(&rows)?;
     heading("variables");
     let rows = item.variables.iter().map(|variable| {
-        vec![
-            format!("  {}", variable.name),
-            shell_words::quote(&variable.value).into_owned(),
-            variable.place.clone(),
-        ]
+        vec![format!("  {}", variable.name), quoted(&variable.value), variable.place.clone()]
     });
     let unset = item
         .unset
@@ -86,4 +82,13 @@ fn print(item: &Item) -> Result<()> {
     let rows: Vec<Vec<String>> =
         item.hooks.iter().map(|hook| vec![format!("  {}", hook.name), hook.place.clone()]).collect();
     output::plain(&rows)
+}
+
+/// A value on one line, as bash reads it.
+fn quoted(value: &str) -> String {
+    if value.contains(char::is_control) {
+        format!("$'{}'", value.escape_debug())
+    } else {
+        shell_words::quote(value).into_owned()
+    }
 }

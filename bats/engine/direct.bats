@@ -270,6 +270,15 @@ END
   [[ $(hooks) == '/ 0022 /dev/null none none,'* ]]
 }
 
+@test "as in a container, CAP_NET_ADMIN and CAP_SYS_ADMIN are enough" {
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
+  contained() { setpriv --bounding-set=-all,+net_admin,+sys_admin --inh-caps=-all,+net_admin,+sys_admin "$@"; }
+  contained netnsctl up veth@a nft@a
+  contained netnsctl restart a
+  contained netnsctl down a
+  nothing_left
+}
+
 @test "without the privilege to, it is told which is missing" {
   plugin probe
   run --separate-stderr -1 setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin netnsctl up probe@a

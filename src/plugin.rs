@@ -70,15 +70,18 @@ pub fn list(paths: &Paths) -> Result<Listing> {
                 continue;
             }
         };
+        let Err(error) = find(paths, &nstype) else {
+            listing.types.insert(nstype);
+            continue;
+        };
         let [own, shipped] = paths.plugin(&nstype);
-        if own.symlink_metadata().is_err() && shipped.symlink_metadata().is_err() {
+        listing.complaints.push(if own.symlink_metadata().is_err() && shipped.symlink_metadata().is_err() {
             let (file, own) = (file.display(), own.display());
-            listing
-                .complaints
-                .push(format!("{own} does not exist, but {file} needs it; type `{nstype}` skipped"));
-        } else if let Err(error) = find(paths, &nstype) {
-            listing.complaints.push(format!("{error:#}"));
-        }
+            format!("{own} does not exist, but {file} needs it; type `{nstype}` skipped")
+        } else {
+            format!("{error:#}")
+        });
+        // Something is in the way, or cannot be read: no reason to take its units away.
         if own.is_file() || shipped.is_file() {
             listing.types.insert(nstype);
         }
@@ -95,8 +98,11 @@ fn candidates(directory: &Path, extensions: &[&str]) -> Result<BTreeMap<String, 
         let name = entry.file_name().to_string_lossy();
         let Some((stem, extension)) = name.rsplit_once('.') else { continue };
         let word = stem.split('-').next().unwrap_or_default();
-        if name.starts_with('.') || !extensions.contains(&extension) || word == "default" || !path.is_file() {
+        if name.starts_with('.') || !extensions.contains(&extension) || word == "default" {
             continue;
+        }
+        if !entry.file_type().is_file() && !path.is_file() {
+            continue; // no file, and no link to one
         }
         found.entry(word.to_owned()).or_insert_with(|| path.to_owned());
     }

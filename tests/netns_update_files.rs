@@ -97,6 +97,17 @@ fn a_unit_of_somebodys_own_in_the_place_of_a_copy_is_left_alone_and_told() {
 }
 
 #[test]
+fn a_template_that_is_replaced_by_one_of_the_same_length_and_time_is_noticed() {
+    let test = with_good();
+    test.run(&NONE).stderr("").status(0);
+    let time = fs::metadata(test.path(TEMPLATE)).unwrap().modified().unwrap();
+    test.write(TEMPLATE, INSIDE.replacen("inside", "INSIDE", 1));
+    File::options().write(true).open(test.path(TEMPLATE)).unwrap().set_modified(time).unwrap();
+    test.run(&NONE).stdout_has(&lines("Updating", &GOOD[..1])).stderr("").status(0);
+    assert_eq!(test.read(&unit(GOOD[0])), test.read(TEMPLATE));
+}
+
+#[test]
 fn a_copy_that_differs_in_mode_or_time_alone_is_kept() {
     let test = settled().mode(&unit(GOOD[0]), 0o600);
     let copy = File::options().write(true).open(test.path(&unit(GOOD[1]))).unwrap();

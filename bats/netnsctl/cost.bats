@@ -44,12 +44,12 @@ costs() {
   netnsctl down "${instances[@]}" >/dev/null 2>&1
 }
 
-@test "an idle netns-update starts no process, and makes at most 28 system calls for a type" {
+@test "an idle netns-update starts no process, and makes four system calls for a type" {
   netns-update >/dev/null
-  costs 1 230 netns-update
+  costs 1 125 netns-update
   for ((number = 0; number < 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update >/dev/null
-  costs 1 $((230 + 100 * 28)) netns-update
+  costs 1 $((125 + 100 * 4)) netns-update
   netns-update --clean >/dev/null
 }
 

@@ -9,6 +9,7 @@ mod systemctl;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -30,6 +31,8 @@ pub struct Template {
     kind: &'static str,
     content: Vec<u8>,
     modified: SystemTime,
+    /// When it was put where it is: seconds and nanoseconds.
+    installed: (i64, i64),
 }
 
 /// Reads the two templates.
@@ -48,7 +51,9 @@ fn template(paths: &Paths, kind: &'static str) -> Result<Template> {
         format!("cannot find template unit {}: install systemd-netns again", standard.join(&file).display())
     })?;
     let read = || -> std::io::Result<Template> {
-        Ok(Template { kind, content: fs::read(&path)?, modified: fs::metadata(&path)?.modified()? })
+        let found = fs::metadata(&path)?;
+        let installed = (found.ctime(), found.ctime_nsec());
+        Ok(Template { kind, content: fs::read(&path)?, modified: found.modified()?, installed })
     };
     read().with_context(|| format!("cannot read template unit {}", path.display()))
 }
@@ -121,10 +126,8 @@ pub fn plan<'a>(
             }
         }
     }
-    for (path, word) in ours(paths)? {
-        if types.iter().any(|nstype| nstype.to_string() == word) {
-            continue;
-        }
+    let words: BTreeSet<&str> = types.iter().map(AsRef::as_ref).collect();
+    for (path, word) in ours(paths, &words)? {
         let holders: Vec<_> =
             loaded.iter().filter(|unit| unit.holds() && unit.nstype() == Some(&word)).collect();
         match holders.as_slice() {
@@ -150,6 +153,15 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
         "{} is not a regular file: it is left alone; remove it, then run this again",
         path.display()
     );
+    // Copies have the time of their template. One that agrees in that and in its length was not edited, and one that was
+    // written after the template was put where it is (which is when its inode changed) is a copy of this one.
+    let written = (found.ctime(), found.ctime_nsec());
+    if found.len() == template.content.len() as u64
+        && found.modified().ok() == Some(template.modified)
+        && written > template.installed
+    {
+        return Ok(Action::Keep);
+    }
     let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     // An empty file is a mask as well (systemd.unit(5)).
     if content.is_empty() || content == template.content {
@@ -163,11 +175,15 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
     Ok(Action::Update)
 }
 
-/// Every unit file that is a copy of a template, ours or the bash original's, with the type it is for.
-fn ours(paths: &Paths) -> Result<Vec<(PathBuf, String)>> {
+/// Every unit file that is a copy of a template, ours or the bash original's, with the type it is for, unless that is one of
+/// `types`.
+fn ours(paths: &Paths, types: &BTreeSet<&str>) -> Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     for entry in file::entries(&paths.units)? {
         let Some(word) = entry.file_name().to_str().and_then(type_of_unit_file) else { continue };
+        if types.contains(word) {
+            continue;
+        }
         // A mask, a link to anything but a template, a directory or a FIFO is nobody's copy.
         let is_template = || {
             let target = fs::canonicalize(entry.path()).ok();

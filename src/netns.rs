@@ -174,33 +174,36 @@ fn name_of(paths: &Paths, id: Id) -> Option<String> {
 /// There is one of that name (which is left alone), the kernel refuses, or `note` fails.
 pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Id) -> Result<()> + Send) -> Result<()> {
     let path = paths.namespace(name);
+    let what = || format!("cannot create namespace `{name}`");
     let _lock = share(&paths.netns)?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(paths, name)),
-        opened => opened.with_context(|| format!("cannot create {}", path.display()))?,
-    };
+    if path.symlink_metadata().is_ok() {
+        return Err(exists(paths, name)).with_context(what);
+    }
     // A thread of its own enters the new namespace, so this one never leaves where it is.
     let make = || -> Result<()> {
         unshare(CloneFlags::CLONE_NEWNET).context("cannot create a network namespace (are you root?)")?;
         note(own()?)?;
-        bind(OWN_NETNS.as_ref(), &path)
+        match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(paths, name)),
+            opened => opened.with_context(|| format!("cannot create {}", path.display()))?,
+        };
+        bind(OWN_NETNS.as_ref(), &path).inspect_err(|_| _ = fs::remove_file(&path))
     };
-    let done = thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(make).join().unwrap_or_else(|_| bail!("the thread that creates the namespace died"))
-    });
-    done.inspect_err(|_| _ = fs::remove_file(&path))
-        .with_context(|| format!("cannot create namespace `{name}`"))
+    })
+    .with_context(what)
 }
 
 fn exists(paths: &Paths, name: &NsName) -> anyhow::Error {
     if matches!(look(paths, name), Ok(Named::Namespace(_))) {
         anyhow!(
-            "cannot create namespace `{name}`: there is one of that name, made by somebody else, which is left alone; \
-             remove it by `ip netns delete {name}`, or use another name"
+            "there is one of that name, made by somebody else, which is left alone; remove it by `ip netns delete {name}`, \
+             or use another name"
         )
     } else {
         anyhow!(
-            "cannot create namespace `{name}`: {} exists but is no namespace; look at it, and remove it by `rm`",
+            "{} exists but is no namespace; look at it, and remove it by `rm`",
             paths.namespace(name).display()
         )
     }

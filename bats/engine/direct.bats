@@ -219,6 +219,20 @@ END
   done
 }
 
+@test "a creation that was broken off at any point is made good" {
+  plugin probe
+  mkdir -p /run/systemd-netns/direct
+  # Noted, but nothing there yet; noted, and a file that nothing is bound on.
+  for file in '' /run/netns/a; do
+    echo '{"version": 1, "namespace": {"device": 4, "inode": 1}, "adopted": false, "instances": []}' >/run/systemd-netns/direct/a.json
+    [[ -z $file ]] || touch "$file"
+    netnsctl up probe@a
+    ip netns exec a true
+    netnsctl down probe@a
+    nothing_left
+  done
+}
+
 @test "a namespace that was taken over is left where it is" {
   plugin probe
   ip netns add a

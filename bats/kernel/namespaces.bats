@@ -3,6 +3,13 @@
 
 load kernel
 
+@test "a second --create, which fails, does not make --delete take the namespace for somebody else's" {
+  create a
+  run -1 netnsinit --create a
+  run --separate-stderr -0 netnsinit --delete a
+  [[ -z $stderr && ! -e /run/netns/a ]]
+}
+
 @test "--delete leaves alone what somebody else has made under the name meanwhile" {
   create a
   ip netns delete a

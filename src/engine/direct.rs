@@ -47,6 +47,7 @@ impl Direct {
         let refused = |group: &[&Instance], error: &anyhow::Error| -> Vec<Outcome> {
             let outcome = |instance: &&Instance| Outcome {
                 instance: (*instance).clone(),
+                engine: Kind::Direct,
                 changed: Err(anyhow!("{error:#}")),
             };
             group.iter().map(outcome).collect()
@@ -98,7 +99,7 @@ impl Direct {
             if changed.is_err() && !go_on {
                 stopped.get_or_insert(format!("`{instance}` had failed"));
             }
-            outcomes.push(Outcome { instance: (*instance).clone(), changed });
+            outcomes.push(Outcome { instance: (*instance).clone(), engine: Kind::Direct, changed });
         }
         outcomes
     }

@@ -24,7 +24,7 @@ use crate::name::{Instance, NsName};
 use crate::paths::Paths;
 
 /// The engines, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// systemd's units
@@ -47,6 +47,8 @@ impl fmt::Display for Kind {
 pub struct Outcome {
     /// The instance.
     pub instance: Instance,
+    /// Whose work it was.
+    pub engine: Kind,
     /// `false`: it was so already.
     pub changed: Result<bool>,
 }

@@ -69,21 +69,31 @@ impl Systemd {
             } else {
                 Err(self.failure(instance, &said, begun))
             };
-            Outcome { instance: instance.clone(), changed }
+            Outcome { instance: instance.clone(), engine: Kind::Systemd, changed }
         };
         instances.iter().map(outcome).collect()
     }
 
     /// Why an instance is not up, once systemd is done with it.
     fn failure(&self, instance: &Instance, said: &str, begun: Timestamp) -> anyhow::Error {
-        let undone = match self.wait_until_gone(instance) {
-            Ok(()) => match is_there(&name_unit(instance)) {
-                Ok(false) => format!("\n  undone: namespace `{}` is removed", instance.name),
-                _ => String::new(),
-            },
+        let name = name_unit(instance);
+        let undone = match self.wait_until_gone(instance).and_then(|()| show(&[name])) {
+            // Its unit was started for this, in order, and is gone again.
+            Ok(units)
+                if units.values().any(|unit| {
+                    unit.active == "inactive"
+                        && unit.since.map(Timestamp::as_second) >= Some(begun.as_second())
+                }) =>
+            {
+                format!("\n  undone: namespace `{}` is removed", instance.name)
+            }
+            Ok(_) => String::new(),
             Err(error) => format!("\n  {error:#}"),
         };
-        let said = said.lines().next().unwrap_or("see `systemctl status`");
+        let mut said = said.lines().next().unwrap_or("see `systemctl status`").to_owned();
+        if said.ends_with("not found.") {
+            said += " Run `netns-update`, which writes the units of all types";
+        }
         anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal(instance, begun))
     }
 
@@ -142,7 +152,7 @@ impl Engine for Systemd {
                     None => Ok(was_there),
                 }
             });
-            Outcome { instance: instance.clone(), changed }
+            Outcome { instance: instance.clone(), engine: Kind::Systemd, changed }
         };
         instances.iter().map(outcome).collect()
     }

@@ -1,5 +1,6 @@
 //! `netnsctl up`, `down` and `restart`.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::output;
 use crate::cli::Lifecycle;
 use crate::commands::{Status, say};
-use crate::engine::{self, Engine, Kind, Outcome};
+use crate::engine::{self, Active, Condition, Engine, Kind, Outcome};
 use crate::name::{Instance, NsName, NsType, Target};
 use crate::paths::Paths;
 use crate::plugin;
@@ -63,15 +64,17 @@ pub(super) fn up_quietly(paths: &Paths, name: &NsName) -> Result<()> {
 
 pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work) -> Result<Status> {
     let instances = resolve(paths, &options.targets, work.all_of)?;
-    let engine = engine::choose(paths, options.engine, options.adopt)?;
-    let mut outcomes = while_telling(work.present, &instances, || (work.act)(engine.as_ref(), &instances));
+    let mut outcomes = Vec::new();
+    for (kind, group) in by_engine(paths, options, &instances)? {
+        let engine = engine::choose(paths, Some(kind), options.adopt)?;
+        outcomes.extend(while_telling(work.present, &group, || (work.act)(engine.as_ref(), &group)));
+    }
     outcomes.sort_by_key(|outcome| instances.iter().position(|instance| *instance == outcome.instance));
     if options.output.json {
-        let items: Vec<Report> = outcomes.iter().map(|outcome| Report::of(outcome, engine.kind())).collect();
-        output::json("lifecycle", &items)?;
+        output::json("lifecycle", &outcomes.iter().map(Report::of).collect::<Vec<_>>())?;
     }
     let mut errors = Vec::new();
-    for Outcome { instance, changed } in outcomes {
+    for Outcome { instance, changed, .. } in outcomes {
         match changed {
             Err(error) => errors.push(error),
             Ok(_) if options.output.json => {}
@@ -90,6 +93,24 @@ pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work) -> Result<Sta
     }
 }
 
+/// The engine that is asked for; else the one that an instance is up under, or this machine's.
+fn by_engine(
+    paths: &Paths,
+    options: &Lifecycle,
+    instances: &[Instance],
+) -> Result<BTreeMap<Kind, Vec<Instance>>> {
+    let mut groups: BTreeMap<Kind, Vec<Instance>> = BTreeMap::new();
+    let active = if options.engine.is_none() && !options.adopt { engine::active(paths)? } else { Vec::new() };
+    let is_there = |one: &&Active| matches!(one.condition, Condition::Up | Condition::Changing);
+    for instance in instances {
+        let has_it =
+            active.iter().filter(is_there).find(|one| one.instance == *instance).map(|one| one.engine);
+        let kind = options.engine.or(has_it).unwrap_or_else(|| engine::default(paths));
+        groups.entry(kind).or_default().push(instance.clone());
+    }
+    Ok(groups)
+}
+
 /// One outcome as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
@@ -104,10 +125,10 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn of(outcome: &'a Outcome, engine: Kind) -> Self {
+    fn of(outcome: &'a Outcome) -> Self {
         Self {
             instance: outcome.instance.to_string(),
-            engine,
+            engine: outcome.engine,
             changed: outcome.changed.as_ref().is_ok_and(|&changed| changed),
             error: outcome.changed.as_ref().err().map(|error| format!("{error:#}")),
             nstype: &outcome.instance.nstype,

@@ -1,0 +1,50 @@
+#!/usr/bin/env bats
+# netnsctl where systemd runs; what both engines do alike is in bats/engine.
+
+load systemd
+
+@test "what is up under an engine is taken down by it, whichever this machine's is" {
+  lab netnsctl up --engine direct lo@direct
+  lab netnsctl up lo@units
+  run -0 lab netnsctl list --no-legend
+  [[ ${lines[0]} =~ ^direct\ +lo\ +up\ +direct\  && ${lines[2]} =~ ^units\ +lo\ +up\ +systemd\  ]]
+  run -0 lab netnsctl up lo@direct lo@units
+  [[ $output == $'lo@direct was up already\nlo@units was up already' ]]
+  lab netnsctl down direct units
+  nothing_left direct
+  nothing_left units
+}
+
+@test "neither engine touches a namespace of the other" {
+  lab netnsctl up --engine direct lo@one
+  lab netnsctl up lo@two
+  run --separate-stderr -1 lab netnsctl up --engine systemd lo@one
+  [[ $stderr == *'there is one of that name'* && $stderr != *'is removed'* ]]
+  run --separate-stderr -1 lab netnsctl up --engine direct lo@two
+  [[ $stderr == *'was made by somebody else'* ]]
+  exists one
+  exists two
+  lab netnsctl down one two
+}
+
+@test "a type without units: what to run is told" {
+  config late.sh <<<NO_CONFIG_REQUIRED=y
+  run --separate-stderr -1 lab netnsctl up late@a
+  [[ $stderr == *'not found. Run `netns-update`'* && $stderr != *'is removed'* ]]
+  run -1 lab netnsctl check
+  [[ $output == *'/etc/systemd/system/netns-late@.service: warning: this unit is missing; run `netns-update`'* ]]
+}
+
+@test "status has the units of processes, and what has failed" {
+  lab netnsctl up veth@nstest
+  lab systemd-run --quiet --unit=inside --property=NetworkNamespacePath=/run/netns/nstest sleep infinity
+  run -0 lab netnsctl status nstest
+  lab systemctl stop inside
+  [[ $output == *' sleep (inside.service)'* ]]
+  plugin bad 'configure_bad_up_inside() { echo "what it said"; false; }'
+  run -1 lab netnsctl up bad@b
+  run -1 lab netnsctl status b
+  [[ $output == *'bad failed since'*'what it said'* ]]
+  run -1 lab netnsctl check
+  [[ $output == *'error: bad@b: it has failed'* ]]
+}

@@ -11,7 +11,6 @@ SAMPLEDIR = $(DATADIR)/doc/systemd-netns/examples
 PLUGINDIR = /usr/share/systemd-netns
 CONFDIR = /etc/conf.d/netns
 
-
 CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)/release
 # The one binary, and the names it is called by.

@@ -77,14 +77,22 @@ pub fn layers(paths: &Paths, instance: &Instance) -> Result<Vec<Layer>> {
     ])
 }
 
+/// What stands in front of bash text that reads the layers which are there.
+///
+/// # Errors
+/// There is no plugin.
+pub fn reader(paths: &Paths, instance: &Instance) -> Result<String> {
+    let files: Vec<PathBuf> =
+        layers(paths, instance)?.into_iter().filter(|layer| layer.exists).map(|layer| layer.path).collect();
+    Ok(wrapper::reader(paths, instance, &files))
+}
+
 /// Reads the layers and follows them. What they do besides setting variables, they do.
 ///
 /// # Errors
 /// There is no plugin, or bash cannot be run.
 pub fn explain(paths: &Paths, instance: &Instance) -> Result<Explained> {
-    let files: Vec<PathBuf> =
-        layers(paths, instance)?.into_iter().filter(|layer| layer.exists).map(|layer| layer.path).collect();
-    let text = wrapper::reader(paths, instance, &files) + SHOW;
+    let text = reader(paths, instance)? + SHOW;
     let words = [instance.nstype.as_ref(), instance.name.as_ref(), "up", "outside"];
     let output = bash(&text, &words)?;
     let mut explained = parse(&String::from_utf8_lossy(&output.stdout))?;

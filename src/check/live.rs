@@ -9,7 +9,7 @@ use crate::name::{Instance, Side};
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
 use crate::units::{self, Action};
-use crate::{explain, netlink, netns, plugin, wrapper};
+use crate::{explain, netlink, netns, plugin};
 
 /// The bash that calls a check function.
 const DRIFT: &str = include_str!("../drift.sh");
@@ -85,12 +85,10 @@ fn stale(paths: &Paths) -> Result<Vec<Finding>> {
 /// What the plugin's own check functions find to be other than `up` left it.
 fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    let layers = explain::layers(paths, instance)?;
-    let files: Vec<_> = layers.into_iter().filter(|layer| layer.exists).map(|layer| layer.path).collect();
+    let reader = explain::reader(paths, instance)?;
     for side in [Side::Outside, Side::Inside] {
         let function = format!("configure_{}_check_{side}", instance.nstype);
-        let text =
-            format!("{}__netns_function={function}\n{DRIFT}", wrapper::reader(paths, instance, &files));
+        let text = format!("{reader}__netns_function={function}\n{DRIFT}");
         let _inside = match side {
             Side::Outside => None,
             Side::Inside => match netns::enter(paths, &instance.name) {

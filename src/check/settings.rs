@@ -90,7 +90,7 @@ fn ifname(setting: &Variable) -> Option<String> {
         ))
     } else if name == "."
         || name == ".."
-        || name.contains(|character: char| "/:".contains(character) || character.is_whitespace())
+        || name.contains(|character: char| "/:%".contains(character) || character.is_whitespace())
     {
         Some(format!("`{name}` is no name for an interface"))
     } else {
@@ -109,8 +109,7 @@ fn macs(setting: &Variable) -> Vec<String> {
 pub(super) fn mac(word: &str) -> Result<[u8; 6], String> {
     let bytes: Vec<u8> = word
         .split(':')
-        .filter(|byte| !byte.starts_with('+'))
-        .map(|byte| u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() <= 2))
+        .map(|byte| u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() <= 2 && !byte.starts_with('+')))
         .collect::<Option<_>>()
         .ok_or_else(|| format!("`{word}` is no hardware address"))?;
     let mac: [u8; 6] =
@@ -201,6 +200,7 @@ mod tests {
             "11:22:33:44:55:66",
             "00:00:00:00:00:00",
             "2:+1:0:0:0:0",
+            "2:0:+1:0:0:0:0",
         ] {
             assert!(mac(bad).is_err(), "{bad}");
         }

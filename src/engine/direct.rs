@@ -285,10 +285,6 @@ impl Direct {
 }
 
 impl Engine for Direct {
-    fn kind(&self) -> Kind {
-        Kind::Direct
-    }
-
     fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
         self.each(instances, true, Self::up_one, false)
     }
@@ -301,10 +297,6 @@ impl Engine for Direct {
 
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
         self.each(instances, false, Self::restart_one, false)
-    }
-
-    fn active(&self) -> Result<Vec<Active>> {
-        active(&self.paths)
     }
 }
 

@@ -94,9 +94,6 @@ pub struct Active {
 /// Brings instances up and down. Set-up stops at the first error of a namespace and undoes what it did for that instance;
 /// tear-down goes on. Each instance has its outcome.
 pub trait Engine {
-    /// Which one this is.
-    fn kind(&self) -> Kind;
-
     /// Brings instances up, in this order on each namespace.
     fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
 
@@ -105,12 +102,6 @@ pub trait Engine {
 
     /// Runs the inside hooks again, `down` and `up`; brings up what is not up.
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome>;
-
-    /// What it has up, or has failed to bring up.
-    ///
-    /// # Errors
-    /// It cannot be asked.
-    fn active(&self) -> Result<Vec<Active>>;
 }
 
 /// The engine of this machine, or the one that was asked for.
@@ -143,7 +134,7 @@ pub fn default(paths: &Paths) -> Kind {
 pub fn active(paths: &Paths) -> Result<Vec<Active>> {
     let mut active = direct::active(paths)?;
     if paths.is_live() && paths.systemd.is_dir() {
-        active.extend(Systemd::of(paths)?.active()?);
+        active.extend(systemd::active()?);
     }
     active.sort_by(|one, other| by_namespace(&one.instance).cmp(&by_namespace(&other.instance)));
     Ok(active)

@@ -116,10 +116,6 @@ impl Systemd {
 }
 
 impl Engine for Systemd {
-    fn kind(&self) -> Kind {
-        Kind::Systemd
-    }
-
     fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
         self.all("start", instances)
     }
@@ -156,34 +152,34 @@ impl Engine for Systemd {
         };
         instances.iter().map(outcome).collect()
     }
+}
 
-    fn active(&self) -> Result<Vec<Active>> {
-        let units = show(&["netns-*@*.service".to_owned(), "netns_outside-*@*.service".to_owned()])?;
-        let mut instances: BTreeMap<String, Active> = BTreeMap::new();
-        for (name, unit) in &units {
-            let Some(stem) = name.strip_suffix(".service") else { continue };
-            let Some(word) = stem.strip_prefix("netns-").or_else(|| stem.strip_prefix("netns_outside-"))
-            else {
-                continue;
-            };
-            let Ok(instance) = word.parse::<Instance>() else { continue };
-            let condition = match unit.active.as_str() {
-                "inactive" => continue,
-                "failed" => Condition::Failed,
-                // The outside half alone is on its way, one way or the other.
-                "active" if stem.starts_with("netns-") => Condition::Up,
-                _ => Condition::Changing,
-            };
-            let found = Active { instance, engine: Kind::Systemd, condition, since: unit.since };
-            // The inside half comes first by its name; only a failure of the other one says more.
-            if condition == Condition::Failed {
-                instances.insert(word.to_owned(), found);
-            } else {
-                instances.entry(word.to_owned()).or_insert(found);
-            }
+/// What its units have up, or have failed to bring up.
+pub(super) fn active() -> Result<Vec<Active>> {
+    let units = show(&["netns-*@*.service".to_owned(), "netns_outside-*@*.service".to_owned()])?;
+    let mut instances: BTreeMap<String, Active> = BTreeMap::new();
+    for (name, unit) in &units {
+        let Some(stem) = name.strip_suffix(".service") else { continue };
+        let Some(word) = stem.strip_prefix("netns-").or_else(|| stem.strip_prefix("netns_outside-")) else {
+            continue;
+        };
+        let Ok(instance) = word.parse::<Instance>() else { continue };
+        let condition = match unit.active.as_str() {
+            "inactive" => continue,
+            "failed" => Condition::Failed,
+            // The outside half alone is on its way, one way or the other.
+            "active" if stem.starts_with("netns-") => Condition::Up,
+            _ => Condition::Changing,
+        };
+        let found = Active { instance, engine: Kind::Systemd, condition, since: unit.since };
+        // The inside half comes first by its name; only a failure of the other one says more.
+        if condition == Condition::Failed {
+            instances.insert(word.to_owned(), found);
+        } else {
+            instances.entry(word.to_owned()).or_insert(found);
         }
-        Ok(instances.into_values().collect())
     }
+    Ok(instances.into_values().collect())
 }
 
 fn inside(instance: &Instance) -> String {

@@ -72,7 +72,7 @@ pub fn layers(paths: &Paths, instance: &Instance) -> Result<Vec<Layer>> {
     Ok(vec![
         layer("plugin", plugin::find(paths, &instance.nstype)?),
         layer("default", paths.default_conf()),
-        layer("type", paths.conf.join(format!("{}.conf", instance.nstype))),
+        layer("type", paths.conf_of_type(&instance.nstype)),
         layer("instance", paths.conf_of(instance)),
     ])
 }

@@ -1,5 +1,53 @@
-# shellcheck shell=bash disable=SC2154 # the wrapper and the runtime set __netns_*
-# Says where a hook has failed. It stands behind the call in the wrapper, and is read only then.
+# shellcheck shell=bash disable=SC2034,SC2154 # the wrapper and the runtime share __netns_*
+# What the host does when something is wrong. It stands behind the call in the wrapper, and is read only then.
+
+# Usage: __netns_fail MESSAGE
+# The host itself has a reason to stop; also where a file has switched errexit off or has redefined exit.
+__netns_fail() {
+  __netns_told=y
+  printf 'netnsinit: %s: %s\n' "$__netns_what" "$1" >&2
+  builtin exit 1
+}
+
+# Usage: __netns_complain MESSAGE
+# Stops `up`; `down` is only warned, since a tear-down half done beats none.
+__netns_complain() {
+  [[ $__netns_phase == down ]] || __netns_fail "$1"
+  printf 'netnsinit: %s: warning: %s\n' "$__netns_what" "$1" >&2
+}
+
+# Usage: __netns_no_conf DIRECTORY
+# There is neither of the two .conf files, and a plugin that wants one.
+__netns_no_conf() {
+  local said="no configuration: neither $1/$NSTYPE.conf nor $1/$NSTYPE-$NSNAME.conf is a file"
+  # It was deleted while the instance was up, which remembers what it needs.
+  if [[ $__netns_phase == down && -e $__netns_state ]]; then __netns_complain "$said"; else __netns_fail "$said"; fi
+}
+
+# There is something in the place of a layer that cannot be read.
+__netns_unreadable() {
+  if [[ -e $__netns_layer ]]; then
+    __netns_complain "cannot read $__netns_layer: permission denied"
+  else
+    __netns_complain "$__netns_layer is a symbolic link to nothing"
+  fi
+}
+
+# Usage: __netns_parses FILE
+# Whether FILE is sound bash; sets __netns_said to what bash says otherwise. A file may set extglob and so change what is sound.
+__netns_parses() {
+  __netns_said=$("$BASH" -n "$1" 2>&1 || "$BASH" -O extglob -n "$1" 2>&1) && return 0 # said, since in a trap it would be the status before
+  __netns_said="syntax error in ${__netns_said%%$'\n'*}"
+  [[ $(<"$1") != *$'\r\n'* ]] || __netns_said+=", which has the line ends of DOS (\\r\\n)"
+  return 1
+}
+
+# Usage: __netns_sourced STATUS FILE
+# A .conf was sourced with errexit off. Its status counts for nothing, but a syntax error must not pass for a
+# failing command: then `source` returns 2, or 1 for an array that is left open.
+__netns_sourced() {
+  if (($1 == 1 || $1 == 2)) && [[ -f $2 ]]; then __netns_parses "$2" || __netns_complain "$__netns_said"; fi
+}
 
 # Usage: __netns_explain STATUS COMMAND
 # Called by the EXIT trap.
@@ -18,7 +66,7 @@ __netns_explain() {
 # Sets `where` to the user's file and line of COMMAND, which failed. Bash keeps a line for each caller on the stack. For the
 # innermost function it has none in an EXIT trap: what the ERR trap did not note is looked up by the text of COMMAND.
 __netns_where() {
-  local -i top=3 frame # above it are this function and those of the EXIT trap
+  local -i top=3 frame # above it are this function and those that called it
   frame=top
   while [[ ${BASH_SOURCE[frame]-} == "${BASH_SOURCE[0]}" && ${FUNCNAME[frame]} != autoconfigure ]]; do frame+=1; done
   if ((frame > top)) && [[ ${BASH_SOURCE[frame]-} != "${BASH_SOURCE[0]}" ]]; then

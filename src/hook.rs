@@ -2,31 +2,27 @@
 
 use std::env;
 use std::ffi::{CString, OsString};
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{execve, getppid};
+use nix::unistd::execve;
 
 use crate::layers::Layers;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::{self, Whereabouts};
 use crate::paths::{BASH, Paths};
-use crate::wrapper::{Hook, wrapper};
+use crate::wrapper::{Hook, NOTHING, wrapper};
 
 /// What would change how bash reads the wrapper (bash(1), "Shell Variables" and "INVOCATION").
-const UNWANTED: [&str; 8] =
-    ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "PS4", "BASH_XTRACEFD", PARENT];
-
-/// Environment variable that names the process which runs this hook and waits for it: the direct engine.
-pub const PARENT: &str = "NETNS_PARENT";
+const UNWANTED: [&str; 7] =
+    ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "PS4", "BASH_XTRACEFD"];
 
 /// Takes the words `TYPE NAME [EXTRA ...] up|down outside|inside`.
 ///
@@ -44,22 +40,6 @@ pub fn parse(words: &[OsString]) -> Result<Hook> {
     })
 }
 
-/// Has this process, and the hook that it becomes, end with the one that waits for it, if there is one: nobody else would
-/// know of it. `SIGTERM` lets the hook undo its steps.
-///
-/// # Errors
-/// That one is gone already.
-pub fn tie_to_parent() -> Result<()> {
-    let Some(parent) = env::var_os(PARENT) else { return Ok(()) };
-    prctl::set_pdeathsig(Signal::SIGTERM).context("cannot tie the hook to the process that runs it")?;
-    ensure!(
-        parent == getppid().to_string().as_str(),
-        "process {} is gone, which wanted this hook",
-        parent.to_string_lossy()
-    );
-    Ok(())
-}
-
 /// The wrapper of a hook that is not run now.
 ///
 /// # Errors
@@ -73,17 +53,60 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
     Ok(wrapper(paths, hook, &layers, whereabouts.as_ref(), &program()?, trace))
 }
 
-/// Runs a hook in this very process. It returns only if it could not.
+/// Runs a hook in this very process, which becomes bash. It returns if there was nothing to do.
 ///
 /// # Errors
 /// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
-pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<std::convert::Infallible> {
+pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
+    match plan(paths, hook, &program()?, trace)? {
+        Plan::Bash(bash) => match bash.exec()? {},
+        Plan::Nothing => {
+            pass(paths, hook)?;
+            writeln!(std::io::stdout(), "{}\n{NOTHING}", hook.starting()).context("cannot write to stdout")
+        }
+    }
+}
+
+/// What a hook comes to, once all is known that can be known in advance.
+#[derive(Debug)]
+pub enum Plan {
+    /// No layer does anything, or defines the function.
+    Nothing,
+    /// This is for bash to run.
+    Bash(Bash),
+}
+
+/// Looks what a hook comes to, in the namespace that it is to run in. `program` is netnsinit's path.
+///
+/// # Errors
+/// The wrong namespace, or an unusable layer.
+pub fn plan(paths: &Paths, hook: &Hook, program: &Path, trace: bool) -> Result<Plan> {
     let whereabouts = match hook.side {
         Side::Outside => None,
         Side::Inside => Some(netns::check_inside(paths, &hook.instance.name, hook.phase)?),
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
-    become_bash(hook, &wrapper(paths, hook, &layers, whereabouts.as_ref(), &program()?, trace))
+    // Who traces wants to see bash read the files.
+    if !trace && layers.settled.as_ref().is_some_and(|settled| !settled.defines(&hook.function())) {
+        return Ok(Plan::Nothing);
+    }
+    let text = wrapper(paths, hook, &layers, whereabouts.as_ref(), program, trace);
+    Ok(Plan::Bash(Bash::of(hook, &text)?))
+}
+
+/// Does what is left of a hook that has nothing to do: the outside ones begin and end what an instance remembers.
+///
+/// # Errors
+/// That cannot be removed.
+pub fn pass(paths: &Paths, hook: &Hook) -> Result<()> {
+    if hook.side == Side::Inside {
+        return Ok(());
+    }
+    let memory = paths.memory(&hook.instance);
+    match fs::remove_file(&memory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.with_context(|| format!("cannot remove {}", memory.display())),
+    }
 }
 
 /// netnsinit's own path: the links to the one binary lie beside it.
@@ -96,34 +119,72 @@ fn program() -> Result<PathBuf> {
         .map_or(binary.clone(), |name| binary.with_file_name(name)))
 }
 
-/// Executes bash on the wrapper. `ps` shows the hook's words instead of a wall of text, as the wrapper stands in a
-/// file without a name. `std::process::Command` is not used: it sets SIGPIPE back to its default, which the hook is
-/// to find as it was.
-fn become_bash(hook: &Hook, wrapper: &str) -> Result<std::convert::Infallible> {
-    let mut file: File =
-        memfd_create(c"netnsinit", MFdFlags::empty()).context("cannot create a file in memory")?.into();
-    // The hook does not inherit it: bash has opened the file anew by the time that it reads this line.
-    write!(file, "exec {}<&-\n{wrapper}", file.as_raw_fd()).context("cannot write the wrapper")?;
+/// The command of a hook. `ps` shows the hook's words instead of a wall of text, as the wrapper stands in a file without a
+/// name.
+#[derive(Debug)]
+pub struct Bash {
+    /// Closed on exec, until [`hand_over`](Self::hand_over): other threads may start processes, too.
+    script: File,
+    /// What stands behind the name of the program.
+    pub words: [String; 5],
+}
 
-    let Hook { instance, phase, side, .. } = hook;
-    let script = format!("/proc/self/fd/{}", file.into_raw_fd());
-    let args =
-        [BASH, &script, instance.nstype.as_ref(), instance.name.as_ref(), phase.as_ref(), side.as_ref()]
-            .map(|word| CString::new(word).expect("no word has a NUL"));
-    let bash = args[0].clone();
-    let Err(error) = execve(&bash, &args, &environment());
-    Err(match error {
-        Errno::ENOENT => {
-            anyhow!("cannot start {BASH}: it is not installed; hooks are bash, on Debian the package `bash`")
-        }
-        Errno::EACCES => anyhow!("cannot start {BASH}: permission denied"),
-        other => anyhow!("cannot start {BASH}: {}", other.desc()),
-    })
+impl Bash {
+    fn of(hook: &Hook, wrapper: &str) -> Result<Self> {
+        let mut script: File = memfd_create(c"netnsinit", MFdFlags::MFD_CLOEXEC)
+            .context("cannot create a file in memory")?
+            .into();
+        let descriptor = script.as_raw_fd();
+        // The hook does not inherit it: bash has opened the file anew by the time that it reads this line.
+        script
+            .write_all(format!("exec {descriptor}<&-\n{wrapper}").as_bytes())
+            .context("cannot write the wrapper")?;
+        let Hook { instance, phase, side, .. } = hook;
+        let words = [
+            format!("/proc/self/fd/{descriptor}"),
+            instance.nstype.to_string(),
+            instance.name.to_string(),
+            phase.to_string(),
+            side.to_string(),
+        ];
+        Ok(Self { script, words })
+    }
+
+    /// Lets the program that this process becomes have the wrapper. What it calls is safe after a fork
+    /// (signal-safety(7)).
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn hand_over(&self) -> nix::Result<()> {
+        fcntl(&self.script, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
+    }
+
+    /// Executes it. `std::process::Command` is not used: it sets SIGPIPE back to its default, which the hook is to find as
+    /// it was.
+    fn exec(&self) -> Result<std::convert::Infallible> {
+        let word = |word: &str| CString::new(word).expect("no word has a NUL");
+        let words: Vec<CString> =
+            [BASH].into_iter().chain(self.words.iter().map(String::as_str)).map(word).collect();
+        self.hand_over().context("cannot pass the wrapper on")?;
+        let Err(error) = execve(&words[0], &words, &environment());
+        Err(match error {
+            Errno::ENOENT => {
+                anyhow!(
+                    "cannot start {BASH}: it is not installed; hooks are bash, on Debian the package `bash`"
+                )
+            }
+            Errno::EACCES => anyhow!("cannot start {BASH}: permission denied"),
+            other => anyhow!("cannot start {BASH}: {}", other.desc()),
+        })
+    }
 }
 
 fn environment() -> Vec<CString> {
     env::vars_os()
-        .filter(|(name, _)| !UNWANTED.iter().any(|unwanted| name == unwanted))
+        .filter(|(name, _)| {
+            !UNWANTED.iter().any(|unwanted| name == unwanted)
+                && !name.as_encoded_bytes().starts_with(b"__netns_")
+        })
         .filter_map(|(mut pair, value)| {
             pair.push("=");
             pair.push(value);

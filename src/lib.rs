@@ -16,6 +16,7 @@
 pub mod check;
 pub mod cli;
 pub mod commands;
+pub mod declared;
 pub mod engine;
 pub mod explain;
 pub mod file;

@@ -68,6 +68,12 @@ impl Paths {
         self.conf.join("default.conf")
     }
 
+    /// The layer that all instances of a type read.
+    #[must_use]
+    pub fn conf_of_type(&self, nstype: &NsType) -> PathBuf {
+        self.conf.join(format!("{nstype}.conf"))
+    }
+
     /// The last layer of an instance, its own.
     #[must_use]
     pub fn conf_of(&self, instance: &Instance) -> PathBuf {

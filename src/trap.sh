@@ -6,6 +6,7 @@
 
 # Usage: __netns_trap WORD...
 # Called by `trap` with its words.
+declare -gA __netns_traps
 __netns_trap() {
   local spec action again
   local -i status=0

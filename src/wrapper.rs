@@ -6,16 +6,26 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::layers::Layers;
+use crate::layers::{Layers, Settled};
 use crate::name::{Instance, Phase, Side};
 use crate::netns::Whereabouts;
 use crate::paths::Paths;
 
-/// The helper functions for plugins, and the host's own bash.
+/// The functions that plugins may call, each between two blank lines.
 const RUNTIME: &str = include_str!("runtime.sh");
 
-/// What the runtime reads when it needs it, from behind the call.
-const REST: &str = concat!(include_str!("failure.sh"), "\n", include_str!("trap.sh"));
+/// What every hook needs.
+const HOST: &str = include_str!("host.sh");
+
+/// What few hooks need, and is read from behind the call by then. These two are its last lines.
+const TRAP: &str = include_str!("trap.sh");
+const FAILURE: &str = include_str!("failure.sh");
+
+/// What is said where no layer defines the function.
+pub const NOTHING: &str = "No configuration required.";
+
+/// The instance is gone, and what it remembered with it.
+const FORGET: &str = "[[ ! -e $__netns_state ]] || rm -f -- \"$__netns_state\"\n";
 
 /// One call of one function, with all that the wrapper has to know of it.
 #[derive(Debug)]
@@ -37,13 +47,24 @@ impl Hook {
         format!("configure_{}_{}_{}", self.instance.nstype, self.phase, self.side)
     }
 
-    /// The whole command line, as the files see it in `$1…`.
-    fn words(&self) -> String {
-        let mut words = format!("{} {}", self.instance.nstype, self.instance.name);
+    /// What is said before anything is done.
+    #[must_use]
+    pub fn starting(&self) -> String {
+        format!("Starting '{}' for netns '{}'.", self.function(), self.instance.name)
+    }
+
+    /// What the function is called with.
+    fn arguments(&self) -> String {
+        let mut words = self.instance.name.to_string();
         for word in &self.extra {
             write!(words, " {}", quote(word)).expect("a String takes all");
         }
-        format!("{words} {} {}", self.phase, self.side)
+        words
+    }
+
+    /// The whole command line, as the files see it in `$1…`.
+    fn words(&self) -> String {
+        format!("{} {} {} {}", self.instance.nstype, self.arguments(), self.phase, self.side)
     }
 }
 
@@ -59,33 +80,99 @@ pub fn wrapper(
 ) -> String {
     let Hook { instance, phase, side, .. } = hook;
     let (nstype, name) = (&instance.nstype, &instance.name);
-    let mut text = format!(
+    let failure = format!(
+        "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase}\n{FAILURE}",
+        hook.function()
+    );
+    let below = [TRAP, &failure];
+    let mut text = String::with_capacity(16 * 1024);
+    writeln!(
+        text,
         "#!/bin/bash\n\
          # {instance}, {phase} {side}: written by netnsinit, can be run by hand with bash\n\
          BASH_ARGV0={program}\n\
          NSTYPE={nstype} NSNAME={name} UPDOWN={phase} INOUT={side}\n\
          {whereabouts}\n\
-         __netns_what='{instance}: {phase} {side} ({function})' __netns_phase={phase}\n\
-         __netns_dir={dir} __netns_state={state} __netns_rest={rest}\n\
-         __netns_hook='' __netns_layer='' __netns_at='' __netns_at_status='' __netns_at_command='' __netns_done='' __netns_told='' __netns_undo=()\n\
-         \n{RUNTIME}\n",
+         __netns_dir={dir} __netns_state={state} __netns_trap={trap} __netns_failure={failure}",
         program = quote(program.as_os_str()),
-        function = hook.function(),
         whereabouts = whereabouts.map_or(
             "unset -v GLOBAL_NETNS_ID CURRENT_NETNS_ID CURRENT_NETNS_NAME".into(),
             Whereabouts::assignments
         ),
         dir = quote(paths.netns.as_os_str()),
-        rest = REST.lines().count(),
         state = quote(paths.memory(instance).as_os_str()),
-    );
+        trap = lines(TRAP) + lines(&failure),
+        failure = lines(&failure),
+    )
+    .expect("a String takes all");
+    text += &bare(HOST);
+    let (front, behind) = split_runtime(layers, below.map(lines).iter().sum());
+    text += &front;
     text += &autoconfigure(hook, layers);
     if trace {
         text += "PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO: '\nset -x\n";
     }
     writeln!(text, "set -e\nautoconfigure {}\nbuiltin exit", hook.words()).expect("a String takes all");
-    text += REST;
+    text.extend(behind.into_iter().chain(below));
     text
+}
+
+/// The functions of the runtime that stand in front of the call, since a layer names them, or one of
+/// them does; and the others, for behind the call, which `below` lines come after. Where a layer may call one without naming
+/// it, the others have a stand-in in front, which reads them from there.
+fn split_runtime(layers: &Layers, below: usize) -> (String, Vec<&'static str>) {
+    let blocks: Vec<(&str, &str)> = RUNTIME.split_inclusive("\n\n").filter_map(function_of).collect();
+    let mut front = String::new();
+    let mut named = vec![false; blocks.len()];
+    let mut unread: Vec<&str> = layers.texts.iter().flatten().flatten().map(String::as_str).collect();
+    let all_seen = layers.texts.is_some() && !unread.iter().any(|text| calls_unnamed(text));
+    while let Some(text) = unread.pop() {
+        for (at, (name, block)) in blocks.iter().enumerate() {
+            if !named[at] && text.contains(name) {
+                named[at] = true;
+                front += &bare(block);
+                unread.push(block);
+            }
+        }
+    }
+    let behind = || blocks.iter().zip(&named).filter(|(_, named)| !**named).map(|(block, _)| *block);
+    if !all_seen {
+        let mut last = below + behind().map(|(_, block)| lines(block)).sum::<usize>();
+        for (name, block) in behind() {
+            let count = lines(block);
+            writeln!(front, "{name}() {{ __netns_load {last} {count} && {name} \"$@\"; }}")
+                .expect("a String takes all");
+            last -= count;
+        }
+    }
+    (front, behind().map(|(_, block)| block).collect())
+}
+
+/// Whether bash text may call functions whose names do not stand in it: those that other files do, and those that it puts
+/// together.
+fn calls_unnamed(text: &str) -> bool {
+    ["source", "eval", "_$", "_\"", "_'", "_\\", "}_", "\"_", "'_"].iter().any(|sign| text.contains(sign))
+        || text.split_ascii_whitespace().any(|word| word == ".")
+}
+
+/// The name of the function in a block of bash, and the block; `None` for one of comments alone.
+fn function_of(block: &'static str) -> Option<(&'static str, &'static str)> {
+    let line = block.lines().find(|line| !line.starts_with('#'))?;
+    Some((line.split_once("()")?.0, block))
+}
+
+/// Without its comments, blank lines and indentation: bash looks at each character several times.
+fn bare(text: &str) -> String {
+    let mut bare = String::with_capacity(text.len());
+    for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        bare += line;
+        bare.push('\n');
+    }
+    bare
+}
+
+fn lines(text: &str) -> usize {
+    text.bytes().filter(|&byte| byte == b'\n').count()
 }
 
 /// What stands in front of bash text that reads the layers of an instance and calls no hook.
@@ -105,61 +192,101 @@ pub fn reader(paths: &Paths, instance: &Instance, layers: &[PathBuf]) -> String 
 /// The function that sources the layers and calls the hook. Files are sourced in it, so `local` is legal in them and
 /// what they declare so lives until the hook is done.
 fn autoconfigure(hook: &Hook, layers: &Layers) -> String {
-    let function = hook.function();
-    let conf = quote(layers.conf.as_os_str());
-    let mut lines = Vec::new();
-    match (hook.phase, hook.side) {
+    let mut text = "autoconfigure() {\n".to_owned();
+    text += match (hook.phase, hook.side) {
         // Whoever runs a wrapper by hand must not configure the host's own network with it.
-        (Phase::Up, Side::Inside) => lines.push(
-            "inside_check \"$NSNAME\" || __netns_fail \"this is not the namespace '$NSNAME'\"".to_owned(),
-        ),
-        (Phase::Down, Side::Inside) => lines.push(
-            "[[ ! /proc/self/ns/net -ef /proc/1/ns/net ]] || __netns_fail 'this is the namespace of PID 1'"
-                .to_owned(),
-        ),
-        (Phase::Up, Side::Outside) => lines.push("__netns_forget".to_owned()),
-        (Phase::Down, Side::Outside) => {}
+        (Phase::Up, Side::Inside) => {
+            "[[ /proc/self/ns/net -ef $__netns_dir/$NSNAME ]] || \
+             __netns_failed __netns_fail \"this is not the namespace '$NSNAME'\"\n"
+        }
+        (Phase::Down, Side::Inside) => {
+            "[[ ! /proc/self/ns/net -ef /proc/1/ns/net ]] || \
+             __netns_failed __netns_fail 'this is the namespace of PID 1'\n"
+        }
+        (Phase::Up, Side::Outside) => FORGET,
+        (Phase::Down, Side::Outside) => "",
+    };
+    writeln!(text, "echo \"{}\"", hook.starting()).expect("a String takes all");
+    match &layers.settled {
+        Some(settled) => call_settled(&mut text, hook, settled),
+        None => call(&mut text, layers),
     }
-    lines.push(format!("echo \"Starting '{function}' for netns '{}'.\"", hook.instance.name));
-    lines.push("args=(\"$@\")".to_owned());
+    if (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
+        text += FORGET;
+    }
+    text + "__netns_done=y\n}\n"
+}
 
-    let plugin = quote(layers.plugin.as_os_str());
-    lines.push(format!("__netns_layer={plugin}\n  source {plugin}"));
+/// Sources layers that may do anything, and calls the hook if it is there by then.
+fn call(text: &mut String, layers: &Layers) {
+    let conf = quote(layers.conf.as_os_str());
+    let mut line = |line: &str| {
+        *text += line;
+        text.push('\n');
+    };
+    line("declare -gA __netns_traps");
+    line("builtin trap \"$__netns_on_error\" ERR");
+    line("args=(\"$@\")");
+    line(&format!("__netns_layer={}", quote(layers.plugin.as_os_str())));
+    line("source \"$__netns_layer\"");
     if let Some(default) = &layers.default {
-        let path = quote(default.path.as_os_str());
-        lines.push(format!("__netns_layer={path}"));
-        lines.push(if default.plain {
-            format!("source {path}")
+        line(&format!("__netns_layer={}", quote(default.path.as_os_str())));
+        line(if default.plain {
+            "source \"$__netns_layer\""
         } else {
             // errexit has to be on in default.conf, and then a syntax error in it ends bash.
-            format!(
-                "if __netns_parses {path}; then source {path}; \
-                 else source {path} || __netns_sourced $? {path}; fi"
-            )
+            "if __netns_failed __netns_parses \"$__netns_layer\"; then source \"$__netns_layer\"; \
+             else source \"$__netns_layer\" || __netns_sourced $? \"$__netns_layer\"; fi"
         });
     }
-    lines.push(format!("__netns_require_conf {conf}"));
+    line(&format!(
+        "[[ ${{NO_CONFIG_REQUIRED-}} || -f {conf}/$NSTYPE.conf || -f {conf}/$NSTYPE-$NSNAME.conf ]] || \
+         __netns_failed __netns_no_conf {conf}"
+    ));
     for name in ["$NSTYPE.conf", "$NSTYPE-$NSNAME.conf"] {
-        lines.push(format!("__netns_layer={conf}/\"{name}\""));
-        lines.push(format!(
-            "if __netns_readable \"$__netns_layer\"; then source {conf}/\"{name}\" || \
-             __netns_sourced $? \"$__netns_layer\"; fi"
-        ));
+        line(&format!("__netns_layer={conf}/{name}"));
+        line(
+            "if [[ -r $__netns_layer ]]; then source \"$__netns_layer\" || \
+             __netns_failed __netns_sourced $? \"$__netns_layer\"; \
+             elif [[ -e $__netns_layer || -L $__netns_layer ]]; then __netns_failed __netns_unreadable; fi",
+        );
     }
-
-    lines.push("__netns_hook=configure_${NSTYPE}_${UPDOWN}_$INOUT".to_owned());
-    lines.push(
-        "if declare -F -- \"$__netns_hook\" >/dev/null; then\n    \
-         __netns_watch_hook\n    \
-         \"$__netns_hook\" \"${args[@]:1:${#args[@]} > 3 ? ${#args[@]} - 3 : 0}\"\n  \
-         else\n    echo 'No configuration required.'\n  fi"
-            .to_owned(),
+    // ERR moves into the hook's frame, but not where a plugin would notice, which has traps or follows what is run.
+    line(
+        "__netns_hook=configure_${NSTYPE}_${UPDOWN}_$INOUT\n\
+         if declare -F -- \"$__netns_hook\" >/dev/null; then\n\
+         [[ -v __netns_traps[ERR] ]] || builtin trap '' ERR\n\
+         if [[ $- != *[xET]* && ! -v __netns_traps[DEBUG] && ! -v __netns_traps[RETURN] ]]; then\n\
+         declare -ft \"$__netns_hook\"\n\
+         builtin trap \"$__netns_on_entry\" DEBUG\n\
+         fi\n\
+         \"$__netns_hook\" \"${args[@]:1:${#args[@]} > 3 ? ${#args[@]} - 3 : 0}\"\n\
+         else",
     );
-    if (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
-        lines.push("__netns_forget".to_owned());
+    line(&format!("echo '{NOTHING}'\nfi"));
+}
+
+/// Sources layers that do nothing but declare, and calls the hook if it is among that. The plugin alone can fail, by a syntax
+/// error in a function.
+fn call_settled(text: &mut String, hook: &Hook, settled: &Settled) {
+    *text += "args=(\"$@\")\n";
+    for file in &settled.files {
+        writeln!(text, "__netns_layer={}\nsource \"$__netns_layer\"", quote(file.as_os_str()))
+            .expect("a String takes all");
     }
-    lines.push("__netns_done=y".to_owned());
-    format!("autoconfigure() {{\n  __netns_exit_trap\n  __netns_error_trap\n  {}\n}}\n", lines.join("\n  "))
+    let function = hook.function();
+    if settled.defines(&function) {
+        writeln!(
+            text,
+            "__netns_hook={function}\n\
+             if [[ $- != *x* ]]; then declare -ft {function}; builtin trap \"$__netns_on_entry\" DEBUG; fi\n\
+             {function} {}",
+            hook.arguments()
+        )
+    } else {
+        writeln!(text, "echo '{NOTHING}'")
+    }
+    .expect("a String takes all");
 }
 
 /// A word as bash reads it back, byte for byte. What is no UTF-8 goes between `$'…'`, so that the text can be printed.

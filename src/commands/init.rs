@@ -35,8 +35,8 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         std::io::stdout().write_all(text.as_bytes()).context("cannot print the wrapper")?;
         return Ok(Status::Done);
     }
-    hook::tie_to_parent()?;
-    match hook::run(&paths, &hook, trace)? {}
+    hook::run(&paths, &hook, trace)?;
+    Ok(Status::Done)
 }
 
 /// `--create NAME` and `--delete NAME`: the two commands of netns_name@.service.

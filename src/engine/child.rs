@@ -4,21 +4,25 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{env, process, thread};
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail};
 use duct::{Handle, cmd};
+use nix::errno::Errno;
+use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid, getppid};
 use serde::{Deserialize, Serialize};
 
 use super::Interrupt;
-use crate::hook::PARENT;
+use crate::hook::{self, Plan};
 use crate::name::{Instance, Phase, Side};
 use crate::netns;
-use crate::paths::Paths;
+use crate::paths::{BASH, Paths};
+use crate::wrapper::Hook;
 
 /// Where hooks find programs: that of systemd's own units (`DEFAULT_PATH` in src/basic/path-util.h).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -110,10 +114,11 @@ impl Runner {
         instance: &Instance,
         (phase, side): (Phase, Side),
         whatever_comes: bool,
-        note: impl FnOnce(Option<Process>) -> Result<()>,
+        mut note: impl FnMut(Option<Process>) -> Result<()>,
     ) -> Result<()> {
         let (log, from) = self.open_log(instance)?;
-        let handle = self.start(instance, phase, side, log)?;
+        let hook = Hook { instance: instance.clone(), extra: Vec::new(), phase, side };
+        let Some(handle) = self.start(&hook, log, || note(None))? else { return Ok(()) };
         let pid = handle.pids().first().and_then(|&pid| i32::try_from(pid).ok());
         note(pid.and_then(Process::of))?;
 
@@ -143,33 +148,49 @@ impl Runner {
         bail!("{phase} {side} {why}{}", super::quote(&last_words(&self.paths.log(instance), from)));
     }
 
-    fn start(&self, instance: &Instance, phase: Phase, side: Side, log: File) -> Result<Handle> {
-        let words =
-            [instance.nstype.to_string(), instance.name.to_string(), phase.to_string(), side.to_string()];
+    /// Starts a hook, and calls `note` before that; `None` where there is nothing to do.
+    fn start(&self, hook: &Hook, log: File, note: impl FnOnce() -> Result<()>) -> Result<Option<Handle>> {
+        let _inside = match hook.side {
+            Side::Inside => Some(netns::enter(&self.paths, &hook.instance.name)?),
+            Side::Outside => None,
+        };
+        let what = || format!("cannot run {} {}", hook.phase, hook.side);
+        let trace = env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
+        let bash = match hook::plan(&self.paths, hook, &self.netnsinit, trace).with_context(what)? {
+            Plan::Nothing => return hook::pass(&self.paths, hook).map(|()| None),
+            Plan::Bash(bash) => bash,
+        };
+        note()?;
         let own = self.netnsinit.parent().map(|place| place.display().to_string()).unwrap_or_default();
-        let mut environment = vec![
-            ("PATH".to_owned(), format!("{own}:{PATH}")),
-            (PARENT.to_owned(), process::id().to_string()),
-        ];
+        let mut environment = vec![("PATH".to_owned(), format!("{own}:{PATH}"))];
         for name in ["LANG", "LC_ALL", "NETNS_TRACE"] {
             environment.extend(env::var(name).ok().map(|value| (name.to_owned(), value)));
         }
-        let hook = cmd(&self.netnsinit, words)
+        let words = bash.words.clone();
+        let parent = getpid();
+        let bash = Arc::new(bash);
+        let command = cmd(BASH, words)
             .dir("/")
             .full_env(environment)
             .stdin_null()
             .stderr_to_stdout()
             .stdout_file(log)
             .unchecked()
-            .before_spawn(|command| {
+            .before_spawn(move |command| {
+                let bash = Arc::clone(&bash);
                 command.process_group(0);
+                #[allow(unsafe_code)] // what it calls is safe after a fork (signal-safety(7))
+                unsafe {
+                    command.pre_exec(move || {
+                        bash.hand_over()?;
+                        // Nobody else would know of the hook. SIGTERM lets it undo its steps.
+                        prctl::set_pdeathsig(Signal::SIGTERM)?;
+                        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+                    });
+                }
                 Ok(())
             });
-        let _inside = match side {
-            Side::Inside => Some(netns::enter(&self.paths, &instance.name)?),
-            Side::Outside => None,
-        };
-        hook.start().with_context(|| format!("cannot run {}", self.netnsinit.display()))
+        command.start().with_context(what).map(Some)
     }
 
     /// The log of an instance, and how long it is already.

@@ -279,7 +279,6 @@ impl Direct {
     fn run(&self, held: &mut Held, nstype: &NsType, hook: (Phase, Side), whatever_comes: bool) -> Result<()> {
         let instance = held.instance(nstype);
         let stage = Stage::of(hook.0, hook.1);
-        held.note(nstype, stage, None)?;
         self.runner.run(&instance, hook, whatever_comes, |process| held.note(nstype, stage, process))
     }
 }

@@ -25,7 +25,7 @@ COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_
 
 $(if $(word 2,$(DESTDIR)),$(error DESTDIR must not have blanks in it))
 
-.PHONY: help build install uninstall test demo demo-systemd lint
+.PHONY: help build install uninstall test bench demo demo-systemd lint
 
 help: ## Print this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 19
@@ -71,6 +71,11 @@ uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 test: build ## Run all tests (as root: against the real kernel and a real systemd, too)
 	@tests/run
 
+bench: build ## Measure what things cost, each beside its floor (as root, some minutes)
+	@tests/need tests
+	$(CARGO) build --release --locked --example bench
+	@bench/run
+
 demo: build ## Show it at work, in namespaces of its own (no root needed where users may have namespaces)
 	@tests/demo
 
@@ -85,4 +90,4 @@ lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 
 SHELL_FILES = $(wildcard plugins/*.sh src/*.sh src/commands/ctl/*.sh $(COMPLETION)/*.bash tests/*.bash tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
-  $(addprefix tests/,run need demo demo-systemd private machine) .ci/run
+  $(addprefix tests/,run need demo demo-systemd private machine) bench/run .ci/run

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use crate::layers::Layers;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::{self, Whereabouts};
 use crate::paths::{BASH, Paths};
-use crate::wrapper::{Hook, NOTHING, wrapper};
+use crate::wrapper::{Caller, CallerKind, Hook, NOTHING, wrapper};
 
 /// What would change how bash reads the wrapper (bash(1), "Shell Variables" and "INVOCATION").
 const UNWANTED: [&str; 7] =
@@ -50,7 +50,8 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
         Side::Inside => Some(Whereabouts::expected(paths, &hook.instance.name)),
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
-    Ok(wrapper(paths, hook, &layers, whereabouts.as_ref(), &program()?, trace))
+    let caller = Caller { program: program()?, trace, kind: CallerKind::Hand };
+    Ok(wrapper(paths, hook, &layers, whereabouts.as_ref(), &caller))
 }
 
 /// Runs a hook in this very process, which becomes bash. It returns if there was nothing to do.
@@ -58,10 +59,10 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
 /// # Errors
 /// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
-    match plan(paths, hook, &program()?, trace)? {
+    match plan(paths, hook, &Caller { program: program()?, trace, kind: CallerKind::Netnsinit })? {
         Plan::Bash(bash) => match bash.exec()? {},
         Plan::Nothing => {
-            pass(paths, hook)?;
+            forget(paths, hook)?;
             writeln!(std::io::stdout(), "{}\n{NOTHING}", hook.starting()).context("cannot write to stdout")
         }
     }
@@ -76,29 +77,30 @@ pub enum Plan {
     Bash(Bash),
 }
 
-/// Looks what a hook comes to, in the namespace that it is to run in. `program` is netnsinit's path.
+/// Looks what a hook comes to, in the namespace that it is to run in.
 ///
 /// # Errors
 /// The wrong namespace, or an unusable layer.
-pub fn plan(paths: &Paths, hook: &Hook, program: &Path, trace: bool) -> Result<Plan> {
+pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller) -> Result<Plan> {
     let whereabouts = match hook.side {
         Side::Outside => None,
         Side::Inside => Some(netns::check_inside(paths, &hook.instance.name, hook.phase)?),
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
     // Who traces wants to see bash read the files.
-    if !trace && layers.settled.as_ref().is_some_and(|settled| !settled.defines(&hook.function())) {
+    if !caller.trace && layers.settled.as_ref().is_some_and(|settled| !settled.defines(&hook.function())) {
         return Ok(Plan::Nothing);
     }
-    let text = wrapper(paths, hook, &layers, whereabouts.as_ref(), program, trace);
+    let text = wrapper(paths, hook, &layers, whereabouts.as_ref(), caller);
     Ok(Plan::Bash(Bash::of(hook, &text)?))
 }
 
-/// Does what is left of a hook that has nothing to do: the outside ones begin and end what an instance remembers.
+/// Does what is left of a hook that bash does not run, or not to its end: the outside ones begin and end what an instance
+/// remembers.
 ///
 /// # Errors
 /// That cannot be removed.
-pub fn pass(paths: &Paths, hook: &Hook) -> Result<()> {
+pub fn forget(paths: &Paths, hook: &Hook) -> Result<()> {
     if hook.side == Side::Inside {
         return Ok(());
     }

@@ -15,11 +15,6 @@ __netns_load() {
 # Calls what is in failure.sh.
 __netns_failed() { __netns_load "$__netns_failure" "$__netns_failure" && "$@"; }
 
-# Usage: as the builtin
-# Stands before it so that a plugin that lists its traps does not find the host's.
-# shellcheck disable=SC2064 # the plugin quoted it
-trap() { if __netns_load "$__netns_trap" "$__netns_trap"; then __netns_trap "$@"; else builtin trap "$@"; fi; }
-
 # Notes where a command failed. Not that a `source` of the host's own did, which says nothing of the line in its file. LINENO
 # is right in the first line of a trap alone.
 # shellcheck disable=SC2016 # expanded when it fires
@@ -28,17 +23,12 @@ __netns_on_error='__netns_status=$?; [[ ${BASH_SOURCE[0]} == "${BASH_SOURCE[-1]}
 # Has the above in the hook's own frame. Bash lets DEBUG into a function, if that is traced, but not ERR: so DEBUG goes in,
 # fires before the first command, and leaves ERR in its place.
 # shellcheck disable=SC2016 # as above
-__netns_on_entry='[[ ${FUNCNAME[0]} == autoconfigure ]] || {
-  builtin trap "$__netns_on_error" ERR
-  builtin trap - DEBUG
-}'
+__netns_on_entry='[[ $FUNCNAME == autoconfigure ]] || { builtin trap "$__netns_on_error" ERR; builtin trap - DEBUG; }'
 
 # The hook has not come to its end: what it asked to have undone is undone, and where it failed is said. A signal ends bash
 # with whatever status the last command had; a plugin that exits with 0 has succeeded.
-__netns_done='' __netns_told='' __netns_hook=''
 # shellcheck disable=SC2016 # as above
-builtin trap '__netns_status=$? __netns_command=$BASH_COMMAND
-if [[ ! $__netns_done && $__netns_status-$__netns_command != 0-exit* ]]; then
+__netns_end='if [[ $__netns_status-$__netns_command != 0-exit* ]]; then
   builtin trap "" HUP INT TERM # a second one would end this half-way
   set +eu
   ((${#__netns_undo[@]} == 0)) || __netns_roll_back
@@ -46,4 +36,7 @@ if [[ ! $__netns_done && $__netns_status-$__netns_command != 0-exit* ]]; then
   [[ $__netns_status == 0 || $__netns_told ]] ||
     __netns_failed __netns_explain "$__netns_status" "$__netns_command" ||
     echo "netnsinit: $NSTYPE@$NSNAME: $UPDOWN $INOUT failed with status $__netns_status" >&2
-fi' EXIT
+fi'
+__netns_done='' __netns_told='' __netns_hook=''
+# shellcheck disable=SC2016 # as above
+builtin trap '__netns_status=$? __netns_command=$BASH_COMMAND; [[ $__netns_done ]] || eval "$__netns_end"' EXIT

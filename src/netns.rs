@@ -6,7 +6,6 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -172,16 +171,19 @@ fn name_of(paths: &Paths, id: Id) -> Option<String> {
 ///
 /// # Errors
 /// There is one of that name (which is left alone), the kernel refuses, or `note` fails.
-pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Id) -> Result<()> + Send) -> Result<()> {
+pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Id) -> Result<()>) -> Result<()> {
     let path = paths.namespace(name);
     let what = || format!("cannot create namespace `{name}`");
     let _lock = share(&paths.netns)?;
     if path.symlink_metadata().is_ok() {
         return Err(exists(paths, name)).with_context(what);
     }
-    // A thread of its own enters the new namespace, so this one never leaves where it is.
+    let home = File::open(OWN_NETNS).context("cannot tell the current namespace (is /proc mounted?)")?;
+    unshare(CloneFlags::CLONE_NEWNET)
+        .context("cannot create a network namespace (are you root?)")
+        .with_context(what)?;
+    let _inside = Entered { home };
     let make = || -> Result<()> {
-        unshare(CloneFlags::CLONE_NEWNET).context("cannot create a network namespace (are you root?)")?;
         note(own()?)?;
         match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(paths, name)),
@@ -189,10 +191,7 @@ pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Id) -> Result<()> 
         };
         bind(OWN_NETNS.as_ref(), &path).inspect_err(|_| _ = fs::remove_file(&path))
     };
-    thread::scope(|scope| {
-        scope.spawn(make).join().unwrap_or_else(|_| bail!("the thread that creates the namespace died"))
-    })
-    .with_context(what)
+    make().with_context(what)
 }
 
 fn exists(paths: &Paths, name: &NsName) -> anyhow::Error {
@@ -217,8 +216,9 @@ fn share(directory: &Path) -> Result<Flock<File>> {
     let lock = Flock::lock(File::open(directory).with_context(what)?, FlockArg::LockExclusive)
         .map_err(|(_, error)| error)
         .with_context(what)?;
-    let share =
-        || mount(None::<&str>, directory, None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>);
+    // Not recursively: what is mounted in a shared place is shared by itself, and to look at all others takes longer the
+    // more there are.
+    let share = || mount(None::<&str>, directory, None::<&str>, MsFlags::MS_SHARED, None::<&str>);
     match share() {
         // Not a mount point yet.
         Err(Errno::EINVAL) => {

@@ -72,22 +72,23 @@ __netns_roll_back() {
 # Keeps values (not arrays) for the instance's later hooks, since its .conf may be edited before it goes down.
 remember() {
   if [[ ! -d ${__netns_state%/*} ]]; then (umask 077 && mkdir -p -- "${__netns_state%/*}"); fi
-  local __netns_name __netns_entry
-  {
-    # What is remembered already, but for what is remembered anew.
-    if [[ -e $__netns_state ]]; then
-      while IFS= read -r -d '' __netns_entry; do
-        [[ " $* " == *" ${__netns_entry%%=*} "* ]] || printf '%s\0' "$__netns_entry"
-      done <"$__netns_state"
+  local __netns_name __netns_entries=()
+  for __netns_name; do
+    if [[ -v $__netns_name ]]; then
+      __netns_entries+=("$__netns_name=${!__netns_name}")
+    else
+      __netns_entries+=("$__netns_name")
     fi
-    for __netns_name; do
-      if [[ -v $__netns_name ]]; then
-        printf '%s=%s\0' "$__netns_name" "${!__netns_name}"
-      else
-        printf '%s\0' "$__netns_name"
-      fi
-    done
-  } >"$__netns_state.new"
+  done
+  if [[ ! -e $__netns_state ]]; then
+    printf '%s\0' "${__netns_entries[@]}" >"$__netns_state"
+    return
+  fi
+  # What is remembered already, but for what is remembered anew.
+  while IFS= read -r -d '' __netns_name; do
+    [[ " $* " == *" ${__netns_name%%=*} "* ]] || __netns_entries+=("$__netns_name")
+  done <"$__netns_state"
+  printf '%s\0' "${__netns_entries[@]}" >"$__netns_state.new"
   mv -- "$__netns_state.new" "$__netns_state"
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::layers::{Layers, Settled};
 use crate::name::{Instance, Phase, Side};
@@ -20,6 +20,9 @@ const HOST: &str = include_str!("host.sh");
 /// What few hooks need, and is read from behind the call by then. These two are its last lines.
 const TRAP: &str = include_str!("trap.sh");
 const FAILURE: &str = include_str!("failure.sh");
+
+/// Stands before the builtin, so that a plugin that lists its traps does not find the host's.
+const STAND_IN: &str = "trap() { if __netns_load $__netns_trap $__netns_trap; then __netns_trap \"$@\"; else builtin trap \"$@\"; fi; }\n";
 
 /// What is said where no layer defines the function.
 pub const NOTHING: &str = "No configuration required.";
@@ -68,15 +71,36 @@ impl Hook {
     }
 }
 
-/// Writes the wrapper of a hook. `program` is netnsinit's own path, for `$0`; `whereabouts` is known inside alone.
+/// Who runs a hook.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// netnsinit's own path, for `$0`.
+    pub program: PathBuf,
+    /// Whether bash tells all that it does.
+    pub trace: bool,
+    /// What is left for the wrapper to do.
+    pub kind: CallerKind,
+}
+
+/// The ways in which a hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerKind {
+    /// By netnsinit, which becomes bash.
+    Netnsinit,
+    /// By the direct engine, which has bash as a child: what an instance remembers it removes itself, at less cost.
+    Engine,
+    /// By hand: nobody has looked which namespace this is.
+    Hand,
+}
+
+/// Writes the wrapper of a hook; `whereabouts` is known inside alone.
 #[must_use]
 pub fn wrapper(
     paths: &Paths,
     hook: &Hook,
     layers: &Layers,
     whereabouts: Option<&Whereabouts>,
-    program: &Path,
-    trace: bool,
+    caller: &Caller,
 ) -> String {
     let Hook { instance, phase, side, .. } = hook;
     let (nstype, name) = (&instance.nstype, &instance.name);
@@ -94,7 +118,7 @@ pub fn wrapper(
          NSTYPE={nstype} NSNAME={name} UPDOWN={phase} INOUT={side}\n\
          {whereabouts}\n\
          __netns_dir={dir} __netns_state={state} __netns_trap={trap} __netns_failure={failure}",
-        program = quote(program.as_os_str()),
+        program = quote(caller.program.as_os_str()),
         whereabouts = whereabouts.map_or(
             "unset -v GLOBAL_NETNS_ID CURRENT_NETNS_ID CURRENT_NETNS_NAME".into(),
             Whereabouts::assignments
@@ -106,10 +130,13 @@ pub fn wrapper(
     )
     .expect("a String takes all");
     text += &bare(HOST);
+    if may_call(layers, "trap") {
+        text += STAND_IN;
+    }
     let (front, behind) = split_runtime(layers, below.map(lines).iter().sum());
     text += &front;
-    text += &autoconfigure(hook, layers);
-    if trace {
+    text += &autoconfigure(hook, layers, caller.kind);
+    if caller.trace {
         text += "PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO: '\nset -x\n";
     }
     writeln!(text, "set -e\nautoconfigure {}\nbuiltin exit", hook.words()).expect("a String takes all");
@@ -125,7 +152,6 @@ fn split_runtime(layers: &Layers, below: usize) -> (String, Vec<&'static str>) {
     let mut front = String::new();
     let mut named = vec![false; blocks.len()];
     let mut unread: Vec<&str> = layers.texts.iter().flatten().flatten().map(String::as_str).collect();
-    let all_seen = layers.texts.is_some() && !unread.iter().any(|text| calls_unnamed(text));
     while let Some(text) = unread.pop() {
         for (at, (name, block)) in blocks.iter().enumerate() {
             if !named[at] && text.contains(name) {
@@ -136,7 +162,7 @@ fn split_runtime(layers: &Layers, below: usize) -> (String, Vec<&'static str>) {
         }
     }
     let behind = || blocks.iter().zip(&named).filter(|(_, named)| !**named).map(|(block, _)| *block);
-    if !all_seen {
+    if !names_all(layers) {
         let mut last = below + behind().map(|(_, block)| lines(block)).sum::<usize>();
         for (name, block) in behind() {
             let count = lines(block);
@@ -146,6 +172,16 @@ fn split_runtime(layers: &Layers, below: usize) -> (String, Vec<&'static str>) {
         }
     }
     (front, behind().map(|(_, block)| block).collect())
+}
+
+/// Whether the layers may call a function of that name.
+fn may_call(layers: &Layers, name: &str) -> bool {
+    !names_all(layers) || layers.texts.iter().flatten().flatten().any(|text| text.contains(name))
+}
+
+/// Whether the names of all functions that the layers call stand in them.
+fn names_all(layers: &Layers) -> bool {
+    layers.texts.as_ref().is_some_and(|texts| !texts.iter().flatten().any(|text| calls_unnamed(text)))
 }
 
 /// Whether bash text may call functions whose names do not stand in it: those that other files do, and those that it puts
@@ -191,9 +227,10 @@ pub fn reader(paths: &Paths, instance: &Instance, layers: &[PathBuf]) -> String 
 
 /// The function that sources the layers and calls the hook. Files are sourced in it, so `local` is legal in them and
 /// what they declare so lives until the hook is done.
-fn autoconfigure(hook: &Hook, layers: &Layers) -> String {
+fn autoconfigure(hook: &Hook, layers: &Layers, caller: CallerKind) -> String {
     let mut text = "autoconfigure() {\n".to_owned();
     text += match (hook.phase, hook.side) {
+        (_, Side::Inside) if caller != CallerKind::Hand => "",
         // Whoever runs a wrapper by hand must not configure the host's own network with it.
         (Phase::Up, Side::Inside) => {
             "[[ /proc/self/ns/net -ef $__netns_dir/$NSNAME ]] || \
@@ -211,7 +248,7 @@ fn autoconfigure(hook: &Hook, layers: &Layers) -> String {
         Some(settled) => call_settled(&mut text, hook, settled),
         None => call(&mut text, layers),
     }
-    if (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
+    if (hook.phase, hook.side) == (Phase::Down, Side::Outside) && caller != CallerKind::Engine {
         text += FORGET;
     }
     text + "__netns_done=y\n}\n"

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -22,7 +22,7 @@ use crate::hook::{self, Plan};
 use crate::name::{Instance, Phase, Side};
 use crate::netns;
 use crate::paths::{BASH, Paths};
-use crate::wrapper::Hook;
+use crate::wrapper::{Caller, CallerKind, Hook};
 
 /// Where hooks find programs: that of systemd's own units (`DEFAULT_PATH` in src/basic/path-util.h).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -83,7 +83,7 @@ impl Process {
 #[derive(Debug)]
 pub struct Runner {
     paths: Paths,
-    netnsinit: PathBuf,
+    caller: Caller,
     interrupt: Interrupt,
 }
 
@@ -95,8 +95,12 @@ impl Runner {
     pub fn new(paths: &Paths) -> Result<Self> {
         let program = env::current_exe().context("cannot tell the path of this program")?;
         umask(Mode::from_bits_truncate(0o022));
-        let netnsinit = program.with_file_name("netnsinit");
-        Ok(Self { paths: paths.clone(), netnsinit, interrupt: Interrupt::catch()? })
+        let caller = Caller {
+            program: program.with_file_name("netnsinit"),
+            trace: env::var_os("NETNS_TRACE").is_some_and(|value| value == "1"),
+            kind: CallerKind::Engine,
+        };
+        Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()? })
     }
 
     /// Whether somebody has asked this process to end.
@@ -142,6 +146,9 @@ impl Runner {
         };
         let why = match ended {
             Some(why) => why,
+            None if status.success() && (phase, side) == (Phase::Down, Side::Outside) => {
+                return hook::forget(&self.paths, &hook);
+            }
             None if status.success() => return Ok(()),
             None => format!("failed ({status})"),
         };
@@ -155,13 +162,12 @@ impl Runner {
             Side::Outside => None,
         };
         let what = || format!("cannot run {} {}", hook.phase, hook.side);
-        let trace = env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
-        let bash = match hook::plan(&self.paths, hook, &self.netnsinit, trace).with_context(what)? {
-            Plan::Nothing => return hook::pass(&self.paths, hook).map(|()| None),
+        let bash = match hook::plan(&self.paths, hook, &self.caller).with_context(what)? {
+            Plan::Nothing => return hook::forget(&self.paths, hook).map(|()| None),
             Plan::Bash(bash) => bash,
         };
         note()?;
-        let own = self.netnsinit.parent().map(|place| place.display().to_string()).unwrap_or_default();
+        let own = self.caller.program.parent().map(|place| place.display().to_string()).unwrap_or_default();
         let mut environment = vec![("PATH".to_owned(), format!("{own}:{PATH}"))];
         for name in ["LANG", "LC_ALL", "NETNS_TRACE"] {
             environment.extend(env::var(name).ok().map(|value| (name.to_owned(), value)));

@@ -1,0 +1,137 @@
+//! One hook: `lo`, up inside.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use systemd_netns::netns;
+use systemd_netns::paths::Paths;
+
+use crate::measure::{Curve, Measured, Pairs, Unit, in_turn, median, run, time};
+
+/// What is left of a hook without the host: bash, the same files, the same call.
+const BARE: &str = "set -e
+assert_command() { type -P \"$1\" >/dev/null && return; }
+source /usr/share/systemd-netns/lo.sh
+source /etc/conf.d/netns/default.conf
+configure_lo_up_inside bench
+";
+
+/// How many other namespaces, and files of the administrator, there are.
+const MANY: usize = 1000;
+
+pub fn measure(measured: &mut Measured) -> Result<()> {
+    let paths = Paths::under("/".as_ref());
+    fs::write("/run/bare.sh", BARE)?;
+    run(&["ip", "netns", "add", "bench"])?;
+    let ours = || time(|| run(&["netnsinit", "lo", "bench", "up", "inside"]));
+    {
+        let _inside = netns::enter(&paths, &"bench".parse()?)?;
+        let pairs = in_turn(300, || time(|| run(&["bash", "/run/bare.sh"])), ours)?;
+        measured.rows.push(pairs.row(
+            "one hook, lo up inside",
+            "bash that sources the same files and calls the function",
+            1.25,
+        ));
+    }
+    among_many(&paths, measured, &ours)?;
+    memory(measured)?;
+    run(&["ip", "netns", "delete", "bench"])
+}
+
+/// The hook alone on the machine, and among many namespaces and files, by turns of 50 each.
+fn among_many(paths: &Paths, measured: &mut Measured, ours: &dyn Fn() -> Result<f64>) -> Result<()> {
+    let mut pairs = Pairs::default();
+    let some = || -> Result<Vec<f64>> {
+        let _inside = netns::enter(paths, &"bench".parse()?)?;
+        (0..50).map(|_| ours()).collect()
+    };
+    let mut points = Vec::new();
+    for turn in 0..4 {
+        pairs.floor.extend(some()?);
+        let mut there = 0;
+        for count in [10, 100, MANY] {
+            crowd(paths, there, count)?;
+            there = count;
+            let figures = some()?;
+            if turn == 0 {
+                points.push((u32::try_from(count)?, median(&figures)));
+            }
+            if count == MANY {
+                pairs.ours.extend(figures);
+            }
+        }
+        disperse(paths)?;
+    }
+    points.insert(0, (1, median(&pairs.floor)));
+    measured.curves.push(Curve {
+        against: "namespaces, and files in /etc/conf.d/netns".into(),
+        what: "one hook".into(),
+        points,
+    });
+    measured.rows.push(pairs.row(
+        "the same with 1000 namespaces, and 1000 files in /etc/conf.d/netns",
+        "itself with none",
+        1.05,
+    ));
+    Ok(())
+}
+
+fn crowd(paths: &Paths, from: usize, to: usize) -> Result<()> {
+    for number in from..to {
+        netns::create(paths, &format!("crowd{number}").parse()?, |_| Ok(()))?;
+        fs::write(paths.conf.join(format!("lo-crowd{number}.conf")), "")?;
+    }
+    Ok(())
+}
+
+fn disperse(paths: &Paths) -> Result<()> {
+    for number in 0..MANY {
+        netns::delete(paths, &format!("crowd{number}").parse()?)?;
+        fs::remove_file(paths.conf.join(format!("lo-crowd{number}.conf")))?;
+    }
+    Ok(())
+}
+
+/// What bash holds of the memory for itself while the function runs.
+fn memory(measured: &mut Measured) -> Result<()> {
+    let waits = "NO_CONFIG_REQUIRED=yes\nconfigure_waits_up_outside() {\n  read -r _ </run/bench.fifo\n}\n";
+    fs::write("/etc/conf.d/netns/waits.sh", waits)?;
+    fs::write("/run/bare-waits.sh", "source /etc/conf.d/netns/waits.sh\nconfigure_waits_up_outside bench\n")?;
+    run(&["mkfifo", "/run/bench.fifo"])?;
+    let of = |words: &[&str]| -> Result<f64> {
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        thread::sleep(Duration::from_millis(50));
+        let held = private(&child);
+        fs::write("/run/bench.fifo", "\n")?;
+        child.wait()?;
+        held
+    };
+    let pairs = in_turn(
+        20,
+        || of(&["bash", "/run/bare-waits.sh"]),
+        || of(&["netnsinit", "waits", "bench", "up", "outside"]),
+    )?;
+    let mut row = pairs.row_of("memory while a hook runs", "bash alone", "+ 512 kB".into(), Unit::Kilobytes);
+    row.reached = row.median - row.floor_median <= 512.0;
+    measured.rows.push(row);
+    Ok(())
+}
+
+/// The pages that a process shares with no other, in kB (`proc_pid_smaps(5)`).
+fn private(child: &Child) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
+    let of = |key: &str| -> Result<f64> {
+        let line = text.lines().find(|line| line.starts_with(key)).context("an odd smaps_rollup")?;
+        Ok(line.split_whitespace().nth(1).context("an odd smaps_rollup")?.parse()?)
+    };
+    Ok(of("Private_Clean:")? + of("Private_Dirty:")?)
+}

@@ -1,0 +1,75 @@
+//! The plot: what things cost as their number grows, one panel for each thing that grows.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::measure::Curve;
+
+/// Width and height of a panel.
+const PANEL: (u32, u32) = (380, 320);
+
+/// Colours that stand out on white and on black.
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(31, 119, 180),
+    RGBColor(214, 108, 20),
+    RGBColor(44, 140, 60),
+    RGBColor(170, 70, 160),
+    RGBColor(120, 120, 120),
+];
+/// For text and axes, likewise.
+const INK: RGBColor = RGBColor(128, 128, 128);
+
+pub fn plot(file: &Path, curves: &[Curve]) -> Result<()> {
+    let mut panels: Vec<&str> = Vec::new();
+    for curve in curves {
+        if !panels.contains(&curve.against.as_str()) {
+            panels.push(&curve.against);
+        }
+    }
+    let width = PANEL.0 * u32::try_from(panels.len())?;
+    let area = SVGBackend::new(file, (width, PANEL.1)).into_drawing_area();
+    for (panel, against) in area.split_evenly((1, panels.len())).iter().zip(panels) {
+        let curves: Vec<&Curve> = curves.iter().filter(|curve| curve.against == against).collect();
+        draw(panel, against, &curves).map_err(|error| anyhow!("cannot draw: {error}"))?;
+    }
+    area.present().map_err(|error| anyhow!("cannot write {}: {error}", file.display()))
+}
+
+fn draw(
+    panel: &DrawingArea<SVGBackend, Shift>,
+    against: &str,
+    curves: &[&Curve],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let points = || curves.iter().flat_map(|curve| &curve.points);
+    let most = points().map(|(count, _)| *count).max().unwrap_or(1);
+    let bounds =
+        |figure: fn(f64, f64) -> f64, start| points().map(|(_, seconds)| seconds * 1e3).fold(start, figure);
+    let (least_time, most_time) = (bounds(f64::min, f64::MAX), bounds(f64::max, 0.0));
+    let mut chart = ChartBuilder::on(panel)
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(52)
+        .build_cartesian_2d((1..most).log_scale(), (least_time / 2.0..most_time * 2.0).log_scale())?;
+    let text = ("sans-serif", 12).into_font().color(&INK);
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .axis_style(INK)
+        .label_style(text.clone())
+        .x_desc(against)
+        .y_desc("milliseconds")
+        .draw()?;
+    for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
+        let points = || curve.points.iter().map(|(count, seconds)| (*count, seconds * 1e3));
+        chart
+            .draw_series(LineSeries::new(points(), colour.stroke_width(2)))?
+            .label(&curve.what)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+        chart.draw_series(points().map(|point| Circle::new(point, 3, colour.filled())))?;
+    }
+    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).label_font(text).draw()?;
+    Ok(())
+}

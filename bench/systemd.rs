@@ -1,0 +1,82 @@
+//! Instances by systemd.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::measure::{Curve, Measured, in_turn, median, run, time, wait_until};
+use crate::update;
+
+const INSTANCES: usize = 200;
+
+pub fn measure() -> Result<Measured> {
+    let mut measured = Measured::default();
+    install_floor()?;
+    let (floor, ours) = (Units("floor_name", "floor"), Units("netns_name", "netns-lo"));
+    let pairs = in_turn(7, || floor.up_and_down(INSTANCES), || ours.up_and_down(INSTANCES))?;
+    measured.rows.push(pairs.row(
+        "200 lo instances started and stopped, by systemd",
+        "the same three units with /bin/true as every command",
+        1.6,
+    ));
+    for (units, what) in [(&floor, "units with /bin/true"), (&ours, "lo, by systemd")] {
+        let at = |count: usize| -> Result<(u32, f64)> {
+            let figures: Vec<f64> = (0..3).map(|_| units.up_and_down(count)).collect::<Result<_>>()?;
+            Ok((u32::try_from(count)?, median(&figures)))
+        };
+        let points = [1, 10, 50, 100, INSTANCES].into_iter().map(at).collect::<Result<_>>()?;
+        measured.curves.push(Curve { against: "instances".into(), what: what.into(), points });
+    }
+    update::measure_new(&mut measured)?;
+    Ok(measured)
+}
+
+/// The unit of a namespace and that of an instance, without `@NAME.service`.
+struct Units(&'static str, &'static str);
+
+impl Units {
+    /// Starts so many instances, and stops them; returns when the last of their units is inactive.
+    fn up_and_down(&self, count: usize) -> Result<f64> {
+        let Self(name, inside) = self;
+        let words = |verb: &str| -> Vec<String> {
+            let units = (0..count).map(|number| format!("{inside}@n{number}.service"));
+            ["systemctl".to_owned(), verb.to_owned()].into_iter().chain(units).collect()
+        };
+        time(|| {
+            run(&words("start"))?;
+            run(&words("stop"))?;
+            wait_until(|| {
+                let pattern = format!("{name}@*");
+                let listing = Command::new("systemctl")
+                    .args(["list-units", "--plain", "--no-legend", &pattern])
+                    .output()?;
+                ensure!(listing.status.success(), "systemctl list-units failed");
+                Ok(listing.stdout.is_empty())
+            })
+        })
+    }
+}
+
+/// The same three units, but every command is `/bin/true`, and the namespaces are there already.
+fn install_floor() -> Result<()> {
+    for (unit, floor) in [
+        ("/usr/lib/systemd/system/netns_name@.service", "floor_name@.service"),
+        ("/etc/systemd/system/netns_outside-lo@.service", "floor_outside@.service"),
+        ("/etc/systemd/system/netns-lo@.service", "floor@.service"),
+    ] {
+        let text = fs::read_to_string(unit)?
+            .replace("netns_name@", "floor_name@")
+            .replace("netns_outside-%j@", "floor_outside@")
+            .replace("/run/netns/%i", "/run/netns/floor-%i");
+        let line = |line: &str| match line.split_once('=') {
+            Some((key @ ("ExecStart" | "ExecStop"), _)) => format!("{key}=/bin/true\n"),
+            _ => format!("{line}\n"),
+        };
+        fs::write(format!("/etc/systemd/system/{floor}"), text.lines().map(line).collect::<String>())?;
+    }
+    for number in 0..INSTANCES {
+        run(&["ip", "netns", "add", &format!("floor-n{number}")])?;
+    }
+    run(&["systemctl", "daemon-reload"])
+}

@@ -131,9 +131,9 @@ pub fn bash(text: &str, words: &[&str]) -> Result<Output> {
         .wait_timeout(PATIENCE)
         .with_context(|| format!("cannot wait for {BASH}"))?
         .map(|output| output.status);
-    for pid in handle.pids() {
+    if let Some(pid) = handle.pids().first().and_then(|&pid| i32::try_from(pid).ok()) {
         // That the group is gone by now is what is wanted.
-        _ = killpg(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     }
     let Some(status) = ended else {
         handle.wait().with_context(|| format!("cannot end {BASH}"))?;

@@ -9,8 +9,8 @@
 //! [`name`] turns words into types, [`plugin`] and [`layers`] find the files, [`wrapper`] writes the bash text that
 //! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
-//! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings instances up, by those units or, where systemd does not
-//! run, by itself. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
+//! up, by those units or, where systemd does not run, by itself. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that sees raw arguments; [`commands`] has one short file for each applet.
 
 pub mod check;
@@ -25,6 +25,7 @@ pub mod layers;
 pub mod name;
 pub mod netlink;
 pub mod netns;
+pub mod parallel;
 pub mod paths;
 pub mod plugin;
 pub mod privilege;

@@ -15,7 +15,7 @@ __netns_requires() {
     "configure_${NSTYPE}_requires" "$1"
   else
     set -f # words are no patterns
-    # shellcheck disable=SC2048 # words, also of an array
+    # shellcheck disable=SC2048,SC2086 # words, also of an array
     printf '%s\n' ${NETNS_REQUIRES[*]-}
   fi
 }

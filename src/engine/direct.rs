@@ -8,11 +8,11 @@ use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
 
 use super::child::{Process, Runner};
-use super::parallel::parallel;
 use super::state::{self, Held, Known, Stage};
 use super::{Active, Condition, Engine, Kind, Outcome};
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::{self, Named};
+use crate::parallel::parallel;
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
 

@@ -3,7 +3,6 @@
 
 mod child;
 mod direct;
-mod parallel;
 pub mod state;
 mod systemd;
 

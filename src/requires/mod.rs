@@ -1,11 +1,15 @@
 //! What an instance requires: the function `configure_TYPE_requires` prints it, else `NETNS_REQUIRES` lists it.
 
+mod graph;
+
 use std::env;
 use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+
+pub use graph::{Graph, Problem, instances_in};
 
 use crate::declared::Declared;
 use crate::layers::Layers;

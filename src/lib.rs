@@ -20,6 +20,7 @@ pub mod declared;
 pub mod engine;
 pub mod explain;
 pub mod file;
+pub mod graph;
 pub mod hook;
 pub mod layers;
 pub mod name;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::{NftSave, Update};
@@ -42,6 +42,8 @@ pub enum Verb {
     List(List),
     /// Show a namespace with all that is in it
     Status(Status),
+    /// Draw namespaces, what is in them, what joins them and what needs what
+    Graph(Graph),
     /// Find out what is wrong, without changing anything
     Check(Check),
     /// Show the files of an instance, what they set, and where
@@ -107,6 +109,33 @@ pub struct Status {
     /// How to print.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// What `graph` takes.
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// The namespaces, with what they are joined to; by default all
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::names))]
+    pub names: Vec<NsName>,
+    /// How to draw
+    #[arg(long, default_value = "text")]
+    pub format: Format,
+    /// Print JSON; its shape is in netnsctl(8)
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// How to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for a terminal
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+    /// A picture
+    Svg,
 }
 
 /// What `show` takes.

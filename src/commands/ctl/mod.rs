@@ -3,6 +3,7 @@
 mod cat;
 mod check;
 pub mod completion;
+mod graph;
 mod lifecycle;
 mod list;
 mod new;
@@ -26,6 +27,7 @@ pub(super) fn run(options: &Ctl) -> Result<Status> {
         Verb::Restart(options) => lifecycle::run(&live, options, &lifecycle::RESTART),
         Verb::List(options) => list::run(&live, options),
         Verb::Status(options) => status::run(&live, options),
+        Verb::Graph(options) => graph::run(&live, options),
         Verb::Show(options) => show::run(options),
         Verb::Run(options) => run::run(&live, options),
         Verb::New(options) => new::run(options),

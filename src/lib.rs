@@ -23,6 +23,7 @@ pub mod file;
 pub mod graph;
 pub mod hook;
 pub mod layers;
+pub mod leaktest;
 pub mod name;
 pub mod netlink;
 pub mod netns;

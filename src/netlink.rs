@@ -2,6 +2,7 @@
 //! include/uapi/linux/netfilter/nf_tables.h).
 
 mod lookup;
+mod trace;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 pub use lookup::{Way, namespace_number, way};
+pub use trace::{Decision, Header, Step, Traces, tables};
 
 /// An interface.
 #[derive(Clone, Debug, Serialize)]

@@ -10,6 +10,7 @@ use super::{NftSave, Update};
 use crate::check::Subject;
 use crate::commands::completion::{self, Shell};
 use crate::engine::Kind;
+use crate::leaktest::targets;
 use crate::name::{Instance, NsName, NsType, Target};
 
 /// Network namespaces for services: see them, bring them up, find out what is wrong.
@@ -50,6 +51,8 @@ pub enum Verb {
     Show(Show),
     /// Run a command in a namespace, with its files of /etc
     Run(Run),
+    /// Measure what gets out of a namespace
+    Leaktest(Leaktest),
     /// Write a plugin to begin with
     New(New),
     /// Print the wrapper of a hook, the bash text that would be run
@@ -181,6 +184,30 @@ pub struct Run {
     /// The command and its words
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<OsString>,
+}
+
+/// What `leaktest` takes.
+#[derive(Debug, Args)]
+pub struct Leaktest {
+    /// The namespace
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::names))]
+    pub name: NsName,
+    /// What is tried: ADDRESS (port 9, and a ping), ADDRESS:PORT or [ADDRESS]:PORT; by default what is behind each interface
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<targets::Asked>,
+    /// A name that is asked for; by default one that nobody has
+    #[arg(long = "dns", value_name = "HOST", value_parser = dns)]
+    pub names: Vec<targets::Attempt>,
+    /// Try what FILE expects, and tell each difference: lines `PROTOCOL TARGET VERDICT`, as in `tcp 192.0.2.1:80 blocked`
+    #[arg(long, value_name = "FILE")]
+    pub expect: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+fn dns(word: &str) -> anyhow::Result<targets::Attempt> {
+    targets::Attempt::new(targets::Protocol::Dns, word)
 }
 
 /// What `completion` takes.

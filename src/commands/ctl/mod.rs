@@ -4,6 +4,7 @@ mod cat;
 mod check;
 pub mod completion;
 mod graph;
+mod leaktest;
 mod lifecycle;
 mod list;
 mod new;
@@ -30,6 +31,7 @@ pub(super) fn run(options: &Ctl) -> Result<Status> {
         Verb::Graph(options) => graph::run(&live, options),
         Verb::Show(options) => show::run(options),
         Verb::Run(options) => run::run(&live, options),
+        Verb::Leaktest(options) => leaktest::run(&live, options),
         Verb::New(options) => new::run(options),
         Verb::Check(options) => check::run(options),
         Verb::Cat(options) => cat::run(&live, options),

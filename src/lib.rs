@@ -10,9 +10,11 @@
 //! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
 //! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
-//! up, by those units or, where systemd does not run, by itself. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! up, by those units or, where systemd does not run, by itself. [`attach`] puts services into namespaces. [`graph`] draws
+//! what there is, [`leaktest`] measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that sees raw arguments; [`commands`] has one short file for each applet.
 
+pub mod attach;
 pub mod check;
 pub mod cli;
 pub mod commands;
@@ -33,6 +35,7 @@ pub mod plugin;
 pub mod privilege;
 pub mod process;
 pub mod requires;
+pub mod resolver;
 pub mod units;
 pub mod wrapper;
 

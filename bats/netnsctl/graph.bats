@@ -123,6 +123,20 @@ END
   [[ $stderr == *'the interfaces of n are not shown'* ]]
 }
 
+@test "a service that was attached is drawn in its namespace, bound to its instances" {
+  arrangement
+  mkdir -p /etc/systemd/system/browser.service.d
+  printf '%s\n' '# Written by `netnsctl attach`' '[Unit]' 'BindsTo=netns-veth@nsbrowser.service netns-lo@nsbrowser.service' \
+    >/etc/systemd/system/browser.service.d/50-netns.conf
+  shown=$(netnsctl graph nsbrowser)
+  mermaid=$(netnsctl graph --format mermaid)
+  svg=$(netnsctl graph --format svg)
+  rm -r /etc/systemd/system/browser.service.d
+  # What it is bound to and nobody has brought up is drawn, too.
+  [[ $shown == *'○ lo down'*'> browser.service'*'browser.service -> veth@nsbrowser lo@nsbrowser'* ]]
+  [[ $mermaid == *'-.->|attached|'* && $svg == *'>browser.service<'*'is attached to'* ]]
+}
+
 @test "as JSON it has the documented shape" {
   arrangement
   netnsctl graph --json >"$BATS_TEST_TMPDIR/document.json"

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{End, Graph, Interface, Link, Member, Place, Requires};
+use super::{End, Graph, Interface, Link, Member, Place, Requires, Service};
+use crate::attach;
 use crate::engine::{self, Condition};
 use crate::name::{Instance, NsName};
 use crate::netlink;
@@ -28,10 +29,12 @@ pub fn gather(paths: &Paths) -> Graph {
         states.insert(active.instance, active.condition);
     }
     wishes(paths, &mut graph, &states);
-    for requires in &graph.requires {
-        if let Requirement::Instance(instance) = &requires.needs {
-            states.entry(instance.clone()).or_insert(Condition::Down);
-        }
+    let needed = graph.requires.iter().filter_map(|requires| match &requires.needs {
+        Requirement::Instance(instance) => Some(instance),
+        _ => None,
+    });
+    for instance in needed.chain(graph.attached.iter().flat_map(|service| &service.instances)) {
+        states.entry(instance.clone()).or_insert(Condition::Down);
     }
 
     let mut names: BTreeSet<NsName> = note(&mut graph, netns::names(paths)).into_iter().collect();
@@ -64,6 +67,10 @@ fn wishes(paths: &Paths, graph: &mut Graph, states: &BTreeMap<Instance, Conditio
     graph.missing.extend(
         asked.problems.into_iter().map(|problem| format!("{}: {}", problem.instance, problem.message)),
     );
+    for attached in note(graph, attach::attached(paths)) {
+        let attach::Attached { unit, instances, namespace } = attached;
+        graph.attached.push(Service { unit, namespace, instances });
+    }
     for (instance, requirements) in asked.requires {
         graph
             .requires

@@ -412,7 +412,7 @@ fn instance_port(blocks: &[Block], instance: &crate::name::Instance) -> Option<i
 }
 
 /// How far from the middle of a cell arrows leave it, downwards, and come to it, upwards.
-const ASIDE: i32 = 6;
+const ASIDE: i32 = 8;
 
 fn arrows(graph: &Graph, blocks: &[Block], units: &[Cell]) -> Vec<Run> {
     let instance = |instance: &crate::name::Instance| instance_port(blocks, instance);

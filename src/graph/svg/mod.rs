@@ -214,7 +214,7 @@ fn path(out: &mut String, line: &Line) -> fmt::Result {
         "tip" => {
             // The line ends level.
             let back = if points[points.len() - 2].0 > x { 8 } else { -8 };
-            writeln!(out, "  <path class=\"tip\" d=\"M{x} {y}l{back}-4v8z\"/>")
+            writeln!(out, "  <path class=\"tip\" d=\"M{x} {y}l{back}-3.5v7z\"/>")
         }
         _ => Ok(()),
     }

@@ -3,6 +3,7 @@
 
 pub mod expect;
 mod lookup;
+mod network;
 mod probe;
 pub mod targets;
 mod trace;

@@ -1,8 +1,9 @@
 //! Where everything is: the host's interfaces on the left, the namespaces below each other, lines in lanes of their own
-//! between them and to the right of them, so that none runs through a box and no two run on top of each other.
+//! between them and to the right of them ([`super::lines`]).
 
 use std::collections::BTreeMap;
 
+use super::lines::{ASIDE, Lanes, Port, arrows, wires};
 use crate::engine::Condition;
 use crate::graph::{End, Graph, Place};
 use crate::requires::Requirement;
@@ -18,7 +19,7 @@ const GAP: i32 = 10;
 /// Between two lanes.
 const LANE: i32 = 13;
 /// The title of a box.
-const TITLE: i32 = 34;
+pub(super) const TITLE: i32 = 34;
 /// Between the columns of a box.
 const BETWEEN: i32 = 24;
 
@@ -110,7 +111,7 @@ impl Cell {
         }
     }
 
-    fn middle(&self) -> i32 {
+    pub(super) fn middle(&self) -> i32 {
         self.y + self.height / 2
     }
 }
@@ -126,11 +127,11 @@ pub fn label_width(text: &str) -> i32 {
 }
 
 /// A namespace with its cells: interfaces on the left, instances and units on the right.
-struct Block<'a> {
-    place: &'a Place,
-    left: Vec<Cell>,
-    right: Vec<Cell>,
-    y: i32,
+pub(super) struct Block<'a> {
+    pub(super) place: &'a Place,
+    pub(super) left: Vec<Cell>,
+    pub(super) right: Vec<Cell>,
+    pub(super) y: i32,
 }
 
 impl Block<'_> {
@@ -317,69 +318,10 @@ fn host(graph: &Graph, blocks: &[Block]) -> Vec<Cell> {
     cells
 }
 
-fn inside_port(blocks: &[Block], end: &End) -> Option<i32> {
+pub(super) fn inside_port(blocks: &[Block], end: &End) -> Option<i32> {
     end.namespace.as_ref()?;
     let block = blocks.iter().find(|block| block.place.namespace == end.namespace)?;
     block.left.iter().find(|cell| cell.name == end.interface).map(Cell::middle)
-}
-
-/// Where a line begins or ends.
-struct Port {
-    y: i32,
-    /// At what stands outside of all boxes: an interface of the host, or a unit.
-    outer: bool,
-    /// At the edge of a box, not at a cell in it.
-    frame: bool,
-}
-
-impl Port {
-    fn cell(y: i32) -> Self {
-        Self { y, outer: false, frame: false }
-    }
-}
-
-/// A line before it has its lane.
-struct Run {
-    from: Port,
-    to: Port,
-    /// Lines of the same net may run on top of each other.
-    net: String,
-    shape: Shape,
-    label: String,
-}
-
-impl Run {
-    fn line(&self, (start, end): (i32, i32), lane: Option<i32>) -> Line {
-        let (from, to) = (self.from.y, self.to.y);
-        let points = match lane {
-            Some(lane) => vec![(start, from), (lane, from), (lane, to), (end, to)],
-            None => vec![(start, from), (end, to)],
-        };
-        Line { points, shape: self.shape }
-    }
-}
-
-fn wires(graph: &Graph, blocks: &[Block], host: &[Cell]) -> Vec<Run> {
-    let port = |end: &End| match &end.namespace {
-        Some(_) => inside_port(blocks, end).map(Port::cell),
-        None => host.iter().find(|cell| cell.name == end.interface).map(|cell| Port {
-            y: cell.middle(),
-            outer: true,
-            frame: false,
-        }),
-    };
-    let run = |link: &crate::graph::Link| {
-        let shape = if link.kind == "veth" { Shape::Pair } else { Shape::Shared };
-        let parent = link.to.namespace.as_ref().map_or("", AsRef::as_ref);
-        Some(Run {
-            from: port(&link.from)?,
-            to: port(&link.to)?,
-            net: format!("{parent} {}", link.to.interface),
-            shape,
-            label: link.kind.clone(),
-        })
-    };
-    graph.links.iter().filter_map(run).collect()
 }
 
 /// The units that are required and no instances, each level with what requires it, as far as there is room.
@@ -405,99 +347,8 @@ fn units(graph: &Graph, blocks: &[Block]) -> Vec<Cell> {
     wishes.into_iter().map(place).collect()
 }
 
-fn instance_port(blocks: &[Block], instance: &crate::name::Instance) -> Option<i32> {
+pub(super) fn instance_port(blocks: &[Block], instance: &crate::name::Instance) -> Option<i32> {
     let block = blocks.iter().find(|block| block.place.namespace.as_ref() == Some(&instance.name))?;
     let row = block.place.instances.iter().position(|member| member.nstype == instance.nstype)?;
     block.right.get(row).map(Cell::middle)
-}
-
-/// How far from the middle of a cell arrows leave it, downwards, and come to it, upwards.
-const ASIDE: i32 = 8;
-
-fn arrows(graph: &Graph, blocks: &[Block], units: &[Cell]) -> Vec<Run> {
-    let instance = |instance: &crate::name::Instance| instance_port(blocks, instance);
-    let mut runs = Vec::new();
-    for requires in &graph.requires {
-        let Some(from) = instance(&requires.instance) else { continue };
-        let to = match &requires.needs {
-            Requirement::Instance(needed) => instance(needed).map(|y| Port::cell(y - ASIDE)),
-            Requirement::Namespace(name) => blocks
-                .iter()
-                .find(|block| block.place.namespace.as_ref() == Some(name))
-                .map(|block| Port { y: block.y + TITLE / 2, outer: false, frame: true }),
-            Requirement::Unit(unit) => units.iter().find(|cell| cell.name == *unit).map(|cell| Port {
-                y: cell.middle(),
-                outer: true,
-                frame: false,
-            }),
-        };
-        let Some(to) = to else { continue };
-        runs.push(Run {
-            from: Port::cell(from + ASIDE),
-            to,
-            net: format!("requires {}", requires.needs),
-            shape: Shape::Arrow,
-            label: String::new(),
-        });
-    }
-    for service in &graph.attached {
-        let block = blocks.iter().find(|block| block.place.namespace.as_ref() == Some(&service.namespace));
-        let cell = block.and_then(|block| {
-            block.right.iter().find(|cell| cell.shape == Shape::Unit && cell.name == service.unit)
-        });
-        let Some(cell) = cell else { continue };
-        for bound in &service.instances {
-            let Some(to) = instance(bound) else { continue };
-            runs.push(Run {
-                from: Port::cell(cell.middle()),
-                to: Port::cell(to),
-                net: format!("attached {bound}"),
-                shape: Shape::Bound,
-                label: String::new(),
-            });
-        }
-    }
-    runs
-}
-
-/// Which lane each net runs in. Short ones are nearest to the boxes.
-struct Lanes {
-    count: i32,
-    of: BTreeMap<String, i32>,
-}
-
-impl Lanes {
-    fn of(runs: &[Run]) -> Self {
-        let mut spans: BTreeMap<&str, (i32, i32)> = BTreeMap::new();
-        for run in runs {
-            let (low, high) = (run.from.y.min(run.to.y), run.from.y.max(run.to.y));
-            let span = spans.entry(&run.net).or_insert((low, high));
-            *span = (span.0.min(low), span.1.max(high));
-        }
-        let mut nets: Vec<(&str, (i32, i32))> =
-            spans.into_iter().filter(|(_, (low, high))| low < high).collect();
-        nets.sort_by_key(|(net, (low, high))| (high - low, *low, *net));
-        let mut lanes: Vec<Vec<(i32, i32)>> = Vec::new();
-        let mut of = BTreeMap::new();
-        for (net, (low, high)) in nets {
-            let is_free =
-                |taken: &Vec<(i32, i32)>| taken.iter().all(|(from, to)| high + 8 < *from || to + 8 < low);
-            let lane = lanes.iter().position(is_free).unwrap_or(lanes.len());
-            if lane == lanes.len() {
-                lanes.push(Vec::new());
-            }
-            lanes[lane].push((low, high));
-            of.insert(net.to_owned(), i32::try_from(lane).unwrap_or_default());
-        }
-        Self { count: i32::try_from(lanes.len()).unwrap_or_default(), of }
-    }
-
-    /// The lane of a line; none where that is straight.
-    fn lane(&self, run: &Run) -> Option<i32> {
-        if run.from.y == run.to.y && run.from.outer != run.to.outer {
-            None
-        } else {
-            self.of.get(&run.net).copied()
-        }
-    }
 }

@@ -1,7 +1,8 @@
-//! The map as a picture: SVG that needs no other program, for light and dark pages. [`layout`] says where everything is, this
-//! file draws it.
+//! The map as a picture: SVG that needs no other program, for light and dark pages. [`layout`] and [`lines`] say where everything
+//! is, this file draws it.
 
 mod layout;
+mod lines;
 
 use std::fmt::{self, Write as _};
 

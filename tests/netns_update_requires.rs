@@ -36,17 +36,17 @@ fn what_is_required_becomes_a_drop_in_with_its_units() {
     let done =
         [lines("Creating", &[DROPIN]), LEFT_OUT.into(), summary("Update successful.", [1, 0, 0, 0, 2])];
     test.run(&NONE).stdout(&(PROCESSING.to_owned() + &done.concat())).stderr("").status(0);
-    let text = test.read(&unit(DROPIN));
+    let dropin = test.read(&unit(DROPIN));
     assert!(
-        text.starts_with("# Written by netns-update from what good@a requires: configure_good_requires"),
-        "{text}"
+        dropin.starts_with("# Written by netns-update from what good@a requires: configure_good_requires"),
+        "{dropin}"
     );
     assert!(
-        text.ends_with(
+        dropin.ends_with(
             "\n\n[Unit]\nRequires=netns_name@my-net.service netns-good@b.service foo.service\n\
              After=netns_name@my-net.service netns-good@b.service foo.service\n"
         ),
-        "{text}"
+        "{dropin}"
     );
     assert_eq!(test.names(&unit("netns_outside-good@a.service.d")), ["10-requires.conf"]);
 }

@@ -36,7 +36,7 @@ pub enum Verb {
     /// Bring instances up
     Up(Lifecycle),
     /// Take instances down, and their namespaces with the last one
-    Down(Lifecycle),
+    Down(Down),
     /// Run the inside hooks of instances again; what is not up is brought up
     Restart(Lifecycle),
     /// List what is configured or up
@@ -82,6 +82,17 @@ pub struct Lifecycle {
     /// How to print.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// What `down` takes.
+#[derive(Debug, Args)]
+pub struct Down {
+    /// The instances.
+    #[command(flatten)]
+    pub lifecycle: Lifecycle,
+    /// Take down what requires them first; otherwise they stay
+    #[arg(long)]
+    pub recursive: bool,
 }
 
 /// How to print.

@@ -63,7 +63,10 @@ pub fn gather(paths: &Paths) -> Graph {
 
 /// What instances require, and which services were put into namespaces.
 fn wishes(paths: &Paths, graph: &mut Graph, states: &BTreeMap<Instance, Condition>) {
-    let asked = requires::Graph::of(paths, states.keys().cloned(), |instance| requires::of(paths, instance));
+    let ask = |instance: &Instance| requires::of(paths, instance);
+    // One whose files are gone may be up all the same.
+    let is_up = |instance: &Instance| states.get(instance).is_some_and(|state| *state != Condition::Down);
+    let asked = requires::Graph::of(paths, states.keys().cloned(), ask, is_up);
     graph.missing.extend(
         asked.problems.into_iter().map(|problem| format!("{}: {}", problem.instance, problem.message)),
     );

@@ -34,14 +34,15 @@ impl Graph {
     /// # Errors
     /// The directory of those files cannot be read.
     pub fn of_configured(paths: &Paths) -> Result<Self> {
-        Ok(Self::of(paths, plugin::configured(paths)?, |instance| super::of(paths, instance)))
+        Ok(Self::of(paths, plugin::configured(paths)?, |instance| super::of(paths, instance), |_| false))
     }
 
-    /// Of some instances. `ask` tells what one requires.
+    /// Of some instances. `ask` tells what one requires, `is_there` whether one is known whatever its files say.
     pub fn of(
         paths: &Paths,
         instances: impl IntoIterator<Item = Instance>,
         ask: impl Fn(&Instance) -> Result<Vec<Requirement>> + Sync,
+        is_there: impl Fn(&Instance) -> bool,
     ) -> Self {
         let mut graph = Self::default();
         let mut next: VecDeque<Instance> = instances.into_iter().collect();
@@ -58,7 +59,7 @@ impl Graph {
                     Vec::new()
                 });
                 for other in instances_in(&requires) {
-                    match unknown(paths, other) {
+                    match unknown(paths, other).filter(|_| !is_there(other)) {
                         Some(why) => graph.complain(
                             &instance,
                             format!("`{instance}` requires `{other}`, which is unknown: {why}"),
@@ -94,6 +95,20 @@ impl Graph {
             next.extend(self.required_by(one).filter(|other| seen.insert(*other)));
         }
         None
+    }
+
+    /// What is left of it for some instances: those, and all that they lead to.
+    #[must_use]
+    pub fn only<'a>(mut self, instances: impl Iterator<Item = &'a Instance>) -> Self {
+        let mut kept = BTreeSet::new();
+        let mut next: Vec<Instance> = instances.cloned().collect();
+        while let Some(instance) = next.pop() {
+            if kept.insert(instance.clone()) {
+                next.extend(self.required_by(&instance).cloned());
+            }
+        }
+        self.requires.retain(|instance, _| kept.contains(instance));
+        self
     }
 
     /// The instances that one requires.
@@ -208,9 +223,8 @@ mod tests {
                 (from.parse().unwrap(), to.split_whitespace().map(|word| word.parse().unwrap()).collect())
             })
             .collect();
-        Graph::of(&paths, edges.keys().cloned(), |instance| {
-            Ok(edges.get(instance).cloned().unwrap_or_default())
-        })
+        let ask = |instance: &Instance| Ok(edges.get(instance).cloned().unwrap_or_default());
+        Graph::of(&paths, edges.keys().cloned(), ask, |_| false)
     }
 
     fn messages(edges: &[&str]) -> Vec<String> {

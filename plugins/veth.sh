@@ -71,6 +71,13 @@ configure_veth_down_outside() {
   fi
 }
 
+# What has to be there first: the namespace of the outside end, and what a .conf asks for.
+configure_veth_requires() {
+  [[ -z ${VETH_NSNAME_OUTSIDE-} ]] || echo "$VETH_NSNAME_OUTSIDE"
+  # shellcheck disable=SC2048,SC2086 # words, also of an array
+  [[ -z ${NETNS_REQUIRES-} ]] || printf '%s\n' ${NETNS_REQUIRES[*]}
+}
+
 # Sets the names of both ends where no .conf has.
 configure_veth_defaults() {
   : "${VETH_IFNAME_OUTSIDE:=${VETH_IFNAME-ve-}${1}0}" "${VETH_IFNAME_INSIDE:=${VETH_IFNAME-ve-}${1}1}"
@@ -114,7 +121,7 @@ veth_name_ends() {
   assert_ifname VETH_IFNAME_INSIDE
 }
 
-# The peer namespace is another unit's: this one cannot make it, only say how to have it made first.
+# The peer namespace is another unit's: this one cannot make it, only ask for it (see configure_veth_requires).
 veth_find_peer_namespace() {
   [[ -n ${VETH_NSNAME_OUTSIDE-} ]] || return 0
   if [[ $VETH_NSNAME_OUTSIDE == *[^a-zA-Z0-9_.:-]* ]]; then
@@ -124,10 +131,7 @@ veth_find_peer_namespace() {
   [[ ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]] || return 0
   cat >&2 <<END
 there is no namespace '$VETH_NSNAME_OUTSIDE' (VETH_NSNAME_OUTSIDE) for the outside end.
-To have it there whenever this instance starts, run \`systemctl edit netns_outside-veth@$NS_NAME.service\` and write:
-[Unit]
-Requires=netns_name@$VETH_NSNAME_OUTSIDE.service
-After=netns_name@$VETH_NSNAME_OUTSIDE.service
+To have it there whenever this instance starts, run \`netns-update\`.
 END
   exit 1
 }

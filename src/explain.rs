@@ -1,12 +1,16 @@
 //! Where the variables and functions of an instance come from: its layers are read as in a hook, and followed.
 
 use std::fs;
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde::Serialize;
 
 use crate::name::Instance;
@@ -100,25 +104,46 @@ pub fn explain(paths: &Paths, instance: &Instance) -> Result<Explained> {
     Ok(explained)
 }
 
-/// Runs bash text with these words, in the namespace of this thread; what it prints is kept.
+/// Runs bash text with these words, in the namespace of this thread; what it prints is kept, and what it has started and left is
+/// ended.
 ///
 /// # Errors
 /// bash cannot be run, or does not come to an end.
 pub fn bash(text: &str, words: &[&str]) -> Result<Output> {
     let script = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
     fs::write(script.path(), text).context("cannot write a temporary file")?;
+    // Files, as whatever is left in the background would keep a pipe open.
+    let printed = || tempfile::tempfile().context("cannot create a temporary file");
+    let (mut stdout, mut stderr) = (printed()?, printed()?);
+    let (out, err) = (stdout.try_clone()?, stderr.try_clone()?);
     let handle = cmd(BASH, [script.path().as_os_str()].into_iter().chain(words.iter().map(AsRef::as_ref)))
         .stdin_null()
-        .stdout_capture()
-        .stderr_capture()
+        .stdout_file(out)
+        .stderr_file(err)
         .unchecked()
+        .before_spawn(|command| {
+            command.process_group(0);
+            Ok(())
+        })
         .start()
         .with_context(|| format!("cannot run {BASH}"))?;
-    if let Some(output) = handle.wait_timeout(PATIENCE).with_context(|| format!("cannot wait for {BASH}"))? {
-        return Ok(output.clone());
+    let ended = handle
+        .wait_timeout(PATIENCE)
+        .with_context(|| format!("cannot wait for {BASH}"))?
+        .map(|output| output.status);
+    if let Some(pid) = handle.pids().first().and_then(|&pid| i32::try_from(pid).ok()) {
+        // That the group is gone by now is what is wanted.
+        _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     }
-    handle.kill().with_context(|| format!("cannot end {BASH}"))?;
-    bail!("its files do not come to an end: they were read for {} seconds", PATIENCE.as_secs())
+    let Some(status) = ended else {
+        handle.wait().with_context(|| format!("cannot end {BASH}"))?;
+        bail!("its files do not come to an end: they were read for {} seconds", PATIENCE.as_secs())
+    };
+    let mut output = Output { status, stdout: Vec::new(), stderr: Vec::new() };
+    for (file, text) in [(&mut stdout, &mut output.stdout), (&mut stderr, &mut output.stderr)] {
+        file.rewind().and_then(|()| file.read_to_end(text)).context("cannot read what bash has printed")?;
+    }
+    Ok(output)
 }
 
 fn parse(text: &str) -> Result<Explained> {

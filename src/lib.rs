@@ -9,10 +9,12 @@
 //! [`name`] turns words into types, [`plugin`] and [`layers`] find the files, [`wrapper`] writes the bash text that
 //! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
-//! every type, by a plan that is then applied. [`engine`] brings instances up, by those units or, where systemd does not
-//! run, by itself. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
+//! up, by those units or, where systemd does not run, by itself. [`attach`] puts services into namespaces. [`graph`] draws
+//! what there is, [`leaktest`] measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that sees raw arguments; [`commands`] has one short file for each applet.
 
+pub mod attach;
 pub mod check;
 pub mod cli;
 pub mod commands;
@@ -20,15 +22,20 @@ pub mod declared;
 pub mod engine;
 pub mod explain;
 pub mod file;
+pub mod graph;
 pub mod hook;
 pub mod layers;
+pub mod leaktest;
 pub mod name;
 pub mod netlink;
 pub mod netns;
+pub mod parallel;
 pub mod paths;
 pub mod plugin;
 pub mod privilege;
 pub mod process;
+pub mod requires;
+pub mod resolver;
 pub mod units;
 pub mod wrapper;
 

@@ -1,10 +1,13 @@
 //! What the kernel says of the network that this thread is in, by netlink: no process is started for it (rtnetlink(7),
 //! include/uapi/linux/netfilter/nf_tables.h).
 
+mod lookup;
+mod trace;
+
 use std::fmt;
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
@@ -12,7 +15,11 @@ use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, L
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
 use serde::Serialize;
+
+pub use lookup::{Way, namespace_number, way};
+pub use trace::{Decision, Header, Step, Traces, tables};
 
 /// An interface.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +40,12 @@ pub struct Link {
     pub peer: Option<u32>,
     /// Whether that one is in another namespace.
     pub peer_elsewhere: bool,
+    /// The number of that namespace, in this one.
+    #[serde(skip)]
+    pub peer_namespace: Option<i32>,
+    /// The number of the bridge, or the like, that this is a port of.
+    #[serde(skip)]
+    pub controller: Option<u32>,
     /// Its addresses, as `ADDRESS/PREFIX`.
     pub addresses: Vec<String>,
 }
@@ -111,6 +124,8 @@ fn link(message: &LinkMessage) -> Link {
         mac: String::new(),
         peer: None,
         peer_elsewhere: false,
+        peer_namespace: None,
+        controller: None,
         addresses: Vec::new(),
     };
     for attribute in &message.attributes {
@@ -120,7 +135,11 @@ fn link(message: &LinkMessage) -> Link {
                 link.mac = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
             }
             LinkAttribute::Link(index) => link.peer = Some(*index),
-            LinkAttribute::LinkNetNsId(_) => link.peer_elsewhere = true,
+            LinkAttribute::LinkNetNsId(number) => {
+                link.peer_elsewhere = true;
+                link.peer_namespace = Some(*number);
+            }
+            LinkAttribute::Controller(index) => link.controller = Some(*index),
             LinkAttribute::OperState(state) => {
                 link.state = match state {
                     State::Up => "UP",
@@ -182,8 +201,12 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 
 /// Asks for all that there is of something.
 fn route(question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    route_with(question, NLM_F_REQUEST | NLM_F_DUMP)
+}
+
+fn route_with(question: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>> {
     let mut message = NetlinkMessage::from(question);
-    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    message.header.flags = flags;
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
@@ -265,10 +288,9 @@ fn ask(protocol: isize, question: &[u8], mut answered: impl FnMut(&[u8])) -> Res
                     let code = message.get(HEADER..HEADER + 4).and_then(|code| code.try_into().ok());
                     match code.map_or(0, i32::from_ne_bytes) {
                         0 => return Ok(()),
-                        code => bail!(
-                            "the kernel refuses by netlink: {}",
-                            nix::errno::Errno::from_raw(-code).desc()
-                        ),
+                        code => {
+                            return Err(Errno::from_raw(-code)).context("the kernel refuses by netlink");
+                        }
                     }
                 }
                 _ => answered(message),

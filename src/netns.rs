@@ -287,9 +287,16 @@ pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     }
     let wanted =
         File::open(&path).with_context(|| format!("cannot open {} (are you root?)", path.display()))?;
+    enter_file(&wanted).with_context(|| format!("cannot enter namespace `{name}` (are you root?)"))
+}
+
+/// Enters a namespace that is open as a file; otherwise as [`enter`].
+///
+/// # Errors
+/// Entering it is not permitted.
+pub fn enter_file(wanted: &File) -> Result<Entered> {
     let home = File::open(OWN_NETNS).context("cannot tell the current namespace (is /proc mounted?)")?;
-    setns(&wanted, CloneFlags::CLONE_NEWNET)
-        .with_context(|| format!("cannot enter namespace `{name}` (are you root?)"))?;
+    setns(wanted, CloneFlags::CLONE_NEWNET)?;
     Ok(Entered { home })
 }
 

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, ensure};
 pub enum Capability {
     /// `CAP_NET_ADMIN`
     NetAdmin = 12,
+    /// `CAP_NET_RAW`
+    NetRaw = 13,
     /// `CAP_SYS_ADMIN`
     SysAdmin = 21,
 }
@@ -17,6 +19,7 @@ impl Capability {
     fn name(self) -> &'static str {
         match self {
             Self::NetAdmin => "CAP_NET_ADMIN",
+            Self::NetRaw => "CAP_NET_RAW",
             Self::SysAdmin => "CAP_SYS_ADMIN",
         }
     }

@@ -186,7 +186,8 @@ fn names_all(layers: &Layers) -> bool {
 
 /// Whether bash text may call functions whose names do not stand in it: those that other files do, and those that it puts
 /// together.
-fn calls_unnamed(text: &str) -> bool {
+#[must_use]
+pub fn calls_unnamed(text: &str) -> bool {
     ["source", "eval", "_$", "_\"", "_'", "_\\", "}_", "\"_", "'_"].iter().any(|sign| text.contains(sign))
         || text.split_ascii_whitespace().any(|word| word == ".")
 }

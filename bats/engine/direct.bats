@@ -299,14 +299,3 @@ END
   [[ $stderr == *'CAP_SYS_ADMIN'* ]]
   nothing_left
 }
-
-# Usage: eventually COMMAND...
-eventually() {
-  local try
-  for ((try = 0; try < 300; try++)); do
-    ! "$@" 2>/dev/null || return 0
-    sleep 0.02
-  done
-  echo "not in time: $*" >&2
-  return 1
-}

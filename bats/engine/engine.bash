@@ -78,6 +78,17 @@ hooks() { on bash -c "[[ ! -e $LOG ]] || { cat $LOG && rm $LOG; }" | paste -sd,;
 exists() { on test -e "/run/netns/$1"; }
 gone() { ! exists "$1"; }
 
+# Usage: eventually COMMAND...
+# Waits until COMMAND succeeds.
+eventually() {
+  local try
+  for ((try = 0; try < 200; try++)); do
+    ! "$@" || return 0
+    sleep 0.05
+  done
+  return 1
+}
+
 # Usage: state INSTANCE
 # What `netnsctl list` says of it.
 state() {

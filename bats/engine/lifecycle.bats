@@ -202,13 +202,3 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   run -2 on netnsctl upp a
   run -2 on netnsctl up --engine nosuch a
 }
-
-# Usage: eventually COMMAND...
-eventually() {
-  local try
-  for ((try = 0; try < 200; try++)); do
-    ! "$@" || return 0
-    sleep 0.05
-  done
-  return 1
-}

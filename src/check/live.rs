@@ -8,6 +8,7 @@ use crate::engine::{self, Condition};
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
+use crate::requires::Graph;
 use crate::units::{self, Action};
 use crate::{explain, netlink, netns, plugin};
 
@@ -18,6 +19,7 @@ const DRIFT: &str = include_str!("../drift.sh");
 pub(super) fn check(
     paths: &Paths,
     examined: &[Examined],
+    graph: &Graph,
     subjects: &[Subject],
     meant: &dyn Fn(&Instance) -> bool,
 ) -> Result<(Vec<Finding>, bool)> {
@@ -40,7 +42,7 @@ pub(super) fn check(
         }
     }
     if subjects.is_empty() && paths.systemd.is_dir() {
-        findings.extend(stale(paths)?);
+        findings.extend(stale(paths, graph)?);
     }
     for active in engine::active(paths)?.iter().filter(|active| meant(&active.instance)) {
         let instance = &active.instance;
@@ -64,12 +66,18 @@ pub(super) fn check(
 }
 
 /// Units that netns-update would change.
-fn stale(paths: &Paths) -> Result<Vec<Finding>> {
+fn stale(paths: &Paths, graph: &Graph) -> Result<Vec<Finding>> {
     let listing = plugin::list(paths)?;
     let templates = units::templates(paths)?;
-    let plan = units::plan(paths, &listing.types, &templates, &[])?;
+    let mut plan = units::plan(paths, &listing.types, &templates, &[])?;
+    if graph.problems.is_empty() {
+        plan.add_dropins(paths, graph)?;
+    }
     let finding = |change: &units::Change| {
         let what = match change.action {
+            Action::Create | Action::Update | Action::Remove if change.is_dropin() => {
+                "this drop-in is out of date: it is not what the instance requires"
+            }
             Action::Create => "this unit is missing",
             Action::Update => "this unit is not a copy of its template",
             Action::ReplaceLink => "this unit is a link, not a copy of its template",

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::explain::{self, Explained};
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
+use crate::requires::Graph;
 use crate::{engine, plugin};
 
 /// How bad it is.
@@ -175,9 +176,13 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
         findings.extend(settings::check(paths, one));
     }
     findings.extend(clashes::check(paths, &examined, &meant));
+    let graph = Graph::of_configured(paths)?;
+    for problem in graph.problems.iter().filter(|problem| meant(&problem.instance)) {
+        findings.push(Finding::error(&problem.message).of(&problem.instance));
+    }
     let mut whole = true;
     if paths.is_live() {
-        let (found, all) = live::check(paths, &examined, subjects, &meant)?;
+        let (found, all) = live::check(paths, &examined, &graph, subjects, &meant)?;
         findings.extend(found);
         whole = all;
     }

@@ -58,7 +58,7 @@ fn misnamed(function: &str, nstype: &NsType) -> Option<String> {
     let hooks: Vec<String> = ["up", "down", "check"]
         .iter()
         .flat_map(|phase| ["outside", "inside"].map(|side| format!("configure_{nstype}_{phase}_{side}")))
-        .chain([format!("configure_{nstype}_defaults")])
+        .chain(["defaults", "requires"].map(|word| format!("configure_{nstype}_{word}")))
         .collect();
     if hooks.iter().any(|hook| hook == function) {
         return None;

@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::{NftSave, Update};
 use crate::check::Subject;
 use crate::commands::completion::{self, Shell};
 use crate::engine::Kind;
+use crate::leaktest::targets;
 use crate::name::{Instance, NsName, NsType, Target};
 
 /// Network namespaces for services: see them, bring them up, find out what is wrong.
@@ -35,19 +36,23 @@ pub enum Verb {
     /// Bring instances up
     Up(Lifecycle),
     /// Take instances down, and their namespaces with the last one
-    Down(Lifecycle),
+    Down(Down),
     /// Run the inside hooks of instances again; what is not up is brought up
     Restart(Lifecycle),
     /// List what is configured or up
     List(List),
     /// Show a namespace with all that is in it
     Status(Status),
+    /// Draw namespaces, what is in them, what joins them and what needs what
+    Graph(Graph),
     /// Find out what is wrong, without changing anything
     Check(Check),
     /// Show the files of an instance, what they set, and where
     Show(Show),
     /// Run a command in a namespace, with its files of /etc
     Run(Run),
+    /// Measure what gets out of a namespace
+    Leaktest(Leaktest),
     /// Write a plugin to begin with
     New(New),
     /// Print the wrapper of a hook, the bash text that would be run
@@ -79,6 +84,17 @@ pub struct Lifecycle {
     pub output: Output,
 }
 
+/// What `down` takes.
+#[derive(Debug, Args)]
+pub struct Down {
+    /// The instances.
+    #[command(flatten)]
+    pub lifecycle: Lifecycle,
+    /// Take down what requires them first; otherwise they stay
+    #[arg(long)]
+    pub recursive: bool,
+}
+
 /// How to print.
 #[derive(Debug, Args)]
 pub struct Output {
@@ -107,6 +123,33 @@ pub struct Status {
     /// How to print.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// What `graph` takes.
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// The namespaces, with what they are joined to; by default all
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::names))]
+    pub names: Vec<NsName>,
+    /// How to draw
+    #[arg(long, default_value = "text")]
+    pub format: Format,
+    /// Print JSON; its shape is in netnsctl(8)
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// How to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for a terminal
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+    /// A picture
+    Svg,
 }
 
 /// What `show` takes.
@@ -152,6 +195,30 @@ pub struct Run {
     /// The command and its words
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<OsString>,
+}
+
+/// What `leaktest` takes.
+#[derive(Debug, Args)]
+pub struct Leaktest {
+    /// The namespace
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::names))]
+    pub name: NsName,
+    /// What is tried: ADDRESS (port 9, and a ping), ADDRESS:PORT or [ADDRESS]:PORT; by default what is behind each interface
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<targets::Asked>,
+    /// A name that is asked for; by default one that nobody has
+    #[arg(long = "dns", value_name = "HOST", value_parser = dns)]
+    pub names: Vec<targets::Attempt>,
+    /// Try what FILE expects, and tell each difference: lines `PROTOCOL TARGET VERDICT`, as in `tcp 192.0.2.1:80 blocked`
+    #[arg(long, value_name = "FILE")]
+    pub expect: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+fn dns(word: &str) -> anyhow::Result<targets::Attempt> {
+    targets::Attempt::new(targets::Protocol::Dns, word)
 }
 
 /// What `completion` takes.

@@ -1,4 +1,4 @@
-//! `netns-update`: one pair of units for each type.
+//! `netns-update`: one pair of units for each type, and a drop-in for each instance that requires something.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +10,7 @@ use super::{Status, say};
 use crate::cli::Update;
 use crate::paths::Paths;
 use crate::plugin::{self, Listing};
+use crate::requires::Graph;
 use crate::units::{self, Action, Loaded, Plan, Systemctl};
 
 pub(super) fn run(options: &Update) -> Result<Status> {
@@ -33,6 +34,14 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         say(&format!("Processing configuration files in '{}'...", paths.conf.display()));
         plugin::list(&paths)?
     };
+    let graph = if options.clean { Graph::default() } else { Graph::of_configured(&paths)? };
+    if !graph.problems.is_empty() {
+        for problem in &graph.problems {
+            crate::warn(&problem.message);
+        }
+        say("Nothing was changed: see the warnings.");
+        return Ok(Status::Failed);
+    }
     let templates = if options.clean { Vec::new() } else { units::templates(&paths)? };
     let systemctl = Systemctl::of(&paths);
     if let (Some(systemctl), true, false) = (&systemctl, options.now, options.dry_run) {
@@ -46,7 +55,8 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         None => Vec::new(),
     };
 
-    let plan = units::plan(&paths, &listing.types, &templates, &loaded)?;
+    let mut plan = units::plan(&paths, &listing.types, &templates, &loaded)?;
+    plan.add_dropins(&paths, &graph)?;
     let complaints = listing.complaints.iter().chain(&plan.complaints);
     let mut whole = true;
     for complaint in complaints {

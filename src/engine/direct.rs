@@ -8,13 +8,15 @@ use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
 
 use super::child::{Process, Runner};
-use super::parallel::parallel;
+use super::course::{self, Act, Course, Entries, Need};
 use super::state::{self, Held, Known, Stage};
 use super::{Active, Condition, Engine, Kind, Outcome};
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::{self, Named};
+use crate::parallel::parallel;
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
+use crate::requires::Requirement;
 
 /// This program as an engine.
 #[derive(Debug)]
@@ -24,8 +26,8 @@ pub struct Direct {
     runner: Runner,
 }
 
-/// What is done to each instance of a namespace.
-type Step = fn(&Direct, &mut Held, &NsType) -> Result<bool>;
+/// Errors that keep all of a namespace from being worked on.
+type Broken = BTreeMap<NsName, String>;
 
 impl Direct {
     /// The engine; `adopt` lets it take over namespaces that somebody else has made.
@@ -38,70 +40,121 @@ impl Direct {
         Ok(Self { paths: paths.clone(), adopt, runner: Runner::new(paths)? })
     }
 
-    /// Works on all namespaces, in parallel, and on the instances of each in their order.
-    fn each(&self, instances: &[Instance], prepare: bool, step: Step, go_on: bool) -> Vec<Outcome> {
-        let mut groups: BTreeMap<&NsName, Vec<&Instance>> = BTreeMap::new();
-        for instance in instances {
-            groups.entry(&instance.name).or_default().push(instance);
-        }
-        let refused = |group: &[&Instance], error: &anyhow::Error| -> Vec<Outcome> {
-            let outcome = |instance: &&Instance| Outcome {
-                instance: (*instance).clone(),
-                engine: Kind::Direct,
-                changed: Err(anyhow!("{error:#}")),
-            };
-            group.iter().map(outcome).collect()
+    /// Takes the course that `plan` makes of what is up: one wave after the other, in each all namespaces in parallel.
+    fn follow(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Course) -> Vec<Outcome> {
+        let outcome = |instance: &Instance, changed| Outcome {
+            instance: instance.clone(),
+            engine: Kind::Direct,
+            changed,
         };
-        // All locks come before any work, in the order of the names: so two commands never wait for each other.
-        let mut outcomes = Vec::new();
-        let mut ready = VecDeque::new();
-        for (name, group) in groups {
-            match state::hold(&self.paths, name) {
-                Ok(held) => ready.push_back((held, group)),
-                Err(error) => outcomes.extend(refused(&group, &error)),
+        let (course, held, mut broken) = match self.lock(plan) {
+            Ok(locked) => locked,
+            Err(error) => {
+                return instances
+                    .iter()
+                    .map(|instance| outcome(instance, Err(anyhow!("{error:#}"))))
+                    .collect();
             }
-        }
+        };
         // All namespaces come before any hook: one may want to put an interface into another.
-        let prepared = parallel(ready, |(mut held, group)| {
-            let begun = self
-                .settle(&mut held)
-                .and_then(|()| if prepare { self.ensure_namespace(&mut held) } else { Ok(()) });
-            (held, group, begun)
+        let prepared = parallel(held, |mut held| {
+            let need = course.names[&held.name];
+            let begun = self.settle(&mut held).and_then(|()| self.ensure_namespace(&mut held, need));
+            (held, begun)
         });
-        outcomes.extend(
-            parallel(prepared.into(), |(mut held, group, begun)| {
-                let outcomes = match begun {
-                    Ok(()) => self.one_by_one(&mut held, &group, step, go_on),
-                    Err(error) => refused(&group, &error),
-                };
-                if let Err(error) = self.finish(&mut held) {
-                    crate::warn(&format!("{error:#}"));
-                }
-                outcomes
-            })
-            .into_iter()
-            .flatten(),
-        );
-        outcomes
+        let mut groups = BTreeMap::new();
+        for (held, begun) in prepared {
+            if let Err(error) = begun {
+                broken.insert(held.name.clone(), format!("{error:#}"));
+            }
+            groups.insert(held.name.clone(), held);
+        }
+        let mut results: BTreeMap<Instance, Result<bool>> =
+            course.refused.into_iter().map(|(instance, error)| (instance, Err(error))).collect();
+        for wave in &course.waves {
+            let mut steps: BTreeMap<&NsName, Vec<&(Act, Instance)>> = BTreeMap::new();
+            for step in wave {
+                steps.entry(&step.1.name).or_default().push(step);
+            }
+            let work =
+                groups.iter_mut().filter_map(|(name, held)| Some((held, steps.remove(name)?))).collect();
+            let before = Before { requires: &course.requires, results: &results, broken: &broken };
+            let done = parallel(work, |(held, steps)| self.one_by_one(held, &steps, &before));
+            results.extend(done.into_iter().flatten());
+        }
+        self.finish_all(groups.into_values().collect());
+        let never = || Err(anyhow!("it was not begun"));
+        course
+            .told
+            .iter()
+            .map(|instance| outcome(instance, results.remove(instance).unwrap_or_else(never)))
+            .collect()
     }
 
-    fn one_by_one(&self, held: &mut Held, group: &[&Instance], step: Step, go_on: bool) -> Vec<Outcome> {
-        let mut stopped = None;
-        let mut outcomes = Vec::new();
-        for instance in group {
+    /// All locks come before any work, in the order of the names: so two commands never wait for each other. By the time that all
+    /// are there, others may have changed what the course is made of.
+    fn lock(&self, plan: impl Fn(&Entries) -> Course) -> Result<(Course, VecDeque<Held>, Broken)> {
+        let mut entries = state::entries(&self.paths)?;
+        let mut course = plan(&entries);
+        loop {
+            let mut broken = Broken::new();
+            let mut held = VecDeque::new();
+            for name in course.names.keys() {
+                match state::hold(&self.paths, name) {
+                    Ok(one) => held.push_back(one),
+                    Err(error) => _ = broken.insert(name.clone(), format!("{error:#}")),
+                }
+            }
+            let now = state::entries(&self.paths)?;
+            if now != entries {
+                entries = now;
+                let locked = course.names;
+                course = plan(&entries);
+                if course.names.keys().any(|name| !locked.contains_key(name)) {
+                    continue;
+                }
+                held.retain(|one: &Held| course.names.contains_key(&one.name));
+            }
+            return Ok((course, held, broken));
+        }
+    }
+
+    fn one_by_one(
+        &self,
+        held: &mut Held,
+        steps: &[&(Act, Instance)],
+        before: &Before,
+    ) -> Vec<(Instance, Result<bool>)> {
+        let mut stopped = before.stopped(&held.name);
+        let mut results = Vec::new();
+        for (act, instance) in steps {
             if self.runner.interrupted() {
                 stopped.get_or_insert("interrupted".to_owned());
             }
-            let changed = match &stopped {
-                Some(why) => Err(anyhow!("`{instance}` was not begun: {why}")),
-                None => step(self, held, &instance.nstype),
+            let goes = matches!(act, Act::Down | Act::Pause);
+            let why = stopped.clone().filter(|_| !goes || self.runner.interrupted());
+            let changed = if let Some(error) = before.broken.get(&held.name) {
+                Err(anyhow!("{error}"))
+            } else if let Some(why) = why.or_else(|| before.missing(instance).filter(|_| !goes)) {
+                Err(anyhow!("`{instance}` was not begun: {why}"))
+            } else {
+                held.required = before.requires.get(instance).cloned().unwrap_or_default();
+                match act {
+                    Act::Up => self.up_one(held, &instance.nstype),
+                    Act::Down => self.down_one(held, &instance.nstype),
+                    Act::Restart => self.restart_one(held, &instance.nstype),
+                    Act::Pause => self.down_one(held, &instance.nstype).or_else(|error| {
+                        crate::warn(&format!("{error:#}; going on"));
+                        Ok(true)
+                    }),
+                }
             };
-            if changed.is_err() && !go_on {
+            if changed.is_err() && !goes {
                 stopped.get_or_insert(format!("`{instance}` had failed"));
             }
-            outcomes.push(Outcome { instance: (*instance).clone(), engine: Kind::Direct, changed });
+            results.push((instance.clone(), changed));
         }
-        outcomes
+        results
     }
 
     /// Puts right what was broken off: a command that was killed, or a namespace that was deleted by hand.
@@ -151,12 +204,13 @@ impl Direct {
         Ok(())
     }
 
-    fn ensure_namespace(&self, held: &mut Held) -> Result<()> {
-        if held.state.namespace.is_some() {
+    fn ensure_namespace(&self, held: &mut Held, need: Need) -> Result<()> {
+        if held.state.namespace.is_some() || need == Need::Leave {
             return Ok(());
         }
         let name = held.name.clone();
         match netns::look(&self.paths, &name)? {
+            Named::Namespace(_) if need == Need::Exist => Ok(()),
             Named::Namespace(found) if self.adopt => {
                 (held.state.namespace, held.state.adopted) = (Some(found), true);
                 held.save()
@@ -179,7 +233,23 @@ impl Direct {
         }
     }
 
-    /// The namespace goes with the last instance, unless it was there before.
+    fn finish_all(&self, groups: VecDeque<Held>) {
+        let empty = |held: &Held| held.state.namespace.is_some() && held.state.instances.is_empty();
+        let entries = if groups.iter().any(empty) { state::entries(&self.paths) } else { Ok(Entries::new()) };
+        let needed = entries.as_ref().map(course::needed);
+        parallel(groups, |mut held| {
+            let finished = match &needed {
+                Ok(needed) if needed.contains(&held.name) => Ok(()),
+                Ok(_) => self.finish(&mut held),
+                Err(error) => Err(anyhow!("{error:#}")),
+            };
+            if let Err(error) = finished {
+                crate::warn(&format!("{error:#}"));
+            }
+        });
+    }
+
+    /// The namespace goes with the last instance that is in it or requires it, unless it was there before.
     fn finish(&self, held: &mut Held) -> Result<()> {
         let Some(ours) = held.state.namespace else { return Ok(()) };
         if !held.state.instances.is_empty() {
@@ -211,7 +281,9 @@ impl Direct {
         }
         if let Err(error) = result {
             held.forget(nstype)?;
-            if held.state.instances.is_empty() && !held.state.adopted {
+            let needed =
+                || Ok::<_, anyhow::Error>(course::needed(&state::entries(&self.paths)?).contains(&held.name));
+            if held.state.instances.is_empty() && !held.state.adopted && !needed()? {
                 undone.push(format!("namespace `{}` is removed", held.name));
             }
             return Err(match undone.as_slice() {
@@ -246,7 +318,6 @@ impl Direct {
 
     fn restart_one(&self, held: &mut Held, nstype: &NsType) -> Result<bool> {
         if held.stage(nstype).is_none() {
-            self.ensure_namespace(held)?;
             return self.up_one(held, nstype);
         }
         let instance = held.instance(nstype);
@@ -285,17 +356,42 @@ impl Direct {
 
 impl Engine for Direct {
     fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.each(instances, true, Self::up_one, false)
+        self.follow(instances, |entries| Course::up(&self.paths, entries, instances))
     }
 
-    fn down(&self, instances: &[Instance]) -> Vec<Outcome> {
-        let mut instances = instances.to_vec();
-        instances.reverse();
-        self.each(&instances, false, Self::down_one, true)
+    fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome> {
+        self.follow(instances, |entries| Course::down(entries, instances, recursive))
     }
 
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.each(instances, false, Self::restart_one, false)
+        self.follow(instances, |entries| Course::restart(&self.paths, entries, instances))
+    }
+}
+
+/// What is known when a wave begins.
+struct Before<'a> {
+    requires: &'a BTreeMap<Instance, Vec<Requirement>>,
+    results: &'a BTreeMap<Instance, Result<bool>>,
+    broken: &'a Broken,
+}
+
+impl Before<'_> {
+    /// Why nothing more comes up in a namespace.
+    fn stopped(&self, name: &NsName) -> Option<String> {
+        let failed = self.results.iter().find(|(instance, result)| instance.name == *name && result.is_err());
+        failed.map(|(instance, _)| format!("`{instance}` had failed"))
+    }
+
+    /// What an instance requires, and is not there.
+    fn missing(&self, instance: &Instance) -> Option<String> {
+        self.requires.get(instance)?.iter().find_map(|requirement| {
+            let why = match requirement {
+                Requirement::Instance(other) => format!("{:#}", self.results.get(other)?.as_ref().err()?),
+                Requirement::Namespace(name) => self.broken.get(name)?.clone(),
+                Requirement::Unit(_) => return None,
+            };
+            Some(format!("it requires `{requirement}`: {why}"))
+        })
     }
 }
 

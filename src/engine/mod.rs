@@ -2,8 +2,9 @@
 //! hooks, in the same order, and undo the same when one fails.
 
 mod child;
+mod course;
+mod dependants;
 mod direct;
-mod parallel;
 pub mod state;
 mod systemd;
 
@@ -97,10 +98,11 @@ pub trait Engine {
     /// Brings instances up, in this order on each namespace.
     fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
 
-    /// Takes instances down; returns when they are gone, and the namespace with the last one.
-    fn down(&self, instances: &[Instance]) -> Vec<Outcome>;
+    /// Takes instances down; returns when they are gone, and the namespace with the last one. What is up and requires one of them
+    /// goes first if `recursive`; else that one stays.
+    fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome>;
 
-    /// Runs the inside hooks again, `down` and `up`; brings up what is not up.
+    /// Runs the inside hooks again, `down` and `up`; brings up what is not up. What requires one of them is down meanwhile.
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome>;
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each step is noted before it is taken. So whoever comes after a crash knows how far it went.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -18,6 +19,7 @@ use crate::file::Draft;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::Id;
 use crate::paths::Paths;
+use crate::requires::Requirement;
 
 /// The version of the file's shape that this program writes, and the only one that it reads.
 const VERSION: u32 = 1;
@@ -50,6 +52,9 @@ pub struct Entry {
     /// The hook that runs now, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<Process>,
+    /// What it required when it came up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Requirement>,
 }
 
 /// How far an instance is.
@@ -89,6 +94,8 @@ pub struct Held {
     pub name: NsName,
     /// What is known of it.
     pub state: State,
+    /// What is required by the instance that is to come up next.
+    pub required: Vec<Requirement>,
     lock: Flock<File>,
 }
 
@@ -117,6 +124,32 @@ pub fn read(paths: &Paths, name: &NsName) -> Result<Option<Known>> {
     }))
 }
 
+/// All instances that anything of is there, by the files of all namespaces.
+///
+/// # Errors
+/// They cannot be read.
+pub fn entries(paths: &Paths) -> Result<BTreeMap<Instance, Entry>> {
+    let mut entries = BTreeMap::new();
+    if !paths.direct.exists() {
+        return Ok(entries);
+    }
+    for file in crate::file::entries(&paths.direct)? {
+        let file = file.file_name().to_string_lossy();
+        let name = file.strip_suffix(".json").and_then(|name| name.parse::<NsName>().ok());
+        if let Some(name) = name
+            && let Some(Known::State(state)) = read(paths, &name)?
+        {
+            entries.extend(
+                state
+                    .instances
+                    .into_iter()
+                    .map(|entry| (Instance { nstype: entry.nstype.clone(), name: name.clone() }, entry)),
+            );
+        }
+    }
+    Ok(entries)
+}
+
 fn parse(text: &str) -> Result<State> {
     #[derive(Deserialize)]
     struct Version {
@@ -134,7 +167,8 @@ fn parse(text: &str) -> Result<State> {
 /// `/run/systemd-netns` cannot be written to.
 pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
     let lock = lock(paths, name)?;
-    let mut held = Held { paths: paths.clone(), name: name.clone(), state: State::default(), lock };
+    let (paths_, name_) = (paths.clone(), name.clone());
+    let mut held = Held { paths: paths_, name: name_, state: State::default(), required: Vec::new(), lock };
     match read(paths, name)? {
         None => {}
         Some(Known::State(state)) => held.state = state,
@@ -222,7 +256,10 @@ impl Held {
             // Between two stages it was up all the time, as far as anybody is concerned.
             Some(entry) if entry.stage == stage => entry.hook = hook,
             Some(entry) => (entry.stage, entry.since, entry.hook) = (stage, since, hook),
-            None => self.state.instances.push(Entry { nstype: nstype.clone(), stage, since, hook }),
+            None => {
+                let (nstype, requires) = (nstype.clone(), self.required.clone());
+                self.state.instances.push(Entry { nstype, stage, since, hook, requires });
+            }
         }
         self.save()
     }

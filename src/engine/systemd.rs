@@ -1,6 +1,6 @@
 //! The engine for machines with systemd: its units do the work, this waits until it is really done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use duct::cmd;
 use jiff::Timestamp;
 
+use super::dependants::Dependants;
 use super::{Active, Condition, Engine, Interrupt, Kind, Outcome};
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -120,11 +121,39 @@ impl Engine for Systemd {
         self.all("start", instances)
     }
 
+    /// systemd restarts what requires them as well; named, it is waited for.
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.all("restart", instances)
+        with_dependants(instances, |dependants| {
+            let users = dependants.beyond(instances);
+            let mut all = instances.to_vec();
+            all.extend(users.into_iter().filter(|user| !instances.contains(user)));
+            self.all("restart", &all)
+        })
     }
 
-    fn down(&self, instances: &[Instance]) -> Vec<Outcome> {
+    fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome> {
+        with_dependants(instances, |dependants| {
+            let mut all = instances.to_vec();
+            if recursive {
+                let users = dependants.beyond(instances);
+                all.extend(users.into_iter().filter(|user| !instances.contains(user)));
+            }
+            let refused = dependants.refuse(&mut all).into_iter().map(|(instance, error)| Outcome {
+                instance,
+                engine: Kind::Systemd,
+                changed: Err(error),
+            });
+            let refused: Vec<Outcome> = refused.collect();
+            self.stop(&all).into_iter().chain(refused).collect()
+        })
+    }
+}
+
+impl Systemd {
+    fn stop(&self, instances: &[Instance]) -> Vec<Outcome> {
+        if instances.is_empty() {
+            return Vec::new();
+        }
         let begun = Timestamp::now();
         let halves: Vec<String> =
             instances.iter().flat_map(|instance| [inside(instance), outside(instance)]).collect();
@@ -154,29 +183,88 @@ impl Engine for Systemd {
     }
 }
 
+/// Acts by what requires the instances, if systemd tells.
+fn with_dependants(instances: &[Instance], act: impl FnOnce(&Dependants) -> Vec<Outcome>) -> Vec<Outcome> {
+    let refused = |error: &anyhow::Error| {
+        let outcome = |instance: &Instance| Outcome {
+            instance: instance.clone(),
+            engine: Kind::Systemd,
+            changed: Err(anyhow!("{error:#}")),
+        };
+        instances.iter().map(outcome).collect()
+    };
+    dependants(instances).as_ref().map_or_else(refused, act)
+}
+
+/// Whatever is there and requires any of the instances, or one another that does: systemd stops it with that.
+fn dependants(instances: &[Instance]) -> Result<Dependants> {
+    let mut dependants = Dependants::default();
+    let mut seen: BTreeSet<Instance> = instances.iter().cloned().collect();
+    let mut next = instances.to_vec();
+    while !next.is_empty() {
+        let halves: Vec<String> =
+            next.iter().flat_map(|instance| [inside(instance), outside(instance)]).collect();
+        let words = ["show", "--property=Id,RequiredBy,BoundBy", "--"];
+        let listing = cmd("systemctl", words.into_iter().chain(halves.iter().map(String::as_str)))
+            .stdin_null()
+            .read()
+            .context("`systemctl show` failed")?;
+        let pairs = pairs(&listing);
+        let users: Vec<String> = pairs.iter().flat_map(|(_, user)| [inside(user), outside(user)]).collect();
+        let there = if users.is_empty() { BTreeMap::new() } else { show(&users)? };
+        let is_there = |unit: &String| there.get(unit).is_some_and(Unit::is_there);
+        next.clear();
+        for (instance, user) in &pairs {
+            if is_there(&inside(user)) || is_there(&outside(user)) {
+                dependants.add(instance, user);
+                if seen.insert(user.clone()) {
+                    next.push(user.clone());
+                }
+            }
+        }
+    }
+    Ok(dependants)
+}
+
+/// Reads which instance each instance is required by from what `systemctl show` says of units.
+fn pairs(listing: &str) -> BTreeSet<(Instance, Instance)> {
+    let mut pairs = BTreeSet::new();
+    for block in listing.split("\n\n") {
+        let id = block.lines().find_map(|line| instance_of(line.strip_prefix("Id=")?));
+        let users = block.lines().filter_map(|line| line.split_once('=')).filter(|(key, _)| *key != "Id");
+        for user in users.flat_map(|(_, units)| units.split_whitespace()).filter_map(instance_of) {
+            pairs.extend(id.clone().filter(|id| *id != user).map(|id| (id, user)));
+        }
+    }
+    pairs
+}
+
+/// The instance that a unit is a half of.
+fn instance_of(unit: &str) -> Option<Instance> {
+    let stem = unit.strip_suffix(".service")?;
+    stem.strip_prefix("netns-").or_else(|| stem.strip_prefix("netns_outside-"))?.parse().ok()
+}
+
 /// What its units have up, or have failed to bring up.
 pub(super) fn active() -> Result<Vec<Active>> {
     let units = show(&["netns-*@*.service".to_owned(), "netns_outside-*@*.service".to_owned()])?;
     let mut instances: BTreeMap<String, Active> = BTreeMap::new();
     for (name, unit) in &units {
-        let Some(stem) = name.strip_suffix(".service") else { continue };
-        let Some(word) = stem.strip_prefix("netns-").or_else(|| stem.strip_prefix("netns_outside-")) else {
-            continue;
-        };
-        let Ok(instance) = word.parse::<Instance>() else { continue };
+        let Some(instance) = instance_of(name) else { continue };
+        let word = instance.to_string();
         let condition = match unit.active.as_str() {
             "inactive" => continue,
             "failed" => Condition::Failed,
             // The outside half alone is on its way, one way or the other.
-            "active" if stem.starts_with("netns-") => Condition::Up,
+            "active" if name.starts_with("netns-") => Condition::Up,
             _ => Condition::Changing,
         };
         let found = Active { instance, engine: Kind::Systemd, condition, since: unit.since };
         // The inside half comes first by its name; only a failure of the other one says more.
         if condition == Condition::Failed {
-            instances.insert(word.to_owned(), found);
+            instances.insert(word, found);
         } else {
-            instances.entry(word.to_owned()).or_insert(found);
+            instances.entry(word).or_insert(found);
         }
     }
     Ok(instances.into_values().collect())
@@ -306,6 +394,15 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dependants_are_read_from_what_requires_or_binds_either_half() {
+        let listing = "Id=netns-veth@b.service\nRequiredBy=netns_outside-nft@a.service nginx.service\nBoundBy=netns-x@b.service\n\n\
+                       Id=netns_outside-veth@b.service\nRequiredBy=netns-veth@b.service\nBoundBy=\n";
+        let words: Vec<String> =
+            pairs(listing).into_iter().map(|(instance, user)| format!("{instance} by {user}")).collect();
+        assert_eq!(words, ["veth@b by nft@a", "veth@b by x@b"]);
+    }
 
     #[test]
     fn units_are_read_from_blocks_of_properties() {

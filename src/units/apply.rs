@@ -1,13 +1,15 @@
 //! Applies a plan: everything is written beside its place first, then all of it is renamed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::syncfs;
 
-use super::{Action, Change, Plan};
+use super::{Action, Change, Plan, Text};
 use crate::file::{Draft, sync_directory};
 use crate::paths::Paths;
 
@@ -62,31 +64,50 @@ impl Plan<'_> {
             say(change);
             done(change, draft.put());
         }
-        for change in doing.filter(|change| change.action == Action::Remove) {
+        for change in doing.clone().filter(|change| change.action == Action::Remove) {
             say(change);
             done(change, change.remove());
         }
-        if outcome.changed > 0
-            && let Err(error) = sync_directory(&paths.units)
-        {
-            outcome.errors.push(error);
+        let mut directories: BTreeSet<&Path> = doing.clone().map(Change::directory).collect();
+        if outcome.changed > 0 {
+            directories.insert(&paths.units);
         }
+        let there = directories.into_iter().filter(|directory| directory.is_dir());
+        outcome.errors.extend(there.filter_map(|directory| sync_directory(directory).err()));
         outcome
     }
 }
 
 impl Change<'_> {
     fn draft(&self) -> Result<Draft> {
-        let template = self.template.context("nothing to write")?;
-        let draft = Draft::of(&self.path, &template.content)?;
-        draft.set_modified(template.modified)?;
-        Ok(draft)
+        match self.text.as_ref().context("nothing to write")? {
+            Text::Template(template) => {
+                let draft = Draft::of(&self.path, &template.content)?;
+                draft.set_modified(template.modified)?;
+                Ok(draft)
+            }
+            Text::DropIn(text) => {
+                let directory = self.directory();
+                fs::create_dir_all(directory)
+                    .with_context(|| format!("cannot create {}", directory.display()))?;
+                Draft::of(&self.path, text.as_bytes())
+            }
+        }
     }
 
     fn remove(&self) -> Result<()> {
         match fs::remove_file(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            done => done.with_context(|| format!("cannot remove {}", self.path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            done => done.with_context(|| format!("cannot remove {}", self.path.display()))?,
         }
+        if self.is_dropin() {
+            // What is not empty has somebody else's drop-ins in it.
+            _ = fs::remove_dir(self.directory());
+        }
+        Ok(())
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 }

@@ -1,9 +1,10 @@
 //! The systemd units of every type: which should be there, which are. A plan, then its application.
 //!
 //! Each type has a pair of copies of the template units, `netns-TYPE@.service` and `netns_outside-TYPE@.service`,
-//! byte-identical to the template: `%j` in them is TYPE.
+//! byte-identical to the template: `%j` in them is TYPE. An instance that requires something has a drop-in besides.
 
 mod apply;
+mod dropins;
 mod systemctl;
 
 use std::collections::BTreeSet;
@@ -63,13 +64,13 @@ fn template(paths: &Paths, kind: &'static str) -> Result<Template> {
 pub enum Action {
     /// There is none yet.
     Create,
-    /// It differs from its template.
+    /// It differs from what it should hold.
     Update,
     /// A symbolic link gives way to a copy.
     ReplaceLink,
-    /// Its type is gone.
+    /// Its type is gone, or its instance requires nothing.
     Remove,
-    /// It is as it should be, or masked.
+    /// It is as it should be, or masked, or in place of a drop-in.
     Keep,
 }
 
@@ -93,7 +94,24 @@ pub struct Change<'a> {
     /// The file.
     pub path: PathBuf,
     /// What it is to hold; `None` where nothing is written.
-    pub template: Option<&'a Template>,
+    pub text: Option<Text<'a>>,
+}
+
+impl Change<'_> {
+    /// Whether it is about a drop-in, not about a unit.
+    #[must_use]
+    pub fn is_dropin(&self) -> bool {
+        self.path.parent().is_some_and(|directory| directory.extension().is_some_and(|end| end == "d"))
+    }
+}
+
+/// What a file is to hold.
+#[derive(Debug)]
+pub enum Text<'a> {
+    /// The same as a template.
+    Template(&'a Template),
+    /// This, and its directory goes with it.
+    DropIn(String),
 }
 
 /// All changes, in the order of their names, and what stands in their way.
@@ -121,7 +139,9 @@ pub fn plan<'a>(
         for nstype in types {
             let path = paths.units.join(format!("{}-{nstype}@.service", template.kind));
             match wanted(&path, template) {
-                Ok(action) => plan.changes.push(Change { action, path, template: Some(template) }),
+                Ok(action) => {
+                    plan.changes.push(Change { action, path, text: Some(Text::Template(template)) });
+                }
                 Err(error) => plan.complaints.push(format!("{error:#}")),
             }
         }
@@ -131,7 +151,7 @@ pub fn plan<'a>(
         let holders: Vec<_> =
             loaded.iter().filter(|unit| unit.holds() && unit.nstype() == Some(&word)).collect();
         match holders.as_slice() {
-            [] => plan.changes.push(Change { action: Action::Remove, path, template: None }),
+            [] => plan.changes.push(Change { action: Action::Remove, path, text: None }),
             [holder, ..] => {
                 plan.complaints.push(format!("{} is not removed: {}", path.display(), holder.advice()));
             }

@@ -27,7 +27,7 @@ pub(super) struct Work {
     unchanged: &'static str,
     /// The instances that a bare name stands for.
     all_of: fn(&Paths, &NsName) -> Result<Vec<Instance>>,
-    act: fn(&dyn Engine, &[Instance]) -> Vec<Outcome>,
+    act: fn(&dyn Engine, &[Instance], recursive: bool) -> Vec<Outcome>,
 }
 
 pub(super) const UP: Work = Work {
@@ -35,7 +35,7 @@ pub(super) const UP: Work = Work {
     changed: "is up",
     unchanged: "was up already",
     all_of: configured,
-    act: |engine, all| engine.up(all),
+    act: |engine, all, _| engine.up(all),
 };
 
 pub(super) const DOWN: Work = Work {
@@ -43,7 +43,7 @@ pub(super) const DOWN: Work = Work {
     changed: "is down",
     unchanged: "was down already",
     all_of: active,
-    act: |engine, all| engine.down(all),
+    act: |engine, all, recursive| engine.down(all, recursive),
 };
 
 pub(super) const RESTART: Work = Work {
@@ -51,7 +51,7 @@ pub(super) const RESTART: Work = Work {
     changed: "was restarted",
     unchanged: "was up already",
     all_of: active,
-    act: |engine, all| engine.restart(all),
+    act: |engine, all, _| engine.restart(all),
 };
 
 /// Brings up what is configured for a namespace, and says nothing of it unless it fails.
@@ -62,18 +62,19 @@ pub(super) fn up_quietly(paths: &Paths, name: &NsName) -> Result<()> {
     outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
 }
 
-pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work) -> Result<Status> {
+pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work, recursive: bool) -> Result<Status> {
     let instances = resolve(paths, &options.targets, work.all_of)?;
     let mut outcomes = Vec::new();
     for (kind, group) in by_engine(paths, options, &instances)? {
         let engine = engine::choose(paths, Some(kind), options.adopt)?;
-        outcomes.extend(while_telling(work.present, &group, || (work.act)(engine.as_ref(), &group)));
+        outcomes
+            .extend(while_telling(work.present, &group, || (work.act)(engine.as_ref(), &group, recursive)));
     }
     outcomes.sort_by_key(|outcome| instances.iter().position(|instance| *instance == outcome.instance));
     if options.output.json {
         output::json("lifecycle", &outcomes.iter().map(Report::of).collect::<Vec<_>>())?;
     }
-    let mut errors = Vec::new();
+    let (all, mut errors) = (outcomes.len(), Vec::new());
     for Outcome { instance, changed, .. } in outcomes {
         match changed {
             Err(error) => errors.push(error),
@@ -88,7 +89,7 @@ pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work) -> Result<Sta
         1 => Err(errors.remove(0)),
         failed => {
             let errors: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
-            bail!("{failed} of {} failed\n{}", instances.len(), errors.join("\n"))
+            bail!("{failed} of {all} failed\n{}", errors.join("\n"))
         }
     }
 }

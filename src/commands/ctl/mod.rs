@@ -3,6 +3,8 @@
 mod cat;
 mod check;
 pub mod completion;
+mod graph;
+mod leaktest;
 mod lifecycle;
 mod list;
 mod new;
@@ -21,13 +23,15 @@ use crate::paths::Paths;
 pub(super) fn run(options: &Ctl) -> Result<Status> {
     let live = Paths::under("/".as_ref());
     match &options.verb {
-        Verb::Up(options) => lifecycle::run(&live, options, &lifecycle::UP),
-        Verb::Down(options) => lifecycle::run(&live, options, &lifecycle::DOWN),
-        Verb::Restart(options) => lifecycle::run(&live, options, &lifecycle::RESTART),
+        Verb::Up(options) => lifecycle::run(&live, options, &lifecycle::UP, false),
+        Verb::Down(options) => lifecycle::run(&live, &options.lifecycle, &lifecycle::DOWN, options.recursive),
+        Verb::Restart(options) => lifecycle::run(&live, options, &lifecycle::RESTART, false),
         Verb::List(options) => list::run(&live, options),
         Verb::Status(options) => status::run(&live, options),
+        Verb::Graph(options) => graph::run(&live, options),
         Verb::Show(options) => show::run(options),
         Verb::Run(options) => run::run(&live, options),
+        Verb::Leaktest(options) => leaktest::run(&live, options),
         Verb::New(options) => new::run(options),
         Verb::Check(options) => check::run(options),
         Verb::Cat(options) => cat::run(&live, options),

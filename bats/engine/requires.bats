@@ -1,0 +1,199 @@
+#!/usr/bin/env bats
+# What instances require of each other, which both engines see to alike.
+
+load engine
+
+# Usage: requires INSTANCE WORD...
+# Configures an instance of a test type that requires these.
+requires() {
+  local instance=$1
+  shift
+  [[ -e $CONF/${instance%@*}.sh ]] || plugin "${instance%@*}"
+  config "${instance/@/-}.conf" <<<"NETNS_REQUIRES='$*'"
+}
+
+# Usage: failing COMMAND...
+# Runs a command that has to fail with status 1 and to say something on stderr.
+failing() { run --separate-stderr -1 on "$@"; }
+
+@test "what an instance requires is up before its up outside, and that of this, too" {
+  requires app@a base@b
+  requires base@b ground@c
+  requires ground@c
+  update
+  run -0 on netnsctl up app@a
+  [[ $output == 'app@a is up' ]]
+  [[ $(hooks) == 'ground@c up outside,ground@c up inside,base@b up outside,base@b up inside,app@a up outside,app@a up inside' ]]
+  on netnsctl down app@a
+  [[ $(state base@b) == up && $(state ground@c) == up ]]
+}
+
+@test "what requires another comes after it, in whatever order they are named" {
+  requires app@a base@a
+  requires base@a
+  update
+  on netnsctl up app@a base@a
+  [[ $(hooks) == 'base@a up outside,base@a up inside,app@a up outside,app@a up inside' ]]
+  on netnsctl down base@a app@a
+  [[ $(hooks) == 'app@a down inside,app@a down outside,base@a down inside,base@a down outside' ]]
+  nothing_left
+}
+
+@test "a namespace that is required exists, and goes when nothing needs it any more" {
+  requires app@a b
+  requires other@c b
+  update
+  on netnsctl up app@a other@c
+  exists b
+  on netnsctl down app@a
+  exists b
+  on netnsctl down other@c
+  eventually gone b
+  nothing_left
+}
+
+@test "a namespace that is required stays when the last instance in it goes" {
+  requires app@a b
+  requires base@b
+  update
+  on netnsctl up app@a base@b
+  on netnsctl down base@b
+  exists b
+  on netnsctl down app@a
+  eventually gone b
+  nothing_left
+}
+
+@test "what is still required is not taken down, and who requires it is named" {
+  requires app@a base@b
+  requires base@b
+  update
+  on netnsctl up app@a
+  hooks
+  failing netnsctl down base@b
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'`base@b` is required by `app@a`, which is up'*'netnsctl down --recursive base@b'* ]]
+  [[ -z $(hooks) && $(state base@b) == up && $(state app@a) == up ]]
+  failing netnsctl down b
+  on netnsctl down app@a
+  on netnsctl down base@b
+  nothing_left
+}
+
+@test "--recursive takes the dependants down first, and tells of them" {
+  requires app@a base@b
+  requires base@b ground@c
+  requires ground@c
+  update
+  on netnsctl up app@a
+  hooks
+  run -0 on netnsctl down --recursive ground@c
+  [[ $(sort <<<"$output") == $'app@a is down\nbase@b is down\nground@c is down' ]]
+  [[ $(hooks) == 'app@a down inside,app@a down outside,base@b down inside,base@b down outside,ground@c down inside,ground@c down outside' ]]
+  nothing_left
+}
+
+@test "a restart follows through: what requires it is down meanwhile" {
+  requires app@a base@b
+  requires base@b
+  update
+  on netnsctl up app@a
+  hooks
+  run -0 on netnsctl restart base@b
+  [[ $output == *'base@b was restarted'* ]]
+  [[ $(hooks) == 'app@a down inside,app@a down outside,base@b down inside,base@b up inside,app@a up outside,app@a up inside' ]]
+  [[ $(state app@a) == up ]]
+}
+
+@test "a restart leaves what is required alone" {
+  requires app@a base@b c
+  requires base@b
+  update
+  on netnsctl up app@a
+  hooks
+  on netnsctl restart app@a
+  [[ $(hooks) == 'app@a down inside,app@a up inside' ]]
+  exists c
+}
+
+@test "what is required fails: the dependant is not begun, and both are told" {
+  plugin base 'configure_base_up_inside() { echo "what it said"; false; }'
+  requires app@a base@b
+  config base-b.conf <<<''
+  update
+  failing netnsctl up app@a
+  [[ $stderr == *'app@a'* ]]
+  [[ $(hooks) == 'base@b up outside,base@b down outside' ]]
+  eventually gone b
+  # systemd does not look again at a namespace whose instance it has not begun (see netns.conf(5)).
+  [[ $ENGINE == systemd ]] || gone a
+}
+
+@test "what requires a running one fails: that one stays" {
+  plugin app 'configure_app_up_inside() { false; }'
+  requires app@a base@b
+  requires base@b
+  update
+  failing netnsctl up app@a
+  [[ $(state base@b) == up ]]
+  eventually gone a
+}
+
+@test "the .conf is edited or deleted while it is up: tear-down is not confused" {
+  requires app@a base@b c
+  requires base@b
+  update
+  on netnsctl up app@a
+  config app-a.conf <<<'NETNS_REQUIRES=d'
+  [[ $ENGINE == systemd ]] || failing netnsctl down base@b
+  on netnsctl down app@a
+  eventually gone c
+  on netnsctl down base@b
+  nothing_left
+}
+
+@test "veth requires the namespace of its outside end, and what its .conf asks for" {
+  requires base@b
+  config veth-client.conf <<'END'
+VETH_NSNAME_OUTSIDE=server
+VETH_IFADDR_OUTSIDE=192.0.2.2/30
+VETH_IFADDR_INSIDE=192.0.2.1/30
+NETNS_REQUIRES=base@b
+END
+  update
+  on netnsctl up veth@client
+  [[ $(state base@b) == up ]]
+  on ip netns exec client ping -q -c1 -w5 192.0.2.2
+  on netnsctl down client b
+  eventually gone server
+  nothing_left
+}
+
+@test "a function of the plugin that fails, an unknown instance or a circle: named, and nothing is done" {
+  plugin app 'configure_app_requires() { echo "what it said" >&2; false; }'
+  config app-a.conf <<<''
+  [[ $ENGINE == systemd ]] && fails=(netns-update) || fails=(netnsctl up app@a)
+  failing "${fails[@]}"
+  [[ $stderr == *'cannot tell what `app@a` requires: `configure_app_requires` failed'* ]]
+  plugin app
+  config app-a.conf <<<'NETNS_REQUIRES=nosuch@b'
+  failing "${fails[@]}"
+  [[ $stderr == *'`app@a` requires `nosuch@b`, which is unknown'* ]]
+  config app-a.conf <<<'NETNS_REQUIRES=app@b'
+  config app-b.conf <<<'NETNS_REQUIRES=app@a'
+  failing "${fails[@]}"
+  [[ $stderr == *'circle: app@a -> app@b -> app@a'* ]]
+  [[ -z $(hooks) ]]
+  gone a
+}
+
+@test "check names what cannot be" {
+  plugin app
+  plugin other
+  requires app@a app@b
+  requires app@b app@a
+  requires other@a nosuch@b
+  run -1 on netnsctl check
+  [[ $output == *'error: app@a: these require each other in a circle: app@a -> app@b -> app@a'* ]]
+  [[ $output == *'error: other@a: `other@a` requires `nosuch@b`, which is unknown'* ]]
+}

@@ -1,0 +1,145 @@
+#!/usr/bin/env bats
+# netnsctl graph: what is drawn is what there is, in each format.
+
+load ../engine/engine
+
+# Usage: arrangement
+# Two namespaces that are joined, one of them also to the network of the host's eth0, firewalls on both.
+arrangement() {
+  ip link add eth0 type veth peer name wire
+  ip address add 192.0.2.2/24 dev eth0
+  ip link set dev eth0 up
+  echo 'MACVLAN_IFADDR=192.0.2.7/24' >"$CONF/macvlan-nstor.conf"
+  config veth-nsbrowser.conf <<'END'
+VETH_NSNAME_OUTSIDE=nstor
+VETH_IFADDR_OUTSIDE=198.51.100.2/30
+VETH_IFADDR_INSIDE=198.51.100.1/30
+END
+  echo 'NETNS_REQUIRES="macvlan@nstor veth@nsbrowser"' >"$CONF/nft-nstor.conf"
+  netnsctl up macvlan@nstor
+  netnsctl up veth@nsbrowser nft@nsbrowser
+  netnsctl up nft@nstor
+}
+
+# Usage: parses XML
+parses() { python3 -c 'import sys, xml.dom.minidom as dom; dom.parse(sys.stdin)' <<<"$1"; }
+
+@test "namespaces are drawn with their instances, interfaces and addresses, and all that joins them" {
+  arrangement
+  rm "$CONF/veth-nstest.conf"
+  run -0 netnsctl graph
+  diff --label expected --label shown --unified - <(echo "$output") <<'END'
+the host
+  = eth0 up 192.0.2.2/24
+nsbrowser
+  ● nft up
+  ● veth up
+  = ve-nsbrowser1 up 198.51.100.1/30
+nstor
+  ● macvlan up
+  ● nft up
+  = macvlan0 up 192.0.2.7/24
+  = ve-nsbrowser0 up 198.51.100.2/30
+links
+  macvlan0 in nstor --macvlan-- eth0 on the host
+  ve-nsbrowser1 in nsbrowser --veth-- ve-nsbrowser0 in nstor
+requires
+  nft@nstor -> macvlan@nstor
+  nft@nstor -> veth@nsbrowser
+  veth@nsbrowser -> nstor
+END
+}
+
+@test "what is up, failed and down is told apart in every format" {
+  config bad.sh <<<$'NO_CONFIG_REQUIRED=yes\nconfigure_bad_down_inside() { false; }'
+  config bad-n.conf <<<''
+  config lo-n.conf <<<''
+  netnsctl up lo@n bad@n
+  run ! netnsctl down bad@n
+  [[ $(netnsctl graph n) == *'✗ bad failed'*'● lo up'* && $(netnsctl graph nstest) == *'nstest (not there)'*'○ veth down'* ]]
+  for format in dot mermaid svg; do
+    run -0 netnsctl graph --format "$format"
+    for word in up failed down; do [[ $output == *"$word"* ]]; done
+    [[ $output == *'not there'* ]]
+  done
+}
+
+@test "an end is where the kernel says, also where numbers of interfaces repeat" {
+  for name in a b c d; do ip netns add "$name"; done
+  ip link add ab netns a type veth peer name ba netns b
+  ip link add cd netns c type veth peer name dc netns d
+  run -0 netnsctl graph a
+  [[ $output == *'ab in a --veth-- ba in b'* && $output != *' in c'* ]]
+  run -0 netnsctl graph d
+  [[ $output == *'cd in c --veth-- dc in d'* && $output != *' in a'* ]]
+}
+
+@test "ports of a bridge, and what is made on an interface in the same namespace, are joined to it" {
+  ip netns add a
+  ip -netns a link add br0 type bridge
+  ip -netns a link add one type veth peer name two
+  ip -netns a link set dev one master br0
+  ip -netns a link add link two name mv type macvlan
+  run -0 netnsctl graph a
+  [[ $output == *'one in a --port-- br0 in a'* && $output == *'mv in a --macvlan-- two in a'* ]]
+}
+
+@test "a namespace that is named is drawn with what it is joined to, and nothing else" {
+  arrangement
+  netnsctl up lo@other
+  run -0 netnsctl graph nsbrowser
+  [[ $output == *nstor* && $output != *other* && $output != *eth0* ]]
+  run --separate-stderr -1 netnsctl graph nosuch
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'there is no namespace `nosuch`'* ]]
+}
+
+@test "the picture is XML, the same each time, and shows each address" {
+  arrangement
+  run -0 netnsctl graph --format svg
+  parses "$output"
+  [[ $output == "$(netnsctl graph --format svg)" ]]
+  for word in 192.0.2.2/24 192.0.2.7/24 198.51.100.1/30 198.51.100.2/30 'prefers-color-scheme: dark'; do
+    [[ $output == *"$word"* ]]
+  done
+}
+
+@test "the picture of 20 namespaces, and of an interface with a hostile name, is XML" {
+  for ((number = 0; number < 20; number++)); do
+    ip netns add "n$number"
+    ip link add "out$number" type veth peer name in netns "n$number"
+  done
+  ip -netns n0 link add '<x>"&' type veth peer name '-->]]'
+  run -0 netnsctl graph --format svg
+  parses "$output"
+  [[ $output == *'&lt;x&gt;&quot;&amp;'* ]]
+}
+
+@test "who may not enter namespaces gets the rest, and is told what is missing" {
+  config lo-n.conf <<<''
+  netnsctl up lo@n
+  run --separate-stderr -0 setpriv --reuid nobody --regid nogroup --clear-groups netnsctl graph
+  [[ $output == *'● lo up'* ]]
+  [[ $stderr == *'the interfaces of n are not shown'* ]]
+}
+
+@test "a service that was attached is drawn in its namespace, bound to its instances" {
+  arrangement
+  mkdir -p /etc/systemd/system/browser.service.d
+  printf '%s\n' '# Written by `netnsctl attach`' '[Unit]' 'BindsTo=netns-veth@nsbrowser.service netns-lo@nsbrowser.service' \
+    >/etc/systemd/system/browser.service.d/50-netns.conf
+  shown=$(netnsctl graph nsbrowser)
+  mermaid=$(netnsctl graph --format mermaid)
+  svg=$(netnsctl graph --format svg)
+  rm -r /etc/systemd/system/browser.service.d
+  # What it is bound to and nobody has brought up is drawn, too.
+  [[ $shown == *'○ lo down'*'> browser.service'*'browser.service -> veth@nsbrowser lo@nsbrowser'* ]]
+  [[ $mermaid == *'-.->|attached|'* && $svg == *'>browser.service<'*'is attached to'* ]]
+}
+
+@test "as JSON it has the documented shape" {
+  arrangement
+  netnsctl graph --json >"$BATS_TEST_TMPDIR/document.json"
+  PYTHONPATH='' /usr/bin/jsonschema --instance "$BATS_TEST_TMPDIR/document.json" "$ROOT/docs/json/graph.json"
+  [[ $(jq '.items[0].links | length' "$BATS_TEST_TMPDIR/document.json") == 2 ]]
+}

@@ -1,0 +1,274 @@
+#!/usr/bin/env bats
+# netnsctl leaktest: what gets out of a real namespace, with real firewalls on either side.
+
+load ../engine/engine
+
+# Two namespaces that are joined, `a` to be measured, and `b` with a web server on port 80 and a UDP echo on port 7.
+setup() {
+  ip netns add a
+  ip netns add b
+  ip link add in-a netns a type veth peer name in-b netns b
+  local name
+  for name in a b; do
+    ip -netns "$name" link set dev lo up
+    ip -netns "$name" link set dev "in-$name" up
+  done
+  ip -netns a address add 198.51.100.1/30 dev in-a
+  ip -netns b address add 198.51.100.2/30 dev in-b
+  ip -netns a address add 2001:db8:7::1/64 dev in-a nodad
+  ip -netns b address add 2001:db8:7::2/64 dev in-b nodad
+  serve 'import socket, threading
+from http.server import ThreadingHTTPServer, BaseHTTPRequestHandler
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("198.51.100.2", 7))
+# There is no such name, whatever is asked for.
+dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+dns.bind(("198.51.100.2", 53))
+def echo():
+    while True:
+        data, peer = udp.recvfrom(512)
+        udp.sendto(data, peer)
+def answer():
+    while True:
+        data, peer = dns.recvfrom(512)
+        dns.sendto(data[:2] + b"\x81\x83" + data[4:6] + bytes(6) + data[12:], peer)
+for each in echo, answer: threading.Thread(target=each, daemon=True).start()
+ThreadingHTTPServer(("198.51.100.2", 80), BaseHTTPRequestHandler).serve_forever()'
+}
+
+# Usage: serve PYTHON
+# Runs it in `b`, at most for a minute, until it listens on port 80.
+serve() {
+  ip netns exec b timeout 60 python3 -c "$1" 3>&- &
+  SERVER=$!
+  until [[ $(ip netns exec b ss -Hltn 'sport = :80') ]]; do
+    kill -0 "$SERVER"
+    sleep 0.02
+  done
+}
+
+# Usage: rules NAME <<<RULES
+rules() { ip netns exec "$1" nft -f -; }
+
+# Usage: measured TARGET...
+# The lines of the table for `a`, each word once apart.
+measured() { netnsctl leaktest a "$@" | sed '1d; s/  */ /g'; }
+
+# Usage: shows LINES LINE...
+# Whether each LINE is one of the LINES.
+shows() {
+  local line
+  for line in "${@:2}"; do
+    grep --quiet --line-regexp --fixed-strings "$line" <<<"$1" || {
+      printf 'not shown: %s\nbut:\n%s\n' "$line" "$1" >&2
+      return 1
+    }
+  done
+}
+
+@test "without a firewall each attempt passes or is refused, with its interface and route" {
+  shown=$(measured 198.51.100.2:80 198.51.100.2:7 198.51.100.2 '[2001:db8:7::2]:80' 2001:db8:7::2)
+  kill "$SERVER"
+  shows "$shown" 'tcp 198.51.100.2:80 passes in-a 198.51.100.0/30 -' \
+    'udp 198.51.100.2:80 refused in-a 198.51.100.0/30 Connection refused' \
+    'udp 198.51.100.2:7 passes in-a 198.51.100.0/30 -' \
+    'tcp 198.51.100.2:7 refused in-a 198.51.100.0/30 Connection refused' \
+    'icmp 198.51.100.2 passes in-a 198.51.100.0/30 -' \
+    'tcp [2001:db8:7::2]:80 refused in-a 2001:db8:7::/64 Connection refused' \
+    'icmp 2001:db8:7::2 passes in-a 2001:db8:7::/64 -'
+}
+
+@test "what a rule or the policy of output drops is blocked, and what it accepts is told with the rule" {
+  rules a <<'END'
+table inet filter {
+  chain output {
+    type filter hook output priority filter; policy drop;
+    tcp dport { 80, 81 } accept
+    udp dport 7 drop
+    icmp type echo-request accept
+    meta l4proto icmpv6 icmpv6 type nd-neighbor-solicit accept
+  }
+}
+END
+  shown=$(measured 198.51.100.2:80 198.51.100.2:7 198.51.100.2:81 198.51.100.2 2001:db8:7::2)
+  kill "$SERVER"
+  shows "$shown" 'tcp 198.51.100.2:80 passes in-a 198.51.100.0/30 inet filter output: tcp dport { 80, 81 } accept' \
+    'tcp 198.51.100.2:81 refused in-a 198.51.100.0/30 inet filter output: tcp dport { 80, 81 } accept; Connection refused' \
+    'tcp 198.51.100.2:7 blocked in-a 198.51.100.0/30 inet filter output: policy drop' \
+    'udp 198.51.100.2:7 blocked in-a 198.51.100.0/30 inet filter output: udp dport 7 drop; Operation not permitted' \
+    'icmp 198.51.100.2 passes in-a 198.51.100.0/30 inet filter output: icmp type echo-request accept' \
+    'icmp 2001:db8:7::2 blocked in-a 2001:db8:7::/64 inet filter output: policy drop; Operation not permitted'
+}
+
+@test "what a rule rejects in the namespace is blocked, though an answer comes; what the peer rejects is refused" {
+  rules a <<<'table inet filter { chain output { type filter hook output priority filter; tcp dport 81 reject with tcp reset; }; }'
+  rules b <<<'table inet filter { chain input { type filter hook input priority filter; tcp dport 82 reject with tcp reset; }; }'
+  shown=$(measured 198.51.100.2:81 198.51.100.2:82)
+  kill "$SERVER"
+  shows "$shown" 'tcp 198.51.100.2:81 blocked in-a 198.51.100.0/30 inet filter output: tcp dport 81 reject with tcp reset; Connection refused' \
+    'tcp 198.51.100.2:82 refused in-a 198.51.100.0/30 inet filter output: policy accept; Connection refused'
+}
+
+@test "what the peer drops is unanswered, and so is what it answers and this namespace drops" {
+  rules a <<<'table inet filter { chain input { type filter hook input priority filter; udp sport 7 drop; }; }'
+  rules b <<<'table inet filter { chain input { type filter hook input priority filter; tcp dport 83 drop; icmp type echo-request drop; }; }'
+  shown=$(measured 198.51.100.2:83 198.51.100.2 198.51.100.2:7)
+  kill "$SERVER"
+  shows "$shown" 'tcp 198.51.100.2:83 unanswered in-a 198.51.100.0/30 -' \
+    'icmp 198.51.100.2 unanswered in-a 198.51.100.0/30 -' \
+    'udp 198.51.100.2:7 unanswered in-a 198.51.100.0/30 the answer was dropped by inet filter input: udp sport 7 drop'
+}
+
+@test "where there is no route, one that leads nowhere, or no IPv6, it is blocked" {
+  kill "$SERVER"
+  ip -netns a route add prohibit 203.0.113.0/24
+  ip netns exec a sysctl -q net.ipv6.conf.all.disable_ipv6=1
+  shown=$(measured 192.0.2.1:80 203.0.113.1:80 '[2001:db8::1]:80')
+  shows "$shown" 'tcp 192.0.2.1:80 blocked - - Network is unreachable' \
+    'udp 203.0.113.1:80 blocked - - Permission denied'
+  [[ $shown == *'tcp [2001:db8::1]:80 blocked - - '* ]]
+}
+
+@test "by default the other end of each link, what is beyond, and a name are tried" {
+  ip -netns a route add default via 198.51.100.2
+  run -0 netnsctl leaktest a --json
+  kill "$SERVER"
+  # shellcheck disable=SC2154 # set by run
+  tried=$(jq --raw-output '.items[] | select(.protocol == "icmp" or .protocol == "dns") | "\(.target) \(.route)"' <<<"$output")
+  diff --label expected --label shown --unified - <(echo "$tried") <<'END'
+198.51.100.2 198.51.100.0/30
+2001:db8:7::2 2001:db8:7::/64
+192.0.2.1 default via 198.51.100.2
+2001:db8::1 null
+leaktest.invalid null
+END
+}
+
+@test "a name is asked for with the files of the namespace" {
+  mkdir -p /etc/netns/a
+  echo 'nameserver 198.51.100.2' >/etc/netns/a/resolv.conf
+  echo '192.0.2.80 known.test' >/etc/netns/a/hosts
+  shown=$(measured --dns known.test --dns unknown.test 198.51.100.2:80)
+  rules a <<<'table inet filter { chain output { type filter hook output priority filter; udp dport 53 drop; }; }'
+  later=$(measured --dns unknown.test 198.51.100.2:80)
+  kill "$SERVER"
+  rm -r /etc/netns/a
+  shows "$shown" 'dns known.test passes - - /etc/netns/a/resolv.conf names 198.51.100.2' \
+    'dns unknown.test refused - - Name or service not known; /etc/netns/a/resolv.conf names 198.51.100.2'
+  shows "$later" 'dns unknown.test unanswered - - Temporary failure in name resolution; /etc/netns/a/resolv.conf names 198.51.100.2'
+}
+
+@test "the rules are the same to the byte afterwards, whichever way it ends" {
+  rules a <<'END'
+table inet filter {
+  chain output {
+    type filter hook output priority -300; policy drop;
+    counter accept
+  }
+}
+END
+  rules b <<<'table inet filter { chain input { type filter hook input priority filter; tcp dport 83 drop; }; }'
+  all() { ip netns exec a nft --stateless --handle list ruleset; }
+  before=$(all)
+  measured 198.51.100.2:80
+  [[ $(all) == "$before" ]]
+  for signal in TERM INT KILL; do
+    # bash has what runs in the background ignore SIGINT.
+    env --default-signal=INT netnsctl leaktest a 198.51.100.2:83 >/dev/null 2>&1 3>&- &
+    measuring=$!
+    until [[ $(all) == *netnsctl_leaktest* ]]; do
+      kill -0 "$measuring"
+      sleep 0.01
+    done
+    kill -"$signal" "$measuring"
+    run ! wait "$measuring"
+    for ((try = 0; try < 100; try++)); do
+      [[ $(all) != "$before" ]] || break
+      sleep 0.02
+    done
+    [[ $(all) == "$before" ]]
+  done
+  kill "$SERVER"
+  [[ -z $(pgrep --exact nft) && ! -e ~/.nft.history ]]
+}
+
+@test "an attempt is a few packets, as the counters of the rules show" {
+  rules a <<<'table inet filter { chain output { type filter hook output priority filter; tcp dport 80 counter accept; }; }'
+  measured 198.51.100.2:80
+  kill "$SERVER"
+  # Of a connection that is made and closed: three packets, and one that closes.
+  packets=$(ip netns exec a nft -j list ruleset | jq '.nftables[].rule.expr[]?.counter.packets // empty')
+  ((packets >= 2 && packets <= 5))
+}
+
+@test "--expect is met, or each difference is told and the status is 1" {
+  rules a <<<'table inet filter { chain output { type filter hook output priority filter; tcp dport 81 drop; }; }'
+  expected=$BATS_TEST_TMPDIR/expected
+  cat >"$expected" <<'END'
+# what is to be
+tcp 198.51.100.2:80 passes
+tcp 198.51.100.2:81 blocked   # by the firewall
+icmp 2001:db8::1 fails
+dns leaktest.invalid fails
+udp 198.51.100.2:80 refused|unanswered
+END
+  run --separate-stderr -0 netnsctl leaktest a --expect "$expected"
+  [[ -z $stderr ]]
+  cat >"$expected" <<'END'
+tcp 198.51.100.2:80 blocked
+tcp 198.51.100.2:81 passes
+icmp 198.51.100.2 passes
+END
+  run --separate-stderr -1 netnsctl leaktest a --expect "$expected" --json
+  kill "$SERVER"
+  # shellcheck disable=SC2154 # set by run
+  diff --label expected --label said --unified - <(echo "$stderr") <<'END'
+netnsctl: tcp 198.51.100.2:80: expected blocked, but passes; inet filter output: policy accept
+netnsctl: tcp 198.51.100.2:81: expected passes, but blocked; inet filter output: tcp dport 81 drop
+END
+  [[ $(jq '.items | length' <<<"$output") == 3 ]]
+}
+
+@test "a file that expects nothing that can be, and a target that is none, are refused before anything is sent" {
+  kill "$SERVER"
+  echo 'tcp 198.51.100.2 passes' >"$BATS_TEST_TMPDIR/expected"
+  run --separate-stderr -2 netnsctl leaktest a --expect "$BATS_TEST_TMPDIR/expected"
+  [[ $stderr == *'expected:1: "198.51.100.2" is no target of tcp'* ]]
+  run -2 netnsctl leaktest a --expect /nosuch
+  run -2 netnsctl leaktest a example.com
+  run -2 netnsctl leaktest a fe80::1
+}
+
+@test "nothing is sent from the namespace of the machine itself, nor where there is none" {
+  kill "$SERVER"
+  run --separate-stderr -1 netnsctl leaktest nosuch
+  [[ $stderr == *'there is no namespace `nosuch`'* ]]
+  ip netns attach machine 1
+  strace -f -qq -e trace=network -o "$BATS_TEST_TMPDIR/trace" netnsctl leaktest machine >"$BATS_TEST_TMPDIR/said" 2>&1 && false
+  ip netns delete machine
+  grep --quiet 'is the namespace of this machine itself' "$BATS_TEST_TMPDIR/said"
+  [[ ! -s $BATS_TEST_TMPDIR/trace ]]
+}
+
+@test "without the privileges it says which is missing" {
+  kill "$SERVER"
+  run --separate-stderr -1 setpriv --reuid nobody --clear-groups netnsctl leaktest a
+  [[ $stderr == *CAP_SYS_ADMIN* ]]
+  run --separate-stderr -1 setpriv --bounding-set -net_raw --inh-caps -net_raw netnsctl leaktest a
+  [[ $stderr == *CAP_NET_RAW* ]]
+}
+
+@test "without nft it measures, and says that rules are not known" {
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  ln -s "$(type -P netnsctl)" "$BATS_TEST_TMPDIR/bin/netnsctl"
+  run --separate-stderr -0 env PATH="$BATS_TEST_TMPDIR/bin" netnsctl leaktest a 198.51.100.2:80
+  kill "$SERVER"
+  [[ $output == *passes* && $stderr == *'which rule decides is not known: cannot run nft'* ]]
+}
+
+@test "as JSON it has the documented shape" {
+  document=$BATS_TEST_TMPDIR/document.json
+  netnsctl leaktest a --json >"$document"
+  kill "$SERVER"
+  PYTHONPATH='' /usr/bin/jsonschema --instance "$document" "$ROOT/docs/json/leaktest.json"
+}

@@ -1,0 +1,42 @@
+//! `netnsctl graph`: a map of the namespaces of this machine.
+
+use std::slice;
+
+use anyhow::{Result, bail};
+
+use super::output::{self, paint, style_of};
+use crate::cli::{Format, Graph as Options};
+use crate::commands::{Status, say};
+use crate::graph::{self, Graph};
+use crate::paths::Paths;
+
+pub(super) fn run(paths: &Paths, options: &Options) -> Result<Status> {
+    let mut graph = graph::gather(paths);
+    for missing in &graph.missing {
+        crate::warn(missing);
+    }
+    if !options.names.is_empty() {
+        let known =
+            |graph: &Graph, name| graph.places.iter().any(|place| place.namespace.as_ref() == Some(name));
+        if let Some(name) = options.names.iter().find(|name| !known(&graph, name)) {
+            bail!(
+                "there is no namespace `{name}`, and nothing is configured for it; `netnsctl list` and `ip netns` list what there is"
+            );
+        }
+        graph = graph.around(&options.names);
+    }
+    if options.json {
+        output::json("graph", slice::from_ref(&graph))?;
+        return Ok(Status::Done);
+    }
+    let text = match options.format {
+        Format::Text => graph::text(&graph, |word, state| paint(word, style_of(state))),
+        Format::Dot => graph::dot(&graph),
+        Format::Mermaid => graph::mermaid(&graph),
+        Format::Svg => graph::svg(&graph),
+    };
+    if !text.is_empty() {
+        say(text.trim_end());
+    }
+    Ok(Status::Done)
+}

@@ -1,0 +1,65 @@
+//! `netnsctl leaktest`: what gets out of a namespace, and whether that is what is expected.
+
+use anyhow::{Context, Result};
+
+use super::output::{self, paint};
+use crate::cli::Leaktest as Options;
+use crate::commands::{NotBegun, Status};
+use crate::leaktest::expect::{self, Expected};
+use crate::leaktest::targets::{self, Attempt};
+use crate::leaktest::{self, Finding, Verdict};
+use crate::paths::Paths;
+
+pub(super) fn run(paths: &Paths, options: &Options) -> Result<Status> {
+    let expected = match &options.expect {
+        Some(file) => expect::read(file).map_err(NotBegun::from)?,
+        None => Vec::new(),
+    };
+    let behind_each = options.targets.is_empty() && options.expect.is_none();
+    let findings = leaktest::measure(paths, &options.name, attempts(options, &expected), behind_each)
+        .with_context(|| format!("cannot measure what gets out of `{}`", options.name))?;
+    if options.output.json {
+        output::json("leaktest", &findings)?;
+    } else {
+        print(&findings, !options.output.no_legend)?;
+    }
+    let differences = expect::differences(&expected, &findings)?;
+    for difference in &differences {
+        eprintln!("{}: {difference}", crate::commands::applet());
+    }
+    Ok(if differences.is_empty() { Status::Done } else { Status::Failed })
+}
+
+/// What was asked for.
+fn attempts(options: &Options, expected: &[Expected]) -> Vec<Attempt> {
+    let mut others = options.names.clone();
+    if others.is_empty() && expected.is_empty() {
+        others.push(targets::nobody());
+    }
+    others.extend(expected.iter().map(|expected| expected.attempt.clone()));
+    targets::asked(&options.targets, &others)
+}
+
+fn print(findings: &[Finding], legend: bool) -> Result<()> {
+    let row = |finding: &Finding| {
+        let style = match finding.verdict {
+            Verdict::Passes => output::GREEN,
+            Verdict::Refused | Verdict::Unanswered => output::YELLOW,
+            Verdict::Blocked => output::RED,
+        };
+        let why: Vec<&str> = finding.rule.iter().chain(&finding.detail).map(String::as_str).collect();
+        vec![
+            finding.attempt.protocol.to_string(),
+            finding.attempt.target.to_string(),
+            paint(&finding.verdict.to_string(), style),
+            finding.interface.clone().unwrap_or_default(),
+            finding.route.clone().unwrap_or_default(),
+            why.join("; "),
+        ]
+    };
+    let rows: Vec<Vec<String>> = findings.iter().map(row).collect();
+    output::table(
+        legend.then_some(&["PROTOCOL", "TARGET", "VERDICT", "INTERFACE", "ROUTE", "DECIDED BY"][..]),
+        &rows,
+    )
+}

@@ -1,0 +1,157 @@
+//! The map as a flowchart of Mermaid (mermaid.js.org/syntax/flowchart.html), which code forges draw in Markdown.
+
+use std::fmt::{self, Write as _};
+
+use super::{End, Graph, Place};
+use crate::engine::Condition;
+use crate::name::{Instance, NsName};
+use crate::requires::Requirement;
+
+/// The map as Mermaid.
+pub(crate) fn mermaid(graph: &Graph) -> String {
+    let mut text = String::new();
+    write(graph, &mut text).expect("a String takes all");
+    text
+}
+
+fn write(graph: &Graph, out: &mut String) -> fmt::Result {
+    writeln!(out, "flowchart LR")?;
+    for (number, place) in graph.places.iter().enumerate() {
+        if place.namespace.is_none() && place.interfaces.is_empty() {
+            continue;
+        }
+        let gone = if place.exists { "" } else { " (not there)" };
+        writeln!(out, "  subgraph p{number}[\"{}{gone}\"]", escape(place.title()))?;
+        for (row, interface) in place.interfaces.iter().enumerate() {
+            let state = interface.state();
+            let first = format!("{} {state}", escape(&interface.name));
+            let lines: Vec<String> = [first]
+                .into_iter()
+                .chain(interface.addresses.iter().map(|address| escape(address)))
+                .collect();
+            writeln!(out, "    p{number}i{row}[\"{}\"]:::{}", lines.join("<br>"), class(state))?;
+        }
+        for (row, member) in place.instances.iter().enumerate() {
+            let (nstype, state) = (escape(member.nstype.as_ref()), member.state);
+            writeln!(out, "    p{number}t{row}([\"{nstype} {state}\"]):::{}", class(state))?;
+        }
+        for (row, service) in graph.attached.iter().enumerate() {
+            if Some(&service.namespace) == place.namespace.as_ref() {
+                writeln!(out, "    s{row}{{{{\"{}\"}}}}", escape(&service.unit))?;
+            }
+        }
+        writeln!(out, "  end")?;
+    }
+    edges(graph, out)?;
+    writeln!(out, "  classDef up stroke-width:2px")?;
+    writeln!(out, "  classDef changing stroke-dasharray:8 3")?;
+    writeln!(out, "  classDef failed stroke-width:4px,stroke:#b91c1c")?;
+    writeln!(out, "  classDef down stroke-dasharray:2 3")
+}
+
+fn edges(graph: &Graph, out: &mut String) -> fmt::Result {
+    for link in &graph.links {
+        if let (Some(from), Some(to)) = (interface(graph, &link.from), interface(graph, &link.to)) {
+            writeln!(out, "  {from} ---|\"{}\"| {to}", escape(&link.kind))?;
+        }
+    }
+    for (number, requires) in graph.requires.iter().enumerate() {
+        let Some(from) = instance(graph, &requires.instance) else { continue };
+        let to = match &requires.needs {
+            Requirement::Namespace(name) => namespace(graph, name),
+            Requirement::Instance(needed) => instance(graph, needed),
+            Requirement::Unit(unit) => Some(format!("u{number}{{{{\"{}\"}}}}", escape(unit))),
+        };
+        if let Some(to) = to {
+            writeln!(out, "  {from} -->|requires| {to}")?;
+        }
+    }
+    for (row, service) in graph.attached.iter().enumerate() {
+        for to in service.instances.iter().filter_map(|bound| instance(graph, bound)) {
+            writeln!(out, "  s{row} -.->|attached| {to}")?;
+        }
+    }
+    Ok(())
+}
+
+fn place<'a>(graph: &'a Graph, namespace: Option<&NsName>) -> Option<(usize, &'a Place)> {
+    graph.places.iter().enumerate().find(|(_, place)| place.namespace.as_ref() == namespace)
+}
+
+fn namespace(graph: &Graph, name: &NsName) -> Option<String> {
+    place(graph, Some(name)).map(|(number, _)| format!("p{number}"))
+}
+
+fn interface(graph: &Graph, end: &End) -> Option<String> {
+    let (number, place) = place(graph, end.namespace.as_ref())?;
+    let row = place.interfaces.iter().position(|interface| interface.name == end.interface)?;
+    Some(format!("p{number}i{row}"))
+}
+
+fn instance(graph: &Graph, instance: &Instance) -> Option<String> {
+    let (number, place) = place(graph, Some(&instance.name))?;
+    let row = place.instances.iter().position(|member| member.nstype == instance.nstype)?;
+    Some(format!("p{number}t{row}"))
+}
+
+fn class(state: Condition) -> &'static str {
+    match state {
+        Condition::Up => "up",
+        Condition::Changing => "changing",
+        Condition::Failed => "failed",
+        Condition::Down => "down",
+    }
+}
+
+/// Text between quotes: what has a meaning there, or in HTML, or in Markdown, is written as its number.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars() {
+        match character {
+            '-' | '.' | ':' | '/' | '@' | '_' | ' ' => escaped.push(character),
+            _ if character.is_alphanumeric() => escaped.push(character),
+            _ if character.is_control() => escaped.push('?'),
+            _ => write!(escaped, "#{};", u32::from(character)).expect("a String takes all"),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::example;
+
+    #[test]
+    fn nothing_in_a_name_ends_its_quotes() {
+        assert_eq!(escape("a\"];b<i>`#1"), "a#34;#93;#59;b#60;i#62;#96;#35;1");
+        let text = mermaid(&example::hostile());
+        let names: Vec<&str> = text.lines().filter(|line| line.contains("script")).collect();
+        assert!(!names.is_empty(), "{text}");
+        assert!(
+            names.iter().all(|line| !line.contains("<script") && line.matches('"').count() == 2),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn states_are_told_in_words_and_by_line() {
+        let text = mermaid(&example::all_states());
+        for word in ["up", "changing", "failed", "down"] {
+            assert!(text.contains(&format!(" {word}\"]):::{word}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn links_needs_and_services_are_edges() {
+        let text = mermaid(&example::pair());
+        for edge in [
+            "p1i0 ---|\"veth\"| p2i1",
+            "p2i0 ---|\"macvlan\"| p0i0",
+            "p2t1 -->|requires| p2t0",
+            "s0 -.->|attached| p1t1",
+        ] {
+            assert!(text.lines().any(|line| line.trim() == edge), "{edge}:\n{text}");
+        }
+    }
+}

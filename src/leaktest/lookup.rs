@@ -1,0 +1,114 @@
+//! A name, asked for in the namespace with its files of /etc, by the C library of this machine: in a process of its own, since the
+//! library keeps what it has read.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Outcome, Verdict};
+use crate::name::NsName;
+use crate::paths::{BASH, Paths};
+
+/// How long the library may take: it may ask several servers, each for a second.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// bash looks the name up; connecting by UDP sends nothing (bash(1), "REDIRECTION").
+const SCRIPT: &str = r#"exec 3<>"/dev/udp/$1/9""#;
+
+/// The words of gai_strerror(3) for names that whoever was asked does not know, or has no address for.
+const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated with hostname"];
+
+/// Asks for a name.
+pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Outcome {
+    let outcome = match ask(namespace, name) {
+        Ok(Some(said)) => judge(&said, name),
+        Ok(None) => Outcome::new(Verdict::Unanswered, "it takes too long".to_owned()),
+        Err(error) => Outcome::new(Verdict::Blocked, format!("cannot be asked for: {error}")),
+    };
+    let servers = servers(paths, namespace);
+    let detail = outcome.detail.into_iter().chain(servers).collect::<Vec<_>>().join("; ");
+    Outcome { verdict: outcome.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
+}
+
+/// What bash says of it; `None` where it does not come to an end.
+fn ask(namespace: &NsName, name: &str) -> std::io::Result<Option<String>> {
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("netnsctl")
+        .args(["run", namespace.as_ref(), "--", BASH, "-c", SCRIPT, "bash", name])
+        .env("LC_ALL", "C")
+        .env("RES_OPTIONS", "timeout:1 attempts:1")
+        .env_remove("BASH_ENV")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let end = Instant::now() + PATIENCE;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > end {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let mut said = Vec::new();
+    child.stderr.take().map_or(Ok(0), |mut stderr| stderr.read_to_end(&mut said))?;
+    Ok(Some(String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// What bash says has the name and the library's reason, unless there is an address.
+fn judge(said: &str, name: &str) -> Outcome {
+    let reason =
+        said.lines().find_map(|line| line.split_once(&format!(": {name}: ")).map(|(_, reason)| reason));
+    match reason {
+        None => Outcome::new(Verdict::Passes, None),
+        Some(reason) if UNKNOWN.contains(&reason) => Outcome::new(Verdict::Refused, reason.to_owned()),
+        Some(reason) => Outcome::new(Verdict::Unanswered, reason.to_owned()),
+    }
+}
+
+/// Which file says who is asked, and what it says.
+fn servers(paths: &Paths, namespace: &NsName) -> Option<String> {
+    let own = paths.files(namespace).join("resolv.conf");
+    let file = if own.exists() { own } else { Path::new("/etc/resolv.conf").to_owned() };
+    let mut text = String::new();
+    File::open(&file).ok()?.take(65536).read_to_string(&mut text).ok()?;
+    let servers: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("nameserver")?.split_whitespace().next()).collect();
+    Some(format!(
+        "{} names {}",
+        file.display(),
+        if servers.is_empty() { "no server".to_owned() } else { servers.join(", ") }
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_told_from_what_is_not_answered() {
+        let verdict = |said: &str| judge(said, "a.test").verdict;
+        assert_eq!(
+            verdict(
+                "bash: line 1: a.test: Name or service not known\nbash: line 1: /dev/udp/a.test/9: Invalid argument"
+            ),
+            Verdict::Refused
+        );
+        assert_eq!(
+            verdict("bash: line 1: a.test: Temporary failure in name resolution\n"),
+            Verdict::Unanswered
+        );
+        assert_eq!(
+            verdict(
+                "bash: connect: Network is unreachable\nbash: line 1: /dev/udp/a.test/9: Network is unreachable"
+            ),
+            Verdict::Passes
+        );
+        assert_eq!(verdict(""), Verdict::Passes);
+    }
+}

@@ -1,0 +1,162 @@
+//! What gets out of a namespace, measured from inside: [`targets`] says what is tried, [`probe`] and [`lookup`] try it, [`trace`]
+//! finds out which rule decides, and [`expect`] compares it with what is expected.
+
+pub mod expect;
+mod lookup;
+mod network;
+mod probe;
+pub mod targets;
+mod trace;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::thread;
+
+use anyhow::{Result, anyhow, bail, ensure};
+use serde::Serialize;
+
+use crate::name::NsName;
+use crate::netlink::{self, Link, Way};
+use crate::netns::{self, Id, Named};
+use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
+use crate::privilege::{self, Capability};
+use probe::Probe;
+use targets::{Attempt, Target};
+use trace::{Passage, Tracer};
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It was answered.
+    Passes,
+    /// It was answered by a refusal: it got out.
+    Refused,
+    /// Nothing came back.
+    Unanswered,
+    /// It did not leave the namespace.
+    Blocked,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passes => "passes",
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+            Self::Blocked => "blocked",
+        })
+    }
+}
+
+/// What was found out about one attempt.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What was tried.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The interface that the kernel chose.
+    pub interface: Option<String>,
+    /// The route that it chose, with the router.
+    pub route: Option<String>,
+    /// The rule or policy that decided: the one that dropped it, or else the last one that let it pass.
+    pub rule: Option<String>,
+    /// What else is known: the error, or what dropped the answer.
+    pub detail: Option<String>,
+}
+
+/// How an attempt ended, as a program sees it.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    verdict: Verdict,
+    detail: Option<String>,
+}
+
+impl Outcome {
+    fn new(verdict: Verdict, detail: impl Into<Option<String>>) -> Self {
+        Self { verdict, detail: detail.into() }
+    }
+}
+
+/// Makes all attempts at once, each for a second, and tells what became of them; before those that are asked for, the ones that lie
+/// behind each interface, where `behind_each` says so.
+///
+/// # Errors
+/// There is no such namespace, it is the one of the machine itself, or it may not be entered.
+pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: bool) -> Result<Vec<Finding>> {
+    privilege::need(Capability::SysAdmin, "to enter namespaces")?;
+    privilege::need(Capability::NetAdmin, "to trace what rules do")?;
+    privilege::need(Capability::NetRaw, "to send pings")?;
+    let Named::Namespace(id) = netns::look(paths, name)? else {
+        bail!(
+            "there is no namespace `{name}`: bring it up by `netnsctl up {name}`; `ip netns` lists those that are there"
+        );
+    };
+    let is_host = |place: &str| Id::of(place.as_ref()).is_ok_and(|host| host == id);
+    ensure!(
+        !is_host(GLOBAL_NETNS) && !is_host(OWN_NETNS),
+        "`{name}` is the namespace of this machine itself: nothing is sent from there"
+    );
+    let _inside = netns::enter(paths, name)?;
+    let links = netlink::links()?;
+    let mut attempts = Vec::new();
+    if behind_each {
+        attempts = targets::behind_each(&links, &netlink::routes()?);
+    }
+    attempts.extend(asked);
+    let probes: Vec<Option<Result<Probe, Outcome>>> = attempts.iter().map(Probe::prepare).collect();
+    let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
+    let tracer = Tracer::start(flows)
+        .map_err(|error| crate::warn(&format!("which rule decides is not known: {error:#}")))
+        .ok();
+    // A thread begins in the namespace of the one that starts it.
+    let outcomes: Vec<Outcome> = thread::scope(|scope| {
+        let try_one = |probe: Option<Result<Probe, Outcome>>, target: &Target| match probe {
+            Some(prepared) => prepared.map_or_else(|outcome| outcome, |probe| probe.run()),
+            None => lookup::resolve(paths, name, &target.to_string()),
+        };
+        let running: Vec<_> = attempts
+            .iter()
+            .zip(probes)
+            .map(|(attempt, probe)| scope.spawn(move || try_one(probe, &attempt.target)))
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow!("a thread that measures has died")))
+            .collect::<Result<_>>()
+    })?;
+    let passages =
+        tracer.map_or_else(|| attempts.iter().map(|_| Passage::default()).collect(), Tracer::finish);
+    let ends = attempts.into_iter().zip(outcomes).zip(passages);
+    Ok(ends.map(|((attempt, outcome), passage)| finding(attempt, outcome, passage, &links)).collect())
+}
+
+/// Puts together what the program saw, what the rules did, and which way the kernel chose.
+fn finding(attempt: Attempt, outcome: Outcome, passage: Passage, links: &[Link]) -> Finding {
+    let way = attempt.target.address().map(netlink::way);
+    let Outcome { mut verdict, mut detail } = outcome;
+    if passage.dropped {
+        // A rule that rejects sends an answer itself: it is not from outside.
+        verdict = Verdict::Blocked;
+    }
+    if let Some(rule) = &passage.answer_dropped {
+        detail = Some(format!("the answer was dropped by {rule}"));
+    }
+    let way = way.and_then(Result::ok).flatten();
+    let interface = way.as_ref().and_then(|way| links.iter().find(|link| Some(link.index) == way.link));
+    Finding {
+        interface: interface.map(|link| link.name.clone()),
+        route: way.as_ref().map(route),
+        rule: passage.rule,
+        attempt,
+        verdict,
+        detail,
+    }
+}
+
+fn route(way: &Way) -> String {
+    let via = |gateway: IpAddr| format!("{} via {gateway}", way.route);
+    way.gateway.map_or_else(|| way.route.clone(), via)
+}

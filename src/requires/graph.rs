@@ -1,0 +1,273 @@
+//! What instances require of each other: all are asked at once, and what cannot be is found before anything is done.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use anyhow::Result;
+
+use super::Requirement;
+use crate::name::Instance;
+use crate::parallel::parallel;
+use crate::paths::Paths;
+use crate::plugin;
+
+/// Instances, and all that they lead to.
+#[derive(Debug, Default)]
+pub struct Graph {
+    /// What each of them requires; nothing, where that could not be told.
+    pub requires: BTreeMap<Instance, Vec<Requirement>>,
+    /// What cannot be: nothing may be done by this graph then.
+    pub problems: Vec<Problem>,
+}
+
+/// Something about requirements that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The instance that it begins with.
+    pub instance: Instance,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Graph {
+    /// Of every instance that has a file of its own, `TYPE-NAME.conf`.
+    ///
+    /// # Errors
+    /// The directory of those files cannot be read.
+    pub fn of_configured(paths: &Paths) -> Result<Self> {
+        Ok(Self::of(paths, plugin::configured(paths)?, |instance| super::of(paths, instance), |_| false))
+    }
+
+    /// Of some instances. `ask` tells what one requires, `is_there` whether one is known whatever its files say.
+    pub fn of(
+        paths: &Paths,
+        instances: impl IntoIterator<Item = Instance>,
+        ask: impl Fn(&Instance) -> Result<Vec<Requirement>> + Sync,
+        is_there: impl Fn(&Instance) -> bool,
+    ) -> Self {
+        let mut graph = Self::default();
+        let mut next: VecDeque<Instance> = instances.into_iter().collect();
+        while !next.is_empty() {
+            let mut asked = parallel(next, |instance| {
+                let requires = ask(&instance);
+                (instance, requires)
+            });
+            asked.sort_by(|(one, _), (other, _)| one.cmp(other));
+            let mut reached = BTreeSet::new();
+            for (instance, requires) in asked {
+                let requires = requires.unwrap_or_else(|error| {
+                    graph.complain(&instance, format!("{error:#}"));
+                    Vec::new()
+                });
+                for other in instances_in(&requires) {
+                    match unknown(paths, other).filter(|_| !is_there(other)) {
+                        Some(why) => graph.complain(
+                            &instance,
+                            format!("`{instance}` requires `{other}`, which is unknown: {why}"),
+                        ),
+                        None => _ = reached.insert(other.clone()),
+                    }
+                }
+                graph.requires.insert(instance, requires);
+            }
+            next = reached.into_iter().filter(|other| !graph.requires.contains_key(other)).collect();
+        }
+        for cycle in graph.cycles() {
+            let names: Vec<String> = cycle.iter().map(ToString::to_string).collect();
+            graph
+                .complain(&cycle[0], format!("these require each other in a circle: {}", names.join(" -> ")));
+        }
+        graph
+    }
+
+    fn complain(&mut self, instance: &Instance, message: String) {
+        self.problems.push(Problem { instance: instance.clone(), message });
+    }
+
+    /// The first problem that an instance leads to.
+    #[must_use]
+    pub fn problem_of(&self, instance: &Instance) -> Option<&Problem> {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![instance];
+        while let Some(one) = next.pop() {
+            if let Some(problem) = self.problems.iter().find(|problem| problem.instance == *one) {
+                return Some(problem);
+            }
+            next.extend(self.required_by(one).filter(|other| seen.insert(*other)));
+        }
+        None
+    }
+
+    /// What is left of it for some instances: those, and all that they lead to.
+    #[must_use]
+    pub fn only<'a>(mut self, instances: impl Iterator<Item = &'a Instance>) -> Self {
+        let mut kept = BTreeSet::new();
+        let mut next: Vec<Instance> = instances.cloned().collect();
+        while let Some(instance) = next.pop() {
+            if kept.insert(instance.clone()) {
+                next.extend(self.required_by(&instance).cloned());
+            }
+        }
+        self.requires.retain(|instance, _| kept.contains(instance));
+        self
+    }
+
+    /// The instances that one requires.
+    pub fn required_by(&self, instance: &Instance) -> impl Iterator<Item = &Instance> {
+        instances_in(self.requires.get(instance).map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// All instances in waves: each requires only what is in an earlier one. What leads to a circle is left out.
+    #[must_use]
+    pub fn waves(&self) -> Vec<Vec<Instance>> {
+        let mut waves = Vec::new();
+        let mut done = BTreeSet::new();
+        loop {
+            let ready = |instance: &&Instance| {
+                !done.contains(*instance) && self.required_by(instance).all(|other| done.contains(other))
+            };
+            let wave: Vec<Instance> = self.requires.keys().filter(ready).cloned().collect();
+            if wave.is_empty() {
+                return waves;
+            }
+            done.extend(wave.iter().cloned());
+            waves.push(wave);
+        }
+    }
+
+    /// Each circle, from its first instance back to that.
+    fn cycles(&self) -> BTreeSet<Vec<Instance>> {
+        let mut cycles = BTreeSet::new();
+        let mut left = BTreeSet::new();
+        for start in self.requires.keys() {
+            self.follow(start, &mut Vec::new(), &mut left, &mut cycles);
+        }
+        cycles
+    }
+
+    fn follow<'a>(
+        &'a self,
+        instance: &'a Instance,
+        way: &mut Vec<&'a Instance>,
+        left: &mut BTreeSet<&'a Instance>,
+        cycles: &mut BTreeSet<Vec<Instance>>,
+    ) {
+        if let Some(at) = way.iter().position(|one| *one == instance) {
+            let mut cycle: Vec<Instance> = way[at..].iter().map(|one| (*one).clone()).collect();
+            let first = (0..cycle.len()).min_by_key(|&at| &cycle[at]).unwrap_or(0);
+            cycle.rotate_left(first);
+            cycle.push(cycle[0].clone());
+            cycles.insert(cycle);
+        } else if !left.contains(instance) {
+            way.push(instance);
+            for other in self.required_by(instance) {
+                self.follow(other, way, left, cycles);
+            }
+            way.pop();
+            left.insert(instance);
+        }
+    }
+}
+
+/// The instances among requirements.
+pub fn instances_in(requires: &[Requirement]) -> impl Iterator<Item = &Instance> {
+    requires.iter().filter_map(|requirement| match requirement {
+        Requirement::Instance(instance) => Some(instance),
+        _ => None,
+    })
+}
+
+/// Why an instance cannot be meant: it has no file of its own, and its plugin wants one, or it has no plugin. A name that was mistyped
+/// shall not pass because of `TYPE.conf`.
+fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
+    let plugin = match plugin::find(paths, &instance.nstype) {
+        Ok(plugin) => plugin,
+        Err(error) => return Some(format!("{error:#}")),
+    };
+    let conf = paths.conf_of(instance);
+    let needs_none = |text: String| {
+        text.lines().any(|line| {
+            line.trim_start()
+                .strip_prefix("NO_CONFIG_REQUIRED=")
+                .is_some_and(|value| !["", "''", "\"\""].contains(&value.trim()))
+        })
+    };
+    let needs_none = || {
+        [plugin, paths.default_conf(), paths.conf_of_type(&instance.nstype)]
+            .into_iter()
+            .filter(|file| file.is_file())
+            .any(|file| std::fs::read_to_string(file).is_ok_and(needs_none))
+    };
+    (!conf.is_file() && !needs_none()).then(|| format!("there is no {}, which may be empty", conf.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The graph of all that is in `edges`, `a@x: b@y c@z`; all of these types need no configuration.
+    fn graph(edges: &[&str]) -> Graph {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = Paths::under(directory.path());
+        fs::create_dir_all(&paths.conf).unwrap();
+        for nstype in ["a", "b", "c"] {
+            fs::write(paths.conf.join(format!("{nstype}.sh")), "NO_CONFIG_REQUIRED=yes\n").unwrap();
+        }
+        fs::write(paths.conf.join("d.sh"), "").unwrap();
+        fs::write(paths.conf.join("d.conf"), "").unwrap();
+        let edges: BTreeMap<Instance, Vec<Requirement>> = edges
+            .iter()
+            .map(|edge| edge.split_once(": ").unwrap())
+            .map(|(from, to)| {
+                (from.parse().unwrap(), to.split_whitespace().map(|word| word.parse().unwrap()).collect())
+            })
+            .collect();
+        let ask = |instance: &Instance| Ok(edges.get(instance).cloned().unwrap_or_default());
+        Graph::of(&paths, edges.keys().cloned(), ask, |_| false)
+    }
+
+    fn messages(edges: &[&str]) -> Vec<String> {
+        graph(edges).problems.into_iter().map(|problem| problem.message).collect()
+    }
+
+    #[test]
+    fn a_circle_is_named_in_full_and_once() {
+        assert_eq!(
+            messages(&["b@y: c@z", "a@x: b@y", "c@z: a@x b@y x"]),
+            [
+                "these require each other in a circle: a@x -> b@y -> c@z -> a@x",
+                "these require each other in a circle: b@y -> c@z -> b@y"
+            ]
+        );
+        assert_eq!(messages(&["a@x: a@x"]), ["these require each other in a circle: a@x -> a@x"]);
+        assert!(messages(&["a@x: b@y c@z", "b@y: c@z x"]).is_empty());
+    }
+
+    #[test]
+    fn an_instance_without_a_plugin_or_a_file_that_the_plugin_wants_is_unknown() {
+        let said = messages(&["a@x: e@x", "b@y: d@typo n"]);
+        assert!(
+            said[0].starts_with("`a@x` requires `e@x`, which is unknown: cannot find plugin `e`"),
+            "{said:?}"
+        );
+        assert!(said[1].starts_with("`b@y` requires `d@typo`, which is unknown: there is no "), "{said:?}");
+        assert!(said[1].ends_with("/etc/conf.d/netns/d-typo.conf, which may be empty"), "{said:?}");
+    }
+
+    #[test]
+    fn a_problem_is_that_of_all_who_lead_to_it_and_of_no_others() {
+        let graph = graph(&["a@x: b@y", "b@y: e@x", "c@z: a@y"]);
+        for (instance, has_one) in [("a@x", true), ("b@y", true), ("c@z", false), ("a@y", false)] {
+            assert_eq!(graph.problem_of(&instance.parse().unwrap()).is_some(), has_one, "{instance}");
+        }
+    }
+
+    #[test]
+    fn what_is_required_is_in_an_earlier_wave_and_what_is_not_asked_for_is_reached() {
+        let waves = graph(&["a@x: b@y b@z", "b@y: b@z"]).waves();
+        let words: Vec<Vec<String>> =
+            waves.iter().map(|wave| wave.iter().map(ToString::to_string).collect()).collect();
+        assert_eq!(words, [["b@z"], ["b@y"], ["a@x"]]);
+    }
+}

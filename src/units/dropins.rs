@@ -1,0 +1,113 @@
+//! Drop-ins that have an instance wait for what it requires: `netns_outside-TYPE@NAME.service.d/10-requires.conf`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use super::{Action, Change, Plan, Text};
+use crate::file;
+use crate::name::Instance;
+use crate::paths::Paths;
+use crate::requires::{Graph, Requirement};
+
+/// The name of the file, so that an administrator's `20-….conf` is read after it.
+const FILE: &str = "10-requires.conf";
+
+/// What ours begin with, and nobody else's.
+const HEADER: &str = "# Written by netns-update from what ";
+
+impl Plan<'_> {
+    /// Adds what has to be done so that each instance of the graph has a drop-in if it requires anything, and no other instance one
+    /// of ours.
+    ///
+    /// # Errors
+    /// The directory of the units cannot be read.
+    pub fn add_dropins(&mut self, paths: &Paths, graph: &Graph) -> Result<()> {
+        let mut wanted: BTreeMap<PathBuf, String> = graph
+            .requires
+            .iter()
+            .filter(|(_, requires)| !requires.is_empty())
+            .map(|(instance, requires)| (place(paths, instance), content(instance, requires)))
+            .collect();
+        for entry in file::entries(&paths.units)? {
+            if entry.file_name().to_str().is_some_and(is_of_instance) {
+                let path = entry.path().join(FILE);
+                if !wanted.contains_key(&path) && is_ours(&path) {
+                    self.changes.push(Change { action: Action::Remove, path, text: None });
+                }
+            }
+        }
+        while let Some((path, content)) = wanted.pop_first() {
+            match action(&path, &content) {
+                Ok(action) => self.changes.push(Change { action, path, text: Some(Text::DropIn(content)) }),
+                Err(error) => self.complaints.push(format!("{error:#}")),
+            }
+        }
+        self.changes.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(())
+    }
+}
+
+fn place(paths: &Paths, instance: &Instance) -> PathBuf {
+    paths.units.join(format!("netns_outside-{instance}.service.d")).join(FILE)
+}
+
+fn is_of_instance(directory: &str) -> bool {
+    directory
+        .strip_prefix("netns_outside-")
+        .and_then(|rest| rest.strip_suffix(".service.d"))
+        .is_some_and(|word| word.parse::<Instance>().is_ok())
+}
+
+fn content(instance: &Instance, requires: &[Requirement]) -> String {
+    let units: Vec<String> = requires.iter().map(Requirement::unit).collect();
+    let units = units.join(" ");
+    format!(
+        "{HEADER}{instance} requires: configure_{}_requires in its files, or\n\
+         # NETNS_REQUIRES (netns.conf(5)). Settings of your own belong into another file beside it. A file of yours in its place,\n\
+         # which may be empty, is left alone, and counts instead.\n\n\
+         [Unit]\nRequires={units}\nAfter={units}\n",
+        instance.nstype
+    )
+}
+
+/// Whether a file is there and was written by netns-update.
+fn is_ours(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+        && fs::read(path).is_ok_and(|content| content.starts_with(HEADER.as_bytes()))
+}
+
+/// What a drop-in that should be there needs. One that somebody else has written, or a mask, stays.
+fn action(path: &Path, content: &str) -> Result<Action> {
+    let directory = path.parent().unwrap_or(path);
+    ensure!(
+        directory.is_dir()
+            || fs::symlink_metadata(directory).is_err_and(|error| error.kind() == ErrorKind::NotFound),
+        "{} is not a directory: it is left alone; remove it, then run this again",
+        directory.display()
+    );
+    Ok(match fs::symlink_metadata(path) {
+        Err(_) => Action::Create,
+        Ok(_) if !is_ours(path) => Action::Keep,
+        Ok(_) if fs::read(path).is_ok_and(|found| found == content.as_bytes()) => Action::Keep,
+        Ok(_) => Action::Update,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_of_the_outside_halves_alone_are_looked_into() {
+        assert!(is_of_instance("netns_outside-veth@my-net.service.d"));
+        for other in
+            ["netns-veth@a.service.d", "netns_outside-veth@.service.d", "netns_outside-veth@a.service"]
+        {
+            assert!(!is_of_instance(other), "{other}");
+        }
+    }
+}

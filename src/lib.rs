@@ -10,9 +10,10 @@
 //! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
 //! every type, by a plan that is then applied. [`engine`] brings instances up, by those units or, where systemd does not
-//! run, by itself. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! run, by itself. [`attach`] puts services into namespaces. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that sees raw arguments; [`commands`] has one short file for each applet.
 
+pub mod attach;
 pub mod check;
 pub mod cli;
 pub mod commands;
@@ -29,6 +30,7 @@ pub mod paths;
 pub mod plugin;
 pub mod privilege;
 pub mod process;
+pub mod resolver;
 pub mod units;
 pub mod wrapper;
 

@@ -1,0 +1,123 @@
+//! Writes and removes the drop-in of a unit.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+
+use anyhow::{Context, Result, bail};
+
+use super::{DropIn, Found, Unit, look, place};
+use crate::file::{Draft, sync_directory};
+use crate::paths::Paths;
+
+/// Writes the drop-in of a unit, in place of an earlier one. Returns whether that made a difference.
+///
+/// # Errors
+/// There is a file of somebody else's, or it cannot be written.
+pub fn attach(paths: &Paths, unit: &Unit, drop_in: &DropIn) -> Result<bool> {
+    let path = place(paths, unit);
+    let text = drop_in.to_string();
+    match look(paths, unit)? {
+        Found::Foreign => bail!("{}", foreign(paths, unit)),
+        Found::Ours(old) if old == text => return Ok(false),
+        Found::Ours(_) | Found::Nothing => {}
+    }
+    let directory = path.parent().with_context(|| format!("no directory for {}", path.display()))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let draft = Draft::of(&path, text.as_bytes())?;
+    draft.sync()?;
+    draft.put()?;
+    sync_directory(directory)?;
+    Ok(true)
+}
+
+/// Removes the drop-in of a unit, and its directory if nothing else is in it. Returns whether there was one.
+///
+/// # Errors
+/// The file is somebody else's, or cannot be removed.
+pub fn detach(paths: &Paths, unit: &Unit) -> Result<bool> {
+    let path = place(paths, unit);
+    match look(paths, unit)? {
+        Found::Nothing => return Ok(false),
+        Found::Foreign => bail!("{}", foreign(paths, unit)),
+        Found::Ours(_) => {}
+    }
+    fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    if let Some(directory) = path.parent() {
+        match fs::remove_dir(directory) {
+            Err(error) if error.kind() != ErrorKind::DirectoryNotEmpty => {
+                return Err(error).with_context(|| format!("cannot remove {}", directory.display()));
+            }
+            _ => {}
+        }
+    }
+    sync_directory(&paths.units)?;
+    Ok(true)
+}
+
+/// What is said of a file of somebody else's.
+pub(super) fn foreign(paths: &Paths, unit: &Unit) -> String {
+    format!(
+        "{} was not written by `netnsctl attach`, and is left alone: look at it, and give it another name",
+        place(paths, unit).display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Attached, attached};
+    use super::*;
+    use crate::name::Instance;
+
+    fn world() -> (tempfile::TempDir, Paths, Unit) {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        fs::create_dir_all(&paths.units).unwrap();
+        (root, paths, "nginx".parse().unwrap())
+    }
+
+    fn drop_in(paths: &Paths, unit: &Unit, word: &str) -> DropIn {
+        let instance: Instance = word.parse().unwrap();
+        DropIn::of(paths, unit, std::slice::from_ref(&instance), &instance.name)
+    }
+
+    #[test]
+    fn what_is_attached_is_listed_and_detach_leaves_nothing() {
+        let (_root, paths, unit) = world();
+        assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "veth@a")).unwrap());
+        assert!(!attach(&paths, &unit, &drop_in(&paths, &unit, "veth@a")).unwrap());
+        assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "veth@b")).unwrap());
+        let (instance, namespace) = ("veth@b".parse().unwrap(), "b".parse().unwrap());
+        assert_eq!(
+            attached(&paths).unwrap(),
+            [Attached { unit: "nginx.service".to_owned(), instances: vec![instance], namespace }]
+        );
+        assert!(detach(&paths, &unit).unwrap());
+        assert!(!detach(&paths, &unit).unwrap());
+        assert_eq!(fs::read_dir(&paths.units).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_of_somebody_elses_is_left_alone_and_so_is_a_directory_with_others() {
+        let (_root, paths, unit) = world();
+        let path = place(&paths, &unit);
+        let directory = path.parent().unwrap();
+        fs::create_dir_all(directory).unwrap();
+        fs::write(&path, "[Service]\n").unwrap();
+        let said = attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
+        assert!(said.contains("50-netns.conf was not written by"), "{said}");
+        assert!(detach(&paths, &unit).is_err());
+        assert_eq!(attached(&paths).unwrap(), []);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[Service]\n");
+
+        fs::remove_file(&path).unwrap();
+        fs::write(directory.join("override.conf"), "").unwrap();
+        assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap());
+        assert!(detach(&paths, &unit).unwrap());
+        assert!(directory.join("override.conf").exists());
+    }
+}

@@ -1,0 +1,219 @@
+//! The text of the drop-in.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+
+use super::unit::Kind;
+use super::{HEADER, Unit};
+use crate::name::{Instance, NsName};
+use crate::paths::Paths;
+use crate::{netns, resolver};
+
+/// The type that writes files of /etc/netns/NAME.
+const DNS: &str = "dns";
+/// Those that it may write, and with them what is covered as soon as it is there.
+const FILES: [&str; 3] = ["hosts", "nsswitch.conf", "resolv.conf"];
+/// Those that it always writes.
+const WRITTEN: [&str; 2] = ["nsswitch.conf", "resolv.conf"];
+
+/// A drop-in that puts a unit into a namespace.
+#[derive(Clone, Debug)]
+pub struct DropIn {
+    unit: Unit,
+    instances: Vec<Instance>,
+    namespace: NsName,
+    /// The files of /etc/netns/NAME, and whether each has to be there: else the service would have the host's.
+    files: BTreeMap<String, bool>,
+    /// The files that cannot be put over one in /etc.
+    left_out: Vec<String>,
+    /// The directories that are hidden.
+    doors: Vec<PathBuf>,
+}
+
+impl DropIn {
+    /// Plans it, from what there is on the machine. The instances are on that namespace.
+    #[must_use]
+    pub fn of(paths: &Paths, unit: &Unit, instances: &[Instance], namespace: &NsName) -> Self {
+        let dns = instances.iter().any(|instance| instance.nstype.as_ref() == DNS);
+        let mut files: BTreeMap<String, bool> =
+            FILES.into_iter().map(|file| (file.to_owned(), dns && WRITTEN.contains(&file))).collect();
+        for file in netns::files(paths, namespace) {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            files.insert(name.into_owned(), true);
+        }
+        // What /etc has not, `ip netns exec` leaves out: there is nothing to mount it on.
+        let fits =
+            |name: &str| is_plain(name) && paths.root.join("etc").join(name).symlink_metadata().is_ok();
+        let (files, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            files.into_iter().partition(|(name, _)| fits(name));
+        Self {
+            left_out: left_out.into_iter().filter_map(|(name, has_to)| has_to.then_some(name)).collect(),
+            unit: unit.clone(),
+            instances: instances.to_vec(),
+            namespace: namespace.clone(),
+            files,
+            doors: resolver::side_doors(paths, namespace, dns),
+        }
+    }
+}
+
+impl DropIn {
+    /// The files of the namespace that do not apply, a line each.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<String> {
+        let line = |file: &String| {
+            format!(
+                "/etc/netns/{}/{file} is left out: there is no /etc/{file} that it could replace",
+                self.namespace
+            )
+        };
+        self.left_out.iter().map(line).collect()
+    }
+}
+
+/// Whether a file's name stands for itself in a unit file.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte))
+}
+
+impl fmt::Display for DropIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { unit, namespace, .. } = self;
+        writeln!(f, "{HEADER}; `netnsctl detach {unit}` removes it.\n\n[Unit]")?;
+        writeln!(
+            f,
+            "# It starts after these, restarts and stops with them, and when the namespace is deleted by hand."
+        )?;
+        let units: Vec<_> =
+            self.instances.iter().map(|instance| format!("netns-{instance}.service")).collect();
+        for setting in ["Requires", "BindsTo", "After"] {
+            writeln!(f, "{setting}={}", units.join(" "))?;
+        }
+        writeln!(f, "StopPropagatedFrom={}", mount_unit(namespace))?;
+        match unit.kind() {
+            Kind::Socket => write!(f, "\n[Socket]\nNetworkNamespacePath=/run/netns/{namespace}\n"),
+            Kind::Service => {
+                write!(f, "\n[Service]\nNetworkNamespacePath=/run/netns/{namespace}\n{}", self.mounts())
+            }
+        }
+    }
+}
+
+impl DropIn {
+    fn mounts(&self) -> String {
+        let mut text = String::from("# As with `ip netns exec`.\n");
+        // A colon parts the two paths.
+        let directory = self.namespace.to_string().replace(':', "\\:");
+        for (file, required) in &self.files {
+            let optional = if *required { "" } else { "-" };
+            _ = writeln!(text, "BindReadOnlyPaths={optional}/etc/netns/{directory}/{file}:/etc/{file}");
+        }
+        if !self.doors.is_empty() {
+            text += "# Resolvers of the host, which would be asked round the namespace. It is on directories, since the\n\
+                     # kernel takes a mount away when the file under it is replaced.\n";
+        }
+        for door in &self.doors {
+            _ = writeln!(text, "TemporaryFileSystem={}:ro", door.display());
+        }
+        text
+    }
+}
+
+/// The unit of the mount of a namespace, as `systemd-escape --path` has it.
+fn mount_unit(namespace: &NsName) -> String {
+    format!("run-netns-{}.mount", namespace.to_string().replace('-', "\\x2d"))
+}
+
+/// The instances that a drop-in of ours binds its unit to.
+pub(super) fn instances(text: &str) -> Vec<Instance> {
+    let bound = text.lines().filter_map(|line| line.strip_prefix("BindsTo="));
+    bound
+        .flat_map(str::split_whitespace)
+        .filter_map(|unit| unit.strip_prefix("netns-")?.strip_suffix(".service")?.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn text(paths: &Paths, unit: &str, instances: &[&str]) -> String {
+        let etc = paths.root.join("etc");
+        fs::create_dir_all(&etc).unwrap();
+        for file in FILES {
+            fs::write(etc.join(file), "").unwrap();
+        }
+        let instances: Vec<Instance> = instances.iter().map(|word| word.parse().unwrap()).collect();
+        DropIn::of(paths, &unit.parse().unwrap(), &instances, &instances[0].name).to_string()
+    }
+
+    #[test]
+    fn a_service_is_bound_to_each_instance_and_has_the_files_that_may_come() {
+        let root = tempfile::tempdir().unwrap();
+        let text = text(&Paths::under(root.path()), "nginx", &["veth@my-net", "nft@my-net"]);
+        assert_eq!(
+            text,
+            "# Written by `netnsctl attach`; `netnsctl detach nginx.service` removes it.\n\
+             \n\
+             [Unit]\n\
+             # It starts after these, restarts and stops with them, and when the namespace is deleted by hand.\n\
+             Requires=netns-veth@my-net.service netns-nft@my-net.service\n\
+             BindsTo=netns-veth@my-net.service netns-nft@my-net.service\n\
+             After=netns-veth@my-net.service netns-nft@my-net.service\n\
+             StopPropagatedFrom=run-netns-my\\x2dnet.mount\n\
+             \n\
+             [Service]\n\
+             NetworkNamespacePath=/run/netns/my-net\n\
+             # As with `ip netns exec`.\n\
+             BindReadOnlyPaths=-/etc/netns/my-net/hosts:/etc/hosts\n\
+             BindReadOnlyPaths=-/etc/netns/my-net/nsswitch.conf:/etc/nsswitch.conf\n\
+             BindReadOnlyPaths=-/etc/netns/my-net/resolv.conf:/etc/resolv.conf\n"
+        );
+        assert_eq!(
+            instances(&text).iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["veth@my-net", "nft@my-net"]
+        );
+    }
+
+    #[test]
+    fn with_dns_the_files_have_to_be_there_and_the_hosts_resolvers_are_hidden() {
+        let root = tempfile::tempdir().unwrap();
+        let text = text(&Paths::under(root.path()), "nginx", &["dns@c:d"]);
+        for line in [
+            r"BindReadOnlyPaths=-/etc/netns/c\:d/hosts:/etc/hosts",
+            r"BindReadOnlyPaths=/etc/netns/c\:d/nsswitch.conf:/etc/nsswitch.conf",
+            r"BindReadOnlyPaths=/etc/netns/c\:d/resolv.conf:/etc/resolv.conf",
+            "TemporaryFileSystem=/run/nscd:ro",
+            "TemporaryFileSystem=/run/systemd/resolve:ro",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_namespace_is_bound_if_etc_has_one_of_that_name() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        let own = root.path().join("etc/netns/a");
+        fs::create_dir_all(&own).unwrap();
+        for file in ["services", "odd name", "absent"] {
+            fs::write(own.join(file), "").unwrap();
+        }
+        for file in ["services", "odd name"] {
+            fs::write(root.path().join("etc").join(file), "").unwrap();
+        }
+        let text = text(&paths, "a", &["lo@a"]);
+        assert!(text.contains("BindReadOnlyPaths=/etc/netns/a/services:/etc/services\n"));
+        assert!(!text.contains("odd name") && !text.contains("absent"));
+    }
+
+    #[test]
+    fn a_socket_gets_the_namespace_and_no_files() {
+        let root = tempfile::tempdir().unwrap();
+        let text = text(&Paths::under(root.path()), "cups.socket", &["dns@a"]);
+        assert!(text.ends_with("\n[Socket]\nNetworkNamespacePath=/run/netns/a\n"), "{text}");
+    }
+}

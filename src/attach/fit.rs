@@ -1,0 +1,215 @@
+//! What in a unit does not go together with a namespace of its own, by what systemd says of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use duct::cmd;
+
+use super::unit::Kind;
+use super::{Attached, Unit};
+use crate::name::NsName;
+
+/// What is asked of systemd.
+const ASKED: &str = "--property=Id,LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
+                     RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy";
+
+/// What systemd says of one unit (`systemctl show`).
+#[derive(Clone, Debug, Default)]
+pub struct Properties(BTreeMap<String, String>);
+
+impl Properties {
+    /// Asks about one unit, or all that are loaded and fit a pattern.
+    ///
+    /// # Errors
+    /// systemctl is missing or fails.
+    pub fn of(pattern: &str) -> Result<Vec<Self>> {
+        let listing = cmd!("systemctl", "show", ASKED, "--", pattern)
+            .stdin_null()
+            .read()
+            .context("`systemctl show` failed")?;
+        Ok(Self::parse(&listing))
+    }
+
+    /// Reads blocks of `KEY=value` lines with an empty line between them. A key may stand there several times.
+    #[must_use]
+    pub fn parse(listing: &str) -> Vec<Self> {
+        let block = |block: &str| {
+            let mut properties: BTreeMap<String, String> = BTreeMap::new();
+            for (key, value) in block.lines().filter_map(|line| line.split_once('=')) {
+                let known = properties.entry(key.to_owned()).or_default();
+                if !known.is_empty() {
+                    known.push('\n');
+                }
+                *known += value;
+            }
+            Self(properties)
+        };
+        listing.split("\n\n").map(block).filter(|found| !found.get("Id").is_empty()).collect()
+    }
+
+    /// The value of a property; empty where there is none.
+    #[must_use]
+    pub fn get(&self, key: &str) -> &str {
+        self.0.get(key).map_or("", String::as_str)
+    }
+
+    /// The main process, where there is one.
+    #[must_use]
+    pub fn main_pid(&self) -> Option<u32> {
+        self.get("MainPID").parse().ok().filter(|pid| *pid != 0)
+    }
+}
+
+/// Settings of a unit with which it would be elsewhere than it is put: systemd (252) has it share the network of the other
+/// one, even of the host, whatever its own `NetworkNamespacePath=` says.
+#[must_use]
+pub fn shares(unit: &Unit, properties: &Properties) -> Option<String> {
+    let others = properties.get("JoinsNamespaceOf");
+    (!others.is_empty()).then(|| {
+        format!(
+            "`{unit}` shares the namespaces of {others}, and would be in the network of that, or of the host: \
+             take JoinsNamespaceOf= out of the unit that has it first (`systemctl cat {unit} {others}`)"
+        )
+    })
+}
+
+/// Settings of a unit that do not go together with a namespace of its own, a line each.
+#[must_use]
+pub fn conflicts(unit: &Unit, properties: &Properties, namespace: &NsName) -> Vec<String> {
+    let mut found = Vec::new();
+    let other = properties.get("NetworkNamespacePath");
+    if !other.is_empty() && other != format!("/run/netns/{namespace}") {
+        found.push(format!("another file of `{unit}` sets NetworkNamespacePath={other}"));
+    }
+    if unit.kind() == Kind::Socket {
+        return found;
+    }
+    let families = properties.get("RestrictAddressFamilies");
+    let refused = families.starts_with('~');
+    let named: Vec<&str> = families.trim_start_matches('~').split_whitespace().collect();
+    if !families.is_empty() && ["AF_INET", "AF_INET6"].iter().all(|family| named.contains(family) == refused)
+    {
+        found.push(format!(
+            "RestrictAddressFamilies={families} of `{unit}` allows it no network, in whichever namespace it is"
+        ));
+    }
+    let own = format!("/etc/netns/{namespace}/");
+    for key in ["BindPaths", "BindReadOnlyPaths"] {
+        for word in properties.get(key).split_whitespace() {
+            let mut parts = word.trim_start_matches('-').split(':');
+            let (source, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let covered = ["/etc", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"].contains(&target);
+            if covered && !source.starts_with(&own) {
+                found.push(format!("{key}={source}:{target} of `{unit}` and the files of /etc/netns/{namespace} cover each other"));
+            }
+        }
+    }
+    found
+}
+
+/// The other halves of a pair of socket and service that are not in the same namespace, a line each: a socket listens where its
+/// own unit says, and hands that to the service.
+#[must_use]
+pub fn stranded(
+    unit: &Unit,
+    properties: &Properties,
+    namespace: &NsName,
+    attached: &[Attached],
+) -> Vec<String> {
+    let (key, is_half): (_, fn(&Unit) -> bool) = match unit.kind() {
+        Kind::Service => ("TriggeredBy", |other| other.kind() == Kind::Socket),
+        Kind::Socket => ("Triggers", |other| other.kind() == Kind::Service),
+    };
+    let is_there = |other: &Unit| {
+        attached.iter().any(|one| {
+            one.namespace == *namespace
+                && (one.unit == other.as_ref() || Some(&one.unit) == other.template().as_ref())
+        })
+    };
+    let line = |other: Unit| match unit.kind() {
+        Kind::Service => format!(
+            "`{other}` listens for `{unit}` in another namespace than `{namespace}`: attach it, too, if it should listen there"
+        ),
+        Kind::Socket => format!(
+            "`{other}`, which `{unit}` starts, is in another namespace than `{namespace}`: attach it, too, if what it opens itself should be there"
+        ),
+    };
+    let others = properties.get(key).split_whitespace().filter_map(|word| word.parse::<Unit>().ok());
+    others.filter(is_half).filter(|other| !is_there(other)).map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(listing: &str) -> Properties {
+        Properties::parse(&format!("Id=a.service\n{listing}")).remove(0)
+    }
+
+    fn found(listing: &str) -> Vec<String> {
+        conflicts(&"a".parse().unwrap(), &properties(listing), &"n".parse().unwrap())
+    }
+
+    #[test]
+    fn properties_are_read_in_blocks_and_what_is_cut_short_is_left_out() {
+        let all = Properties::parse(
+            "Id=a.service\nMainPID=7\nBindPaths=a\nBindPaths=b\n\nMainPID=0\n\nId=b.service\nMainP",
+        );
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].main_pid(), all[0].get("BindPaths")), (Some(7), "a\nb"));
+        assert_eq!((all[1].get("Id"), all[1].main_pid()), ("b.service", None));
+    }
+
+    #[test]
+    fn another_namespace_is_a_conflict_and_its_own_is_none() {
+        assert_eq!(found("NetworkNamespacePath="), Vec::<String>::new());
+        assert_eq!(found("NetworkNamespacePath=/run/netns/n"), Vec::<String>::new());
+        assert_eq!(found("NetworkNamespacePath=/run/netns/m").len(), 1);
+    }
+
+    #[test]
+    fn a_unit_without_any_network_is_a_conflict() {
+        for (families, lines) in [
+            ("", 0),
+            ("AF_UNIX", 1),
+            ("AF_INET AF_UNIX", 0),
+            ("~AF_INET AF_INET6", 1),
+            ("~AF_INET", 0),
+            ("~AF_UNIX", 0),
+        ] {
+            assert_eq!(found(&format!("RestrictAddressFamilies={families}")).len(), lines, "{families}");
+        }
+    }
+
+    #[test]
+    fn a_mount_of_the_units_own_on_the_files_is_a_conflict() {
+        assert_eq!(found("BindReadOnlyPaths=/etc/netns/n/hosts:/etc/hosts:rbind").len(), 0);
+        assert_eq!(found("BindReadOnlyPaths=/srv/hosts:/etc/hosts:rbind /a:/b:rbind").len(), 1);
+        assert_eq!(found("BindPaths=/srv/etc:/etc:rbind").len(), 1);
+    }
+
+    #[test]
+    fn who_shares_the_namespaces_of_another_is_told() {
+        let unit = "a".parse().unwrap();
+        assert_eq!(shares(&unit, &properties("JoinsNamespaceOf=")), None);
+        assert!(shares(&unit, &properties("JoinsNamespaceOf=b.service")).unwrap().contains("b.service"));
+    }
+
+    #[test]
+    fn the_other_half_of_a_pair_is_told_unless_it_is_there() {
+        let (unit, name): (Unit, NsName) = ("a".parse().unwrap(), "n".parse().unwrap());
+        let told = |attached: &[Attached]| {
+            stranded(&unit, &properties("TriggeredBy=a.socket a.timer"), &name, attached).len()
+        };
+        let there = |unit: &str, namespace: &str| {
+            [Attached { unit: unit.to_owned(), instances: Vec::new(), namespace: namespace.parse().unwrap() }]
+        };
+        assert_eq!(told(&[]), 1);
+        assert_eq!(told(&there("a.socket", "m")), 1);
+        assert_eq!(told(&there("a.socket", "n")), 0);
+        let socket: Unit = "a.socket".parse().unwrap();
+        let triggers = properties("Triggers=a@1.service");
+        assert_eq!(stranded(&socket, &triggers, &name, &[]).len(), 1);
+        assert_eq!(stranded(&socket, &triggers, &name, &there("a@.service", "n")).len(), 0);
+    }
+}

@@ -1,0 +1,129 @@
+//! The name of a unit that can be put into a namespace.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Result, bail, ensure};
+
+/// What can be put into a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A service; a name without a suffix is one's.
+    Service,
+    /// A socket: it listens where its own unit says.
+    Socket,
+}
+
+/// The name of a service or socket, with its suffix; `x@.service` is a template, which stands for all its instances.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unit(String);
+
+impl Unit {
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if self.0.ends_with(".socket") { Kind::Socket } else { Kind::Service }
+    }
+
+    /// Whether it is a template.
+    #[must_use]
+    pub fn is_template(&self) -> bool {
+        self.0.contains("@.")
+    }
+
+    /// The template that it is an instance of.
+    #[must_use]
+    pub fn template(&self) -> Option<String> {
+        let (stem, rest) = self.0.split_once('@')?;
+        let (_, suffix) = rest.rsplit_once('.')?;
+        Some(format!("{stem}@.{suffix}"))
+    }
+
+    /// What to ask systemd for what its files say: a template is asked as an instance that nobody has.
+    #[must_use]
+    pub fn sample(&self) -> String {
+        if self.is_template() { self.0.replace("@.", "@netnsctl.") } else { self.0.clone() }
+    }
+
+    /// What to ask systemd for those of its kind that run: a template's are all its instances.
+    #[must_use]
+    pub fn running(&self) -> String {
+        if self.is_template() { self.0.replace("@.", "@*.") } else { self.0.clone() }
+    }
+}
+
+impl FromStr for Unit {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        // What systemd takes for a suffix: `a.b` alone is a service `a.b.service`.
+        const OTHERS: [&str; 9] =
+            [".target", ".device", ".mount", ".automount", ".swap", ".timer", ".path", ".slice", ".scope"];
+        let name = if [".service", ".socket"].iter().any(|suffix| word.ends_with(suffix)) {
+            word.to_owned()
+        } else if OTHERS.iter().any(|suffix| word.ends_with(suffix)) {
+            bail!("{word:?} is neither a service nor a socket, and has no process to put into a namespace")
+        } else {
+            format!("{word}.service")
+        };
+        // unit_name_is_valid() in systemd's src/basic/unit-name.c.
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+        ensure!(
+            name.len() <= 255 && name.bytes().all(allowed) && !name.starts_with(['.', '@']),
+            "{word:?} is no name of a unit: use letters, digits and `:-_.\\@`"
+        );
+        ensure!(
+            !["netns-", "netns_outside-", "netns_name@"].iter().any(|own| name.starts_with(own)),
+            "`{name}` sets up a namespace: it cannot be put into one"
+        );
+        Ok(Self(name))
+    }
+}
+
+impl AsRef<str> for Unit {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_without_suffix_is_a_service() {
+        for (word, name) in [
+            ("nginx", "nginx.service"),
+            ("org.example.it", "org.example.it.service"),
+            ("a@b", "a@b.service"),
+            ("a@", "a@.service"),
+            ("cups.socket", "cups.socket"),
+            (r"a\x2db", r"a\x2db.service"),
+        ] {
+            assert_eq!(word.parse::<Unit>().unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn what_has_no_process_or_is_no_name_or_is_ours_is_refused() {
+        for word in
+            ["a.timer", "a.mount", "", "../a", "a b", "é", "@a", "netns-veth@a", "netns_name@a.service"]
+        {
+            assert!(word.parse::<Unit>().is_err(), "{word:?}");
+        }
+    }
+
+    #[test]
+    fn a_template_is_asked_as_an_instance() {
+        let unit: Unit = "a@.service".parse().unwrap();
+        assert_eq!((unit.sample().as_str(), unit.running().as_str()), ("a@netnsctl.service", "a@*.service"));
+        let unit: Unit = "a@b.service".parse().unwrap();
+        assert_eq!((unit.sample().as_str(), unit.running().as_str()), ("a@b.service", "a@b.service"));
+    }
+}

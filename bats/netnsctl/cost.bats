@@ -49,7 +49,7 @@ costs() {
   costs 1 125 netns-update
   for ((number = 0; number < 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update >/dev/null
-  costs 1 $((125 + 100 * 4)) netns-update
+  costs 1 $((129 + 100 * 4)) netns-update
   netns-update --clean >/dev/null
 }
 

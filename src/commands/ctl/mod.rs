@@ -1,5 +1,6 @@
 //! `netnsctl`: one file for each verb.
 
+mod attach;
 mod cat;
 mod check;
 pub mod completion;
@@ -28,6 +29,8 @@ pub(super) fn run(options: &Ctl) -> Result<Status> {
         Verb::Status(options) => status::run(&live, options),
         Verb::Show(options) => show::run(options),
         Verb::Run(options) => run::run(&live, options),
+        Verb::Attach(options) => attach::attach(&live, options),
+        Verb::Detach(options) => attach::detach(&live, options),
         Verb::New(options) => new::run(options),
         Verb::Check(options) => check::run(options),
         Verb::Cat(options) => cat::run(&live, options),

@@ -37,6 +37,17 @@ lab_install() {
   "$LAB/root/usr/sbin/netns-update" --root "$LAB/root" >/dev/null
 }
 
+# Usage: lab_resolvers
+# Unpacks what tests/need has fetched: systemd-resolved, nscd, nss-resolve and dnsmasq. None is enabled.
+lab_resolvers() {
+  local deb
+  for deb in "${BASH_SOURCE[0]%/*}"/../target/debs/*.deb; do
+    [[ -e $deb ]] || continue # all of them are installed here
+    dpkg-deb --fsys-tarfile "$deb" | tar --extract --keep-directory-symlink --directory "$LAB/root"
+  done
+  systemd-sysusers --root="$LAB/root" >/dev/null 2>&1
+}
+
 # Usage: lab_boot
 # Boots it and waits until the boot is complete.
 lab_boot() {

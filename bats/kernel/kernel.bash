@@ -59,7 +59,7 @@ teardown() {
   # Every interface that a test can make on the host is one end of a pair.
   for link in $(links host veth); do ip link delete dev "$link"; done
   if mountpoint --quiet /run/netns; then umount --lazy --recursive /run/netns; fi
-  rm -rf /run/netns /run/systemd-netns
+  rm -rf /run/netns /run/systemd-netns /etc/netns
 }
 
 # Usage: config FILE <<<TEXT

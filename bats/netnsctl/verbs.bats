@@ -135,7 +135,7 @@ END
 @test "types tells where each is from, what it replaces, its hooks and settings" {
   cp /usr/share/systemd-netns/lo.sh "$CONF"
   run -0 netnsctl types --no-legend
-  [[ ${lines[0]} == lo*"$CONF/lo.sh (instead of /usr/share/systemd-netns/lo.sh)" && ${lines[3]} == veth*'a pair of virtual interfaces'* ]]
+  [[ ${lines[1]} == lo*"$CONF/lo.sh (instead of /usr/share/systemd-netns/lo.sh)" && ${lines[4]} == veth*'a pair of virtual interfaces'* ]]
   run -0 netnsctl types macvlan
   [[ $output == *'up outside, up inside, '*'MACVLAN_SOURCE_MACS'* ]]
 }

@@ -27,15 +27,15 @@ teardown_file() { lab_destroy; }
 # What a test has written is undone, and nothing of any instance may be left.
 teardown() {
   lab bash -c '
-    systemctl stop "netns-*@*.service"
+    systemctl stop "test-*" "netns-*@*.service"
     for ((try = 0; try < 400; try++)); do
       [[ $(systemctl list-units --plain --no-legend --state=active,activating,deactivating "netns*" | wc -l) != 0 ]] || break
       sleep 0.05
     done
-    systemctl reset-failed "netns*"
+    systemctl reset-failed "netns*" "test-*"
     ip -all netns delete
     for link in $(ip -oneline link | grep -v " lo:" | cut -d " " -f 2 | cut -d @ -f 1 | tr -d :); do ip link delete "$link"; done
-    rm -rf /etc/systemd/system/netns*@*.service.d /run/systemd/system/netns* /etc/systemd/system/*.wants/netns* '"$LOG"'
+    rm -rf /etc/netns /etc/systemd/system/test-* /etc/systemd/system/*.wants/test-* /etc/systemd/system/netns*@*.service.d /run/systemd/system/netns* /etc/systemd/system/*.wants/netns* '"$LOG"'
   ' >&2 2>/dev/null || true
   rm -rf "$CONF"
   cp -a "$LAB/conf" "$CONF"
@@ -45,6 +45,15 @@ teardown() {
 # Usage: config FILE <<<TEXT
 # Writes a file of the administrator's.
 config() { cat >"$CONF/$1"; }
+
+# Usage: unit NAME <<<TEXT
+# Writes a unit, which has to be called test-…, or a file that belongs to it.
+unit() {
+  local path=$LAB/root/etc/systemd/system/$1
+  mkdir -p "${path%/*}"
+  cat >"$path"
+  lab systemctl daemon-reload
+}
 
 # Usage: plugin TYPE [TEXT]
 # A type whose hooks note that they ran; TEXT is bash that may replace any of them.
@@ -132,3 +141,14 @@ journal() { lab journalctl --sync && lab journalctl --output=cat --unit="$1"; }
 # Usage: reaches NAME ADDRESS
 # Whether one ping from the namespace NAME is answered.
 reaches() { lab ip netns exec "$1" ping -c1 -W1 -q "$2" >/dev/null; }
+
+# Usage: is_in NAME UNIT
+# Whether a service runs in that namespace.
+is_in() {
+  local pid
+  pid=$(main_pid "$2")
+  ((pid != 0)) && lab test "/proc/$pid/ns/net" -ef "/run/netns/$1"
+}
+
+# Usage: main_pid UNIT
+main_pid() { lab systemctl show --property=MainPID --value "$1"; }

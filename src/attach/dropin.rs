@@ -59,6 +59,12 @@ impl DropIn {
 }
 
 impl DropIn {
+    /// Whether the unit gets a resolver of its own.
+    #[must_use]
+    pub fn has_resolver(&self) -> bool {
+        self.unit.kind() == Kind::Service && self.files.get("resolv.conf") == Some(&true)
+    }
+
     /// The files of the namespace that do not apply, a line each.
     #[must_use]
     pub fn gaps(&self) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! What in a unit does not go together with a namespace of its own, by what systemd says of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use duct::cmd;
@@ -11,7 +11,7 @@ use crate::name::NsName;
 
 /// What is asked of systemd.
 const ASKED: &str = "--property=Id,LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
-                     RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy";
+                     Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy";
 
 /// What systemd says of one unit (`systemctl show`).
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,26 @@ impl Properties {
         self.0.get(key).map_or("", String::as_str)
     }
 
+    /// Notes the socket that has the same name as a service: until it is loaded, systemd does not tell of it by itself.
+    ///
+    /// # Errors
+    /// systemctl is missing or fails.
+    pub fn ask_socket(&mut self, unit: &Unit) -> Result<()> {
+        let id = self.get("Id").to_owned();
+        if unit.kind() == Kind::Service
+            && let Some(stem) = id.strip_suffix(".service")
+            && let Some(socket) = Self::of(&format!("{stem}.socket"))?.pop()
+            && socket.get("LoadState") == "loaded"
+            && socket.get("Triggers").split_whitespace().any(|triggered| triggered == id)
+        {
+            self.0.insert(
+                "TriggeredBy".to_owned(),
+                format!("{} {}", self.get("TriggeredBy"), socket.get("Id")),
+            );
+        }
+        Ok(())
+    }
+
     /// The main process, where there is one.
     #[must_use]
     pub fn main_pid(&self) -> Option<u32> {
@@ -80,6 +100,16 @@ pub fn conflicts(unit: &Unit, properties: &Properties, namespace: &NsName) -> Ve
     let other = properties.get("NetworkNamespacePath");
     if !other.is_empty() && other != format!("/run/netns/{namespace}") {
         found.push(format!("another file of `{unit}` sets NetworkNamespacePath={other}"));
+    }
+    // The outside half of an instance comes after these.
+    let earlier = ["network-pre.target", "network.target", "network-online.target", "sysinit.target"];
+    let before: Vec<&str> =
+        properties.get("Before").split_whitespace().filter(|target| earlier.contains(target)).collect();
+    if !before.is_empty() {
+        found.push(format!(
+            "`{unit}` has to start before {}, and namespaces are set up after that: at boot, systemd finds a cycle and starts one of them not",
+            before.join(", ")
+        ));
     }
     if unit.kind() == Kind::Socket {
         return found;
@@ -134,8 +164,9 @@ pub fn stranded(
             "`{other}`, which `{unit}` starts, is in another namespace than `{namespace}`: attach it, too, if what it opens itself should be there"
         ),
     };
-    let others = properties.get(key).split_whitespace().filter_map(|word| word.parse::<Unit>().ok());
-    others.filter(is_half).filter(|other| !is_there(other)).map(line).collect()
+    let others: BTreeSet<Unit> =
+        properties.get(key).split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    others.into_iter().filter(is_half).filter(|other| !is_there(other)).map(line).collect()
 }
 
 #[cfg(test)]
@@ -165,6 +196,12 @@ mod tests {
         assert_eq!(found("NetworkNamespacePath="), Vec::<String>::new());
         assert_eq!(found("NetworkNamespacePath=/run/netns/n"), Vec::<String>::new());
         assert_eq!(found("NetworkNamespacePath=/run/netns/m").len(), 1);
+    }
+
+    #[test]
+    fn a_unit_that_comes_before_the_network_is_a_conflict() {
+        assert_eq!(found("Before=multi-user.target shutdown.target").len(), 0);
+        assert_eq!(found("Before=network.target shutdown.target").len(), 1);
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub(super) fn check(
     if subjects.is_empty() && paths.systemd.is_dir() {
         findings.extend(stale(paths, graph)?);
     }
+    if paths.systemd.is_dir() {
+        findings.extend(super::attached::check(paths, subjects.is_empty(), meant)?);
+    }
     for active in engine::active(paths)?.iter().filter(|active| meant(&active.instance)) {
         let instance = &active.instance;
         match active.condition {

@@ -1,5 +1,6 @@
 //! What can be known to be wrong without changing anything.
 
+mod attached;
 mod clashes;
 mod files;
 mod live;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::{NftSave, Update};
+use crate::attach::Unit;
 use crate::check::Subject;
 use crate::commands::completion::{self, Shell};
 use crate::engine::Kind;
@@ -53,6 +54,10 @@ pub enum Verb {
     Run(Run),
     /// Measure what gets out of a namespace
     Leaktest(Leaktest),
+    /// Put a service or socket into a namespace, by a drop-in of its unit
+    Attach(Attach),
+    /// Take it out again
+    Detach(Detach),
     /// Write a plugin to begin with
     New(New),
     /// Print the wrapper of a hook, the bash text that would be run
@@ -219,6 +224,37 @@ pub struct Leaktest {
 
 fn dns(word: &str) -> anyhow::Result<targets::Attempt> {
     targets::Attempt::new(targets::Protocol::Dns, word)
+}
+
+/// What `attach` takes.
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// A service, a socket (x.socket), or a template (x@), which stands for all its instances
+    #[arg(value_name = "UNIT", add = ArgValueCandidates::new(completion::units))]
+    pub unit: Unit,
+    /// What it needs to be up, all on the namespace that it is put into
+    #[arg(value_name = "TYPE@NAME", required = true, add = ArgValueCandidates::new(completion::instances))]
+    pub instances: Vec<Instance>,
+    /// Print the drop-in, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Restart it if it is running; by default it stays where it is until that is done
+    #[arg(long, conflicts_with = "dry_run")]
+    pub now: bool,
+}
+
+/// What `detach` takes.
+#[derive(Debug, Args)]
+pub struct Detach {
+    /// The service or socket
+    #[arg(value_name = "UNIT", add = ArgValueCandidates::new(completion::attached))]
+    pub unit: Unit,
+    /// Say what would be removed, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Restart it if it is running
+    #[arg(long, conflicts_with = "dry_run")]
+    pub now: bool,
 }
 
 /// What `completion` takes.

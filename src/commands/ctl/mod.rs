@@ -1,5 +1,6 @@
 //! `netnsctl`: one file for each verb.
 
+mod attach;
 mod cat;
 mod check;
 pub mod completion;
@@ -32,6 +33,8 @@ pub(super) fn run(options: &Ctl) -> Result<Status> {
         Verb::Show(options) => show::run(options),
         Verb::Run(options) => run::run(&live, options),
         Verb::Leaktest(options) => leaktest::run(&live, options),
+        Verb::Attach(options) => attach::attach(&live, options),
+        Verb::Detach(options) => attach::detach(&live, options),
         Verb::New(options) => new::run(options),
         Verb::Check(options) => check::run(options),
         Verb::Cat(options) => cat::run(&live, options),

@@ -1,5 +1,6 @@
 //! `netnsctl run`: a command in a namespace, as `ip netns exec` does it.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,9 +13,14 @@ use nix::sched::{CloneFlags, unshare};
 use super::lifecycle;
 use crate::cli::Run;
 use crate::commands::Status;
+use crate::name::NsName;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
+use crate::resolver;
+
+/// How what hides a directory is mounted.
+const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
 pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
     let name = &options.name;
@@ -33,9 +39,7 @@ pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
     let all = MsFlags::MS_SLAVE | MsFlags::MS_REC;
     mount(None::<&str>, "/", None::<&str>, all, None::<&str>).context("cannot keep the mounts apart")?;
     show_own_interfaces();
-    for file in netns::files(paths, name) {
-        cover(&file)?;
-    }
+    show_own_files(paths, name)?;
     execute(options)
 }
 
@@ -48,19 +52,43 @@ fn show_own_interfaces() {
     }
 }
 
-/// Puts a file of /etc/netns/NAME over the one in /etc.
-fn cover(file: &Path) -> Result<()> {
-    let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
-    if !target.exists() {
-        crate::warn(&format!(
-            "{} is left out: there is no {} that it could replace",
-            file.display(),
-            target.display()
-        ));
-        return Ok(());
+/// Puts the files of /etc/netns/NAME over those in /etc, and something empty over where the host's resolvers are asked. The
+/// latter come first: /etc/resolv.conf may be a link into one of them, and what is mounted in there stays, whatever the host
+/// does to its own.
+fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
+    let mut covers = Vec::new();
+    for file in netns::files(paths, name) {
+        let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
+        if let Ok(target) = target.canonicalize() {
+            covers.push((file, target));
+        } else {
+            crate::warn(&format!(
+                "{} is left out: there is no {} that it could replace",
+                file.display(),
+                target.display()
+            ));
+        }
     }
-    mount(Some(file), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .with_context(|| format!("cannot put {} over {}", file.display(), target.display()))
+    let mut doors = resolver::side_doors(paths, name, false);
+    doors.retain(|door| door.is_dir());
+    for door in &doors {
+        let options = Some("mode=0755,size=64k");
+        mount(Some("netns"), door, Some("tmpfs"), HIDING, options)
+            .with_context(|| format!("cannot hide {}", door.display()))?;
+    }
+    for (file, target) in covers {
+        if !target.exists() {
+            File::create(&target).with_context(|| format!("cannot create {}", target.display()))?;
+        }
+        mount(Some(&file), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .with_context(|| format!("cannot put {} over {}", file.display(), target.display()))?;
+    }
+    for door in &doors {
+        let flags = HIDING | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        mount(None::<&str>, door, None::<&str>, flags, None::<&str>)
+            .with_context(|| format!("cannot write-protect {}", door.display()))?;
+    }
+    Ok(())
 }
 
 fn execute(options: &Run) -> Result<Status> {

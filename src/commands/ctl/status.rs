@@ -8,6 +8,7 @@ use serde::Serialize;
 use termtree::Tree;
 
 use super::output::{self, paint, style_of};
+use crate::attach;
 use crate::cli::Status as Options;
 use crate::commands::{Status, say};
 use crate::engine::{self, Active, Condition, Kind};
@@ -30,6 +31,8 @@ struct Item {
     /// Its own files below /etc/netns, such as resolv.conf.
     files: Vec<String>,
     rules: Option<Rules>,
+    /// The units that `netnsctl attach` has put there.
+    attached: Vec<String>,
     processes: Vec<Process>,
 }
 
@@ -167,6 +170,11 @@ fn item(
             .collect(),
         files: netns::files(paths, name).into_iter().map(|file| file.display().to_string()).collect(),
         rules,
+        attached: attach::attached(paths)?
+            .into_iter()
+            .filter(|one| one.namespace == *name)
+            .map(|one| one.unit)
+            .collect(),
         processes: match named {
             Named::Namespace(id) => processes.get(&id).cloned().unwrap_or_default(),
             _ => Vec::new(),
@@ -209,6 +217,9 @@ fn tree(item: &Item) -> Tree<String> {
             .with_leaves(member.said.iter().cloned())
     });
     tree.push(branch("instances", leaves.collect()));
+    if !item.attached.is_empty() {
+        tree.push(branch("attached", item.attached.iter().cloned().map(Tree::new).collect()));
+    }
     if !item.exists {
         return tree;
     }

@@ -10,7 +10,7 @@ use clap_complete::env::{CompleteEnv, EnvCompleter, Fish, Zsh};
 use crate::cli::{Completion, Ctl};
 use crate::commands::Status;
 use crate::paths::Paths;
-use crate::{engine, netns, plugin};
+use crate::{attach, engine, netns, plugin};
 
 /// The variable by which the shell asks.
 const VARIABLE: &str = "NETNSCTL_COMPLETE";
@@ -71,6 +71,27 @@ pub(crate) fn subjects() -> Vec<CompletionCandidate> {
     let mut words = types_of(&live());
     words.extend(instances_of(&live()));
     candidates(words)
+}
+
+/// Every service and socket that systemd has loaded.
+pub(crate) fn units() -> Vec<CompletionCandidate> {
+    let listing = duct::cmd!(
+        "systemctl",
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "--no-pager",
+        "--type=service,socket"
+    );
+    let text = listing.stdin_null().stderr_null().unchecked().read().unwrap_or_default();
+    let units = text.lines().filter_map(|line| line.split_whitespace().next());
+    candidates(units.filter(|unit| unit.parse::<attach::Unit>().is_ok()).map(str::to_owned).collect())
+}
+
+/// Every unit that is attached.
+pub(crate) fn attached() -> Vec<CompletionCandidate> {
+    candidates(attach::attached(&live()).unwrap_or_default().into_iter().map(|one| one.unit).collect())
 }
 
 fn live() -> Paths {

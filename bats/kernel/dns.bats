@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# dns: who is asked for names in the namespace.
+
+load kernel
+
+OWN=/etc/netns/a
+
+@test "the files are what the settings come to, with the host's nsswitch.conf but for names" {
+  config dns-a.conf <<'END'
+DNS_SERVERS="192.0.2.53
+  2001:db8::53 fe80::1%eth0"
+DNS_SEARCH="example.org example.net"
+DNS_OPTIONS="timeout:2 edns0"
+DNS_HOSTS="192.0.2.7 printer
+192.0.2.8 db"
+END
+  up dns a
+  [[ $(tail -n +2 $OWN/resolv.conf) == $'nameserver 192.0.2.53\nnameserver 2001:db8::53\nnameserver fe80::1%eth0\nsearch example.org example.net\noptions timeout:2 edns0' ]]
+  [[ $(tail -n +2 $OWN/hosts) == $'127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n192.0.2.7 printer\n192.0.2.8 db' ]]
+  [[ $(grep -v ^hosts: /etc/nsswitch.conf) == "$(tail -n +2 $OWN/nsswitch.conf | grep -v ^hosts:)" ]]
+  [[ $(grep ^hosts: $OWN/nsswitch.conf) == 'hosts: files dns' ]]
+  [[ $(stat -c %a $OWN/*) == $'644\n644\n644' ]]
+  [[ $(ip netns exec a tail -n 1 /etc/hosts) == '192.0.2.8 db' ]]
+}
+
+@test "up and down leave nothing behind, whatever the .conf says by then" {
+  config dns-a.conf <<<$'DNS_SERVERS=192.0.2.53\nDNS_HOSTS="192.0.2.7 printer"'
+  before=$(find /etc | sort)
+  up dns a
+  [[ $(find $OWN -type f | wc -l) == 3 ]]
+  config dns-a.conf <<<''
+  down dns a
+  [[ $(find /etc -not -path '/etc/netns*' | sort) == "$before" && -z $(find /etc/netns -type f) && ! -e $OWN ]]
+}
+
+@test "without DNS_HOSTS the host's file stays; a restart takes what the .conf says now" {
+  config dns-a.conf <<<DNS_SERVERS=192.0.2.53
+  up dns a
+  [[ ! -e $OWN/hosts ]]
+  config dns-a.conf <<<$'DNS_SERVERS=192.0.2.54\nDNS_HOSTS="192.0.2.7 printer"'
+  restart_inside dns a
+  [[ $(tail -n 1 $OWN/resolv.conf) == 'nameserver 192.0.2.54' && -e $OWN/hosts ]]
+  config dns-a.conf <<<DNS_SERVERS=192.0.2.54
+  restart_inside dns a
+  [[ ! -e $OWN/hosts ]]
+}
+
+@test "without servers, or with what is no address, it fails and writes nothing" {
+  create a
+  for setting in '' DNS_SERVERS= DNS_SERVERS=example.org 'DNS_SERVERS="192.0.2.1 *"' DNS_SERVERS=192.0.2; do
+    config dns-a.conf <<<"$setting"
+    run --separate-stderr hook dns a up outside
+    told DNS_SERVERS
+    [[ ! -e $OWN ]]
+  done
+}
+
+@test "a file that somebody else wrote is refused, not overwritten, and stays on the way down" {
+  config dns-a.conf <<<DNS_SERVERS=192.0.2.53
+  create a
+  for file in resolv.conf nsswitch.conf; do
+    mkdir -p $OWN
+    echo mine >"$OWN/$file"
+    run --separate-stderr hook dns a up outside
+    told "'$OWN/$file' was not written by the type dns"
+    hook dns a down outside
+    [[ $(find $OWN -type f) == "$OWN/$file" && $(<"$OWN/$file") == mine ]]
+    rm -r $OWN
+  done
+}
+
+@test "another's file in the directory stays, and the directory with it" {
+  config dns-a.conf <<<DNS_SERVERS=192.0.2.53
+  mkdir -p $OWN
+  echo mine >$OWN/services
+  up dns a
+  down dns a
+  [[ $(find $OWN -type f) == "$OWN/services" ]]
+}
+
+@test "every hook may run twice" {
+  config dns-a.conf <<<DNS_SERVERS=192.0.2.53
+  create a
+  for phase in up down; do
+    for side in outside inside; do
+      hook dns a "$phase" "$side"
+      hook dns a "$phase" "$side"
+    done
+  done
+}
+
+@test "its check tells a file that is gone or different" {
+  config dns-a.conf <<<DNS_SERVERS=192.0.2.53
+  checks() { bash -c "source '$SHARE/dns.sh'; source '$CONF/dns-a.conf'; configure_dns_check_outside a"; }
+  up dns a
+  [[ -z $(checks) ]]
+  echo 'nameserver 192.0.2.99' >>$OWN/resolv.conf
+  rm $OWN/nsswitch.conf
+  run -0 checks
+  [[ $output == "'$OWN/resolv.conf' is not what DNS_SERVERS and the other settings come to"$'\n'"'$OWN/nsswitch.conf' is gone" ]]
+}

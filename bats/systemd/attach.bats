@@ -1,0 +1,273 @@
+#!/usr/bin/env bats
+# Services and sockets are put into a namespace by `netnsctl attach`.
+
+load systemd
+
+setup() {
+  unit test-web.service <<'END'
+[Service]
+ExecStart=/usr/bin/python3 -m http.server --directory /usr/share/doc/systemd 8000
+[Install]
+WantedBy=multi-user.target
+END
+}
+
+DROP_IN=/etc/systemd/system/test-web.service.d/50-netns.conf
+
+# Usage: answers NAME|host ADDRESS
+# Whether somebody there is answered on port 8000.
+answers() {
+  local where=()
+  [[ $1 == host ]] || where=(ip netns exec "$1")
+  lab "${where[@]}" timeout 2 bash -c "exec 3<>/dev/tcp/$2/8000 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && grep -q '200 OK' <&3" 2>/dev/null
+}
+
+@test "an attached service is reached from the other namespace, and not from the host" {
+  config veth-client.conf <<'END'
+VETH_NSNAME_OUTSIDE=server
+VETH_IFADDR_OUTSIDE=192.0.2.2/30
+VETH_IFADDR_INSIDE=192.0.2.1/30
+END
+  lab netnsctl attach test-web lo@server
+  lab systemctl start test-web
+  lab netnsctl up veth@client
+  is_in server test-web
+  eventually answers client 192.0.2.2
+  run ! answers host 192.0.2.2
+  run ! answers host 127.0.0.1
+  lab netnsctl check
+  run -0 lab netnsctl status server
+  [[ $output == *'attached'*'test-web.service'* ]]
+  # Where it is not attached, the host does reach it.
+  lab netnsctl detach test-web --now
+  eventually answers host 127.0.0.1
+  run ! answers client 192.0.2.2
+  lab netnsctl down client server
+}
+
+@test "--dry-run prints the drop-in, and changes nothing" {
+  before=$(lab find /etc/systemd /run/systemd/system | sort)
+  run -0 lab netnsctl attach --dry-run test-web lo@a nft@a
+  [[ $output == *$'\nRequires=netns-lo@a.service netns-nft@a.service\nBindsTo=netns-lo@a.service netns-nft@a.service\nAfter=netns-lo@a.service netns-nft@a.service\n'* ]]
+  [[ $output == *$'\n[Service]\nNetworkNamespacePath=/run/netns/a\n'* ]]
+  [[ $(lab find /etc/systemd /run/systemd/system | sort) == "$before" ]]
+  printed=$output
+  lab netnsctl attach test-web lo@a nft@a
+  [[ $(lab cat "$DROP_IN") == "$printed" ]]
+  run -0 lab netnsctl detach --dry-run test-web
+  [[ $output == "would remove $DROP_IN" ]]
+  lab test -e "$DROP_IN"
+}
+
+@test "what runs is told to be restarted, or is with --now; detach takes away that alone" {
+  unit test-web.service.d/override.conf <<<$'[Service]\nEnvironment=MINE=1'
+  lab systemctl start test-web
+  run --separate-stderr -1 lab netnsctl attach test-web lo@a
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'systemd would stop it at once, since `lo@a` is not up; run `netnsctl up lo@a` first'* ]]
+  up test-web
+  lab netnsctl up lo@a
+  run -0 lab netnsctl attach test-web lo@a
+  up test-web
+  [[ $output == *'`systemctl restart test-web.service`' ]]
+  run ! is_in a test-web
+  run -0 lab netnsctl attach test-web lo@a --now
+  [[ $output == *'attached already to a'*'test-web.service was restarted' ]]
+  is_in a test-web
+  lab netnsctl detach test-web --now
+  [[ $(lab ls /etc/systemd/system/test-web.service.d) == override.conf ]]
+  up test-web
+  run ! is_in a test-web
+  rm -r "$LAB/root/etc/systemd/system/test-web.service.d"
+  lab netnsctl attach test-web lo@a
+  lab netnsctl detach test-web
+  lab test ! -e "${DROP_IN%/*}"
+  run --separate-stderr -1 lab netnsctl detach test-web
+  [[ $stderr == *'`test-web.service` is not attached'* ]]
+}
+
+@test "starting the service starts what it needs, and a restart of any of that restarts it" {
+  lab netnsctl attach test-web lo@a nft@a
+  lab systemctl start test-web
+  up netns-lo@a netns-nft@a
+  is_in a test-web
+  for instance in lo@a nft@a; do
+    before=$(main_pid test-web)
+    lab systemctl restart "netns-$instance"
+    up test-web
+    is_in a test-web
+    (($(main_pid test-web) != before))
+  done
+  before=$(main_pid test-web)
+  lab netnsctl restart lo@a
+  is_in a test-web
+  (($(main_pid test-web) != before))
+}
+
+@test "the service stops with the instance, and starts again in the new namespace when it is told to" {
+  lab netnsctl attach test-web lo@a
+  lab systemctl start test-web
+  lab systemctl stop netns-lo@a
+  is test-web inactive
+  eventually gone a
+  # As with any dependency, what was stopped by it stays so.
+  lab systemctl start netns-lo@a
+  is test-web inactive
+  lab systemctl start test-web
+  is_in a test-web
+}
+
+@test "the service does not run on when its instance fails to restart, or the namespace is deleted by hand" {
+  plugin bad 'configure_bad_up_inside() { [[ ! -e /run/broken ]]; }'
+  lab netnsctl attach test-web bad@a
+  lab systemctl start test-web
+  lab touch /run/broken
+  run ! lab systemctl restart netns-bad@a
+  lab rm /run/broken
+  eventually is test-web inactive
+  lab systemctl start test-web
+  is_in a test-web
+  lab ip netns delete a
+  eventually is test-web inactive
+}
+
+@test "the service is never up before the namespace is set up" {
+  plugin slow 'configure_slow_up_inside() { sleep 1; touch /run/set-up; }; configure_slow_down_outside() { rm -f /run/set-up; }'
+  unit test-web.service.d/first.conf <<<$'[Service]\nExecStartPre=/usr/bin/test -e /run/set-up'
+  lab netnsctl attach test-web slow@a
+  lab systemctl start test-web
+  is_in a test-web
+}
+
+@test "it survives daemon-reload and a reboot" {
+  lab netnsctl attach test-web lo@a
+  lab systemctl enable --now test-web
+  lab systemctl daemon-reload
+  is_in a test-web
+  lab_reboot
+  is_in a test-web
+  lab systemctl stop netns-lo@a
+  is test-web inactive
+}
+
+@test "a drop-in of somebody else's is refused, and left as it is" {
+  unit test-web.service.d/50-netns.conf <<<$'[Service]\n# mine'
+  for verb in 'attach test-web lo@a' 'detach test-web'; do
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr -1 lab netnsctl $verb
+    [[ $stderr == *"$DROP_IN was not written by "* ]]
+  done
+  [[ $(lab cat "$DROP_IN") == $'[Service]\n# mine' ]]
+}
+
+@test "a template is attached with all its instances, or one of them alone" {
+  unit test-many@.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  lab netnsctl attach test-many@ lo@a
+  lab systemctl start test-many@x test-many@y
+  is_in a test-many@x
+  is_in a test-many@y
+  lab netnsctl detach test-many@ --now
+  run ! is_in a test-many@x
+  lab netnsctl attach test-many@x lo@my-net --now
+  is_in my-net test-many@x
+  run ! is_in my-net test-many@y
+  lab netnsctl check
+  lab ip netns delete my-net
+  eventually is test-many@x inactive
+}
+
+@test "an attached socket listens in the namespace; of a pair of which only one is, the other is named" {
+  unit test-echo.socket <<<$'[Socket]\nListenStream=0.0.0.0:7000\nAccept=no'
+  unit test-echo.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  run --separate-stderr -0 lab netnsctl attach test-echo lo@a
+  [[ $stderr == *'warning: `test-echo.socket` listens for `test-echo.service` in another namespace than `a`'* ]]
+  lab netnsctl detach test-echo
+  run --separate-stderr -0 lab netnsctl attach test-echo.socket lo@a
+  [[ $stderr == *'warning: `test-echo.service`, which `test-echo.socket` starts, is in another namespace than `a`'* ]]
+  run --separate-stderr -0 lab netnsctl attach test-echo lo@a
+  [[ $stderr != *warning* ]]
+  lab systemctl start test-echo.socket
+  up netns-lo@a
+  [[ -n $(lab ip netns exec a ss -Hltn sport = :7000) ]]
+  [[ -z $(lab ss -Hltn sport = :7000) ]]
+  lab systemctl stop netns-lo@a
+  is test-echo.socket inactive
+}
+
+@test "settings that do not go together with it are told" {
+  unit test-web.service.d/first.conf <<<$'[Service]\nNetworkNamespacePath=/run/netns/other\nRestrictAddressFamilies=AF_UNIX\nBindReadOnlyPaths=/etc/hostname:/etc/hosts'
+  run --separate-stderr -0 lab netnsctl attach --dry-run test-web lo@a
+  [[ $stderr == *'sets NetworkNamespacePath=/run/netns/other'* && $stderr == *'RestrictAddressFamilies=AF_UNIX of `test-web.service` allows it no network'* ]]
+  [[ $stderr == *'BindReadOnlyPaths=/etc/hostname:/etc/hosts of `test-web.service` and the files of /etc/netns/a cover each other'* ]]
+}
+
+@test "a service that has to start before the network is told: that is a cycle" {
+  unit test-web.service.d/first.conf <<<$'[Unit]\nWants=network.target\nBefore=network.target'
+  run --separate-stderr -0 lab netnsctl attach test-web lo@a
+  [[ $stderr == *'`test-web.service` has to start before network.target, '* ]]
+  run lab systemd-analyze verify --man=no test-web.service
+  [[ $output == *'ordering cycle'* ]]
+}
+
+@test "PrivateNetwork=, RestrictNamespaces=, DynamicUser= and PrivateUsers= go together with it" {
+  unit test-web.service.d/first.conf <<<$'[Service]\nPrivateNetwork=yes\nRestrictNamespaces=yes\nDynamicUser=yes\nPrivateUsers=yes'
+  run --separate-stderr -0 lab netnsctl attach test-web lo@a
+  [[ $stderr != *warning* ]]
+  lab systemctl start test-web
+  is_in a test-web
+  lab netnsctl check
+}
+
+@test "a file of the unit that is read later and says otherwise is an error" {
+  unit test-web.service.d/override.conf <<<$'[Service]\nNetworkNamespacePath=/run/netns/other'
+  run --separate-stderr -1 lab netnsctl attach test-web lo@a
+  [[ $stderr == *'a file that is read later sets NetworkNamespacePath=/run/netns/other'* ]]
+  run -1 lab netnsctl check
+  [[ $output == *'error: `test-web.service` does not belong into `a`'* ]]
+}
+
+@test "a unit that shares the namespaces of another is refused: it would be in the host's network" {
+  unit test-other.service <<<$'[Service]\nPrivateTmp=yes\nExecStart=/bin/sleep infinity'
+  unit test-web.service.d/first.conf <<<$'[Unit]\nJoinsNamespaceOf=test-other.service\n[Service]\nPrivateTmp=yes'
+  run --separate-stderr -1 lab netnsctl attach test-web lo@a
+  [[ $stderr == *'`test-web.service` shares the namespaces of test-other.service'* ]]
+  lab test ! -e "$DROP_IN"
+  # That is so.
+  rm "$LAB/root/etc/systemd/system/test-web.service.d/first.conf"
+  lab netnsctl attach test-web lo@a
+  unit test-web.service.d/first.conf <<<$'[Unit]\nJoinsNamespaceOf=test-other.service\n[Service]\nPrivateTmp=yes'
+  lab systemctl start test-other test-web
+  run ! is_in a test-web
+  run -1 lab netnsctl check
+  [[ $output == *'error: `test-web.service` (process '*') runs in another network namespace than `a`'* ]]
+}
+
+@test "what cannot be attached is named, and nothing is written" {
+  before=$(lab find /etc/systemd | sort)
+  says() {
+    local said=$1
+    shift
+    run --separate-stderr ! lab netnsctl attach "$@"
+    [[ $stderr == *"$said"* ]] || {
+      echo "$stderr"
+      return 1
+    }
+  }
+  says 'there is no unit `nosuch.service`' nosuch lo@a
+  says 'neither a service nor a socket' test.timer lo@a
+  says 'sets up a namespace' netns-veth@a lo@a
+  says 'not in several: `a`, `b`' test-web lo@a lo@b
+  says 'cannot find plugin `nosuch`' test-web nosuch@a
+  says 'is no instance' test-web a
+  [[ $(lab find /etc/systemd | sort) == "$before" ]]
+}
+
+@test "check finds a service that runs where it was before" {
+  lab systemctl start test-web
+  lab netnsctl up lo@a
+  lab netnsctl attach test-web lo@a
+  run -1 lab netnsctl check
+  [[ $output == *"$DROP_IN: error: "'`test-web.service` (process '*') runs in another network namespace than `a`; `systemctl restart test-web.service`' ]]
+  lab systemctl restart test-web
+  lab netnsctl check
+}

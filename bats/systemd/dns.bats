@@ -1,0 +1,202 @@
+#!/usr/bin/env bats
+# Attached services ask the resolver of their namespace alone, with systemd-resolved and nscd running on the host.
+
+load systemd
+
+setup_file() {
+  lab_create
+  lab_install
+  lab_resolvers
+  local etc=$LAB/root/etc
+  ln -sf ../run/systemd/resolve/stub-resolv.conf "$etc/resolv.conf"
+  sed -i '/^hosts:/d' "$etc/nsswitch.conf"
+  echo 'hosts: files resolve [!UNAVAIL=return] dns' >>"$etc/nsswitch.conf"
+  mkdir -p "$etc/systemd/resolved.conf.d"
+  printf '[Resolve]\nDNS=127.0.0.2\nDomains=~.\nDNSSEC=no\nLLMNR=no\n' >"$etc/systemd/resolved.conf.d/lab.conf"
+  cp -a "$CONF" "$LAB/conf"
+  lab_boot
+}
+
+# Usage: dnsmasq NAME LISTEN ANSWER LOG
+# A server that gives every name one address, and notes who asks.
+dnsmasq() {
+  unit "$1.service" <<END
+[Service]
+ExecStart=/usr/sbin/dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file --no-hosts --no-resolv \
+  --bind-interfaces --listen-address=$2 --address=/#/$3 --log-queries --log-facility=$4
+END
+}
+
+setup() {
+  dnsmasq test-host-dns 127.0.0.2 198.51.100.99 /run/host-dns.log
+  dnsmasq test-dns 127.0.0.1 192.0.2.80 /run/own-dns.log
+  unit test-client.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  config dns-a.conf <<<'DNS_SERVERS=127.0.0.1'
+  # systemd-resolved asks nobody on a machine that has no network.
+  parent eth0
+  lab ip address add 203.0.113.1/24 dev eth0
+  lab systemctl start test-host-dns systemd-resolved nscd
+  lab rm -f /run/own-dns.log
+  ln -sf ../run/systemd/resolve/stub-resolv.conf "$LAB/root/etc/resolv.conf"
+}
+
+# Usage: resolve UNIT NAME
+# What libc finds there: in the mounts and the network of the unit's process.
+resolve() { lab nsenter --target "$(main_pid "$1")" --mount --net "${ASK[@]}" "$2"; }
+# getent(1) leaves out what is no use to a machine that has no address but on lo.
+ASK=(/usr/bin/python3 -c 'import socket, sys; print(socket.gethostbyname(sys.argv[1]))')
+
+# Usage: queries host|own [NAME]
+# How many queries for a name the server has got.
+queries() { lab grep -c "query.* ${2-}" "/run/$1-dns.log" || true; }
+
+# Usage: attached
+# The service and a server for it, in the namespace.
+attached() {
+  lab netnsctl attach test-dns lo@a dns@a
+  lab netnsctl attach test-client lo@a dns@a
+  lab systemctl start test-dns test-client
+  eventually lab ip netns exec a ss -Hlun sport = :53
+}
+
+@test "without its own files, a service in a namespace asks the host's resolvers round it" {
+  unit test-plain.service <<<$'[Unit]\nRequires=netns-lo@a.service\nAfter=netns-lo@a.service\n[Service]\nNetworkNamespacePath=/run/netns/a\nExecStart=/bin/sleep infinity'
+  lab systemctl start test-plain
+  [[ $(resolve test-plain plain.example.org) == 198.51.100.99 ]]
+  (($(queries host plain.example.org) > 0))
+}
+
+@test "an attached service asks the server in its namespace alone" {
+  attached
+  [[ $(resolve test-client one.example.org) == 192.0.2.80 ]]
+  (($(queries own one.example.org) > 0))
+  (($(queries host one.example.org) == 0))
+  # The host goes on asking its own.
+  [[ $(lab "${ASK[@]}" one.example.org) == 198.51.100.99 ]]
+  (($(queries host one.example.org) > 0))
+  lab netnsctl check
+}
+
+@test "it does so whatever systemd-resolved and nscd do to their files meanwhile" {
+  attached
+  lab bash -c 'cd /run/systemd/resolve && for turn in 1 2 3; do cp stub-resolv.conf new && mv new stub-resolv.conf; done'
+  lab systemctl restart systemd-resolved nscd
+  [[ $(resolve test-client two.example.org) == 192.0.2.80 ]]
+  lab bash -c 'systemctl stop nscd && rm -rf /run/nscd/* && systemctl start nscd'
+  [[ $(resolve test-client three.example.org) == 192.0.2.80 ]]
+  (($(queries host two.example.org) == 0 && $(queries host three.example.org) == 0))
+  lab netnsctl check
+}
+
+@test "resolvers of the host that start after the service are hidden from it, too" {
+  lab systemctl stop nscd systemd-resolved
+  lab rm -rf /run/nscd
+  attached
+  lab systemctl start nscd systemd-resolved
+  lab test -S /run/nscd/socket
+  [[ $(resolve test-client late.example.org) == 192.0.2.80 ]]
+  (($(queries host late.example.org) == 0))
+  lab netnsctl check
+}
+
+@test "files that an administrator has put into /etc/netns/NAME do the same, without the type dns" {
+  mkdir -p "$LAB/root/etc/netns/a"
+  echo 'nameserver 127.0.0.1' >"$LAB/root/etc/netns/a/resolv.conf"
+  echo 'hosts: files dns' >"$LAB/root/etc/netns/a/nsswitch.conf"
+  echo '192.0.2.7 printer' >"$LAB/root/etc/netns/a/hosts"
+  lab netnsctl attach test-dns lo@a
+  lab netnsctl attach test-client lo@a
+  lab systemctl start test-dns test-client
+  eventually lab ip netns exec a ss -Hlun sport = :53
+  [[ $(resolve test-client printer) == 192.0.2.7 ]]
+  [[ $(resolve test-client file.example.org) == 192.0.2.80 ]]
+  (($(queries host file.example.org) == 0))
+  lab netnsctl check
+}
+
+@test "netnsctl run asks the server in the namespace, though /etc/resolv.conf is a link" {
+  attached
+  run -0 lab netnsctl run a -- "${ASK[@]}" run.example.org
+  [[ $output == 192.0.2.80 ]]
+  (($(queries host run.example.org) == 0))
+  run -0 lab netnsctl run a -- sh -c 'cat /etc/resolv.conf; ls /run/nscd; touch /run/nscd/x 2>&1 || true'
+  [[ $output == *$'\nnameserver 127.0.0.1\n'*'Read-only file system'* ]]
+  lab test -S /run/nscd/socket
+}
+
+@test "check finds which resolver a running service really has" {
+  attached
+  lab netnsctl check
+  pid=$(main_pid test-client)
+  # As it would be with a mount that the host's resolved has undone.
+  lab nsenter --target "$pid" --mount umount /etc/resolv.conf
+  lab nsenter --target "$pid" --mount umount /run/systemd/resolve
+  run -1 lab netnsctl check
+  [[ $output == *"error: /etc/resolv.conf of \`test-client.service\` (process $pid) is not /etc/netns/a/resolv.conf: it asks 127.0.0.53; \`systemctl restart test-client.service\`"* ]]
+  [[ $output == *"(process $pid) can ask a resolver of the host, by /run/systemd/resolve/io.systemd.Resolve"* ]]
+  lab systemctl restart test-client
+  lab netnsctl check
+}
+
+@test "a plain /etc/resolv.conf that is replaced: attach warns, check finds it, a restart mends it, a link prevents it" {
+  resolv=$LAB/root/etc/resolv.conf
+  lab bash -c 'rm /etc/resolv.conf && echo nameserver 203.0.113.53 >/etc/resolv.conf'
+  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'warning: when a program on the host replaces /etc/resolv.conf, '* ]]
+  lab systemctl start test-client
+  lab netnsctl check
+  lab bash -c 'cp /etc/resolv.conf /etc/new && mv /etc/new /etc/resolv.conf'
+  run -1 lab netnsctl check
+  [[ $output == *'is not /etc/netns/a/resolv.conf: it asks 203.0.113.53; `systemctl restart test-client.service`, each time'*'ATTACHED SERVICES'* ]]
+  lab systemctl restart test-client
+  lab netnsctl check
+  # What the warning says.
+  lab bash -c 'mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/'
+  run -1 lab netnsctl check
+  [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a` again'* ]]
+  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --now
+  [[ $stderr != *warning* ]]
+  lab bash -c 'cp /etc/resolver/resolv.conf /etc/resolver/new && mv /etc/resolver/new /etc/resolver/resolv.conf'
+  lab netnsctl check
+  rm -r "$resolv" "$LAB/root/etc/resolver"
+}
+
+@test "starting the service writes the files, and a restart of dns@NAME gives it the new ones" {
+  attached
+  [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 127.0.0.1' ]]
+  config dns-a.conf <<<$'DNS_SERVERS="127.0.0.1 192.0.2.53"\nDNS_HOSTS="192.0.2.9 db"'
+  lab netnsctl restart dns@a
+  up test-client
+  [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
+  [[ $(resolve test-client db) == 192.0.2.9 ]]
+  run -1 lab netnsctl check
+  [[ $output == *'files of /etc/netns/a or of the host'*'run `netnsctl attach test-client.service lo@a dns@a` again'* ]]
+  lab systemctl stop netns-dns@a
+  is test-client inactive
+  eventually lab test ! -e /etc/netns/a
+}
+
+@test "a service does not start with the host's resolver in place of a file that is gone" {
+  attached
+  lab systemctl stop test-client
+  lab rm /etc/netns/a/resolv.conf
+  lab systemctl start test-client # which is done once there is a process
+  eventually is test-client failed
+  eventually lab netnsctl restart dns@a
+  lab systemctl start test-client
+  [[ $(resolve test-client four.example.org) == 192.0.2.80 ]]
+}
+
+@test "names with colons and hyphens have their files" {
+  for name in c:d my-net; do
+    config "dns-$name.conf" <<<'DNS_SERVERS=192.0.2.53'
+    lab netnsctl attach test-client "dns@$name" --now
+    lab systemctl start test-client
+    is_in "$name" test-client
+    [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
+    lab netnsctl check
+    lab netnsctl down "dns@$name"
+    is test-client inactive
+  done
+}

@@ -1,0 +1,125 @@
+# shellcheck shell=bash
+# dns: who is asked for names in the namespace, by files in /etc/netns/NAME, which attached services, `netnsctl run` and
+# `ip netns exec` have in place of those in /etc.
+#
+# Settings (in dns-NAME.conf; those for all namespaces in dns.conf):
+#   DNS_SERVERS  addresses of the servers, separated by blanks: "192.0.2.53 2001:db8::53"; libc asks the first three
+#   DNS_SEARCH   domains that are tried for short names, separated by blanks
+#   DNS_OPTIONS  options as in resolv.conf(5), separated by blanks: "timeout:2 edns0"
+#   DNS_HOSTS    lines as in hosts(5), which follow those for localhost
+
+# Written before anything in the namespace starts, and again on each restart, since that takes what the .conf says now.
+configure_dns_up_outside() {
+  on_failure dns_remove "$1"
+  dns_write "$1"
+}
+
+configure_dns_up_inside() { dns_write "$1"; }
+
+# The files stay on a restart.
+configure_dns_down_outside() { dns_remove "$1"; }
+
+# What is not as `up` left it, a line each.
+configure_dns_check_outside() {
+  local NS_NAME=$1 file path
+  for file in resolv.conf nsswitch.conf hosts; do
+    path=/etc/netns/$NS_NAME/$file
+    if ! dns_wants "$file"; then
+      ! dns_is_ours "$path" || echo "'$path' is there, though DNS_HOSTS is empty"
+    elif [[ ! -e $path ]]; then
+      echo "'$path' is gone"
+    elif [[ $(<"$path") != "$(dns_content "$file")" ]]; then
+      echo "'$path' is not what DNS_SERVERS and the other settings come to"
+    fi
+  done
+}
+
+# Usage: dns_write NAME
+# All files or none: what cannot be is found before the first one is replaced.
+dns_write() {
+  local directory=/etc/netns/$1 file
+  local -a files=(resolv.conf nsswitch.conf hosts)
+  assert_non_empty DNS_SERVERS
+  dns_check_servers
+  for file in "${files[@]}"; do
+    if [[ -e $directory/$file || -L $directory/$file ]] && ! dns_is_ours "$directory/$file" && dns_wants "$file"; then
+      echo "'$directory/$file' was not written by the type dns, and is left alone: remove it, or do without dns@$1" >&2
+      return 1
+    fi
+  done
+  mkdir -p -- "$directory"
+  for file in "${files[@]}"; do
+    if dns_wants "$file"; then
+      # Beside the directory, since all that is in there counts, then renamed: nobody ever reads half of it.
+      dns_content "$file" >"/etc/netns/.$1.$file"
+      mv -T -- "/etc/netns/.$1.$file" "$directory/$file"
+    elif dns_is_ours "$directory/$file"; then
+      rm -- "$directory/$file"
+    fi
+  done
+}
+
+# Usage: dns_remove NAME
+# What is ours goes, whatever the .conf says by now.
+dns_remove() {
+  local directory=/etc/netns/$1 file
+  for file in resolv.conf nsswitch.conf hosts; do
+    rm -f -- "/etc/netns/.$1.$file"
+    ! dns_is_ours "$directory/$file" || rm -- "$directory/$file"
+  done
+  rmdir --ignore-fail-on-non-empty -- "$directory" 2>/dev/null || true # it may be gone, or not there yet
+}
+
+# Usage: dns_check_servers
+# libc passes over a line that it cannot read, and asks 127.0.0.1 where none is left.
+dns_check_servers() {
+  local server four='^([0-9]{1,3}[.]){3}[0-9]{1,3}$' six='^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[^%]+)?$'
+  while read -r server; do
+    if [[ ! $server =~ $four && ! $server =~ $six ]]; then
+      echo "DNS_SERVERS: '$server' is no IP address" >&2
+      exit 1
+    fi
+  done < <(dns_words "$DNS_SERVERS")
+}
+
+# Usage: dns_words TEXT
+# A line for each word.
+dns_words() {
+  local -a words
+  read -r -d '' -a words <<<"$1" || true # there is no end but that of the text
+  printf '%s\n' "${words[@]}"
+}
+
+# Usage: dns_wants FILE
+# Without DNS_HOSTS, the host's stays.
+dns_wants() { [[ $1 != hosts || -n ${DNS_HOSTS-} ]]; }
+
+# Usage: dns_is_ours PATH
+dns_is_ours() {
+  local line
+  [[ -f $1 && ! -L $1 ]] || return
+  read -r line <"$1" || true
+  [[ $line == "$(dns_header)" ]]
+}
+
+dns_header() { echo '# Written by the type dns of systemd-netns, which removes it again.'; }
+
+# Usage: dns_content FILE
+dns_content() {
+  dns_header
+  case $1 in
+    resolv.conf)
+      dns_words "$DNS_SERVERS" | sed 's/^/nameserver /'
+      [[ -z ${DNS_SEARCH-} ]] || echo "search ${DNS_SEARCH//[[:space:]]/ }"
+      [[ -z ${DNS_OPTIONS-} ]] || echo "options ${DNS_OPTIONS//[[:space:]]/ }"
+      ;;
+    nsswitch.conf)
+      # The host's, for users and groups. Names go by the two files alone: `resolve`, `mdns` and `myhostname` ask the host.
+      if [[ -e /etc/nsswitch.conf ]]; then sed '/^[[:space:]]*hosts:/d' /etc/nsswitch.conf; fi
+      echo 'hosts: files dns'
+      ;;
+    hosts)
+      printf '%s\n' '127.0.0.1 localhost' '::1 localhost ip6-localhost ip6-loopback' "$DNS_HOSTS"
+      ;;
+  esac
+}

@@ -1,0 +1,196 @@
+//! Attached services: whether each is where its drop-in puts it, and which resolver it really has. That is looked up in the
+//! running process, since mounts in it may have gone by what the host did to the files below.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+
+use super::Finding;
+use crate::attach::{self, Attached, DropIn, Found, Properties, Unit};
+use crate::name::Instance;
+use crate::netns::{self, Id};
+use crate::paths::Paths;
+use crate::resolver::{self, Mutable};
+
+/// Files that are no longer than this are compared whole.
+const LONGEST: u64 = 1 << 20;
+
+/// All that is attached, or what is attached to the instances that are asked for.
+pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for one in attach::attached(paths)?.iter().filter(|one| all || one.instances.iter().any(meant)) {
+        let unit: Unit = one.unit.parse()?;
+        findings.extend(stale(paths, &unit, one)?);
+        for properties in Properties::of(&unit.running())? {
+            findings.extend(
+                running(paths, one, &properties)
+                    .into_iter()
+                    .map(|finding| finding.at(attach::place(paths, &unit).display().to_string())),
+            );
+        }
+    }
+    Ok(findings)
+}
+
+/// Whether the drop-in is what an attach would write now.
+fn stale(paths: &Paths, unit: &Unit, one: &Attached) -> Result<Option<Finding>> {
+    let planned = DropIn::of(paths, unit, &one.instances, &one.namespace).to_string();
+    let Found::Ours(text) = attach::look(paths, unit)? else { return Ok(None) };
+    let words: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
+    Ok((text != planned).then(|| {
+        Finding::warning(format!(
+            "files of /etc/netns/{} or of the host's resolver have come or gone since `{unit}` was attached",
+            one.namespace
+        ))
+        .at(attach::place(paths, unit).display().to_string())
+        .advice(format!("run `netnsctl attach {unit} {}` again, and restart it", words.join(" ")))
+    }))
+}
+
+/// What is wrong with one unit, which may be an instance of a template that is attached.
+fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Finding> {
+    let (unit, namespace) = (properties.get("Id"), &one.namespace);
+    if properties.get("LoadState") != "loaded" {
+        return vec![
+            Finding::warning(format!("there is no unit `{unit}`"))
+                .advice(format!("`netnsctl detach {}`", one.unit)),
+        ];
+    }
+    let mut findings = Vec::new();
+    let found = properties.get("NetworkNamespacePath");
+    if found != format!("/run/netns/{namespace}") {
+        findings.push(
+            Finding::error(format!("`{unit}` does not belong into `{namespace}` by all of its files: NetworkNamespacePath={found}"))
+                .advice(format!("`systemctl cat {unit}` shows which one says so; after a change, `systemctl daemon-reload`")),
+        );
+    }
+    let others = properties.get("JoinsNamespaceOf");
+    if !others.is_empty() {
+        findings.push(
+            Finding::error(format!("`{unit}` shares the namespaces of {others}, and may be in the network of that, or of the host"))
+                .advice("take JoinsNamespaceOf= out of its files"),
+        );
+    }
+    let Some(pid) = properties.main_pid() else { return findings };
+    let restart = format!("`systemctl restart {unit}`");
+    let there = Id::of(format!("/proc/{pid}/ns/net").as_ref());
+    match (there, Id::of(&paths.namespace(namespace))) {
+        (Ok(there), Ok(wanted)) if there == wanted => {}
+        (Ok(_), _) => findings.push(
+            Finding::error(format!(
+                "`{unit}` (process {pid}) runs in another network namespace than `{namespace}`"
+            ))
+            .advice(restart.clone()),
+        ),
+        // It has just ended, or is not ours to look at.
+        (Err(error), _) => {
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                findings.push(
+                    Finding::warning(format!("`{unit}` (process {pid}) may not be looked at"))
+                        .advice("be root"),
+                );
+            }
+            return findings;
+        }
+    }
+    findings.extend(files(paths, one, unit, pid, &restart));
+    findings.extend(doors(paths, one, unit, pid, &restart));
+    findings
+}
+
+/// The files of the namespace that the process does not have.
+fn files(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in netns::files(paths, &one.namespace) {
+        let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
+        if !file.is_file() || target.symlink_metadata().is_err() {
+            continue; // `stale` and `attach` speak of those
+        }
+        let wanted = File::open(&file).map_err(anyhow::Error::from).and_then(|file| read(&file));
+        let found = open(pid, &target).and_then(|file| read(&file));
+        match (wanted, found) {
+            (Ok(wanted), Ok(found)) if wanted == found => {}
+            (Ok(_), found) => {
+                let has = found.ok().filter(|_| target == Path::new(resolver::RESOLV_CONF));
+                let asks = has.map(|text| format!(": {}", nameservers(&text))).unwrap_or_default();
+                let replaced = target == Path::new(resolver::RESOLV_CONF)
+                    && matches!(Mutable::of(paths), Mutable::File(_));
+                let why = if replaced {
+                    ", each time that something on the host has replaced its own; netnsctl(8) has how to be safe, \"ATTACHED SERVICES\""
+                } else {
+                    ""
+                };
+                findings.push(
+                    Finding::error(format!(
+                        "{} of `{unit}` (process {pid}) is not {}{asks}",
+                        target.display(),
+                        file.display()
+                    ))
+                    .advice(format!("{restart}{why}")),
+                );
+            }
+            (Err(error), _) => findings.push(Finding::error(format!("{}: {error:#}", file.display()))),
+        }
+    }
+    findings
+}
+
+/// The resolvers of the host that the process can still ask.
+fn doors(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> Vec<Finding> {
+    let doors = resolver::side_doors(paths, &one.namespace, false);
+    let is_open = |socket: &&&str| {
+        doors.iter().any(|door| Path::new(**socket).starts_with(door))
+            && open(pid, Path::new(**socket)).is_ok()
+    };
+    let finding = |socket: &&str| {
+        Finding::error(format!("`{unit}` (process {pid}) can ask a resolver of the host, by {socket}"))
+            .advice(restart)
+    };
+    resolver::SOCKETS.iter().filter(is_open).map(finding).collect()
+}
+
+/// Opens what a path is to a process; links are followed within its own root.
+fn open(pid: u32, path: &Path) -> Result<File> {
+    let root = File::open(format!("/proc/{pid}/root"))?;
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let found = openat2(&root, path.strip_prefix("/").unwrap_or(path), how)?;
+    Ok(File::from(found))
+}
+
+/// The content of a file that is open by its path alone, or to be read. What else a process may have put there, such as a pipe
+/// that nobody writes to, is not waited for.
+fn read(file: &File) -> Result<Vec<u8>> {
+    ensure!(file.metadata()?.is_file(), "it is no regular file");
+    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot read it")?;
+    let mut content = Vec::new();
+    again.take(LONGEST).read_to_end(&mut content).context("cannot read it")?;
+    Ok(content)
+}
+
+/// Who is asked by a resolv.conf(5), for a message.
+fn nameservers(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let servers: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("nameserver")?.split_whitespace().next()).collect();
+    if servers.is_empty() {
+        "it asks 127.0.0.1".to_owned()
+    } else {
+        format!("it asks {}", servers.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_is_read_from_resolv_conf() {
+        let text = b"# c\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 # x\nsearch a\n";
+        assert_eq!(nameservers(text), "it asks 192.0.2.1, 2001:db8::1");
+        assert_eq!(nameservers(b""), "it asks 127.0.0.1");
+    }
+}

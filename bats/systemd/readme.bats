@@ -61,6 +61,9 @@ check() {
   nothing_left nstest
 }
 
-@test "join two namespaces" { replay '## Join two namespaces'; }
+@test "join two namespaces" {
+  parent eth0
+  replay '## Join two namespaces'
+}
 
 @test "write a type, and what one sees when it does not work" { replay '## Write a type'; }

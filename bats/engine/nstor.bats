@@ -1,0 +1,40 @@
+#!/usr/bin/env bats
+# Two namespaces joined by veth, macvlan on one, firewalls on both that name the interfaces: from .conf and .rules files alone.
+
+load engine
+# shellcheck source=tests/nstor.bash
+source "$ROOT/tests/nstor.bash"
+
+INSTANCES=(macvlan@nstor veth@nstor nft@nstor nft@nsbrowser)
+
+@test "it works from cold, after a restart of any part, and after any part was taken down and brought up" {
+  nstor_files "$CONF"
+  update
+  nstor_network
+  on netnsctl up nsbrowser nstor
+  nstor_works
+  for instance in "${INSTANCES[@]}"; do
+    on netnsctl restart "$instance"
+    nstor_works
+  done
+  for instance in "${INSTANCES[@]}"; do
+    on netnsctl down --recursive "$instance"
+    on netnsctl up nsbrowser nstor
+    nstor_works
+  done
+  on netnsctl down nsbrowser nstor
+  on ip netns delete internet
+  eventually nothing_left
+}
+
+@test "one firewall alone brings up all that it names" {
+  nstor_files "$CONF"
+  update
+  nstor_network
+  on netnsctl up nft@nstor
+  [[ $(state macvlan@nstor) == up && $(state veth@nstor) == up ]]
+  nstor_ping nsbrowser 198.51.100.2
+  run --separate-stderr -1 on netnsctl down macvlan@nstor
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'`macvlan@nstor` is required by `nft@nstor`'* ]]
+}

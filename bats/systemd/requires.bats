@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# What instances require, as drop-ins that systemd follows.
+
+load systemd
+on() { lab "$@"; }
+# shellcheck source=tests/nstor.bash
+source "$BATS_TEST_DIRNAME/../../tests/nstor.bash"
+
+dropin=/etc/systemd/system/netns_outside-app@a.service.d/10-requires.conf
+
+setup() {
+  plugin app
+  plugin base
+  config base-b.conf <<<''
+  config app-a.conf <<<'NETNS_REQUIRES="base@b c"'
+}
+
+# Usage: required
+# What systemd has the outside half of app@a require, besides what the template does.
+required() {
+  lab systemctl show --value --property=Requires netns_outside-app@a | tr ' ' '\n' |
+    { grep @ || :; } | { grep --invert-match netns_name@a || :; } | LC_ALL=C sort | paste -sd,
+}
+
+@test "start starts what is required, stop stops what requires it, a restart goes through both" {
+  lab netns-update
+  [[ $(required) == 'netns-base@b.service,netns_name@c.service' ]]
+  lab systemctl start netns-app@a
+  [[ $(hooks) == 'base@b up outside,base@b up inside,app@a up outside,app@a up inside' ]]
+  exists c
+  lab rm "$LOG"
+  lab systemctl restart netns-base@b
+  eventually up netns-app@a
+  [[ $(hooks) == 'app@a down inside,app@a down outside,base@b down inside,base@b up inside,app@a up outside,app@a up inside' ]]
+  lab systemctl stop netns-base@b
+  eventually is netns_outside-app@a inactive
+  eventually gone c
+  nothing_left a
+  nothing_left b
+}
+
+@test "check says when the drop-in is out of date, and netns-update removes it when nothing is required" {
+  run -1 lab netnsctl check
+  [[ $output == *"$dropin: warning: this drop-in is out of date"*'run `netns-update`'* ]]
+  lab netns-update
+  run lab netnsctl check
+  [[ $output != *10-requires.conf* ]]
+  config app-a.conf <<<''
+  run -1 lab netnsctl check
+  [[ $output == *"$dropin: warning: this drop-in is out of date"* ]]
+  run -0 lab netns-update
+  [[ $output == *"Removing '$dropin'."*'Reloading systemd'* ]]
+  [[ -z $(required) ]]
+}
+
+@test "an administrator's own drop-in is left alone, and one in the place of ours wins" {
+  lab mkdir -p "${dropin%/*}"
+  lab tee "${dropin%/*}/20-mine.conf" <<<$'[Unit]\nRequires=netns-base@d.service'
+  lab netns-update
+  [[ $(required) == 'netns-base@b.service,netns-base@d.service,netns_name@c.service' ]]
+  lab ln -sf /dev/null "$dropin"
+  run -0 lab netns-update --daemon-reload
+  [[ $(lab readlink "$dropin") == /dev/null && $(required) == 'netns-base@d.service' ]]
+  lab netns-update --clean
+  [[ $(lab readlink "$dropin") == /dev/null ]]
+  lab test -e "${dropin%/*}/20-mine.conf"
+}
+
+@test "a circle, an unknown instance and one that hangs are named in time, and nothing is changed" {
+  lab netns-update
+  before=$(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort)
+  config base-b.conf <<<'NETNS_REQUIRES=app@a'
+  run -1 lab netns-update
+  [[ $output == *'circle: app@a -> base@b -> app@a'*'Nothing was changed'* ]]
+  config base-b.conf <<<'NETNS_REQUIRES=nosuch@x'
+  run -1 lab netns-update
+  [[ $output == *'`base@b` requires `nosuch@x`, which is unknown'*'Nothing was changed'* ]]
+  config base-b.conf <<<'configure_base_requires() { sleep 600 & wait; }'
+  begun=$SECONDS
+  run -1 lab netns-update
+  ((SECONDS - begun < 20))
+  [[ $output == *'cannot tell what `base@b` requires'*'10 seconds'*'Nothing was changed'* ]]
+  run lab pgrep --full 'sleep 600'
+  ((status != 0))
+  [[ $(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort) == "$before" ]]
+}
+
+@test "nsbrowser and nstor work after a reboot, and after a restart of any unit of theirs" {
+  nstor_files "$CONF"
+  lab netns-update
+  lab tee /etc/systemd/system/internet.service >/dev/null <<END
+[Unit]
+DefaultDependencies=no
+Before=network-pre.target
+Wants=network-pre.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/bash -e /etc/internet
+[Install]
+WantedBy=multi-user.target
+END
+  # shellcheck disable=SC2016 # for that bash to expand
+  printf '%s\n' "$(declare -f nstor_network)" 'on() { "$@"; }' nstor_network | lab tee /etc/internet
+  lab systemctl enable --quiet internet netns-nft@nstor netns-nft@nsbrowser
+  lab_reboot
+  nstor_works
+  nothing_failed
+  for unit in netns-{macvlan,veth,nft}@nstor netns-nft@nsbrowser; do
+    lab systemctl restart "$unit"
+    eventually up netns-{macvlan,veth,nft}@nstor netns-nft@nsbrowser
+    nstor_works
+  done
+  lab systemctl daemon-reload
+  nstor_works
+  lab systemctl stop netns-veth@nstor
+  eventually gone nsbrowser
+  lab systemctl start netns-nft@nstor netns-nft@nsbrowser
+  nstor_works
+  lab systemctl disable --quiet internet netns-nft@nstor netns-nft@nsbrowser
+  lab rm /etc/systemd/system/internet.service /etc/internet
+}

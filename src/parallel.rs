@@ -9,6 +9,9 @@ pub fn parallel<Work: Send, Done: Send>(
     work: VecDeque<Work>,
     act: impl Fn(Work) -> Done + Sync,
 ) -> Vec<Done> {
+    if work.len() <= 1 {
+        return work.into_iter().map(act).collect();
+    }
     // Hooks wait for the kernel more than they compute.
     let workers = (2 * thread::available_parallelism().map_or(1, usize::from)).min(work.len());
     let queue = Mutex::new(work);

@@ -37,7 +37,7 @@ costs() {
 @test "an instance costs the direct engine a bash for each hook that does something, and what that runs" {
   # bash and ip; for the pair six times ip, and mkdir the first time.
   costs 3 850 netnsctl up lo@a
-  costs 1 300 netnsctl down lo@a
+  costs 1 380 netnsctl down lo@a
   costs 9 2200 netnsctl up veth@nstest
   costs 8 2200 netnsctl down veth@nstest
 }
@@ -61,10 +61,10 @@ costs() {
 
 @test "an idle netns-update starts no process, and makes four system calls for a type" {
   netns-update >/dev/null
-  costs 1 235 netns-update
+  costs 1 200 netns-update
   for ((number = 0; number < 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update >/dev/null
-  costs 1 $((235 + 100 * 4)) netns-update
+  costs 1 $((200 + 100 * 4)) netns-update
   netns-update --clean >/dev/null
 }
 

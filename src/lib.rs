@@ -10,7 +10,7 @@
 //! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
 //! every type, by a plan that is then applied. [`engine`] brings instances up, by those units or, where systemd does not
-//! run, by itself. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! run, by itself. [`trust`] says who could have written what is run. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that sees raw arguments; [`commands`] has one short file for each applet.
 
 pub mod check;
@@ -29,6 +29,7 @@ pub mod paths;
 pub mod plugin;
 pub mod privilege;
 pub mod process;
+pub mod trust;
 pub mod units;
 pub mod wrapper;
 

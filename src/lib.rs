@@ -10,7 +10,7 @@
 //! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
 //! every type, by a plan that is then applied. [`engine`] brings instances up, by those units or, where systemd does not
-//! run, by itself. [`trust`] says who could have written what is run. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! run, by itself. [`trust`] says who could have written what is run. [`gc`] finds and removes what nobody needs. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that sees raw arguments; [`commands`] has one short file for each applet.
 
 pub mod check;
@@ -20,6 +20,7 @@ pub mod declared;
 pub mod engine;
 pub mod explain;
 pub mod file;
+pub mod gc;
 pub mod hook;
 pub mod layers;
 pub mod name;

@@ -38,6 +38,25 @@ impl Direct {
         Ok(Self { paths: paths.clone(), adopt, runner: Runner::new(paths)? })
     }
 
+    /// Puts right what was broken off on a namespace, and removes that if nothing is up on it.
+    ///
+    /// # Errors
+    /// The namespace cannot be looked at or deleted, or the state not written.
+    pub fn put_right(&self, held: &mut Held) -> Result<()> {
+        self.settle(held)?;
+        self.finish(held)
+    }
+
+    /// Runs the last hook of an instance that this engine knows nothing of, to remove what an earlier one has made.
+    ///
+    /// # Errors
+    /// The hook cannot be run, or fails.
+    pub fn down_outside(&self, instance: &Instance) -> Result<()> {
+        self.runner.run(instance, (Phase::Down, Side::Outside), true, |_| Ok(()))?;
+        _ = fs::remove_file(self.paths.log(instance));
+        Ok(())
+    }
+
     /// Works on all namespaces, in parallel, and on the instances of each in their order.
     fn each(&self, instances: &[Instance], prepare: bool, step: Step, go_on: bool) -> Vec<Outcome> {
         let mut groups: BTreeMap<&NsName, Vec<&Instance>> = BTreeMap::new();

@@ -3,6 +3,7 @@
 mod cat;
 mod check;
 pub mod completion;
+mod gc;
 mod lifecycle;
 mod list;
 mod new;
@@ -30,6 +31,7 @@ pub(super) fn run(options: &Ctl) -> Result<Status> {
         Verb::Run(options) => run::run(&live, options),
         Verb::New(options) => new::run(options),
         Verb::Check(options) => check::run(options),
+        Verb::Gc(options) => gc::run(&live, options),
         Verb::Cat(options) => cat::run(&live, options),
         Verb::Types(options) => types::run(options),
         Verb::Completion(options) => completion::run(options),

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::name::Instance;
 use crate::paths::{BASH, Paths};
-use crate::{plugin, wrapper};
+use crate::{plugin, trust, wrapper};
 
 /// How long reading the files of an instance may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -84,17 +84,18 @@ pub fn layers(paths: &Paths, instance: &Instance) -> Result<Vec<Layer>> {
 /// What stands in front of bash text that reads the layers which are there.
 ///
 /// # Errors
-/// There is no plugin.
+/// There is no plugin, or others can write one of the files.
 pub fn reader(paths: &Paths, instance: &Instance) -> Result<String> {
     let files: Vec<PathBuf> =
         layers(paths, instance)?.into_iter().filter(|layer| layer.exists).map(|layer| layer.path).collect();
+    trust::require(&paths.root, [&paths.conf].into_iter().chain(&files))?;
     Ok(wrapper::reader(paths, instance, &files))
 }
 
 /// Reads the layers and follows them. What they do besides setting variables, they do.
 ///
 /// # Errors
-/// There is no plugin, or bash cannot be run.
+/// There is no plugin, others can write one of the files, or bash cannot be run.
 pub fn explain(paths: &Paths, instance: &Instance) -> Result<Explained> {
     let text = reader(paths, instance)? + SHOW;
     let words = [instance.nstype.as_ref(), instance.name.as_ref(), "up", "outside"];

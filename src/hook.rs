@@ -18,6 +18,7 @@ use crate::layers::Layers;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::{self, Whereabouts};
 use crate::paths::{BASH, Paths};
+use crate::trust;
 use crate::wrapper::{Caller, CallerKind, Hook, NOTHING, wrapper};
 
 /// What would change how bash reads the wrapper (bash(1), "Shell Variables" and "INVOCATION").
@@ -80,13 +81,15 @@ pub enum Plan {
 /// Looks what a hook comes to, in the namespace that it is to run in.
 ///
 /// # Errors
-/// The wrong namespace, or an unusable layer.
+/// The wrong namespace, an unusable layer, or one that others can write.
 pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller) -> Result<Plan> {
     let whereabouts = match hook.side {
         Side::Outside => None,
         Side::Inside => Some(netns::check_inside(paths, &hook.instance.name, hook.phase)?),
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
+    // On `down`, too: what stays then is less than what a stranger's file could do as root.
+    trust::require(&paths.root, layers.read(paths, &hook.instance))?;
     // Who traces wants to see bash read the files.
     if !caller.trace && layers.settled.as_ref().is_some_and(|settled| !settled.defines(&hook.function())) {
         return Ok(Plan::Nothing);

@@ -117,6 +117,22 @@ impl Layers {
     }
 }
 
+impl Layers {
+    /// What is read for an instance, for [`crate::trust`]: the directory in which files are looked for, and those that are there.
+    #[must_use]
+    pub fn read(&self, paths: &Paths, instance: &Instance) -> Vec<PathBuf> {
+        let files = [
+            self.plugin.clone(),
+            paths.default_conf(),
+            paths.conf_of_type(&instance.nstype),
+            paths.conf_of(instance),
+        ];
+        let is_there = |layer: usize| self.texts.as_ref().is_none_or(|texts| texts[layer].is_some());
+        let there = files.into_iter().enumerate().filter(|(layer, _)| is_there(*layer)).map(|(_, file)| file);
+        [paths.conf.clone()].into_iter().chain(there).collect()
+    }
+}
+
 fn texts(files: [&PathBuf; 4]) -> io::Result<[Option<String>; 4]> {
     let mut texts = [const { None }; 4];
     for (text, file) in texts.iter_mut().zip(files) {

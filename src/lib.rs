@@ -10,8 +10,9 @@
 //! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
 //! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
-//! up, by those units or, where systemd does not run, by itself. [`attach`] puts services into namespaces. [`graph`] draws
-//! what there is, [`leaktest`] measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! up, by those units or, where systemd does not run, by itself; [`gc`] finds and removes what nobody needs. [`trust`] says
+//! who could have written what is run. [`attach`] puts services into namespaces. [`graph`] draws what there is, [`leaktest`]
+//! measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that sees raw arguments; [`commands`] has one short file for each applet.
 
 pub mod attach;
@@ -22,6 +23,7 @@ pub mod declared;
 pub mod engine;
 pub mod explain;
 pub mod file;
+pub mod gc;
 pub mod graph;
 pub mod hook;
 pub mod layers;
@@ -36,6 +38,7 @@ pub mod privilege;
 pub mod process;
 pub mod requires;
 pub mod resolver;
+pub mod trust;
 pub mod units;
 pub mod wrapper;
 

@@ -255,6 +255,23 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     }
 }
 
+/// Deletes a name if it still stands for what was found there. Nobody makes one meanwhile: this holds the lock that
+/// [`create`] and iproute2 take.
+///
+/// # Errors
+/// It stands for something else, or the kernel refuses.
+pub fn delete_if(paths: &Paths, name: &NsName, found: Named) -> Result<()> {
+    if !paths.netns.exists() {
+        return Ok(());
+    }
+    let _lock = share(&paths.netns)?;
+    match look(paths, name)? {
+        Named::Nothing => Ok(()),
+        now if now == found => delete(paths, name).map(drop),
+        _ => bail!("namespace `{name}` was made anew by somebody else meanwhile, and is left alone"),
+    }
+}
+
 /// This thread is in another namespace; it goes back when this is dropped.
 #[must_use]
 #[derive(Debug)]

@@ -136,12 +136,27 @@ END
 @test "files that others than root can write are told, with what mends it" {
   config lo-a.conf <<<''
   config lo-b.conf <<<''
-  chmod g+w "$CONF/lo-a.conf"
+  chmod o+w "$CONF/lo-a.conf"
   chown nobody "$CONF/lo-b.conf"
+  config nft.rules <<<''
+  chgrp nogroup "$CONF/nft.rules"
+  chmod g+w "$CONF/nft.rules"
   finds <<END
-$CONF/lo-a.conf: error: others than its owner may write it, and it is run as root; run \`chmod go-w $CONF/lo-a.conf\`
-$CONF/lo-b.conf: error: it belongs to the user $(id -u nobody), and is run as root; run \`chown root $CONF/lo-b.conf\`
+$CONF/lo-a.conf: error: everybody can write it; mend it by \`chmod o-w $CONF/lo-a.conf\`
+$CONF/lo-b.conf: error: it belongs to the user nobody ($(id -u nobody)); mend it by \`chown root $CONF/lo-b.conf\`
+$CONF/nft.rules: error: the group nogroup ($(id -g nobody)) can write it; mend it by \`chmod g-w $CONF/nft.rules\`
 END
+}
+
+@test "a file that others can write is told without being run" {
+  config lo-a.conf <<<": >$BATS_TEST_TMPDIR/canary"
+  chmod o+w "$CONF/lo-a.conf"
+  run -1 netnsctl check
+  run -1 netnsctl show lo@a
+  [[ $output == *"$CONF/lo-a.conf: everybody can write it"* && ! -e $BATS_TEST_TMPDIR/canary ]]
+  chmod o-w "$CONF/lo-a.conf"
+  netnsctl show lo@a >/dev/null
+  [[ -e $BATS_TEST_TMPDIR/canary ]]
 }
 
 @test "a file that exits is told" {

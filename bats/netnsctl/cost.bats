@@ -25,7 +25,7 @@ costs() {
   [[ $(grep -c 'execve(' "$BATS_TEST_TMPDIR/trace") == 3 ]]
   # Until it is bash.
   own=$(awk '/execve\("\/bin\/bash"/ { exit } { calls++ } END { print calls }' "$BATS_TEST_TMPDIR/trace")
-  ((own <= 41))
+  ((own <= 51))
 }
 
 @test "a hook that has nothing to do is netnsinit alone" {

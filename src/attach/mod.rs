@@ -22,10 +22,10 @@ use crate::paths::Paths;
 use crate::{file, plugin};
 
 /// The name of the drop-in; those of `systemctl edit` (`override.conf`) sort behind it, and win.
-const FILE: &str = "50-netns.conf";
+pub const FILE: &str = "50-netns.conf";
 
 /// What a drop-in of ours begins with. Without it, the file is somebody else's.
-const HEADER: &str = "# Written by `netnsctl attach`";
+pub const HEADER: &str = "# Written by `netnsctl attach`";
 
 /// A unit that a drop-in of ours puts into a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +12,7 @@ use serde::Deserialize;
 use super::{Finding, Severity, Subject};
 use crate::name::NsType;
 use crate::paths::{BASH, Paths};
-use crate::{file, plugin};
+use crate::{file, plugin, trust};
 
 /// What shellcheck cannot know of these files: settings are used by others (SC2034), and set by others (SC2154), and what is
 /// sourced is not always there (SC1090, SC1091).
@@ -30,8 +29,7 @@ pub(super) fn check(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Re
         }
     }
     findings.extend(shellcheck(&sound)?);
-    let places = files.iter().map(PathBuf::as_path).chain([paths.conf.as_path(), paths.share.as_path()]);
-    findings.extend(places.filter_map(|path| writers(path, paths.is_live())));
+    findings.extend(writers(paths, &files, types.iter().any(|nstype| nstype.as_ref() == "nft"))?);
     Ok(findings)
 }
 
@@ -135,23 +133,20 @@ fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
     Ok(report.comments.into_iter().map(finding).collect())
 }
 
-/// Whether others than root may write a file that is run as root. In a repository, files are their author's.
-fn writers(path: &Path, live: bool) -> Option<Finding> {
-    let found = fs::metadata(path).ok()?;
-    let name = path.display();
-    if found.mode() & 0o022 != 0 {
-        Some(
-            Finding::error("others than its owner may write it, and it is run as root")
-                .at(name.to_string())
-                .advice(format!("run `chmod go-w {name}`")),
-        )
-    } else if live && found.uid() != 0 {
-        Some(
-            Finding::error(format!("it belongs to the user {}, and is run as root", found.uid()))
-                .at(name.to_string())
-                .advice(format!("run `chown root {name}`")),
-        )
-    } else {
-        None
+/// Who else can write what is run as root, or loaded into the kernel.
+fn writers(paths: &Paths, files: &BTreeSet<PathBuf>, rules: bool) -> Result<Vec<Finding>> {
+    let mut places: Vec<PathBuf> = files.iter().cloned().collect();
+    for directory in [&paths.conf, &paths.share].into_iter().filter(|directory| directory.exists()) {
+        places.push(directory.clone());
     }
+    if rules && paths.conf.exists() {
+        let rules = file::entries(&paths.conf)?.into_iter().map(|entry| entry.path().to_owned());
+        places.extend(rules.filter(|path| path.extension().is_some_and(|extension| extension == "rules")));
+    }
+    let finding = |one: trust::Unsafe| {
+        Finding::error(one.why)
+            .at(one.path.display().to_string())
+            .advice(format!("mend it by `{}`", one.mend))
+    };
+    Ok(trust::judge(&paths.root, places).into_iter().map(finding).collect())
 }

@@ -16,7 +16,7 @@ use crate::explain::{self, Explained};
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::requires::Graph;
-use crate::{engine, plugin};
+use crate::{engine, plugin, trust};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -166,6 +166,8 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
         if plugin::find(paths, &instance.nstype).is_ok() {
             match explain::explain(paths, &instance) {
                 Ok(explained) => examined.push(Examined { instance, explained }),
+                // Of one that is asked for, the files tell that already.
+                Err(error) if error.is::<trust::Refused>() => {}
                 Err(error) if meant(&instance) => {
                     findings.push(Finding::error(format!("{error:#}")).of(&instance));
                 }

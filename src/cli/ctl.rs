@@ -48,6 +48,8 @@ pub enum Verb {
     Graph(Graph),
     /// Find out what is wrong, without changing anything
     Check(Check),
+    /// Remove what is left of kills, crashes and deletions by hand
+    Gc(Gc),
     /// Show the files of an instance, what they set, and where
     Show(Show),
     /// Run a command in a namespace, with its files of /etc
@@ -183,6 +185,17 @@ pub struct Check {
     /// Check the files below DIR, and nothing of this machine
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+}
+
+/// What `gc` takes.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Say what would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// What `run` takes.

@@ -40,6 +40,28 @@ impl Direct {
         Ok(Self { paths: paths.clone(), adopt, runner: Runner::new(paths)? })
     }
 
+    /// Puts right what was broken off on a namespace, and removes that if nobody needs it.
+    ///
+    /// # Errors
+    /// The namespace cannot be looked at or deleted, or the state not written.
+    pub fn put_right(&self, held: &mut Held) -> Result<()> {
+        self.settle(held)?;
+        if super::required(&self.paths)?.contains(&held.name) {
+            return Ok(());
+        }
+        self.finish(held)
+    }
+
+    /// Runs the last hook of an instance that this engine knows nothing of, to remove what an earlier one has made.
+    ///
+    /// # Errors
+    /// The hook cannot be run, or fails.
+    pub fn down_outside(&self, instance: &Instance) -> Result<()> {
+        self.runner.run(instance, (Phase::Down, Side::Outside), true, |_| Ok(()))?;
+        _ = fs::remove_file(self.paths.log(instance));
+        Ok(())
+    }
+
     /// Takes the course that `plan` makes of what is up: one wave after the other, in each all namespaces in parallel.
     fn follow(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Course) -> Vec<Outcome> {
         let outcome = |instance: &Instance, changed| Outcome {
@@ -281,9 +303,10 @@ impl Direct {
         }
         if let Err(error) = result {
             held.forget(nstype)?;
-            let needed =
-                || Ok::<_, anyhow::Error>(course::needed(&state::entries(&self.paths)?).contains(&held.name));
-            if held.state.instances.is_empty() && !held.state.adopted && !needed()? {
+            if held.state.instances.is_empty()
+                && !held.state.adopted
+                && !super::required(&self.paths)?.contains(&held.name)
+            {
                 undone.push(format!("namespace `{}` is removed", held.name));
             }
             return Err(match undone.as_slice() {

@@ -8,6 +8,7 @@ mod direct;
 pub mod state;
 mod systemd;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,6 +141,14 @@ pub fn active(paths: &Paths) -> Result<Vec<Active>> {
     }
     active.sort_by(|one, other| by_namespace(&one.instance).cmp(&by_namespace(&other.instance)));
     Ok(active)
+}
+
+/// The namespaces that something requires which the direct engine has up.
+///
+/// # Errors
+/// What it knows cannot be read.
+pub fn required(paths: &Paths) -> Result<BTreeSet<NsName>> {
+    Ok(course::needed(&state::entries(paths)?).into_iter().cloned().collect())
 }
 
 /// The last lines that the hooks of an instance have printed.

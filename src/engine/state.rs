@@ -185,6 +185,33 @@ pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
     Ok(held)
 }
 
+/// Takes the right to change a namespace, if nobody has it. What is known of it has to be usable.
+///
+/// # Errors
+/// `/run/systemd-netns` cannot be written to, or the file cannot be used.
+pub fn try_hold(paths: &Paths, name: &NsName) -> Result<Option<Held>> {
+    if is_held(paths, name)? {
+        return Ok(None);
+    }
+    if let Some(Known::Unusable(error)) = read(paths, name)? {
+        return Err(error);
+    }
+    hold(paths, name).map(Some)
+}
+
+/// Whether somebody has the right to change a namespace now.
+///
+/// # Errors
+/// The lock cannot be looked at.
+pub fn is_held(paths: &Paths, name: &NsName) -> Result<bool> {
+    let path = paths.lock(name);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        opened => opened.with_context(|| format!("cannot look at {}", path.display()))?,
+    };
+    Ok(matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EAGAIN))))
+}
+
 fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
     let path = paths.lock(name);
     let what = || format!("cannot lock {}", path.display());

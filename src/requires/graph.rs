@@ -178,7 +178,8 @@ pub fn instances_in(requires: &[Requirement]) -> impl Iterator<Item = &Instance>
 
 /// Why an instance cannot be meant: it has no file of its own, and its plugin wants one, or it has no plugin. A name that was mistyped
 /// shall not pass because of `TYPE.conf`.
-fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
+#[must_use]
+pub fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
     let plugin = match plugin::find(paths, &instance.nstype) {
         Ok(plugin) => plugin,
         Err(error) => return Some(format!("{error:#}")),

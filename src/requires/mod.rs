@@ -9,7 +9,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-pub use graph::{Graph, Problem, instances_in};
+pub use graph::{Graph, Problem, instances_in, unknown};
 
 use crate::declared::Declared;
 use crate::layers::Layers;

@@ -14,10 +14,10 @@ use crate::paths::Paths;
 use crate::requires::{Graph, Requirement};
 
 /// The name of the file, so that an administrator's `20-….conf` is read after it.
-const FILE: &str = "10-requires.conf";
+pub const FILE: &str = "10-requires.conf";
 
 /// What ours begin with, and nobody else's.
-const HEADER: &str = "# Written by netns-update from what ";
+pub const HEADER: &str = "# Written by netns-update from what ";
 
 impl Plan<'_> {
     /// Adds what has to be done so that each instance of the graph has a drop-in if it requires anything, and no other instance one

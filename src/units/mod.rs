@@ -4,7 +4,7 @@
 //! byte-identical to the template: `%j` in them is TYPE. An instance that requires something has a drop-in besides.
 
 mod apply;
-mod dropins;
+pub mod dropins;
 mod systemctl;
 
 use std::collections::BTreeSet;

@@ -26,7 +26,7 @@ cover() {
     mount -t overlay kit -o "lowerdir=$top,upperdir=$layer/upper,workdir=$layer/work" "$top" || exit 2
     mkdir -p "$1"
   fi
-  mount -t tmpfs kit "$1" || exit 2
+  mount -t tmpfs -o mode=755 kit "$1" || exit 2
 }
 
 # Usage: clean
@@ -47,8 +47,10 @@ clean() {
 run_case() {
   local case=$1
   shift
-  [[ ! -d $case/etc ]] || cp -a "$case/etc/." "$confdir/"
-  [[ ! -d $case/usr ]] || cp -a "$case/usr/." "$sharedir/"
+  [[ ! -d $case/etc ]] || cp -a --no-preserve=ownership "$case/etc/." "$confdir/"
+  [[ ! -d $case/usr ]] || cp -a --no-preserve=ownership "$case/usr/." "$sharedir/"
+  # Whoever has cloned this may let their group write.
+  chmod -R go-w "$confdir" "$sharedir"
   (
     cd /mnt/cwd || exit
     # shellcheck disable=SC2016 # for that bash to expand

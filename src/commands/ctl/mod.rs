@@ -4,6 +4,7 @@ mod attach;
 mod cat;
 mod check;
 pub mod completion;
+mod gc;
 mod graph;
 mod leaktest;
 mod lifecycle;
@@ -37,6 +38,7 @@ pub(super) fn run(options: &Ctl) -> Result<Status> {
         Verb::Detach(options) => attach::detach(&live, options),
         Verb::New(options) => new::run(options),
         Verb::Check(options) => check::run(options),
+        Verb::Gc(options) => gc::run(&live, options),
         Verb::Cat(options) => cat::run(&live, options),
         Verb::Types(options) => types::run(options),
         Verb::Completion(options) => completion::run(options),

@@ -1,0 +1,229 @@
+#!/usr/bin/env bats
+# netnsctl gc without systemd: what is ours and nobody needs goes, and nothing else.
+
+load ../engine/engine
+
+setup() { rm -f /run/hang; }
+
+# Usage: eventually COMMAND...
+# Waits until COMMAND succeeds: a namespace goes a moment after its name.
+eventually() {
+  local try
+  for ((try = 0; try < 400; try++)); do
+    ! "$@" || return 0
+    sleep 0.05
+  done
+  echo "not within 20 seconds: $*" >&2
+  return 1
+}
+
+# Usage: no_link NAME
+no_link() { ! ip link show dev "$1" 2>/dev/null; }
+
+# Usage: machine
+# All that there is: the interfaces of every namespace, rules, mounts, and what is in /etc and /run. Without what changes by itself.
+machine() {
+  local name
+  ip -json -details link | jq --sort-keys 'map(del(.stats, .stats64, .promiscuity))'
+  for name in $(ip netns list 2>/dev/null | cut -d ' ' -f 1); do
+    [[ $name != file ]] || continue
+    echo "$name"
+    ip -netns "$name" -json -details link | jq --sort-keys 'map(del(.stats, .stats64, .promiscuity))'
+    ip netns exec "$name" nft --json list ruleset | jq --sort-keys .
+  done
+  nft --json list ruleset | jq --sort-keys .
+  cut -d ' ' -f 3- /proc/self/mountinfo
+  find /etc /run -xdev ! -path '/run/layers*' -printf '%p %y %m %s %l\n' | grep -v '^/run/systemd-netns[a-z/]* d ' | sort
+}
+
+# Usage: crowd
+# What others have made, which looks much like ours: with it, the machine is noted.
+crowd() {
+  ip netns add foreign
+  ip link add ve-other0 type veth peer name ve-other1 netns foreign
+  ip netns exec foreign nft add table inet netns_nft_failed
+  nft add table inet filter
+  : >/run/netns/file
+  : >"$CONF/.nft-a.rules.swp"
+  : >"$CONF/nft-a.rules"
+  touch -d '1 hour ago' "$CONF"/.nft-a.rules.swp
+  netnsctl up lo@live veth@nstest >/dev/null
+  machine >"$BATS_TEST_TMPDIR/before"
+}
+
+# Usage: as_before
+# Whether the machine is as it was when the crowd had come.
+as_before() {
+  machine | diff "$BATS_TEST_TMPDIR/before" - >&2
+  rm -f /run/netns/file
+  nft delete table inet filter
+}
+
+# Usage: maker
+# A type that makes an interface on the host, and remembers it.
+maker() {
+  plugin maker '
+configure_maker_up_outside() {
+  MAKER_IFNAME=mk-$1 && remember MAKER_IFNAME
+  ip link add "$MAKER_IFNAME" type veth peer name mk1 netns "$1"
+}
+configure_maker_up_inside() { [[ ! -e /run/hang ]] || sleep 20; }
+configure_maker_down_outside() {
+  recall
+  [[ $(ip -oneline link show type veth) != *": $MAKER_IFNAME@"* ]] || ip link delete dev "$MAKER_IFNAME"
+}'
+}
+
+# Usage: killed_in_up_inside TYPE@NAME
+# Has netnsctl killed while `up inside` runs, and its hook as well.
+killed_in_up_inside() {
+  : >/run/hang
+  netnsctl up "$1" >/dev/null 2>&1 3>&- &
+  local command=$! name=${1#*@}
+  eventually grep -q up-inside "/run/systemd-netns/direct/$name.json"
+  kill -KILL "$command"
+  wait "$command" || true
+  rm /run/hang
+}
+
+@test "there is nothing to do where all is well, and nothing is touched" {
+  crowd
+  run -0 netnsctl gc
+  [[ $output == 'left alone: /run/netns/file: no namespace is mounted on it'* && ${#lines[@]} == 1 ]]
+  as_before
+}
+
+@test "an instance that was left half-way goes, with its namespace and what it has made outside" {
+  maker
+  crowd
+  killed_in_up_inside maker@a
+  run -0 netnsctl gc --dry-run
+  [[ $output == *'would be removed: what is left on namespace `a`: netnsctl was killed while it worked on it'* ]]
+  exists a
+  run -0 netnsctl gc
+  [[ $output == *'removed: what is left on namespace `a`:'* ]]
+  gone a
+  as_before
+}
+
+@test "what is up on the same namespace stays" {
+  maker
+  netnsctl up lo@a
+  killed_in_up_inside maker@a
+  run -0 netnsctl gc
+  [[ $(state lo@a) == up ]]
+  eventually no_link mk-a
+}
+
+@test "state whose namespace was deleted by hand goes, and what its instances have made outside" {
+  maker
+  crowd
+  netnsctl up maker@a
+  # The other end of the pair goes with the namespace: another one stands for what is left.
+  ip netns delete a
+  eventually no_link mk-a
+  ip link add mk-a type veth peer name mk-b
+  run -0 netnsctl gc
+  as_before
+}
+
+@test "what an instance remembers that is not up is handed to its down outside" {
+  maker
+  crowd
+  mkdir -p /run/systemd-netns/remembered
+  printf 'MAKER_IFNAME=mk-a\0' >/run/systemd-netns/remembered/maker@a
+  ip link add mk-a type veth peer name mk-b
+  run -0 netnsctl gc
+  [[ $output == *'removed: what `maker@a` has made outside: it is not up'* ]]
+  as_before
+}
+
+@test "what cannot be removed is told, with status 1, and stays" {
+  mkdir -p /run/systemd-netns/remembered
+  : >/run/systemd-netns/remembered/nosuch@a
+  run -1 netnsctl gc
+  [[ $output == *'not removed: what `nosuch@a` has made outside'*'cannot find plugin `nosuch`'* ]]
+  [[ -e /run/systemd-netns/remembered/nosuch@a ]]
+}
+
+@test "a hook that others can write is not run for it" {
+  maker
+  chmod o+w "$CONF/maker.sh"
+  mkdir -p /run/systemd-netns/remembered
+  printf 'MAKER_IFNAME=mk-a\0' >/run/systemd-netns/remembered/maker@a
+  run -1 netnsctl gc
+  [[ $output == *"$CONF/maker.sh: everybody can write it"* && -e /run/systemd-netns/remembered/maker@a ]]
+}
+
+@test "an instance on a namespace of somebody else is theirs: its hooks may have been run by hand" {
+  maker
+  ip netns add a
+  netnsinit maker a up outside
+  run -0 netnsctl gc
+  [[ $output == 'left alone: /run/systemd-netns/remembered/maker@a: '* ]]
+  ip link show mk-a >/dev/null
+  netnsinit maker a down outside
+}
+
+@test "debris in /run/netns goes where a record of ours says whose it is" {
+  mkdir -p /run/netns /run/systemd-netns/made
+  crowd
+  printf 4:1 >/run/systemd-netns/made/a
+  : >/run/netns/a
+  run -0 netnsctl gc
+  [[ $output == *'removed: /run/netns/a: no namespace is mounted on it; an attempt of ours was broken off'* ]]
+  netnsctl gc >/dev/null # the note
+  as_before
+}
+
+@test "a namespace that was made by netnsinit --create without systemd is for its maker to remove" {
+  netnsinit --create a
+  run -0 netnsctl gc
+  [[ -z $output ]]
+  exists a
+  netnsinit --delete a
+}
+
+@test "locks that nobody holds and half-written files go; a lock that is held stays, and all that it guards" {
+  maker
+  crowd
+  mkdir -p /run/systemd-netns/direct /run/systemd-netns/remembered
+  : >/run/systemd-netns/direct/a.lock
+  : >/run/systemd-netns/direct/nosuch@a.log
+  for file in "$CONF/.nft-a.rules.aB3xYz" "$CONF/nft-a.rules.aB3xYz" /run/systemd-netns/direct/.a.json.aB3xYz /run/systemd-netns/remembered/lo@a.new; do
+    touch -d '5 minutes ago' "$file"
+  done
+  : >"$CONF/.nft-b.rules.aB3xYz" # somebody writes it now
+  flock /run/systemd-netns/direct/b.lock sleep 1000 3>&- &
+  holder=$!
+  eventually test -e /run/systemd-netns/direct/b.lock
+  run -0 netnsctl gc
+  [[ -e /run/systemd-netns/direct/b.lock && -e $CONF/.nft-b.rules.aB3xYz ]]
+  pkill -P "$holder" || true
+  kill "$holder" || true
+  rm /run/systemd-netns/direct/b.lock "$CONF/.nft-b.rules.aB3xYz"
+  as_before
+}
+
+@test "a state file that cannot be used is left for people, with all that it may be about" {
+  maker
+  netnsctl up maker@a
+  echo '{' >/run/systemd-netns/direct/a.json
+  run -0 netnsctl gc
+  [[ $output == *'left alone: /run/systemd-netns/direct/a.json: '*'it is damaged'* ]]
+  exists a
+  ip link show mk-a >/dev/null
+  [[ -e /run/systemd-netns/remembered/maker@a ]]
+}
+
+@test "gc --json is as its schema says" {
+  mkdir -p /run/systemd-netns/remembered /run/systemd-netns/direct /run/netns
+  : >/run/systemd-netns/remembered/nosuch@a
+  : >/run/systemd-netns/direct/a.lock
+  : >/run/netns/file
+  run -1 --separate-stderr netnsctl gc --json
+  echo "$output" >"$BATS_TEST_TMPDIR/gc.json"
+  PYTHONPATH='' /usr/bin/jsonschema --instance "$BATS_TEST_TMPDIR/gc.json" "$ROOT/docs/json/gc.json"
+  [[ $(jq -r '.items | map("\(.kind) \(.removed)") | sort | join(",")' <<<"$output") == 'foreign false,instance false,lock true' ]]
+  rm /run/netns/file /run/systemd-netns/remembered/nosuch@a
+}

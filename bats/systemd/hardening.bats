@@ -1,0 +1,145 @@
+#!/usr/bin/env bats
+# The units are hardened as far as they can be, and docs/security.md says no more and no less than what is so.
+
+load systemd
+
+DOCS=$BATS_TEST_DIRNAME/../../docs/security.md
+
+# Usage: drop_in UNIT <<<TEXT
+drop_in() {
+  lab mkdir -p "/run/systemd/system/$1.service.d"
+  lab tee "/run/systemd/system/$1.service.d/test.conf" >/dev/null
+  lab systemctl daemon-reload
+}
+
+# Usage: in_mount_namespace_of_pid_1 FILE
+# Whether what a hook has written to the file is the mount namespace of PID 1.
+in_mount_namespace_of_pid_1() { [[ $(lab cat "$1") == "$(lab readlink /proc/1/ns/mnt)" ]]; }
+
+# Usage: is_sleep PID
+is_sleep() { [[ $(lab cat "/proc/$1/comm") == sleep ]]; }
+
+# A type whose hooks tell their mount namespace.
+probe() {
+  plugin probe '
+configure_probe_up_outside() { readlink /proc/self/ns/mnt >/run/outside; }
+configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
+}
+
+@test "no setting hides the namespace: all hooks run in the mount namespace of PID 1" {
+  probe
+  lab systemctl start netns-probe@x
+  in_mount_namespace_of_pid_1 /run/outside
+  in_mount_namespace_of_pid_1 /run/inside
+  lab mountpoint -q /run/netns/x
+}
+
+@test "the settings that the document warns of do hide it" {
+  probe
+  # From `ProtectSystem=` on to `RootDirectory=`, in backticks.
+  mapfile -t settings < <(sed -n '/^`ProtectSystem=`/,/^Do not/p' "$DOCS" | grep --only-matching '`[A-Za-z]*=`' | tr -d '`')
+  ((${#settings[@]} == 16))
+  for setting in "${settings[@]}"; do
+    case $setting in
+      ProtectProc=) value=invisible ;;
+      ReadOnlyPaths= | InaccessiblePaths=) value=/boot ;;
+      BindPaths=) value=/usr ;;
+      TemporaryFileSystem=) value=/srv ;;
+      RootDirectory=) value=/srv ;;
+      *) value=yes ;;
+    esac
+    drop_in netns_name@x <<<"[Service]"$'\n'"$setting$value"
+    run lab systemctl start netns-probe@x
+    # It came to nothing, or to a namespace that the host does not see.
+    [[ $status != 0 ]] && ! lab mountpoint -q /run/netns/x || {
+      echo "$setting: status $status" >&2
+      return 1
+    }
+    lab systemctl reset-failed
+    lab rm -f /run/netns/x
+  done
+}
+
+@test "systemd-analyze security gives the units what the document says" {
+  probe
+  lab systemctl start netns-probe@x
+  level() { lab systemd-analyze security --no-pager "$1" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p'; }
+  words=$(tr '\n' ' ' <"$DOCS")
+  [[ $words == *"tells $(level netns_name@x) for "*" and $(level netns-probe@x) for the two"* ]]
+  [[ $(level netns-probe@x) == "$(level netns_outside-probe@x)" ]]
+}
+
+@test "a drop-in of netns_name@ may call ip and sysctl" {
+  drop_in netns_name@x <<'END_OF_DROP_IN'
+[Service]
+ExecStartPost=ip -netns %i link set dev lo up
+ExecStartPost=ip netns exec %i sysctl -qw net.ipv4.ip_forward=1
+ExecStartPost=ip -netns %i link add v0 type veth peer name v1
+END_OF_DROP_IN
+  probe
+  lab systemctl start netns-probe@x
+  [[ $(lab ip -netns x -brief link show dev lo) == *UP* ]]
+  [[ $(lab ip netns exec x sysctl -n net.ipv4.ip_forward) == 1 ]]
+}
+
+@test "a hook may load modules, mount, set sysctls, ask systemd, and start daemons as other users" {
+  plugin probe '
+configure_probe_up_outside() {
+  modprobe --dry-run --first-time nosuch 2>/dev/null || :
+  mount -t tmpfs probe /media
+  sysctl -qw net.ipv4.ip_forward=1
+  systemctl is-active --quiet dbus.socket || :
+  setpriv --reuid nobody --regid nogroup --clear-groups sleep 1 &
+  setpriv --reuid nobody --regid nogroup --clear-groups unshare --user true || :
+  chrt --fifo 1 true
+  install -d -m 2755 /run/probe.d
+  hostname "$(hostname)"
+}
+configure_probe_down_outside() { umount /media; rmdir /run/probe.d; }'
+  lab systemctl start netns-probe@x || {
+    journal netns_outside-probe@x >&2
+    return 1
+  }
+  lab mountpoint -q /media
+  lab systemctl stop netns-probe@x
+  eventually gone x
+  eventually is netns_outside-probe@x.service inactive
+  run ! lab mountpoint -q /media
+  nothing_failed
+}
+
+@test "the document's drop-in for a service goes together with a namespace" {
+  lab systemctl start netns-lo@shop
+  lab tee /run/systemd/system/shop.service <<<$'[Service]\nExecStart=sleep infinity' >/dev/null
+  sed -n '/^```ini/,/^```/p' "$DOCS" | sed '1d; $d' | drop_in shop
+  lab systemctl start shop
+  pid=$(lab systemctl show --property=MainPID --value shop)
+  eventually is_sleep "$pid"
+  [[ $(lab readlink "/proc/$pid/ns/net") == "$(lab ip netns exec shop readlink /proc/self/ns/net)" ]]
+  lab systemctl stop shop
+  lab rm -r /run/systemd/system/shop.service /run/systemd/system/shop.service.d
+  lab systemctl daemon-reload
+  lab systemctl stop netns-lo@shop
+}
+
+@test "a plugin that others can write is refused; the namespace goes, and the variable in the unit allows it" {
+  plugin probe
+  lab chmod o+w /etc/conf.d/netns/probe.sh
+  run -1 lab systemctl start netns-probe@x
+  [[ $(journal netns_outside-probe@x) == *'/etc/conf.d/netns/probe.sh: everybody can write it; mend it by `chmod o-w /etc/conf.d/netns/probe.sh`'* ]]
+  eventually gone x
+  lab systemctl reset-failed 'netns*'
+  for unit in netns-probe@ netns_outside-probe@; do drop_in "$unit" <<<$'[Service]\nEnvironment=NETNS_ALLOW_UNSAFE_FILES=1'; done
+  lab systemctl start netns-probe@x
+  [[ $(hooks) == 'probe@x up outside,probe@x up inside' ]]
+  [[ $(journal netns-probe@x) == *'warning: /etc/conf.d/netns/probe.sh: everybody can write it'* ]]
+}
+
+@test "what is refused on the way down leaves no namespace behind" {
+  plugin probe
+  lab systemctl start netns-probe@x
+  lab chmod o+w /etc/conf.d/netns/probe.sh
+  lab systemctl stop netns-probe@x
+  eventually gone x
+  [[ $(hooks) == 'probe@x up outside,probe@x up inside' ]]
+}

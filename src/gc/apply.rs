@@ -1,0 +1,112 @@
+//! Removes what was found, each looked at once more.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::used::Used;
+use super::{Orphan, What};
+use crate::engine::{Direct, state};
+use crate::name::{Instance, NsName};
+use crate::netns::{self, Named};
+use crate::paths::Paths;
+
+/// Removes orphans.
+#[derive(Debug)]
+pub struct Collector<'a> {
+    paths: &'a Paths,
+}
+
+impl<'a> Collector<'a> {
+    /// One for this machine.
+    #[must_use]
+    pub fn new(paths: &'a Paths) -> Self {
+        Self { paths }
+    }
+
+    /// Removes one; `false`: it is to stay.
+    ///
+    /// # Errors
+    /// It cannot be removed, or is not what it was any more.
+    pub fn remove(&self, orphan: &Orphan) -> Result<bool> {
+        match &orphan.what {
+            What::Foreign => return Ok(false),
+            What::Namespace(name, id) => {
+                self.unneeded(name)?;
+                netns::delete_if(self.paths, name, Named::Namespace(*id))?;
+                self.remove_note(name, &id.to_string())?;
+            }
+            What::Debris(name) => {
+                self.unneeded(name)?;
+                netns::delete_if(self.paths, name, Named::Debris)?;
+            }
+            What::Note(name, text) => {
+                self.unneeded(name)?;
+                self.remove_note(name, text)?;
+            }
+            What::HalfWay(name, instances) => self.put_right(name, instances)?,
+            What::Instance(instance) => self.down_outside(instance)?,
+            What::Lock(name) => drop(state::try_hold(self.paths, name)?), // which removes it
+            What::File => remove(&orphan.path)?,
+        }
+        Ok(true)
+    }
+
+    fn unneeded(&self, name: &NsName) -> Result<()> {
+        ensure!(!Used::ask(self.paths)?.names.contains(name), "a unit needs namespace `{name}` meanwhile");
+        Ok(())
+    }
+
+    fn remove_note(&self, name: &NsName, text: &str) -> Result<()> {
+        let note = self.paths.made.join(name.to_string());
+        if fs::read_to_string(&note).is_ok_and(|found| found == text) { remove(&note) } else { Ok(()) }
+    }
+
+    /// The direct engine puts right what it has left; it looks anew how far that is.
+    fn put_right(&self, name: &NsName, instances: &[Instance]) -> Result<()> {
+        let Some(mut held) = state::try_hold(self.paths, name)? else {
+            bail!("somebody works on namespace `{name}` meanwhile");
+        };
+        Direct::of(self.paths, false)?.put_right(&mut held)?;
+        for instance in instances {
+            let memory = self.paths.memory(instance);
+            ensure!(
+                !memory.exists(),
+                "`{instance}` still remembers what it has made, in {}",
+                memory.display()
+            );
+            remove(&self.paths.log(instance))?;
+        }
+        Ok(())
+    }
+
+    /// What it remembers is what its own hook needs to remove what it has made.
+    fn down_outside(&self, instance: &Instance) -> Result<()> {
+        let Some(held) = state::try_hold(self.paths, &instance.name)? else {
+            bail!("somebody works on namespace `{}` meanwhile", instance.name);
+        };
+        ensure!(!Used::ask(self.paths)?.instances.contains(instance), "its unit is up meanwhile");
+        Direct::of(self.paths, false)?.down_outside(instance)?;
+        drop(held);
+        remove(&self.paths.memory(instance))
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        done => done.with_context(|| format!("cannot remove {}", path.display()))?,
+    }
+    // A directory of drop-ins goes with the last one.
+    if let Some(directory) =
+        path.parent().filter(|directory| directory.extension().is_some_and(|end| end == "d"))
+    {
+        match fs::remove_dir(directory) {
+            Err(error) if [ErrorKind::DirectoryNotEmpty, ErrorKind::NotFound].contains(&error.kind()) => {}
+            done => done.with_context(|| format!("cannot remove {}", directory.display()))?,
+        }
+    }
+    Ok(())
+}

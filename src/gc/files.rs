@@ -1,0 +1,114 @@
+//! Files that nobody reads any more: locks, logs, and what was being written when the writer was killed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use walkdir::DirEntry;
+
+use super::{Orphan, What};
+use crate::engine::state::{self, State};
+use crate::name::{Instance, NsName};
+use crate::paths::Paths;
+use crate::{file, plugin};
+
+/// Nobody writes a file for that long.
+const OLD: Duration = Duration::from_secs(60);
+
+/// The entries of a directory that may be missing.
+pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
+    if directory.exists() { file::entries(directory) } else { Ok(Vec::new()) }
+}
+
+pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orphan>> {
+    let mut found = Vec::new();
+    for entry in entries(&paths.direct)? {
+        let file = entry.file_name().to_string_lossy();
+        let path = entry.path().to_owned();
+        if let Some(name) = file.strip_suffix(".lock").and_then(|name| name.parse::<NsName>().ok()) {
+            if !state::is_held(paths, &name)? && (states.contains_key(&name) || !paths.state(&name).exists())
+            {
+                let reason = "nobody holds this lock".to_owned();
+                found.push(Orphan { what: What::Lock(name), path, reason });
+            }
+        } else if let Some(instance) =
+            file.strip_suffix(".log").and_then(|word| word.parse::<Instance>().ok())
+        {
+            let known = states.get(&instance.name).is_some_and(|state| {
+                state.instances.is_empty()
+                    || state.instances.iter().any(|entry| entry.nstype == instance.nstype)
+            });
+            // Of what has failed, the log is kept until it is taken down; without a plugin that will not be.
+            if !known && plugin::find(paths, &instance.nstype).is_err() {
+                let reason = format!("there is no type `{}` any more", instance.nstype);
+                found.push(Orphan { what: What::File, path, reason });
+            }
+        }
+    }
+    let places = [&paths.conf, &paths.units, &paths.made, &paths.direct, &paths.remembered];
+    for directory in places {
+        let own = directory.starts_with(paths.made.parent().unwrap_or(&paths.made));
+        for entry in entries(directory)? {
+            let name = entry.file_name().to_string_lossy();
+            let left = is_draft(&name, own) || directory == &paths.conf && is_draft_of_old(&name);
+            let left = left || directory == &paths.remembered && name.ends_with(".new");
+            if left && entry.file_type().is_file() && is_old(&entry) {
+                let reason = "it was being written when the writer was killed".to_owned();
+                found.push(Orphan { what: What::File, path: entry.path().to_owned(), reason });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a file is a [`file::Draft`] of ours: `.NAME.XXXXXX`; in directories of others, of a file that is ours.
+fn is_draft(file: &str, own: bool) -> bool {
+    let Some((name, random)) = file.strip_prefix('.').and_then(|rest| rest.rsplit_once('.')) else {
+        return false;
+    };
+    let ours = own
+        || is_rules(name)
+        || (name.starts_with("netns-") || name.starts_with("netns_outside-")) && name.ends_with("@.service");
+    ours && is_random(random)
+}
+
+/// What `netns-nft-save` of the bash original leaves when it is killed: `nft-NAME.rules.XXXXXX`.
+fn is_draft_of_old(file: &str) -> bool {
+    file.rsplit_once('.').is_some_and(|(name, random)| is_rules(name) && is_random(random))
+}
+
+/// Whether it is the name of rules that are saved.
+fn is_rules(name: &str) -> bool {
+    name.strip_prefix("nft-").is_some_and(|rest| rest.strip_suffix(".rules").is_some())
+}
+
+/// As `mktemp` and the crate `tempfile` make them up.
+fn is_random(word: &str) -> bool {
+    word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn is_old(entry: &DirEntry) -> bool {
+    let modified = entry.metadata().ok().and_then(|found| found.modified().ok());
+    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > OLD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drafts_of_ours_are_told_from_files_of_others() {
+        assert!(is_draft(".nft-a.rules.aB3xYz", false));
+        assert!(is_draft(".netns-veth@.service.aB3xYz", false));
+        assert!(is_draft(".a.json.aB3xYz", true));
+        for other in
+            [".a.json.aB3xYz", ".veth.sh.backup", ".nft-a.rules.old", "nft-a.rules", ".nft-a.rules.swp123x"]
+        {
+            assert!(!is_draft(other, false), "{other}");
+        }
+        assert!(is_draft_of_old("nft-a.rules.Ab12Cd"));
+        assert!(!is_draft_of_old("nft-a.rules"));
+        assert!(!is_draft_of_old("nft-a.rules.backup1"));
+    }
+}

@@ -1,0 +1,100 @@
+//! What is ours and nobody needs any more, after kills, crashes and deletions by hand: found, then removed.
+//!
+//! A thing is ours if there is a record of it: a note of `netnsinit --create`, the state of the direct engine, what a plugin
+//! remembers, a name and a header that only this program writes. All else is left alone. The records are read before systemd
+//! is asked what it needs, so what a unit makes meanwhile is not among them, and each is looked at again before it goes.
+//! Nothing of ours is in the host's own rules: tables are made in namespaces alone, and go with them.
+
+mod apply;
+mod drop_ins;
+mod files;
+mod find;
+mod used;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::name::{Instance, NsName};
+use crate::netns::Id;
+
+pub use apply::Collector;
+pub use find::find;
+
+/// Something that nobody needs.
+#[derive(Clone, Debug)]
+pub struct Orphan {
+    /// What has to be done about it.
+    pub what: What,
+    /// The file that shows it.
+    pub path: PathBuf,
+    /// Why nobody needs it.
+    pub reason: String,
+}
+
+/// What it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A namespace of ours, with what has been noted of it.
+    Namespace(NsName, Id),
+    /// What an attempt to make a namespace of ours has left in `/run/netns`.
+    Debris(NsName),
+    /// A note of a namespace of ours that is gone, with what stands in it.
+    Note(NsName, String),
+    /// What the direct engine has left half-way, or has lost its namespace. These are its instances.
+    HalfWay(NsName, Vec<Instance>),
+    /// What a hook outside has made for an instance that is not up.
+    Instance(Instance),
+    /// A lock that nobody holds.
+    Lock(NsName),
+    /// A file.
+    File,
+    /// Somebody else's, or for people to look at: it stays.
+    Foreign,
+}
+
+impl What {
+    /// The kind, as JSON has it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Namespace(..) => Kind::Namespace,
+            Self::Debris(_) => Kind::Debris,
+            Self::Note(..) => Kind::Note,
+            Self::HalfWay(..) => Kind::State,
+            Self::Instance(_) => Kind::Instance,
+            Self::Lock(_) => Kind::Lock,
+            Self::File => Kind::File,
+            Self::Foreign => Kind::Foreign,
+        }
+    }
+}
+
+/// The kinds of things that are found.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // as in `What`
+pub enum Kind {
+    Namespace,
+    Debris,
+    Note,
+    State,
+    Instance,
+    Lock,
+    File,
+    Foreign,
+}
+
+impl fmt::Display for Orphan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.what {
+            What::Namespace(name, _) => write!(f, "namespace `{name}`")?,
+            What::HalfWay(name, _) => write!(f, "what is left on namespace `{name}`")?,
+            What::Instance(instance) => write!(f, "what `{instance}` has made outside")?,
+            _ => write!(f, "{path}")?,
+        }
+        write!(f, ": {}", self.reason)
+    }
+}

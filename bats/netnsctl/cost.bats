@@ -30,8 +30,8 @@ costs() {
 
 @test "a hook that has nothing to do is netnsinit alone" {
   ip netns add a
-  costs 1 41 netnsinit lo a up outside
-  costs 1 45 netnsinit lo a down outside
+  costs 1 50 netnsinit lo a up outside
+  costs 1 54 netnsinit lo a down outside
 }
 
 @test "an instance costs the direct engine a bash for each hook that does something, and what that runs" {

@@ -121,7 +121,11 @@ pub fn bash(text: &str, words: &[&str]) -> Result<Output> {
     bail!("its files do not come to an end: they were read for {} seconds", PATIENCE.as_secs())
 }
 
-fn parse(text: &str) -> Result<Explained> {
+/// Reads what `show.sh` prints.
+///
+/// # Errors
+/// It is cut short.
+pub fn parse(text: &str) -> Result<Explained> {
     let mut explained = Explained::default();
     let mut fields = text.split_terminator('\0').map(str::to_owned);
     while let Some(kind) = fields.next() {

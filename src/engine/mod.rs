@@ -5,7 +5,7 @@ mod child;
 mod direct;
 mod parallel;
 pub mod state;
-mod systemd;
+pub mod systemd;
 
 use std::fmt;
 use std::sync::Arc;

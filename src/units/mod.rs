@@ -4,7 +4,7 @@
 //! byte-identical to the template: `%j` in them is TYPE.
 
 mod apply;
-mod systemctl;
+pub mod systemctl;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2004,SC2034,SC2153 # keys of associative arrays; the files of this directory share variables
+# shellcheck shell=bash disable=SC2004,SC2034,SC2153,SC2154 # keys of associative arrays; the files of this directory share variables
 # What is so: on the machine that this runs on.
 
 CONF=/etc/conf.d/netns
@@ -67,11 +67,12 @@ observed() {
       [[ $name == */\* ]] || echo "namespace ${name##*/}"
     done
     observed_links host ip
-    for name in /run/netns/*; do
-      [[ $name != */\* && ! -v UNNAMED[${name##*/}] ]] || continue
-      observed_links "${name##*/}" ip -netns "${name##*/}"
+    for name in "${NAMES[@]}"; do
+      if [[ -e /run/netns/$name ]] && looks_into "$name"; then
+        observed_links "$name" ip -netns "$name"
+        observed_rules "$name"
+      fi
     done
-    observed_rules
   } | sort
 }
 
@@ -88,15 +89,11 @@ observed_links() {
   done < <("${@:2}" -4 -brief address show up 2>/dev/null) # it may just be going
 }
 
-# Usage: observed_rules
-# The generation of the rules in each namespace. One process enters them all.
+# Usage: observed_rules NAME
+# The generation of the rules in a namespace.
 observed_rules() {
-  local name
-  for name in /run/netns/*; do
-    [[ $name != */\* ]] || continue
-    nsenter --net="$name" nft list ruleset 2>&1 |
-      sed -n "s/.*comment \"generation \(.*\)\".*/${name##*/} rules \1/p"
-  done
+  nsenter --net="/run/netns/$1" nft list ruleset 2>/dev/null | # it may just be going
+    sed -n "s/.*comment \"generation \(.*\)\".*/$1 rules \1/p"
 }
 
 # Usage: agrees
@@ -125,12 +122,13 @@ machine_size() {
 # With nothing up, PID 1 has no more memory than after a part of the time, and no more descriptors than at first, give or take
 # (those of connections that are just being closed). Mounts and links are as they were.
 machine_has_not_grown() {
-  local -i kilobytes=4096 descriptors=4
-  local earlier last first
-  read -ra earlier <<<"$1"
-  read -ra last <<<"$2"
-  read -ra first <<<"$3"
-  ((last[0] <= earlier[0] + kilobytes && last[2] <= first[2] + descriptors)) && [[ ${last[*]:4} == "${first[*]:4}" ]]
+  local -i more_memory=4096 more_descriptors=4
+  local was is began
+  read -ra was <<<"$1"
+  read -ra is <<<"$2"
+  read -ra began <<<"$3"
+  ((is[0] <= was[0] + more_memory && is[2] <= began[2] + more_descriptors)) &&
+    [[ ${is[*]:4} == "${began[*]:4}" ]]
 }
 
 # Usage: machine_world
@@ -138,7 +136,8 @@ machine_has_not_grown() {
 machine_world() {
   ip -oneline link | sed 's/^[0-9]*: //; s/@.*//; s/:.*//' | sort
   nft list ruleset
-  cut -d ' ' -f 4- /proc/self/mountinfo | sort
+  # But for what systemd-nspawn, outside, has there.
+  cut -d ' ' -f 4- /proc/self/mountinfo | grep --invert-match ' /run/host' | sort
   find /run/netns /run/systemd-netns "$TOLD" -type f 2>/dev/null
   systemctl list-units --plain --no-legend --no-pager 'netns*'
   ps -eo ppid=,args= | awk '$1 == 1 && !/systemd|agetty|dbus/' | cut -c 8- | sort

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2004,SC2034,SC2153 # keys of associative arrays; the files of this directory share variables
+# shellcheck shell=bash disable=SC2004,SC2034,SC2153,SC2154 # keys of associative arrays; the files of this directory share variables
 # What may happen. Each step chooses by random numbers, says in STEP what it does, does it, and has the model follow.
 
 ENABLED=()

@@ -4,7 +4,7 @@
 mod hostile;
 mod support;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -37,6 +37,24 @@ fn word() -> impl Strategy<Value = OsString> {
 /// What would be run, would be run in here.
 fn no_canary(test: &Test) {
     assert!(!test.has("canary"), "it is run");
+}
+
+/// A hook runs as below any other root.
+fn root_called(name: &OsStr, unsettled: bool) {
+    let bytes = name.as_bytes();
+    let place = tempfile::tempdir().unwrap();
+    let conf = place.path().join(name).join("etc/conf.d/netns");
+    fs::create_dir_all(&conf).unwrap();
+    fs::write(conf.join("t.sh"), [if unsettled { UNSETTLED } else { "" }, PLUGIN].concat()).unwrap();
+    fs::write(conf.join("t-n.conf"), "ARGUMENTS_OF=n\n").unwrap();
+    let test = Test::new("netnsinit").variable("ARGUMENTS", "arguments");
+    let root = [b"--root=".as_slice(), bytes].concat();
+    let words: Vec<OsString> =
+        vec![OsString::from_vec(root), "t".into(), "n".into(), "up".into(), "outside".into()];
+    let output = test.command(&words).current_dir(place.path()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{:?}", test.judge(&output));
+    assert_eq!(fs::read(place.path().join("arguments")).unwrap(), b"n\0");
+    assert!(!place.path().join("canary").exists());
 }
 
 proptest! {
@@ -78,19 +96,7 @@ proptest! {
         let bytes = name.as_bytes();
         let is_file_name = bytes.len() < 200 && !bytes.is_empty() && !bytes.contains(&b'/') && !b".".contains(&bytes[0]);
         prop_assume!(is_file_name);
-        let place = tempfile::tempdir().unwrap();
-        let conf = place.path().join(&name).join("etc/conf.d/netns");
-        fs::create_dir_all(&conf).unwrap();
-        fs::write(conf.join("t.sh"), [if unsettled { UNSETTLED } else { "" }, PLUGIN].concat()).unwrap();
-        fs::write(conf.join("t-n.conf"), "ARGUMENTS_OF=n\n").unwrap();
-        let test = Test::new("netnsinit").variable("ARGUMENTS", "arguments");
-        let root = [b"--root=".as_slice(), bytes].concat();
-        let words: Vec<OsString> =
-            vec![OsString::from_vec(root), "t".into(), "n".into(), "up".into(), "outside".into()];
-        let output = test.command(&words).current_dir(place.path()).output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{:?}", test.judge(&output));
-        assert_eq!(fs::read(place.path().join("arguments")).unwrap(), b"n\0");
-        assert!(!place.path().join("canary").exists());
+        root_called(&name, unsettled);
     }
 
     #[test]
@@ -106,6 +112,13 @@ proptest! {
         let output = test.command_below_root(&words).current_dir(test.path("/")).output().unwrap();
         assert_eq!(fs::read(test.path("arguments")).ok().as_deref(), Some(&b"n\0"[..]), "{:?}", test.judge(&output));
         no_canary(&test);
+    }
+}
+
+#[test]
+fn a_root_that_looks_like_an_option_is_none() {
+    for unsettled in [true, false] {
+        root_called("-x".as_ref(), unsettled);
     }
 }
 

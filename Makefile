@@ -81,6 +81,7 @@ fuzz: ## Try hostile input, 5 minutes each target; make fuzz SECONDS=60
 	@fuzz/run $(SECONDS)
 
 soak: build ## As root, do at random what administrators do, and see that all is as it should be, for an hour; make soak SECONDS=600 SEED=1
+	@tests/need tests
 	@tests/soak $(SECONDS) $(SEED)
 
 demo: build ## Show it at work, in namespaces of its own (no root needed where users may have namespaces)

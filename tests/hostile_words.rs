@@ -1,6 +1,8 @@
 //! The program itself, from outside, with words, places and an environment that are as nasty as they can be. Nothing of them is
 //! run: a file `canary` would show it.
 
+#![allow(clippy::unwrap_used)] // in functions that tests share
+
 mod hostile;
 mod support;
 

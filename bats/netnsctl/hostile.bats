@@ -105,13 +105,14 @@ written() {
       netnsctl restart nft@a
       netnsctl down a
       netnsctl list
-      netnsctl check
       netns-nft-save "$1"
       netnsinit "$1" a up outside
       netnsinit lo "$1" up outside "$1"
       netnsinit --create "$1"
       netnsctl up "$1" "lo@$1" "$1@a"
       netnsctl status "$1"' bash "$word" &>/dev/null || true
+    # All of it was done.
+    [[ $(<"$BATS_FILE_TMPDIR/trace") == *'/run/systemd-netns/direct/a.json'*nft-a.rules* ]]
     rm -f "$CONF/nft-a.rules"
     left=$(written "$BATS_FILE_TMPDIR/trace")
     [[ -z $left && ! -e $CANARY ]] || {

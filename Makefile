@@ -25,7 +25,7 @@ COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_
 
 $(if $(word 2,$(DESTDIR)),$(error DESTDIR must not have blanks in it))
 
-.PHONY: help build install uninstall test bench demo demo-systemd lint
+.PHONY: help build install uninstall test fuzz soak bench demo demo-systemd lint
 
 help: ## Print this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 19
@@ -71,6 +71,19 @@ uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 test: build ## Run all tests (as root: against the real kernel and a real systemd, too)
 	@tests/run
 
+# How long each takes: of `make fuzz`, every target; SEED repeats a run of `make soak`.
+fuzz: SECONDS ?= 300
+soak: SECONDS ?= 3600
+SEED ?=
+
+fuzz: ## Try hostile input, 5 minutes each target; make fuzz SECONDS=60
+	@tests/need cargo
+	@fuzz/run $(SECONDS)
+
+soak: build ## As root, do at random what administrators do, and see that all is as it should be, for an hour; make soak SECONDS=600 SEED=1
+	@tests/need tests
+	@tests/soak $(SECONDS) $(SEED)
+
 bench: build ## Measure what things cost, each beside its floor (as root, some minutes)
 	@tests/need tests
 	$(CARGO) build --release --locked --example bench
@@ -89,5 +102,5 @@ lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	shellcheck $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 
-SHELL_FILES = $(wildcard plugins/*.sh src/*.sh src/commands/ctl/*.sh $(COMPLETION)/*.bash tests/*.bash tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
-  $(addprefix tests/,run need demo demo-systemd private machine) bench/run .ci/run
+SHELL_FILES = $(wildcard plugins/*.sh src/*.sh src/commands/ctl/*.sh $(COMPLETION)/*.bash tests/*.bash tests/soak.d/*.bash tests/hostile/*.sh tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
+  $(addprefix tests/,run need demo demo-systemd private machine soak soak.d/walk) fuzz/run bench/run .ci/run

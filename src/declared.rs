@@ -2,6 +2,8 @@
 //! values that have no effect. Most layers do nothing else. Whatever is written in another way is not understood, on purpose:
 //! to be in doubt costs the start of a bash, to be wrong would pass over what somebody has asked for.
 
+mod body;
+
 /// What is declared by bash text that does nothing else.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Declared<'a> {
@@ -17,6 +19,10 @@ impl<'a> Declared<'a> {
     #[must_use]
     pub fn read(text: &'a str) -> Option<Self> {
         let mut declared = Self::default();
+        // Bash drops some of these, and takes others for a part of a word.
+        if text.contains(|character: char| character.is_control() && !"\n\t".contains(character)) {
+            return None;
+        }
         let mut lines = text.split('\n');
         while let Some(line) = lines.next() {
             let bare = line.trim_matches([' ', '\t']);
@@ -24,7 +30,7 @@ impl<'a> Declared<'a> {
                 continue;
             }
             if let Some(name) = line.strip_suffix("() {").filter(|name| is_name(name)) {
-                skip_body(&mut lines)?;
+                body::skip(&mut lines)?;
                 declared.functions.push(name);
             } else {
                 declared.variables.push(assignment(bare)?);
@@ -32,74 +38,6 @@ impl<'a> Declared<'a> {
         }
         Some(declared)
     }
-}
-
-/// Goes on to behind the line that ends a function.
-fn skip_body<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<()> {
-    let mut depth = 0;
-    loop {
-        let line = lines.next()?;
-        if line == "}" && depth == 0 {
-            return Some(());
-        }
-        let word = pass(line, &mut depth)?;
-        if !word.is_empty() {
-            lines.find(|line| *line == word)?;
-        }
-    }
-}
-
-/// Passes over a line of a function, in which all quotes that are opened have to be closed; `depth` counts the groups in
-/// braces that are open. Returns the word that ends the here-document that begins in it, or an empty one.
-fn pass<'a>(line: &'a str, depth: &mut usize) -> Option<&'a str> {
-    let mut quote = None;
-    let mut before = ' ';
-    let mut characters = line.char_indices();
-    while let Some((at, character)) = characters.next() {
-        let rest = &line[at..];
-        let begins_word = before.is_ascii_whitespace() || ";&|()".contains(before);
-        match (quote, character) {
-            // Continued in the next line, or anything at all.
-            (_, '`') => return None,
-            (Some('\''), _) => {}
-            (_, '\\') => _ = characters.next()?,
-            (None, '#') if begins_word => break,
-            // `$'…'` has quotes in it that do not count.
-            (None, '\'') if before == '$' => return None,
-            (None, '<') if rest.starts_with("<<<") => _ = characters.nth(1),
-            (None, '<') if rest.starts_with("<<") => {
-                return Some(rest[2..].trim_matches('\'')).filter(|word| is_name(word));
-            }
-            (None, '{')
-                if begins_word && rest[1..].chars().next().is_none_or(|next| next.is_ascii_whitespace()) =>
-            {
-                let command = line[..at].trim_ascii_end();
-                let expected = command.is_empty()
-                    || command.ends_with([';', '&', '|', '(', ')', '!', '{'])
-                    || ["then", "do", "else"].iter().any(|word| command.ends_with(word));
-                *depth += usize::from(expected.then_some(true)?);
-            }
-            (None, '}') if begins_word => {
-                let command = line[..at].trim_ascii_end();
-                if !command.is_empty() && !command.ends_with([';', '&', '}']) {
-                    return None;
-                }
-                *depth = depth.checked_sub(1)?;
-            }
-            // A command in quotes may have quotes of its own: it has to end before any comes.
-            (Some(_), '$') if rest.starts_with("$(") => {
-                rest.find(')').filter(|end| rest.find(['"', '\'']).is_none_or(|other| *end < other))?;
-            }
-            _ => {}
-        }
-        if quote == Some(character) {
-            quote = None;
-        } else if quote.is_none() && (character == '"' || character == '\'') {
-            quote = Some(character);
-        }
-        before = character;
-    }
-    quote.is_none().then_some("")
 }
 
 /// Takes `NAME=value`, where nothing in the value has an effect or can fail.
@@ -227,6 +165,26 @@ mod tests {
             "  }",
             "echo {",
             "{ echo }",
+            "(( 1 <<x",
+            "cat <<'END",
+            "cat <<END\n\\\nEND",
+            "echo \\; {",
+            "echo \\; }",
+            "echo then {",
+            "echo >| {",
+            "echo >& {",
+            "[[ x && {",
+            "[[ $(echo ]] ) || { ]]",
+            "x=(\n{\n)",
+            "y=( [)]=1",
+            "x[",
+            "echo ${x#",
+            "(( 1 # \"",
+            "case x in",
+            "echo \r#'",
+            "echo \0",
+            "time [[ a || { ]]",
+            "echo \"$(echo '\"",
         ] {
             assert_eq!(Declared::read(&format!("f() {{\n{line}\n}}\ntrue\n}}\n")), None, "{line}");
         }

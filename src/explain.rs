@@ -147,7 +147,11 @@ pub fn bash(text: &str, words: &[&str]) -> Result<Output> {
     Ok(output)
 }
 
-fn parse(text: &str) -> Result<Explained> {
+/// Reads what `show.sh` prints.
+///
+/// # Errors
+/// It is cut short.
+pub fn parse(text: &str) -> Result<Explained> {
     let mut explained = Explained::default();
     let mut fields = text.split_terminator('\0').map(str::to_owned);
     while let Some(kind) = fields.next() {

@@ -61,7 +61,8 @@ impl Settled {
             let declared = Declared::read(text)?;
             let names = declared.variables.iter().map(|(name, _)| name).chain(&declared.functions);
             let affects = |name: &str| {
-                !name.contains('_') || ["BASH", "LC_", "__netns_"].iter().any(|start| name.starts_with(start))
+                !name.contains('_')
+                    || ["BASH", "LC_", "POSIXLY_", "__netns_"].iter().any(|start| name.starts_with(start))
             };
             if names.into_iter().any(|name| affects(name)) || layer > 0 && !declared.functions.is_empty() {
                 return None;
@@ -201,6 +202,7 @@ mod tests {
             [PLUGIN, "-", "NSNAME=b", "-"],
             [PLUGIN, "-", "BASH_ENV=b", "-"],
             [PLUGIN, "-", "LC_ALL=C", "-"],
+            [PLUGIN, "-", "POSIXLY_CORRECT=y", "-"],
             [PLUGIN, "-", "PATH=/bin", "-"],
             [PLUGIN, "-", "-", "__netns_done=y"],
             ["echo() {\n:\n}", "-", "A_B=1", "-"],

@@ -212,13 +212,26 @@ fn route_with(question: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetl
     message.serialize(&mut bytes);
     let mut answers = Vec::new();
     ask(NETLINK_ROUTE, &bytes, |answer| {
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer);
         // What this program does not know the shape of, it does not show.
-        if let Ok(NetlinkPayload::InnerMessage(answer)) = answer.map(|answer| answer.payload) {
-            answers.push(answer);
-        }
+        answers.extend(inner(answer));
     })?;
     Ok(answers)
+}
+
+fn inner(answer: &[u8]) -> Option<RouteNetlinkMessage> {
+    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer).ok()?.payload {
+        NetlinkPayload::InnerMessage(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+/// The interface that an answer of the kernel is about.
+#[must_use]
+pub fn link_in(answer: &[u8]) -> Option<Link> {
+    match inner(answer)? {
+        RouteNetlinkMessage::NewLink(message) => Some(link(&message)),
+        _ => None,
+    }
 }
 
 /// `NFNL_SUBSYS_NFTABLES` and the messages of it that are used.
@@ -239,24 +252,25 @@ const GENERIC: usize = 4;
 pub fn rules() -> Result<Rules> {
     let mut rules = Rules::default();
     ask(NETLINK_NETFILTER, &nftables(GET_RULE), |_| rules.count += 1)?;
-    ask(NETLINK_NETFILTER, &nftables(GET_CHAIN), |answer| {
-        let (mut chain, mut policy) = (None, None);
-        for attribute in NlasIterator::new(answer.get(HEADER + GENERIC..).unwrap_or_default()).flatten() {
-            match attribute.kind() {
-                CHAIN_NAME => {
-                    chain =
-                        Some(String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned());
-                }
-                CHAIN_POLICY => policy = attribute.value().try_into().ok().map(u32::from_be_bytes),
-                _ => {}
-            }
-        }
-        if let (Some(chain), Some(policy)) = (chain, policy) {
-            // NF_DROP is 0.
-            rules.policies.push(Policy { chain, policy: if policy == 0 { "drop" } else { "accept" } });
-        }
-    })?;
+    ask(NETLINK_NETFILTER, &nftables(GET_CHAIN), |answer| rules.policies.extend(policy_in(answer)))?;
     Ok(rules)
+}
+
+/// The policy of the chain that an answer of the kernel is about.
+#[must_use]
+pub fn policy_in(answer: &[u8]) -> Option<Policy> {
+    let (mut chain, mut policy) = (None, None);
+    for attribute in NlasIterator::new(answer.get(HEADER + GENERIC..).unwrap_or_default()).flatten() {
+        match attribute.kind() {
+            CHAIN_NAME => {
+                chain = Some(String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned());
+            }
+            CHAIN_POLICY => policy = attribute.value().try_into().ok().map(u32::from_be_bytes),
+            _ => {}
+        }
+    }
+    // NF_DROP is 0.
+    Some(Policy { chain: chain?, policy: if policy? == 0 { "drop" } else { "accept" } })
 }
 
 /// A question about all families (`AF_UNSPEC`).
@@ -276,29 +290,41 @@ fn ask(protocol: isize, question: &[u8], mut answered: impl FnMut(&[u8])) -> Res
     socket.send_to(question, &SocketAddr::new(0, 0), 0).context("cannot ask the kernel by netlink")?;
     loop {
         let (bytes, _) = socket.recv_from_full().context("the kernel does not answer by netlink")?;
-        let mut rest = bytes.as_slice();
-        while let Some(header) = rest.get(..HEADER) {
-            let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
-            let kind = u16::from_ne_bytes([header[4], header[5]]);
-            let Some(message) = rest.get(..length).filter(|_| length >= HEADER) else { break };
-            match kind {
-                3 => return Ok(()), // NLMSG_DONE
-                2 => {
-                    // NLMSG_ERROR, with a negative errno
-                    let code = message.get(HEADER..HEADER + 4).and_then(|code| code.try_into().ok());
-                    match code.map_or(0, i32::from_ne_bytes) {
-                        0 => return Ok(()),
-                        code => {
-                            return Err(Errno::from_raw(-code)).context("the kernel refuses by netlink");
-                        }
-                    }
-                }
-                _ => answered(message),
-            }
-            // NLMSG_ALIGN
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        if walk(&bytes, &mut answered)? {
+            return Ok(());
         }
     }
+}
+
+/// Hands on each answer in what the kernel has sent; whether that was all.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn walk(bytes: &[u8], mut answered: impl FnMut(&[u8])) -> Result<bool> {
+    let mut rest = bytes;
+    while let Some(header) = rest.get(..HEADER) {
+        let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        let Some(message) = rest.get(..length).filter(|_| length >= HEADER) else { break };
+        match kind {
+            3 => return Ok(true), // NLMSG_DONE
+            2 => {
+                // NLMSG_ERROR, with a negative errno
+                let code = message.get(HEADER..HEADER + 4).and_then(|code| code.try_into().ok());
+                match code.map_or(0, i32::from_ne_bytes) {
+                    0 => return Ok(true),
+                    code => {
+                        return Err(Errno::from_raw(code.wrapping_neg()))
+                            .context("the kernel refuses by netlink");
+                    }
+                }
+            }
+            _ => answered(message),
+        }
+        // NLMSG_ALIGN
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

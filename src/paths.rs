@@ -1,6 +1,6 @@
 //! Every place on the disk that the program knows, below one root.
 
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use crate::name::{Instance, NsName, NsType};
 
@@ -34,8 +34,10 @@ impl Paths {
     /// The places below `root`.
     #[must_use]
     pub fn under(root: &Path) -> Self {
+        // Absolute, or bash would take one that begins with a hyphen for an option. Without a current directory, as it is.
+        let root = path::absolute(root).unwrap_or_else(|_| root.to_owned());
         Self {
-            root: root.to_owned(),
+            root: root.clone(),
             conf: root.join("etc/conf.d/netns"),
             share: root.join("usr/share/systemd-netns"),
             templates: ["usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"]

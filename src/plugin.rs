@@ -76,7 +76,7 @@ pub fn list(paths: &Paths) -> Result<Listing> {
         };
         let [own, shipped] = paths.plugin(&nstype);
         listing.complaints.push(if own.symlink_metadata().is_err() && shipped.symlink_metadata().is_err() {
-            let (file, own) = (file.display(), own.display());
+            let (file, own) = (printable(&file), own.display());
             format!("{own} does not exist, but {file} needs it; type `{nstype}` skipped")
         } else {
             format!("{error:#}")

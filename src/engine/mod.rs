@@ -6,7 +6,7 @@ mod course;
 mod dependants;
 mod direct;
 pub mod state;
-mod systemd;
+pub mod systemd;
 
 use std::collections::BTreeSet;
 use std::fmt;

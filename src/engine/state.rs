@@ -114,7 +114,7 @@ pub enum Known {
 /// The file cannot be read.
 pub fn read(paths: &Paths, name: &NsName) -> Result<Option<Known>> {
     let path = paths.state(name);
-    let text = match fs::read_to_string(&path) {
+    let text = match fs::read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.with_context(|| format!("cannot read {}", path.display()))?,
     };
@@ -150,14 +150,14 @@ pub fn entries(paths: &Paths) -> Result<BTreeMap<Instance, Entry>> {
     Ok(entries)
 }
 
-fn parse(text: &str) -> Result<State> {
+fn parse(text: &[u8]) -> Result<State> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
     }
-    let Version { version } = serde_json::from_str(text).context("it is damaged")?;
+    let Version { version } = serde_json::from_slice(text).context("it is damaged")?;
     anyhow::ensure!(version == VERSION, "it was written by a newer version (its shape is version {version})");
-    serde_json::from_str(text).context("it is damaged")
+    serde_json::from_slice(text).context("it is damaged")
 }
 
 /// Waits for the right to change a namespace, and reads its state. A file that cannot be used is put aside, under a name
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_used_is_put_aside_whole() {
-        for text in ["{", "", "{\"version\": 2, \"more\": 1}", "{\"version\": 1}"] {
+        for text in [&b"{"[..], b"", b"\xff", b"{\"version\": 2, \"more\": 1}", b"{\"version\": 1}"] {
             let (_directory, paths, name) = place();
             fs::create_dir_all(&paths.direct).unwrap();
             fs::write(paths.state(&name), text).unwrap();
@@ -367,7 +367,7 @@ mod tests {
             let left: Vec<_> =
                 fs::read_dir(&paths.direct).unwrap().map(|entry| entry.unwrap().path()).collect();
             assert_eq!(left.len(), 1);
-            assert_eq!(fs::read_to_string(&left[0]).unwrap(), text);
+            assert_eq!(fs::read(&left[0]).unwrap(), text);
         }
     }
 

@@ -247,7 +247,14 @@ fn instance_of(unit: &str) -> Option<Instance> {
 
 /// What its units have up, or have failed to bring up.
 pub(super) fn active() -> Result<Vec<Active>> {
-    let units = show(&["netns-*@*.service".to_owned(), "netns_outside-*@*.service".to_owned()])?;
+    ask_for(&["netns-*@*.service".to_owned(), "netns_outside-*@*.service".to_owned()])
+        .map(|listing| instances(&listing))
+}
+
+/// The instances in what `systemctl show` prints of their units.
+#[must_use]
+pub fn instances(listing: &str) -> Vec<Active> {
+    let units = parse(listing);
     let mut instances: BTreeMap<String, Active> = BTreeMap::new();
     for (name, unit) in &units {
         let Some(instance) = instance_of(name) else { continue };
@@ -267,7 +274,7 @@ pub(super) fn active() -> Result<Vec<Active>> {
             instances.entry(word).or_insert(found);
         }
     }
-    Ok(instances.into_values().collect())
+    instances.into_values().collect()
 }
 
 fn inside(instance: &Instance) -> String {
@@ -310,12 +317,15 @@ fn units(instances: &[Instance]) -> Result<BTreeMap<String, Unit>> {
 
 /// Asks systemd about units, by names or patterns.
 fn show(names: &[String]) -> Result<BTreeMap<String, Unit>> {
+    ask_for(names).map(|listing| parse(&listing))
+}
+
+fn ask_for(names: &[String]) -> Result<String> {
     let words = ["show", "--property=Id,ActiveState,StateChangeTimestamp", "--timestamp=unix", "--"];
-    let listing = cmd("systemctl", words.into_iter().chain(names.iter().map(String::as_str)))
+    cmd("systemctl", words.into_iter().chain(names.iter().map(String::as_str)))
         .stdin_null()
         .read()
-        .context("`systemctl show` failed")?;
-    Ok(parse(&listing))
+        .context("`systemctl show` failed")
 }
 
 /// Reads blocks of `KEY=value` lines with an empty line between them.
@@ -367,6 +377,12 @@ fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
     // Best effort: there may be no journal, and what is missing from it is no reason to fail.
     _ = cmd!("journalctl", "--sync").stdin_null().stdout_null().stderr_null().unchecked().run();
     let text = cmd("journalctl", words).stdin_null().stderr_null().unchecked().read().unwrap_or_default();
+    messages(&text, since)
+}
+
+/// The last lines in what `journalctl --output=json` prints: those of hooks, or else what systemd says.
+#[must_use]
+pub fn messages(text: &str, since: Timestamp) -> Vec<String> {
     let (host, mut lines): (Vec<Entry>, Vec<Entry>) =
         text.lines().filter_map(|line| Entry::read(line, since)).partition(|entry| entry.of_systemd);
     if lines.is_empty() {

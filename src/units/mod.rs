@@ -5,7 +5,7 @@
 
 mod apply;
 pub mod dropins;
-mod systemctl;
+pub mod systemctl;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -130,7 +130,8 @@ impl Systemctl {
 }
 
 /// Reads lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Lines that are cut short are left out.
-fn parse(listing: &str) -> Vec<Loaded> {
+#[must_use]
+pub fn parse(listing: &str) -> Vec<Loaded> {
     let unit = |line: &str| {
         let mut columns = line.split_whitespace();
         let name = columns.next()?.to_owned();

@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# Nasty values: in every setting of every type that ships, and in every word. Nothing of them is run, which a file `canary` would
+# show, wherever it is made; and nothing is written to but what is ours.
+
+load ../engine/engine
+
+# shellcheck disable=SC2016 # to be expanded by what should not
+# What would make a file, were it run, or lead out of a directory, or be taken for something else by ip or nft.
+NASTY=(
+  '$(touch $CANARY)' '`touch $CANARY`' $'a; touch $CANARY; b\ntouch $CANARY' "' ; touch \$CANARY; '" '" ; touch $CANARY; "' '-batch /etc/passwd'
+  '*' '{a,b}' '../../etc/passwd' 'a[$(touch $CANARY)]' $'\xff\xfe' $'\e[2J' "$(printf 'x%.0s' {1..5000})" '192.0.2.1/30 dev lo' '&& touch $CANARY >$CANARY' ' '
+)
+
+setup() {
+  export CANARY=$BATS_TEST_TMPDIR/canary
+  cd "$BATS_TEST_TMPDIR" || return
+  ip link add parent type veth peer name parent-peer
+}
+
+# Usage: value WORD
+# As bash reads it back.
+value() { printf '%q' "$1"; }
+
+# Usage: good TYPE
+# The settings with which it comes up.
+good() {
+  case $1 in
+    veth) printf 'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n' ;;
+    macvlan) printf 'MACVLAN_PARENT_IFNAME=parent\nMACVLAN_IFNAME=macvlan0\n' ;;
+  esac
+}
+
+# Usage: tried TYPE SETTING
+# Whether the instance comes up or is refused with each nasty value, and nothing else happens.
+tried() {
+  local word
+  for word in "${NASTY[@]}"; do
+    { good "$1" && echo "$2=$(value "$word")"; } | config "$1-a.conf"
+    netnsctl up "$1@a" &>/dev/null || true
+    netnsctl down a &>/dev/null || true
+    [[ ! -e $CANARY && -z $(ls "$BATS_TEST_TMPDIR") ]] || {
+      echo "$2=$word is run" >&2
+      return 1
+    }
+    [[ $(ip netns list) == '' && $(ip -brief link show type veth | wc -l) == 2 ]] || {
+      echo "$2=$word leaves something" >&2
+      ip link >&2
+      return 1
+    }
+  done
+}
+
+@test "no setting of veth is run, or leaves anything" {
+  for setting in IFADDR_OUTSIDE IFADDR_INSIDE IFNAME IFNAME_OUTSIDE IFNAME_INSIDE NSNAME_OUTSIDE MAC_OUTSIDE MAC_INSIDE; do
+    tried veth "VETH_$setting"
+  done
+}
+
+@test "no setting of macvlan is run, or leaves anything" {
+  for setting in PARENT_IFNAME IFNAME MODE MAC SOURCE_MACS IFADDR GATEWAY; do
+    tried macvlan "MACVLAN_$setting"
+  done
+  good() { printf 'MACVLAN_PARENT_IFNAME=parent\nMACVLAN_IFNAME=macvlan0\nMACVLAN_MODE=source\n'; }
+  tried macvlan MACVLAN_SOURCE_MACS
+}
+
+@test "no setting of nft is run, or leaves anything" {
+  tried nft NFT_AUTO_SAVE
+  tried lo NO_CONFIG_REQUIRED
+}
+
+@test "check and show look at nasty settings, and run nothing of them" {
+  local word
+  for word in "${NASTY[@]:7:4}"; do
+    { good veth && echo "VETH_IFNAME=$(value "$word")" && echo "VETH_MAC_INSIDE=$(value "$word")"; } | config veth-a.conf
+    netnsctl show veth@a --json >"$BATS_FILE_TMPDIR/said" || true
+    netnsctl check veth@a --json >"$BATS_FILE_TMPDIR/said" || true
+    jq . "$BATS_FILE_TMPDIR/said" >/dev/null
+    [[ ! -e $CANARY ]]
+  done
+}
+
+# Usage: written TRACE
+# The places that were opened for writing, made, renamed, removed or mounted on, and are none of ours.
+written() {
+  sed -nE '
+    /(ENOENT|EEXIST|EACCES|ENOTDIR|ENAMETOOLONG|EISDIR) /d
+    s/^.*open(at)?\((AT_FDCWD, )?"([^"]*)".*O_(WRONLY|RDWR|CREAT).*$/\3/p
+    s/^.*(rename|renameat|renameat2|link|linkat|symlink)\(.*"([^"]*)"(, [A-Z0-9_]+)?\) = 0$/\2/p
+    s/^.*(unlink|rmdir|mkdir|chmod|chown|truncate|mknod|umount2?)\("([^"]*)".*$/\2/p
+    s/^.*(unlinkat|mkdirat|fchmodat|mknodat|utimensat)\(AT_FDCWD, "([^"]*)".*$/\2/p
+    s/^.* mount\("[^"]*", "([^"]*)".*$/\1/p
+  ' "$1" | grep -vE '^(/run/netns(/a)?|/run/systemd-netns(/.*)?|/etc/conf\.d/netns/\.?nft-a\.rules.*|/dev/(null|tty)|/proc/.*|/tmp/(sh-thd\.|\.tmp)[A-Za-z0-9]*|/)$' | sort -u || true
+}
+
+@test "nothing is opened for writing but what is ours, whatever the settings" {
+  local word left
+  for word in "${NASTY[@]:0:2}" "${NASTY[8]}" "${NASTY[10]}"; do
+    { good veth && echo "VETH_NSNAME_OUTSIDE=$(value "$word")"; } | config veth-a.conf
+    { good macvlan && echo "MACVLAN_IFADDR=$(value "$word")"; } | config macvlan-a.conf
+    echo 'NFT_AUTO_SAVE=yes' | config nft.conf
+    # In a shell whose own here-documents are in a known place.
+    TMPDIR=/tmp strace --seccomp-bpf -f -qq -e trace=%file -s 300 -o "$BATS_FILE_TMPDIR/trace" bash -c '
+      netnsctl up nft@a veth@a macvlan@a
+      netnsctl restart nft@a
+      netnsctl down a
+      netnsctl list
+      netns-nft-save "$1"
+      netnsinit "$1" a up outside
+      netnsinit lo "$1" up outside "$1"
+      netnsinit --create "$1"
+      netnsctl up "$1" "lo@$1" "$1@a"
+      netnsctl status "$1"' bash "$word" &>/dev/null || true
+    # All of it was done.
+    [[ $(<"$BATS_FILE_TMPDIR/trace") == *'/run/systemd-netns/direct/a.json'*nft-a.rules* ]]
+    rm -f "$CONF/nft-a.rules"
+    left=$(written "$BATS_FILE_TMPDIR/trace")
+    [[ -z $left && ! -e $CANARY ]] || {
+      printf 'with %q there was written to:\n%s\n' "$word" "$left" >&2
+      return 1
+    }
+  done
+  # It would be seen.
+  strace -f -qq -e trace=%file -o "$BATS_FILE_TMPDIR/trace" bash -c 'echo >here; mkdir d; mv here d/there; rm -r d'
+  [[ $(written "$BATS_FILE_TMPDIR/trace" | wc -l) -ge 3 ]]
+}

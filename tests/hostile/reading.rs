@@ -1,0 +1,56 @@
+//! What other programs and the kernel say, cut short or wrong.
+
+use jiff::Timestamp;
+use systemd_netns::engine::{Condition, systemd};
+use systemd_netns::{explain, netlink, units};
+
+/// `systemctl show`, `systemctl list-units`, `journalctl --output=json`, and what `show.sh` prints.
+pub fn listing(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for active in systemd::instances(&text) {
+        assert!(text.contains(&active.instance.to_string()) && active.condition != Condition::Down);
+    }
+    for unit in units::systemctl::parse(&text) {
+        assert!(text.contains(&unit.name) && unit.nstype().is_none_or(|nstype| unit.name.contains(nstype)));
+        assert!(unit.advice().contains(&unit.name));
+    }
+    for message in systemd::messages(&text, Timestamp::UNIX_EPOCH) {
+        assert!(message == "(binary)" || message.len() <= text.len());
+    }
+    if let Ok(explained) = explain::parse(&text) {
+        let said: usize = explained.variables.iter().map(|one| one.name.len() + one.value.len()).sum();
+        assert!(said <= text.len());
+    }
+}
+
+/// Answers of the kernel by netlink.
+pub fn netlink(bytes: &[u8]) {
+    let mut handed = 0;
+    let all = netlink::walk(bytes, |answer| {
+        handed += answer.len();
+        _ = netlink::link_in(answer);
+        _ = netlink::policy_in(answer);
+    });
+    assert!(handed <= bytes.len(), "{all:?}");
+    // As if it were the only one, whatever its header says.
+    _ = netlink::link_in(bytes);
+    _ = netlink::policy_in(bytes);
+}
+
+/// A true answer, with some bytes of it replaced: each pair is a place and a value.
+pub fn netlink_nearly(changes: &[u8]) {
+    // An interface `lo` with a name, a hardware address, its kind and a state; then a chain with a policy.
+    let mut bytes = b"\x54\0\0\0\x10\0\x02\0\x01\0\0\0\0\0\0\0\0\0\x01\0\x01\0\0\0\x49\0\0\0\0\0\0\0\x07\0\x03\0lo\0\0\x0a\0\x01\0\x02\0\0\0\0\x01\0\0\x08\0\x05\0\x02\0\0\0\x05\0\x10\0\x06\0\0\0\x10\0\x12\0\x09\0\x01\0veth\0\0\0\0\
+        \x28\0\0\0\x03\x0a\x02\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x0a\0\x03\0input\0\0\0\x08\0\x05\0\0\0\0\0"
+        .to_vec();
+    let mut sane = 0;
+    assert!(!netlink::walk(&bytes, |_| sane += 1).unwrap() && sane == 2);
+    for pair in changes.chunks_exact(2) {
+        let length = bytes.len();
+        bytes[usize::from(pair[0]) % length] = pair[1];
+    }
+    if changes.len() % 2 == 1 {
+        bytes.truncate(usize::from(changes[changes.len() - 1]) % bytes.len());
+    }
+    netlink(&bytes);
+}

@@ -28,6 +28,7 @@ VETH_NSNAME_OUTSIDE=server
 VETH_IFADDR_OUTSIDE=192.0.2.2/30
 VETH_IFADDR_INSIDE=192.0.2.1/30
 END
+  lab netns-update
   lab netnsctl attach test-web lo@server
   lab systemctl start test-web
   lab netnsctl up veth@client

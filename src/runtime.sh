@@ -88,8 +88,10 @@ remember() {
   while IFS= read -r -d '' __netns_name; do
     [[ " $* " == *" ${__netns_name%%=*} "* ]] || __netns_entries+=("$__netns_name")
   done <"$__netns_state"
-  printf '%s\0' "${__netns_entries[@]}" >"$__netns_state.new"
-  mv -- "$__netns_state.new" "$__netns_state"
+  printf '%s\0' "${__netns_entries[@]}" >"$__netns_state.new" && mv -- "$__netns_state.new" "$__netns_state" || {
+    rm -f -- "$__netns_state.new" # the disk is full, say
+    return 1
+  }
 }
 
 # Usage: recall

@@ -9,7 +9,8 @@ HOOKS=(up_outside up_inside down_inside down_outside)
 # Usage: faulty TEXT
 # A type for each hook, whose hook TEXT takes the place of. Each makes an interface on the host, and remembers something.
 faulty() {
-  local hook
+  local hook known=n
+  [[ ! -e $CONF/${HOOKS[0]}x.sh ]] || known=y
   for hook in "${HOOKS[@]}"; do
     # shellcheck disable=SC2016 # for the hooks to expand
     printf '%s\n' 'NO_CONFIG_REQUIRED=yes' \
@@ -21,7 +22,7 @@ faulty() {
       "configure_${hook}x_down_outside() { note; recall; ! made || ip link delete dev \"\${NSNAME:0:12}-0\"; fault; }" \
       "fault() { [[ \${UPDOWN}_\$INOUT != $hook ]] || { $1; }; }" >"$CONF/${hook}x.sh"
   done
-  update
+  [[ $known == y ]] || update
 }
 
 # Usage: noted HOOK

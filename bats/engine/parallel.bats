@@ -3,12 +3,12 @@
 
 load engine
 
-@test "50 times up and down of the same name at once: each comes to an end, none breaks another, and nothing is left" {
+@test "50 commands at once, up and down of the same name: each comes to an end, none breaks another, and nothing is left" {
   config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
   before=$(machine)
   # shellcheck disable=SC2016 # for the machine to expand
   run -0 on bash -c '
-    for ((turn = 0; turn < 50; turn++)); do
+    for ((turn = 0; turn < 25; turn++)); do
       for verb in up down; do
         { timeout 100 netnsctl "$verb" veth@a >/dev/null 2>&1; echo "$?" >>/run/statuses; } &
       done

@@ -124,6 +124,14 @@ from_on() {
   ((at > 2))
 }
 
+@test "a NETNS_HOOK_TIMEOUT that is no number of seconds is refused, and nothing is begun" {
+  for value in '' 0 -1 1.5 soon; do
+    run --separate-stderr -1 env NETNS_HOOK_TIMEOUT="$value" netnsctl up veth@a
+    [[ $stderr == *'NETNS_HOOK_TIMEOUT is no number of seconds'* ]]
+    gone a
+  done
+}
+
 @test "the clock has jumped, back or forth: what is up is listed, restarts and goes" {
   for time in 1970-01-01T00:00:01Z 2070-01-01T00:00:00Z; do
     netnsctl up veth@a

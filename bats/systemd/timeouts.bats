@@ -99,7 +99,10 @@ enough() {
       ((status != 0))
       eventually gone n
       eventually is "$unit@n" failed
-      [[ $(journal "$unit@n") == *@(Too many open files|Resource temporarily unavailable)* ]]
+      [[ $(journal "$unit@n") == *@('Too many open files'|'Error 24'|'Resource temporarily unavailable')* ]] || {
+        journal "$unit@n" >&2
+        false
+      }
       enough
       lab systemctl reset-failed 'netns*'
       nothing_left n

@@ -1,13 +1,14 @@
 //! Hooks as children of this process: started, waited for, ended when they must be, and what they print kept.
 
+use std::env::{self, VarError};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::sync::{Arc, Once};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use anyhow::{Context, Result, bail};
 use duct::{Handle, cmd};
@@ -110,15 +111,18 @@ impl Runner {
             trace: env::var_os("NETNS_TRACE").is_some_and(|value| value == "1"),
             kind: CallerKind::Engine,
         };
-        let limit = match env::var_os("NETNS_HOOK_TIMEOUT") {
-            None => None,
-            Some(value) => {
+        let limit = match env::var("NETNS_HOOK_TIMEOUT") {
+            Err(VarError::NotPresent) => None,
+            value => {
                 let seconds =
-                    value.to_str().and_then(|text| text.parse::<u32>().ok()).filter(|&seconds| seconds > 0);
-                let what = || format!("NETNS_HOOK_TIMEOUT={} is no number of seconds", value.display());
-                Some(Duration::from_secs(seconds.with_context(what)?.into()))
+                    value.ok().and_then(|text| text.parse::<u32>().ok()).filter(|&seconds| seconds > 0);
+                Some(
+                    seconds
+                        .context("NETNS_HOOK_TIMEOUT is no number of seconds: set it to one, or unset it")?,
+                )
             }
         };
+        let limit = limit.map(|seconds| Duration::from_secs(seconds.into()));
         Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()?, limit })
     }
 

@@ -39,6 +39,24 @@ on_disk_before_in_place() {
   [[ $calls == sync,rename,sync ]]
 }
 
+none() { netnsinit --delete a 2>/dev/null; }
+
+# The next attempt succeeds; where the first one had come to its end, but for saying so, it says what to do.
+created_again() {
+  local said
+  if ! said=$(netnsinit --create a 2>&1); then
+    [[ $said == *'ip netns delete a'* ]] || return
+  fi
+  ip -netns a link show dev lo >/dev/null && netnsinit --delete a && [[ ! -e /run/netns/a && ! -e /run/systemd-netns/made/a ]]
+}
+
+@test "netnsinit --create, killed between any two system calls: the next one succeeds, or says what to do" {
+  CHANGING+=(unshare mount setns)
+  crash_everywhere none created_again netnsinit --create a
+  ((CRASHES >= 10))
+  echo "# killed $CRASHES times" >&3
+}
+
 RULES=$CONF/nft-a.rules
 
 old_rules() {

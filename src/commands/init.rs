@@ -46,6 +46,10 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     ensure!(geteuid().is_root(), "only root may create and delete namespaces: run it by sudo");
     let note = paths.made.join(name.to_string());
     if options.create {
+        if note.exists() {
+            // An earlier attempt was killed.
+            netns::remove_debris(paths, &name)?;
+        }
         // Noted is which one it is, since by the time that it goes somebody may have put another in its place.
         netns::create(paths, &name, |id| {
             fs::create_dir_all(&paths.made)

@@ -15,7 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::child::Process;
-use crate::file::Draft;
+use crate::file::{Draft, remove_drafts};
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::Id;
 use crate::paths::Paths;
@@ -179,6 +179,11 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
         match locked {
             // Whoever had it before may have removed the file: then this lock is on nothing that others can find.
             Ok(lock) if lock.metadata().with_context(what)?.nlink() > 0 => {
+                if lock.metadata().is_ok_and(|found| found.len() > 0) {
+                    // Who had it before was killed, perhaps while it wrote the state.
+                    let ours = paths.state(name);
+                    remove_drafts(&paths.direct, |file| ours.file_name().is_some_and(|name| name == file))?;
+                }
                 // For who waits to read; on a full disk they have to do without.
                 _ = fs::write(&path, format!("{}\n", process::id()));
                 return Ok(lock);

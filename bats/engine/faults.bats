@@ -77,11 +77,13 @@ gone_soon() {
   return 1
 }
 
-# What failed is kept for `list` until it is taken down. Of a bash that was killed in an outside hook, what was remembered
-# is kept until the next `up`.
+# What failed is kept for `list` until it is taken down.
 forget_failures() {
-  on netnsctl down "${HOOKS[@]}" >/dev/null 2>&1 || true
-  [[ $ENGINE == direct ]] || on bash -c 'systemctl reset-failed "netns*"; rm -rf /run/systemd-netns/remembered/*'
+  local instance
+  for instance in $(on netnsctl list --json | jq --raw-output '.items[] | select(.state == "failed") | .instance'); do
+    on netnsctl down "$instance" >/dev/null 2>&1 || true
+  done
+  [[ $ENGINE == direct ]] || on systemctl reset-failed "netns*"
 }
 
 @test "a command that fails, at each hook: told, and undone" {
@@ -233,6 +235,25 @@ works() {
   run on netnsctl down b
   taken_down
   works
+}
+
+@test "the namespace is deleted by hand in the middle of an up, or of a down, at each hook: nothing is left, and the next up works" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  fault='ip netns delete "$NSNAME"'
+  faulty :
+  before=$(machine)
+  faulty "$fault"
+  run -1 on netnsctl up up_outsidex@up_outside
+  for hook in "${HOOKS[@]:1}"; do run on netnsctl up "${hook}x@$hook"; done
+  for hook in "${HOOKS[@]}"; do run on netnsctl down "${hook}x@$hook"; done
+  faulty :
+  forget_failures
+  on bash -c 'rm -f /run/noted.*'
+  undone "$before"
+  for hook in "${HOOKS[@]}"; do on netnsctl up "${hook}x@$hook"; done
+  on netnsctl down "${HOOKS[@]}"
+  on bash -c 'rm -f /run/noted.*'
+  undone "$before"
 }
 
 @test "a namespace that a process keeps, which will not die: its name goes, nothing of ours is left, the next up has a new one" {

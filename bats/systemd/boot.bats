@@ -69,6 +69,7 @@ configure_t_down_inside() { [[ ! -e /etc/hang.down ]] || { rm /etc/hang.down; ec
   done
   lab systemctl disable --quiet --now netns-t@half netns-veth@nstest
   lab rm -f "$LOG"
+  eventually is netns_name@nstest.service inactive
   nothing_left half
 }
 

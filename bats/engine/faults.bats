@@ -149,12 +149,12 @@ limited() {
     mkdir -p /run/systemd-netns/direct
     mount -t tmpfs -o size=90m small /run/systemd-netns/direct
   fi
-  faulty 'head -c 100000000 /dev/zero | tr "\0" "\n"; echo the last word'
+  faulty 'head -c 100000000 /dev/zero | tr "\0" x; echo; echo the last word'
   for hook in "${HOOKS[@]}"; do on netnsctl up "${hook}x@$hook"; done
   if [[ $ENGINE == direct ]]; then
     kept=$(du --block-size=1 --summarize /run/systemd-netns/direct | cut -f 1)
     ((kept < 4 * 1024 * 1024 * ${#HOOKS[@]}))
-    tail -n 2 /run/systemd-netns/direct/up_outsidex@up_outside.log | grep --quiet 'the last word'
+    tail -n 3 /run/systemd-netns/direct/up_outsidex@up_outside.log | grep --quiet 'the last word'
   fi
   on netnsctl down "${HOOKS[@]}"
   on bash -c 'rm /run/noted.*'

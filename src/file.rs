@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 use tempfile::{Builder, NamedTempFile};
 use walkdir::{DirEntry, WalkDir};
 
@@ -76,6 +77,39 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
     File::open(directory)
         .and_then(|opened| opened.sync_all())
         .with_context(|| format!("cannot sync {}", directory.display()))
+}
+
+/// Waits for the right to write into a directory. The lock is on the directory itself, so nothing is left behind.
+///
+/// # Errors
+/// There is no such directory.
+pub fn lock_directory(directory: &Path) -> Result<Flock<File>> {
+    let what = || format!("cannot lock {}", directory.display());
+    let opened = File::open(directory).with_context(what)?;
+    let opened = match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((opened, _)) => opened,
+    };
+    crate::warn(&format!("waiting for another run to be done with {}", directory.display()));
+    Flock::lock(opened, FlockArg::LockExclusive).map_err(|(_, error)| error).with_context(what)
+}
+
+/// Removes the drafts, of files whose names are `ours`, that runs which were killed have left. Nobody else may be writing:
+/// see [`lock_directory`].
+///
+/// # Errors
+/// The directory cannot be read, or not be written to.
+pub fn remove_drafts(directory: &Path, ours: impl Fn(&str) -> bool) -> Result<()> {
+    for entry in entries(directory)? {
+        // `.NAME.123456`, see `Draft::of`.
+        let draft = entry.file_name().to_str().and_then(|file| file.strip_prefix('.')?.rsplit_once('.'));
+        if draft.is_some_and(|(name, random)| random.len() == 6 && ours(name)) && entry.file_type().is_file()
+        {
+            let what = || format!("cannot remove {}", entry.path().display());
+            fs::remove_file(entry.path()).with_context(what)?;
+        }
+    }
+    Ok(())
 }
 
 /// The entries of a directory, in the order of their names.

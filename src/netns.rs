@@ -194,6 +194,20 @@ pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Id) -> Result<()>)
     make().with_context(what)
 }
 
+/// Removes the file of a creation that was broken off before a namespace was bound on it. Only for who knows that it was
+/// their own.
+///
+/// # Errors
+/// It cannot be looked at, or the kernel refuses.
+pub fn remove_debris(paths: &Paths, name: &NsName) -> Result<()> {
+    // Nobody is between the two steps while this is held.
+    let _lock = share(&paths.netns)?;
+    if look(paths, name)? == Named::Debris {
+        delete(paths, name)?;
+    }
+    Ok(())
+}
+
 fn exists(paths: &Paths, name: &NsName) -> anyhow::Error {
     if matches!(look(paths, name), Ok(Named::Namespace(_))) {
         anyhow!(

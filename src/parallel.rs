@@ -17,17 +17,22 @@ pub fn parallel<Work: Send, Done: Send>(
     let queue = Mutex::new(work);
     let next = || queue.lock().map_or(None, |mut queue| queue.pop_front());
     let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(piece) = next() {
-                    let result = act(piece);
-                    if let Ok(mut done) = done.lock() {
-                        done.push(result);
-                    }
-                }
-            });
+    let work_off = || {
+        while let Some(piece) = next() {
+            let result = act(piece);
+            if let Ok(mut done) = done.lock() {
+                done.push(result);
+            }
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..workers {
+            // Where no more threads can be had, those that there are do it.
+            if thread::Builder::new().spawn_scoped(scope, work_off).is_err() {
+                break;
+            }
+        }
+        work_off();
     });
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -88,7 +88,10 @@ remember() {
   while IFS= read -r -d '' __netns_name; do
     [[ " $* " == *" ${__netns_name%%=*} "* ]] || __netns_entries+=("$__netns_name")
   done <"$__netns_state"
-  printf '%s\0' "${__netns_entries[@]}" >"$__netns_state.new"
+  if ! printf '%s\0' "${__netns_entries[@]}" >"$__netns_state.new"; then
+    rm -f -- "$__netns_state.new" # the disk is full, say
+    return 1
+  fi
   mv -- "$__netns_state.new" "$__netns_state"
 }
 

@@ -85,6 +85,17 @@ lab_halt() {
   return 1
 }
 
+# Usage: lab_power_cut
+# Ends it at once, and all that runs in it.
+lab_power_cut() {
+  local try
+  kill -KILL "$(<"$LAB/leader")"
+  for ((try = 0; try < 200; try++)); do
+    [[ -e /proc/$(<"$LAB/nspawn")/exe ]] || return 0
+    sleep 0.05
+  done
+}
+
 # Usage: lab_reboot
 lab_reboot() {
   lab_halt

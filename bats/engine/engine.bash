@@ -37,6 +37,7 @@ teardown() {
     ip -all netns delete
     [[ ! -d /run/systemd/system ]] || systemctl reset-failed "netns*"
     for link in $(ip -oneline link show type veth | cut -d " " -f 2 | cut -d @ -f 1); do ip link delete "$link"; done
+    umount --lazy /run/systemd-netns/direct /run/systemd-netns
     rm -rf /run/systemd-netns '"$LOG" >/dev/null 2>&1 || true
   # The directory itself stays: nobody may not make another one.
   rm -rf "${CONF:?}"/*
@@ -93,6 +94,43 @@ eventually() {
 # What `netnsctl list` says of it.
 state() {
   on netnsctl list --json | jq --raw-output --arg instance "$1" '.items[] | select(.instance == $instance) | .state'
+}
+
+# Usage: machine
+# All that may change on the machine: links and rules on the host and in every namespace, mounts of namespaces, what there is
+# in /run and /etc of ours, and processes. Those of the test itself do not count.
+machine() {
+  # shellcheck disable=SC2016 # for the machine to expand
+  on bash -c '
+    look() { ip -json -details link; nft --json list ruleset | grep --invert-match metainfo; }
+    look
+    for name in $(cd /run/netns 2>/dev/null && ls); do
+      echo "in $name:"
+      nsenter --net="/run/netns/$name" -- bash -c "$(declare -f look); look"
+    done
+    grep --count " - nsfs " /proc/self/mountinfo
+    find /run/systemd-netns /etc/conf.d/netns /etc/systemd/system /etc/netns -not -type d -printf "%p %M %s %l\n" 2>/dev/null | sort
+    ps -e -o pid=,ppid=,comm= | awk -v own="$1" "
+      { parent[\$1] = \$2; name[\$1] = \$3 }
+      END {
+        for (pid in parent) {
+          for (up = pid; up > 1 && up != own && up in parent; up = parent[up]);
+          if (up == 1) print pid, name[pid]
+        }
+      }" | sort
+  ' bash "$([[ $ENGINE == systemd ]] || echo "$$")" | grep --invert-match --extended-regexp '^[0-9]+ (systemd|\(sd|journalctl|dbus)'
+}
+
+# Usage: undone MACHINE
+# Whether the machine is, or soon will be, as it was; says what differs.
+undone() {
+  local try now
+  for ((try = 0; try < 50; try++)); do
+    now=$(machine)
+    [[ $now != "$1" ]] || return 0
+    sleep 0.1
+  done
+  diff --label before --label now --unified=0 <(echo "$1") <(echo "$now") >&2
 }
 
 # Usage: nothing_left

@@ -81,10 +81,12 @@ tried() {
 }
 
 # Usage: written TRACE
-# The places that were opened for writing, made, renamed, removed or mounted on, and are none of ours.
+# The places that were opened for writing, made, renamed, removed or mounted on, and are none of ours; but for files without a
+# name.
 written() {
   sed -nE '
     /(ENOENT|EEXIST|EACCES|ENOTDIR|ENAMETOOLONG|EISDIR) /d
+    /O_TMPFILE/d
     s/^.*open(at)?\((AT_FDCWD, )?"([^"]*)".*O_(WRONLY|RDWR|CREAT).*$/\3/p
     s/^.*(rename|renameat|renameat2|link|linkat|symlink)\(.*"([^"]*)"(, [A-Z0-9_]+)?\) = 0$/\2/p
     s/^.*(unlink|rmdir|mkdir|chmod|chown|truncate|mknod|umount2?)\("([^"]*)".*$/\2/p

@@ -42,3 +42,32 @@ load ../engine/engine
     done
   done
 }
+
+@test "each test that docs/reliability.md names is there" {
+  local shown file='' word name
+  local -i names=0
+  while IFS='|' read -r _ _ _ _ shown _; do
+    file=''
+    # `FILE`: NAME; NAME, each whole or up to `…`.
+    while IFS= read -r word; do
+      if [[ $word == *'`'*/*'`'* ]]; then
+        file=${word#*\`}
+        file=${file%%\`*}
+        [[ -f $ROOT/$file ]]
+        word=${word#*\`*\`}
+      fi
+      name=${word#:}
+      name=${name%%…*}
+      name=${name//\`/}
+      name=${name# }
+      name=${name%% }
+      [[ $name ]] || continue
+      grep --quiet --fixed-strings -e "$name" "$ROOT/$file" || {
+        echo "not in $file: $name" >&2
+        return 1
+      }
+      names+=1
+    done < <(sed 's/; /\n/g; s/\. *`/\n`/g' <<<"$shown")
+  done < <(grep '^| ' "$ROOT/docs/reliability.md" | grep --invert-match '^| fault ')
+  ((names > 50))
+}

@@ -49,6 +49,30 @@ END
   lab systemctl disable --quiet netns-veth@nstest netns-nft@nstest netns-lo@my-net
 }
 
+@test "a power cut in the middle of an up, and of a down: after the boot all that is enabled is up, and nothing else is there" {
+  plugin t '
+configure_t_up_inside() { [[ ! -e /etc/hang.up ]] || { rm /etc/hang.up; echo hangs >/etc/hangs; sleep infinity; }; }
+configure_t_down_inside() { [[ ! -e /etc/hang.down ]] || { rm /etc/hang.down; echo hangs >/etc/hangs; sleep infinity; }; }'
+  lab systemctl enable --quiet netns-t@half netns-veth@nstest
+  for verb in start stop; do
+    if [[ $verb == stop ]]; then lab touch /etc/hang.down; else lab touch /etc/hang.up; fi
+    [[ $verb == start ]] || lab systemctl start netns-t@half netns-veth@nstest
+    lab systemctl --no-block "$verb" netns-t@half netns-veth@nstest
+    eventually lab test -e /etc/hangs
+    lab_power_cut
+    rm "$LAB/root/etc/hangs"
+    lab_boot
+    eventually up netns-t@half netns-veth@nstest
+    exists half
+    reaches nstest 192.0.2.129
+    nothing_failed
+  done
+  lab systemctl disable --quiet --now netns-t@half netns-veth@nstest
+  lab rm -f "$LOG"
+  eventually is netns_name@nstest.service inactive
+  nothing_left half
+}
+
 @test "enable --now starts at once, disable --now removes the namespace" {
   lab systemctl enable --quiet --now netns-veth@nstest
   lab ping -c1 -W1 -q 192.0.2.130

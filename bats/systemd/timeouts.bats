@@ -67,6 +67,58 @@ timeout_of() { lab systemctl show --value --property=TimeoutStartUSec --property
   lab systemctl start netns-t@n
 }
 
+# Usage: short_of descriptors|processes UNIT SIDE
+# A drop-in by which the hooks of UNIT get no more of these, and have a second.
+short_of() {
+  local limited='strace -f -qq -o /dev/null -e trace=clone,clone3,fork,vfork -e inject=clone,clone3,fork,vfork:error=EAGAIN'
+  [[ $1 == processes ]] || limited='prlimit --nofile=4'
+  dropin "$2@" <<END
+[Service]
+TimeoutSec=1s
+ExecStart=
+ExecStart=$limited netnsinit "%j" "%i" up $3
+ExecStop=
+ExecStop=$limited netnsinit "%j" "%i" down $3
+END
+}
+
+# Usage: enough
+enough() {
+  lab rm -rf /etc/systemd/system/netns{,_outside}-t@.service.d
+  lab systemctl daemon-reload
+}
+
+@test "hooks that can have no more descriptors, or processes: told, and undone; a stop goes all the way" {
+  plugin t 'for hook in up_outside up_inside down_inside down_outside; do source /dev/stdin <<<"configure_t_$hook() { /bin/true; }"; done'
+  for what in descriptors processes; do
+    for side in outside inside; do
+      unit=netns_outside-t
+      [[ $side == outside ]] || unit=netns-t
+      short_of "$what" "$unit" "$side"
+      run lab systemctl start netns-t@n
+      ((status != 0))
+      eventually gone n
+      eventually is "$unit@n" failed
+      [[ $(journal "$unit@n") == *@('Too many open files'|'Error 24'|'Resource temporarily unavailable')* ]] || {
+        journal "$unit@n" >&2
+        false
+      }
+      enough
+      lab systemctl reset-failed 'netns*'
+      nothing_left n
+
+      lab systemctl start netns-t@n
+      short_of "$what" "$unit" "$side"
+      lab systemctl stop netns-t@n
+      eventually gone n
+      eventually is "$unit@n" failed
+      enough
+      lab systemctl reset-failed 'netns*'
+      nothing_left n
+    done
+  done
+}
+
 @test "a stop during up inside ends the hook, runs down outside and removes the namespace" {
   plugin t "configure_t_up_inside() { echo begun >>$LOG; sleep infinity; }"
   lab systemctl start --no-block netns-t@n

@@ -10,8 +10,8 @@ use nix::unistd::geteuid;
 
 use super::Status;
 use crate::cli::Init;
-use crate::file::Draft;
-use crate::name::NsName;
+use crate::file::{Draft, entries};
+use crate::name::{Instance, NsName};
 use crate::netns::Named;
 use crate::paths::Paths;
 use crate::{hook, netns};
@@ -46,6 +46,10 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     ensure!(geteuid().is_root(), "only root may create and delete namespaces: run it by sudo");
     let note = paths.made.join(name.to_string());
     if options.create {
+        if note.exists() {
+            // An earlier attempt was killed.
+            netns::remove_debris(paths, &name)?;
+        }
         // Noted is which one it is, since by the time that it goes somebody may have put another in its place.
         netns::create(paths, &name, |id| {
             fs::create_dir_all(&paths.made)
@@ -67,5 +71,21 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     if noted.is_some() {
         fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))?;
     }
+    forget(paths, &name)?;
     Ok(Status::Done)
+}
+
+/// What instances on a namespace still remember when that goes: their hooks were killed.
+fn forget(paths: &Paths, name: &NsName) -> Result<()> {
+    if !paths.remembered.exists() {
+        return Ok(());
+    }
+    for entry in entries(&paths.remembered)? {
+        let instance = entry.file_name().to_str().and_then(|word| word.parse::<Instance>().ok());
+        if instance.is_some_and(|instance| instance.name == *name) {
+            let what = || format!("cannot remove {}", entry.path().display());
+            fs::remove_file(entry.path()).with_context(what)?;
+        }
+    }
+    Ok(())
 }

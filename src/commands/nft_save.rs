@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Status, say};
 use crate::cli::NftSave;
-use crate::file::{Draft, sync_directory};
+use crate::file::{Draft, lock_directory, remove_drafts, sync_directory};
 use crate::name::NsName;
 use crate::netns;
 use crate::paths::Paths;
@@ -39,6 +39,8 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
             .context("cannot set the disposition of a signal")?;
     }
     fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
+    let _lock = lock_directory(&paths.conf)?;
+    remove_drafts(&paths.conf, |file| target.file_name().is_some_and(|name| name == file))?;
     let draft = Draft::of(&target, &rules)?;
     draft.sync()?;
     draft.put()?;

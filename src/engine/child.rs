@@ -1,16 +1,19 @@
 //! Hooks as children of this process: started, waited for, ended when they must be, and what they print kept.
 
+use std::env::{self, VarError};
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use anyhow::{Context, Result, bail};
 use duct::{Handle, cmd};
 use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::{Mode, umask};
@@ -30,11 +33,16 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// How long a hook that is asked to end has to clean up.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How often a running hook is looked at for reasons to end it. That it has ended by itself is seen at once.
-const GLANCE: Duration = Duration::from_millis(50);
+/// How often a running hook is looked at for reasons to end it, and its log for its size. That it has ended by itself is
+/// seen at once.
+const GLANCE: Duration = Duration::from_millis(20);
 
-/// How many of the last lines of a failed hook are shown.
+/// What is kept of a log, its end; the log is in memory.
+const KEPT: u64 = 1 << 20;
+
+/// How many of the last lines of a failed hook are shown, and how far back they are looked for.
 const LINES: usize = 10;
+const LOOK_BACK: u64 = 1 << 16;
 
 /// A process, told apart from a later one of the same pid by when it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,10 +71,11 @@ impl Process {
         Self::of(self.pid).as_ref() == Some(self)
     }
 
-    /// Ends it and all that it has started: asked first, so that it can undo its steps, killed when it does not listen.
-    pub fn end(&self) {
+    /// Ends it and all that it has started: asked first, so that it can undo its steps, killed when it does not listen
+    /// within that time.
+    pub fn end(&self, grace: Duration) {
         let group = Pid::from_raw(self.pid);
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + grace;
         // That the group is gone by now is what is wanted.
         _ = killpg(group, Signal::SIGTERM);
         while self.runs() {
@@ -85,13 +94,15 @@ pub struct Runner {
     paths: Paths,
     caller: Caller,
     interrupt: Interrupt,
+    /// Takes the place of the time limits that hooks have under systemd.
+    limit: Option<Duration>,
 }
 
 impl Runner {
     /// As systemd's units do it, from the directory `/` with umask 022.
     ///
     /// # Errors
-    /// The path of this program is not known, or the handlers of signals cannot be set.
+    /// The path of this program is not known, the handlers of signals cannot be set, or `NETNS_HOOK_TIMEOUT` is no time.
     pub fn new(paths: &Paths) -> Result<Self> {
         let program = env::current_exe().context("cannot tell the path of this program")?;
         umask(Mode::from_bits_truncate(0o022));
@@ -100,7 +111,30 @@ impl Runner {
             trace: env::var_os("NETNS_TRACE").is_some_and(|value| value == "1"),
             kind: CallerKind::Engine,
         };
-        Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()? })
+        let limit = match env::var("NETNS_HOOK_TIMEOUT") {
+            Err(VarError::NotPresent) => None,
+            value => {
+                let seconds =
+                    value.ok().and_then(|text| text.parse::<u32>().ok()).filter(|&seconds| seconds > 0);
+                Some(
+                    seconds
+                        .context("NETNS_HOOK_TIMEOUT is no number of seconds: set it to one, or unset it")?,
+                )
+            }
+        };
+        let limit = limit.map(|seconds| Duration::from_secs(seconds.into()));
+        Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()?, limit })
+    }
+
+    /// The time that a hook has.
+    fn limit(&self, hook: (Phase, Side)) -> Duration {
+        let seconds = if hook == (Phase::Down, Side::Inside) { 30 } else { 90 };
+        self.limit.unwrap_or(Duration::from_secs(seconds))
+    }
+
+    /// Ends a hook that has no more time: it gets some to clean up.
+    pub fn end(&self, process: &Process) {
+        process.end(self.limit.map_or(GRACE, |limit| limit.min(GRACE)));
     }
 
     /// Whether somebody has asked this process to end.
@@ -121,18 +155,21 @@ impl Runner {
         mut note: impl FnMut(Option<Process>) -> Result<()>,
     ) -> Result<()> {
         let (log, from) = self.open_log(instance)?;
+        let bounded = log.try_clone().context("cannot watch the size of a log")?;
+        let log = if whatever_comes { takes_output(log)? } else { log };
         let hook = Hook { instance: instance.clone(), extra: Vec::new(), phase, side };
         let Some(handle) = self.start(&hook, log, || note(None))? else { return Ok(()) };
         let pid = handle.pids().first().and_then(|&pid| i32::try_from(pid).ok());
         note(pid.and_then(Process::of))?;
 
-        let limit = Duration::from_secs(if (phase, side) == (Phase::Down, Side::Inside) { 30 } else { 90 });
+        let limit = self.limit((phase, side));
         let deadline = Instant::now() + limit;
         let mut ended = None;
         let status = loop {
             if let Some(output) = handle.wait_timeout(GLANCE).context("cannot wait for a hook")? {
                 break output.status;
             }
+            bound(&bounded);
             if ended.is_none() {
                 if Instant::now() > deadline {
                     ended = Some(format!("took longer than {} seconds", limit.as_secs()));
@@ -140,10 +177,11 @@ impl Runner {
                     ended = Some("was interrupted".to_owned());
                 }
                 if let (Some(_), Some(process)) = (&ended, pid.and_then(Process::of)) {
-                    process.end();
+                    self.end(&process);
                 }
             }
         };
+        bound(&bounded);
         let why = match ended {
             Some(why) => why,
             None if status.success() && (phase, side) == (Phase::Down, Side::Outside) => {
@@ -209,12 +247,50 @@ impl Runner {
     }
 }
 
+/// Gives the memory of all but the end of a log back. It turns into a hole: whoever writes to the log does not notice, and
+/// no line changes its place.
+fn bound(log: &File) {
+    let Ok(found) = log.metadata() else { return };
+    let Ok(surplus) = found.len().saturating_sub(KEPT).try_into() else { return };
+    if found.blocks() * 512 > 2 * KEPT {
+        // A file system that has no holes keeps all of it, which is not worth a failure.
+        _ = fallocate(
+            log,
+            FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE,
+            0,
+            surplus,
+        );
+    }
+}
+
+/// What a tear-down prints to: nothing where the disk is full. It would fail because it cannot say what it does.
+fn takes_output(log: File) -> Result<File> {
+    let Ok(end) = log.metadata().context("cannot look at a log")?.len().try_into() else { return Ok(log) };
+    match fallocate(&log, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, 1 << 16) {
+        Err(Errno::ENOSPC) => {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| crate::warn("there is no space for what hooks print, which is lost"));
+            OpenOptions::new().write(true).open("/dev/null").context("cannot open /dev/null")
+        }
+        _ => Ok(log),
+    }
+}
+
 /// The last lines of a log, from that byte on.
 pub(super) fn last_words(log: &Path, from: u64) -> Vec<String> {
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default());
+    let text = read_end(log, from).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LINES)..].iter().map(ToString::to_string).collect()
+}
+
+fn read_end(log: &Path, from: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(log)?;
+    let from = from.max(file.metadata()?.len().saturating_sub(LOOK_BACK));
+    file.seek(SeekFrom::Start(from))?;
+    let mut text = Vec::new();
+    file.take(LOOK_BACK).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ impl Direct {
     fn settle(&self, held: &mut Held) -> Result<()> {
         for entry in held.state.instances.clone() {
             if let Some(hook) = entry.hook.filter(Process::runs) {
-                hook.end();
+                self.runner.end(&hook);
             }
         }
         let name = held.name.clone();
@@ -373,7 +373,21 @@ impl Direct {
     fn run(&self, held: &mut Held, nstype: &NsType, hook: (Phase, Side), whatever_comes: bool) -> Result<()> {
         let instance = held.instance(nstype);
         let stage = Stage::of(hook.0, hook.1);
-        self.runner.run(&instance, hook, whatever_comes, |process| held.note(nstype, stage, process))
+        let done = self.runner.run(&instance, hook, whatever_comes, |process| {
+            match held.note(nstype, stage, process) {
+                // A tear-down goes on without its note: to take it down twice, after a crash, does no harm.
+                Err(error) if whatever_comes => {
+                    crate::warn(&format!("{error:#}"));
+                    Ok(())
+                }
+                noted => noted,
+            }
+        });
+        if done.is_err() && hook.1 == Side::Outside {
+            // No other hook of this instance follows. A bash that was killed has not seen to it.
+            _ = fs::remove_file(self.paths.memory(&instance));
+        }
+        done
     }
 }
 

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
@@ -15,7 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::child::Process;
-use crate::file::Draft;
+use crate::file::{Draft, remove_drafts};
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::Id;
 use crate::paths::Paths;
@@ -239,7 +240,13 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
         match locked {
             // Whoever had it before may have removed the file: then this lock is on nothing that others can find.
             Ok(lock) if lock.metadata().with_context(what)?.nlink() > 0 => {
-                fs::write(&path, format!("{}\n", process::id())).with_context(what)?;
+                if lock.metadata().is_ok_and(|found| found.len() > 0) {
+                    // Who had it before was killed, perhaps while it wrote the state.
+                    let ours = paths.state(name);
+                    remove_drafts(&paths.direct, |file| ours.file_name().is_some_and(|name| name == file))?;
+                }
+                // For who waits to read; on a full disk they have to do without.
+                _ = fs::write(&path, format!("{}\n", process::id()));
                 return Ok(lock);
             }
             Ok(_) => {}
@@ -313,9 +320,27 @@ impl Held {
             };
         }
         self.state.version = VERSION;
-        let text = serde_json::to_string_pretty(&self.state).context("cannot write the state as JSON")?;
-        Draft::of(&path, format!("{text}\n").as_bytes())?.put()
+        let text =
+            serde_json::to_string_pretty(&self.state).context("cannot write the state as JSON")? + "\n";
+        Draft::of(&path, text.as_bytes()).and_then(Draft::put).or_else(|error| {
+            // A disk that is full has no room for a second version of the file.
+            if overwrite(&path, text.as_bytes()) { Ok(()) } else { Err(error) }
+        })
     }
+}
+
+/// Writes into a file, if it has the space that this takes already. Returns whether it has.
+fn overwrite(path: &Path, text: &[u8]) -> bool {
+    let write = || -> io::Result<bool> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        if file.metadata()?.blocks() * 512 < text.len() as u64 {
+            return Ok(false);
+        }
+        file.write_all(text)?;
+        file.set_len(text.len() as u64)?;
+        Ok(true)
+    };
+    write().unwrap_or(false)
 }
 
 impl Drop for Held {

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use nix::unistd::syncfs;
 
 use super::{Action, Change, Plan, Text};
@@ -22,19 +22,12 @@ pub struct Outcome {
     pub errors: Vec<anyhow::Error>,
 }
 
-/// Waits until no other run works on the units. The lock is on the directory itself, so nothing is left behind.
+/// Waits until no other run works on the units.
 ///
 /// # Errors
 /// There is no such directory.
 pub fn lock(paths: &Paths) -> Result<Flock<File>> {
-    let what = || format!("cannot lock {}", paths.units.display());
-    let directory = File::open(&paths.units).with_context(what)?;
-    let directory = match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => return Ok(lock),
-        Err((directory, _)) => directory,
-    };
-    crate::warn(&format!("waiting for another run to be done with {}", paths.units.display()));
-    Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, error)| error).with_context(what)
+    crate::file::lock_directory(&paths.units)
 }
 
 impl Plan<'_> {
@@ -43,6 +36,12 @@ impl Plan<'_> {
         let mut outcome = Outcome::default();
         let mut drafts = Vec::new();
         let doing = self.changes.iter().filter(|change| change.action != Action::Keep);
+        if doing.clone().next().is_some()
+            && let Err(error) =
+                crate::file::remove_drafts(&paths.units, |name| super::type_of_unit_file(name).is_some())
+        {
+            outcome.errors.push(error);
+        }
         for change in doing.clone().filter(|change| change.action != Action::Remove) {
             match change.draft() {
                 Ok(draft) => drafts.push((change, draft)),

@@ -142,7 +142,8 @@ impl<'a> Report<'a> {
 fn while_telling<Done>(present: &str, instances: &[Instance], act: impl FnOnce() -> Done) -> Done {
     let (done, wait) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        scope.spawn(move || {
+        // Where no thread can be had, it is done without a word.
+        _ = thread::Builder::new().spawn_scoped(scope, move || {
             let mut patience = FIRST_WORD;
             while wait.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
                 eprintln!("still {present} {}...", summary(instances));

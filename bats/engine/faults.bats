@@ -1,0 +1,333 @@
+#!/usr/bin/env bats
+# What can go wrong with hooks, at each of the four; and what is changed behind the back of an instance that is up.
+# docs/reliability.md has the whole list.
+
+load engine
+
+HOOKS=(up_outside up_inside down_inside down_outside)
+
+# Usage: faulty TEXT
+# A type for each hook, whose hook TEXT takes the place of. Each makes an interface on the host, and remembers something.
+faulty() {
+  local hook known=n
+  [[ ! -e $CONF/${HOOKS[0]}x.sh ]] || known=y
+  for hook in "${HOOKS[@]}"; do
+    # shellcheck disable=SC2016 # for the hooks to expand
+    printf '%s\n' 'NO_CONFIG_REQUIRED=yes' \
+      'note() { echo "${UPDOWN}_$INOUT" >>/run/noted.'"$hook"'; }' \
+      'made() { [[ $(ip -oneline link show type veth) == *": ${NSNAME:0:12}-0@"* ]]; }' \
+      "configure_${hook}x_up_outside() { note; remember NSNAME; made || ip link add \"\${NSNAME:0:12}-0\" type veth peer name in1 netns \"\$1\"; on_failure ip link delete dev \"\${NSNAME:0:12}-0\"; fault; }" \
+      "configure_${hook}x_up_inside() { note; fault; }" \
+      "configure_${hook}x_down_inside() { note; fault; }" \
+      "configure_${hook}x_down_outside() { note; recall; ! made || ip link delete dev \"\${NSNAME:0:12}-0\"; fault; }" \
+      "fault() { [[ \${UPDOWN}_\$INOUT != $hook ]] || { $1; }; }" >"$CONF/${hook}x.sh"
+  done
+  [[ $known == y ]] || update
+}
+
+# Usage: noted HOOK
+# Which hooks of the type that fails in HOOK have run, on one line; from here on anew.
+noted() { on bash -c "cat /run/noted.$1 && rm /run/noted.$1" | paste -sd,; }
+
+# Usage: each_hook_fails TEXT [WORD]
+# Whether what is promised is kept at each of the four hooks: a fault is told, with WORD; it is undone; nothing is in the way
+# of the next up. All four at once, each with a namespace of its own.
+each_hook_fails() {
+  local before hook ups=() downs=() instances=()
+  for hook in "${HOOKS[@]}"; do
+    instances+=("${hook}x@$hook")
+    if [[ $hook == up* ]]; then ups+=("$hook"); else downs+=("$hook"); fi
+  done
+  on bash -c 'rm -f /run/noted.*'
+  faulty :
+  before=$(machine)
+  faulty "$1"
+
+  run --separate-stderr -1 on netnsctl up "${instances[@]}"
+  # shellcheck disable=SC2154 # set by run
+  for hook in "${ups[@]}"; do [[ $stderr == *"cannot bring up \`${hook}x@$hook\`"*"${2-}"* ]]; done
+  for hook in "${downs[@]}"; do [[ $(state "${hook}x@$hook") == up ]]; done
+  for hook in "${ups[@]}"; do gone_soon "$hook"; done
+  [[ $(noted up_outside) == up_outside ]]
+  [[ $(noted up_inside) == up_outside,up_inside,down_outside ]]
+  on rm /run/noted.down_inside /run/noted.down_outside
+
+  run --separate-stderr -1 on netnsctl down "${downs[@]}"
+  for hook in "${downs[@]}"; do
+    [[ $stderr == *"\`${hook}x@$hook\` is down, but"*"${2-}"* ]]
+    gone "$hook"
+    [[ $(noted "$hook") == down_inside,down_outside ]]
+  done
+  forget_failures
+  faulty :
+  undone "$before"
+
+  on netnsctl up "${instances[@]}"
+  on netnsctl down "${HOOKS[@]}"
+  on bash -c 'rm -f /run/noted.*'
+  undone "$before"
+}
+
+gone_soon() {
+  local try
+  for ((try = 0; try < 200; try++)); do
+    ! gone "$1" || return 0
+    sleep 0.05
+  done
+  return 1
+}
+
+# What failed is kept for `list` until it is taken down.
+forget_failures() {
+  local instance
+  for instance in $(on netnsctl list --json | jq --raw-output '.items[] | select(.state == "failed") | .instance'); do
+    on netnsctl down "$instance" >/dev/null 2>&1 || true
+  done
+  [[ $ENGINE == direct ]] || on systemctl reset-failed "netns*"
+}
+
+@test "a command that fails, at each hook: told, and undone" {
+  each_hook_fails 'echo said; false; echo not reached' 'failed with status 1 at /etc/conf.d/netns/'
+}
+
+@test "a function that returns non-zero, at each hook: told, and undone" {
+  each_hook_fails 'return 7' 'failed with status 7'
+}
+
+@test "a hook that calls exit, at each of them: told, and undone" {
+  each_hook_fails 'exit 3' 'failed with status 3'
+}
+
+@test "a bash that is killed by SIGKILL, at each hook: told, and the namespace goes with all that is in it" {
+  each_hook_fails 'kill -KILL $$; sleep 10'
+}
+
+@test "a bash that is ended by SIGTERM, at each hook: told, and undone" {
+  each_hook_fails 'kill -TERM $$; sleep 10'
+}
+
+@test "a bash that is killed by SIGSEGV, at each hook: told, and undone" {
+  each_hook_fails 'kill -SEGV $$; sleep 10'
+}
+
+# Usage: limited
+# Hooks have a second, then another one to end.
+limited() {
+  export NETNS_HOOK_TIMEOUT=1
+  [[ $ENGINE == direct ]] || on bash -c '
+    for unit in netns netns_outside; do
+      for hook; do
+        mkdir -p "/run/systemd/system/$unit-${hook}x@.service.d"
+        printf "[Service]\n%s\n" TimeoutStartSec=1 TimeoutStopSec=1 >"/run/systemd/system/$unit-${hook}x@.service.d/limit.conf"
+      done
+    done
+    systemctl daemon-reload' bash "${HOOKS[@]}"
+}
+
+@test "a hook that hangs, and will not be asked to end, at each of them: killed in time with what it has started, told, and undone" {
+  limited
+  each_hook_fails 'trap "" TERM; sleep 600'
+  on bash -c 'rm -rf /run/systemd/system/netns*x@.service.d'
+}
+
+@test "a process that a hook leaves behind, and that holds its output: nobody waits for it" {
+  SECONDS=0
+  # shellcheck disable=SC2016 # for the hook to expand
+  faulty 'sleep 300 & echo "$!" >>/run/left'
+  for hook in "${HOOKS[@]}"; do on netnsctl up "${hook}x@$hook"; done
+  for hook in "${HOOKS[@]}"; do [[ $(state "${hook}x@$hook") == up ]]; done
+  on netnsctl down "${HOOKS[@]}"
+  # Under systemd they end with their unit.
+  on bash -c 'kill $(</run/left) 2>/dev/null; rm /run/left /run/noted.*'
+  ((SECONDS < 60))
+  nothing_left
+}
+
+@test "a hook that floods its output with 100 MB, at each of them: it neither fails nor waits, and what is kept is bounded" {
+  # With this as their place, more than that would fail.
+  if [[ $ENGINE == direct ]]; then
+    mkdir -p /run/systemd-netns/direct
+    mount -t tmpfs -o size=90m small /run/systemd-netns/direct
+  fi
+  faulty 'head -c 100000000 /dev/zero | tr "\0" x; echo; echo the last word'
+  for hook in "${HOOKS[@]}"; do on netnsctl up "${hook}x@$hook"; done
+  if [[ $ENGINE == direct ]]; then
+    kept=$(du --block-size=1 --summarize /run/systemd-netns/direct | cut -f 1)
+    ((kept < 4 * 1024 * 1024 * ${#HOOKS[@]}))
+    tail -n 3 /run/systemd-netns/direct/up_outsidex@up_outside.log | grep --quiet 'the last word'
+  fi
+  on netnsctl down "${HOOKS[@]}"
+  on bash -c 'rm /run/noted.*'
+  if [[ $ENGINE == direct ]]; then umount /run/systemd-netns/direct; fi
+  nothing_left
+}
+
+# Usage: pair NAME
+pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'; }
+
+# Usage: taken_down [INSTANCE]
+# Takes down what is up on `a`, whatever was done to it, and whether the machine is as it was BEFORE. What has to be told is.
+taken_down() {
+  run on netnsctl down a
+  forget_failures
+  undone "$BEFORE"
+}
+
+# Usage: works
+# Whether veth@a and nft@a come up, work, and go.
+works() {
+  on netnsctl up veth@a nft@a
+  on ip netns exec a nft list tables | grep --quiet filter
+  [[ $(on ip netns exec a ip -oneline address show dev ve-a1) == *192.0.2.2/30* ]]
+  on netnsctl down a
+  undone "$BEFORE"
+}
+
+@test "an interface that was removed by hand, either end: check tells it; down, then up, work" {
+  pair a
+  BEFORE=$(machine)
+  for where in '-netns a link delete ve-a1' 'link delete ve-a0'; do
+    on netnsctl up veth@a nft@a
+    # shellcheck disable=SC2086 # words for ip
+    on ip $where
+    run -1 on netnsctl check veth@a
+    [[ $output == *'ve-a1'*gone* || $output == *'ve-a0'*gone* ]]
+    taken_down
+    works
+  done
+}
+
+@test "rules that were removed by hand: check tells it, a restart brings them back" {
+  pair a
+  BEFORE=$(machine)
+  on netnsctl up veth@a nft@a
+  rules=$(on ip netns exec a nft list ruleset)
+  on ip netns exec a nft flush ruleset
+  run -1 on netnsctl check nft@a
+  [[ $output == *'rules in force are not those'* ]]
+  on netnsctl restart nft@a
+  [[ $(on ip netns exec a nft list ruleset) == "$rules" ]]
+  taken_down
+}
+
+@test "the host's firewall is reloaded, from nothing: what is up is whole, checked as such, restarts, and goes" {
+  pair a
+  on nft add table inet of_the_host
+  BEFORE=$(machine)
+  on netnsctl up veth@a nft@a
+  rules=$(on ip netns exec a nft list ruleset)
+  on nft flush ruleset
+  run -0 on netnsctl check veth@a nft@a
+  [[ $(on ip netns exec a nft list ruleset) == "$rules" ]]
+  on nft add table inet of_the_host
+  on netnsctl restart veth@a nft@a
+  [[ $(on nft list tables) == 'table inet of_the_host' ]]
+  taken_down
+  works
+  on nft flush ruleset
+}
+
+@test "ip -all netns delete by somebody else: what is up can be taken down, and comes up again" {
+  pair a
+  BEFORE=$(machine)
+  on netnsctl up veth@a nft@a lo@b
+  on ip -all netns delete
+  run on netnsctl down b
+  taken_down
+  works
+}
+
+@test "the namespace is deleted by hand in the middle of an up, or of a down, at each hook: nothing is left, and the next up works" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  fault='ip netns delete "$NSNAME"'
+  faulty :
+  before=$(machine)
+  faulty "$fault"
+  run -1 on netnsctl up up_outsidex@up_outside
+  for hook in "${HOOKS[@]:1}"; do run on netnsctl up "${hook}x@$hook"; done
+  for hook in "${HOOKS[@]}"; do run on netnsctl down "${hook}x@$hook"; done
+  faulty :
+  forget_failures
+  on bash -c 'rm -f /run/noted.*'
+  undone "$before"
+  for hook in "${HOOKS[@]}"; do on netnsctl up "${hook}x@$hook"; done
+  on netnsctl down "${HOOKS[@]}"
+  on bash -c 'rm -f /run/noted.*'
+  undone "$before"
+}
+
+@test "a namespace that a process keeps, which will not die: its name goes, nothing of ours is left, the next up has a new one" {
+  pair a
+  BEFORE=$(machine)
+  on netnsctl up veth@a nft@a
+  on bash -c 'nsenter --net=/run/netns/a -- bash -c "trap \"\" TERM INT HUP; echo \$\$ >/run/keeper; exec sleep 300" </dev/null >/dev/null 2>&1 &'
+  eventually on test -s /run/keeper
+  on netnsctl down a
+  gone a
+  [[ $(on ip -oneline link) != *ve-a0* ]]
+  on netnsctl up veth@a nft@a
+  # shellcheck disable=SC2016 # for the machine to expand
+  run on bash -c '[[ /run/netns/a -ef /proc/$(</run/keeper)/ns/net ]]'
+  ((status != 0))
+  # shellcheck disable=SC2016 # as above
+  on bash -c 'kill -KILL $(</run/keeper); rm /run/keeper'
+  taken_down
+}
+
+@test "the .conf is changed, or deleted, while it is up: what up made goes" {
+  BEFORE=
+  for change in 'VETH_IFNAME=other-' 'VETH_NSNAME_OUTSIDE=nosuch' delete; do
+    pair a
+    before=$(machine)
+    on netnsctl up veth@a
+    if [[ $change == delete ]]; then rm "$CONF/veth-a.conf"; else config veth-a.conf <<<"$change"; fi
+    on netnsctl down veth@a
+    pair a
+    undone "$before"
+  done
+}
+
+@test "the plugin is upgraded while it is up: the new one takes down what the old one has made" {
+  # shellcheck disable=SC2016 # for the hooks to expand
+  version() {
+    plugin probe 'configure_probe_up_outside() { IFNAME='"$1"'$1; remember IFNAME; ip link add "$IFNAME" type veth peer name in1 netns "$1"; }
+configure_probe_down_outside() { recall; ip link delete dev "$IFNAME"; }'
+  }
+  version old-
+  before=$(machine)
+  on netnsctl up probe@a
+  version new-
+  on netnsctl down probe@a
+  on netnsctl up probe@a
+  [[ $(on ip -oneline link) == *new-a@* ]]
+  on netnsctl down probe@a
+  on rm -f "$LOG"
+  version old-
+  undone "$before"
+}
+
+@test "the plugin is gone, or broken, while it is up: the namespace goes, and what is wrong is told" {
+  for change in delete break; do
+    plugin probe
+    before=$(machine)
+    on netnsctl up probe@a
+    if [[ $change == delete ]]; then rm "$CONF/probe.sh"; else echo 'if' >>"$CONF/probe.sh"; fi
+    run --separate-stderr -1 on netnsctl down probe@a
+    [[ $stderr == *'/etc/conf.d/netns/probe.sh'* ]]
+    plugin probe
+    run on netnsctl down probe@a
+    forget_failures
+    on rm -f "$LOG"
+    undone "$before"
+  done
+}
+
+# Usage: eventually COMMAND...
+eventually() {
+  local try
+  for ((try = 0; try < 200; try++)); do
+    ! "$@" || return 0
+    sleep 0.05
+  done
+  return 1
+}

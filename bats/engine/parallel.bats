@@ -1,0 +1,26 @@
+#!/usr/bin/env bats
+# Many commands on the same name at once.
+
+load engine
+
+@test "50 commands at once, up and down of the same name: each comes to an end, none breaks another, and nothing is left" {
+  config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  before=$(machine)
+  # shellcheck disable=SC2016 # for the machine to expand
+  run -0 on bash -c '
+    for ((turn = 0; turn < 25; turn++)); do
+      for verb in up down; do
+        { timeout 100 netnsctl "$verb" veth@a >/dev/null 2>&1; echo "$?" >>/run/statuses; } &
+      done
+    done
+    wait
+    sort -u /run/statuses | paste -sd" "; rm /run/statuses'
+  # Under systemd a stop cancels a start that is under way, and that is told.
+  if [[ $ENGINE == direct ]]; then [[ $output == 0 ]]; else [[ $output =~ ^0(\ 1)?$ ]]; fi
+  on netnsctl down veth@a
+  undone "$before"
+  on netnsctl up veth@a
+  on ping -q -c1 -w5 192.0.2.2
+  on netnsctl down veth@a
+  undone "$before"
+}

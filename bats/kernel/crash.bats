@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# A power cut, or a kill that nobody can catch, between any two system calls of what writes files of the administrator's.
+
+load kernel
+
+# All that can change a file, a directory, or what is on the disk.
+CHANGING=(openat write pwrite64 fchmod chmod ftruncate fsync fdatasync syncfs utimensat mkdir mkdirat link linkat rename
+  renameat renameat2 unlink unlinkat symlink)
+
+# Usage: crash_everywhere PREPARE CHECK COMMAND...
+# Runs COMMAND again and again, each time after PREPARE, and kills it at the first, second, … of each of these calls, before
+# that does anything, until it runs through. CHECK has to hold each time. CRASHES is how often it was killed.
+crash_everywhere() {
+  local prepare=$1 check=$2 call status
+  local -i at
+  declare -gi CRASHES=0
+  shift 2
+  for call in "${CHANGING[@]}"; do
+    for ((at = 1; ; at++)); do
+      "$prepare"
+      status=0
+      strace -qq -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$at" "$@" >/dev/null 2>&1 3>&- || status=$?
+      "$check" "$status" || {
+        echo "killed at call $at of $call" >&2
+        return 1
+      }
+      ((status != 0)) || break
+      CRASHES+=1
+    done
+  done
+}
+
+# Usage: on_disk_before_in_place COMMAND...
+# Whether what is written is on the disk before it is renamed, and the rename before the command says so.
+on_disk_before_in_place() {
+  local calls
+  calls=$(strace -qq -o /dev/stdout -e trace=fsync,syncfs,rename,renameat,renameat2 "$@" 2>/dev/null 3>&- |
+    sed --quiet 's/^\(f\?sync\)\(fs\)\?(.*/sync/p; s/^rename.*/rename/p' | uniq | paste -sd,)
+  [[ $calls == sync,rename,sync ]]
+}
+
+none() { netnsinit --delete a 2>/dev/null; }
+
+# The next attempt succeeds; where the first one had come to its end, but for saying so, it says what to do.
+created_again() {
+  local said
+  if ! said=$(netnsinit --create a 2>&1); then
+    [[ $said == *'ip netns delete a'* ]] || return
+  fi
+  ip -netns a link show dev lo >/dev/null && netnsinit --delete a && [[ ! -e /run/netns/a && ! -e /run/systemd-netns/made/a ]]
+}
+
+@test "netnsinit --create, killed between any two system calls: the next one succeeds, or says what to do" {
+  CHANGING+=(unshare mount setns)
+  crash_everywhere none created_again netnsinit --create a
+  ((CRASHES >= 10))
+  echo "# killed $CRASHES times" >&3
+}
+
+RULES=$CONF/nft-a.rules
+
+old_rules() {
+  rm -rf "${CONF:?}"/.nft*
+  config nft-a.rules <<<old
+}
+
+# Old or new; new, if the command has said so; and whatever else is there is nobody's: hidden.
+rules_are_whole() {
+  if (($1 == 0)); then [[ $(<"$RULES") == "$NEW" ]]; else [[ $(<"$RULES") == old || $(<"$RULES") == "$NEW" ]]; fi &&
+    [[ $(ls "$CONF") == nft-a.rules ]]
+}
+
+@test "netns-nft-save, killed between any two system calls: the file is the old or the new one, whole" {
+  create a
+  inside a nft add table inet filter
+  inside a nft add chain inet filter input '{ type filter hook input priority filter; policy drop; }'
+  netns-nft-save a
+  NEW=$(<"$RULES")
+  crash_everywhere old_rules rules_are_whole netns-nft-save a
+  ((CRASHES >= 15))
+  echo "# killed $CRASHES times" >&3
+}
+
+@test "netns-nft-save: on the disk before it takes its place" {
+  create a
+  on_disk_before_in_place netns-nft-save a
+}
+
+@test "what a killed netns-nft-save has left, the next one removes" {
+  create a
+  touch "$CONF"/.nft-a.rules.{abcdef,123456} "$CONF/.nft-b.rules.abcdef" "$CONF/.mine"
+  netns-nft-save a
+  [[ $(ls -A "$CONF") == $'.mine\n.nft-b.rules.abcdef\nnft-a.rules' ]]
+}
+
+# An image with an outdated pair of units, a pair that is missing, and one whose type is gone.
+image() {
+  local units=$IMAGE/etc/systemd/system
+  rm -rf "$units"
+  mkdir -p "$units" "$IMAGE"{"$CONF","$SHARE",/usr/lib/systemd/system}
+  touch "$IMAGE$SHARE"/{lo,veth}.sh
+  cp "$ROOT"/units/*.service "$IMAGE/usr/lib/systemd/system"
+  sed 's/^TimeoutStopSec=.*/TimeoutStopSec=7s/' "$ROOT/units/netns@.service" >"$units/netns-lo@.service"
+  cp "$units/netns-lo@.service" "$units/netns-gone@.service"
+  OLD=$(<"$units/netns-lo@.service")
+}
+
+# Each unit file is not there, the old one or the new one; hidden drafts are nobody's; and the next run puts all right.
+units_are_whole() {
+  local units=$IMAGE/etc/systemd/system file text
+  for file in "$units"/*; do
+    text=$(<"$file")
+    case ${file##*/} in
+      netns-gone@.service) [[ $text == "$OLD" ]] ;;
+      netns-lo@.service) [[ $text == "$OLD" || $text == "$(<"$ROOT/units/netns@.service")" ]] ;;
+      netns-veth@.service) [[ $text == "$(<"$ROOT/units/netns@.service")" ]] ;;
+      netns_outside-*@.service) [[ $text == "$(<"$ROOT/units/netns_outside@.service")" ]] ;;
+      *) false ;;
+    esac || {
+      echo "not whole: $file" >&2
+      return 1
+    }
+  done
+  netns-update --root "$IMAGE" >/dev/null
+  [[ $(ls -A "$units") == $'netns-lo@.service\nnetns-veth@.service\nnetns_outside-lo@.service\nnetns_outside-veth@.service' ]]
+}
+
+@test "netns-update, killed between any two system calls: each unit is the old or the new one, whole, and the next run does the rest" {
+  IMAGE=$BATS_TEST_TMPDIR/image
+  crash_everywhere image units_are_whole netns-update --root "$IMAGE"
+  ((CRASHES >= 15))
+  echo "# killed $CRASHES times" >&3
+}
+
+@test "netns-update: on the disk before it takes its place" {
+  IMAGE=$BATS_TEST_TMPDIR/image
+  image
+  on_disk_before_in_place netns-update --root "$IMAGE"
+}

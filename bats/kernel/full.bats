@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# Disks that are full or read-only, under what netnsinit and netns-update write, which units run. netns-nft-save has its own
+# in nft_save.bats, the direct engine in ../engine/scarce.bats.
+
+load kernel
+
+# Usage: small DIRECTORY
+# Has a disk in that place on which nothing more can be written.
+small() {
+  mkdir -p "$1"
+  mount -t tmpfs -o size=64k small "$1"
+  head -c 1M /dev/zero >"$1/ballast" 2>/dev/null || true
+}
+
+pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'; }
+
+@test "no space in /run: a namespace that cannot be noted is not made, and that is told" {
+  small /run/systemd-netns
+  run --separate-stderr -1 netnsinit --create a
+  told '/run/systemd-netns/made/a' 'No space left'
+  [[ ! -e /run/netns/a ]]
+  [[ $(find /run/systemd-netns -type f) == /run/systemd-netns/ballast ]]
+  umount /run/systemd-netns
+  create a
+}
+
+@test "no space in /run while the namespace is there: it is deleted all the same" {
+  mkdir -p /run/systemd-netns
+  mount -t tmpfs -o size=64k small /run/systemd-netns
+  create a
+  head -c 1M /dev/zero >/run/systemd-netns/ballast || true
+  netnsinit --delete a
+  [[ ! -e /run/netns/a ]]
+  [[ $(find /run/systemd-netns -type f) == /run/systemd-netns/ballast ]]
+  umount /run/systemd-netns
+}
+
+@test "no space for what is remembered: up outside fails, is undone, and says so; down needs none" {
+  pair a
+  create a
+  before=$(world)
+  small /run/systemd-netns
+  run --separate-stderr hook veth a up outside
+  ((status != 0))
+  [[ $stderr == *'No space left'*'veth@a: up outside'* ]]
+  [[ $(find /run/systemd-netns -type f) == /run/systemd-netns/ballast ]]
+  umount /run/systemd-netns
+  unchanged "$before"
+
+  mount -t tmpfs -o size=64k small /run/systemd-netns
+  hook veth a up outside
+  hook veth a up inside
+  head -c 1M /dev/zero >/run/systemd-netns/ballast || true
+  hook veth a down inside
+  hook veth a down outside
+  [[ $(find /run/systemd-netns -type f) == /run/systemd-netns/ballast ]]
+  umount /run/systemd-netns
+  unchanged "$before"
+}
+
+@test "no space to remember more: what was remembered is whole, and nothing is left beside it" {
+  config t.sh <<'END'
+NO_CONFIG_REQUIRED=yes
+configure_t_up_outside() {
+  FIRST=1 remember FIRST
+  head -c 1M /dev/zero >/run/systemd-netns/ballast || true
+  printf -v SECOND %100000s
+  ! remember SECOND
+}
+END
+  mkdir -p /run/systemd-netns
+  mount -t tmpfs -o size=64k small /run/systemd-netns
+  create a
+  hook t a up outside
+  [[ $(ls -A "$MEMORY") == t@a ]]
+  [[ $(tr '\0' '\n' <"$MEMORY/t@a") == FIRST=1 ]]
+  umount /run/systemd-netns
+}
+
+@test "a /run that is read-only: up outside fails, is undone, and says so" {
+  pair a
+  create a
+  before=$(world)
+  small /run/systemd-netns
+  mount -o remount,ro /run/systemd-netns
+  run --separate-stderr hook veth a up outside
+  ((status != 0))
+  [[ $stderr == *'Read-only'*'veth@a: up outside'* ]]
+  umount /run/systemd-netns
+  unchanged "$before"
+}
+
+# Usage: image
+# An image whose units are on a small disk: one outdated, one missing.
+image() {
+  IMAGE=$BATS_TEST_TMPDIR/image
+  UNITS=$IMAGE/etc/systemd/system
+  mkdir -p "$UNITS" "$IMAGE"{"$CONF","$SHARE",/usr/lib/systemd/system}
+  cp "$ROOT"/units/*.service "$IMAGE/usr/lib/systemd/system"
+  mount -t tmpfs -o size=64k small "$UNITS"
+  sed 's/^TimeoutStopSec=.*/TimeoutStopSec=7s/' "$ROOT/units/netns@.service" >"$UNITS/netns-lo@.service"
+  OLD=$(<"$UNITS/netns-lo@.service")
+  touch "$IMAGE$SHARE/lo.sh"
+}
+
+@test "no space for units: netns-update tells each, leaves the old ones whole, and no drafts" {
+  image
+  head -c 1M /dev/zero >"$UNITS/ballast" || true
+  run -1 netns-update --root "$IMAGE"
+  [[ $output == *'cannot write'*'netns-lo@.service'*'No space left'*'cannot write'*'netns_outside-lo@.service'* ]]
+  [[ $(<"$UNITS/netns-lo@.service") == "$OLD" ]]
+  [[ $(ls -A "$UNITS") == $'ballast\nnetns-lo@.service' ]]
+  rm "$UNITS/ballast"
+  netns-update --root "$IMAGE"
+  cmp "$UNITS/netns-lo@.service" "$ROOT/units/netns@.service"
+  umount "$UNITS"
+}
+
+@test "an /etc that is read-only: netns-update tells it, and changes nothing; with nothing to do, it succeeds" {
+  image
+  mount -o remount,ro "$UNITS"
+  run -1 netns-update --root "$IMAGE"
+  [[ $output == *'netns-lo@.service'*'Read-only'* ]]
+  [[ $(<"$UNITS/netns-lo@.service") == "$OLD" ]]
+  mount -o remount,rw "$UNITS"
+  netns-update --root "$IMAGE"
+  mount -o remount,ro "$UNITS"
+  netns-update --root "$IMAGE"
+  umount "$UNITS"
+}

@@ -1,0 +1,66 @@
+#!/usr/bin/env bats
+# The direct engine, killed between any two of the system calls by which it changes something. With the hooks that run then,
+# see ../engine/direct.bats.
+
+load ../engine/engine
+
+setup() {
+  [[ $ENGINE == direct ]]
+  config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  # Made once, for good.
+  netnsctl up lo@first
+  netnsctl down lo@first
+  BEFORE=$(machine)
+}
+
+CHANGING=(write rename unlink umount2 mount unshare setns mkdir fchmod flock clone clone3 wait4 waitid)
+
+# Usage: crash_everywhere VERB
+# Kills `netnsctl VERB veth@a` at the first, second, … of each of these calls, before that does anything, until it runs through.
+# Each time the next `up` brings all of it up, or the next `down`, taking turns, takes all of it down.
+crash_everywhere() {
+  local call status next=up
+  local -i at crashes=0
+  for call in "${CHANGING[@]}"; do
+    for ((at = 1; ; at++)); do
+      [[ $1 == up ]] || netnsctl up veth@a >/dev/null
+      status=0
+      strace -qq -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$at" netnsctl "$1" veth@a \
+        >/dev/null 2>&1 3>&- || status=$?
+      if [[ $next == up ]]; then
+        netnsctl up veth@a >/dev/null
+        is_up
+        next=down
+      else
+        next=up
+      fi
+      netnsctl down veth@a >/dev/null
+      nothing_left || {
+        echo "killed at call $at of $call" >&2
+        return 1
+      }
+      ((status != 0)) || break
+      crashes+=1
+    done
+  done
+  echo "# killed $crashes times" >&3
+  undone "$BEFORE"
+  ((crashes >= 15))
+}
+
+is_up() {
+  [[ $(state veth@a) == up && $(ip -netns a -oneline address show dev ve-a1) == *192.0.2.2/30* ]] &&
+    ip link show dev ve-a0 >/dev/null
+}
+
+@test "killed between any two system calls of an up: the next up, and the next down, put it right" {
+  crash_everywhere up
+}
+
+@test "killed between any two system calls of a down: the next up, and the next down, put it right" {
+  crash_everywhere down
+}
+
+@test "killed between any two system calls of a restart: the next up, and the next down, put it right" {
+  crash_everywhere restart
+}

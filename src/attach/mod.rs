@@ -99,6 +99,9 @@ pub enum Found {
 /// It cannot be read.
 pub fn look(paths: &Paths, unit: &Unit) -> Result<Found> {
     let path = place(paths, unit);
+    if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+        return Ok(Found::Foreign); // a directory, or a pipe that nobody writes to
+    }
     match fs::read(&path) {
         Ok(text) => Ok(String::from_utf8(text)
             .ok()

@@ -16,7 +16,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)/release
 # The one binary, and the names it is called by.
 BINARY = netnsctl
 LINKS = netnsinit netns-update netns-nft-save
-UNITS = $(notdir $(wildcard units/*.service))
+UNITS = $(notdir $(wildcard units/*.service units/*.target))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
 PAGES = $(notdir $(wildcard man/*.[578]))
 # Where each shell looks for completions, below DATADIR (bash-completion, zsh and fish as Debian has them).
@@ -56,7 +56,7 @@ install: ## Install what was built, and update the units of all types
 
 uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 	@if [ -z '$(DESTDIR)' ] && [ -x $(BINDIR)/netns-update ]; then \
-	  { $(BINDIR)/netns-update --clean --dry-run >/dev/null && $(BINDIR)/netns-update --clean; } || { echo 'not uninstalled: stop what is active, or run `netns-update --clean --now`' >&2; exit 1; }; \
+	  { $(BINDIR)/netns-update --clean --dry-run >/dev/null && $(BINDIR)/netns-update --clean; } || { echo 'not uninstalled: detach what is attached, and stop what is active, or run `netns-update --clean --now`' >&2; exit 1; }; \
 	fi
 	rm -f $(DESTDIR)$(BINDIR)/$(BINARY) $(LINKS:%=$(DESTDIR)$(BINDIR)/%)
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)

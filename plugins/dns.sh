@@ -73,13 +73,26 @@ dns_remove() {
 # Usage: dns_check_servers
 # libc passes over a line that it cannot read, and asks 127.0.0.1 where none is left.
 dns_check_servers() {
-  local server four='^([0-9]{1,3}[.]){3}[0-9]{1,3}$' six='^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[^%]+)?$'
+  local server
   while read -r server; do
-    if [[ ! $server =~ $four && ! $server =~ $six ]]; then
+    if ! dns_is_address "$server"; then
       echo "DNS_SERVERS: '$server' is no IP address" >&2
       exit 1
     fi
   done < <(dns_words "$DNS_SERVERS")
+}
+
+# Usage: dns_is_address WORD
+# No leading zeros in IPv4: libc reads 010 as 8.
+dns_is_address() {
+  local address=$1 byte='(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])' group='[0-9A-Fa-f]{1,4}'
+  local -a groups
+  local four="(${byte}[.]){3}${byte}" some="(${group}(:${group})*)?"
+  if [[ $address =~ ^$four$ ]]; then return 0; fi
+  if [[ $address == *%?* ]]; then address=${address%%%*}; fi # the interface, as in fe80::1%eth0
+  if [[ $address =~ ^(.*:)$four$ ]]; then address=${BASH_REMATCH[1]}0:0; fi
+  read -r -a groups <<<"${address//:/ }"
+  if [[ $address =~ ^${some}::${some}$ ]]; then ((${#groups[@]} <= 7)); else [[ $address =~ ^${group}(:${group}){7}$ ]]; fi
 }
 
 # Usage: dns_words TEXT
@@ -115,7 +128,8 @@ dns_content() {
       ;;
     nsswitch.conf)
       # The host's, for users and groups. Names go by the two files alone: `resolve`, `mdns` and `myhostname` ask the host.
-      if [[ -e /etc/nsswitch.conf ]]; then sed '/^[[:space:]]*hosts:/d' /etc/nsswitch.conf; fi
+      # `$a\` ends its last line, where it has no end.
+      if [[ -e /etc/nsswitch.conf ]]; then sed -e '/^[[:space:]]*hosts:/d' -e "\$a\\" /etc/nsswitch.conf; fi
       echo 'hosts: files dns'
       ;;
     hosts)

@@ -332,3 +332,20 @@ fn runs_at_once_all_succeed_and_each_thing_is_done_once() {
         assert_eq!((done, test.names(UNITS).len()), (10, left), "{action}");
     }
 }
+
+#[test]
+fn an_image_with_an_attached_service_keeps_the_units_that_it_needs() {
+    let drop_in = "# Written by `netnsctl attach`\n[Unit]\nBindsTo=netns-good@a.service netns-lo@a.service\n";
+    let place = unit(r"my\x2dweb.service.d/50-netns.conf");
+    let test = settled().file(&place, drop_in);
+    let said = r"`netnsctl detach 'my\x2dweb.service'`";
+    let before = test.state("etc/systemd");
+    test.run(&["--clean"]).stdout("Nothing was changed: see the warnings.\n").stderr_has(said).status(1);
+    fs::remove_file(test.path("usr/share/systemd-netns/good.sh")).expect("it is there");
+    test.run(&NONE).stdout_has("remove 0,").stderr_has(said).status(1);
+    assert_eq!(test.state("etc/systemd"), before);
+
+    // Somebody else's file of that name attaches nothing.
+    test.write(&place, &drop_in["# ".len()..]);
+    test.run(&NONE).stdout_has("remove 2,").stderr("").status(0);
+}

@@ -47,12 +47,33 @@ END
 
 @test "without servers, or with what is no address, it fails and writes nothing" {
   create a
-  for setting in '' DNS_SERVERS= DNS_SERVERS=example.org 'DNS_SERVERS="192.0.2.1 *"' DNS_SERVERS=192.0.2; do
+  for setting in '' DNS_SERVERS= DNS_SERVERS=example.org 'DNS_SERVERS="192.0.2.1 *"' DNS_SERVERS=192.0.2 \
+    DNS_SERVERS=192.0.2.{256,999,01,1.1} DNS_SERVERS={:,:::,1::2::3,1:2,12345::,1:2:3:4:5:6:7:8:9,1::2:3:4:5:6:7:8,::1%,::256.0.0.1}; do
     config dns-a.conf <<<"$setting"
     run --separate-stderr hook dns a up outside
     told DNS_SERVERS
     [[ ! -e $OWN ]]
   done
+}
+
+@test "every address that libc reads is taken" {
+  servers='0.0.0.0 255.255.255.255 :: ::1 1:: 2001:db8::53 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:: ::2:3:4:5:6:7:8 ::ffff:192.0.2.1 fe80::1%eth0'
+  config dns-a.conf <<<"DNS_SERVERS='$servers'"
+  up dns a
+  for server in $servers; do
+    grep -qFx "nameserver $server" $OWN/resolv.conf
+    python3 -c 'import socket, sys; a = sys.argv[1].split("%")[0]; socket.inet_pton(socket.AF_INET6 if ":" in a else socket.AF_INET, a)' "$server"
+  done
+}
+
+@test "the last line of the host's nsswitch.conf need not have an end" {
+  config dns-a.conf <<<DNS_SERVERS=192.0.2.53
+  create a
+  printf 'hosts: files\npasswd: files systemd' >"$BATS_TEST_TMPDIR/nsswitch.conf"
+  mount --bind "$BATS_TEST_TMPDIR/nsswitch.conf" /etc/nsswitch.conf
+  hook dns a up outside
+  umount /etc/nsswitch.conf
+  [[ $(tail -n +2 $OWN/nsswitch.conf) == $'passwd: files systemd\nhosts: files dns' ]]
 }
 
 @test "a file that somebody else wrote is refused, not overwritten, and stays on the way down" {

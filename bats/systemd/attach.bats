@@ -195,6 +195,71 @@ END
   is test-echo.socket inactive
 }
 
+@test "of a socket with Accept=yes and its template, the half that is not attached is named" {
+  unit test-each.socket <<<$'[Socket]\nListenStream=0.0.0.0:7001\nAccept=yes'
+  unit test-each@.service <<<$'[Service]\nExecStart=/bin/cat\nStandardInput=socket'
+  run --separate-stderr -0 lab netnsctl attach --dry-run test-each@ lo@a
+  [[ $stderr == *'warning: `test-each.socket` listens for `test-each@.service` in another namespace than `a`'* ]]
+  run --separate-stderr -0 lab netnsctl attach test-each.socket lo@a
+  [[ $stderr == *'warning: `test-each@.service`, which `test-each.socket` starts, is in another namespace than `a`'* ]]
+  run --separate-stderr -0 lab netnsctl attach test-each@ lo@a
+  [[ $stderr != *warning* ]]
+  lab systemctl start test-each.socket
+  eventually accepts_in a
+  lab netnsctl check
+}
+
+# Usage: accepts_in NAME
+# Whether a connection there, on port 7001, has a process there that answers.
+accepts_in() {
+  lab ip netns exec "$1" bash -c 'exec 3<>/dev/tcp/127.0.0.1/7001; echo x >&3; read -r -t 2 said <&3; [[ $said == x ]]
+    for pid in $(pgrep -x cat); do [[ /proc/$pid/ns/net -ef /proc/self/ns/net ]] && exit 0; done; exit 1'
+}
+
+@test "an alias stands for the unit itself, a template's too" {
+  unit test-many@.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  lab ln -s test-many@.service /etc/systemd/system/test-alias@.service
+  lab ln -s test-web.service /etc/systemd/system/test-alias.service
+  lab systemctl daemon-reload
+  lab netnsctl attach test-alias@ lo@a
+  lab netnsctl attach test-alias lo@a
+  [[ $(lab find /etc/systemd/system -name 50-netns.conf | sort) == /etc/systemd/system/test-many@.service.d/50-netns.conf$'\n'"$DROP_IN" ]]
+  lab systemctl start test-many@x test-alias@y test-alias
+  is_in a test-many@x
+  is_in a test-many@y
+  is_in a test-web
+  lab netnsctl detach test-alias@
+  lab netnsctl detach test-alias
+  [[ -z $(lab find /etc/systemd/system -name 50-netns.conf) ]]
+}
+
+@test "units with escaped names, of /run, and templates whose instance has an @ are attached like any other" {
+  lab tee '/run/systemd/system/test-a\x20b\xc3\xa9.service' '/run/systemd/system/test-many@.service' <<<$'[Service]\nExecStart=/bin/sleep infinity' >/dev/null
+  lab systemctl daemon-reload
+  lab systemctl start 'test-a\x20b\xc3\xa9' test-many@x@
+  lab netnsctl up lo@a
+  lab netnsctl attach 'test-a\x20b\xc3\xa9' lo@a --now
+  lab netnsctl attach test-many@x@ lo@a --now
+  is_in a 'test-a\x20b\xc3\xa9'
+  is_in a test-many@x@
+  lab netnsctl check
+  run --separate-stderr ! lab netnsctl attach 'test-a b' lo@a
+  [[ $stderr == *'is no name of a unit'* ]]
+  lab netnsctl detach 'test-a\x20b\xc3\xa9' --now
+  lab netnsctl detach test-many@x@ --now
+  run ! is_in a test-many@x@
+  lab systemctl stop 'test-*'
+  lab rm '/run/systemd/system/test-a\x20b\xc3\xa9.service' '/run/systemd/system/test-many@.service'
+}
+
+@test "a drop-in directory that is a link to what others share is refused" {
+  lab mkdir /etc/systemd/system/test-shared.d
+  lab ln -s test-shared.d /etc/systemd/system/test-web.service.d
+  run --separate-stderr -1 lab netnsctl attach test-web lo@a
+  [[ $stderr == *'/etc/systemd/system/test-web.service.d is a link'* ]]
+  [[ -z $(lab ls /etc/systemd/system/test-shared.d) ]]
+}
+
 @test "settings that do not go together with it are told" {
   unit test-web.service.d/first.conf <<<$'[Service]\nNetworkNamespacePath=/run/netns/other\nRestrictAddressFamilies=AF_UNIX\nBindReadOnlyPaths=/etc/hostname:/etc/hosts'
   run --separate-stderr -0 lab netnsctl attach --dry-run test-web lo@a

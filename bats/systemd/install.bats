@@ -74,6 +74,23 @@ files() {
   diff <(echo "$before") <(files)
 }
 
+@test "uninstall refuses while a service is attached, and changes nothing" {
+  lab tee /etc/systemd/system/test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity' >/dev/null
+  lab systemctl daemon-reload
+  lab netnsctl attach test-web lo@n
+  before=$(files)
+  run lab make -C /src uninstall
+  ((status != 0))
+  [[ $output == *'test-web.service is attached to lo@n'*'`netnsctl detach test-web.service`'*'not uninstalled: detach what is attached'* ]]
+  diff <(echo "$before") <(files)
+  lab systemctl start test-web
+  up netns-lo@n test-web
+  lab systemctl stop test-web netns-lo@n
+  lab netnsctl detach test-web
+  lab rm /etc/systemd/system/test-web.service
+  eventually gone n
+}
+
 @test "installed over the bash original, its copies become ours and its instances go on" {
   # The original's templates, as far as they are known by what its users' units hold.
   for half in netns netns_outside; do

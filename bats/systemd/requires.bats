@@ -85,6 +85,54 @@ required() {
   [[ $(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort) == "$before" ]]
 }
 
+@test "where what is required fails, times out, is masked, missing or stopped meanwhile, the namespace goes again" {
+  plugin bad 'configure_bad_up_outside() { sleep 1; return 1; }'
+  plugin slow 'configure_slow_up_outside() { sleep 5; }'
+  config bad-b.conf <<<''
+  config slow-b.conf <<<''
+  unit test-fails.service <<<$'[Service]\nType=oneshot\nExecStart=/bin/sh -c "sleep 1; false"'
+  unit test-hangs.service <<<$'[Service]\nType=oneshot\nTimeoutStartSec=1\nExecStart=/bin/sleep 60'
+  unit test-slow.service <<<$'[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sleep 60'
+  lab ln -s /dev/null /etc/systemd/system/test-masked.service
+  for required in bad@b test-fails.service test-hangs.service test-masked.service test-missing.service test-slow.service slow@b; do
+    config app-a.conf <<<"NETNS_REQUIRES=$required"
+    lab netns-update
+    case $required in
+      *slow*)
+        lab systemctl start netns-app@a &
+        eventually exists a
+        lab systemctl stop "$([[ $required == *.service ]] && echo "$required" || echo "netns-$required")"
+        run ! wait "$!"
+        ;;
+      *) run ! lab systemctl start netns-app@a ;;
+    esac
+    eventually gone a || {
+      echo "with $required" >&2
+      return 1
+    }
+    eventually is netns_name@a.service inactive
+    eventually is netns_settle@a.target inactive
+    is netns-app@a inactive
+    is netns_outside-app@a inactive
+    lab systemctl reset-failed
+  done
+  run -1 lab cat "$LOG" # no hook of app was run, and none of the others says anything
+}
+
+@test "where one instance waits in vain, the namespace stays for another one that is up, and goes with it" {
+  plugin slow 'configure_slow_up_outside() { sleep 2; return 1; }'
+  config slow-b.conf <<<''
+  config app-a.conf <<<'NETNS_REQUIRES=slow@b'
+  lab netns-update
+  lab systemctl start netns-base@a
+  run ! lab systemctl start netns-app@a
+  up netns-base@a
+  exists a
+  lab systemctl reset-failed
+  lab systemctl stop netns-base@a
+  nothing_left a
+}
+
 @test "nsbrowser and nstor work after a reboot, and after a restart of any unit of theirs" {
   nstor_files "$CONF"
   lab netns-update

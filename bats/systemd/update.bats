@@ -65,6 +65,56 @@ units=/etc/systemd/system
   nothing_left nstest
 }
 
+@test "while a service is attached, --clean stops and removes nothing, --now or not, and names it" {
+  unit test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  unit test-many@.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  lab netnsctl attach test-web lo@n nft@n
+  lab netnsctl attach test-many@ lo@n
+  before=$(lab find /etc/systemd -newermt @0 -printf '%p %T@ %i\n' | sort)
+  for now in '' --now; do
+    for dry in '' --dry-run; do
+      lab systemctl start test-web
+      # shellcheck disable=SC2086 # words, or none
+      run -1 lab netns-update --clean $now $dry
+      [[ $output == *'test-many@.service is attached to lo@n, and could not start without; run `netnsctl detach test-many@.service`, then run this again'* ]]
+      [[ $output == *'test-web.service is attached to lo@n nft@n, '*'`netnsctl detach test-web.service`'*'Nothing was changed'* ]]
+      up test-web netns-lo@n netns-nft@n
+      lab systemctl stop test-web
+    done
+  done
+  [[ $(lab find /etc/systemd -newermt @0 -printf '%p %T@ %i\n' | sort) == "$before" ]]
+  lab systemctl start test-many@x
+  is_in n test-many@x
+  # The next step is the one that it names.
+  lab netnsctl detach test-web
+  lab netnsctl detach test-many@
+  lab netns-update --clean --now
+  [[ -z $(lab find "$units" -name 'netns*@.service') ]]
+}
+
+@test "a type that is gone keeps its units as long as a service is attached to it" {
+  plugin t
+  unit test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  lab netnsctl attach test-web t@n
+  mv "$CONF/t.sh" "$LAB/t.sh"
+  run -1 lab netns-update
+  for file in netns-t@.service netns_outside-t@.service; do
+    [[ $output == *"$units/$file is not removed: test-web.service is attached to t@n, "*'`netnsctl detach test-web.service`'* ]]
+    lab test -e "$units/$file"
+  done
+  [[ $output == *'Update incomplete'* ]]
+  # As soon as the plugin is back, it starts.
+  mv "$LAB/t.sh" "$CONF/t.sh"
+  lab systemctl start test-web
+  is_in n test-web
+  lab systemctl stop netns-t@n
+  eventually gone n
+  rm "$CONF/t.sh"
+  lab netnsctl detach test-web
+  run -0 lab netns-update
+  [[ $output == *"Removing '$units/netns-t@.service'."* ]]
+}
+
 @test "--now without --clean is refused" {
   run -1 lab netns-update --now
   [[ $output == *--clean* ]]

@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{DropIn, Found, Unit, look, place};
 use crate::file::{Draft, sync_directory};
@@ -23,6 +23,11 @@ pub fn attach(paths: &Paths, unit: &Unit, drop_in: &DropIn) -> Result<bool> {
         Found::Ours(_) | Found::Nothing => {}
     }
     let directory = path.parent().with_context(|| format!("no directory for {}", path.display()))?;
+    ensure!(
+        !directory.is_symlink(),
+        "{} is a link, and what is written there would be read for every unit that shares it: make it a directory of its own",
+        directory.display()
+    );
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)
@@ -49,7 +54,10 @@ pub fn detach(paths: &Paths, unit: &Unit) -> Result<bool> {
     fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     if let Some(directory) = path.parent() {
         match fs::remove_dir(directory) {
-            Err(error) if error.kind() != ErrorKind::DirectoryNotEmpty => {
+            // A link is somebody else's, as is what is left in there.
+            Err(error)
+                if ![ErrorKind::DirectoryNotEmpty, ErrorKind::NotADirectory].contains(&error.kind()) =>
+            {
                 return Err(error).with_context(|| format!("cannot remove {}", directory.display()));
             }
             _ => {}
@@ -69,6 +77,8 @@ pub(super) fn foreign(paths: &Paths, unit: &Unit) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::super::{Attached, attached};
     use super::*;
     use crate::name::Instance;
@@ -119,5 +129,35 @@ mod tests {
         assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap());
         assert!(detach(&paths, &unit).unwrap());
         assert!(directory.join("override.conf").exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_a_link_is_not_written_to_and_stays_on_detach() {
+        let (root, paths, unit) = world();
+        let directory = place(&paths, &unit).parent().unwrap().to_owned();
+        let shared = root.path().join("shared.d");
+        symlink(&shared, &directory).unwrap();
+        for make in [false, true] {
+            if make {
+                fs::create_dir(&shared).unwrap();
+            }
+            let said = attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
+            assert!(said.contains("nginx.service.d is a link"), "{said}");
+        }
+        // It was made a link later: systemd reads the file.
+        fs::write(shared.join("50-netns.conf"), drop_in(&paths, &unit, "lo@a").to_string()).unwrap();
+        assert_eq!(attached(&paths).unwrap().len(), 1);
+        assert!(detach(&paths, &unit).unwrap());
+        assert!(directory.is_symlink() && fs::read_dir(&shared).unwrap().count() == 0);
+    }
+
+    #[test]
+    fn what_is_no_file_is_somebody_elses_and_nobody_waits_for_it() {
+        let (_root, paths, unit) = world();
+        let path = place(&paths, &unit);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).is_err());
+        assert_eq!(attached(&paths).unwrap(), []);
     }
 }

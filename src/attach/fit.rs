@@ -11,7 +11,7 @@ use crate::name::NsName;
 
 /// What is asked of systemd.
 const ASKED: &str = "--property=Id,LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
-                     Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy";
+                     Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept";
 
 /// What systemd says of one unit (`systemctl show`).
 #[derive(Clone, Debug, Default)]
@@ -53,24 +53,41 @@ impl Properties {
         self.0.get(key).map_or("", String::as_str)
     }
 
-    /// Notes the socket that has the same name as a service: until it is loaded, systemd does not tell of it by itself.
+    /// Notes the other half of a pair of socket and service that systemd does not tell of by itself: a socket that is not loaded
+    /// yet, and those with Accept=yes, which have a service only with each connection.
     ///
     /// # Errors
     /// systemctl is missing or fails.
-    pub fn ask_socket(&mut self, unit: &Unit) -> Result<()> {
-        let id = self.get("Id").to_owned();
-        if unit.kind() == Kind::Service
-            && let Some(stem) = id.strip_suffix(".service")
-            && let Some(socket) = Self::of(&format!("{stem}.socket"))?.pop()
-            && socket.get("LoadState") == "loaded"
-            && socket.get("Triggers").split_whitespace().any(|triggered| triggered == id)
-        {
-            self.0.insert(
-                "TriggeredBy".to_owned(),
-                format!("{} {}", self.get("TriggeredBy"), socket.get("Id")),
-            );
+    pub fn ask_half(&mut self, unit: &Unit) -> Result<()> {
+        if unit.kind() == Kind::Socket {
+            if let (true, Some(stem)) = (self.accepts(), unit.as_ref().strip_suffix(".socket")) {
+                self.add("Triggers", &format!("{stem}@.service"));
+            }
+            return Ok(());
+        }
+        let Some(name) = unit.socket() else { return Ok(()) };
+        let Some(socket) = Self::of(&name)?.pop().filter(|socket| socket.get("LoadState") == "loaded") else {
+            return Ok(());
+        };
+        let id = self.get("Id");
+        let is_half = if unit.is_template() {
+            socket.accepts()
+        } else {
+            socket.get("Triggers").split_whitespace().any(|triggered| triggered == id)
+        };
+        if is_half {
+            self.add("TriggeredBy", socket.get("Id"));
         }
         Ok(())
+    }
+
+    fn accepts(&self) -> bool {
+        self.get("Accept") == "yes"
+    }
+
+    fn add(&mut self, key: &str, word: &str) {
+        let words = format!("{} {word}", self.get(key));
+        self.0.insert(key.to_owned(), words);
     }
 
     /// The main process, where there is one.

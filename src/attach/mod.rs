@@ -38,6 +38,25 @@ pub struct Attached {
     pub namespace: NsName,
 }
 
+impl Attached {
+    /// Whether it cannot start without the units of that type.
+    #[must_use]
+    pub fn needs(&self, nstype: &str) -> bool {
+        self.instances.iter().any(|instance| instance.nstype.as_ref() == nstype)
+    }
+
+    /// What has to be done before the units of its types can go.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let (unit, words) = (&self.unit, self.instances.iter().map(ToString::to_string).collect::<Vec<_>>());
+        format!(
+            "{unit} is attached to {}, and could not start without; run `netnsctl detach {}`, then run this again",
+            words.join(" "),
+            shell_words::quote(unit)
+        )
+    }
+}
+
 /// Every unit that is attached, in the order of the names.
 ///
 /// # Errors
@@ -80,6 +99,9 @@ pub enum Found {
 /// It cannot be read.
 pub fn look(paths: &Paths, unit: &Unit) -> Result<Found> {
     let path = place(paths, unit);
+    if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+        return Ok(Found::Foreign); // a directory, or a pipe that nobody writes to
+    }
     match fs::read(&path) {
         Ok(text) => Ok(String::from_utf8(text)
             .ok()

@@ -28,7 +28,8 @@ impl Unit {
     /// Whether it is a template.
     #[must_use]
     pub fn is_template(&self) -> bool {
-        self.0.contains("@.")
+        // unit_name_to_type(): by the first one; `a@b@.service` is an instance `b@` of `a@.service`.
+        self.0.split_once('@').is_some_and(|(_, rest)| [".service", ".socket"].contains(&rest))
     }
 
     /// The template that it is an instance of.
@@ -37,6 +38,26 @@ impl Unit {
         let (stem, rest) = self.0.split_once('@')?;
         let (_, suffix) = rest.rsplit_once('.')?;
         Some(format!("{stem}@.{suffix}"))
+    }
+
+    /// The same kind of unit by its own name, where this one was called by an alias and systemd says that its sample is `id`.
+    ///
+    /// # Errors
+    /// That is nothing to put into a namespace.
+    pub fn known_as(&self, id: &str) -> Result<Self> {
+        let own: Self = id.parse()?;
+        match own.template() {
+            Some(template) if self.is_template() => template.parse(),
+            _ => Ok(own),
+        }
+    }
+
+    /// The socket that is asked for what it starts by a service, if any could be: that of the same name. For a template it is one
+    /// with Accept=yes, which starts an instance for each connection.
+    #[must_use]
+    pub fn socket(&self) -> Option<String> {
+        let stem = self.0.strip_suffix(".service")?;
+        Some(format!("{}.socket", if self.is_template() { stem.trim_end_matches('@') } else { stem }))
     }
 
     /// What to ask systemd for what its files say: a template is asked as an instance that nobody has.
@@ -125,5 +146,25 @@ mod tests {
         assert_eq!((unit.sample().as_str(), unit.running().as_str()), ("a@netnsctl.service", "a@*.service"));
         let unit: Unit = "a@b.service".parse().unwrap();
         assert_eq!((unit.sample().as_str(), unit.running().as_str()), ("a@b.service", "a@b.service"));
+        for instance in ["a@b@.service", "a@.b.service"] {
+            let unit: Unit = instance.parse().unwrap();
+            assert_eq!(
+                (unit.sample(), unit.template().unwrap().as_str()),
+                (instance.to_owned(), "a@.service")
+            );
+        }
+    }
+
+    #[test]
+    fn a_template_that_is_called_by_an_alias_is_meant_itself_not_the_instance_that_was_asked() {
+        for (called, id, meant) in [
+            ("alias@", "a@netnsctl.service", "a@.service"),
+            ("alias@b", "a@b.service", "a@b.service"),
+            ("alias", "a.service", "a.service"),
+            ("alias", "a@b.service", "a@b.service"),
+        ] {
+            assert_eq!(called.parse::<Unit>().unwrap().known_as(id).unwrap().as_ref(), meant);
+        }
+        assert!("alias".parse::<Unit>().unwrap().known_as("netns-lo@a.service").is_err());
     }
 }

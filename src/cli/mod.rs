@@ -60,7 +60,7 @@ pub struct Update {
     /// Remove the units of all types
     #[arg(long, overrides_with = "clean")]
     pub clean: bool,
-    /// With --clean: stop active instances first
+    /// With --clean: stop active instances first; refused while a service is attached
     #[arg(long, requires = "clean", overrides_with = "now")]
     pub now: bool,
     /// Say what would be done, and do nothing

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
 
 use super::{Status, say};
+use crate::attach;
 use crate::cli::Update;
 use crate::paths::Paths;
 use crate::plugin::{self, Listing};
@@ -28,6 +29,15 @@ pub(super) fn run(options: &Update) -> Result<Status> {
             .with_context(|| format!("cannot create {}", paths.units.display()))?;
     }
     let _lock = if options.dry_run { None } else { Some(units::lock(&paths)?) };
+    let attached = if options.clean { attach::attached(&paths)? } else { Vec::new() };
+    if !attached.is_empty() {
+        // Not even in part: what they are bound to may require any of the others.
+        for one in &attached {
+            crate::warn(&format!("the units of all types stay: {}", one.advice()));
+        }
+        say("Nothing was changed: see the warnings.");
+        return Ok(Status::Failed);
+    }
     let listing = if options.clean {
         Listing::default()
     } else {

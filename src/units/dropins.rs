@@ -16,6 +16,9 @@ use crate::requires::{Graph, Requirement};
 /// The name of the file, so that an administrator's `20-….conf` is read after it.
 pub const FILE: &str = "10-requires.conf";
 
+/// The unit that has the namespace go when what is required does not come (units/netns_settle@.target).
+const SETTLE: &str = "netns_settle@%i.target";
+
 /// What ours begin with, and nobody else's.
 pub const HEADER: &str = "# Written by netns-update from what ";
 
@@ -69,7 +72,8 @@ fn content(instance: &Instance, requires: &[Requirement]) -> String {
         "{HEADER}{instance} requires: configure_{}_requires in its files, or\n\
          # NETNS_REQUIRES (netns.conf(5)). Settings of your own belong into another file beside it. A file of yours in its place,\n\
          # which may be empty, is left alone, and counts instead.\n\n\
-         [Unit]\nRequires={units}\nAfter={units}\n",
+         [Unit]\nRequires={units}\nAfter={units}\n\
+         # Where they fail, the namespace goes again.\nWants={SETTLE}\nBefore={SETTLE}\n",
         instance.nstype
     )
 }

@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 pub use apply::{Outcome, lock};
 pub use systemctl::{Loaded, Systemctl};
 
+use crate::attach::{self, Attached};
 use crate::file;
 use crate::name::NsType;
 use crate::paths::Paths;
@@ -124,7 +125,7 @@ pub struct Plan<'a> {
 }
 
 /// Works out what has to be done so that each of `types` has its units, and no other type has any of ours. Units with
-/// instances among `loaded` that are active or failed are not removed.
+/// instances among `loaded` that are active or failed, or that a service is attached to, are not removed.
 ///
 /// # Errors
 /// The directory of the units cannot be read.
@@ -147,14 +148,18 @@ pub fn plan<'a>(
         }
     }
     let words: BTreeSet<&str> = types.iter().map(AsRef::as_ref).collect();
-    for (path, word) in ours(paths, &words)? {
-        let holders: Vec<_> =
-            loaded.iter().filter(|unit| unit.holds() && unit.nstype() == Some(&word)).collect();
-        match holders.as_slice() {
-            [] => plan.changes.push(Change { action: Action::Remove, path, text: None }),
-            [holder, ..] => {
-                plan.complaints.push(format!("{} is not removed: {}", path.display(), holder.advice()));
-            }
+    let gone = ours(paths, &words)?;
+    let attached = if gone.is_empty() { Vec::new() } else { attach::attached(paths)? };
+    for (path, word) in gone {
+        let holder = loaded.iter().find(|unit| unit.holds() && unit.nstype() == Some(&word));
+        let attached = attached.iter().filter(|one| one.needs(&word));
+        let reasons: Vec<String> =
+            holder.map(Loaded::advice).into_iter().chain(attached.map(Attached::advice)).collect();
+        if reasons.is_empty() {
+            plan.changes.push(Change { action: Action::Remove, path, text: None });
+        } else {
+            let line = |reason| format!("{} is not removed: {reason}", path.display());
+            plan.complaints.extend(reasons.into_iter().map(line));
         }
     }
     plan.changes.sort_by(|one, other| one.path.cmp(&other.path));

@@ -92,7 +92,7 @@ fn systemd(paths: &Paths) -> Result<Systemctl> {
 fn loaded(unit: &Unit) -> Result<(Unit, Properties)> {
     let sample = unit.sample();
     let mut properties = Properties::of(&sample)?.pop().unwrap_or_default();
-    properties.ask_socket(unit)?;
+    properties.ask_half(unit)?;
     match properties.get("LoadState") {
         "loaded" => {}
         "masked" => bail!("`{unit}` is masked: `systemctl unmask {unit}` first"),
@@ -102,7 +102,7 @@ fn loaded(unit: &Unit) -> Result<(Unit, Properties)> {
         state => bail!("systemd cannot load `{unit}` ({state}): see `systemctl status {sample}`"),
     }
     let id = properties.get("Id");
-    let own = if id == sample { unit.clone() } else { id.parse()? };
+    let own = if id == sample { unit.clone() } else { unit.known_as(id)? };
     Ok((own, properties))
 }
 

@@ -166,6 +166,7 @@ mod tests {
             "echo {",
             "{ echo }",
             "(( 1 <<x",
+            "x=(a;)",
             "cat <<'END",
             "cat <<END\n\\\nEND",
             "echo \\; {",

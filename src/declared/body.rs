@@ -97,6 +97,8 @@ impl<'a> Line<'a> {
                     }
                     self.word.push('[');
                 }
+                // In a list of words, bash gives up on the whole file where an operator comes.
+                '(' if self.word.ends_with('=') && behind.contains([';', '&', '|', '<', '>']) => return None,
                 '(' => {
                     self.end_word()?;
                     self.parentheses += 1;

@@ -81,8 +81,8 @@ fn named(paths: &Paths, graph: &mut Graph) -> Vec<NsName> {
                 names.push(name);
             }
             Err(error) => {
-                let path = entry.path();
-                graph.missing.push(format!("the namespace {path:?} is not shown: {error:#}"));
+                let place = paths.netns.display();
+                graph.missing.push(format!("a namespace in {place} is not shown: {error:#}"));
             }
         }
     }

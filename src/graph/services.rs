@@ -71,6 +71,7 @@ mod tests {
 
     #[test]
     fn a_unit_is_known_by_each_of_its_names_and_a_template_by_its_worst_instance() {
+        use Condition::{Changing, Down, Failed, Up};
         let states = parse(
             "Names=web.service www.service\nActiveState=active\n\nActiveState=failed\nNames=x@b.service\n\n\
              Names=x@a.service\nActiveState=active\n\nNames=slow.service\nActiveState=activating\n",
@@ -79,7 +80,6 @@ mod tests {
             ["www.service", "x@.service", "x@a.service", "slow.service", "gone.service", "y@.service"]
                 .map(|unit| of(unit, &states))
                 .to_vec();
-        use Condition::{Changing, Down, Failed, Up};
         assert_eq!(states, [Up, Failed, Up, Changing, Down, Down]);
     }
 }

@@ -44,13 +44,55 @@ configure_nft_down_inside() {
 # The rules as they are against those of the file, which a namespace of its own tells. What sets hold is left aside, since
 # traffic may change it.
 configure_nft_check_inside() {
-  local rules file now list='nft --stateless --terse list ruleset'
+  local rules links file now
   [[ $(ip -oneline link show dev lo) == *[\<,]UP[,\>]* ]] || echo "interface 'lo' is not up"
   [[ ${NFT_AUTO_SAVE-} != yes ]] || return 0 # those in force will be saved
   rules=$(nft_rules "$1")
-  file=$(unshare --net -- "$BASH" -c "nft --file \"\$1\" && $list" bash "$rules")
-  now=$($list)
-  [[ $now == "$file" ]] || echo "the rules in force are not those of '$rules'"
+  [[ -f $rules ]] || {
+    echo "the rules in force have no file any more: '$rules' is not there"
+    return 0
+  }
+  links=$(ip -oneline link show)
+  if file=$(unshare --net -- "$BASH" -c "$(declare -f nft_list nft_try); nft_try \"\$@\"" bash "$rules" "$links"); then
+    now=$(nft_list)
+    [[ $now == "$file" ]] || echo "the rules in force are not those of '$rules'"
+  else
+    nft_first_error "$file"
+  fi
+}
+
+nft_list() { nft --stateless --terse list ruleset; }
+
+# Usage: nft_try FILE LINKS
+# Prints what becomes of the rules beside the interfaces LINKS, else what nft says against them.
+# Where rules have `iif` or `oif`, the kernel keeps an interface's index, so each has a stand-in of its name and index.
+nft_try() {
+  local rules=$1 links=$2 index name said
+  while IFS=': ' read -r index name _; do
+    # Of a veth, ip prints `NAME@PEER`. What cannot be made is told by nft, if the rules name it.
+    ip link add name "${name%@*}" index "$index" type bridge 2>/dev/null
+  done < <(grep --invert-match '^1: lo:' <<<"$links")
+  if said=$(nft --file "$rules" 2>&1); then
+    nft_list
+  else
+    echo "$said"
+    return 1
+  fi
+}
+
+# Usage: nft_first_error WORDS
+# nft's first error in one line: `FILE:LINE:COLUMNS: WHAT`, and the line that it is about, which nft marks below that.
+nft_first_error() {
+  local words=$1 error text more message
+  {
+    IFS= read -r error
+    read -r text
+    more=$(grep --count ': Error: ')
+  } <<<"$words"$'\n'
+  message="the rules cannot be loaded any more: ${error/: Error: /: }"
+  [[ -z $text ]] || message+=": \`$text\`"
+  ((more == 0)) || message+=" (and $more more)"
+  echo "$message"
 }
 
 # The file that a namespace has its rules from.

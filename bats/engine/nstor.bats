@@ -7,15 +7,24 @@ source "$ROOT/tests/nstor.bash"
 
 INSTANCES=(macvlan@nstor veth@nstor nft@nstor nft@nsbrowser)
 
+# Usage: unchanged
+# Whether nothing that is up is found to be other than it was made.
+unchanged() {
+  run -0 on netnsctl check
+  [[ -z $output ]]
+}
+
 @test "it works from cold, after a restart of any part, and after any part was taken down and brought up" {
   nstor_files "$CONF"
   update
   nstor_network
   on netnsctl up nsbrowser nstor
   nstor_works
+  unchanged
   for instance in "${INSTANCES[@]}"; do
     on netnsctl restart "$instance"
     nstor_works
+    unchanged
   done
   for instance in "${INSTANCES[@]}"; do
     on netnsctl down --recursive "$instance"

@@ -216,6 +216,50 @@ END
   ip link delete eth0
 }
 
+@test "rules that name interfaces are compared as they are: what is in force is clean, what is flushed is told" {
+  ip link add eth0 type veth peer name eth1
+  ip link set dev eth0 up
+  config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=eth0\nMACVLAN_IFNAME=m0\nMACVLAN_IFADDR=198.51.100.2/24'
+  veth a
+  config nft-a.rules <<'END'
+table inet t {
+  chain in { type filter hook input priority 0; iif "m0" accept; iif { "ve-a1", "m0", "lo" } counter accept; }
+  chain out { type filter hook output priority 0; oif != "ve-a1" accept; }
+}
+table netdev d { chain c { type filter hook ingress device "m0" priority 0; accept; }; }
+END
+  netnsctl up veth@a macvlan@a nft@a
+  clean
+  ip netns exec a nft flush chain inet t out
+  finds <<END
+error: nft@a: the rules in force are not those of '$CONF/nft-a.rules'; \`netnsctl down nft@a\`, then \`up\`, make it anew
+END
+  netnsctl restart nft@a
+  clean
+  # An interface of that name that is another one: the rules in force are about one that is gone.
+  netnsctl down macvlan@a
+  netnsctl up macvlan@a
+  run -1 netnsctl check nft
+  [[ ${#lines[@]} == 1 && $output == *'the rules in force are not those of'* ]]
+  netnsctl down a
+  ip link delete eth0
+}
+
+@test "rules that would not load any more are one line each instance, with nft's first error" {
+  config nft-a.rules <<<''
+  netnsctl up nft@a
+  printf '%s\n' 'table inet t {' '  chain c { iif "gone0" accept; }' '  chain d { oif "gone1" accept; }' '}' | config nft-a.rules
+  anew='`netnsctl down nft@a`, then `up`, make it anew'
+  finds <<END
+error: nft@a: the rules cannot be loaded any more: $CONF/nft-a.rules:2:17-23: Interface does not exist: \`chain c { iif "gone0" accept; }\` (and 1 more); $anew
+END
+  rm "$CONF/nft-a.rules"
+  finds <<END
+error: nft@a: the rules in force have no file any more: '$CONF/nft.rules' is not there; $anew
+END
+  netnsctl down a
+}
+
 @test "it can be asked for a type or an instance alone, which also meets those that are not asked for" {
   veth a VETH_IFNAME_OUTSIDE=same
   veth b VETH_IFNAME_OUTSIDE=same

@@ -137,6 +137,29 @@ END
   [[ $mermaid == *'-.->|attached|'* && $svg == *'>browser.service<'*'is attached to'* ]]
 }
 
+@test "the host is drawn once where its namespace has a name, and known by that" {
+  arrangement
+  ip netns attach machine $$
+  for format in text dot mermaid svg; do
+    run --separate-stderr -0 netnsctl graph --format "$format"
+    [[ -z $stderr && $output != *machine* ]]
+  done
+  [[ $(netnsctl graph | grep --count '= eth0 up') == 1 && $(netnsctl graph | grep --count -- '--macvlan-- eth0 on the host') == 1 ]]
+  run -0 netnsctl graph machine
+  [[ $output == *'= eth0 up'* && $output == *nstor* ]]
+  ip netns delete machine
+}
+
+@test "a namespace whose name no instance can have is named on stderr" {
+  for name in 'a|b' "a'b" 'a"b' 'a b'; do
+    ip netns add "$name"
+    run --separate-stderr -0 netnsctl graph
+    [[ $stderr == *'is not shown: '*'is no namespace name'* && $stderr == *"${name//\"/\\\"}"* ]]
+    [[ $(netnsctl graph --json 2>/dev/null | jq --raw-output '.items[0].missing[]') == *"${name//\"/\\\"}"* ]]
+    ip netns delete "$name"
+  done
+}
+
 @test "as JSON it has the documented shape" {
   arrangement
   netnsctl graph --json >"$BATS_TEST_TMPDIR/document.json"

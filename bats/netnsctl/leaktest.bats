@@ -158,6 +158,20 @@ END
   shows "$later" 'dns unknown.test unanswered - - Temporary failure in name resolution; /etc/netns/a/resolv.conf names 198.51.100.2'
 }
 
+@test "where a daemon of the host may have answered for a name, that is said" {
+  mkdir -p /run/nscd
+  python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("/run/nscd/socket")'
+  shown=$(measured --dns localhost 198.51.100.2:80)
+  mkdir -p /etc/netns/a
+  echo 'nameserver 198.51.100.2' >/etc/netns/a/resolv.conf
+  own=$(measured --dns unknown.test 198.51.100.2:80)
+  kill "$SERVER"
+  rm -r /etc/netns/a /run/nscd
+  [[ $shown == *'dns localhost passes - - '*', and /run/nscd/socket may have answered from the host'* ]]
+  # What is hidden from it cannot have.
+  shows "$own" 'dns unknown.test refused - - Name or service not known; /etc/netns/a/resolv.conf names 198.51.100.2'
+}
+
 @test "the rules are the same to the byte afterwards, whichever way it ends" {
   rules a <<'END'
 table inet filter {

@@ -27,6 +27,53 @@ load systemd
   lab netnsctl down one two
 }
 
+@test "what has failed under either engine is clean once it was taken down" {
+  plugin bad 'configure_bad_up_inside() { echo "what it said"; false; }'
+  for engine in direct systemd; do
+    run -1 lab netnsctl up --engine "$engine" bad@b
+    run -1 lab netnsctl check
+    [[ $output == *'error: bad@b: it has failed'* ]]
+    lab netnsctl down bad@b
+    run -0 lab netnsctl check
+    [[ -z $output ]]
+    [[ $(lab netnsctl list --no-legend) != *bad* ]]
+  done
+}
+
+@test "graph tells apart what attached services do" {
+  local unit format
+  for unit in runs stops fails; do
+    lab bash -c "printf '[Service]\nExecStart=/bin/sleep infinity\n' >/etc/systemd/system/$unit.service"
+  done
+  lab bash -c "printf '[Service]\nExecStart=/bin/false\n' >/etc/systemd/system/fails.service"
+  lab bash -c "printf '[Service]\nExecStart=/bin/sleep infinity\n' >/etc/systemd/system/many@.service"
+  lab systemctl daemon-reload
+  for unit in runs stops fails many@; do lab netnsctl attach "$unit" lo@a; done
+  lab systemctl start runs many@1
+  lab systemctl start fails || true
+  eventually lab systemctl is-failed fails
+  run -0 lab netnsctl graph a
+  [[ $output == *'✗ fails.service failed'* && $output == *'● runs.service up'* && $output == *'○ stops.service down'* ]]
+  [[ $output == *'● many@.service up'* ]]
+  for format in dot mermaid svg; do
+    run -0 lab netnsctl graph --format "$format" a
+    for word in up failed down; do [[ $output == *"$word"* ]]; done
+  done
+  lab netnsctl graph --json >"$BATS_TEST_TMPDIR/document.json"
+  PYTHONPATH='' /usr/bin/jsonschema --instance "$BATS_TEST_TMPDIR/document.json" "$BATS_TEST_DIRNAME/../../docs/json/graph.json"
+  run -0 jq --raw-output '.items[0].attached[] | "\(.unit) \(.state)"' "$BATS_TEST_TMPDIR/document.json"
+  [[ $output == $'fails.service failed\nmany@.service up\nruns.service up\nstops.service down' ]]
+  lab systemctl stop runs many@1
+  lab netnsctl down lo@a
+  lab systemctl reset-failed fails
+  for unit in runs stops fails many@; do
+    lab netnsctl detach "$unit"
+    lab rm "/etc/systemd/system/$unit.service"
+  done
+  lab systemctl daemon-reload
+  nothing_left a
+}
+
 @test "a type without units: what to run is told" {
   config late.sh <<<NO_CONFIG_REQUIRED=y
   run --separate-stderr -1 lab netnsctl up late@a

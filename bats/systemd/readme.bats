@@ -2,6 +2,8 @@
 # What the README shows is what one sees.
 
 load systemd
+# shellcheck source=tests/nstor.bash
+source "$BATS_TEST_DIRNAME/../../tests/nstor.bash"
 
 README=$BATS_TEST_DIRNAME/../../README.md
 
@@ -64,6 +66,16 @@ check() {
 @test "join two namespaces" {
   parent eth0
   replay '## Join two namespaces'
+}
+
+@test "what gets out of the two namespaces that are joined" {
+  parent eth0
+  nstor_files "$CONF"
+  lab netns-update --daemon-reload >/dev/null
+  lab netnsctl up nsbrowser nstor
+  replay '## What gets out?'
+  lab netnsctl down nsbrowser nstor
+  nothing_left nsbrowser
 }
 
 @test "write a type, and what one sees when it does not work" { replay '## Write a type'; }

@@ -41,7 +41,10 @@ fn write(graph: &Graph, out: &mut String) -> fmt::Result {
             graph.attached.iter().filter(|service| Some(&service.namespace) == place.namespace.as_ref())
         {
             let node = quote(&id("unit", &service.unit));
-            writeln!(out, "    {node} [shape=component, label={}];", quote(&service.unit))?;
+            let (word, style) =
+                service.state.map_or((String::new(), ""), |state| (format!(" {state}"), style_of(state)));
+            let label = quote(&format!("{}{word}", service.unit));
+            writeln!(out, "    {node} [shape=component, label={label}, {style}];")?;
         }
         writeln!(out, "  }}")?;
     }
@@ -131,6 +134,8 @@ mod tests {
             let found =
                 text.lines().find(|shown| shown.contains(&format!(" {word}\"")) && shown.contains("ellipse"));
             assert!(found.is_some_and(|shown| shown.contains(line)), "{word}:\n{text}");
+            let service = text.lines().find(|shown| shown.contains(&format!(".service {word}\"")));
+            assert!(service.is_some_and(|shown| shown.contains(line)), "{word}:\n{text}");
         }
     }
 

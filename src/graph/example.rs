@@ -69,18 +69,30 @@ pub(super) fn pair() -> Graph {
         ],
         attached: vec![Service {
             unit: "browser.service".to_owned(),
+            state: Some(Up),
             namespace: "nsbrowser".parse().unwrap(),
             instances: vec!["veth@nsbrowser".parse().unwrap()],
         }],
-        missing: Vec::new(),
+        ..Graph::default()
     }
 }
 
-/// A namespace with an instance in each state.
+/// A namespace with an instance, and an attached service, in each state.
 pub(super) fn all_states() -> Graph {
     use Condition::{Changing, Down, Failed, Up};
     let instances = [("lo", Up), ("veth", Changing), ("nft", Failed), ("macvlan", Down)];
-    Graph { places: vec![place(Some("a"), &instances, &[])], ..Graph::default() }
+    let mut graph = Graph { places: vec![place(Some("a"), &instances, &[])], ..Graph::default() };
+    for (unit, state) in
+        [("w", Some(Up)), ("x", Some(Changing)), ("y", Some(Failed)), ("z", Some(Down)), ("v", None)]
+    {
+        graph.attached.push(Service {
+            unit: format!("{unit}.service"),
+            state,
+            namespace: "a".parse().unwrap(),
+            instances: vec!["lo@a".parse().unwrap()],
+        });
+    }
+    graph
 }
 
 /// An interface whose name is allowed by the kernel, and by no format.

@@ -10,9 +10,10 @@ use anyhow::{Context, Result};
 use super::{End, Graph, Interface, Link, Member, Place, Requires, Service};
 use crate::attach;
 use crate::engine::{self, Condition};
+use crate::file;
 use crate::name::{Instance, NsName};
 use crate::netlink;
-use crate::netns::{self, Named};
+use crate::netns::{self, Id, Named};
 use crate::paths::{OWN_NETNS, Paths};
 use crate::plugin;
 use crate::requires::{self, Requirement};
@@ -37,13 +38,16 @@ pub fn gather(paths: &Paths) -> Graph {
         states.entry(instance.clone()).or_insert(Condition::Down);
     }
 
-    let mut names: BTreeSet<NsName> = note(&mut graph, netns::names(paths)).into_iter().collect();
+    let mut names: BTreeSet<NsName> = named(paths, &mut graph).into_iter().collect();
     names.extend(states.keys().map(|instance| instance.name.clone()));
     names.extend(graph.requires.iter().filter_map(|requires| super::namespace_of(&requires.needs).cloned()));
     names.extend(graph.attached.iter().map(|service| service.namespace.clone()));
 
-    let everywhere = everywhere(paths, &names, &mut graph.missing);
+    let everywhere = everywhere(paths, &names, &mut graph);
     for namespace in [None].into_iter().chain(names.into_iter().map(Some)) {
+        if namespace.as_ref().is_some_and(|name| graph.host_names.contains(name)) {
+            continue; // the first one, by another name
+        }
         let instances = states.iter().filter(|(instance, _)| Some(&instance.name) == namespace.as_ref());
         graph.places.push(Place {
             exists: namespace
@@ -61,6 +65,30 @@ pub fn gather(paths: &Paths) -> Graph {
     graph
 }
 
+/// The names of namespaces, those of the host's own noted apart; what this program can have nothing to do with is named.
+fn named(paths: &Paths, graph: &mut Graph) -> Vec<NsName> {
+    let own = Id::of(OWN_NETNS.as_ref()).ok();
+    let mut names = Vec::new();
+    let entries = if paths.netns.exists() { note(graph, file::entries(&paths.netns)) } else { Vec::new() };
+    for entry in entries {
+        match NsName::new(entry.file_name()) {
+            Ok(name) => {
+                if own.is_some_and(
+                    |own| matches!(netns::look(paths, &name), Ok(Named::Namespace(id)) if id == own),
+                ) {
+                    graph.host_names.push(name.clone());
+                }
+                names.push(name);
+            }
+            Err(error) => {
+                let place = paths.netns.display();
+                graph.missing.push(format!("a namespace in {place} is not shown: {error:#}"));
+            }
+        }
+    }
+    names
+}
+
 /// What instances require, and which services were put into namespaces.
 fn wishes(paths: &Paths, graph: &mut Graph, states: &BTreeMap<Instance, Condition>) {
     let ask = |instance: &Instance| requires::of(paths, instance);
@@ -72,7 +100,12 @@ fn wishes(paths: &Paths, graph: &mut Graph, states: &BTreeMap<Instance, Conditio
     );
     for attached in note(graph, attach::attached(paths)) {
         let attach::Attached { unit, instances, namespace } = attached;
-        graph.attached.push(Service { unit, namespace, instances });
+        graph.attached.push(Service { unit, state: None, namespace, instances });
+    }
+    if paths.is_live() && paths.systemd.is_dir() {
+        if let Err(error) = super::services::tell(&mut graph.attached) {
+            graph.missing.push(format!("{error:#}"));
+        }
     }
     for (instance, requirements) in asked.requires {
         graph
@@ -98,7 +131,8 @@ struct Inside {
 
 type Everywhere = BTreeMap<Option<NsName>, Inside>;
 
-fn everywhere(paths: &Paths, names: &BTreeSet<NsName>, missing: &mut Vec<String>) -> Everywhere {
+fn everywhere(paths: &Paths, names: &BTreeSet<NsName>, graph: &mut Graph) -> Everywhere {
+    let Graph { missing, host_names, .. } = graph;
     let mut all = Everywhere::new();
     match Inside::look() {
         Ok(host) => _ = all.insert(None, host),
@@ -107,7 +141,7 @@ fn everywhere(paths: &Paths, names: &BTreeSet<NsName>, missing: &mut Vec<String>
     let mut closed: Vec<String> = Vec::new();
     let mut why = None;
     for name in names {
-        if !matches!(netns::look(paths, name), Ok(Named::Namespace(_))) {
+        if host_names.contains(name) || !matches!(netns::look(paths, name), Ok(Named::Namespace(_))) {
             continue;
         }
         let looked = netns::enter(paths, name).and_then(|_inside| Inside::look());

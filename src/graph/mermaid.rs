@@ -37,7 +37,10 @@ fn write(graph: &Graph, out: &mut String) -> fmt::Result {
         }
         for (row, service) in graph.attached.iter().enumerate() {
             if Some(&service.namespace) == place.namespace.as_ref() {
-                writeln!(out, "    s{row}{{{{\"{}\"}}}}", escape(&service.unit))?;
+                let (word, style) = service.state.map_or((String::new(), String::new()), |state| {
+                    (format!(" {state}"), format!(":::{}", class(state)))
+                });
+                writeln!(out, "    s{row}{{{{\"{}{word}\"}}}}{style}", escape(&service.unit))?;
             }
         }
         writeln!(out, "  end")?;
@@ -139,6 +142,7 @@ mod tests {
         let text = mermaid(&example::all_states());
         for word in ["up", "changing", "failed", "down"] {
             assert!(text.contains(&format!(" {word}\"]):::{word}")), "{text}");
+            assert!(text.contains(&format!(".service {word}\"}}}}}}:::{word}")), "{text}");
         }
     }
 

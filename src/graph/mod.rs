@@ -4,6 +4,7 @@
 mod dot;
 mod gather;
 mod mermaid;
+mod services;
 mod svg;
 mod text;
 
@@ -35,6 +36,9 @@ pub struct Graph {
     pub attached: Vec<Service>,
     /// What could not be looked at, and why.
     pub missing: Vec<String>,
+    /// Names of the host's own namespace in `/run/netns`.
+    #[serde(skip)]
+    pub host_names: Vec<NsName>,
 }
 
 /// The host, or a namespace.
@@ -104,10 +108,12 @@ pub struct Requires {
 }
 
 /// A service that was put into a namespace.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Service {
     /// Its unit.
     pub unit: String,
+    /// How far it is; `None` where that cannot be told. Of a template, how far its instances are.
+    pub state: Option<Condition>,
     /// Where it is.
     pub namespace: NsName,
     /// The instances that it is bound to.
@@ -145,8 +151,14 @@ impl Graph {
     pub fn around(mut self, names: &[NsName]) -> Self {
         let asked: BTreeSet<&NsName> = names.iter().collect();
         let is_asked = |name: &NsName| asked.contains(name);
+        let host_is_asked = self.host_names.iter().any(is_asked);
         let ends = |link: &Link| [link.from.namespace.clone(), link.to.namespace.clone()];
-        self.links.retain(|link| ends(link) == [None, None] || ends(link).iter().flatten().any(is_asked));
+        self.links.retain(|link| {
+            let ends = ends(link);
+            ends == [None, None]
+                || host_is_asked && ends.contains(&None)
+                || ends.iter().flatten().any(is_asked)
+        });
         self.requires.retain(|requires| {
             is_asked(&requires.instance.name) || namespace_of(&requires.needs).is_some_and(is_asked)
         });

@@ -30,7 +30,9 @@ fn write(graph: &Graph, paint: &dyn Fn(&str, Condition) -> String, out: &mut Str
         let here =
             graph.attached.iter().filter(|service| Some(&service.namespace) == place.namespace.as_ref());
         for service in here {
-            writeln!(out, "  > {}", service.unit)?;
+            let state = service.state.map(|state| format!(" {}", paint(&state.to_string(), state)));
+            let sign = service.state.map_or('>', sign);
+            writeln!(out, "  {sign} {}{}", service.unit, state.unwrap_or_default())?;
         }
     }
     heading(out, "links", graph.links.is_empty())?;

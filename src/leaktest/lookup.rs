@@ -1,15 +1,13 @@
 //! A name, asked for in the namespace with its files of /etc, by the C library of this machine: in a process of its own, since the
 //! library keeps what it has read.
 
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Outcome, Verdict};
+use super::{Outcome, Verdict, asked};
 use crate::name::NsName;
 use crate::paths::{BASH, Paths};
 
@@ -29,8 +27,8 @@ pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Outcome 
         Ok(None) => Outcome::new(Verdict::Unanswered, "it takes too long".to_owned()),
         Err(error) => Outcome::new(Verdict::Blocked, format!("cannot be asked for: {error}")),
     };
-    let servers = servers(paths, namespace);
-    let detail = outcome.detail.into_iter().chain(servers).collect::<Vec<_>>().join("; ");
+    let whom = asked::whom(paths, namespace);
+    let detail = outcome.detail.into_iter().chain(whom).collect::<Vec<_>>().join("; ");
     Outcome { verdict: outcome.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
 }
 
@@ -69,21 +67,6 @@ fn judge(said: &str, name: &str) -> Outcome {
         Some(reason) if UNKNOWN.contains(&reason) => Outcome::new(Verdict::Refused, reason.to_owned()),
         Some(reason) => Outcome::new(Verdict::Unanswered, reason.to_owned()),
     }
-}
-
-/// Which file says who is asked, and what it says.
-fn servers(paths: &Paths, namespace: &NsName) -> Option<String> {
-    let own = paths.files(namespace).join("resolv.conf");
-    let file = if own.exists() { own } else { Path::new("/etc/resolv.conf").to_owned() };
-    let mut text = String::new();
-    File::open(&file).ok()?.take(65536).read_to_string(&mut text).ok()?;
-    let servers: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("nameserver")?.split_whitespace().next()).collect();
-    Some(format!(
-        "{} names {}",
-        file.display(),
-        if servers.is_empty() { "no server".to_owned() } else { servers.join(", ") }
-    ))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::output::{self, paint, style_of};
 use crate::cli::{Format, Graph as Options};
 use crate::commands::{Status, say};
 use crate::graph::{self, Graph};
+use crate::name::NsName;
 use crate::paths::Paths;
 
 pub(super) fn run(paths: &Paths, options: &Options) -> Result<Status> {
@@ -16,8 +17,10 @@ pub(super) fn run(paths: &Paths, options: &Options) -> Result<Status> {
         crate::warn(missing);
     }
     if !options.names.is_empty() {
-        let known =
-            |graph: &Graph, name| graph.places.iter().any(|place| place.namespace.as_ref() == Some(name));
+        let known = |graph: &Graph, name: &NsName| {
+            graph.host_names.contains(name)
+                || graph.places.iter().any(|place| place.namespace.as_ref() == Some(name))
+        };
         if let Some(name) = options.names.iter().find(|name| !known(&graph, name)) {
             bail!(
                 "there is no namespace `{name}`, and nothing is configured for it; `netnsctl list` and `ip netns` list what there is"

@@ -1,6 +1,7 @@
 //! `netnsctl up`, `down` and `restart`.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) struct Work {
     /// The instances that a bare name stands for.
     all_of: fn(&Paths, &NsName) -> Result<Vec<Instance>>,
     act: fn(&dyn Engine, &[Instance], recursive: bool) -> Vec<Outcome>,
+    /// Whether it ends what is kept of an instance that has failed.
+    forgets: bool,
 }
 
 pub(super) const UP: Work = Work {
@@ -36,6 +39,7 @@ pub(super) const UP: Work = Work {
     unchanged: "was up already",
     all_of: configured,
     act: |engine, all, _| engine.up(all),
+    forgets: false,
 };
 
 pub(super) const DOWN: Work = Work {
@@ -44,6 +48,7 @@ pub(super) const DOWN: Work = Work {
     unchanged: "was down already",
     all_of: active,
     act: |engine, all, recursive| engine.down(all, recursive),
+    forgets: true,
 };
 
 pub(super) const RESTART: Work = Work {
@@ -52,6 +57,7 @@ pub(super) const RESTART: Work = Work {
     unchanged: "was up already",
     all_of: active,
     act: |engine, all, _| engine.restart(all),
+    forgets: false,
 };
 
 /// Brings up what is configured for a namespace, and says nothing of it unless it fails.
@@ -69,6 +75,12 @@ pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work, recursive: bo
         let engine = engine::choose(paths, Some(kind), options.adopt)?;
         outcomes
             .extend(while_telling(work.present, &group, || (work.act)(engine.as_ref(), &group, recursive)));
+        if work.forgets && kind == Kind::Systemd && options.engine.is_none() {
+            // It is not up under the direct engine; where it has failed under that, the log is left.
+            for instance in &group {
+                _ = fs::remove_file(paths.log(instance));
+            }
+        }
     }
     outcomes.sort_by_key(|outcome| instances.iter().position(|instance| *instance == outcome.instance));
     if options.output.json {

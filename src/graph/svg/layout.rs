@@ -265,7 +265,7 @@ fn blocks(graph: &Graph) -> Vec<Block<'_>> {
                 place,
                 left: interfaces(place),
                 right: instances
-                    .chain(services.map(|service| Cell::new(&service.unit, None, &[], Shape::Unit)))
+                    .chain(services.map(|service| Cell::new(&service.unit, service.state, &[], Shape::Unit)))
                     .collect(),
                 y: 0,
             }

@@ -87,6 +87,8 @@ fn states_are_told_in_words_and_by_shape() {
         assert!(
             text.contains(&format!(">{word}</text>")) && text.contains(&format!("class=\"sign {word}\""))
         );
+        // The instance, the service, and the legend.
+        assert_eq!(text.matches(&format!("class=\"sign {word}\"")).count(), 3, "{word}");
     }
 }
 

@@ -248,7 +248,7 @@ configure_app_check_outside() { APP_X=3; remember APP_X; recall; [[ $APP_X == 1 
   config app-a.conf <<<'NETNS_REQUIRES="b macvlan@"'
   run -1 on netnsctl check app
   [[ $output == *'NETNS_REQUIRES in /etc/conf.d/netns/app-a.conf: the word "macvlan@": '* ]]
-  plugin app 'configure_app_requires() { echo "@x y"; }'
+  config app.sh <<<'configure_app_requires() { echo "@x y"; }'
   run -1 on netnsctl check app
   [[ $output == *'`configure_app_requires`: the word "@x y": '* ]]
 }

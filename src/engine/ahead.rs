@@ -23,9 +23,29 @@ pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> 
         let message = dropins::unheard(paths, instance, requires)?;
         Some(Problem { instance: instance.clone(), message })
     });
-    let problems: Vec<Problem> = requires::not_found(&graph)?.into_iter().chain(unheard).collect();
+    let problems: Vec<Problem> =
+        requires::not_found(&graph)?.into_iter().chain(unheard).chain(unread(&graph)?).collect();
     graph.problems.extend(problems);
     Ok(graph)
+}
+
+/// The instances whose drop-ins are there, and systemd has not read them since.
+fn unread(graph: &Graph) -> Result<Vec<Problem>> {
+    let requiring = || graph.requires.iter().filter(|(_, requires)| !requires.is_empty());
+    let units: Vec<String> =
+        requiring().map(|(instance, _)| format!("netns_outside-{instance}.service")).collect();
+    let states = requires::states("NeedDaemonReload", units.iter())?;
+    let unread = requiring()
+        .zip(&units)
+        .filter(|(_, unit)| states.get(unit.as_str()).is_some_and(|state| state == "yes"));
+    let problem = |((instance, _), unit): ((&Instance, _), &String)| Problem {
+        instance: instance.clone(),
+        message: format!(
+            "systemd has not read {unit} since it was changed, so it may not know what `{instance}` requires; \
+             run `systemctl daemon-reload`"
+        ),
+    };
+    Ok(unread.map(problem).collect())
 }
 
 /// The instances that lead to a problem, with that, by the words of the other engine; the rest may be begun.

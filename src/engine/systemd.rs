@@ -106,13 +106,7 @@ impl Systemd {
     }
 
     /// Why an instance is not up, once systemd is done with it: because of itself, or of another that it leads to.
-    fn failure(
-        &self,
-        instance: &Instance,
-        cause: &Instance,
-        said: &str,
-        begun: Timestamp,
-    ) -> anyhow::Error {
+    fn failure(&self, instance: &Instance, cause: &Instance, said: &str, begun: Timestamp) -> anyhow::Error {
         let name = name_unit(instance);
         let undone = match self.wait_until_gone(instance).and_then(|()| show(&[name])) {
             // Its unit was started for this, in order, and is gone again.

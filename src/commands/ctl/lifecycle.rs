@@ -91,7 +91,8 @@ pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work, recursive: bo
         }
     }
     if let Some(last) = errors.pop() {
-        errors.push(anyhow!("{}", [format!("{last:#}")].into_iter().chain(open).collect::<Vec<_>>().join("\n")));
+        let lines: Vec<String> = [format!("{last:#}")].into_iter().chain(open).collect();
+        errors.push(anyhow!("{}", lines.join("\n")));
     }
     match errors.len() {
         0 => Ok(Status::Done),

@@ -178,12 +178,14 @@ END
   run --separate-stderr -1 lab netnsctl up app@a
   [[ $stderr == *"$dropin is out of date; run \`netns-update\`" ]]
   lab netns-update
+  lab systemctl enable --quiet netns-app@a # so that systemd has it loaded
   lab cp -p "$dropin" /tmp/dropin
   lab rm "$dropin"
   lab systemctl daemon-reload
   lab cp /tmp/dropin "$dropin" # as netns-update writes it, but not read by systemd
   run --separate-stderr -1 lab netnsctl up app@a
   [[ $stderr == *'run `systemctl daemon-reload`' ]]
+  lab systemctl disable --quiet netns-app@a
   lab systemctl daemon-reload
   config app.conf <<<'NETNS_REQUIRES=base@b'
   run --separate-stderr -1 lab netnsctl up app@e

@@ -99,7 +99,7 @@ pub fn reader(paths: &Paths, instance: &Instance) -> Result<String> {
 pub fn explain(paths: &Paths, instance: &Instance) -> Result<Explained> {
     let text = reader(paths, instance)? + SHOW;
     let words = [instance.nstype.as_ref(), instance.name.as_ref(), "up", "outside"];
-    let output = bash(&text, &words)?;
+    let output = bash(&text, &words).context("cannot read its files")?;
     let mut explained = parse(&String::from_utf8_lossy(&output.stdout))?;
     explained.said = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(explained)
@@ -138,7 +138,7 @@ pub fn bash(text: &str, words: &[&str]) -> Result<Output> {
     }
     let Some(status) = ended else {
         handle.wait().with_context(|| format!("cannot end {BASH}"))?;
-        bail!("its files do not come to an end: they were read for {} seconds", PATIENCE.as_secs())
+        bail!("no end was reached in {} seconds", PATIENCE.as_secs())
     };
     let mut output = Output { status, stdout: Vec::new(), stderr: Vec::new() };
     for (file, text) in [(&mut stdout, &mut output.stdout), (&mut stderr, &mut output.stderr)] {

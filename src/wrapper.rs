@@ -219,7 +219,8 @@ pub fn reader(paths: &Paths, instance: &Instance, layers: &[PathBuf]) -> String 
     let files: Vec<String> = layers.iter().map(|layer| quote(layer.as_os_str())).collect();
     format!(
         "NSTYPE={nstype} NSNAME={name} UPDOWN=up INOUT=outside\n\
-         __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n",
+         __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n\
+         remember() {{ :; }} # what the live instance remembers is not touched\n",
         quote(paths.netns.as_os_str()),
         quote(paths.memory(instance).as_os_str()),
         files.join(" ")

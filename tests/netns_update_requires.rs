@@ -158,7 +158,10 @@ fn an_unknown_instance_is_named_and_nothing_is_changed() {
 fn a_function_that_fails_or_prints_what_is_no_requirement_is_named_and_nothing_is_changed() {
     for (body, said) in [
         ("echo b; false", "cannot tell what `good@a` requires: `configure_good_requires` failed"),
-        ("echo 'b c'", "cannot tell what `good@a` requires: \"b c\" is no namespace name"),
+        (
+            "echo 'b c'",
+            "cannot tell what `good@a` requires: `configure_good_requires`: \"b c\" is no namespace name",
+        ),
     ] {
         let test = written("b")
             .file("usr/share/systemd-netns/good.sh", format!("configure_good_requires() {{ {body}; }}\n"));
@@ -179,7 +182,7 @@ fn a_function_that_hangs_is_ended_after_ten_seconds_with_all_that_it_has_started
     let begun = Instant::now();
     nothing_changed(
         &test,
-        "cannot tell what `good@a` requires: `configure_good_requires`: its files do not come to an end",
+        "cannot tell what `good@a` requires: `configure_good_requires`, or a file that is read before it: no end was reached in 10 seconds",
     );
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     // Of one that is dead, though nobody has asked for its status yet, nothing is left to read.

@@ -44,3 +44,13 @@ nstor_works() {
   ! nstor_ping nsbrowser 192.0.2.9 || return
   ! nstor_ping nsbrowser 192.0.2.7
 }
+
+# Usage: nstor_rules_first DIRECTORY
+# The other order of the README: the interfaces require the rules, which name interfaces that are not there yet.
+nstor_rules_first() {
+  : >"$1/nft-nstor.conf"
+  : >"$1/nft-nsbrowser.conf"
+  echo 'NETNS_REQUIRES=nft@nstor' >>"$1/macvlan-nstor.conf"
+  echo 'NETNS_REQUIRES="nft@nstor nft@nsbrowser"' >>"$1/veth-nstor.conf"
+  sed -i 's/\<\([io]if\)\>/\1name/' "$1/nft-nstor.rules" "$1/nft-nsbrowser.rules"
+}

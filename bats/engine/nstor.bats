@@ -47,3 +47,41 @@ unchanged() {
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'`macvlan@nstor` is required by `nft@nstor`'* ]]
 }
+
+@test "an interface that fails leaves the other without rules: that is said" {
+  nstor_files "$CONF"
+  nstor_network
+  config veth-nstor.conf <<<$'VETH_NSNAME_OUTSIDE=nsbrowser\nVETH_IFADDR_INSIDE=nonsense'
+  update
+  run --separate-stderr -1 on netnsctl up nstor
+  [[ $stderr == *'`nft@nstor` did not come up: namespace `nstor` has no firewall, and `macvlan@nstor` is up; `netnsctl down nstor` closes it' ]]
+  on netnsctl down nstor
+  config nft-nstor.rules <<<'nonsense'
+  config nft-nstor.conf <<<''
+  update
+  run --separate-stderr -1 on netnsctl up macvlan@nstor nft@nstor
+  [[ $stderr != *'has no firewall'* ]] # what does not load lets nothing pass
+  on netnsctl down nstor
+  on ip netns delete internet
+}
+
+@test "interfaces that require the rules: none is ever up without them" {
+  nstor_files "$CONF"
+  nstor_rules_first "$CONF"
+  update
+  nstor_network
+  on netnsctl up nsbrowser nstor
+  nstor_works
+  for instance in "${INSTANCES[@]}"; do
+    on netnsctl restart "$instance"
+    nstor_works
+  done
+  run --separate-stderr -1 on netnsctl down nft@nstor
+  on netnsctl down nsbrowser nstor
+  config nft-nstor.rules <<<'nonsense'
+  run --separate-stderr -1 on netnsctl up nsbrowser nstor
+  [[ $(state macvlan@nstor) != up && $(state veth@nstor) != up && $stderr == *'it requires `nft@nstor`'* ]]
+  on netnsctl down nsbrowser nstor
+  on ip netns delete internet
+  eventually nothing_left
+}

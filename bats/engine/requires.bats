@@ -197,3 +197,69 @@ END
   [[ $output == *'error: app@a: these require each other in a circle: app@a -> app@b -> app@a'* ]]
   [[ $output == *'error: other@a: `other@a` requires `nosuch@b`, which is unknown'* ]]
 }
+
+@test "what is required and was not named fails: what it said is told" {
+  plugin base 'configure_base_up_inside() { echo "what it said" >&2; false; }'
+  config base-b.conf <<<''
+  requires app@a middle@c
+  requires middle@c base@b
+  update
+  failing netnsctl up app@a
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'app@a'*'it requires '*'base@b'*'what it said'* ]]
+  config base-a.conf <<<''
+  requires app@a base@a
+  update
+  failing netnsctl up app@a
+  [[ $stderr == *'app@a'*'it requires `base@a`'*'what it said'* ]]
+}
+
+@test "down of a namespace on which nothing is up is nothing to do, and the others go" {
+  requires app@a
+  requires base@b
+  update
+  on netnsctl up base@b
+  run --separate-stderr -0 on netnsctl down a b
+  [[ $stderr == 'nothing is up on namespace `a`' && $output == 'base@b is down' ]]
+  failing netnsctl down nosuch
+  [[ $stderr == *'nothing is up on namespace `nosuch`' ]]
+  config app-browser.conf <<<''
+  failing netnsctl down browsr
+  [[ $stderr == *'nothing is up on namespace `browsr`; did you mean `browser`?' ]]
+  failing netnsctl restart browser
+  [[ $stderr == *'nothing is up on namespace `browser`' ]]
+}
+
+@test "a function that only reads leaves alone what the instance remembers" {
+  plugin app 'configure_app_requires() { APP_X=2; remember APP_X; }
+configure_app_up_outside() { APP_X=1; remember APP_X; }
+configure_app_check_outside() { APP_X=3; remember APP_X; recall; [[ $APP_X == 1 ]] || echo "it is $APP_X"; }'
+  config app-a.conf <<<''
+  update
+  on netnsctl up app@a
+  on netnsctl show app@a >/dev/null
+  run -0 on netnsctl check app
+  run -0 on cat /run/systemd-netns/remembered/app@a
+  [[ $output == *APP_X*1* ]]
+}
+
+@test "a bad word is quoted whole, with the function or the file that it is from" {
+  plugin app
+  config app-a.conf <<<'NETNS_REQUIRES="b macvlan@"'
+  run -1 on netnsctl check app
+  [[ $output == *'NETNS_REQUIRES in /etc/conf.d/netns/app-a.conf: the word "macvlan@": '* ]]
+  config app.sh <<<'configure_app_requires() { echo "@x y"; }'
+  run -1 on netnsctl check app
+  [[ $output == *'`configure_app_requires`: the word "@x y": '* ]]
+}
+
+@test "a unit that is required: the next step is one that helps" {
+  plugin app
+  config app-a.conf <<<'NETNS_REQUIRES=nosuch.service'
+  update
+  failing netnsctl up app@a
+  case $ENGINE in
+    systemd) [[ $stderr == *'requires the unit `nosuch.service`, which systemd does not know'* && $stderr != *netns-update* ]] ;;
+    direct) [[ $stderr == *'which only systemd can start, and systemd does not run here'* ]] ;;
+  esac
+}

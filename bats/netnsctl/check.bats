@@ -170,7 +170,7 @@ END
   config lo-a.conf <<<'while :; do :; done'
   config lo-b.conf <<<$'X=1\nexit 3'
   finds <<END
-error: lo@a: its files do not come to an end: they were read for 10 seconds
+error: lo@a: cannot read its files: no end was reached in 10 seconds
 $CONF/lo-b.conf:2: error: lo@b: the file ends the hook here
 END
 }

@@ -79,7 +79,7 @@ required() {
   begun=$SECONDS
   run -1 lab netns-update
   ((SECONDS - begun < 20))
-  [[ $output == *'cannot tell what `base@b` requires'*'10 seconds'*'Nothing was changed'* ]]
+  [[ $output == *'cannot tell what `base@b` requires: `configure_base_requires`, or a file that is read before it: no end '*'10 seconds'*'Nothing was changed'* ]]
   run lab pgrep --full 'sleep 600'
   ((status != 0))
   [[ $(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort) == "$before" ]]
@@ -186,4 +186,68 @@ END
   nstor_works
   lab systemctl disable --quiet internet netns-nft@nstor netns-nft@nsbrowser
   lab rm /etc/systemd/system/internet.service /etc/internet
+}
+
+@test "up refuses what systemd does not know to be required: no drop-in, an old one, or no TYPE-NAME.conf" {
+  run --separate-stderr -1 lab netnsctl up app@a
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'cannot bring up `app@a`: `app@a` requires `base@b`, and systemd does not know that: there is no '*'run `netns-update`' ]]
+  lab netns-update
+  config app-a.conf <<<'NETNS_REQUIRES="base@b d"'
+  run --separate-stderr -1 lab netnsctl up app@a
+  [[ $stderr == *"$dropin is out of date; run \`netns-update\`" ]]
+  lab netns-update
+  lab systemctl enable --quiet netns-app@a # so that systemd has it loaded
+  lab cp -p "$dropin" /tmp/dropin
+  lab rm "$dropin"
+  lab systemctl daemon-reload
+  lab cp /tmp/dropin "$dropin" # as netns-update writes it, but not read by systemd
+  run --separate-stderr -1 lab netnsctl up app@a
+  [[ $stderr == *'run `systemctl daemon-reload`' ]]
+  lab systemctl disable --quiet netns-app@a
+  lab systemctl daemon-reload
+  config app.conf <<<'NETNS_REQUIRES=base@b'
+  run --separate-stderr -1 lab netnsctl up app@e
+  [[ $stderr == *'create /etc/conf.d/netns/app-e.conf, which may be empty, then run `netns-update`' ]]
+  run --separate-stderr -1 lab netnsctl restart app@e
+  [[ $stderr == 'netnsctl: cannot restart `app@e`: '* ]]
+  run -1 lab cat "$LOG" # no hook was run
+  config app-e.conf <<<''
+  lab netns-update
+  lab netnsctl up app@e
+  [[ $(hooks) == 'base@b up outside,base@b up inside,app@e up outside,app@e up inside' ]]
+  lab netnsctl down e b
+}
+
+@test "up refuses what netns-update refuses, in the words of the other engine" {
+  lab netns-update
+  config base-b.conf <<<'NETNS_REQUIRES=app@a'
+  run --separate-stderr -1 lab netnsctl up app@a
+  [[ $stderr == *'cannot bring up `app@a`: these require each other in a circle: app@a -> base@b -> app@a' ]]
+  config base-b.conf <<<'NETNS_REQUIRES=nosuch@x'
+  run --separate-stderr -1 lab netnsctl up app@a
+  [[ $stderr == *'cannot bring up `app@a`: `base@b` requires `nosuch@x`, which is unknown: '* ]]
+  config base-b.conf <<<'NETNS_REQUIRES=test-nosuch.service'
+  run -0 lab netns-update
+  [[ $output == *'`base@b` requires the unit `test-nosuch.service`, which systemd does not know'* ]]
+  run -1 lab netnsctl check
+  [[ $output == *'error: base@b: `base@b` requires the unit `test-nosuch.service`, which systemd does not know'* ]]
+  run --separate-stderr -1 lab netnsctl up app@a
+  [[ $stderr == *'cannot bring up `app@a`: `base@b` requires the unit `test-nosuch.service`, which systemd does not know'* ]]
+  run -1 lab cat "$LOG" # no hook was run
+}
+
+@test "check names what is up without what it requires, also where there is no TYPE-NAME.conf" {
+  config app-a.conf <<<''
+  lab netns-update
+  lab systemctl start netns-app@a netns-app@e
+  config app-a.conf <<<'NETNS_REQUIRES=base@b'
+  run -1 lab netnsctl check app
+  [[ $output == *'error: app@a: it is up, and `base@b`, which it requires, is not'* ]]
+  config app.conf <<<'NETNS_REQUIRES=base@b'
+  lab systemctl start netns-base@b
+  run -1 lab netnsctl check app
+  [[ $output == *'error: app@e: it is up, and `app@e` requires `base@b`, and systemd does not know that: '*'create /etc/conf.d/netns/app-e.conf'* ]]
+  [[ $output != *'`base@b`, which it requires, is not'* ]]
+  lab systemctl stop netns-app@a netns-app@e netns-base@b
 }

@@ -8,7 +8,7 @@ use crate::engine::{self, Condition};
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
-use crate::requires::Graph;
+use crate::requires::{self, Graph};
 use crate::units::{self, Action};
 use crate::{explain, netlink, netns, plugin, trust};
 
@@ -47,7 +47,14 @@ pub(super) fn check(
     if paths.systemd.is_dir() {
         findings.extend(super::attached::check(paths, subjects.is_empty(), meant)?);
     }
-    for active in engine::active(paths)?.iter().filter(|active| meant(&active.instance)) {
+    if paths.systemd.is_dir() {
+        for problem in requires::not_found(graph)?.iter().filter(|problem| meant(&problem.instance)) {
+            findings.push(Finding::error(&problem.message).of(&problem.instance));
+        }
+    }
+    let active = engine::active(paths)?;
+    findings.extend(super::required::check(paths, &active, meant)?);
+    for active in active.iter().filter(|active| meant(&active.instance)) {
         let instance = &active.instance;
         match active.condition {
             Condition::Failed => findings.push(
@@ -117,7 +124,7 @@ fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
         let output = match explain::bash(&text, &[]) {
             Ok(output) => output,
             Err(error) => {
-                findings.push(Finding::error(format!("{error:#}")).of(instance));
+                findings.push(Finding::error(format!("`{function}`: {error:#}")).of(instance));
                 continue;
             }
         };

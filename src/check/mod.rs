@@ -4,6 +4,7 @@ mod attached;
 mod clashes;
 mod files;
 mod live;
+mod required;
 mod settings;
 
 use std::fmt;

@@ -11,7 +11,7 @@ use crate::attach;
 use crate::cli::Update;
 use crate::paths::Paths;
 use crate::plugin::{self, Listing};
-use crate::requires::Graph;
+use crate::requires::{self, Graph};
 use crate::units::{self, Action, Loaded, Plan, Systemctl};
 
 pub(super) fn run(options: &Update) -> Result<Status> {
@@ -72,6 +72,12 @@ pub(super) fn run(options: &Update) -> Result<Status> {
     for complaint in complaints {
         crate::warn(complaint);
         whole = false;
+    }
+    if systemctl.is_some() {
+        // It may be installed later: nothing is wrong with the drop-in.
+        for problem in requires::not_found(&graph)? {
+            crate::warn(&problem.message);
+        }
     }
     let announce = |change: &units::Change| say(&format!("{} '{}'.", change.action, change.path.display()));
     if options.dry_run {

@@ -168,12 +168,17 @@ fn graph(
         is_up(instance).map_or_else(|| requires::of(paths, instance), |entry| Ok(entry.requires.clone()))
     };
     let mut graph = Graph::of(paths, instances, ask, |instance| is_up(instance).is_some());
+    let next = if paths.systemd.is_dir() {
+        ": use `--engine systemd`"
+    } else {
+        ", and systemd does not run here: take it out of what is required"
+    };
     for (instance, requires) in &graph.requires {
         graph.problems.extend(requires.iter().filter_map(|requirement| match requirement {
             Requirement::Unit(unit) => Some(Problem {
                 instance: instance.clone(),
                 message: format!(
-                    "`{instance}` requires the unit `{unit}`, which only systemd can start: use `--engine systemd`"
+                    "`{instance}` requires the unit `{unit}`, which only systemd can start{next}"
                 ),
             }),
             _ => None,

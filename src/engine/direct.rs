@@ -154,10 +154,14 @@ impl Direct {
                 stopped.get_or_insert("interrupted".to_owned());
             }
             let goes = matches!(act, Act::Down | Act::Pause);
-            let why = stopped.clone().filter(|_| !goes || self.runner.interrupted());
+            let why = if goes {
+                stopped.clone().filter(|_| self.runner.interrupted())
+            } else {
+                before.missing(instance).or_else(|| stopped.clone())
+            };
             let changed = if let Some(error) = before.broken.get(&held.name) {
                 Err(anyhow!("{error}"))
-            } else if let Some(why) = why.or_else(|| before.missing(instance).filter(|_| !goes)) {
+            } else if let Some(why) = why {
                 Err(anyhow!("`{instance}` was not begun: {why}"))
             } else {
                 held.required = before.requires.get(instance).cloned().unwrap_or_default();

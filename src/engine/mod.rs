@@ -1,6 +1,7 @@
 //! Who brings instances up: systemd by its units, or this program itself where systemd is not PID 1. Both run the same
 //! hooks, in the same order, and undo the same when one fails.
 
+mod ahead;
 mod child;
 mod course;
 mod dependants;

@@ -8,10 +8,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use duct::cmd;
 use jiff::Timestamp;
 
+use super::ahead;
 use super::dependants::Dependants;
 use super::{Active, Condition, Engine, Interrupt, Kind, Outcome};
 use crate::name::Instance;
 use crate::paths::Paths;
+use crate::requires::Graph;
 
 /// How long the rest of a stop may take after `systemctl stop` has returned: `down outside` and the removal of the namespace,
 /// by their units' own time limits, and a moment.
@@ -23,6 +25,7 @@ const LINES: usize = 10;
 /// systemd as PID 1 of this machine.
 #[derive(Debug)]
 pub struct Systemd {
+    paths: Paths,
     interrupt: Interrupt,
 }
 
@@ -50,15 +53,41 @@ impl Systemd {
             paths.is_live() && paths.systemd.is_dir(),
             "systemd does not run here: use `--engine direct`"
         );
-        Ok(Self { interrupt: Interrupt::catch()? })
+        Ok(Self { paths: paths.clone(), interrupt: Interrupt::catch()? })
     }
 
-    /// Has systemd start or restart the units of all instances at once, which lets it find the order.
-    fn all(&self, verb: &str, instances: &[Instance]) -> Vec<Outcome> {
+    /// Has systemd start or restart the units of all instances at once, which lets it find the order. What leads to a problem is not
+    /// begun, nor is anything where that is one of `users`, which would be left down.
+    fn all(&self, verb: &str, instances: &[Instance], users: &BTreeSet<Instance>) -> Vec<Outcome> {
+        let what = if verb == "start" { "bring up" } else { verb };
+        let looked = active().and_then(|active| {
+            let is_up = |one: &Active| one.condition == Condition::Up && !users.contains(&one.instance);
+            let up = active.into_iter().filter(is_up).map(|one| one.instance).collect();
+            ahead::graph(&self.paths, instances, &up)
+        });
+        let graph = match looked {
+            Ok(graph) => graph,
+            Err(error) => return refused(instances, &format!("{error:#}")),
+        };
+        let (begun, mut told) = ahead::refuse(what, instances, &graph);
+        if let Some((_, error)) = told.iter().find(|(instance, _)| users.contains(instance)) {
+            return refused(instances, &format!("{error:#}"));
+        }
+        let mut outcomes = self.begin(verb, &begun, &graph);
+        let outcome = |(instance, error)| Outcome { instance, engine: Kind::Systemd, changed: Err(error) };
+        outcomes.extend(told.drain(..).map(outcome));
+        outcomes
+    }
+
+    fn begin(&self, verb: &str, instances: &[Instance], graph: &Graph) -> Vec<Outcome> {
+        if instances.is_empty() {
+            return Vec::new();
+        }
         let begun = Timestamp::now();
         let before = units(instances);
         let said = systemctl(verb, &instances.iter().map(inside).collect::<Vec<_>>());
-        let after = units(instances);
+        let all: Vec<Instance> = instances.iter().chain(graph.requires.keys()).cloned().collect();
+        let after = units(&all);
         let is_up = |units: &Result<BTreeMap<String, Unit>>, instance: &Instance| {
             units
                 .as_ref()
@@ -68,15 +97,16 @@ impl Systemd {
             let changed = if is_up(&after, instance) {
                 Ok(verb == "restart" || !is_up(&before, instance))
             } else {
-                Err(self.failure(instance, &said, begun))
+                let cause = ahead::cause(graph, instance, |other| is_up(&after, other));
+                Err(self.failure(instance, cause, &said, begun))
             };
             Outcome { instance: instance.clone(), engine: Kind::Systemd, changed }
         };
         instances.iter().map(outcome).collect()
     }
 
-    /// Why an instance is not up, once systemd is done with it.
-    fn failure(&self, instance: &Instance, said: &str, begun: Timestamp) -> anyhow::Error {
+    /// Why an instance is not up, once systemd is done with it: because of itself, or of another that it leads to.
+    fn failure(&self, instance: &Instance, cause: &Instance, said: &str, begun: Timestamp) -> anyhow::Error {
         let name = name_unit(instance);
         let undone = match self.wait_until_gone(instance).and_then(|()| show(&[name])) {
             // Its unit was started for this, in order, and is gone again.
@@ -92,10 +122,12 @@ impl Systemd {
             Err(error) => format!("\n  {error:#}"),
         };
         let mut said = said.lines().next().unwrap_or("see `systemctl status`").to_owned();
-        if said.ends_with("not found.") {
+        if cause != instance {
+            said = format!("it requires `{cause}`, which did not come up");
+        } else if said.ends_with("not found.") {
             said += " Run `netns-update`, which writes the units of all types";
         }
-        anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal(instance, begun))
+        anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal(cause, begun))
     }
 
     /// Waits until nothing of an instance is there, and no namespace that nobody needs.
@@ -118,7 +150,7 @@ impl Systemd {
 
 impl Engine for Systemd {
     fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.all("start", instances)
+        self.all("start", instances, &BTreeSet::new())
     }
 
     /// systemd restarts what requires them as well; named, it is waited for.
@@ -126,8 +158,8 @@ impl Engine for Systemd {
         with_dependants(instances, |dependants| {
             let users = dependants.beyond(instances);
             let mut all = instances.to_vec();
-            all.extend(users.into_iter().filter(|user| !instances.contains(user)));
-            self.all("restart", &all)
+            all.extend(users.iter().filter(|user| !instances.contains(user)).cloned());
+            self.all("restart", &all, &users)
         })
     }
 
@@ -185,15 +217,20 @@ impl Systemd {
 
 /// Acts by what requires the instances, if systemd tells.
 fn with_dependants(instances: &[Instance], act: impl FnOnce(&Dependants) -> Vec<Outcome>) -> Vec<Outcome> {
-    let refused = |error: &anyhow::Error| {
-        let outcome = |instance: &Instance| Outcome {
-            instance: instance.clone(),
-            engine: Kind::Systemd,
-            changed: Err(anyhow!("{error:#}")),
-        };
-        instances.iter().map(outcome).collect()
+    match dependants(instances) {
+        Ok(dependants) => act(&dependants),
+        Err(error) => refused(instances, &format!("{error:#}")),
+    }
+}
+
+/// The same error for all.
+fn refused(instances: &[Instance], error: &str) -> Vec<Outcome> {
+    let outcome = |instance: &Instance| Outcome {
+        instance: instance.clone(),
+        engine: Kind::Systemd,
+        changed: Err(anyhow!("{error}")),
     };
-    dependants(instances).as_ref().map_or_else(refused, act)
+    instances.iter().map(outcome).collect()
 }
 
 /// Whatever is there and requires any of the instances, or one another that does: systemd stops it with that.

@@ -1,6 +1,7 @@
 //! What an instance requires: the function `configure_TYPE_requires` prints it, else `NETNS_REQUIRES` lists it.
 
 mod graph;
+mod units;
 
 use std::env;
 use std::fmt;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 pub use graph::{Graph, Problem, instances_in, unknown};
+pub use units::{not_found, states};
 
 use crate::declared::Declared;
 use crate::layers::Layers;
@@ -132,14 +134,14 @@ pub fn of(paths: &Paths, instance: &Instance) -> Result<Vec<Requirement>> {
         return Ok(Vec::new());
     }
     let said = ask(paths, instance).with_context(what)?;
-    parse(&said, instance).with_context(what)
+    parse(&said, instance).with_context(|| source(paths, &layers, instance)).with_context(what)
 }
 
 fn ask(paths: &Paths, instance: &Instance) -> Result<String> {
     let text = explain::reader(paths, instance)? + REQUIRES;
     let function = function(instance);
     let output = explain::bash(&text, &[instance.nstype.as_ref(), instance.name.as_ref(), "up", "outside"])
-        .with_context(|| format!("`{function}`"))?;
+        .with_context(|| format!("`{function}`, or a file that is read before it"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -155,6 +157,27 @@ fn function(instance: &Instance) -> String {
     format!("configure_{}_requires", instance.nstype)
 }
 
+/// Where words come from: the function, or the last file that names the setting.
+fn source(paths: &Paths, layers: &Layers, instance: &Instance) -> String {
+    let texts = || layers.texts.iter().flatten();
+    let function = function(instance);
+    if texts().flatten().any(|text| text.contains(&function)) {
+        return format!("`{function}`");
+    }
+    let files = [
+        layers.plugin.clone(),
+        paths.default_conf(),
+        paths.conf_of_type(&instance.nstype),
+        paths.conf_of(instance),
+    ];
+    let named = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains("NETNS_REQUIRES"));
+    let found = files.iter().zip(texts()).filter(|(_, text)| named(text)).last();
+    found.map_or_else(
+        || "NETNS_REQUIRES".to_owned(),
+        |(file, _)| format!("NETNS_REQUIRES in {}", file.display()),
+    )
+}
+
 fn parse(said: &str, instance: &Instance) -> Result<Vec<Requirement>> {
     let mut requirements = Vec::new();
     let mut wrong = Vec::new();
@@ -163,7 +186,11 @@ fn parse(said: &str, instance: &Instance) -> Result<Vec<Requirement>> {
             Ok(Requirement::Namespace(name)) if name == instance.name => {}
             Ok(requirement) if requirements.contains(&requirement) => {}
             Ok(requirement) => requirements.push(requirement),
-            Err(error) => wrong.push(format!("{error:#}")),
+            Err(error) => {
+                let (word, error) = (format!("{line:?}"), format!("{error:#}"));
+                // The name of a part alone, which may be empty, does not tell where to look.
+                wrong.push(if error.contains(&word) { error } else { format!("the word {word}: {error}") });
+            }
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n  and "));

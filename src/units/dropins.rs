@@ -54,6 +54,27 @@ impl Plan<'_> {
     }
 }
 
+/// Why systemd does not know what an instance requires, and the next step; `None` where it does, or somebody's own file counts
+/// instead.
+#[must_use]
+pub fn unheard(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
+    let first = requires.first()?;
+    let path = place(paths, instance);
+    let why = match action(&path, &content(instance, requires)) {
+        Ok(Action::Keep) => return None,
+        Ok(Action::Create) => format!("there is no {}", path.display()),
+        Ok(_) => format!("{} is out of date", path.display()),
+        Err(error) => format!("{error:#}"),
+    };
+    let conf = paths.conf_of(instance);
+    let next = if conf.is_file() {
+        "run `netns-update`".to_owned()
+    } else {
+        format!("create {}, which may be empty, then run `netns-update`", conf.display())
+    };
+    Some(format!("`{instance}` requires `{first}`, and systemd does not know that: {why}; {next}"))
+}
+
 fn place(paths: &Paths, instance: &Instance) -> PathBuf {
     paths.units.join(format!("netns_outside-{instance}.service.d")).join(FILE)
 }

@@ -6,14 +6,15 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use serde::Serialize;
 
-use super::output;
+use super::{firewall, output};
 use crate::cli::Lifecycle;
 use crate::commands::{Status, say};
 use crate::engine::{self, Active, Condition, Engine, Kind, Outcome};
 use crate::name::{Instance, NsName, NsType, Target};
+use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::plugin;
 
@@ -26,6 +27,7 @@ pub(super) struct Work {
     present: &'static str,
     changed: &'static str,
     unchanged: &'static str,
+    brings_up: bool,
     /// The instances that a bare name stands for.
     all_of: fn(&Paths, &NsName) -> Result<Vec<Instance>>,
     act: fn(&dyn Engine, &[Instance], recursive: bool) -> Vec<Outcome>,
@@ -37,6 +39,7 @@ pub(super) const UP: Work = Work {
     present: "bringing up",
     changed: "is up",
     unchanged: "was up already",
+    brings_up: true,
     all_of: configured,
     act: |engine, all, _| engine.up(all),
     forgets: false,
@@ -46,7 +49,8 @@ pub(super) const DOWN: Work = Work {
     present: "taking down",
     changed: "is down",
     unchanged: "was down already",
-    all_of: active,
+    brings_up: false,
+    all_of: any_active,
     act: |engine, all, recursive| engine.down(all, recursive),
     forgets: true,
 };
@@ -55,7 +59,8 @@ pub(super) const RESTART: Work = Work {
     present: "restarting",
     changed: "was restarted",
     unchanged: "was up already",
-    all_of: active,
+    brings_up: true,
+    all_of: some_active,
     act: |engine, all, _| engine.restart(all),
     forgets: false,
 };
@@ -86,6 +91,7 @@ pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work, recursive: bo
     if options.output.json {
         output::json("lifecycle", &outcomes.iter().map(Report::of).collect::<Vec<_>>())?;
     }
+    let open = if work.brings_up { firewall::missing(paths, &outcomes) } else { Vec::new() };
     let (all, mut errors) = (outcomes.len(), Vec::new());
     for Outcome { instance, changed, .. } in outcomes {
         match changed {
@@ -95,6 +101,10 @@ pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work, recursive: bo
                 say(&format!("{instance} {}", if changed { work.changed } else { work.unchanged }));
             }
         }
+    }
+    if let Some(last) = errors.pop() {
+        let lines: Vec<String> = [format!("{last:#}")].into_iter().chain(open).collect();
+        errors.push(anyhow!("{}", lines.join("\n")));
     }
     match errors.len() {
         0 => Ok(Status::Done),
@@ -236,20 +246,36 @@ fn hint(paths: &Paths, name: &NsName) -> Result<String> {
     let mut names: Vec<String> =
         plugin::configured(paths)?.iter().map(|instance| instance.name.to_string()).collect();
     names.extend(engine::active(paths)?.iter().map(|active| active.instance.name.to_string()));
+    names.retain(|known| known != name.as_ref());
     Ok(nearest(name.as_ref(), &names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())
 }
 
 /// Every type that is up on a namespace.
 fn active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
-    let instances: Vec<Instance> = engine::active(paths)?
-        .into_iter()
-        .map(|active| active.instance)
-        .filter(|instance| instance.name == *name)
-        .collect();
-    if instances.is_empty() {
-        bail!("nothing is up on namespace `{name}`{}", hint(paths, name)?);
-    }
+    let active = engine::active(paths)?.into_iter().map(|active| active.instance);
+    Ok(active.filter(|instance| instance.name == *name).collect())
+}
+
+/// The same, where there has to be one.
+fn some_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+    let instances = active(paths, name)?;
+    ensure!(!instances.is_empty(), "nothing is up on namespace `{name}`{}", hint(paths, name)?);
     Ok(instances)
+}
+
+/// The same, where none is nothing to do, unless nobody knows of such a namespace.
+fn any_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+    if active(paths, name)?.is_empty() && is_known(paths, name)? {
+        eprintln!("nothing is up on namespace `{name}`");
+        return Ok(Vec::new());
+    }
+    some_active(paths, name)
+}
+
+/// Whether anything is configured for a namespace, or there is one of that name.
+fn is_known(paths: &Paths, name: &NsName) -> Result<bool> {
+    Ok(plugin::configured(paths)?.iter().any(|instance| instance.name == *name)
+        || netns::look(paths, name)? != Named::Nothing)
 }
 
 /// The word that was probably meant.

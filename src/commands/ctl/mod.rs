@@ -4,6 +4,7 @@ mod attach;
 mod cat;
 mod check;
 pub mod completion;
+mod firewall;
 mod gc;
 mod graph;
 mod leaktest;

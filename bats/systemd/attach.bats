@@ -49,7 +49,7 @@ END
 @test "--dry-run prints the drop-in, and changes nothing" {
   before=$(lab find /etc/systemd /run/systemd/system | sort)
   run -0 lab netnsctl attach --dry-run test-web lo@a nft@a
-  [[ $output == *$'\nRequires=netns-lo@a.service netns-nft@a.service\nBindsTo=netns-lo@a.service netns-nft@a.service\nAfter=netns-lo@a.service netns-nft@a.service\n'* ]]
+  [[ $output == *$'\nRequires=netns-lo@a.service netns-nft@a.service\nBindsTo=netns-lo@a.service netns-nft@a.service\nAfter=netns-lo@a.service netns-nft@a.service\nRequires=netns_made@a.service\n'* ]]
   [[ $output == *$'\n[Service]\nNetworkNamespacePath=/run/netns/a\n'* ]]
   [[ $(lab find /etc/systemd /run/systemd/system | sort) == "$before" ]]
   printed=$output
@@ -130,6 +130,44 @@ END
   is_in a test-web
   lab ip netns delete a
   eventually is test-web inactive
+}
+
+@test "a service does not start where the namespace was deleted by hand, and restart makes it anew" {
+  lab netnsctl attach test-web lo@a nft@a
+  lab systemctl start test-web
+  lab ip netns delete a
+  eventually is test-web inactive
+  run -1 lab systemctl start test-web
+  [[ $(journal netns_made@a) == *'namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
+  run -1 lab netnsctl check lo@a
+  [[ $output == *'error: lo@a: namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
+  run -0 lab netnsctl restart lo@a
+  [[ $output == *'nft@a was restarted'* ]]
+  lab netnsctl check lo@a
+  lab systemctl start test-web
+  is_in a test-web
+  nothing_failed
+}
+
+@test "a service does not start in a namespace that somebody has made in place of the one that was" {
+  lab netnsctl attach test-web lo@a
+  lab systemctl start test-web
+  lab ip netns delete a
+  lab ip netns add a
+  eventually is test-web inactive
+  run -1 lab systemctl start test-web
+  is test-web inactive
+  [[ $(journal netns_made@a) == *'namespace `a` is not the one that was made'* ]]
+  run -1 lab netnsctl check lo@a
+  [[ $output == *'error: lo@a: namespace `a` is not the one that was made'*'`ip netns delete a`, then `netnsctl restart a`'* ]]
+  run --separate-stderr -1 lab netnsctl restart lo@a
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'is not the one that was made'* ]]
+  # What it says.
+  lab ip netns delete a
+  lab netnsctl restart a
+  lab systemctl start test-web
+  is_in a test-web
 }
 
 @test "the service is never up before the namespace is set up" {

@@ -94,7 +94,9 @@ impl FromStr for Unit {
             "{word:?} is no name of a unit: use letters, digits and `:-_.\\@`"
         );
         ensure!(
-            !["netns-", "netns_outside-", "netns_name@"].iter().any(|own| name.starts_with(own)),
+            !["netns-", "netns_outside-", "netns_name@", "netns_made@"]
+                .iter()
+                .any(|own| name.starts_with(own)),
             "`{name}` sets up a namespace: it cannot be put into one"
         );
         Ok(Self(name))

@@ -16,7 +16,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)/release
 # The one binary, and the names it is called by.
 BINARY = netnsctl
 LINKS = netnsinit netns-update netns-nft-save
-UNITS = $(notdir $(wildcard units/*.service units/*.target))
+UNITS = $(notdir $(wildcard units/*.service))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
 PAGES = $(notdir $(wildcard man/*.[578]))
 # Where each shell looks for completions, below DATADIR (bash-completion, zsh and fish as Debian has them).

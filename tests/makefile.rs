@@ -66,7 +66,6 @@ fn make(test: &Test, words: &[&str]) -> Ran {
 fn files(test: &Test, [_, lib, man, share]: [&str; 4]) -> Vec<(String, String)> {
     let places = [
         ("units", ".service", format!("{lib}/systemd/system")),
-        ("units", ".target", format!("{lib}/systemd/system")),
         ("plugins", ".sh", "usr/share/systemd-netns".into()),
         ("etc", "", "etc/conf.d/netns".into()),
         ("man", ".5", format!("{man}/man5")),

@@ -45,7 +45,7 @@ fn what_is_required_becomes_a_drop_in_with_its_units() {
         dropin.ends_with(
             "\n\n[Unit]\nRequires=netns_name@my-net.service netns-good@b.service foo.service\n\
              After=netns_name@my-net.service netns-good@b.service foo.service\n\
-             # Where they fail, the namespace goes again.\nWants=netns_settle@%i.target\nBefore=netns_settle@%i.target\n"
+             # Where they fail, the namespace goes again.\nWants=netns_settle@%i.service\nBefore=netns_settle@%i.service\n"
         ),
         "{dropin}"
     );

@@ -102,7 +102,7 @@ required() {
         lab systemctl start netns-app@a &
         eventually exists a
         lab systemctl stop "$([[ $required == *.service ]] && echo "$required" || echo "netns-$required")"
-        run ! wait "$!"
+        if wait "$!"; then return 1; fi
         ;;
       *) run ! lab systemctl start netns-app@a ;;
     esac
@@ -111,12 +111,31 @@ required() {
       return 1
     }
     eventually is netns_name@a.service inactive
-    eventually is netns_settle@a.target inactive
+    eventually is netns_settle@a.service inactive
     is netns-app@a inactive
     is netns_outside-app@a inactive
     lab systemctl reset-failed
   done
   run -1 lab cat "$LOG" # no hook of app was run, and none of the others says anything
+}
+
+@test "the namespace goes, too, when what needed it was stopped while an instance waited in vain" {
+  plugin slow 'configure_slow_up_outside() { sleep 3; return 1; }'
+  plugin other
+  config slow-b.conf <<<''
+  config app-a.conf <<<'NETNS_REQUIRES=slow@b'
+  config other-a.conf <<<'NETNS_REQUIRES=c'
+  lab netns-update
+  lab systemctl start netns-other@a
+  eventually is netns_settle@a.service inactive
+  lab systemctl start netns-app@a &
+  eventually exists b
+  lab systemctl stop netns-other@a
+  exists a
+  if wait "$!"; then return 1; fi
+  lab systemctl reset-failed
+  nothing_left a
+  eventually gone c
 }
 
 @test "where one instance waits in vain, the namespace stays for another one that is up, and goes with it" {

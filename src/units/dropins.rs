@@ -16,8 +16,8 @@ use crate::requires::{Graph, Requirement};
 /// The name of the file, so that an administrator's `20-….conf` is read after it.
 pub const FILE: &str = "10-requires.conf";
 
-/// The unit that has the namespace go when what is required does not come (units/netns_settle@.target).
-const SETTLE: &str = "netns_settle@%i.target";
+/// The unit that has the namespace go when what is required does not come (units/netns_settle@.service).
+const SETTLE: &str = "netns_settle@%i.service";
 
 /// What ours begin with, and nobody else's.
 pub const HEADER: &str = "# Written by netns-update from what ";

@@ -41,6 +41,8 @@ dns_write() {
   local -a files=(resolv.conf nsswitch.conf hosts)
   assert_non_empty DNS_SERVERS
   dns_check_servers
+  dns_check_search
+  dns_check_hosts
   for file in "${files[@]}"; do
     if [[ -e $directory/$file || -L $directory/$file ]] && ! dns_is_ours "$directory/$file" && dns_wants "$file"; then
       echo "'$directory/$file' was not written by the type dns, and is left alone: remove it, or do without dns@$1" >&2
@@ -80,6 +82,31 @@ dns_check_servers() {
       exit 1
     fi
   done < <(dns_words "$DNS_SERVERS")
+}
+
+# Usage: dns_check_search
+dns_check_search() {
+  local domain
+  while read -r domain; do
+    if [[ $domain == *[^[:alnum:]._-]* ]]; then
+      echo "DNS_SEARCH: '$domain' is no domain" >&2
+      exit 1
+    fi
+  done < <(dns_words "${DNS_SEARCH-}")
+}
+
+# Usage: dns_check_hosts
+# A line has an address and a name, or nothing but a comment.
+dns_check_hosts() {
+  local line address names
+  while read -r line; do
+    read -r address names <<<"${line%%#*}" || true
+    [[ $address ]] || continue
+    if ! dns_is_address "$address" || [[ -z $names || $names == *[^[:alnum:][:space:]._-]* ]]; then
+      echo "DNS_HOSTS: '$line' is no address with a name" >&2
+      exit 1
+    fi
+  done <<<"${DNS_HOSTS-}"
 }
 
 # Usage: dns_is_address WORD

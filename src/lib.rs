@@ -28,6 +28,7 @@ pub mod graph;
 pub mod hook;
 pub mod layers;
 pub mod leaktest;
+pub mod made;
 pub mod name;
 pub mod netlink;
 pub mod netns;

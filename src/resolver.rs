@@ -2,6 +2,7 @@
 //! daemons that are asked by sockets of the file system.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::name::NsName;
@@ -53,7 +54,7 @@ impl Mutable {
     #[must_use]
     pub fn of(paths: &Paths) -> Self {
         let link = paths.root.join(&RESOLV_CONF[1..]);
-        let Ok(file) = link.canonicalize() else { return Self::Missing };
+        let Ok(file) = target(&link) else { return Self::Missing };
         match file.parent() {
             Some(directory) if link.is_symlink() && is_apart(directory) => Self::Within(directory.to_owned()),
             _ => Self::File(file),
@@ -65,6 +66,20 @@ impl Mutable {
     pub fn directory(self) -> Option<PathBuf> {
         if let Self::Within(directory) = self { Some(directory) } else { None }
     }
+}
+
+/// What a path stands for, where its last part need not be there.
+///
+/// # Errors
+/// The directory is not there either.
+pub fn target(path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize().or_else(|error| {
+        let link = path.parent().unwrap_or(path).join(path.read_link()?);
+        match (link.parent(), link.file_name()) {
+            (Some(directory), Some(name)) if !link.is_symlink() => Ok(directory.canonicalize()?.join(name)),
+            _ => Err(error),
+        }
+    })
 }
 
 /// Whether nothing but resolving is in a directory: it is a daemon's below /run, or has but one file.

@@ -56,6 +56,18 @@ END
   done
 }
 
+@test "what is no domain, or no line of hosts(5), is refused, and nothing is written" {
+  create a
+  for setting in DNS_SEARCH="'a;b'" DNS_HOSTS=nonsense DNS_HOSTS=192.0.2.7 DNS_HOSTS="'192.0.2.7 a;b'"; do
+    config dns-a.conf <<<"DNS_SERVERS=192.0.2.1"$'\n'"$setting"
+    run --separate-stderr hook dns a up outside
+    told "${setting%%=*}"
+    [[ ! -e $OWN ]]
+  done
+  config dns-a.conf <<<$'DNS_SERVERS=192.0.2.1\nDNS_HOSTS="# mine\n\n192.0.2.7 printer db # both"'
+  hook dns a up outside
+}
+
 @test "every address that libc reads is taken" {
   servers='0.0.0.0 255.255.255.255 :: ::1 1:: 2001:db8::53 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:: ::2:3:4:5:6:7:8 ::ffff:192.0.2.1 fe80::1%eth0'
   config dns-a.conf <<<"DNS_SERVERS='$servers'"

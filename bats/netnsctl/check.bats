@@ -114,6 +114,18 @@ $CONF/veth-a.conf:4: error: veth@a: VETH_MAC_OUTSIDE: \`02:00\` is no hardware a
 END
 }
 
+@test "settings of dns that libc would pass over are told" {
+  printf 'DNS_SERVERS=\n' >"$CONF/dns-a.conf"
+  printf '%s\n' 'DNS_SERVERS="192.0.2.1 1.2.3 ::g"' "DNS_SEARCH='example.org a;b'" 'DNS_HOSTS=nonsense' >"$CONF/dns-b.conf"
+  finds <<END_OF_FINDINGS
+$CONF/dns-a.conf: error: dns@a: DNS_SERVERS: it names no server
+$CONF/dns-b.conf:1: error: dns@b: DNS_SERVERS: \`1.2.3\` is no IP address
+$CONF/dns-b.conf:1: error: dns@b: DNS_SERVERS: \`::g\` is no IP address
+$CONF/dns-b.conf:2: error: dns@b: DNS_SEARCH: \`a;b\` is no domain
+$CONF/dns-b.conf:3: error: dns@b: DNS_HOSTS: \`nonsense\` is no address with a name
+END_OF_FINDINGS
+}
+
 @test "a broken address, the same one twice, and networks that overlap on the host are told" {
   veth a VETH_IFADDR_INSIDE=192.0.2.300/30
   veth b VETH_IFADDR_OUTSIDE=198.51.100.1/24

@@ -49,7 +49,7 @@ END
 @test "--dry-run prints the drop-in, and changes nothing" {
   before=$(lab find /etc/systemd /run/systemd/system | sort)
   run -0 lab netnsctl attach --dry-run test-web lo@a nft@a
-  [[ $output == *$'\nRequires=netns-lo@a.service netns-nft@a.service\nBindsTo=netns-lo@a.service netns-nft@a.service\nAfter=netns-lo@a.service netns-nft@a.service\n'* ]]
+  [[ $output == *$'\nRequires=netns-lo@a.service netns-nft@a.service\nBindsTo=netns-lo@a.service netns-nft@a.service\nAfter=netns-lo@a.service netns-nft@a.service\nRequires=netns_made@a.service\n'* ]]
   [[ $output == *$'\n[Service]\nNetworkNamespacePath=/run/netns/a\n'* ]]
   [[ $(lab find /etc/systemd /run/systemd/system | sort) == "$before" ]]
   printed=$output
@@ -130,6 +130,96 @@ END
   is_in a test-web
   lab ip netns delete a
   eventually is test-web inactive
+}
+
+@test "a service does not start where the namespace was deleted by hand, and restart makes it anew" {
+  lab netnsctl attach test-web lo@a nft@a
+  lab systemctl start test-web
+  lab ip netns delete a
+  eventually is test-web inactive
+  run -1 lab systemctl start test-web
+  [[ $(journal netns_made@a) == *'namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
+  run -1 lab netnsctl check lo@a
+  [[ $output == *'error: lo@a: namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
+  run -0 lab netnsctl restart lo@a
+  [[ $output == *'nft@a was restarted'* ]]
+  lab netnsctl check lo@a
+  lab systemctl start test-web
+  is_in a test-web
+  nothing_failed
+}
+
+@test "a service does not start in a namespace that somebody has made in place of the one that was" {
+  lab netnsctl attach test-web lo@a
+  lab systemctl start test-web
+  lab ip netns delete a
+  lab ip netns add a
+  eventually is test-web inactive
+  run -1 lab systemctl start test-web
+  is test-web inactive
+  [[ $(journal netns_made@a) == *'namespace `a` is not the one that was made'* ]]
+  run -1 lab netnsctl check lo@a
+  [[ $output == *'error: lo@a: namespace `a` is not the one that was made'*'`ip netns delete a`, then `netnsctl restart a`'* ]]
+  run --separate-stderr -1 lab netnsctl restart lo@a
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'is not the one that was made'* ]]
+  # What it says.
+  lab ip netns delete a
+  lab netnsctl restart a
+  lab systemctl start test-web
+  is_in a test-web
+}
+
+@test "detach is refused where what runs would go on in the namespace without its protection" {
+  lab netnsctl attach test-web lo@a
+  lab systemctl start test-web
+  run --separate-stderr -1 lab netnsctl detach test-web
+  [[ $stderr == *'cannot detach `test-web.service`: test-web.service runs in `a`'*'`systemctl stop test-web.service` first'*'--now'* ]]
+  lab test -e "$DROP_IN"
+  lab systemctl stop test-web
+  lab netnsctl detach test-web
+}
+
+@test "of attach, what is dropped, asked of the host, named twice, or up by the direct engine is told" {
+  run --separate-stderr -0 lab netnsctl attach test-web lo@a lo@a nft@a
+  [[ $output == *"asks the host's resolvers for names: name dns@a as well"* ]]
+  lab grep -qx 'BindsTo=netns-lo@a.service netns-nft@a.service' "$DROP_IN"
+  run --separate-stderr -0 lab netnsctl attach test-web lo@a
+  [[ $stderr == *'warning: `test-web.service` was attached to `nft@a` before, and does not need that any more'* ]]
+  lab netnsctl up --engine direct lo@b
+  run --separate-stderr -1 lab netnsctl attach test-web lo@b
+  [[ $stderr == *'`lo@b` is up by the direct engine'*'`netnsctl down lo@b`, then `netnsctl up --engine systemd lo@b`'* ]]
+  lab netnsctl down lo@b
+  lab grep -qx 'BindsTo=netns-lo@a.service' "$DROP_IN"
+}
+
+@test "a unit of systemd-run is refused, which would leave the drop-in behind" {
+  lab systemd-run --quiet --unit=test-run sleep infinity
+  run --separate-stderr -1 lab netnsctl attach test-run lo@a
+  [[ $stderr == *'`test-run.service` was made by systemd-run'* ]]
+  lab test ! -e /etc/systemd/system/test-run.service.d
+}
+
+@test "a template and an instance of it may be attached to different namespaces" {
+  unit test-many@.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  lab netnsctl attach test-many@ lo@a
+  run --separate-stderr -0 lab netnsctl attach test-many@x lo@b
+  [[ $stderr != *warning* ]]
+  lab systemctl start test-many@x test-many@y
+  is_in b test-many@x
+  is_in a test-many@y
+  lab netnsctl check
+}
+
+@test "where the restart of --now fails, it tells the state and why" {
+  unit test-web.service.d/first.conf <<<$'[Service]\nType=exec\nExecStartPre=/usr/bin/test ! -e /run/broken'
+  lab systemctl start test-web
+  lab touch /run/broken
+  run --separate-stderr -1 lab netnsctl attach test-web lo@a --now
+  lab rm /run/broken
+  [[ $stderr == *'test-web.service did not come up again, and is failed now'*'`systemctl start test-web.service`'*'  | '* ]]
+  lab systemctl start test-web
+  is_in a test-web
 }
 
 @test "the service is never up before the namespace is set up" {
@@ -228,8 +318,8 @@ accepts_in() {
   is_in a test-many@x
   is_in a test-many@y
   is_in a test-web
-  lab netnsctl detach test-alias@
-  lab netnsctl detach test-alias
+  lab netnsctl detach test-alias@ --now
+  lab netnsctl detach test-alias --now
   [[ -z $(lab find /etc/systemd/system -name 50-netns.conf) ]]
 }
 

@@ -156,10 +156,35 @@ attached() {
   run -1 lab netnsctl check
   [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a` again'* ]]
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --now
-  [[ $stderr != *warning* ]]
+  [[ $stderr == *'warning: /etc/resolv.conf is a link: what replaces files in '*'when the link itself is replaced'* && $stderr != *'when a program on the host'* ]]
   lab bash -c 'cp /etc/resolver/resolv.conf /etc/resolver/new && mv /etc/resolver/new /etc/resolver/resolv.conf'
   lab netnsctl check
+  # The link itself: as the warning says.
+  lab bash -c 'echo nameserver 203.0.113.53 >/etc/new && mv /etc/new /etc/resolv.conf'
+  run -1 lab netnsctl check
+  [[ $output == *'is not /etc/netns/a/resolv.conf: it asks 203.0.113.53; `systemctl restart test-client.service`'* ]]
   rm -r "$resolv" "$LAB/root/etc/resolver"
+}
+
+@test "netnsctl run has the namespace's resolver where /etc/resolv.conf is a link to nothing, or fails" {
+  lab netnsctl up dns@a
+  ln -sf ../run/systemd/resolve/none.conf "$LAB/root/etc/resolv.conf"
+  run -0 lab netnsctl run a -- tail -1 /etc/resolv.conf
+  [[ $output == 'nameserver 127.0.0.1' ]]
+  ln -sf ../run/nowhere/resolv.conf "$LAB/root/etc/resolv.conf"
+  run --separate-stderr -1 lab netnsctl run a -- true
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'/etc/resolv.conf is a link to nothing'* ]]
+}
+
+@test "a mount of the unit's own that shows a resolver of the host is told, and what to do" {
+  unit test-client.service.d/first.conf <<<$'[Service]\nBindReadOnlyPaths=/run/systemd/resolve:/run/systemd/resolve'
+  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a
+  [[ $stderr == *'of `test-client.service` shows it a resolver of the host: take that out of its files'* ]]
+  lab systemctl start test-client
+  run -1 lab netnsctl check
+  [[ $output == *'of `test-client.service` shows it a resolver of the host: take that out of its files'* ]]
+  [[ $output != *'can ask a resolver of the host'* ]]
 }
 
 @test "starting the service writes the files, and a restart of dns@NAME gives it the new ones" {

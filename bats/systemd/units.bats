@@ -8,7 +8,7 @@ load systemd
     run -0 lab systemd-analyze verify "netns-$type@x.service" "netns_outside-$type@x.service" netns_name@x.service
     [[ -z $output ]]
   done
-  run -0 lab systemd-analyze verify netns-veth@my-net.service netns_name@my-net.service netns_settle@my-net.service
+  run -0 lab systemd-analyze verify netns-veth@my-net.service netns_name@my-net.service netns_made@my-net.service netns_settle@my-net.service
   [[ -z $output ]]
 }
 

@@ -87,7 +87,7 @@ units=/etc/systemd/system
   is_in n test-many@x
   # The next step is the one that it names.
   lab netnsctl detach test-web
-  lab netnsctl detach test-many@
+  lab netnsctl detach test-many@ --now
   lab netns-update --clean --now
   [[ -z $(lab find "$units" -name 'netns*@.service') ]]
 }

@@ -65,6 +65,18 @@ impl DropIn {
         self.unit.kind() == Kind::Service && self.files.get("resolv.conf") == Some(&true)
     }
 
+    /// Whether it has the host's resolvers.
+    #[must_use]
+    pub fn asks_the_host(&self) -> bool {
+        self.unit.kind() == Kind::Service && !self.has_resolver()
+    }
+
+    /// The directories that are hidden from the unit.
+    #[must_use]
+    pub fn doors(&self) -> &[PathBuf] {
+        &self.doors
+    }
+
     /// The files of the namespace that do not apply, a line each.
     #[must_use]
     pub fn gaps(&self) -> Vec<String> {
@@ -93,9 +105,10 @@ impl fmt::Display for DropIn {
         )?;
         let units: Vec<_> =
             self.instances.iter().map(|instance| format!("netns-{instance}.service")).collect();
-        for setting in ["Requires", "BindsTo", "After"] {
-            writeln!(f, "{setting}={}", units.join(" "))?;
-        }
+        let bound = units.join(" ");
+        writeln!(f, "Requires={bound}\nBindsTo={bound}\nAfter={bound}")?;
+        // Another namespace that somebody has made under the name has no firewall.
+        writeln!(f, "Requires=netns_made@{namespace}.service\nAfter=netns_made@{namespace}.service")?;
         writeln!(f, "StopPropagatedFrom={}", mount_unit(namespace))?;
         match unit.kind() {
             Kind::Socket => write!(f, "\n[Socket]\nNetworkNamespacePath=/run/netns/{namespace}\n"),
@@ -169,6 +182,8 @@ mod tests {
              Requires=netns-veth@my-net.service netns-nft@my-net.service\n\
              BindsTo=netns-veth@my-net.service netns-nft@my-net.service\n\
              After=netns-veth@my-net.service netns-nft@my-net.service\n\
+             Requires=netns_made@my-net.service\n\
+             After=netns_made@my-net.service\n\
              StopPropagatedFrom=run-netns-my\\x2dnet.mount\n\
              \n\
              [Service]\n\

@@ -1,6 +1,7 @@
 //! What in a unit does not go together with a namespace of its own, by what systemd says of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use duct::cmd;
@@ -11,7 +12,7 @@ use crate::name::NsName;
 
 /// What is asked of systemd.
 const ASKED: &str = "--property=Id,LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
-                     Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept";
+                     Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient";
 
 /// What systemd says of one unit (`systemctl show`).
 #[derive(Clone, Debug, Default)]
@@ -148,6 +149,23 @@ pub fn conflicts(unit: &Unit, properties: &Properties, namespace: &NsName) -> Ve
             let covered = ["/etc", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"].contains(&target);
             if covered && !source.starts_with(&own) {
                 found.push(format!("{key}={source}:{target} of `{unit}` and the files of /etc/netns/{namespace} cover each other"));
+            }
+        }
+    }
+    found
+}
+
+/// Mounts of the unit's own in directories that are hidden from it, a line each.
+#[must_use]
+pub fn reopened(unit: &str, properties: &Properties, doors: &[PathBuf]) -> Vec<String> {
+    let mut found = Vec::new();
+    for key in ["BindPaths", "BindReadOnlyPaths"] {
+        for word in properties.get(key).split_whitespace() {
+            let target = word.trim_start_matches('-').split(':').nth(1).unwrap_or_default();
+            if doors.iter().any(|door| Path::new(target).starts_with(door)) {
+                found.push(format!(
+                    "{key}={word} of `{unit}` shows it a resolver of the host: take that out of its files (`systemctl cat {unit}`)"
+                ));
             }
         }
     }

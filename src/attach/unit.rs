@@ -94,7 +94,7 @@ impl FromStr for Unit {
             "{word:?} is no name of a unit: use letters, digits and `:-_.\\@`"
         );
         ensure!(
-            !["netns-", "netns_outside-", "netns_name@", "netns_settle@"]
+            !["netns-", "netns_outside-", "netns_name@", "netns_made@", "netns_settle@"]
                 .iter()
                 .any(|own| name.starts_with(own)),
             "`{name}` sets up a namespace: it cannot be put into one"

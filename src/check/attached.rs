@@ -22,10 +22,15 @@ const LONGEST: u64 = 1 << 20;
 /// All that is attached, or what is attached to the instances that are asked for.
 pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for one in attach::attached(paths)?.iter().filter(|one| all || one.instances.iter().any(meant)) {
+    let attached = attach::attached(paths)?;
+    for one in attached.iter().filter(|one| all || one.instances.iter().any(meant)) {
         let unit: Unit = one.unit.parse()?;
         findings.extend(stale(paths, &unit, one)?);
         for properties in Properties::of(&unit.running())? {
+            let id = properties.get("Id");
+            if id != one.unit && attached.iter().any(|other| other.unit == id) {
+                continue; // an instance with a drop-in of its own, which wins
+            }
             findings.extend(
                 running(paths, one, &properties)
                     .into_iter()
@@ -98,7 +103,9 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
         }
     }
     findings.extend(files(paths, one, unit, pid, &restart));
-    findings.extend(doors(paths, one, unit, pid, &restart));
+    let open = doors(paths, one, unit, pid, &restart);
+    let own = attach::reopened(unit, properties, &resolver::side_doors(paths, namespace, false));
+    findings.extend(if own.is_empty() { open } else { own.into_iter().map(Finding::error).collect() });
     findings
 }
 

@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
-use crate::engine::{self, Condition};
+use crate::engine::{self, Condition, Kind};
+use crate::made::{self, Made};
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
@@ -62,6 +63,9 @@ pub(super) fn check(
                     .of(instance)
                     .advice(format!("`netnsctl status {}` has its last lines", instance.name)),
             ),
+            Condition::Up if active.engine == Kind::Systemd && lost(paths, instance)?.is_some() => {
+                findings.extend(lost(paths, instance)?);
+            }
             Condition::Up => match privilege::need(Capability::SysAdmin, "to look into namespaces") {
                 Ok(()) => findings.extend(drift(paths, instance)?),
                 Err(error) => {
@@ -73,6 +77,16 @@ pub(super) fn check(
         }
     }
     Ok((findings, whole))
+}
+
+/// An instance whose namespace is gone, or another one, which systemd does not notice.
+fn lost(paths: &Paths, instance: &Instance) -> Result<Option<Finding>> {
+    let message = match made::look(paths, &instance.name)? {
+        Made::Ours | Made::Unknown => return Ok(None),
+        Made::Gone => made::gone(&instance.name),
+        Made::Other => made::other(&instance.name),
+    };
+    Ok(Some(Finding::error(message).of(instance)))
 }
 
 /// Units that netns-update would change.

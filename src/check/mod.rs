@@ -2,6 +2,7 @@
 
 mod attached;
 mod clashes;
+mod dns;
 mod files;
 mod live;
 mod required;
@@ -178,6 +179,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     }
     for one in examined.iter().filter(|one| meant(&one.instance)) {
         findings.extend(settings::check(paths, one));
+        findings.extend(dns::check(paths, one));
     }
     findings.extend(clashes::check(paths, &examined, &meant));
     let graph = Graph::of_configured(paths)?;

@@ -37,6 +37,9 @@ pub struct Init {
     /// Delete the namespace NAME, as `ip netns delete` does; no error where there is none
     #[arg(long, conflicts_with_all = ["print_wrapper", "trace"])]
     pub delete: bool,
+    /// Make sure that the namespace NAME is the one that --create has made
+    #[arg(long, conflicts_with_all = ["create", "delete", "print_wrapper", "trace"])]
+    pub verify: bool,
     /// Take all files from below DIR
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -98,7 +101,15 @@ impl Init {
     }
 
     fn plain(words: Vec<OsString>) -> Self {
-        Self { print_wrapper: false, trace: false, create: false, delete: false, root: "/".into(), words }
+        Self {
+            print_wrapper: false,
+            trace: false,
+            create: false,
+            delete: false,
+            verify: false,
+            root: "/".into(),
+            words,
+        }
     }
 
     /// The usage, for an error about the words.

@@ -14,7 +14,7 @@ use crate::file::{Draft, entries};
 use crate::name::{Instance, NsName};
 use crate::netns::Named;
 use crate::paths::Paths;
-use crate::{hook, netns};
+use crate::{hook, made, netns};
 
 pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let options = match Init::read(arguments) {
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         Err(error) => return Ok(super::explain(&error)),
     };
     let paths = Paths::under(&options.root);
-    if options.create || options.delete {
+    if options.create || options.delete || options.verify {
         return namespace(&paths, &options);
     }
     let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
@@ -39,12 +39,16 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// `--create NAME` and `--delete NAME`: the two commands of netns_name@.service.
+/// `--create NAME` and `--delete NAME`, the two commands of netns_name@.service, and `--verify NAME`, that of netns_made@.service.
 fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     let [name] = options.words.as_slice() else { bail!("one namespace name is needed\n{}", Init::usage()) };
     let name = NsName::new(name)?;
+    if options.verify {
+        made::verify(paths, &name)?;
+        return Ok(Status::Done);
+    }
     ensure!(geteuid().is_root(), "only root may create and delete namespaces: run it by sudo");
-    let note = paths.made.join(name.to_string());
+    let note = made::note(paths, &name);
     if options.create {
         if note.exists() {
             // An earlier attempt was killed.

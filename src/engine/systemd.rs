@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use duct::cmd;
 use jiff::Timestamp;
 
 use super::ahead;
 use super::dependants::Dependants;
 use super::{Active, Condition, Engine, Interrupt, Kind, Outcome};
+use crate::made::{self, Made};
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::requires::Graph;
@@ -155,6 +156,13 @@ impl Engine for Systemd {
 
     /// systemd restarts what requires them as well; named, it is waited for.
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
+        let lost = match self.lost(instances) {
+            Ok(lost) => lost,
+            Err(error) => return refused(instances, &format!("{error:#}")),
+        };
+        if !lost.is_empty() {
+            return self.make_anew(instances, &lost);
+        }
         with_dependants(instances, |dependants| {
             let users = dependants.beyond(instances);
             let mut all = instances.to_vec();
@@ -182,6 +190,39 @@ impl Engine for Systemd {
 }
 
 impl Systemd {
+    /// What is up on namespaces of these that were deleted by hand, which systemd does not notice.
+    fn lost(&self, instances: &[Instance]) -> Result<Vec<Instance>> {
+        let up: BTreeSet<Instance> = active()?
+            .into_iter()
+            .filter(|one| one.condition == Condition::Up)
+            .map(|one| one.instance)
+            .collect();
+        let mut lost = Vec::new();
+        for name in instances.iter().map(|instance| &instance.name).collect::<BTreeSet<_>>() {
+            let here: Vec<Instance> = up.iter().filter(|one| one.name == *name).cloned().collect();
+            match if here.is_empty() { Made::Ours } else { made::look(&self.paths, name)? } {
+                Made::Ours | Made::Unknown => {}
+                Made::Gone => lost.extend(here),
+                Made::Other => bail!("{}", made::other(name)),
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Takes instances down and up, with all that was up on the namespaces that are gone, and what requires any of that.
+    fn make_anew(&self, instances: &[Instance], lost: &[Instance]) -> Vec<Outcome> {
+        let mut all = instances.to_vec();
+        all.extend(lost.iter().filter(|one| !instances.contains(one)).cloned());
+        with_dependants(&all.clone(), |dependants| {
+            let users: Vec<Instance> =
+                dependants.beyond(&all).into_iter().filter(|user| !all.contains(user)).collect();
+            all.extend(users);
+            // What goes wrong on the way down is in the journal; a unit that is not gone fails to start.
+            _ = self.stop(&all);
+            self.all("start", &all, &BTreeSet::new())
+        })
+    }
+
     fn stop(&self, instances: &[Instance]) -> Vec<Outcome> {
         if instances.is_empty() {
             return Vec::new();

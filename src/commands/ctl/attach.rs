@@ -1,20 +1,27 @@
 //! `netnsctl attach` and `detach`: a service in a namespace, by a drop-in of its unit.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
 
 use crate::attach::{self, Attached, DropIn, Found, Properties, Unit};
 use crate::cli::{Attach, Detach};
 use crate::commands::{Status, say};
+use crate::engine::{self, Active, Kind};
 use crate::name::{Instance, NsName};
+use crate::netns::Id;
 use crate::paths::Paths;
 use crate::resolver::Mutable;
 use crate::units::{self, Systemctl};
 use crate::warn;
 
 pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
-    let namespace = attach::namespace(paths, &options.instances)?;
-    for instance in &options.instances {
+    let mut instances = options.instances.clone();
+    let mut seen = BTreeSet::new();
+    instances.retain(|instance| seen.insert(instance.clone()));
+    let namespace = attach::namespace(paths, &instances)?;
+    for instance in &instances {
         let unit = paths.units.join(format!("netns-{}@.service", instance.nstype));
         ensure!(
             unit.exists(),
@@ -23,19 +30,24 @@ pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
         );
     }
     let systemd = systemd(paths)?;
+    ensure_no_direct(paths, &instances)?;
     let (unit, properties) = loaded(&options.unit)?;
+    ensure!(
+        properties.get("Transient") != "yes",
+        "`{unit}` was made by systemd-run and goes when it ends: give that --property=NetworkNamespacePath=/run/netns/{namespace}"
+    );
     if let Some(reason) = attach::shares(&unit, &properties) {
         bail!("cannot attach `{unit}`: {reason}");
     }
-    let drop_in = DropIn::of(paths, &unit, &options.instances, &namespace);
-    warn_of(paths, &unit, &properties, &namespace, &drop_in)?;
+    let drop_in = DropIn::of(paths, &unit, &instances, &namespace);
+    warn_of(paths, &unit, &properties, (&instances, &namespace), &drop_in)?;
     if options.dry_run {
         say(drop_in.to_string().trim_end());
         return Ok(Status::Done);
     }
     let running = running(&unit)?;
     if !running.is_empty() && !options.now {
-        ensure_bound_is_up(&unit, &options.instances)?;
+        ensure_bound_is_up(&unit, &instances)?;
     }
     let _lock = units::lock(paths)?;
     let changed =
@@ -53,6 +65,12 @@ pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
         "{unit} {} {namespace}",
         if changed { "is attached to" } else { "was attached already to" }
     ));
+    if drop_in.asks_the_host() {
+        say(&format!(
+            "it asks the host's resolvers for names: name dns@{namespace} as well, or write /etc/netns/{namespace}/resolv.conf, \
+             and run this again"
+        ));
+    }
     follow(&running, options.now)
 }
 
@@ -70,6 +88,9 @@ pub(super) fn detach(paths: &Paths, options: &Detach) -> Result<Status> {
         };
     }
     let running = running(&unit)?;
+    if !options.now {
+        ensure_outside(paths, &unit)?;
+    }
     let _lock = units::lock(paths)?;
     if !attach::detach(paths, &unit).with_context(|| format!("cannot detach `{unit}`"))? {
         return nothing(&unit);
@@ -111,24 +132,47 @@ fn warn_of(
     paths: &Paths,
     unit: &Unit,
     properties: &Properties,
-    namespace: &NsName,
+    (instances, namespace): (&[Instance], &NsName),
     drop_in: &DropIn,
 ) -> Result<()> {
     let attached: Vec<Attached> = attach::attached(paths)?;
     let mut lines = attach::conflicts(unit, properties, namespace);
-    if attached.iter().any(|one| one.unit == unit.as_ref() && one.namespace != *namespace) {
-        // An earlier attach of ours, which this one replaces.
-        lines.retain(|line| !line.contains("NetworkNamespacePath="));
+    let template = unit.template();
+    let is_own = |one: &&Attached| one.unit == unit.as_ref() || Some(&one.unit) == template.as_ref();
+    // What an earlier attach of ours has written, which this one replaces, or one of its template, which this one wins over.
+    for one in attached.iter().filter(is_own).filter(|one| one.namespace != *namespace) {
+        let files = format!("=/etc/netns/{}/", one.namespace);
+        let place = format!("NetworkNamespacePath=/run/netns/{}", one.namespace);
+        lines.retain(|line| !line.ends_with(&place) && !line.contains(&files));
     }
     lines.extend(attach::stranded(unit, properties, namespace, &attached));
+    lines.extend(attach::reopened(unit.as_ref(), properties, drop_in.doors()));
     lines.extend(drop_in.gaps());
-    if let (true, Mutable::File(file)) = (drop_in.has_resolver(), Mutable::of(paths)) {
+    let before = attached.iter().filter(|one| one.unit == unit.as_ref()).flat_map(|one| &one.instances);
+    let dropped: Vec<String> = before
+        .filter(|instance| !instances.contains(instance))
+        .map(|instance| format!("`{instance}`"))
+        .collect();
+    if !dropped.is_empty() {
         lines.push(format!(
+            "`{unit}` was attached to {} before, and does not need that any more",
+            dropped.join(", ")
+        ));
+    }
+    match Mutable::of(paths) {
+        _ if !drop_in.has_resolver() => {}
+        Mutable::Missing => {}
+        Mutable::Within(directory) => lines.push(format!(
+            "/etc/resolv.conf is a link: what replaces files in {} leaves `{unit}` its resolver, but when the link itself is \
+             replaced, it gets the host's until it is restarted; `netnsctl check` finds out",
+            directory.display()
+        )),
+        Mutable::File(file) => lines.push(format!(
             "when a program on the host replaces {file}, `{unit}` gets that resolver until it is restarted; `netnsctl check` \
              finds out; to be safe, keep the file in a directory of its own, and make /etc/resolv.conf a link to it, \
              as in `mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/`",
             file = file.display()
-        ));
+        )),
     }
     for line in lines {
         warn(&line);
@@ -136,11 +180,44 @@ fn warn_of(
     Ok(())
 }
 
+fn runs(one: &Properties) -> bool {
+    ["active", "activating", "reloading"].contains(&one.get("ActiveState"))
+}
+
 /// The units of that name that run.
 fn running(unit: &Unit) -> Result<Vec<String>> {
-    let runs = |one: &Properties| ["active", "activating", "reloading"].contains(&one.get("ActiveState"));
     let units = Properties::of(&unit.running())?;
-    Ok(units.iter().filter(|one| runs(one)).map(|one| one.get("Id").to_owned()).collect())
+    Ok(units.iter().filter(|&one| runs(one)).map(|one| one.get("Id").to_owned()).collect())
+}
+
+/// Units do not know of what the direct engine has up, and would fail to make the namespace.
+fn ensure_no_direct(paths: &Paths, instances: &[Instance]) -> Result<()> {
+    let active = engine::active(paths)?;
+    let direct = |one: &&Active| one.engine == Kind::Direct && instances.contains(&one.instance);
+    let Some(one) = active.iter().find(direct) else { return Ok(()) };
+    let instance = &one.instance;
+    bail!(
+        "`{instance}` is up by the direct engine, of which systemd knows nothing: `netnsctl down {instance}`, then \
+         `netnsctl up --engine systemd {instance}`, and run this again"
+    )
+}
+
+/// What runs in the namespace would stay there, and not stop with it any more.
+fn ensure_outside(paths: &Paths, unit: &Unit) -> Result<()> {
+    let attached = attach::attached(paths)?;
+    let Some(one) = attached.iter().find(|one| one.unit == unit.as_ref()) else { return Ok(()) };
+    let namespace = Id::of(&paths.namespace(&one.namespace)).ok();
+    let is_in = |pid: u32| Id::of(format!("/proc/{pid}/ns/net").as_ref()).ok() == namespace;
+    for properties in Properties::of(&unit.running())? {
+        let id = properties.get("Id");
+        ensure!(
+            !runs(&properties) || !properties.main_pid().is_none_or(is_in),
+            "cannot detach `{unit}`: {id} runs in `{}`, and would go on there without stopping with it; `systemctl stop {id}` \
+             first, or have it restarted outside by --now",
+            one.namespace
+        );
+    }
+    Ok(())
 }
 
 /// What runs is stopped by systemd as soon as it reads that it is bound to something that is down.
@@ -157,6 +234,13 @@ fn ensure_bound_is_up(unit: &Unit, instances: &[Instance]) -> Result<()> {
     Ok(())
 }
 
+/// The last lines of a unit, and what systemd says of it.
+fn last_words(name: &str) -> String {
+    let said = cmd!("journalctl", "--quiet", "--boot", "--output=cat", "--lines=5", "--unit", name);
+    let text = said.stdin_null().stderr_null().unchecked().read().unwrap_or_default();
+    text.lines().flat_map(|line| ["\n  | ", line]).collect()
+}
+
 /// Has what ran before follow, or says that it does not yet.
 fn follow(running: &[String], now: bool) -> Result<Status> {
     if running.is_empty() {
@@ -165,9 +249,17 @@ fn follow(running: &[String], now: bool) -> Result<Status> {
     let names = running.join(" ");
     if now {
         let words = ["restart", "--"].into_iter().chain(running.iter().map(String::as_str));
-        cmd("systemctl", words)
-            .run()
-            .with_context(|| format!("cannot restart {names}; see `systemctl status`"))?;
+        // How it went, each unit is asked.
+        cmd("systemctl", words).stderr_null().unchecked().run().context("cannot run systemctl")?;
+        for name in running {
+            let state = Properties::of(name)?.pop().unwrap_or_default().get("ActiveState").to_owned();
+            ensure!(
+                state == "active" || state == "activating",
+                "{name} did not come up again, and is {state} now; the drop-ins are as they should be, so mend that, then \
+                 `systemctl start {name}`{}",
+                last_words(name)
+            );
+        }
         say(&format!("{names} was restarted"));
     } else {
         say(&format!("{names} runs where it was until it is restarted: `systemctl restart {names}`"));

@@ -56,11 +56,23 @@ fn show_own_interfaces() {
 /// latter come first: /etc/resolv.conf may be a link into one of them, and what is mounted in there stays, whatever the host
 /// does to its own.
 fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
+    let mut doors = resolver::side_doors(paths, name, false);
+    doors.retain(|door| door.is_dir());
     let mut covers = Vec::new();
     for file in netns::files(paths, name) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
-        if let Ok(target) = target.canonicalize() {
-            covers.push((file, target));
+        let found = resolver::target(&target);
+        if let Some(found) =
+            found.ok().filter(|found| found.exists() || doors.iter().any(|door| found.starts_with(door)))
+        {
+            covers.push((file, found));
+        } else if target.is_symlink() {
+            bail!(
+                "{} is a link to nothing, so {} cannot take its place, and the host's could come back meanwhile: remove the link, or make \
+                 what it points to",
+                target.display(),
+                file.display()
+            );
         } else {
             crate::warn(&format!(
                 "{} is left out: there is no {} that it could replace",
@@ -69,8 +81,6 @@ fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
             ));
         }
     }
-    let mut doors = resolver::side_doors(paths, name, false);
-    doors.retain(|door| door.is_dir());
     for door in &doors {
         let options = Some("mode=0755,size=64k");
         mount(Some("netns"), door, Some("tmpfs"), HIDING, options)

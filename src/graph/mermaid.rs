@@ -142,7 +142,7 @@ mod tests {
         let text = mermaid(&example::all_states());
         for word in ["up", "changing", "failed", "down"] {
             assert!(text.contains(&format!(" {word}\"]):::{word}")), "{text}");
-            assert!(text.contains(&format!(".service {word}\"}}}}}}:::{word}")), "{text}");
+            assert!(text.contains(&format!(".service {word}\"}}}}:::{word}")), "{text}");
         }
     }
 

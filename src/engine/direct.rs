@@ -105,11 +105,15 @@ impl Direct {
             results.extend(done.into_iter().flatten());
         }
         self.finish_all(groups.into_values().collect());
-        let never = || Err(anyhow!("it was not begun"));
+        let never = |name: &NsName| {
+            Err(broken.get(name).map_or_else(|| anyhow!("it was not begun"), |why| anyhow!("{why}")))
+        };
         course
             .told
             .iter()
-            .map(|instance| outcome(instance, results.remove(instance).unwrap_or_else(never)))
+            .map(|instance| {
+                outcome(instance, results.remove(instance).unwrap_or_else(|| never(&instance.name)))
+            })
             .collect()
     }
 

@@ -131,12 +131,18 @@ impl Systemd {
         anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal(cause, begun))
     }
 
-    /// Waits until nothing of an instance is there, and no namespace that nobody needs.
+    /// Waits until nothing of an instance is there, and no namespace that nobody needs. Somebody else may bring it up again.
     fn wait_until_gone(&self, instance: &Instance) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let (outside, name) = (outside(instance), name_unit(instance));
+        let (inside, outside, name) = (inside(instance), outside(instance), name_unit(instance));
         loop {
-            if !is_there(&outside)? && (!is_there(&name)? || needed(&name)?) {
+            let units = show(&[inside.clone(), outside.clone(), name.clone()])?;
+            let is_there = |unit: &String| units.get(unit).is_some_and(Unit::is_there);
+            ensure!(
+                units.get(&inside).is_none_or(|unit| unit.active != "active"),
+                "somebody else has brought `{instance}` up again"
+            );
+            if !is_there(&outside) && (!is_there(&name) || needed(&name)?) {
                 return Ok(());
             }
             ensure!(!self.interrupt.is_set(), "interrupted while systemd takes `{instance}` down");
@@ -374,10 +380,6 @@ fn systemctl(verb: &str, units: &[String]) -> String {
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         Err(error) => format!("cannot run systemctl: {error}"),
     }
-}
-
-fn is_there(unit: &str) -> Result<bool> {
-    Ok(show(&[unit.to_owned()])?.values().any(Unit::is_there))
 }
 
 /// Whether a unit is required by one that is there.

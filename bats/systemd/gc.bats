@@ -58,10 +58,13 @@ configure_maker_down_outside() {
 @test "what a hook was making when the unit files went away goes by its own down outside" {
   maker
   lab systemctl start netns-maker@a
+  lab cp -a /run/systemd-netns/remembered /run/remembered
   lab bash -c 'rm /etc/systemd/system/netns*-maker@.service; systemctl daemon-reload'
   # Without their files, systemd takes the namespace away under it, and runs no hook.
   lab systemctl stop netns-maker@a netns_outside-maker@a || true
   eventually gone a
+  # As if that had been killed before it forgot the instance.
+  lab bash -c 'rm -rf /run/systemd-netns/remembered && mv /run/remembered /run/systemd-netns'
   lab systemctl reset-failed
   lab ip link add mk-a type veth peer name mk-b
   run -0 lab netnsctl gc

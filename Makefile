@@ -102,5 +102,5 @@ lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	shellcheck $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 
-SHELL_FILES = $(wildcard plugins/*.sh src/*.sh src/commands/ctl/*.sh $(COMPLETION)/*.bash tests/*.bash tests/soak.d/*.bash tests/hostile/*.sh tests/kit/*.sh tests/kit/*.bash bats/*/*.bash bats/*/*.bats) \
+SHELL_FILES = $(wildcard plugins/*.sh src/*.sh src/commands/ctl/*.sh $(COMPLETION)/*.bash tests/*.bash tests/soak.d/*.bash tests/hostile/*.sh tests/kit/*.sh tests/kit/*.bash bats/*.bash bats/*/*.bash bats/*/*.bats) \
   $(addprefix tests/,run need demo demo-systemd private machine soak soak.d/walk) fuzz/run bench/run .ci/run

@@ -6,6 +6,8 @@ bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 # shellcheck source=tests/lab.bash
 source "$ROOT/tests/lab.bash"
+# shellcheck source=bats/eventually.bash
+source "$ROOT/bats/eventually.bash"
 
 case $ENGINE in
   systemd) TOP=$LAB/root ;;
@@ -78,17 +80,6 @@ hooks() { on bash -c "[[ ! -e $LOG ]] || { cat $LOG && rm $LOG; }" | paste -sd,;
 # Whether there is a namespace of that name.
 exists() { on test -e "/run/netns/$1"; }
 gone() { ! exists "$1"; }
-
-# Usage: eventually COMMAND...
-# Waits until COMMAND succeeds.
-eventually() {
-  local try
-  for ((try = 0; try < 200; try++)); do
-    ! "$@" || return 0
-    sleep 0.05
-  done
-  return 1
-}
 
 # Usage: state INSTANCE
 # What `netnsctl list` says of it.

@@ -321,13 +321,3 @@ configure_probe_down_outside() { recall; ip link delete dev "$IFNAME"; }'
     undone "$before"
   done
 }
-
-# Usage: eventually COMMAND...
-eventually() {
-  local try
-  for ((try = 0; try < 200; try++)); do
-    ! "$@" || return 0
-    sleep 0.05
-  done
-  return 1
-}

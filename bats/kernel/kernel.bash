@@ -5,6 +5,8 @@
 bats_require_minimum_version 1.5.0
 
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
+# shellcheck source=bats/eventually.bash
+source "$ROOT/bats/eventually.bash"
 # Where the program under test is, under all its names.
 NETNS_BIN=$(cd "${NETNS_BIN:-$ROOT/target/release}" && pwd -P)
 PATH=$NETNS_BIN:$PATH:/usr/sbin:/sbin
@@ -150,18 +152,6 @@ world() {
 # Usage: unchanged WORLD
 # Whether the world is as it was; says what differs.
 unchanged() { diff --label before --label now --unified <(echo "$1") <(world); }
-
-# Usage: eventually COMMAND...
-# Waits until COMMAND succeeds.
-eventually() {
-  local try
-  for ((try = 0; try < 400; try++)); do
-    ! "$@" || return 0
-    sleep 0.02
-  done
-  echo "not in time: $*" >&2
-  return 1
-}
 
 # Usage: watch_host
 # Notes each interface that shows on the host, from here on.

@@ -5,18 +5,6 @@ load ../engine/engine
 
 setup() { rm -f /run/hang; }
 
-# Usage: eventually COMMAND...
-# Waits until COMMAND succeeds: a namespace goes a moment after its name.
-eventually() {
-  local try
-  for ((try = 0; try < 400; try++)); do
-    ! "$@" || return 0
-    sleep 0.05
-  done
-  echo "not within 20 seconds: $*" >&2
-  return 1
-}
-
 # Usage: no_link NAME
 no_link() { ! ip link show dev "$1" 2>/dev/null; }
 

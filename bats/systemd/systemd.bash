@@ -5,6 +5,8 @@
 bats_require_minimum_version 1.5.0
 # shellcheck source=tests/lab.bash
 source "$BATS_TEST_DIRNAME/../../tests/lab.bash"
+# shellcheck source=bats/eventually.bash
+source "$BATS_TEST_DIRNAME/../eventually.bash"
 
 # The administrator's directory, as seen from here.
 CONF=$LAB/root/etc/conf.d/netns
@@ -72,18 +74,6 @@ END
 # Usage: hooks
 # What the hooks of test plugins noted, in order, on one line.
 hooks() { lab cat "$LOG" | paste -sd,; }
-
-# Usage: eventually COMMAND...
-# Waits until COMMAND succeeds: some of what systemd does, it does after `systemctl` has returned.
-eventually() {
-  local try
-  for ((try = 0; try < 400; try++)); do
-    ! "$@" || return 0
-    sleep 0.05
-  done
-  echo "not within 20 seconds: $*" >&2
-  return 1
-}
 
 # Usage: is UNIT STATE
 is() {

@@ -1,0 +1,14 @@
+# shellcheck shell=bash
+# Waiting, for all suites.
+
+# Usage: eventually COMMAND...
+# Waits until COMMAND succeeds: some of what the kernel and systemd do, they do after they have answered.
+eventually() {
+  local try
+  for ((try = 0; try < 400; try++)); do
+    ! "$@" || return 0
+    sleep 0.05
+  done
+  echo "not within 20 seconds: $*" >&2
+  return 1
+}

@@ -206,6 +206,14 @@ impl fmt::Display for Side {
     }
 }
 
+impl NsName {
+    /// The unit that creates and deletes the namespace.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        format!("netns_name@{self}.service")
+    }
+}
+
 /// A type on a namespace, written `TYPE@NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instance {
@@ -213,6 +221,20 @@ pub struct Instance {
     pub nstype: NsType,
     /// The namespace.
     pub name: NsName,
+}
+
+impl Instance {
+    /// The unit that people start and stop; it runs the inside hooks.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        format!("netns-{self}.service")
+    }
+
+    /// The unit that runs the outside hooks.
+    #[must_use]
+    pub fn outside_unit(&self) -> String {
+        format!("netns_outside-{self}.service")
+    }
 }
 
 impl FromStr for Instance {

@@ -103,8 +103,7 @@ impl fmt::Display for DropIn {
             f,
             "# It starts after these, restarts and stops with them, and when the namespace is deleted by hand."
         )?;
-        let units: Vec<_> =
-            self.instances.iter().map(|instance| format!("netns-{instance}.service")).collect();
+        let units: Vec<_> = self.instances.iter().map(Instance::unit).collect();
         let bound = units.join(" ");
         writeln!(f, "Requires={bound}\nBindsTo={bound}\nAfter={bound}")?;
         // Another namespace that somebody has made under the name has no firewall.

@@ -32,8 +32,7 @@ pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> 
 /// The instances whose drop-ins are there, and systemd has not read them since.
 fn unread(graph: &Graph) -> Result<Vec<Problem>> {
     let requiring = || graph.requires.iter().filter(|(_, requires)| !requires.is_empty());
-    let units: Vec<String> =
-        requiring().map(|(instance, _)| format!("netns_outside-{instance}.service")).collect();
+    let units: Vec<String> = requiring().map(|(instance, _)| instance.outside_unit()).collect();
     let states = requires::states("NeedDaemonReload", units.iter())?;
     let unread = requiring()
         .zip(&units)

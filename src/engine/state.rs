@@ -168,8 +168,13 @@ fn parse(text: &[u8]) -> Result<State> {
 /// `/run/systemd-netns` cannot be written to.
 pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
     let lock = lock(paths, name)?;
-    let (paths_, name_) = (paths.clone(), name.clone());
-    let mut held = Held { paths: paths_, name: name_, state: State::default(), required: Vec::new(), lock };
+    let mut held = Held {
+        paths: paths.clone(),
+        name: name.clone(),
+        state: State::default(),
+        required: Vec::new(),
+        lock,
+    };
     match read(paths, name)? {
         None => {}
         Some(Known::State(state)) => held.state = state,

@@ -86,13 +86,13 @@ impl Systemd {
         }
         let begun = Timestamp::now();
         let before = units(instances);
-        let said = systemctl(verb, &instances.iter().map(inside).collect::<Vec<_>>());
+        let said = systemctl(verb, &instances.iter().map(Instance::unit).collect::<Vec<_>>());
         let all: Vec<Instance> = instances.iter().chain(graph.requires.keys()).cloned().collect();
         let after = units(&all);
         let is_up = |units: &Result<BTreeMap<String, Unit>>, instance: &Instance| {
             units
                 .as_ref()
-                .is_ok_and(|units| units.get(&inside(instance)).is_some_and(|unit| unit.active == "active"))
+                .is_ok_and(|units| units.get(&instance.unit()).is_some_and(|unit| unit.active == "active"))
         };
         let outcome = |instance: &Instance| {
             let changed = if is_up(&after, instance) {
@@ -108,7 +108,7 @@ impl Systemd {
 
     /// Why an instance is not up, once systemd is done with it: because of itself, or of another that it leads to.
     fn failure(&self, instance: &Instance, cause: &Instance, said: &str, begun: Timestamp) -> anyhow::Error {
-        let name = name_unit(instance);
+        let name = instance.name.unit();
         let undone = match self.wait_until_gone(instance).and_then(|()| show(&[name])) {
             // Its unit was started for this, in order, and is gone again.
             Ok(units)
@@ -134,7 +134,7 @@ impl Systemd {
     /// Waits until nothing of an instance is there, and no namespace that nobody needs. Somebody else may bring it up again.
     fn wait_until_gone(&self, instance: &Instance) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let (inside, outside, name) = (inside(instance), outside(instance), name_unit(instance));
+        let (inside, outside, name) = (instance.unit(), instance.outside_unit(), instance.name.unit());
         loop {
             let units = show(&[inside.clone(), outside.clone(), name.clone()])?;
             let is_there = |unit: &String| units.get(unit).is_some_and(Unit::is_there);
@@ -235,7 +235,7 @@ impl Systemd {
         }
         let begun = Timestamp::now();
         let halves: Vec<String> =
-            instances.iter().flat_map(|instance| [inside(instance), outside(instance)]).collect();
+            instances.iter().flat_map(|instance| [instance.unit(), instance.outside_unit()]).collect();
         let before = show(&halves).unwrap_or_default();
         // What failed earlier is not what fails now.
         let failed: Vec<String> =
@@ -243,9 +243,9 @@ impl Systemd {
         if !failed.is_empty() {
             systemctl("reset-failed", &failed);
         }
-        systemctl("stop", &instances.iter().map(inside).collect::<Vec<_>>());
+        systemctl("stop", &instances.iter().map(Instance::unit).collect::<Vec<_>>());
         let outcome = |instance: &Instance| {
-            let halves = [inside(instance), outside(instance)];
+            let halves = [instance.unit(), instance.outside_unit()];
             let was_there = halves.iter().any(|name| before.get(name).is_some_and(Unit::is_there));
             let changed = self.wait_until_gone(instance).and_then(|()| {
                 match show(&halves)?.iter().find(|(_, unit)| unit.active == "failed") {
@@ -287,19 +287,20 @@ fn dependants(instances: &[Instance]) -> Result<Dependants> {
     let mut next = instances.to_vec();
     while !next.is_empty() {
         let halves: Vec<String> =
-            next.iter().flat_map(|instance| [inside(instance), outside(instance)]).collect();
+            next.iter().flat_map(|instance| [instance.unit(), instance.outside_unit()]).collect();
         let words = ["show", "--property=Id,RequiredBy,BoundBy", "--"];
         let listing = cmd("systemctl", words.into_iter().chain(halves.iter().map(String::as_str)))
             .stdin_null()
             .read()
             .context("`systemctl show` failed")?;
         let pairs = pairs(&listing);
-        let users: Vec<String> = pairs.iter().flat_map(|(_, user)| [inside(user), outside(user)]).collect();
+        let users: Vec<String> =
+            pairs.iter().flat_map(|(_, user)| [user.unit(), user.outside_unit()]).collect();
         let there = if users.is_empty() { BTreeMap::new() } else { show(&users)? };
         let is_there = |unit: &String| there.get(unit).is_some_and(Unit::is_there);
         next.clear();
         for (instance, user) in &pairs {
-            if is_there(&inside(user)) || is_there(&outside(user)) {
+            if is_there(&user.unit()) || is_there(&user.outside_unit()) {
                 dependants.add(instance, user);
                 if seen.insert(user.clone()) {
                     next.push(user.clone());
@@ -361,18 +362,6 @@ pub fn instances(listing: &str) -> Vec<Active> {
     instances.into_values().collect()
 }
 
-fn inside(instance: &Instance) -> String {
-    format!("netns-{instance}.service")
-}
-
-fn outside(instance: &Instance) -> String {
-    format!("netns_outside-{instance}.service")
-}
-
-fn name_unit(instance: &Instance) -> String {
-    format!("netns_name@{}.service", instance.name)
-}
-
 /// Runs systemctl on units; returns what it complains of. That is no error yet: each unit is asked how it went.
 fn systemctl(verb: &str, units: &[String]) -> String {
     let words = [verb, "--"].into_iter().chain(units.iter().map(String::as_str));
@@ -392,7 +381,7 @@ fn needed(name: &str) -> Result<bool> {
 }
 
 fn units(instances: &[Instance]) -> Result<BTreeMap<String, Unit>> {
-    show(&instances.iter().map(inside).collect::<Vec<_>>())
+    show(&instances.iter().map(Instance::unit).collect::<Vec<_>>())
 }
 
 /// Asks systemd about units, by names or patterns.
@@ -452,7 +441,7 @@ fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
         format!("--since=@{}", since.as_second()),
     ];
     words.extend(
-        [inside(instance), outside(instance), name_unit(instance)].map(|unit| format!("--unit={unit}")),
+        [instance.unit(), instance.outside_unit(), instance.name.unit()].map(|unit| format!("--unit={unit}")),
     );
     // Best effort: there may be no journal, and what is missing from it is no reason to fail.
     _ = cmd!("journalctl", "--sync").stdin_null().stdout_null().stderr_null().unchecked().run();

@@ -3,7 +3,6 @@
 use std::fmt::{self, Write as _};
 
 use super::{End, Graph, Place};
-use crate::engine::Condition;
 use crate::name::{Instance, NsName};
 use crate::requires::Requirement;
 
@@ -29,16 +28,16 @@ fn write(graph: &Graph, out: &mut String) -> fmt::Result {
                 .into_iter()
                 .chain(interface.addresses.iter().map(|address| escape(address)))
                 .collect();
-            writeln!(out, "    p{number}i{row}[\"{}\"]:::{}", lines.join("<br>"), class(state))?;
+            writeln!(out, "    p{number}i{row}[\"{}\"]:::{}", lines.join("<br>"), state)?;
         }
         for (row, member) in place.instances.iter().enumerate() {
             let (nstype, state) = (escape(member.nstype.as_ref()), member.state);
-            writeln!(out, "    p{number}t{row}([\"{nstype} {state}\"]):::{}", class(state))?;
+            writeln!(out, "    p{number}t{row}([\"{nstype} {state}\"]):::{state}")?;
         }
         for (row, service) in graph.attached.iter().enumerate() {
             if Some(&service.namespace) == place.namespace.as_ref() {
                 let (word, style) = service.state.map_or((String::new(), String::new()), |state| {
-                    (format!(" {state}"), format!(":::{}", class(state)))
+                    (format!(" {state}"), format!(":::{state}"))
                 });
                 writeln!(out, "    s{row}{{{{\"{}{word}\"}}}}{style}", escape(&service.unit))?;
             }
@@ -95,15 +94,6 @@ fn instance(graph: &Graph, instance: &Instance) -> Option<String> {
     let (number, place) = place(graph, Some(&instance.name))?;
     let row = place.instances.iter().position(|member| member.nstype == instance.nstype)?;
     Some(format!("p{number}t{row}"))
-}
-
-fn class(state: Condition) -> &'static str {
-    match state {
-        Condition::Up => "up",
-        Condition::Changing => "changing",
-        Condition::Failed => "failed",
-        Condition::Down => "down",
-    }
 }
 
 /// Text between quotes: what has a meaning there, or in HTML, or in Markdown, is written as its number.

@@ -57,8 +57,8 @@ impl Requirement {
     #[must_use]
     pub fn unit(&self) -> String {
         match self {
-            Self::Namespace(name) => format!("netns_name@{name}.service"),
-            Self::Instance(instance) => format!("netns-{instance}.service"),
+            Self::Namespace(name) => name.unit(),
+            Self::Instance(instance) => instance.unit(),
             Self::Unit(unit) => unit.clone(),
         }
     }

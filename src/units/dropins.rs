@@ -76,7 +76,7 @@ pub fn unheard(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> 
 }
 
 fn place(paths: &Paths, instance: &Instance) -> PathBuf {
-    paths.units.join(format!("netns_outside-{instance}.service.d")).join(FILE)
+    paths.units.join(format!("{}.d", instance.outside_unit())).join(FILE)
 }
 
 fn is_of_instance(directory: &str) -> bool {

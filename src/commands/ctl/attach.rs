@@ -223,7 +223,7 @@ fn ensure_outside(paths: &Paths, unit: &Unit) -> Result<()> {
 /// What runs is stopped by systemd as soon as it reads that it is bound to something that is down.
 fn ensure_bound_is_up(unit: &Unit, instances: &[Instance]) -> Result<()> {
     for instance in instances {
-        let id = format!("netns-{instance}.service");
+        let id = instance.unit();
         let is_up = Properties::of(&id)?.iter().any(|one| one.get("ActiveState") == "active");
         ensure!(
             is_up,

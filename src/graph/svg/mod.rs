@@ -134,7 +134,7 @@ fn frame(out: &mut String, class: &str, x: i32, y: i32, width: i32, height: i32,
 }
 
 fn draw_cell(out: &mut String, cell: &Cell) -> fmt::Result {
-    let state = cell.state.map_or("", class);
+    let state = cell.state.map(|state| state.to_string()).unwrap_or_default();
     let radius = if cell.shape == Shape::Unit { 14 } else { 6 };
     frame(out, &format!("cell {state}"), cell.x, cell.y, cell.width, cell.height, radius)?;
     let (mut x, mut y) = (cell.x + 12, cell.y + 18);
@@ -175,16 +175,7 @@ fn sign(out: &mut String, state: Condition, x: i32, y: i32) -> fmt::Result {
         Condition::Failed => "<path d=\"M-4-4 4 4M4-4-4 4\"/>",
         Condition::Down => "<circle r=\"4\"/>",
     };
-    writeln!(out, "  <g class=\"sign {}\" transform=\"translate({x} {y})\">{shape}</g>", class(state))
-}
-
-fn class(state: Condition) -> &'static str {
-    match state {
-        Condition::Up => "up",
-        Condition::Changing => "changing",
-        Condition::Failed => "failed",
-        Condition::Down => "down",
-    }
+    writeln!(out, "  <g class=\"sign {state}\" transform=\"translate({x} {y})\">{shape}</g>")
 }
 
 /// A line with round corners, and what is at its end.

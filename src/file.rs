@@ -1,20 +1,20 @@
 //! Files that are whole at any moment, written beside their place, then renamed onto it; and the directories of them.
 
 use std::fs::{self, File, Permissions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, TempPath};
 use walkdir::{DirEntry, WalkDir};
 
 /// A new version of a file, complete, beside its place. Dropped, it is gone; [`put`](Self::put), it is the file.
 #[derive(Debug)]
 pub struct Draft {
-    file: NamedTempFile,
+    path: TempPath, // there may be more of them than a process may have descriptors
     target: PathBuf,
 }
 
@@ -24,36 +24,45 @@ impl Draft {
     /// # Errors
     /// The directory is missing or cannot be written to, or the disk is full.
     pub fn of(target: &Path, content: &[u8]) -> Result<Self> {
+        Self::write(target, content, |_| Ok(()))
+    }
+
+    /// The same, with this as the time of its last change.
+    ///
+    /// # Errors
+    /// As for [`of`](Self::of).
+    pub fn of_time(target: &Path, content: &[u8], modified: SystemTime) -> Result<Self> {
+        Self::write(target, content, |file| file.set_modified(modified))
+    }
+
+    /// The same as [`of`](Self::of), and it is on the disk.
+    ///
+    /// # Errors
+    /// As for [`of`](Self::of).
+    pub fn on_disk(target: &Path, content: &[u8]) -> Result<Self> {
+        Self::write(target, content, File::sync_all)
+    }
+
+    fn write(target: &Path, content: &[u8], finish: impl FnOnce(&File) -> io::Result<()>) -> Result<Self> {
         let what = || format!("cannot write {}", target.display());
         let directory = target.parent().with_context(what)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        // A dot in front: nothing that lists the directory takes it for a file of its own.
-        let mut file = Builder::new()
-            .prefix(&format!(".{name}."))
-            .permissions(Permissions::from_mode(0o644))
-            .tempfile_in(directory)
-            .with_context(what)?;
-        file.write_all(content).with_context(what)?;
-        // Again, as the umask has had its say.
-        file.as_file().set_permissions(Permissions::from_mode(0o644)).with_context(what)?;
-        Ok(Self { file, target: target.to_owned() })
-    }
-
-    /// Sets the time of the last change.
-    ///
-    /// # Errors
-    /// The file system refuses.
-    pub fn set_modified(&self, time: SystemTime) -> Result<()> {
-        let what = || format!("cannot set the time of {}", self.target.display());
-        self.file.as_file().set_modified(time).with_context(what)
-    }
-
-    /// Waits until the new version is on the disk.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn sync(&self) -> Result<()> {
-        self.file.as_file().sync_all().with_context(|| format!("cannot write {}", self.target.display()))
+        let write = || -> io::Result<TempPath> {
+            // A dot in front: nothing that lists the directory takes it for a file of its own.
+            let mut draft = Builder::new()
+                .prefix(&format!(".{name}."))
+                .permissions(Permissions::from_mode(0o644))
+                .tempfile_in(directory)?;
+            draft.write_all(content)?;
+            let file = draft.as_file();
+            // The umask has had its say.
+            if file.metadata()?.permissions().mode() & 0o777 != 0o644 {
+                file.set_permissions(Permissions::from_mode(0o644))?;
+            }
+            finish(file)?;
+            Ok(draft.into_temp_path())
+        };
+        Ok(Self { path: write().with_context(what)?, target: target.to_owned() })
     }
 
     /// Puts the new version into its place.
@@ -61,9 +70,8 @@ impl Draft {
     /// # Errors
     /// The target is a directory, or the file system refuses.
     pub fn put(self) -> Result<()> {
-        let Self { file, target } = self;
-        file.persist(&target)
-            .map(drop)
+        let Self { path, target } = self;
+        path.persist(&target)
             .map_err(|failed| failed.error)
             .with_context(|| format!("cannot replace {}", target.display()))
     }
@@ -119,6 +127,10 @@ pub fn remove_drafts(directory: &Path, ours: impl Fn(&str) -> bool) -> Result<()
 pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
     let what = || format!("cannot read {}", directory.display());
     fs::read_dir(directory).with_context(what)?; // walkdir takes a file for a directory with nothing in it
-    let walk = WalkDir::new(directory).min_depth(1).max_depth(1).sort_by_file_name();
+    // Their paths differ in the names alone, and are compared faster as a whole.
+    let walk = WalkDir::new(directory)
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by(|one, other| one.path().as_os_str().cmp(other.path().as_os_str()));
     walk.into_iter().collect::<Result<_, _>>().with_context(what)
 }

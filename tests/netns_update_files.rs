@@ -42,6 +42,15 @@ fn after(commands: &str, test: &Test, words: &[&str]) -> Command {
 // --- the copies
 
 #[test]
+fn there_may_be_more_types_than_descriptors() {
+    let types: Vec<String> = (0..100).map(|number| format!("etc/conf.d/netns/type{number}.sh")).collect();
+    let test = types.iter().fold(with_good(), |test, plugin| test.file(plugin, ""));
+    let ran = after("ulimit -n 32", &test, &[]).output().expect("it starts");
+    test.judge(&ran).stderr("").status(0);
+    assert!(test.path(&unit("netns_outside-type99@.service")).is_file());
+}
+
+#[test]
 fn copies_have_the_templates_content_and_time_and_mode_644() {
     for umask in ["000", "077", "777"] {
         let test =

@@ -33,9 +33,7 @@ pub fn attach(paths: &Paths, unit: &Unit, drop_in: &DropIn) -> Result<bool> {
         .mode(0o755)
         .create(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    let draft = Draft::of(&path, text.as_bytes())?;
-    draft.sync()?;
-    draft.put()?;
+    Draft::on_disk(&path, text.as_bytes())?.put()?;
     sync_directory(directory)?;
     Ok(true)
 }

@@ -41,9 +41,7 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
     fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
     let _lock = lock_directory(&paths.conf)?;
     remove_drafts(&paths.conf, |file| target.file_name().is_some_and(|name| name == file))?;
-    let draft = Draft::of(&target, &rules)?;
-    draft.sync()?;
-    draft.put()?;
+    Draft::on_disk(&target, &rules)?.put()?;
     sync_directory(&paths.conf)?;
     say(&format!("Successfully saved them to '{}'.", target.display()));
     Ok(Status::Done)

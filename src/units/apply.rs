@@ -32,7 +32,7 @@ pub fn lock(paths: &Paths) -> Result<Flock<File>> {
 
 impl Plan<'_> {
     /// Carries the plan out as far as possible, and calls `say` before each change.
-    pub fn apply(&self, paths: &Paths, say: impl Fn(&Change)) -> Outcome {
+    pub fn apply(&self, paths: &Paths, mut say: impl FnMut(&Change)) -> Outcome {
         let mut outcome = Outcome::default();
         let mut drafts = Vec::new();
         let doing = self.changes.iter().filter(|change| change.action != Action::Keep);
@@ -80,11 +80,7 @@ impl Plan<'_> {
 impl Change<'_> {
     fn draft(&self) -> Result<Draft> {
         match self.text.as_ref().context("nothing to write")? {
-            Text::Template(template) => {
-                let draft = Draft::of(&self.path, &template.content)?;
-                draft.set_modified(template.modified)?;
-                Ok(draft)
-            }
+            Text::Template(template) => Draft::of_time(&self.path, &template.content, template.modified),
             Text::DropIn(text) => {
                 let directory = self.directory();
                 fs::create_dir_all(directory)

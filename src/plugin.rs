@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -21,24 +22,26 @@ use crate::paths::Paths;
 pub fn find(paths: &Paths, nstype: &NsType) -> Result<PathBuf> {
     let [own, shipped] = paths.plugin(nstype);
     for place in [&own, &shipped] {
-        if is_file(place)? {
+        let Some(mode) = mode(place)? else { continue };
+        // What all may read need not be asked for.
+        if mode & 0o444 != 0o444 {
             access(place, AccessFlags::R_OK)
                 .with_context(|| format!("cannot read plugin {}", place.display()))?;
-            return Ok(place.clone());
         }
+        return Ok(place.clone());
     }
     bail!("cannot find plugin `{nstype}`: neither {} nor {} exists", own.display(), shipped.display())
 }
 
-/// Whether there is a regular file, or a link to one; `false` for nothing at all.
-fn is_file(place: &Path) -> Result<bool> {
+/// The permissions of a regular file, or of what a link leads to; `None` for nothing at all.
+fn mode(place: &Path) -> Result<Option<u32>> {
     match fs::metadata(place) {
-        Ok(found) if found.is_file() => Ok(true),
+        Ok(found) if found.is_file() => Ok(Some(found.permissions().mode())),
         Ok(_) => bail!("plugin {} is not a regular file", place.display()),
         Err(error) if error.kind() == ErrorKind::NotFound && place.is_symlink() => {
             bail!("plugin {} is a symbolic link to nothing", place.display())
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot look at plugin {}", place.display())),
     }
 }

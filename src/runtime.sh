@@ -27,8 +27,9 @@ assert_non_empty() {
 # makes it a pattern (dev_alloc_name).
 assert_ifname() {
   assert_non_empty "$1"
-  local LC_ALL=C # bytes, not characters
   local __netns_name=${!1}
+  # Bytes, not characters. Where they are the same, bash need not load the locale.
+  if [[ $__netns_name == *[![:ascii:]]* ]]; then local LC_ALL=C; fi
   if ((${#__netns_name} > 15)); then
     echo "$1='$__netns_name': an interface name has at most 15 characters, this one has ${#__netns_name}" >&2
   elif [[ $__netns_name == . || $__netns_name == .. || $__netns_name == *[/:%[:space:]]* ]]; then

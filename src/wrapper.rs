@@ -130,10 +130,12 @@ pub fn wrapper(
     )
     .expect("a String takes all");
     text += &bare(HOST);
-    if may_call(layers, "trap") {
+    let texts: Vec<&str> = layers.texts.iter().flatten().flatten().map(String::as_str).collect();
+    let names_all = layers.texts.is_some() && !texts.iter().any(|text| calls_unnamed(text));
+    if !names_all || texts.iter().any(|text| text.contains("trap")) {
         text += STAND_IN;
     }
-    let (front, behind) = split_runtime(layers, below.map(lines).iter().sum());
+    let (front, behind) = split_runtime(texts, names_all, below.map(lines).iter().sum());
     text += &front;
     text += &autoconfigure(hook, layers, caller.kind);
     if caller.trace {
@@ -145,13 +147,13 @@ pub fn wrapper(
 }
 
 /// The functions of the runtime that stand in front of the call, since a layer names them, or one of
-/// them does; and the others, for behind the call, which `below` lines come after. Where a layer may call one without naming
-/// it, the others have a stand-in in front, which reads them from there.
-fn split_runtime(layers: &Layers, below: usize) -> (String, Vec<&'static str>) {
+/// them does; and the others, for behind the call, which `below` lines come after. Unless the layers name all that they call, the
+/// others have a stand-in in front, which reads them from there.
+fn split_runtime(layers: Vec<&str>, names_all: bool, below: usize) -> (String, Vec<&'static str>) {
     let blocks: Vec<(&str, &str)> = RUNTIME.split_inclusive("\n\n").filter_map(function_of).collect();
     let mut front = String::new();
     let mut named = vec![false; blocks.len()];
-    let mut unread: Vec<&str> = layers.texts.iter().flatten().flatten().map(String::as_str).collect();
+    let mut unread = layers;
     while let Some(text) = unread.pop() {
         for (at, (name, block)) in blocks.iter().enumerate() {
             if !named[at] && text.contains(name) {
@@ -162,7 +164,7 @@ fn split_runtime(layers: &Layers, below: usize) -> (String, Vec<&'static str>) {
         }
     }
     let behind = || blocks.iter().zip(&named).filter(|(_, named)| !**named).map(|(block, _)| *block);
-    if !names_all(layers) {
+    if !names_all {
         let mut last = below + behind().map(|(_, block)| lines(block)).sum::<usize>();
         for (name, block) in behind() {
             let count = lines(block);
@@ -172,16 +174,6 @@ fn split_runtime(layers: &Layers, below: usize) -> (String, Vec<&'static str>) {
         }
     }
     (front, behind().map(|(_, block)| block).collect())
-}
-
-/// Whether the layers may call a function of that name.
-fn may_call(layers: &Layers, name: &str) -> bool {
-    !names_all(layers) || layers.texts.iter().flatten().flatten().any(|text| text.contains(name))
-}
-
-/// Whether the names of all functions that the layers call stand in them.
-fn names_all(layers: &Layers) -> bool {
-    layers.texts.as_ref().is_some_and(|texts| !texts.iter().flatten().any(|text| calls_unnamed(text)))
 }
 
 /// Whether bash text may call functions whose names do not stand in it: those that other files do, and those that it puts

@@ -59,12 +59,12 @@ costs() {
   netnsctl down "${instances[@]}" >/dev/null 2>&1
 }
 
-@test "an idle netns-update starts no process, and makes four system calls for a type" {
+@test "an idle netns-update starts no process, and makes three system calls for a type" {
   netns-update >/dev/null
   costs 1 200 netns-update
   for ((number = 0; number < 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update >/dev/null
-  costs 1 $((200 + 100 * 4)) netns-update
+  costs 1 $((200 + 100 * 3)) netns-update
   netns-update --clean >/dev/null
 }
 

@@ -93,9 +93,10 @@ fn lost(paths: &Paths, instance: &Instance) -> Result<Option<Finding>> {
 fn stale(paths: &Paths, graph: &Graph) -> Result<Vec<Finding>> {
     let listing = plugin::list(paths)?;
     let templates = units::templates(paths)?;
-    let mut plan = units::plan(paths, &listing.types, &templates, &[])?;
+    let present = units::present(paths)?;
+    let mut plan = units::plan(paths, &present, &listing.types, &templates, &[])?;
     if graph.problems.is_empty() {
-        plan.add_dropins(paths, graph)?;
+        plan.add_dropins(paths, &present, graph);
     }
     let finding = |change: &units::Change| {
         let what = match change.action {

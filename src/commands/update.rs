@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufWriter, Write, stdout};
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
@@ -12,7 +13,7 @@ use crate::cli::Update;
 use crate::paths::Paths;
 use crate::plugin::{self, Listing};
 use crate::requires::{self, Graph};
-use crate::units::{self, Action, Loaded, Plan, Systemctl};
+use crate::units::{self, Action, Loaded, Loading, Plan, Systemctl};
 
 pub(super) fn run(options: &Update) -> Result<Status> {
     let root =
@@ -38,6 +39,12 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         say("Nothing was changed: see the warnings.");
         return Ok(Status::Failed);
     }
+    let systemctl = Systemctl::of(&paths);
+    // It answers while the files are read.
+    let mut loading = match &systemctl {
+        Some(systemctl) if !options.now => Some(systemctl.ask_for_loaded()?),
+        _ => None,
+    };
     let listing = if options.clean {
         Listing::default()
     } else {
@@ -53,20 +60,17 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         return Ok(Status::Failed);
     }
     let templates = if options.clean { Vec::new() } else { units::templates(&paths)? };
-    let systemctl = Systemctl::of(&paths);
     if let (Some(systemctl), true, false) = (&systemctl, options.now, options.dry_run) {
         say("Stopping all instances...");
         systemctl.stop_all()?;
+        loading = Some(systemctl.ask_for_loaded()?);
     }
-    let loaded = match &systemctl {
-        // Nothing would be left that holds a unit.
-        Some(_) if options.now && options.dry_run => Vec::new(),
-        Some(systemctl) => systemctl.loaded()?,
-        None => Vec::new(),
-    };
+    // By `--now --dry-run`, nothing would be left that holds a unit.
+    let loaded = loading.map_or(Ok(Vec::new()), Loading::wait)?;
 
-    let mut plan = units::plan(&paths, &listing.types, &templates, &loaded)?;
-    plan.add_dropins(&paths, &graph)?;
+    let present = units::present(&paths)?;
+    let mut plan = units::plan(&paths, &present, &listing.types, &templates, &loaded)?;
+    plan.add_dropins(&paths, &present, &graph);
     let complaints = listing.complaints.iter().chain(&plan.complaints);
     let mut whole = true;
     for complaint in complaints {
@@ -79,13 +83,18 @@ pub(super) fn run(options: &Update) -> Result<Status> {
             crate::warn(&problem.message);
         }
     }
-    let announce = |change: &units::Change| say(&format!("{} '{}'.", change.action, change.path.display()));
+    // Not line by line: there may be thousands.
+    let mut said = BufWriter::new(stdout());
+    let mut announce =
+        |change: &units::Change| _ = writeln!(said, "{} '{}'.", change.action, change.path.display());
     if options.dry_run {
         plan.changes.iter().filter(|change| change.action != Action::Keep).for_each(announce);
+        drop(said);
         say(&format!("{}\nDry run, nothing was changed.", summary(&plan)));
         return Ok(status(whole));
     }
-    let outcome = plan.apply(&paths, announce);
+    let outcome = plan.apply(&paths, &mut announce);
+    drop(said);
     for error in &outcome.errors {
         crate::warn(&format!("{error:#}"));
         whole = false;

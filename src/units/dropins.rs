@@ -6,9 +6,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use walkdir::DirEntry;
 
 use super::{Action, Change, Plan, Text};
-use crate::file;
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::requires::{Graph, Requirement};
@@ -24,18 +24,15 @@ pub const HEADER: &str = "# Written by netns-update from what ";
 
 impl Plan<'_> {
     /// Adds what has to be done so that each instance of the graph has a drop-in if it requires anything, and no other instance one
-    /// of ours.
-    ///
-    /// # Errors
-    /// The directory of the units cannot be read.
-    pub fn add_dropins(&mut self, paths: &Paths, graph: &Graph) -> Result<()> {
+    /// of ours, where `present` is what there is in the directory of the units.
+    pub fn add_dropins(&mut self, paths: &Paths, present: &[DirEntry], graph: &Graph) {
         let mut wanted: BTreeMap<PathBuf, String> = graph
             .requires
             .iter()
             .filter(|(_, requires)| !requires.is_empty())
             .map(|(instance, requires)| (place(paths, instance), content(instance, requires)))
             .collect();
-        for entry in file::entries(&paths.units)? {
+        for entry in present {
             if entry.file_name().to_str().is_some_and(is_of_instance) {
                 let path = entry.path().join(FILE);
                 if !wanted.contains_key(&path) && is_ours(&path) {
@@ -49,8 +46,7 @@ impl Plan<'_> {
                 Err(error) => self.complaints.push(format!("{error:#}")),
             }
         }
-        self.changes.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(())
+        self.sort();
     }
 }
 

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use walkdir::DirEntry;
 
 pub use apply::{Outcome, lock};
-pub use systemctl::{Loaded, Systemctl};
+pub use systemctl::{Loaded, Loading, Systemctl};
 
 use crate::attach::{self, Attached};
 use crate::file;
@@ -124,13 +125,23 @@ pub struct Plan<'a> {
     pub complaints: Vec<String>,
 }
 
-/// Works out what has to be done so that each of `types` has its units, and no other type has any of ours. Units with
-/// instances among `loaded` that are active or failed, or that a service is attached to, are not removed.
+/// What there is in the directory of the units, in the order of the names.
+///
+/// # Errors
+/// It cannot be read.
+pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
+    file::entries(&paths.units)
+}
+
+/// Works out what has to be done so that each of `types` has its units, and no other type has any of ours, where `present` is
+/// what there is. Units with instances among `loaded` that are active or failed, or that a service is attached to, are not
+/// removed.
 ///
 /// # Errors
 /// The directory of the units cannot be read.
 pub fn plan<'a>(
     paths: &Paths,
+    present: &[DirEntry],
     types: &BTreeSet<NsType>,
     templates: &'a [Template],
     loaded: &[Loaded],
@@ -138,8 +149,11 @@ pub fn plan<'a>(
     let mut plan = Plan::default();
     for template in templates {
         for nstype in types {
-            let path = paths.units.join(format!("{}-{nstype}@.service", template.kind));
-            match wanted(&path, template) {
+            let name = format!("{}-{nstype}@.service", template.kind);
+            let path = paths.units.join(&name);
+            let is_there = present.binary_search_by(|entry| entry.file_name().cmp(name.as_ref())).is_ok();
+            let action = if is_there { wanted(&path, template) } else { Ok(Action::Create) };
+            match action {
                 Ok(action) => {
                     plan.changes.push(Change { action, path, text: Some(Text::Template(template)) });
                 }
@@ -148,7 +162,7 @@ pub fn plan<'a>(
         }
     }
     let words: BTreeSet<&str> = types.iter().map(AsRef::as_ref).collect();
-    let gone = ours(paths, &words)?;
+    let gone = ours(paths, present, &words);
     let attached = if gone.is_empty() { Vec::new() } else { attach::attached(paths)? };
     for (path, word) in gone {
         let holder = loaded.iter().find(|unit| unit.holds() && unit.nstype() == Some(&word));
@@ -162,11 +176,17 @@ pub fn plan<'a>(
             plan.complaints.extend(reasons.into_iter().map(line));
         }
     }
-    plan.changes.sort_by(|one, other| one.path.cmp(&other.path));
+    plan.sort();
     Ok(plan)
 }
 
-/// What a unit file that should be there needs.
+impl Plan<'_> {
+    fn sort(&mut self) {
+        self.changes.sort_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()));
+    }
+}
+
+/// What a unit file needs that is there, as it should be.
 fn wanted(path: &Path, template: &Template) -> Result<Action> {
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(Action::Create) };
     if found.is_symlink() {
@@ -202,9 +222,9 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
 
 /// Every unit file that is a copy of a template, ours or the bash original's, with the type it is for, unless that is one of
 /// `types`.
-fn ours(paths: &Paths, types: &BTreeSet<&str>) -> Result<Vec<(PathBuf, String)>> {
+fn ours(paths: &Paths, present: &[DirEntry], types: &BTreeSet<&str>) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for entry in file::entries(&paths.units)? {
+    for entry in present {
         let Some(word) = entry.file_name().to_str().and_then(type_of_unit_file) else { continue };
         if types.contains(word) {
             continue;
@@ -224,7 +244,7 @@ fn ours(paths: &Paths, types: &BTreeSet<&str>) -> Result<Vec<(PathBuf, String)>>
             found.push((entry.path().to_owned(), word.to_owned()));
         }
     }
-    Ok(found)
+    found
 }
 
 fn type_of_unit_file(name: &str) -> Option<&str> {

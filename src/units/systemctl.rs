@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use duct::cmd;
+use duct::{Handle, cmd};
 
 use crate::paths::Paths;
 
@@ -57,6 +57,23 @@ impl fmt::Display for Loaded {
     }
 }
 
+const LISTING_FAILED: &str = "`systemctl list-units` failed";
+
+/// What [`Systemctl::ask_for_loaded`] has asked for.
+#[derive(Debug)]
+pub struct Loading(Handle);
+
+impl Loading {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// systemctl fails.
+    pub fn wait(self) -> Result<Vec<Loaded>> {
+        let output = self.0.into_output().context(LISTING_FAILED)?;
+        Ok(parse(&String::from_utf8_lossy(&output.stdout)))
+    }
+}
+
 /// systemd as PID 1 of this machine.
 #[derive(Debug)]
 pub struct Systemctl(());
@@ -68,14 +85,25 @@ impl Systemctl {
         (paths.is_live() && paths.systemd.is_dir()).then_some(Self(()))
     }
 
+    /// Asks for all instances of our template units, and does not wait for the answer.
+    ///
+    /// # Errors
+    /// systemctl is missing.
+    #[allow(clippy::unused_self)] // as for `run`
+    pub fn ask_for_loaded(&self) -> Result<Loading> {
+        let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
+        let listing = ["list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager"];
+        let words = listing.iter().chain(&patterns);
+        let asked = cmd("systemctl", words).stdout_capture().start().context(LISTING_FAILED)?;
+        Ok(Loading(asked))
+    }
+
     /// All instances of our template units.
     ///
     /// # Errors
     /// systemctl is missing or fails.
     pub fn loaded(&self) -> Result<Vec<Loaded>> {
-        let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
-        let listing = ["list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager"];
-        Ok(parse(&self.run(listing.iter().chain(&patterns))?))
+        self.ask_for_loaded()?.wait()
     }
 
     /// Makes systemd read its units again.

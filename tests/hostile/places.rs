@@ -61,7 +61,8 @@ pub fn file_names(words: &[Vec<u8>]) {
     let templates = units::templates(&paths).unwrap();
     let held = Loaded { name: "netns-lo@a.service".to_owned(), active: "active".to_owned() };
     for (types, loaded) in [(&listing.types, vec![]), (&BTreeSet::new(), vec![held])] {
-        let plan = units::plan(&paths, types, &templates, &loaded).unwrap();
+        let present = units::present(&paths).unwrap();
+        let plan = units::plan(&paths, &present, types, &templates, &loaded).unwrap();
         for change in &plan.changes {
             assert_eq!(change.path.parent(), Some(paths.units.as_path()));
         }

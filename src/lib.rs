@@ -37,6 +37,7 @@ pub mod paths;
 pub mod plugin;
 pub mod privilege;
 pub mod process;
+pub mod properties;
 pub mod requires;
 pub mod resolver;
 pub mod trust;

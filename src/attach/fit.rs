@@ -1,57 +1,26 @@
 //! What in a unit does not go together with a namespace of its own, by what systemd says of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use duct::cmd;
+use anyhow::Result;
 
 use super::unit::Kind;
 use super::{Attached, Unit};
 use crate::name::NsName;
+use crate::properties::Properties;
 
 /// What is asked of systemd.
-const ASKED: &str = "--property=Id,LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
+const ASKED: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
                      Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient";
 
-/// What systemd says of one unit (`systemctl show`).
-#[derive(Clone, Debug, Default)]
-pub struct Properties(BTreeMap<String, String>);
-
 impl Properties {
-    /// Asks about one unit, or all that are loaded and fit a pattern.
+    /// Those that matter here, of one unit, or of all that are loaded and fit a pattern.
     ///
     /// # Errors
     /// systemctl is missing or fails.
-    pub fn of(pattern: &str) -> Result<Vec<Self>> {
-        let listing = cmd!("systemctl", "show", ASKED, "--", pattern)
-            .stdin_null()
-            .read()
-            .context("`systemctl show` failed")?;
-        Ok(Self::parse(&listing))
-    }
-
-    /// Reads blocks of `KEY=value` lines with an empty line between them. A key may stand there several times.
-    #[must_use]
-    pub fn parse(listing: &str) -> Vec<Self> {
-        let block = |block: &str| {
-            let mut properties: BTreeMap<String, String> = BTreeMap::new();
-            for (key, value) in block.lines().filter_map(|line| line.split_once('=')) {
-                let known = properties.entry(key.to_owned()).or_default();
-                if !known.is_empty() {
-                    known.push('\n');
-                }
-                *known += value;
-            }
-            Self(properties)
-        };
-        listing.split("\n\n").map(block).filter(|found| !found.get("Id").is_empty()).collect()
-    }
-
-    /// The value of a property; empty where there is none.
-    #[must_use]
-    pub fn get(&self, key: &str) -> &str {
-        self.0.get(key).map_or("", String::as_str)
+    pub fn of_service(pattern: &str) -> Result<Vec<Self>> {
+        Self::of(ASKED, [pattern])
     }
 
     /// Notes the other half of a pair of socket and service that systemd does not tell of by itself: a socket that is not loaded
@@ -67,7 +36,9 @@ impl Properties {
             return Ok(());
         }
         let Some(name) = unit.socket() else { return Ok(()) };
-        let Some(socket) = Self::of(&name)?.pop().filter(|socket| socket.get("LoadState") == "loaded") else {
+        let Some(socket) =
+            Self::of_service(&name)?.pop().filter(|socket| socket.get("LoadState") == "loaded")
+        else {
             return Ok(());
         };
         let id = self.get("Id");
@@ -84,11 +55,6 @@ impl Properties {
 
     fn accepts(&self) -> bool {
         self.get("Accept") == "yes"
-    }
-
-    fn add(&mut self, key: &str, word: &str) {
-        let words = format!("{} {word}", self.get(key));
-        self.0.insert(key.to_owned(), words);
     }
 
     /// The main process, where there is one.
@@ -214,16 +180,6 @@ mod tests {
 
     fn found(listing: &str) -> Vec<String> {
         conflicts(&"a".parse().unwrap(), &properties(listing), &"n".parse().unwrap())
-    }
-
-    #[test]
-    fn properties_are_read_in_blocks_and_what_is_cut_short_is_left_out() {
-        let all = Properties::parse(
-            "Id=a.service\nMainPID=7\nBindPaths=a\nBindPaths=b\n\nMainPID=0\n\nId=b.service\nMainP",
-        );
-        assert_eq!(all.len(), 2);
-        assert_eq!((all[0].main_pid(), all[0].get("BindPaths")), (Some(7), "a\nb"));
-        assert_eq!((all[1].get("Id"), all[1].main_pid()), ("b.service", None));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use apply::{attach, detach};
 pub use dropin::DropIn;
-pub use fit::{Properties, conflicts, reopened, shares, stranded};
+pub use fit::{conflicts, reopened, shares, stranded};
 pub use unit::Unit;
 
 use crate::name::{Instance, NsName};

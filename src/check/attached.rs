@@ -10,10 +10,11 @@ use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Finding;
-use crate::attach::{self, Attached, DropIn, Found, Properties, Unit};
+use crate::attach::{self, Attached, DropIn, Found, Unit};
 use crate::name::Instance;
 use crate::netns::{self, Id};
 use crate::paths::Paths;
+use crate::properties::Properties;
 use crate::resolver::{self, Mutable};
 
 /// Files that are no longer than this are compared whole.
@@ -26,7 +27,7 @@ pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool)
     for one in attached.iter().filter(|one| all || one.instances.iter().any(meant)) {
         let unit: Unit = one.unit.parse()?;
         findings.extend(stale(paths, &unit, one)?);
-        for properties in Properties::of(&unit.running())? {
+        for properties in Properties::of_service(&unit.running())? {
             let id = properties.get("Id");
             if id != one.unit && attached.iter().any(|other| other.unit == id) {
                 continue; // an instance with a drop-in of its own, which wins

@@ -70,6 +70,19 @@ pub enum Condition {
     Down,
 }
 
+impl Condition {
+    /// That of a unit, by its `ActiveState` (org.freedesktop.systemd1(5)).
+    #[must_use]
+    pub fn of_unit(state: &str) -> Self {
+        match state {
+            "active" | "reloading" | "refreshing" => Self::Up,
+            "failed" => Self::Failed,
+            "inactive" | "" => Self::Down,
+            _ => Self::Changing,
+        }
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

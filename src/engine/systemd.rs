@@ -1,12 +1,21 @@
 //! The engine for machines with systemd: its units do the work, this waits until it is really done.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod journal;
+mod units;
+
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use duct::cmd;
 use jiff::Timestamp;
+
+pub(super) use journal::last_words;
+pub use journal::messages;
+pub(super) use units::active;
+pub use units::instances;
+use units::{Units, dependants, needed};
 
 use super::ahead;
 use super::dependants::Dependants;
@@ -20,28 +29,11 @@ use crate::requires::Graph;
 /// by their units' own time limits, and a moment.
 const PATIENCE: Duration = Duration::from_secs(90 + 30 + 5);
 
-/// How many of the last lines of a failed unit are shown.
-const LINES: usize = 10;
-
 /// systemd as PID 1 of this machine.
 #[derive(Debug)]
 pub struct Systemd {
     paths: Paths,
     interrupt: Interrupt,
-}
-
-/// What systemd says of one unit.
-#[derive(Debug, Default)]
-struct Unit {
-    active: String,
-    since: Option<Timestamp>,
-}
-
-impl Unit {
-    /// Whether it is up, or on its way there or down.
-    fn is_there(&self) -> bool {
-        !["inactive", "failed", ""].contains(&self.active.as_str())
-    }
 }
 
 impl Systemd {
@@ -85,14 +77,12 @@ impl Systemd {
             return Vec::new();
         }
         let begun = Timestamp::now();
-        let before = units(instances);
+        let before = Units::of_instances(instances);
         let said = systemctl(verb, &instances.iter().map(Instance::unit).collect::<Vec<_>>());
         let all: Vec<Instance> = instances.iter().chain(graph.requires.keys()).cloned().collect();
-        let after = units(&all);
-        let is_up = |units: &Result<BTreeMap<String, Unit>>, instance: &Instance| {
-            units
-                .as_ref()
-                .is_ok_and(|units| units.get(&instance.unit()).is_some_and(|unit| unit.active == "active"))
+        let after = Units::of_instances(&all);
+        let is_up = |units: &Result<Units>, instance: &Instance| {
+            units.as_ref().is_ok_and(|units| units.is_up(&instance.unit()))
         };
         let outcome = |instance: &Instance| {
             let changed = if is_up(&after, instance) {
@@ -109,13 +99,11 @@ impl Systemd {
     /// Why an instance is not up, once systemd is done with it: because of itself, or of another that it leads to.
     fn failure(&self, instance: &Instance, cause: &Instance, said: &str, begun: Timestamp) -> anyhow::Error {
         let name = instance.name.unit();
-        let undone = match self.wait_until_gone(instance).and_then(|()| show(&[name])) {
+        let undone = match self.wait_until_gone(instance).and_then(|()| Units::of([&name])) {
             // Its unit was started for this, in order, and is gone again.
             Ok(units)
-                if units.values().any(|unit| {
-                    unit.active == "inactive"
-                        && unit.since.map(Timestamp::as_second) >= Some(begun.as_second())
-                }) =>
+                if units.condition(&name) == Condition::Down
+                    && units.since(&name).map(Timestamp::as_second) >= Some(begun.as_second()) =>
             {
                 format!("\n  undone: namespace `{}` is removed", instance.name)
             }
@@ -128,7 +116,7 @@ impl Systemd {
         } else if said.ends_with("not found.") {
             said += " Run `netns-update`, which writes the units of all types";
         }
-        anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal(cause, begun))
+        anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal::since(cause, begun))
     }
 
     /// Waits until nothing of an instance is there, and no namespace that nobody needs. Somebody else may bring it up again.
@@ -136,13 +124,9 @@ impl Systemd {
         let deadline = Instant::now() + PATIENCE;
         let (inside, outside, name) = (instance.unit(), instance.outside_unit(), instance.name.unit());
         loop {
-            let units = show(&[inside.clone(), outside.clone(), name.clone()])?;
-            let is_there = |unit: &String| units.get(unit).is_some_and(Unit::is_there);
-            ensure!(
-                units.get(&inside).is_none_or(|unit| unit.active != "active"),
-                "somebody else has brought `{instance}` up again"
-            );
-            if !is_there(&outside) && (!is_there(&name) || needed(&name)?) {
+            let units = Units::of([&inside, &outside, &name])?;
+            ensure!(!units.is_up(&inside), "somebody else has brought `{instance}` up again");
+            if !units.is_there(&outside) && (!units.is_there(&name) || needed(&name)?) {
                 return Ok(());
             }
             ensure!(!self.interrupt.is_set(), "interrupted while systemd takes `{instance}` down");
@@ -236,26 +220,24 @@ impl Systemd {
         let begun = Timestamp::now();
         let halves: Vec<String> =
             instances.iter().flat_map(|instance| [instance.unit(), instance.outside_unit()]).collect();
-        let before = show(&halves).unwrap_or_default();
+        let before = Units::of(&halves).unwrap_or_default();
         // What failed earlier is not what fails now.
-        let failed: Vec<String> =
-            before.iter().filter(|(_, unit)| unit.active == "failed").map(|(name, _)| name.clone()).collect();
+        let failed: Vec<String> = before.failed().map(str::to_owned).collect();
         if !failed.is_empty() {
             systemctl("reset-failed", &failed);
         }
         systemctl("stop", &instances.iter().map(Instance::unit).collect::<Vec<_>>());
         let outcome = |instance: &Instance| {
             let halves = [instance.unit(), instance.outside_unit()];
-            let was_there = halves.iter().any(|name| before.get(name).is_some_and(Unit::is_there));
-            let changed = self.wait_until_gone(instance).and_then(|()| {
-                match show(&halves)?.iter().find(|(_, unit)| unit.active == "failed") {
-                    Some((name, _)) => Err(anyhow!(
+            let was_there = halves.iter().any(|name| before.is_there(name));
+            let changed =
+                self.wait_until_gone(instance).and_then(|()| match Units::of(&halves)?.failed().next() {
+                    Some(name) => Err(anyhow!(
                         "`{instance}` is down, but not all went well: {name} has failed{}",
-                        journal(instance, begun)
+                        journal::since(instance, begun)
                     )),
                     None => Ok(was_there),
-                }
-            });
+                });
             Outcome { instance: instance.clone(), engine: Kind::Systemd, changed }
         };
         instances.iter().map(outcome).collect()
@@ -280,226 +262,11 @@ fn refused(instances: &[Instance], error: &str) -> Vec<Outcome> {
     instances.iter().map(outcome).collect()
 }
 
-/// Whatever is there and requires any of the instances, or one another that does: systemd stops it with that.
-fn dependants(instances: &[Instance]) -> Result<Dependants> {
-    let mut dependants = Dependants::default();
-    let mut seen: BTreeSet<Instance> = instances.iter().cloned().collect();
-    let mut next = instances.to_vec();
-    while !next.is_empty() {
-        let halves: Vec<String> =
-            next.iter().flat_map(|instance| [instance.unit(), instance.outside_unit()]).collect();
-        let words = ["show", "--property=Id,RequiredBy,BoundBy", "--"];
-        let listing = cmd("systemctl", words.into_iter().chain(halves.iter().map(String::as_str)))
-            .stdin_null()
-            .read()
-            .context("`systemctl show` failed")?;
-        let pairs = pairs(&listing);
-        let users: Vec<String> =
-            pairs.iter().flat_map(|(_, user)| [user.unit(), user.outside_unit()]).collect();
-        let there = if users.is_empty() { BTreeMap::new() } else { show(&users)? };
-        let is_there = |unit: &String| there.get(unit).is_some_and(Unit::is_there);
-        next.clear();
-        for (instance, user) in &pairs {
-            if is_there(&user.unit()) || is_there(&user.outside_unit()) {
-                dependants.add(instance, user);
-                if seen.insert(user.clone()) {
-                    next.push(user.clone());
-                }
-            }
-        }
-    }
-    Ok(dependants)
-}
-
-/// Reads which instance each instance is required by from what `systemctl show` says of units.
-fn pairs(listing: &str) -> BTreeSet<(Instance, Instance)> {
-    let mut pairs = BTreeSet::new();
-    for block in listing.split("\n\n") {
-        let id = block.lines().find_map(|line| instance_of(line.strip_prefix("Id=")?));
-        let users = block.lines().filter_map(|line| line.split_once('=')).filter(|(key, _)| *key != "Id");
-        for user in users.flat_map(|(_, units)| units.split_whitespace()).filter_map(instance_of) {
-            pairs.extend(id.clone().filter(|id| *id != user).map(|id| (id, user)));
-        }
-    }
-    pairs
-}
-
-/// The instance that a unit is a half of.
-fn instance_of(unit: &str) -> Option<Instance> {
-    let stem = unit.strip_suffix(".service")?;
-    stem.strip_prefix("netns-").or_else(|| stem.strip_prefix("netns_outside-"))?.parse().ok()
-}
-
-/// What its units have up, or have failed to bring up.
-pub(super) fn active() -> Result<Vec<Active>> {
-    ask_for(&["netns-*@*.service".to_owned(), "netns_outside-*@*.service".to_owned()])
-        .map(|listing| instances(&listing))
-}
-
-/// The instances in what `systemctl show` prints of their units.
-#[must_use]
-pub fn instances(listing: &str) -> Vec<Active> {
-    let units = parse(listing);
-    let mut instances: BTreeMap<String, Active> = BTreeMap::new();
-    for (name, unit) in &units {
-        let Some(instance) = instance_of(name) else { continue };
-        let word = instance.to_string();
-        let condition = match unit.active.as_str() {
-            "inactive" => continue,
-            "failed" => Condition::Failed,
-            // The outside half alone is on its way, one way or the other.
-            "active" if name.starts_with("netns-") => Condition::Up,
-            _ => Condition::Changing,
-        };
-        let found = Active { instance, engine: Kind::Systemd, condition, since: unit.since };
-        // The inside half comes first by its name; only a failure of the other one says more.
-        if condition == Condition::Failed {
-            instances.insert(word, found);
-        } else {
-            instances.entry(word).or_insert(found);
-        }
-    }
-    instances.into_values().collect()
-}
-
 /// Runs systemctl on units; returns what it complains of. That is no error yet: each unit is asked how it went.
 fn systemctl(verb: &str, units: &[String]) -> String {
     let words = [verb, "--"].into_iter().chain(units.iter().map(String::as_str));
     match cmd("systemctl", words).stdin_null().stdout_null().stderr_capture().unchecked().run() {
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         Err(error) => format!("cannot run systemctl: {error}"),
-    }
-}
-
-/// Whether a unit is required by one that is there.
-fn needed(name: &str) -> Result<bool> {
-    let listing = cmd!("systemctl", "show", "--property=RequiredBy,BoundBy", "--value", "--", name)
-        .read()
-        .context("`systemctl show` failed")?;
-    let users: Vec<String> = listing.split_whitespace().map(str::to_owned).collect();
-    Ok(!users.is_empty() && show(&users)?.values().any(Unit::is_there))
-}
-
-fn units(instances: &[Instance]) -> Result<BTreeMap<String, Unit>> {
-    show(&instances.iter().map(Instance::unit).collect::<Vec<_>>())
-}
-
-/// Asks systemd about units, by names or patterns.
-fn show(names: &[String]) -> Result<BTreeMap<String, Unit>> {
-    ask_for(names).map(|listing| parse(&listing))
-}
-
-fn ask_for(names: &[String]) -> Result<String> {
-    let words = ["show", "--property=Id,ActiveState,StateChangeTimestamp", "--timestamp=unix", "--"];
-    cmd("systemctl", words.into_iter().chain(names.iter().map(String::as_str)))
-        .stdin_null()
-        .read()
-        .context("`systemctl show` failed")
-}
-
-/// Reads blocks of `KEY=value` lines with an empty line between them.
-fn parse(listing: &str) -> BTreeMap<String, Unit> {
-    let mut units = BTreeMap::new();
-    for block in listing.split("\n\n") {
-        let mut unit = Unit::default();
-        let mut id = None;
-        for (key, value) in block.lines().filter_map(|line| line.split_once('=')) {
-            match key {
-                "Id" => id = Some(value.to_owned()),
-                "ActiveState" => value.clone_into(&mut unit.active),
-                "StateChangeTimestamp" => {
-                    unit.since = value
-                        .strip_prefix('@')
-                        .and_then(|seconds| seconds.parse().ok())
-                        .and_then(|seconds| Timestamp::from_second(seconds).ok());
-                }
-                _ => {}
-            }
-        }
-        units.extend(id.map(|id| (id, unit)));
-    }
-    units
-}
-
-/// The last lines that the units of an instance have logged since then, for an error.
-fn journal(instance: &Instance, since: Timestamp) -> String {
-    super::quote(&logged(instance, since))
-}
-
-/// The last lines that the units of an instance have logged.
-pub(super) fn last_words(instance: &Instance) -> Vec<String> {
-    logged(instance, Timestamp::UNIX_EPOCH)
-}
-
-fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
-    let mut words = vec![
-        "--quiet".to_owned(),
-        "--boot".to_owned(),
-        "--output=json".to_owned(),
-        "--output-fields=MESSAGE,_PID".to_owned(),
-        // Whole seconds: the lines are looked at more closely below. With --lines, it would be the first ones.
-        format!("--since=@{}", since.as_second()),
-    ];
-    words.extend(
-        [instance.unit(), instance.outside_unit(), instance.name.unit()].map(|unit| format!("--unit={unit}")),
-    );
-    // Best effort: there may be no journal, and what is missing from it is no reason to fail.
-    _ = cmd!("journalctl", "--sync").stdin_null().stdout_null().stderr_null().unchecked().run();
-    let text = cmd("journalctl", words).stdin_null().stderr_null().unchecked().read().unwrap_or_default();
-    messages(&text, since)
-}
-
-/// The last lines in what `journalctl --output=json` prints: those of hooks, or else what systemd says.
-#[must_use]
-pub fn messages(text: &str, since: Timestamp) -> Vec<String> {
-    let (host, mut lines): (Vec<Entry>, Vec<Entry>) =
-        text.lines().filter_map(|line| Entry::read(line, since)).partition(|entry| entry.of_systemd);
-    if lines.is_empty() {
-        lines = host; // no hook came to say anything
-    }
-    lines.split_off(lines.len().saturating_sub(LINES)).into_iter().map(|entry| entry.message).collect()
-}
-
-/// An entry of the journal (systemd.journal-fields(7)).
-struct Entry {
-    message: String,
-    of_systemd: bool,
-}
-
-impl Entry {
-    /// Reads an entry, if it is as young as that.
-    fn read(line: &str, since: Timestamp) -> Option<Self> {
-        let entry: serde_json::Value = serde_json::from_str(line).ok()?;
-        let microseconds: i64 = entry["__REALTIME_TIMESTAMP"].as_str()?.parse().ok()?;
-        let message = entry["MESSAGE"].as_str().unwrap_or("(binary)").to_owned();
-        (microseconds >= since.as_microsecond()).then(|| Self { message, of_systemd: entry["_PID"] == "1" })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dependants_are_read_from_what_requires_or_binds_either_half() {
-        let listing = "Id=netns-veth@b.service\nRequiredBy=netns_outside-nft@a.service nginx.service\nBoundBy=netns-x@b.service\n\n\
-                       Id=netns_outside-veth@b.service\nRequiredBy=netns-veth@b.service\nBoundBy=\n";
-        let words: Vec<String> =
-            pairs(listing).into_iter().map(|(instance, user)| format!("{instance} by {user}")).collect();
-        assert_eq!(words, ["veth@b by nft@a", "veth@b by x@b"]);
-    }
-
-    #[test]
-    fn units_are_read_from_blocks_of_properties() {
-        let units = parse(
-            "Id=netns-lo@a.service\nActiveState=active\nStateChangeTimestamp=@1764000000\n\n\
-             ActiveState=inactive\nId=netns-lo@b.service\nStateChangeTimestamp=\n\nnonsense\n",
-        );
-        assert_eq!(units.len(), 2);
-        assert_eq!(units["netns-lo@a.service"].since.unwrap().as_second(), 1_764_000_000);
-        assert_eq!(
-            (units["netns-lo@b.service"].active.as_str(), units["netns-lo@b.service"].since),
-            ("inactive", None)
-        );
     }
 }

@@ -3,24 +3,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use duct::cmd;
 
 use super::Service;
 use crate::engine::Condition;
+use crate::properties::Properties;
 
 /// Tells each service its state.
 pub(super) fn tell(services: &mut [Service]) -> Result<()> {
-    if services.is_empty() {
-        return Ok(());
-    }
-    let words = ["show", "--property=Names,ActiveState", "--"].map(str::to_owned);
     let units = services.iter().map(|service| pattern(&service.unit));
-    let listing = cmd("systemctl", words.into_iter().chain(units))
-        .stdin_null()
-        .stderr_capture()
-        .read()
-        .context("the states of attached services are not shown: `systemctl show` failed")?;
-    let states = parse(&listing);
+    let units = Properties::of("Names,ActiveState", units)
+        .context("the states of attached services are not shown")?;
+    let states = states(&units);
     for service in services {
         service.state = Some(of(&service.unit, &states));
     }
@@ -49,18 +42,12 @@ fn of(unit: &str, states: &BTreeMap<&str, Condition>) -> Condition {
         .unwrap_or(Condition::Down)
 }
 
-/// Reads blocks of `KEY=value` lines with an empty line between them. A unit may have several names.
-fn parse(listing: &str) -> BTreeMap<&str, Condition> {
+/// The state of each unit by each of its names.
+fn states(units: &[Properties]) -> BTreeMap<&str, Condition> {
     let mut states = BTreeMap::new();
-    for block in listing.split("\n\n") {
-        let value = |key: &str| block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        let state = match value("ActiveState").unwrap_or_default() {
-            "active" | "reloading" | "refreshing" => Condition::Up,
-            "failed" => Condition::Failed,
-            "inactive" | "" => Condition::Down,
-            _ => Condition::Changing,
-        };
-        states.extend(value("Names").unwrap_or_default().split_whitespace().map(|name| (name, state)));
+    for unit in units {
+        let state = Condition::of_unit(unit.get("ActiveState"));
+        states.extend(unit.words("Names").map(|name| (name, state)));
     }
     states
 }
@@ -72,10 +59,12 @@ mod tests {
     #[test]
     fn a_unit_is_known_by_each_of_its_names_and_a_template_by_its_worst_instance() {
         use Condition::{Changing, Down, Failed, Up};
-        let states = parse(
-            "Names=web.service www.service\nActiveState=active\n\nActiveState=failed\nNames=x@b.service\n\n\
-             Names=x@a.service\nActiveState=active\n\nNames=slow.service\nActiveState=activating\n",
+        let units = Properties::parse(
+            "Id=web.service\nNames=web.service www.service\nActiveState=active\n\nId=x@b.service\nActiveState=failed\nNames=x@b.service\n\n\
+             Id=x@a.service\nNames=x@a.service\nActiveState=active\n\n\
+             Id=slow.service\nNames=slow.service\nActiveState=activating\n",
         );
+        let states = states(&units);
         let states: Vec<Condition> =
             ["www.service", "x@.service", "x@a.service", "slow.service", "gone.service", "y@.service"]
                 .map(|unit| of(unit, &states))

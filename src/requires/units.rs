@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
-use duct::cmd;
+use anyhow::Result;
 
 use super::{Graph, Problem, Requirement};
 use crate::name::Instance;
+use crate::properties::Properties;
 
 /// Units that systemd does not know, as problems of the instances that require them. systemd is asked once, and only where there is
 /// anything to ask.
@@ -35,16 +35,8 @@ pub fn states<'a>(
     units: impl Iterator<Item = &'a String>,
 ) -> Result<BTreeMap<&'a str, String>> {
     let units: Vec<&str> = units.map(String::as_str).collect();
-    if units.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let property = format!("--property={property}");
-    let words = ["show", "--value", &property, "--"];
-    let listing = cmd("systemctl", words.iter().chain(&units))
-        .stdin_null()
-        .read()
-        .context("`systemctl show` failed")?;
-    let values = listing.lines().filter(|line| !line.is_empty()).map(str::to_owned);
+    let values: Vec<String> =
+        Properties::of(property, &units)?.iter().map(|one| one.get(property).to_owned()).collect();
     Ok(units.into_iter().zip(values).collect())
 }
 

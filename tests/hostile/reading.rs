@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use systemd_netns::engine::{Condition, systemd};
+use systemd_netns::properties::Properties;
 use systemd_netns::{explain, netlink, units};
 
 /// `systemctl show`, `systemctl list-units`, `journalctl --output=json`, and what `show.sh` prints.
 pub fn listing(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    for active in systemd::instances(&text) {
+    for active in systemd::instances(&Properties::parse(&text)) {
         assert!(text.contains(&active.instance.to_string()) && active.condition != Condition::Down);
     }
     for unit in units::systemctl::parse(&text) {

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
 
-use crate::attach::{self, Attached, DropIn, Found, Properties, Unit};
+use crate::attach::{self, Attached, DropIn, Found, Unit};
 use crate::cli::{Attach, Detach};
 use crate::commands::{Status, say};
 use crate::engine::{self, Active, Kind};
 use crate::name::{Instance, NsName};
 use crate::netns::Id;
 use crate::paths::Paths;
+use crate::properties::Properties;
 use crate::resolver::Mutable;
 use crate::units::{self, Systemctl};
 use crate::warn;
@@ -112,7 +113,7 @@ fn systemd(paths: &Paths) -> Result<Systemctl> {
 /// A unit by its own name, which may be another than the one it was called by, and what systemd says of it.
 fn loaded(unit: &Unit) -> Result<(Unit, Properties)> {
     let sample = unit.sample();
-    let mut properties = Properties::of(&sample)?.pop().unwrap_or_default();
+    let mut properties = Properties::of_service(&sample)?.pop().unwrap_or_default();
     properties.ask_half(unit)?;
     match properties.get("LoadState") {
         "loaded" => {}
@@ -186,7 +187,7 @@ fn runs(one: &Properties) -> bool {
 
 /// The units of that name that run.
 fn running(unit: &Unit) -> Result<Vec<String>> {
-    let units = Properties::of(&unit.running())?;
+    let units = Properties::of_service(&unit.running())?;
     Ok(units.iter().filter(|&one| runs(one)).map(|one| one.get("Id").to_owned()).collect())
 }
 
@@ -208,7 +209,7 @@ fn ensure_outside(paths: &Paths, unit: &Unit) -> Result<()> {
     let Some(one) = attached.iter().find(|one| one.unit == unit.as_ref()) else { return Ok(()) };
     let namespace = Id::of(&paths.namespace(&one.namespace)).ok();
     let is_in = |pid: u32| Id::of(format!("/proc/{pid}/ns/net").as_ref()).ok() == namespace;
-    for properties in Properties::of(&unit.running())? {
+    for properties in Properties::of_service(&unit.running())? {
         let id = properties.get("Id");
         ensure!(
             !runs(&properties) || !properties.main_pid().is_none_or(is_in),
@@ -224,7 +225,7 @@ fn ensure_outside(paths: &Paths, unit: &Unit) -> Result<()> {
 fn ensure_bound_is_up(unit: &Unit, instances: &[Instance]) -> Result<()> {
     for instance in instances {
         let id = instance.unit();
-        let is_up = Properties::of(&id)?.iter().any(|one| one.get("ActiveState") == "active");
+        let is_up = Properties::of_service(&id)?.iter().any(|one| one.get("ActiveState") == "active");
         ensure!(
             is_up,
             "cannot attach `{unit}`: it runs, and systemd would stop it at once, since `{instance}` is not up; \
@@ -252,7 +253,7 @@ fn follow(running: &[String], now: bool) -> Result<Status> {
         // How it went, each unit is asked.
         cmd("systemctl", words).stderr_null().unchecked().run().context("cannot run systemctl")?;
         for name in running {
-            let state = Properties::of(name)?.pop().unwrap_or_default().get("ActiveState").to_owned();
+            let state = Properties::of_service(name)?.pop().unwrap_or_default().get("ActiveState").to_owned();
             ensure!(
                 state == "active" || state == "activating",
                 "{name} did not come up again, and is {state} now; the drop-ins are as they should be, so mend that, then \

@@ -1,0 +1,169 @@
+//! What systemd says of the units of instances.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use crate::engine::dependants::Dependants;
+use crate::engine::{Active, Condition, Kind};
+use crate::name::Instance;
+use crate::properties::Properties;
+
+/// What [`Units`] and [`instances`] look at.
+const ASKED: &str = "ActiveState,StateChangeTimestamp";
+
+/// Whatever may need another unit.
+const USERS: [&str; 2] = ["RequiredBy", "BoundBy"];
+
+/// Units, by their names.
+#[derive(Debug, Default)]
+pub(super) struct Units(BTreeMap<String, Properties>);
+
+impl Units {
+    /// Asks systemd about some, by their names.
+    pub(super) fn of<Word: AsRef<str>>(names: impl IntoIterator<Item = Word>) -> Result<Self> {
+        let units = Properties::of(ASKED, names)?;
+        Ok(Self(units.into_iter().map(|unit| (unit.id().to_owned(), unit)).collect()))
+    }
+
+    /// Asks systemd about the inside halves of some instances.
+    pub(super) fn of_instances(instances: &[Instance]) -> Result<Self> {
+        Self::of(instances.iter().map(Instance::unit))
+    }
+
+    pub(super) fn condition(&self, name: &str) -> Condition {
+        self.0.get(name).map_or(Condition::Down, condition)
+    }
+
+    pub(super) fn is_up(&self, name: &str) -> bool {
+        self.condition(name) == Condition::Up
+    }
+
+    /// Whether one is up, or on its way there or down.
+    pub(super) fn is_there(&self, name: &str) -> bool {
+        [Condition::Up, Condition::Changing].contains(&self.condition(name))
+    }
+
+    pub(super) fn since(&self, name: &str) -> Option<Timestamp> {
+        self.0.get(name)?.since()
+    }
+
+    /// The names of those that have failed.
+    pub(super) fn failed(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, unit)| condition(unit) == Condition::Failed).map(|(name, _)| name.as_str())
+    }
+}
+
+fn condition(unit: &Properties) -> Condition {
+    Condition::of_unit(unit.get("ActiveState"))
+}
+
+/// Whatever is there and requires any of the instances, or one another that does: systemd stops it with that.
+pub(super) fn dependants(instances: &[Instance]) -> Result<Dependants> {
+    let mut dependants = Dependants::default();
+    let mut seen: BTreeSet<Instance> = instances.iter().cloned().collect();
+    let mut next = instances.to_vec();
+    while !next.is_empty() {
+        let halves = next.iter().flat_map(|instance| [instance.unit(), instance.outside_unit()]);
+        let pairs = pairs(&Properties::of(&USERS.join(","), halves)?);
+        let users: Vec<String> =
+            pairs.iter().flat_map(|(_, user)| [user.unit(), user.outside_unit()]).collect();
+        let there = Units::of(&users)?;
+        next.clear();
+        for (instance, user) in &pairs {
+            if there.is_there(&user.unit()) || there.is_there(&user.outside_unit()) {
+                dependants.add(instance, user);
+                if seen.insert(user.clone()) {
+                    next.push(user.clone());
+                }
+            }
+        }
+    }
+    Ok(dependants)
+}
+
+/// Which instance each instance is required by.
+fn pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
+    let mut pairs = BTreeSet::new();
+    for unit in units {
+        let Some(instance) = instance_of(unit.id()) else { continue };
+        let users = USERS.iter().flat_map(|key| unit.words(key)).filter_map(instance_of);
+        pairs.extend(users.filter(|user| *user != instance).map(|user| (instance.clone(), user)));
+    }
+    pairs
+}
+
+/// Whether a unit is required by one that is there.
+pub(super) fn needed(name: &str) -> Result<bool> {
+    let units = Properties::of(&USERS.join(","), [name])?;
+    let users = units.iter().flat_map(|unit| USERS.iter().flat_map(|key| unit.words(key)));
+    let users: Vec<String> = users.map(str::to_owned).collect();
+    let there = Units::of(&users)?;
+    Ok(users.iter().any(|user| there.is_there(user)))
+}
+
+/// The instance that a unit is a half of.
+fn instance_of(unit: &str) -> Option<Instance> {
+    let stem = unit.strip_suffix(".service")?;
+    stem.strip_prefix("netns-").or_else(|| stem.strip_prefix("netns_outside-"))?.parse().ok()
+}
+
+/// What its units have up, or have failed to bring up.
+pub(crate) fn active() -> Result<Vec<Active>> {
+    Ok(instances(&Properties::of(ASKED, ["netns-*@*.service", "netns_outside-*@*.service"])?))
+}
+
+/// The instances that units are halves of.
+#[must_use]
+pub fn instances(units: &[Properties]) -> Vec<Active> {
+    let units: BTreeMap<&str, &Properties> = units.iter().map(|unit| (unit.id(), unit)).collect();
+    let mut instances: BTreeMap<String, Active> = BTreeMap::new();
+    for (name, unit) in units {
+        let Some(instance) = instance_of(name) else { continue };
+        let word = instance.to_string();
+        let condition = match condition(unit) {
+            Condition::Down => continue,
+            // The outside half alone is on its way, one way or the other.
+            Condition::Up if !name.starts_with("netns-") => Condition::Changing,
+            condition => condition,
+        };
+        let found = Active { instance, engine: Kind::Systemd, condition, since: unit.since() };
+        // The inside half comes first by its name; only a failure of the other one says more.
+        if condition == Condition::Failed {
+            instances.insert(word, found);
+        } else {
+            instances.entry(word).or_insert(found);
+        }
+    }
+    instances.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependants_are_read_from_what_requires_or_binds_either_half() {
+        let listing = "Id=netns-veth@b.service\nRequiredBy=netns_outside-nft@a.service nginx.service\nBoundBy=netns-x@b.service\n\n\
+                       Id=netns_outside-veth@b.service\nRequiredBy=netns-veth@b.service\nBoundBy=\n";
+        let words: Vec<String> = pairs(&Properties::parse(listing))
+            .into_iter()
+            .map(|(instance, user)| format!("{instance} by {user}"))
+            .collect();
+        assert_eq!(words, ["veth@b by nft@a", "veth@b by x@b"]);
+    }
+
+    #[test]
+    fn an_instance_is_as_far_as_its_inside_half_unless_either_has_failed() {
+        let listing = "Id=netns-lo@a.service\nActiveState=active\n\nId=netns_outside-lo@a.service\nActiveState=active\n\n\
+                       Id=netns_outside-lo@b.service\nActiveState=active\n\n\
+                       Id=netns-lo@c.service\nActiveState=inactive\n\n\
+                       Id=netns-lo@d.service\nActiveState=active\n\nId=netns_outside-lo@d.service\nActiveState=failed\n";
+        let states: Vec<String> = instances(&Properties::parse(listing))
+            .iter()
+            .map(|one| format!("{} {}", one.instance, one.condition))
+            .collect();
+        assert_eq!(states, ["lo@a up", "lo@b changing", "lo@d failed"]);
+    }
+}

@@ -1,0 +1,107 @@
+//! What systemd says of units: the reader of `systemctl show`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use duct::cmd;
+use jiff::Timestamp;
+
+/// The properties of one unit (systemd.unit(5), org.freedesktop.systemd1(5)).
+#[derive(Clone, Debug, Default)]
+pub struct Properties(BTreeMap<String, String>);
+
+impl Properties {
+    /// Asks for some properties, `KEY,KEY`, and `Id`, of units, by names or patterns. A name has its block, in this order, also where
+    /// there is no such unit; a pattern has those of all that are loaded.
+    ///
+    /// # Errors
+    /// systemctl is missing or fails.
+    pub fn of<Word: AsRef<str>>(keys: &str, units: impl IntoIterator<Item = Word>) -> Result<Vec<Self>> {
+        let units: Vec<String> = units.into_iter().map(|unit| unit.as_ref().to_owned()).collect();
+        if units.is_empty() {
+            return Ok(Vec::new()); // systemctl would tell of systemd itself
+        }
+        let words = ["show", "--timestamp=unix", &format!("--property=Id,{keys}"), "--"].map(str::to_owned);
+        let output = cmd("systemctl", words.into_iter().chain(units))
+            .stdin_null()
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .context("cannot run systemctl")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`systemctl show` failed: {}", said.trim());
+        Ok(Self::parse(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// Reads blocks of `KEY=value` lines with an empty line between them. A key may stand there several times; a block without `Id` is
+    /// nobody's.
+    #[must_use]
+    pub fn parse(listing: &str) -> Vec<Self> {
+        let block = |block: &str| {
+            let mut properties: BTreeMap<String, String> = BTreeMap::new();
+            for (key, value) in block.lines().filter_map(|line| line.split_once('=')) {
+                let known = properties.entry(key.to_owned()).or_default();
+                if !known.is_empty() {
+                    known.push('\n');
+                }
+                *known += value;
+            }
+            Self(properties)
+        };
+        listing.split("\n\n").map(block).filter(|found| !found.id().is_empty()).collect()
+    }
+
+    /// The value of a property; empty where there is none.
+    #[must_use]
+    pub fn get(&self, key: &str) -> &str {
+        self.0.get(key).map_or("", String::as_str)
+    }
+
+    /// The words of a property.
+    pub fn words(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.get(key).split_whitespace()
+    }
+
+    /// The main name of the unit.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.get("Id")
+    }
+
+    /// When its state has changed last.
+    #[must_use]
+    pub fn since(&self) -> Option<Timestamp> {
+        let seconds = self.get("StateChangeTimestamp").strip_prefix('@')?.parse().ok()?;
+        Timestamp::from_second(seconds).ok()
+    }
+
+    /// Adds a word to a property.
+    pub fn add(&mut self, key: &str, word: &str) {
+        let words = format!("{} {word}", self.get(key));
+        self.0.insert(key.to_owned(), words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_are_read_in_blocks_and_what_is_cut_short_is_left_out() {
+        let all = Properties::parse(
+            "Id=a.service\nMainPID=7\nBindPaths=a\nBindPaths=b\n\nMainPID=0\n\nId=b.service\nMainP",
+        );
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].get("MainPID"), all[0].get("BindPaths")), ("7", "a\nb"));
+        assert_eq!((all[1].id(), all[1].get("MainPID")), ("b.service", ""));
+    }
+
+    #[test]
+    fn the_time_of_a_change_is_in_seconds_and_may_be_missing() {
+        let all =
+            Properties::parse("StateChangeTimestamp=@1764000000\nId=a\n\nId=b\nStateChangeTimestamp=\n");
+        let seconds: Vec<_> = all.iter().map(|one| one.since().map(Timestamp::as_second)).collect();
+        assert_eq!(seconds, [Some(1_764_000_000), None]);
+    }
+}

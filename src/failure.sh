@@ -24,6 +24,13 @@ __netns_no_conf() {
   if [[ $__netns_phase == down && -e $__netns_state ]]; then __netns_complain "$said"; else __netns_fail "$said"; fi
 }
 
+# Nobody has looked yet who can write this layer. What is wrong with it, netnsinit says.
+__netns_judge_layer() {
+  (exec "${__netns_judge[@]}" "$__netns_layer") && return
+  __netns_told=y
+  builtin exit 1
+}
+
 # There is something in the place of a layer that cannot be read.
 __netns_unreadable() {
   if [[ -e $__netns_layer ]]; then

@@ -51,7 +51,7 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
         Side::Inside => Some(Whereabouts::expected(paths, &hook.instance.name)),
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
-    let caller = Caller { program: program()?, trace, kind: CallerKind::Hand };
+    let caller = Caller::of(trace, CallerKind::Hand)?;
     Ok(wrapper(paths, hook, &layers, whereabouts.as_ref(), &caller))
 }
 
@@ -60,7 +60,7 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
 /// # Errors
 /// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
-    match plan(paths, hook, &Caller { program: program()?, trace, kind: CallerKind::Netnsinit })? {
+    match plan(paths, hook, &Caller::of(trace, CallerKind::Netnsinit)?)? {
         Plan::Bash(bash) => match bash.exec()? {},
         Plan::Nothing => {
             forget(paths, hook)?;
@@ -114,14 +114,17 @@ pub fn forget(paths: &Paths, hook: &Hook) -> Result<()> {
     }
 }
 
-/// netnsinit's own path: the links to the one binary lie beside it.
-fn program() -> Result<PathBuf> {
-    let binary = env::current_exe().context("cannot tell the path of this program")?;
-    let called = env::args_os().next().map(PathBuf::from);
-    Ok(called
-        .as_ref()
-        .and_then(|path| path.file_name())
-        .map_or(binary.clone(), |name| binary.with_file_name(name)))
+impl Caller {
+    /// This process, where it was called as netnsinit: the links to the one binary lie beside it.
+    fn of(trace: bool, kind: CallerKind) -> Result<Self> {
+        let binary = env::current_exe().context("cannot tell the path of this program")?;
+        let called = env::args_os().next().map(PathBuf::from);
+        let program = called
+            .as_ref()
+            .and_then(|path| path.file_name())
+            .map_or(binary.clone(), |name| binary.with_file_name(name));
+        Ok(Self { program, binary, trace, kind })
+    }
 }
 
 /// The command of a hook. `ps` shows the hook's words instead of a wall of text, as the wrapper stands in a file without a

@@ -76,6 +76,8 @@ impl Hook {
 pub struct Caller {
     /// netnsinit's own path, for `$0`.
     pub program: PathBuf,
+    /// The one binary, which answers to the name of netnsinit, too.
+    pub binary: PathBuf,
     /// Whether bash tells all that it does.
     pub trace: bool,
     /// What is left for the wrapper to do.
@@ -105,8 +107,11 @@ pub fn wrapper(
     let Hook { instance, phase, side, .. } = hook;
     let (nstype, name) = (&instance.nstype, &instance.name);
     let failure = format!(
-        "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase}\n{FAILURE}",
-        hook.function()
+        "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase}\n\
+         __netns_judge=(-a netnsinit {} --root {} --judge)\n{FAILURE}",
+        hook.function(),
+        quote(caller.binary.as_os_str()),
+        quote(paths.root.as_os_str())
     );
     let below = [TRAP, &failure];
     let mut text = String::with_capacity(16 * 1024);
@@ -137,7 +142,7 @@ pub fn wrapper(
     }
     let (front, behind) = split_runtime(texts, names_all, below.map(lines).iter().sum());
     text += &front;
-    text += &autoconfigure(hook, layers, caller.kind);
+    text += &autoconfigure(paths, hook, layers, caller.kind);
     if caller.trace {
         text += "PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO: '\nset -x\n";
     }
@@ -221,7 +226,7 @@ pub fn reader(paths: &Paths, instance: &Instance, layers: &[PathBuf]) -> String 
 
 /// The function that sources the layers and calls the hook. Files are sourced in it, so `local` is legal in them and
 /// what they declare so lives until the hook is done.
-fn autoconfigure(hook: &Hook, layers: &Layers, caller: CallerKind) -> String {
+fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind) -> String {
     let mut text = "autoconfigure() {\n".to_owned();
     text += match (hook.phase, hook.side) {
         (_, Side::Inside) if caller != CallerKind::Hand => "",
@@ -240,7 +245,7 @@ fn autoconfigure(hook: &Hook, layers: &Layers, caller: CallerKind) -> String {
     writeln!(text, "echo \"{}\"", hook.starting()).expect("a String takes all");
     match &layers.settled {
         Some(settled) => call_settled(&mut text, hook, settled),
-        None => call(&mut text, layers),
+        None => call(&mut text, paths, &hook.instance, layers),
     }
     if (hook.phase, hook.side) == (Phase::Down, Side::Outside) && caller != CallerKind::Engine {
         text += FORGET;
@@ -249,7 +254,7 @@ fn autoconfigure(hook: &Hook, layers: &Layers, caller: CallerKind) -> String {
 }
 
 /// Sources layers that may do anything, and calls the hook if it is there by then.
-fn call(text: &mut String, layers: &Layers) {
+fn call(text: &mut String, paths: &Paths, instance: &Instance, layers: &Layers) {
     let conf = quote(layers.conf.as_os_str());
     let mut line = |line: &str| {
         *text += line;
@@ -274,8 +279,12 @@ fn call(text: &mut String, layers: &Layers) {
         "[[ ${{NO_CONFIG_REQUIRED-}} || -f {conf}/$NSTYPE.conf || -f {conf}/$NSTYPE-$NSNAME.conf ]] || \
          __netns_failed __netns_no_conf {conf}"
     ));
-    for name in ["$NSTYPE.conf", "$NSTYPE-$NSNAME.conf"] {
+    let judged = [paths.conf_of_type(&instance.nstype), paths.conf_of(instance)];
+    for (name, judged) in ["$NSTYPE.conf", "$NSTYPE-$NSNAME.conf"].iter().zip(judged) {
         line(&format!("__netns_layer={conf}/{name}"));
+        // A layer may have changed either.
+        let judged = quote(judged.as_os_str());
+        line(&format!("[[ $__netns_layer == {judged} ]] || __netns_failed __netns_judge_layer"));
         line(
             "if [[ -r $__netns_layer ]]; then source \"$__netns_layer\" || \
              __netns_failed __netns_sourced $? \"$__netns_layer\"; \

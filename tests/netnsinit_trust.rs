@@ -46,6 +46,34 @@ fn the_variable_allows_it_with_a_warning() {
 }
 
 #[test]
+fn a_layer_that_others_have_had_read_is_refused_too() {
+    for (change, conf) in
+        [("NSNAME=other", "etc/conf.d/netns/t-other.conf"), ("NSTYPE=s", "etc/conf.d/netns/s.conf")]
+    {
+        let plugin = format!("{change}\n{PLUGIN}configure_s_up_outside() {{ :; }}\n");
+        let test = with_plugin(&plugin).file(conf, "echo stranger\n");
+        test.run(&UP).stdout(&format!("{STARTING_UP}read\nstranger\n")).status(0);
+        let said = format!("/{conf}: everybody can write it");
+        let test = test.mode(conf, 0o666);
+        test.run(&UP).stdout(&format!("{STARTING_UP}read\n")).stderr_has(&said).status(1);
+        let test = test.variable("NETNS_ALLOW_UNSAFE_FILES", "1");
+        test.run(&UP).stdout(&format!("{STARTING_UP}read\nstranger\n")).stderr_has(&said).status(0);
+    }
+}
+
+#[test]
+fn any_file_can_be_judged() {
+    let test = with_plugin(PLUGIN);
+    let file = test.path(SH).display().to_string();
+    test.run(&["--judge", &file]).stdout("").stderr("").status(0);
+    test.mode(SH, 0o666)
+        .run(&["--judge", &file])
+        .stdout("")
+        .stderr_has("t.sh: everybody can write it")
+        .status(1);
+}
+
+#[test]
 fn a_wrapper_is_printed_all_the_same_as_that_runs_nothing() {
     let words = [["--print-wrapper"].as_slice(), &UP].concat();
     with_plugin(PLUGIN).mode(SH, 0o666).run(&words).stderr("").status(0);

@@ -18,7 +18,7 @@ pub use ctl::*;
     name = "netnsinit",
     version,
     override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
-                      netnsinit --create NAME\n       netnsinit --delete NAME",
+                      netnsinit --create|--delete|--verify NAME\n       netnsinit --judge FILE...",
     after_help = "Options stand before TYPE; every word after it belongs to the hook.\n\n\
                   Environment:\n  NETNS_TRACE=1  as --trace\n\n\
                   Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
@@ -40,6 +40,9 @@ pub struct Init {
     /// Make sure that the namespace NAME is the one that --create has made
     #[arg(long, conflicts_with_all = ["create", "delete", "print_wrapper", "trace"])]
     pub verify: bool,
+    /// Make sure that nobody but root can write these FILEs, as it is done before they are run
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
+    pub judge: bool,
     /// Take all files from below DIR
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -107,6 +110,7 @@ impl Init {
             create: false,
             delete: false,
             verify: false,
+            judge: false,
             root: "/".into(),
             words,
         }

@@ -14,7 +14,7 @@ use crate::file::{Draft, entries};
 use crate::name::{Instance, NsName};
 use crate::netns::Named;
 use crate::paths::Paths;
-use crate::{hook, made, netns};
+use crate::{hook, made, netns, trust};
 
 pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let options = match Init::read(arguments) {
@@ -24,6 +24,10 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let paths = Paths::under(&options.root);
     if options.create || options.delete || options.verify {
         return namespace(&paths, &options);
+    }
+    if options.judge {
+        trust::require(&paths.root, &options.words)?;
+        return Ok(Status::Done);
     }
     let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
     let hook = hook::parse(&options.words).map_err(|error| match options.words.len() {

@@ -104,10 +104,11 @@ impl Runner {
     /// # Errors
     /// The path of this program is not known, the handlers of signals cannot be set, or `NETNS_HOOK_TIMEOUT` is no time.
     pub fn new(paths: &Paths) -> Result<Self> {
-        let program = env::current_exe().context("cannot tell the path of this program")?;
+        let binary = env::current_exe().context("cannot tell the path of this program")?;
         umask(Mode::from_bits_truncate(0o022));
         let caller = Caller {
-            program: program.with_file_name("netnsinit"),
+            program: binary.with_file_name("netnsinit"),
+            binary,
             trace: env::var_os("NETNS_TRACE").is_some_and(|value| value == "1"),
             kind: CallerKind::Engine,
         };

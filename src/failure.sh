@@ -24,9 +24,23 @@ __netns_no_conf() {
   if [[ $__netns_phase == down && -e $__netns_state ]]; then __netns_complain "$said"; else __netns_fail "$said"; fi
 }
 
+# Usage: __netns_clear WORD...
+# Called with the words of the hook before `up outside`, where something is remembered. If the `down outside` of an earlier instance
+# has not come to its end, it runs now.
+__netns_clear() {
+  local memory
+  mapfile -d '' memory <"$__netns_state"
+  if [[ " ${memory[*]} " == *' __netns_left '* ]]; then
+    echo "An earlier $1@$2 was not taken down to its end. That comes first."
+    (exec "${__netns_netnsinit[@]}" "${@:1:$#-2}" down outside) ||
+      printf 'netnsinit: %s: warning: something of it may be left\n' "$__netns_what" >&2
+  fi
+  rm -f -- "$__netns_state"
+}
+
 # Nobody has looked yet who can write this layer. What is wrong with it, netnsinit says.
 __netns_judge_layer() {
-  (exec "${__netns_judge[@]}" "$__netns_layer") && return
+  (exec "${__netns_netnsinit[@]}" --judge "$__netns_layer") && return
   __netns_told=y
   builtin exit 1
 }

@@ -2,8 +2,8 @@
 
 use std::env;
 use std::ffi::{CString, OsString};
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use nix::unistd::execve;
 
 use crate::layers::Layers;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
+use crate::memory;
 use crate::netns::{self, Whereabouts};
 use crate::paths::{BASH, Paths};
 use crate::trust;
@@ -60,10 +61,14 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
 /// # Errors
 /// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
-    match plan(paths, hook, &Caller::of(trace, CallerKind::Netnsinit)?)? {
+    let planned = plan(paths, hook, &Caller::of(trace, CallerKind::Netnsinit)?);
+    if planned.is_err() && (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
+        memory::mark(paths, &hook.instance)?;
+    }
+    match planned? {
         Plan::Bash(bash) => match bash.exec()? {},
         Plan::Nothing => {
-            forget(paths, hook)?;
+            skip(paths, hook)?;
             writeln!(std::io::stdout(), "{}\n{NOTHING}", hook.starting()).context("cannot write to stdout")
         }
     }
@@ -90,28 +95,23 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller) -> Result<Plan> {
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
     // On `down`, too: what stays then is less than what a stranger's file could do as root.
     trust::require(&paths.root, layers.read(paths, &hook.instance))?;
+    let does_nothing = layers.settled.as_ref().is_some_and(|settled| !settled.defines(&hook.function()));
+    // What an earlier instance has left goes first.
+    let left = (hook.phase, hook.side) == (Phase::Up, Side::Outside) && memory::exists(paths, &hook.instance);
     // Who traces wants to see bash read the files.
-    if !caller.trace && layers.settled.as_ref().is_some_and(|settled| !settled.defines(&hook.function())) {
+    if does_nothing && !left && !caller.trace {
         return Ok(Plan::Nothing);
     }
     let text = wrapper(paths, hook, &layers, whereabouts.as_ref(), caller);
     Ok(Plan::Bash(Bash::of(hook, &text)?))
 }
 
-/// Does what is left of a hook that bash does not run, or not to its end: the outside ones begin and end what an instance
-/// remembers.
+/// Does what is left of a hook that is not for bash to run: the outside ones begin and end what an instance remembers.
 ///
 /// # Errors
 /// That cannot be removed.
-pub fn forget(paths: &Paths, hook: &Hook) -> Result<()> {
-    if hook.side == Side::Inside {
-        return Ok(());
-    }
-    let memory = paths.memory(&hook.instance);
-    match fs::remove_file(&memory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        done => done.with_context(|| format!("cannot remove {}", memory.display())),
-    }
+pub fn skip(paths: &Paths, hook: &Hook) -> Result<()> {
+    if hook.side == Side::Outside { memory::forget(paths, &hook.instance) } else { Ok(()) }
 }
 
 impl Caller {

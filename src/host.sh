@@ -32,7 +32,7 @@ __netns_end='if [[ $__netns_status-$__netns_command != 0-exit* ]]; then
   builtin trap "" HUP INT TERM # a second one would end this half-way
   set +eu
   ((${#__netns_undo[@]} == 0)) || __netns_roll_back
-  [[ $__netns_hook != *_outside || ! -e $__netns_state ]] || rm -f -- "$__netns_state"
+  [[ $__netns_hook != *_up_outside || ! -e $__netns_state ]] || rm -f -- "$__netns_state"
   [[ $__netns_status == 0 || $__netns_told ]] ||
     __netns_failed __netns_explain "$__netns_status" "$__netns_command" ||
     echo "netnsinit: $NSTYPE@$NSNAME: $UPDOWN $INOUT failed with status $__netns_status" >&2

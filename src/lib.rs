@@ -29,6 +29,7 @@ pub mod hook;
 pub mod layers;
 pub mod leaktest;
 pub mod made;
+pub mod memory;
 pub mod name;
 pub mod netlink;
 pub mod netns;

@@ -27,6 +27,13 @@ const STAND_IN: &str = "trap() { if __netns_load $__netns_trap $__netns_trap; th
 /// What is said where no layer defines the function.
 pub const NOTHING: &str = "No configuration required.";
 
+/// Before `up outside`: an instance whose `down outside` has not come to its end may have left something.
+const CLEAR: &str = "[[ ! -e $__netns_state ]] || __netns_failed __netns_clear \"$@\"\n";
+
+/// Before `down outside`: from now on it has not come to its end. Where there is no space for that, it goes on all the same.
+const MARK: &str =
+    "[[ ! -e $__netns_state ]] || { printf '__netns_left\\0' >>\"$__netns_state\"; } 2>/dev/null || :\n";
+
 /// The instance is gone, and what it remembered with it.
 const FORGET: &str = "[[ ! -e $__netns_state ]] || rm -f -- \"$__netns_state\"\n";
 
@@ -108,7 +115,7 @@ pub fn wrapper(
     let (nstype, name) = (&instance.nstype, &instance.name);
     let failure = format!(
         "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase}\n\
-         __netns_judge=(-a netnsinit {} --root {} --judge)\n{FAILURE}",
+         __netns_netnsinit=(-a netnsinit {} --root {})\n{FAILURE}",
         hook.function(),
         quote(caller.binary.as_os_str()),
         quote(paths.root.as_os_str())
@@ -239,8 +246,8 @@ fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind
             "[[ ! /proc/self/ns/net -ef /proc/1/ns/net ]] || \
              __netns_failed __netns_fail 'this is the namespace of PID 1'\n"
         }
-        (Phase::Up, Side::Outside) => FORGET,
-        (Phase::Down, Side::Outside) => "",
+        (Phase::Up, Side::Outside) => CLEAR,
+        (Phase::Down, Side::Outside) => MARK,
     };
     writeln!(text, "echo \"{}\"", hook.starting()).expect("a String takes all");
     match &layers.settled {

@@ -58,8 +58,8 @@ each_hook_fails() {
     gone "$hook"
     [[ $(noted "$hook") == down_inside,down_outside ]]
   done
-  forget_failures
   faulty :
+  forget_failures
   undone "$before"
 
   on netnsctl up "${instances[@]}"
@@ -77,7 +77,7 @@ gone_soon() {
   return 1
 }
 
-# What failed is kept for `list` until it is taken down.
+# What failed is kept for `list` until it is taken down, and so is what is remembered of what a hook may have left.
 forget_failures() {
   local instance
   for instance in $(on netnsctl list --json | jq --raw-output '.items[] | select(.state == "failed") | .instance'); do
@@ -319,5 +319,49 @@ configure_probe_down_outside() { recall; ip link delete dev "$IFNAME"; }'
     forget_failures
     on rm -f "$LOG"
     undone "$before"
+  done
+}
+
+# Usage: left_by HOW
+# Brings `half@a` up, which makes an interface on the host by a name that its .conf does not tell any more, and has its `down outside`
+# not come to its end, by HOW.
+left_by() {
+  # shellcheck disable=SC2016 # for the hooks to expand
+  plugin half '
+    configure_half_up_outside() { ip link add "$HALF_IFNAME" type veth peer name "${HALF_IFNAME}p"; remember HALF_IFNAME; }
+    configure_half_down_outside() { recall; [[ ! -e /run/kill ]] || { rm /run/kill; kill -KILL $$; }; ip link delete dev "$HALF_IFNAME"; }'
+  config half-a.conf <<<HALF_IFNAME=made0
+  # Another instance keeps the namespace.
+  on netnsctl up lo@a half@a
+  config half-a.conf <<<HALF_IFNAME=edited0
+  case $1 in
+    killed) on touch /run/kill ;;
+    refused) chmod o+w "$CONF/half-a.conf" ;;
+    missing) mv "$CONF/half.sh" "$CONF/half.away" ;;
+  esac
+  run -1 on netnsctl down half@a
+  chmod o-w "$CONF/half-a.conf"
+  [[ ! -e $CONF/half.away ]] || mv "$CONF/half.away" "$CONF/half.sh"
+  on ip link show dev made0
+}
+
+@test "what a down outside has left that was killed, refused, or without its plugin, goes by the next down, up or gc" {
+  for how in killed refused missing; do
+    left_by "$how"
+    on netnsctl down half@a
+    run -1 on ip link show dev made0
+
+    left_by "$how"
+    on netnsctl up half@a
+    run -1 on ip link show dev made0
+    on ip link show dev edited0
+    on netnsctl down half@a
+    run -1 on ip link show dev edited0
+
+    left_by "$how"
+    on netnsctl gc
+    run -1 on ip link show dev made0
+    on netnsctl down a
+    nothing_left
   done
 }

@@ -39,7 +39,7 @@ costs() {
   costs 3 850 netnsctl up lo@a
   costs 1 380 netnsctl down lo@a
   costs 9 2200 netnsctl up veth@nstest
-  costs 8 2200 netnsctl down veth@nstest
+  costs 8 2260 netnsctl down veth@nstest
 }
 
 @test "a hook costs the same with 1000 other namespaces and 1000 other files" {

@@ -10,11 +10,11 @@ use nix::unistd::geteuid;
 
 use super::Status;
 use crate::cli::Init;
-use crate::file::{Draft, entries};
-use crate::name::{Instance, NsName};
+use crate::file::Draft;
+use crate::name::NsName;
 use crate::netns::Named;
 use crate::paths::Paths;
-use crate::{hook, made, netns, trust};
+use crate::{hook, made, memory, netns, trust};
 
 pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let options = match Init::read(arguments) {
@@ -79,21 +79,9 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     if noted.is_some() {
         fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))?;
     }
-    forget(paths, &name)?;
+    // Their `down outside` has not come to its end, or has not run at all.
+    for instance in memory::on(paths, &name)? {
+        memory::mark(paths, &instance)?;
+    }
     Ok(Status::Done)
-}
-
-/// What instances on a namespace still remember when that goes: their hooks were killed.
-fn forget(paths: &Paths, name: &NsName) -> Result<()> {
-    if !paths.remembered.exists() {
-        return Ok(());
-    }
-    for entry in entries(&paths.remembered)? {
-        let instance = entry.file_name().to_str().and_then(|word| word.parse::<Instance>().ok());
-        if instance.is_some_and(|instance| instance.name == *name) {
-            let what = || format!("cannot remove {}", entry.path().display());
-            fs::remove_file(entry.path()).with_context(what)?;
-        }
-    }
-    Ok(())
 }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Interrupt;
 use crate::hook::{self, Plan};
+use crate::memory;
 use crate::name::{Instance, Phase, Side};
 use crate::netns;
 use crate::paths::{BASH, Paths};
@@ -186,7 +187,7 @@ impl Runner {
         let why = match ended {
             Some(why) => why,
             None if status.success() && (phase, side) == (Phase::Down, Side::Outside) => {
-                return hook::forget(&self.paths, &hook);
+                return memory::forget(&self.paths, instance);
             }
             None if status.success() => return Ok(()),
             None => format!("failed ({status})"),
@@ -202,7 +203,7 @@ impl Runner {
         };
         let what = || format!("cannot run {} {}", hook.phase, hook.side);
         let bash = match hook::plan(&self.paths, hook, &self.caller).with_context(what)? {
-            Plan::Nothing => return hook::forget(&self.paths, hook).map(|()| None),
+            Plan::Nothing => return hook::skip(&self.paths, hook).map(|()| None),
             Plan::Bash(bash) => bash,
         };
         note()?;

@@ -11,6 +11,7 @@ use super::child::{Process, Runner};
 use super::course::{self, Act, Course, Entries, Need};
 use super::state::{self, Held, Known, Stage};
 use super::{Active, Condition, Engine, Kind, Outcome};
+use crate::memory;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::{self, Named};
 use crate::parallel::parallel;
@@ -52,7 +53,7 @@ impl Direct {
         self.finish(held)
     }
 
-    /// Runs the last hook of an instance that this engine knows nothing of, to remove what an earlier one has made.
+    /// Runs the last hook of an instance that is not up, to remove what an earlier one has left.
     ///
     /// # Errors
     /// The hook cannot be run, or fails.
@@ -60,6 +61,15 @@ impl Direct {
         self.runner.run(instance, (Phase::Down, Side::Outside), true, |_| Ok(()))?;
         _ = fs::remove_file(self.paths.log(instance));
         Ok(())
+    }
+
+    /// Removes what an instance has left that is not up, whichever engine it was.
+    ///
+    /// # Errors
+    /// As for [`down_outside`](Self::down_outside); the namespace cannot be locked.
+    pub fn clear(paths: &Paths, instance: &Instance) -> Result<()> {
+        let _held = state::hold(paths, &instance.name)?;
+        Self::of(paths, false)?.down_outside(instance)
     }
 
     /// Takes the course that `plan` makes of what is up: one wave after the other, in each all namespaces in parallel.
@@ -330,6 +340,10 @@ impl Direct {
         let instance = held.instance(nstype);
         if held.stage(nstype).is_none() {
             _ = fs::remove_file(self.paths.log(&instance));
+            if memory::exists(&self.paths, &instance) {
+                self.down_outside(&instance)?;
+                return Ok(true);
+            }
             let name = &held.name;
             if held.state.namespace.is_none() && netns::look(&self.paths, name)? != Named::Nothing {
                 crate::warn(&format!(
@@ -392,8 +406,7 @@ impl Direct {
             }
         });
         if done.is_err() && hook.1 == Side::Outside {
-            // No other hook of this instance follows. A bash that was killed has not seen to it.
-            _ = fs::remove_file(self.paths.memory(&instance));
+            memory::mark(&self.paths, &instance)?;
         }
         done
     }

@@ -19,8 +19,9 @@ use units::{Units, dependants, needed};
 
 use super::ahead;
 use super::dependants::Dependants;
-use super::{Active, Condition, Engine, Interrupt, Kind, Outcome};
+use super::{Active, Condition, Direct, Engine, Interrupt, Kind, Outcome};
 use crate::made::{self, Made};
+use crate::memory;
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::requires::Graph;
@@ -236,6 +237,9 @@ impl Systemd {
                         "`{instance}` is down, but not all went well: {name} has failed{}",
                         journal::since(instance, begun)
                     )),
+                    None if memory::exists(&self.paths, instance) => {
+                        Direct::clear(&self.paths, instance).map(|()| true)
+                    }
                     None => Ok(was_there),
                 });
             Outcome { instance: instance.clone(), engine: Kind::Systemd, changed }

@@ -10,6 +10,7 @@ use super::used::Used;
 use super::{Orphan, What, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Known, Stage, State};
+use crate::memory;
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Id, Named};
 use crate::paths::Paths;
@@ -23,7 +24,7 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     // The records come before the question of who needs them.
     let notes = notes(paths)?;
     let Records { states, unusable } = records(paths)?;
-    let memories = memories(paths)?;
+    let memories = memory::all(paths)?;
     let names: BTreeSet<NsName> = netns::names(paths)?.into_iter().chain(notes.keys().cloned()).collect();
     let used = Used::ask(paths)?;
 
@@ -44,9 +45,14 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     }
     // What the direct engine has, it puts right itself; the rest is about what it has not.
     let of_direct = |name: &NsName| states.contains_key(name) || unusable.contains_key(name);
+    let direct = |instance: &Instance| {
+        let entries = states.get(&instance.name).map_or([].as_slice(), |state| &state.instances);
+        entries.iter().any(|entry| entry.nstype == instance.nstype) || unusable.contains_key(&instance.name)
+    };
     for instance in memories {
-        if !used.instances.contains(&instance) && !of_direct(&instance.name) {
-            found.push(remembered(paths, instance, &notes, &used)?);
+        if !used.instances.contains(&instance) && !direct(&instance) {
+            let ours = states.get(&instance.name).and_then(|state| state.namespace);
+            found.push(remembered(paths, instance, &notes, &used, ours)?);
         }
     }
     let processes = process::by_namespace();
@@ -85,11 +91,13 @@ fn remembered(
     instance: Instance,
     notes: &BTreeMap<NsName, String>,
     used: &Used,
+    of_direct: Option<Id>,
 ) -> Result<Orphan> {
     let path = paths.memory(&instance);
     // Somebody may run the hooks by hand, or by another init system: then the namespace is theirs.
     let of_others = match netns::look(paths, &instance.name)? {
         Named::Nothing | Named::Debris => false,
+        Named::Namespace(id) if of_direct == Some(id) => false,
         Named::Namespace(id) => !used.systemd || notes.get(&instance.name) != Some(&id.to_string()),
     };
     Ok(if of_others {
@@ -179,10 +187,4 @@ fn records(paths: &Paths) -> Result<Records> {
         }
     }
     Ok(records)
-}
-
-/// The instances that remember something.
-fn memories(paths: &Paths) -> Result<Vec<Instance>> {
-    let entries = files::entries(&paths.remembered)?;
-    Ok(entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }

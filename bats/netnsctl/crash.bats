@@ -6,27 +6,40 @@ load ../engine/engine
 
 setup() {
   [[ $ENGINE == direct ]]
-  config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  pair ve-
   # Made once, for good.
   netnsctl up lo@first
   netnsctl down lo@first
   BEFORE=$(machine)
 }
 
+# Usage: pair IFNAME
+pair() {
+  config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n'"VETH_IFNAME=$1"
+}
+
 CHANGING=(write rename unlink umount2 mount unshare setns mkdir fchmod flock clone clone3 wait4 waitid)
 
 # Usage: crash_everywhere VERB
 # Kills `netnsctl VERB veth@a` at the first, second, … of each of these calls, before that does anything, until it runs through.
-# Each time the next `up` brings all of it up, or the next `down`, taking turns, takes all of it down.
+# Each time the next `up` brings all of it up, or the next `down`, taking turns, takes all of it down: by what was remembered, as
+# the .conf says something else meanwhile, and a process keeps the namespace, with which the pair would go.
 crash_everywhere() {
-  local call status next=up
+  local call status keeper next=up
   local -i at crashes=0
   for call in "${CHANGING[@]}"; do
     for ((at = 1; ; at++)); do
       [[ $1 == up ]] || netnsctl up veth@a >/dev/null
+      keeper=''
+      if [[ $1 == down ]]; then
+        nsenter --net=/run/netns/a sleep 1000 3>&- &
+        keeper=$!
+        pair other
+      fi
       status=0
       strace -qq -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$at" netnsctl "$1" veth@a \
         >/dev/null 2>&1 3>&- || status=$?
+      pair ve-
       if [[ $next == up ]]; then
         netnsctl up veth@a >/dev/null
         is_up
@@ -39,6 +52,7 @@ crash_everywhere() {
         echo "killed at call $at of $call" >&2
         return 1
       }
+      [[ -z $keeper ]] || kill "$keeper"
       ((status != 0)) || break
       crashes+=1
     done

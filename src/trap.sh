@@ -8,7 +8,7 @@
 # Called by `trap` with its words.
 declare -gA __netns_traps
 __netns_trap() {
-  local spec action again
+  local spec specs action again
   local -i status=0
   [[ ${1-} != -- ]] || shift
   case ${1--p} in
@@ -43,14 +43,14 @@ __netns_trap() {
     esac
     builtin trap -- "$1" "$spec" || status=$?
   done
-  action=$1
+  action=$1 specs=" ${*:2} "
   [[ $1 != - ]] || action=''
-  [[ " ${*^^} " != *' ERR '* ]] || builtin trap -- "$action" ERR
+  [[ ${specs^^} != *' ERR '* ]] || builtin trap -- "$action" ERR
   # Set from in here, DEBUG would fire before the next command, and RETURN as this function returns, and as its caller
   # does: these two firings set the real one.
   again="builtin trap -- ${action@Q} RETURN"
   again="builtin trap -- ${again@Q} RETURN"
-  [[ " ${*^^} " != *' RETURN '* ]] || builtin trap -- "${action:+$again}" RETURN
-  [[ " ${*^^} " == *' DEBUG '* ]] || return "$status"
+  [[ ${specs^^} != *' RETURN '* ]] || builtin trap -- "${action:+$again}" RETURN
+  [[ ${specs^^} == *' DEBUG '* ]] || return "$status"
   builtin trap -- "$action" DEBUG
 }

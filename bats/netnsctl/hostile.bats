@@ -26,6 +26,7 @@ value() { printf '%q' "$1"; }
 good() {
   case $1 in
     veth) printf 'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n' ;;
+    dns) printf 'DNS_SERVERS=192.0.2.53\n' ;;
     macvlan) printf 'MACVLAN_PARENT_IFNAME=parent\nMACVLAN_IFNAME=macvlan0\n' ;;
   esac
 }
@@ -64,9 +65,13 @@ tried() {
   tried macvlan MACVLAN_SOURCE_MACS
 }
 
-@test "no setting of nft is run, or leaves anything" {
+@test "no setting of nft or dns is run, or leaves anything" {
   tried nft NFT_AUTO_SAVE
   tried lo NO_CONFIG_REQUIRED
+  for setting in SERVERS SEARCH OPTIONS HOSTS; do
+    tried dns "DNS_$setting"
+    [[ ! -e /etc/netns/a ]]
+  done
 }
 
 @test "check and show look at nasty settings, and run nothing of them" {

@@ -29,6 +29,8 @@ teardown_file() { lab_destroy; }
 # What a test has written is undone, and nothing of any instance may be left.
 teardown() {
   lab bash -c '
+    umount --lazy /etc /run/systemd-netns
+    mount -o remount,bind,rw /run/netns
     systemctl stop "test-*" "netns-*@*.service"
     for ((try = 0; try < 400; try++)); do
       [[ $(systemctl list-units --plain --no-legend --state=active,activating,deactivating "netns*" | wc -l) != 0 ]] || break

@@ -1,0 +1,66 @@
+#!/usr/bin/env bats
+# Disks that are full or read-only below what the units write. What the programs make of that by themselves, and the direct engine, is
+# in ../kernel/full.bats and ../engine/scarce.bats.
+
+load systemd
+
+# Usage: pair
+pair() {
+  config veth-n.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  config nft-n.rules <<<'table inet t { chain in { type filter hook input priority 0; policy drop; }; }'
+}
+
+# Usage: come_and_go
+# Whether instances do, of types that remember, write and read.
+come_and_go() {
+  lab netnsctl up nft@n veth@n
+  lab netnsctl restart veth@n
+  lab ip -netns n -oneline address show | grep --quiet 192.0.2.2
+  lab netnsctl down n
+  nothing_left n
+}
+
+# Usage: read_only DIRECTORY
+read_only() { lab bash -c 'mkdir -p "$1" && mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"' bash "$1"; }
+
+# Usage: refused WORD
+# Whether an up is refused with WORD, and nothing is left of it.
+refused() {
+  run --separate-stderr -1 lab netnsctl up nft@n veth@n
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *"$1"* ]]
+  eventually gone n
+  [[ $(lab ip -oneline link show type veth | grep --count --invert-match eth0) == 0 ]]
+  lab systemctl reset-failed 'netns*'
+}
+
+@test "an /etc that is read-only: instances come and go" {
+  pair
+  read_only /etc
+  come_and_go
+}
+
+@test "a /run that is read-only below what is ours: told, and undone" {
+  pair
+  for directory in /run/systemd-netns /run/netns; do
+    read_only "$directory"
+    refused 'Read-only file system'
+    lab umount "$directory"
+  done
+  come_and_go
+}
+
+@test "no space in /run, on the way up: told, and undone; on the way down: it goes all the way" {
+  pair
+  lab bash -c 'mkdir -p /run/systemd-netns && mount -t tmpfs -o size=64k small /run/systemd-netns'
+  fill() { lab bash -c 'head -c 1M /dev/zero >/run/systemd-netns/ballast' 2>/dev/null || true; }
+  fill
+  refused 'No space left'
+  lab rm /run/systemd-netns/ballast
+  lab netnsctl up nft@n veth@n
+  fill
+  lab netnsctl down n
+  lab rm /run/systemd-netns/ballast
+  nothing_left n
+  lab umount /run/systemd-netns
+}

@@ -71,18 +71,19 @@ uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
 test: build ## Run all tests (as root: against the real kernel and a real systemd, too)
 	@tests/run
 
-# How long each takes: of `make fuzz`, every target; SEED repeats a run of `make soak`.
+# How long each takes: of `make fuzz`, every target; SEED repeats a run of `make soak`, with the engine systemd or direct.
 fuzz: SECONDS ?= 300
 soak: SECONDS ?= 3600
 SEED ?=
+ENGINE ?= systemd
 
 fuzz: ## Try hostile input, 5 minutes each target; make fuzz SECONDS=60
 	@tests/need cargo
 	@fuzz/run $(SECONDS)
 
-soak: build ## As root, do at random what administrators do, and see that all is as it should be, for an hour; make soak SECONDS=600 SEED=1
+soak: build ## As root, do at random what administrators do, and see that all is as it should be, for an hour; make soak ENGINE=direct SECONDS=600 SEED=1
 	@tests/need tests
-	@tests/soak $(SECONDS) $(SEED)
+	@ENGINE=$(ENGINE) tests/soak $(SECONDS) $(SEED)
 
 bench: build ## Measure what things cost, each beside its floor (as root, some minutes)
 	@tests/need tests

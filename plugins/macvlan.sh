@@ -23,13 +23,12 @@ configure_macvlan_up_outside() {
 
   # What was made is what has to go, whatever the .conf says by then.
   remember MACVLAN_IFNAME
+  # Before it is made: a signal may end this at any moment.
+  on_failure macvlan_undo "$NS_NAME"
   # Made in the namespace at once: its name is free there, and it never shows on the host.
-  if ip link add link "$MACVLAN_PARENT_IFNAME" name "$MACVLAN_IFNAME" netns "$NS_NAME" \
-    ${MACVLAN_MAC:+address "$MACVLAN_MAC"} type macvlan "${mode[@]}"; then
-    on_failure ip -netns "$NS_NAME" link delete dev "$MACVLAN_IFNAME"
-  else
+  ip link add link "$MACVLAN_PARENT_IFNAME" name "$MACVLAN_IFNAME" netns "$NS_NAME" \
+    ${MACVLAN_MAC:+address "$MACVLAN_MAC"} type macvlan "${mode[@]}" ||
     macvlan_is_there
-  fi
 }
 
 configure_macvlan_up_inside() {
@@ -85,18 +84,27 @@ configure_macvlan_check_inside() {
     echo "the default route by '$MACVLAN_GATEWAY' is gone"
 }
 
-# Whether it stands already, on the same parent.
+# It could not be made: all is well if it was there before, and then it stays.
 macvlan_is_there() {
-  local parent
-  if [[ $'\n'$(ip -oneline link show) =~ $'\n'([0-9]+)": $MACVLAN_PARENT_IFNAME"[:@] ]]; then
-    parent=${BASH_REMATCH[1]}
-    if [[ $(ip -netns "$NS_NAME" -oneline link show type macvlan) == *": $MACVLAN_IFNAME@if$parent: "* ]]; then
-      echo "'$MACVLAN_IFNAME' on '$MACVLAN_PARENT_IFNAME' is there already"
-      return
-    fi
+  if macvlan_stands; then
+    MACVLAN_IS_OLD=yes
+    echo "'$MACVLAN_IFNAME' on '$MACVLAN_PARENT_IFNAME' is there already"
   else
-    echo "the host has no interface '$MACVLAN_PARENT_IFNAME' (MACVLAN_PARENT_IFNAME)" >&2
+    [[ $'\n'$(ip -oneline link show) =~ $'\n'([0-9]+)": $MACVLAN_PARENT_IFNAME"[:@] ]] ||
+      echo "the host has no interface '$MACVLAN_PARENT_IFNAME' (MACVLAN_PARENT_IFNAME)" >&2
+    echo "cannot make '$MACVLAN_IFNAME' in namespace '$NS_NAME' on '$MACVLAN_PARENT_IFNAME'" >&2
+    return 1
   fi
-  echo "cannot make '$MACVLAN_IFNAME' in namespace '$NS_NAME' on '$MACVLAN_PARENT_IFNAME'" >&2
-  return 1
+}
+
+# Deletes it, if it was made, and is no other one of that name.
+macvlan_undo() {
+  local NS_NAME=$1
+  if [[ -z ${MACVLAN_IS_OLD-} ]] && macvlan_stands; then ip -netns "$NS_NAME" link delete dev "$MACVLAN_IFNAME"; fi
+}
+
+# Whether it stands, on that very parent.
+macvlan_stands() {
+  [[ $'\n'$(ip -oneline link show) =~ $'\n'([0-9]+)": $MACVLAN_PARENT_IFNAME"[:@] ]] &&
+    [[ $(ip -netns "$NS_NAME" -oneline link show type macvlan) == *": $MACVLAN_IFNAME@if${BASH_REMATCH[1]}: "* ]]
 }

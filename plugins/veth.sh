@@ -21,13 +21,12 @@ configure_veth_up_outside() {
 
   # What was made is what has to go, whatever the .conf says by then.
   remember VETH_IFNAME_OUTSIDE VETH_IFNAME_INSIDE VETH_NSNAME_OUTSIDE
+  # Before it is made: a signal may end this at any moment.
+  on_failure veth_undo "$NS_NAME"
   # Each end is made where it belongs, with its name and hardware address: nothing half-done ever shows on the host.
-  if veth_ip link add name "$VETH_IFNAME_OUTSIDE" ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} type veth \
-    peer name "$VETH_IFNAME_INSIDE" netns "$NS_NAME" ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"}; then
-    on_failure veth_ip link delete dev "$VETH_IFNAME_OUTSIDE"
-  else
+  veth_ip link add name "$VETH_IFNAME_OUTSIDE" ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} type veth \
+    peer name "$VETH_IFNAME_INSIDE" netns "$NS_NAME" ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"} ||
     veth_is_there
-  fi
   # shellcheck disable=SC2086 # words for ip, on purpose
   veth_ip address replace $VETH_IFADDR_OUTSIDE dev "$VETH_IFNAME_OUTSIDE"
   veth_ip link set dev "$VETH_IFNAME_OUTSIDE" up
@@ -145,16 +144,28 @@ veth_has_inside_end() { [[ $(ip -oneline link show type veth) == *": $VETH_IFNAM
 
 veth_clear_inside_end() { ip link set dev "$VETH_IFNAME_INSIDE" down && ip address flush dev "$VETH_IFNAME_INSIDE"; }
 
-# Whether the very pair stands already: both ends have their names, and each is the other's peer.
+# It could not be made: all is well if it was there before, and then it stays.
 veth_is_there() {
-  local outside inside
-  outside=$(veth_ip -oneline link show type veth)
-  inside=$(ip -netns "$NS_NAME" -oneline link show type veth)
-  if [[ $'\n'$outside =~ $'\n'([0-9]+)": $VETH_IFNAME_OUTSIDE@if"([0-9]+)": " ]] &&
-    [[ $'\n'$inside == *$'\n'"${BASH_REMATCH[2]}: $VETH_IFNAME_INSIDE@if${BASH_REMATCH[1]}: "* ]]; then
+  if veth_stands; then
+    VETH_IS_OLD=yes
     echo "'$VETH_IFNAME_OUTSIDE' and '$VETH_IFNAME_INSIDE' are there already"
   else
     echo "cannot make the pair '$VETH_IFNAME_OUTSIDE' (outside) and '$VETH_IFNAME_INSIDE' (in '$NS_NAME')" >&2
     return 1
   fi
+}
+
+# Deletes the pair, if it was made, and is no other one of these names.
+veth_undo() {
+  local NS_NAME=$1
+  if [[ -z ${VETH_IS_OLD-} ]] && veth_stands; then veth_ip link delete dev "$VETH_IFNAME_OUTSIDE"; fi
+}
+
+# Whether the very pair stands: both ends have their names, and each is the other's peer.
+veth_stands() {
+  local outside inside
+  outside=$(veth_ip -oneline link show type veth)
+  inside=$(ip -netns "$NS_NAME" -oneline link show type veth)
+  [[ $'\n'$outside =~ $'\n'([0-9]+)": $VETH_IFNAME_OUTSIDE@if"([0-9]+)": " ]] &&
+    [[ $'\n'$inside == *$'\n'"${BASH_REMATCH[2]}: $VETH_IFNAME_INSIDE@if${BASH_REMATCH[1]}: "* ]]
 }

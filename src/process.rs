@@ -1,8 +1,11 @@
-//! The processes of this machine, by the network namespace that they are in.
+//! The processes of this machine, by the network namespace that they are in, or the file that they print to.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use nix::unistd::{Pid, getpid};
 use serde::Serialize;
 
 use crate::netns::Id;
@@ -33,6 +36,24 @@ pub fn by_namespace() -> BTreeMap<Id, Vec<Process>> {
         group.sort_by_key(|process| process.pid);
     }
     processes
+}
+
+/// The processes, but for this one, that have a file for their output or their errors.
+#[must_use]
+pub fn that_print_to(file: &Path) -> Vec<Pid> {
+    let Ok(file) = fs::metadata(file) else { return Vec::new() };
+    let is_it = |path: &Path| {
+        fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (file.dev(), file.ino()))
+    };
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let pid = Pid::from_raw(pid);
+        if pid != getpid() && ["fd/1", "fd/2"].iter().any(|output| is_it(&entry.path().join(output))) {
+            pids.push(pid);
+        }
+    }
+    pids
 }
 
 /// The unit in a line of cgroups(7), `0::/system.slice/nginx.service`: the last part that is one.

@@ -117,6 +117,20 @@ fn a_template_that_is_replaced_by_one_of_the_same_length_and_time_is_noticed() {
 }
 
 #[test]
+fn a_template_of_another_clock_is_followed_and_then_kept() {
+    let test = with_good();
+    test.run(&NONE).stderr("").status(0);
+    for (word, seconds) in [("INSIDE", 1), ("iNSIDE", 4_000_000_000)] {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        test.write(TEMPLATE, INSIDE.replacen("inside", word, 1));
+        File::options().write(true).open(test.path(TEMPLATE)).unwrap().set_modified(time).unwrap();
+        test.run(&NONE).stdout_has(&lines("Updating", &GOOD[..1])).stderr("").status(0);
+        assert_eq!(test.read(&unit(GOOD[0])), test.read(TEMPLATE));
+        test.run(&NONE).stdout(&kept()).stderr("").status(0);
+    }
+}
+
+#[test]
 fn a_copy_that_differs_in_mode_or_time_alone_is_kept() {
     let test = settled().mode(&unit(GOOD[0]), 0o600);
     let copy = File::options().write(true).open(test.path(&unit(GOOD[1]))).unwrap();

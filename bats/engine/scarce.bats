@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
-# Where something is short: space, processes, descriptors. And where the clock has jumped. What the direct engine has to see
-# to; under systemd, state and time limits are systemd's.
+# Where something is short: space, processes, descriptors. What the direct engine has to see to; under systemd, state is systemd's.
 
 load engine
 
@@ -129,20 +128,6 @@ from_on() {
     run --separate-stderr -1 env NETNS_HOOK_TIMEOUT="$value" netnsctl up veth@a
     [[ $stderr == *'NETNS_HOOK_TIMEOUT is no number of seconds'* ]]
     gone a
-  done
-}
-
-@test "the clock has jumped, back or forth: what is up is listed, restarts and goes" {
-  for time in 1970-01-01T00:00:01Z 2070-01-01T00:00:00Z; do
-    netnsctl up veth@a
-    # As if noted by another clock than the one that it is read by.
-    sed -i "s/\"since\": .*/\"since\": \"$time\"/" /run/systemd-netns/direct/a.json
-    [[ $(netnsctl list --json | jq --raw-output '.items[] | select(.instance == "veth@a").since') == "$time" ]]
-    [[ $(state veth@a) == up ]]
-    netnsctl restart veth@a
-    netnsctl status a >/dev/null
-    netnsctl down a
-    undone "$BEFORE"
   done
 }
 

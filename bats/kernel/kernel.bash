@@ -188,16 +188,19 @@ only() {
 # For a .conf: the call of ip that FAIL_AT counts to fails.
 # shellcheck disable=SC2034 # for bash to expand there
 FAULTY='ip() { ((++calls != FAIL_AT)) && command ip "$@"; }'
+# The same; but that call succeeds, and the hook is asked to end.
+# shellcheck disable=SC2034 # as above
+ENDED='ip() { command ip "$@" || return; ((++calls != FAIL_AT)) || kill "$$"; }'
 
 # Usage: each_failure_leaves WORLD TYPE NAME SIDE
-# Whether an `up` that has FAULTY in its .conf leaves that world, whichever call of ip fails. Then none has, and it is up.
+# Whether an `up` that has FAULTY or ENDED in its .conf leaves that world, whichever call of ip that is. Then none is, and it is up.
 each_failure_leaves() {
   local -i FAIL_AT
   export FAIL_AT
   for ((FAIL_AT = 1; FAIL_AT < 10; FAIL_AT++)); do
     if hook "$2" "$3" up "$4"; then break; fi
     unchanged "$1" || {
-      echo "left when call $FAIL_AT of ip fails" >&2
+      echo "left when it is call $FAIL_AT of ip" >&2
       return 1
     }
   done

@@ -340,6 +340,15 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
+@test "asked to end after whichever command of up outside, nothing is left" {
+  setup_parent
+  macvlan a "$ENDED"
+  create a
+  each_failure_leaves "$(world)" macvlan a outside
+  hook macvlan a up inside
+  reaches a 192.0.2.1
+}
+
 @test "whichever command of up inside fails, no address and no route are left" {
   setup_parent
   macvlan a "$FAULTY" MACVLAN_GATEWAY=192.0.2.1

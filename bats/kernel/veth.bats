@@ -300,6 +300,14 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   each_failure_leaves "$(world)" veth a outside
 }
 
+@test "asked to end after whichever command of up outside, nothing is left" {
+  veth a "$ENDED"
+  create a
+  each_failure_leaves "$(world)" veth a outside
+  hook veth a up inside
+  reaches host 192.0.2.2
+}
+
 @test "whichever command of up inside fails, the end is as up outside has made it" {
   veth a "$FAULTY"
   create a

@@ -193,6 +193,15 @@ killed_in_up_inside() {
   as_before
 }
 
+@test "a half-written file that is dated in the future may be being written; one of long ago goes" {
+  mkdir -p /run/systemd-netns/direct
+  touch --date 2070-01-01 /run/systemd-netns/direct/.a.json.aB3xYz
+  touch --date 1970-01-02 /run/systemd-netns/direct/.b.json.aB3xYz
+  netnsctl gc
+  [[ -e /run/systemd-netns/direct/.a.json.aB3xYz && ! -e /run/systemd-netns/direct/.b.json.aB3xYz ]]
+  rm /run/systemd-netns/direct/.a.json.aB3xYz
+}
+
 @test "a state file that cannot be used is left for people, with all that it may be about" {
   maker
   netnsctl up maker@a

@@ -40,6 +40,26 @@ load systemd
   done
 }
 
+@test "the clock was set back in the middle of an up or down: what comes of it is told all the same" {
+  # netnsctl as `cargo test` builds it, which libfaketime reaches: when it began is an hour ahead of all that the journal says.
+  cp "$BATS_TEST_DIRNAME/../../target/debug/netnsctl" "$LAB/root/usr/local/sbin/ahead"
+  local libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
+  ahead() { lab env LD_PRELOAD="${libraries[0]}" FAKETIME=+1h FAKETIME_DONT_FAKE_MONOTONIC=1 /usr/local/sbin/ahead "$@"; }
+  plugin bad 'configure_bad_up_inside() { false; }'
+  run --separate-stderr -1 ahead up bad@b lo@a
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'cannot bring up `bad@b`'* ]]
+  [[ $(lab netnsctl list --no-legend) =~ ^a\ +lo\ +up\  ]]
+  plugin bad 'configure_bad_down_inside() { false; }'
+  ahead up bad@b
+  run --separate-stderr -1 ahead down bad@b lo@a
+  [[ $stderr == *'`bad@b` is down, but not all went well'* ]]
+  lab netnsctl down bad@b
+  nothing_left a
+  nothing_left b
+  rm "$LAB/root/usr/local/sbin/ahead"
+}
+
 @test "graph tells apart what attached services do" {
   local unit format
   for unit in runs stops fails; do

@@ -15,7 +15,7 @@ use duct::{Handle, cmd};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getpid, getppid};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ use crate::memory;
 use crate::name::{Instance, Phase, Side};
 use crate::netns;
 use crate::paths::{BASH, Paths};
+use crate::process;
 use crate::wrapper::{Caller, CallerKind, Hook};
 
 /// Where hooks find programs: that of systemd's own units (`DEFAULT_PATH` in src/basic/path-util.h).
@@ -136,7 +137,31 @@ impl Runner {
 
     /// Ends a hook that has no more time: it gets some to clean up.
     pub fn end(&self, process: &Process) {
-        process.end(self.limit.map_or(GRACE, |limit| limit.min(GRACE)));
+        process.end(self.grace());
+    }
+
+    /// Ends all that a command which was killed has left running for an instance: the hook, of which it may not have come to
+    /// note anything, and what that has started, which may outlive it. They all print to its log. Else the hook would undo its
+    /// steps later, when the same have been taken again.
+    pub fn end_left(&self, instance: &Instance, hook: Option<Process>) {
+        if let Some(hook) = hook.filter(Process::runs) {
+            self.end(&hook);
+        }
+        let left = || process::that_print_to(&self.paths.log(instance));
+        let signal = |signal| left().into_iter().for_each(|pid| _ = kill(pid, signal));
+        let deadline = Instant::now() + self.grace();
+        signal(Signal::SIGTERM);
+        while !left().is_empty() {
+            if Instant::now() > deadline {
+                signal(Signal::SIGKILL);
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        self.limit.map_or(GRACE, |limit| limit.min(GRACE))
     }
 
     /// Whether somebody has asked this process to end.
@@ -229,7 +254,8 @@ impl Runner {
                 unsafe {
                     command.pre_exec(move || {
                         bash.hand_over()?;
-                        // Nobody else would know of the hook. SIGTERM lets it undo its steps.
+                        // Nobody else would know of the hook. SIGTERM lets it undo its steps, as a rule: it comes again for each
+                        // thread of this process that outlives the one before, and a second one may end bash at once.
                         prctl::set_pdeathsig(Signal::SIGTERM)?;
                         if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
                     });

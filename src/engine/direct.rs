@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
 
-use super::child::{Process, Runner};
+use super::child::Runner;
 use super::course::{self, Act, Course, Entries, Need};
 use super::state::{self, Held, Known, Stage};
 use super::{Active, Condition, Engine, Kind, Outcome};
@@ -199,10 +199,8 @@ impl Direct {
 
     /// Puts right what was broken off: a command that was killed, or a namespace that was deleted by hand.
     fn settle(&self, held: &mut Held) -> Result<()> {
-        for entry in held.state.instances.clone() {
-            if let Some(hook) = entry.hook.filter(Process::runs) {
-                self.runner.end(&hook);
-            }
+        for entry in held.state.instances.iter().filter(|entry| entry.stage != Stage::Up) {
+            self.runner.end_left(&held.instance(&entry.nstype), entry.hook);
         }
         let name = held.name.clone();
         let Some(ours) = held.state.namespace else { return Ok(()) };

@@ -39,7 +39,7 @@ END
     echo "MACVLAN_IFADDR=10.100.${name#n}.2/24" >"$CONF/macvlan-$name.conf"
     machine_configure "$name"
   done
-  netns-update >/dev/null
+  engine_prepare
   # The first namespace has /run/netns made a mount, as `ip netns` has it.
   ip netns add first
   ip netns delete first
@@ -59,10 +59,7 @@ machine_configure() {
 observed() {
   local name
   {
-    systemctl list-units --all --full --plain --no-legend --no-pager 'netns*@*.service' |
-      while read -r unit _ active _; do
-        [[ $active == inactive ]] || echo "unit ${unit%.service} $active"
-      done
+    observed_states
     for name in /run/netns/*; do
       [[ $name == */\* ]] || echo "namespace ${name##*/}"
     done
@@ -77,16 +74,23 @@ observed() {
 }
 
 # Usage: observed_links WHERE COMMAND...
-# The interfaces that are up, with their IPv4 addresses.
+# The interfaces, and of those that are up the IPv4 addresses.
 observed_links() {
   local where=$1 ifname addresses
+  # The namespace may just be going.
+  while IFS=': ' read -r _ ifname _; do
+    case $where-${ifname%@*} in
+      *-lo | host-parent* | host-eth0 | host-host0) ;;
+      *) echo "$where link ${ifname%@*}" ;;
+    esac
+  done < <("${@:2}" -oneline link show 2>/dev/null)
   while read -r ifname _ addresses; do
     case $where-${ifname%@*} in
       host-lo | host-parent* | host-eth0 | host-host0) ;;
       *-lo) echo "$where lo" ;;
       *) echo "$where ${ifname%@*} ${addresses%% }" ;;
     esac
-  done < <("${@:2}" -4 -brief address show up 2>/dev/null) # it may just be going
+  done < <("${@:2}" -4 -brief address show up 2>/dev/null)
 }
 
 # Usage: observed_rules NAME
@@ -96,8 +100,15 @@ observed_rules() {
     sed -n "s/.*comment \"generation \(.*\)\".*/$1 rules \1/p"
 }
 
+# Usage: listed
+# What `netnsctl list` says, `TYPE@NAME STATE` for each instance that is not down.
+listed() {
+  netnsctl list --json | jq --raw-output '.items[] | select(.state != "down") | "\(.instance) \(.state)"' | sort
+}
+
 # Usage: agrees
-# Whether the machine comes to be as the model says: systemd does some of what it does after `systemctl` has returned.
+# Whether the machine comes to be as the model says: systemd does some of what it does after `systemctl` has returned, and so does the
+# kernel when a namespace goes.
 agrees() {
   local -i try
   local want
@@ -109,28 +120,6 @@ agrees() {
   return 1
 }
 
-# Usage: machine_size
-# Of PID 1: its memory in kB and its descriptors; the mounts and interfaces of the machine.
-machine_size() {
-  local kilobytes descriptors=(/proc/1/fd/*) links=(/sys/class/net/*) mounts
-  kilobytes=$(awk '/^VmRSS/ { print $2 }' /proc/1/status)
-  mapfile -t mounts </proc/1/mountinfo
-  echo "$kilobytes kB, ${#descriptors[@]} descriptors, ${#mounts[@]} mounts, ${#links[@]} links"
-}
-
-# Usage: machine_has_not_grown EARLIER LAST FIRST
-# With nothing up, PID 1 has no more memory than after a part of the time, and no more descriptors than at first, give or take
-# (those of connections that are just being closed). Mounts and links are as they were.
-machine_has_not_grown() {
-  local -i more_memory=4096 more_descriptors=4
-  local was is began
-  read -ra was <<<"$1"
-  read -ra is <<<"$2"
-  read -ra began <<<"$3"
-  ((is[0] <= was[0] + more_memory && is[2] <= began[2] + more_descriptors)) &&
-    [[ ${is[*]:4} == "${began[*]:4}" ]]
-}
-
 # Usage: machine_world
 # All that could be left behind.
 machine_world() {
@@ -139,20 +128,6 @@ machine_world() {
   # But for what systemd-nspawn, outside, has there.
   cut -d ' ' -f 4- /proc/self/mountinfo | grep --invert-match ' /run/host' | sort
   find /run/netns /run/systemd-netns "$TOLD" -type f 2>/dev/null
-  systemctl list-units --plain --no-legend --no-pager 'netns*'
-  ps -eo ppid=,args= | awk '$1 == 1 && !/systemd|agetty|dbus/' | cut -c 8- | sort
-  find /etc/systemd/system /run/systemd/system -name 'netns*' | sort
-}
-
-# Usage: machine_stop_all
-machine_stop_all() {
-  local -i try
-  find "$TOLD" -type f -delete
-  systemctl stop 'netns-*@*.service'
-  systemctl disable --quiet "${ENABLED[@]/#/netns-}" 2>/dev/null
-  for ((try = 0; try < 1000; try++)); do
-    systemctl reset-failed 'netns*' 2>/dev/null
-    [[ $(systemctl list-units --plain --no-legend --state=active,activating,deactivating 'netns*') ]] || break
-    sleep 0.02
-  done
+  engine_world
+  ps -eo ppid=,args= | awk '$1 == 1 && !/systemd|agetty|dbus|soak.d\/walk/' | cut -c 8- | sort
 }

@@ -71,6 +71,19 @@ model_up_on() {
   done
 }
 
+# Usage: model_listed
+# The lines of `listed`.
+model_listed() {
+  local one
+  for one in "${!STATE[@]}"; do
+    if [[ ${STATE[$one]} == failed || -v OUTSIDE_FAILED[$one] ]]; then
+      echo "$one failed"
+    elif [[ ${STATE[$one]} == up ]]; then
+      echo "$one up"
+    fi
+  done | sort
+}
+
 # Usage: model_counts
 model_counts() {
   local -A counts=([up]=0 [failed]=0 [down]=0)
@@ -87,26 +100,21 @@ looks_into() { [[ $STEP == *"$1"* ]] || ((step % 20 == 0)); }
 # Usage: expected
 # The lines that machine.bash makes of a machine that is as the model says.
 expected() {
-  local name type one index
+  local name index
   for name in "${NAMES[@]}"; do
     index=${name#n}
-    for type in "${TYPES[@]}"; do
-      one=$type@$name
-      case ${STATE[$one]} in
-        up) printf 'unit netns-%s active\nunit netns_outside-%s active\n' "$one" "$one" ;;
-        failed) echo "unit netns-$one failed" ;;
-      esac
-      [[ ! -v OUTSIDE_FAILED[$one] ]] || echo "unit netns_outside-$one failed"
-    done
+    expected_states "$name"
     model_exists "$name" || continue
-    echo "unit netns_name@$name active"
     [[ -v UNNAMED[$name] ]] || echo "namespace $name"
-    if [[ ${STATE["veth@$name"]} == up && ! -v CUT[veth@$name] ]]; then
-      echo "host ve-${name}0 10.$index.${VETH_OUTSIDE[$name]}.1/30"
-      [[ -v UNNAMED[$name] ]] || ! looks_into "$name" || echo "$name ve-${name}1 10.$index.${VETH_INSIDE[$name]}.2/30"
+    if [[ ${STATE["veth@$name"]} == up && ! -v CUT[veth@$name] ]] && [[ $KEPT || ! -v UNNAMED[$name] ]]; then
+      printf 'host link ve-%s0\nhost ve-%s0 10.%d.%d.1/30\n' "$name" "$name" "$index" "${VETH_OUTSIDE[$name]}"
+      [[ -v UNNAMED[$name] ]] || ! looks_into "$name" ||
+        printf '%s link ve-%s1\n%s ve-%s1 10.%d.%d.2/30\n' "$name" "$name" "$name" "$name" "$index" "${VETH_INSIDE[$name]}"
     fi
     if [[ -v UNNAMED[$name] ]] || ! looks_into "$name"; then continue; fi
-    if [[ ${STATE["macvlan@$name"]} == up && ! -v CUT[macvlan@$name] ]]; then echo "$name macvlan0 10.100.$index.2/24"; fi
+    if [[ ${STATE["macvlan@$name"]} == up && ! -v CUT[macvlan@$name] ]]; then
+      printf '%s link macvlan0\n%s macvlan0 10.100.%d.2/24\n' "$name" "$name" "$index"
+    fi
     if [[ -v LO[$name] ]]; then echo "$name lo"; fi
     [[ ! -v RULES_NOW[$name] ]] || echo "$name rules ${RULES_NOW[$name]}"
   done | sort

@@ -1,13 +1,8 @@
 # shellcheck shell=bash disable=SC2004,SC2034,SC2153,SC2154 # keys of associative arrays; the files of this directory share variables
-# What may happen. Each step chooses by random numbers, says in STEP what it does, does it, and has the model follow.
+# What may happen with either engine. Each step chooses by random numbers, says in STEP what it does, does it, and has the model follow.
 
-ENABLED=()
-
-# How often each is taken, of all.
-STEPS=(
-  {start,start,start,start,start,start,stop,stop,stop,restart,restart,restart}
-  {edit_veth,edit_rules,unname,mend,mend,mend,cut,flush,update,fail,fail,fail,kill,kill,kill,clear,enable,disable,listing}
-)
+# netnsctl's words for what one does.
+declare -A VERBS=([start]=up [stop]=down [restart]=restart)
 
 # Usage: step_take
 step_take() {
@@ -42,44 +37,31 @@ choose_name() {
   NAME=''
 }
 
-# Usage: manage start|stop|restart TYPE@NAME...
-# By systemctl or by netnsctl; whether they find it good is for `agrees` to see.
-manage() {
-  local verb=$1
-  shift
-  (($#)) || return 0
-  pick systemctl systemctl netnsctl
-  STEP+=", by $PICKED: $verb $*"
-  if [[ $PICKED == systemctl ]]; then
-    systemctl "$verb" "${@/#/netns-}" &>/dev/null
-  else
-    local -A verbs=([start]=up [stop]=down [restart]=restart)
-    netnsctl "${verbs[$verb]}" "$@" &>/dev/null
-  fi
-}
-
 step_start() {
   pick down down failed up
   choose "$PICKED" 6
-  manage start "${CHOSEN[@]}"
+  manage start "${CHOSEN[@]}" || return
   model_up "${CHOSEN[@]}"
 }
 
 step_stop() {
   local one
   choose up
-  manage stop "${CHOSEN[@]}"
+  manage stop "${CHOSEN[@]}" || return
   for one in "${CHOSEN[@]}"; do model_down "$one" down; done
 }
 
 # Where the interface is gone, the inside hook finds nothing to configure, and the instance fails.
 step_restart() {
   local one
+  local -A failed=()
   pick up up up down
   choose "$PICKED"
-  manage restart "${CHOSEN[@]}"
+  manage restart "${CHOSEN[@]}" || return
   for one in "${CHOSEN[@]}"; do
+    if [[ $FAILURE_ENDS_WORK && -v failed[${one#*@}] ]]; then continue; fi
     if [[ -v CUT[$one] ]]; then
+      failed[${one#*@}]=y
       model_down "$one" failed
     elif [[ ${STATE[$one]} == up ]]; then
       model_inside "$one"
@@ -111,23 +93,6 @@ step_unname() {
   UNNAMED[$NAME]=y
 }
 
-# A namespace without its name takes nothing new, and all that is up on it goes in order.
-step_mend() {
-  local one name
-  for name in "${NAMES[@]}"; do
-    [[ -v UNNAMED[$name] ]] || continue
-    if ((RANDOM % 2)) && [[ ${STATE["lo@$name"]} != up ]]; then
-      manage start "lo@$name"
-      model_down "lo@$name" failed
-      return
-    fi
-    model_up_on "$name"
-    manage stop "${UP[@]}"
-    for one in "${UP[@]}"; do model_down "$one" down; done
-    return
-  done
-}
-
 step_cut() {
   local one
   choose up
@@ -151,18 +116,6 @@ step_flush() {
   unset -v "RULES_NOW[$NAME]"
 }
 
-# It also resets what has failed.
-step_update() {
-  local one
-  pick '' --daemon-reload
-  STEP+=" $PICKED"
-  netns-update ${PICKED:+"$PICKED"} >/dev/null
-  OUTSIDE_FAILED=()
-  for one in "${!STATE[@]}"; do
-    [[ ${STATE[$one]} != failed ]] || STATE[$one]=down
-  done
-}
-
 # Usage: step_broken COMMAND...
 # Has a hook of a probe come to nothing; COMMAND is called with what it is told, the verb, and the instance.
 step_broken() {
@@ -179,45 +132,13 @@ step_broken() {
   fi
   verb=${PICKED%%-*} hook=${PICKED#*-}
   STEP+=" $hook of $one"
-  "$@" "$TOLD/$hook-$name" "$verb" "$one"
-  case $hook in
-    up-outside) OUTSIDE_FAILED[$one]=y ;;
-    up-inside)
-      unset -v "OUTSIDE_FAILED[$one]" # it was up meanwhile
-      model_down "$one" failed
-      ;;
-    down-inside) model_down "$one" failed ;;
-    down-outside)
-      model_down "$one" down
-      OUTSIDE_FAILED[$one]=y
-      ;;
-  esac
+  "$@" "$TOLD/$hook-$name" "$verb" "$one" || return
+  model_broken "$hook" "$one"
 }
 
 step_fail() { step_broken fail_hook; }
 
 step_kill() { step_broken kill_hook; }
-
-# Usage: fail_hook FILE VERB TYPE@NAME
-fail_hook() {
-  echo fail >"$1"
-  # By systemctl: netnsctl would clear on `down` what had failed.
-  systemctl "$2" "netns-$3" &>/dev/null
-  # `down outside` runs after `systemctl stop` has returned.
-  [[ $1 != */down-outside-* ]] || wait_until systemctl is-failed --quiet "netns_outside-$3"
-  rm "$1"
-}
-
-# Usage: kill_hook FILE VERB TYPE@NAME
-# The hook hangs until it is killed, by a signal that it cannot catch.
-kill_hook() {
-  echo hang >"$1"
-  systemctl --no-block "$2" "netns-$3"
-  wait_until test -e "$1.pid"
-  rm "$1"
-  kill -KILL "$(<"$1.pid")"
-  rm "$1.pid"
-}
 
 # Usage: wait_until COMMAND...
 wait_until() {
@@ -241,31 +162,5 @@ step_clear() {
   done
 }
 
-step_enable() {
-  choose down
-  (("${#CHOSEN[@]}")) || return 0
-  STEP+=" ${CHOSEN[*]}"
-  ENABLED+=("${CHOSEN[@]}")
-  systemctl enable --quiet "${CHOSEN[@]/#/netns-}"
-}
-
-step_disable() {
-  (("${#ENABLED[@]}")) || return 0
-  STEP+=" ${ENABLED[*]}"
-  systemctl disable --quiet "${ENABLED[@]/#/netns-}"
-  ENABLED=()
-}
-
-# netnsctl sees what systemd says.
-step_listing() {
-  local one
-  diff <(netnsctl list --json | jq --raw-output '.items[] | select(.state != "down") | "\(.instance) \(.state)"' | sort) <(
-    for one in "${!STATE[@]}"; do
-      if [[ ${STATE[$one]} == failed || -v OUTSIDE_FAILED[$one] ]]; then
-        echo "$one failed"
-      elif [[ ${STATE[$one]} == up ]]; then
-        echo "$one up"
-      fi
-    done | sort
-  )
-}
+# netnsctl sees what is so.
+step_listing() { diff <(listed) <(model_listed); }

@@ -13,8 +13,9 @@ configure_TYPE_up_outside() {
   # The .conf may be edited before the instance goes down.
   remember SETTING_IFADDR
   if [[ $(ip -netns "$ns_name" -oneline link show type bridge) != *": br0: "* ]]; then
+    # Before it is made: a signal may end this at any moment.
+    on_failure configure_TYPE_down_outside "$ns_name"
     ip link add br0 netns "$ns_name" type bridge
-    on_failure ip -netns "$ns_name" link delete dev br0
   fi
 }
 

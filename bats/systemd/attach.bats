@@ -128,14 +128,14 @@ END
   eventually is test-web inactive
   lab systemctl start test-web
   is_in a test-web
-  lab ip netns delete a
+  delete_by_hand a
   eventually is test-web inactive
 }
 
 @test "a service does not start where the namespace was deleted by hand, and restart makes it anew" {
   lab netnsctl attach test-web lo@a nft@a
   lab systemctl start test-web
-  lab ip netns delete a
+  delete_by_hand a
   eventually is test-web inactive
   run -1 lab systemctl start test-web
   [[ $(journal netns_made@a) == *'namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
@@ -152,7 +152,7 @@ END
 @test "a service does not start in a namespace that somebody has made in place of the one that was" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web
-  lab ip netns delete a
+  delete_by_hand a
   lab ip netns add a
   eventually is test-web inactive
   run -1 lab systemctl start test-web
@@ -164,7 +164,7 @@ END
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'is not the one that was made'* ]]
   # What it says.
-  lab ip netns delete a
+  delete_by_hand a
   lab netnsctl restart a
   lab systemctl start test-web
   is_in a test-web
@@ -263,7 +263,7 @@ END
   is_in my-net test-many@x
   run ! is_in my-net test-many@y
   lab netnsctl check
-  lab ip netns delete my-net
+  delete_by_hand my-net
   eventually is test-many@x inactive
 }
 

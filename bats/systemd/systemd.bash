@@ -93,6 +93,14 @@ up() { lab systemctl is-active --quiet "$@"; }
 exists() { lab test -e "/run/netns/$1"; }
 gone() { ! exists "$1"; }
 
+# Usage: delete_by_hand NAME
+# Once systemd has seen it mounted: it looks a few times a second at most (sd_event_source_set_ratelimit in src/core/mount.c), and what
+# comes and goes in between it does not notice.
+delete_by_hand() {
+  eventually is "$(systemd-escape --path --suffix=mount "/run/netns/$1")" active
+  lab ip netns delete "$1"
+}
+
 # Usage: nothing_failed
 nothing_failed() {
   local failed

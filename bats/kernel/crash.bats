@@ -88,9 +88,18 @@ rules_are_whole() {
 
 @test "what a killed netns-nft-save has left, the next one removes" {
   create a
-  touch "$CONF"/.nft-a.rules.{abcdef,123456} "$CONF/.nft-b.rules.abcdef" "$CONF/.mine"
+  touch "$CONF"/.nft-a.rules.netns-draft-{abcdef,123456} "$CONF/.nft-b.rules.netns-draft-abcdef" "$CONF/.mine"
   netns-nft-save a
-  [[ $(ls -A "$CONF") == $'.mine\n.nft-b.rules.abcdef\nnft-a.rules' ]]
+  [[ $(ls -A "$CONF") == $'.mine\n.nft-b.rules.netns-draft-abcdef\nnft-a.rules' ]]
+}
+
+@test "backups of rules, whatever they are called, are nobody's but their maker's" {
+  create a
+  touch -d '1 hour ago' "$CONF"/{,.}nft-a.rules.{backup,before,broken,orig01,Backup,201125,aB3xYz} "$CONF/nft-a.rules.netns-draft-aB3xYz"
+  mkdir "$CONF/.nft-a.rules.netns-draft-aB3xYz"
+  before=$(ls -A "$CONF")
+  netns-nft-save a
+  [[ $(ls -A "$CONF" | grep -vx nft-a.rules) == "$before" ]]
 }
 
 # An image with an outdated pair of units, a pair that is missing, and one whose type is gone.

@@ -178,19 +178,33 @@ killed_in_up_inside() {
   mkdir -p /run/systemd-netns/direct /run/systemd-netns/remembered
   : >/run/systemd-netns/direct/a.lock
   : >/run/systemd-netns/direct/nosuch@a.log
-  for file in "$CONF/.nft-a.rules.aB3xYz" "$CONF/nft-a.rules.aB3xYz" /run/systemd-netns/direct/.a.json.aB3xYz /run/systemd-netns/remembered/lo@a.new; do
+  for file in "$CONF/.nft-a.rules.netns-draft-aB3xYz" /run/systemd-netns/direct/.a.json.netns-draft-aB3xYz /run/systemd-netns/remembered/lo@a.new; do
     touch -d '5 minutes ago' "$file"
   done
-  : >"$CONF/.nft-b.rules.aB3xYz" # somebody writes it now
+  : >"$CONF/.nft-b.rules.netns-draft-aB3xYz" # somebody writes it now
   flock /run/systemd-netns/direct/b.lock sleep 1000 3>&- &
   holder=$!
   eventually test -e /run/systemd-netns/direct/b.lock
   run -0 netnsctl gc
-  [[ -e /run/systemd-netns/direct/b.lock && -e $CONF/.nft-b.rules.aB3xYz ]]
+  [[ -e /run/systemd-netns/direct/b.lock && -e $CONF/.nft-b.rules.netns-draft-aB3xYz ]]
   pkill -P "$holder" || true
   kill "$holder" || true
-  rm /run/systemd-netns/direct/b.lock "$CONF/.nft-b.rules.aB3xYz"
+  rm /run/systemd-netns/direct/b.lock "$CONF/.nft-b.rules.netns-draft-aB3xYz"
   as_before
+}
+
+@test "backups of an administrator, whatever they are called, stay" {
+  units=/etc/systemd/system
+  mkdir -p "$units" /run/systemd-netns/direct
+  for end in backup before broken orig01 Backup 201125 aB3xYz; do
+    touch -d '1 hour ago' "$CONF"/{,.}nft-a.rules."$end" "$units"/{,.}netns-{veth,foo}@.service."$end" /run/systemd-netns/direct/.a.json."$end"
+  done
+  touch -d '1 hour ago' "$CONF/nft-a.rules.netns-draft-aB3xYz"
+  machine >"$BATS_TEST_TMPDIR/before"
+  run -0 netnsctl gc
+  [[ -z $output ]]
+  machine | diff "$BATS_TEST_TMPDIR/before" - >&2
+  rm "$units"/{,.}netns-*@.service.*
 }
 
 @test "a state file that cannot be used is left for people, with all that it may be about" {

@@ -51,7 +51,7 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
         let own = directory.starts_with(paths.made.parent().unwrap_or(&paths.made));
         for entry in entries(directory)? {
             let name = entry.file_name().to_string_lossy();
-            let left = is_draft(&name, own) || directory == &paths.conf && is_draft_of_old(&name);
+            let left = is_draft(&name, own);
             let left = left || directory == &paths.remembered && name.ends_with(".new");
             if left && entry.file_type().is_file() && is_old(&entry) {
                 let reason = "it was being written when the writer was killed".to_owned();
@@ -62,20 +62,9 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
     Ok(found)
 }
 
-/// Whether a file is a [`file::Draft`] of ours: `.NAME.XXXXXX`; in directories of others, of a file that is ours.
+/// Whether a file is a draft of ours; in directories of others, of a file that is ours.
 fn is_draft(file: &str, own: bool) -> bool {
-    let Some((name, random)) = file.strip_prefix('.').and_then(|rest| rest.rsplit_once('.')) else {
-        return false;
-    };
-    let ours = own
-        || is_rules(name)
-        || (name.starts_with("netns-") || name.starts_with("netns_outside-")) && name.ends_with("@.service");
-    ours && is_random(random)
-}
-
-/// What `netns-nft-save` of the bash original leaves when it is killed: `nft-NAME.rules.XXXXXX`.
-fn is_draft_of_old(file: &str) -> bool {
-    file.rsplit_once('.').is_some_and(|(name, random)| is_rules(name) && is_random(random))
+    file::drafted(file).is_some_and(|name| own || is_rules(name) || is_copy(name))
 }
 
 /// Whether it is the name of rules that are saved.
@@ -83,9 +72,9 @@ fn is_rules(name: &str) -> bool {
     name.strip_prefix("nft-").is_some_and(|rest| rest.strip_suffix(".rules").is_some())
 }
 
-/// As `mktemp` and the crate `tempfile` make them up.
-fn is_random(word: &str) -> bool {
-    word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// Whether it is the name of a unit of a type.
+fn is_copy(name: &str) -> bool {
+    (name.starts_with("netns-") || name.starts_with("netns_outside-")) && name.ends_with("@.service")
 }
 
 fn is_old(entry: &DirEntry) -> bool {
@@ -98,17 +87,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drafts_of_ours_are_told_from_files_of_others() {
-        assert!(is_draft(".nft-a.rules.aB3xYz", false));
-        assert!(is_draft(".netns-veth@.service.aB3xYz", false));
-        assert!(is_draft(".a.json.aB3xYz", true));
-        for other in
-            [".a.json.aB3xYz", ".veth.sh.backup", ".nft-a.rules.old", "nft-a.rules", ".nft-a.rules.swp123x"]
-        {
-            assert!(!is_draft(other, false), "{other}");
+    fn in_directories_of_others_drafts_of_our_files_alone_are_ours() {
+        for ours in [".nft-a.rules.netns-draft-aB3xYz", ".netns-veth@.service.netns-draft-aB3xYz"] {
+            assert!(is_draft(ours, false), "{ours}");
         }
-        assert!(is_draft_of_old("nft-a.rules.Ab12Cd"));
-        assert!(!is_draft_of_old("nft-a.rules"));
-        assert!(!is_draft_of_old("nft-a.rules.backup1"));
+        let other = ".a.json.netns-draft-aB3xYz";
+        assert!(!is_draft(other, false) && is_draft(other, true));
     }
 }

@@ -1,13 +1,17 @@
 //! Files that are whole at any moment, written beside their place, then renamed onto it; and the directories of them.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use tempfile::{Builder, TempPath};
 use walkdir::{DirEntry, WalkDir};
 
@@ -79,6 +83,64 @@ impl Draft {
             .map_err(|failed| failed.error)
             .with_context(|| format!("cannot replace {}", target.display()))
     }
+}
+
+/// Opens a file of ours. No link is followed, and nobody is waited for: what is there may be a pipe.
+///
+/// # Errors
+/// It cannot be opened, or is something else than a file: then it is [`ErrorKind::InvalidInput`].
+pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let opened = options.custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
+    let is_odd = match &opened {
+        Ok(file) => !file.metadata()?.is_file(),
+        // Each kind of them fails in its own way.
+        Err(_) => path.symlink_metadata().is_ok_and(|found| !found.is_file()),
+    };
+    if is_odd {
+        let what = "it is no regular file; move it out of the way";
+        return Err(io::Error::new(ErrorKind::InvalidInput, what));
+    }
+    opened
+}
+
+/// Reads a file of ours; see [`open`].
+///
+/// # Errors
+/// As for [`open`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    open(path, OpenOptions::new().read(true))?.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The same as [`read`] of a text.
+///
+/// # Errors
+/// As for [`open`]; or it is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    io::read_to_string(open(path, OpenOptions::new().read(true))?)
+}
+
+/// Warns of something that is not taken into account, once.
+pub fn pass_over(path: &Path, why: impl Display) {
+    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    if TOLD.lock().is_ok_and(|mut told| told.insert(path.to_owned())) {
+        crate::warn(&format!("{}: {why}; it is passed over", printable(path)));
+    }
+}
+
+/// A path for a message, which has to stay on one line.
+#[must_use]
+pub fn printable(path: &Path) -> String {
+    let mut text = String::new();
+    for character in path.to_string_lossy().chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// Waits until what was renamed in a directory is on the disk.

@@ -1,7 +1,11 @@
 //! Files that nobody reads any more: locks, logs, and what was being written when the writer was killed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -16,25 +20,45 @@ use crate::{file, plugin};
 /// Nobody writes a file for that long.
 const OLD: Duration = Duration::from_secs(60);
 
+/// The end of what a hook writes before it takes the place of what was remembered (`remember` in src/runtime.sh).
+pub const REMEMBERING: char = '~';
+
 /// The entries of a directory that may be missing.
 pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
     if directory.exists() { file::entries(directory) } else { Ok(Vec::new()) }
 }
 
+/// What may be a record of ours in a directory, with its name: all that is not hidden.
+pub fn records(directory: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let entries = entries(directory)?.into_iter();
+    let named =
+        entries.map(|entry| (entry.path().to_owned(), entry.file_name().to_string_lossy().into_owned()));
+    Ok(named.filter(|(_, name)| !name.starts_with('.')).collect())
+}
+
+/// A record of ours: what it is about, by a word of its name, and the file. What is none goes to `found`.
+pub fn record<About>(path: &Path, word: &str, found: &mut Vec<Orphan>) -> Option<(About, File)>
+where
+    About: FromStr<Err: Display>,
+{
+    let about = word.parse().map_err(|error| found.push(Orphan::odd(path, error))).ok()?;
+    match file::open(path, OpenOptions::new().read(true)) {
+        Ok(file) => Some((about, file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => None, // it was right to go meanwhile
+        Err(error) => {
+            found.push(Orphan::odd(path, error));
+            None
+        }
+    }
+}
+
 pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
-    for entry in entries(&paths.direct)? {
-        let file = entry.file_name().to_string_lossy();
-        let path = entry.path().to_owned();
-        if let Some(name) = file.strip_suffix(".lock").and_then(|name| name.parse::<NsName>().ok()) {
-            if !state::is_held(paths, &name)? && (states.contains_key(&name) || !paths.state(&name).exists())
-            {
-                let reason = "nobody holds this lock".to_owned();
-                found.push(Orphan { what: What::Lock(name), path, reason });
-            }
-        } else if let Some(instance) =
-            file.strip_suffix(".log").and_then(|word| word.parse::<Instance>().ok())
-        {
+    for (path, file) in records(&paths.direct)? {
+        if let Some(word) = file.strip_suffix(".lock") {
+            found.extend(lock(paths, path, word, states));
+        } else if let Some(word) = file.strip_suffix(".log") {
+            let Some((instance, _)) = record::<Instance>(&path, word, &mut found) else { continue };
             let known = states.get(&instance.name).is_some_and(|state| {
                 state.instances.is_empty()
                     || state.instances.iter().any(|entry| entry.nstype == instance.nstype)
@@ -52,7 +76,7 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
         for entry in entries(directory)? {
             let name = entry.file_name().to_string_lossy();
             let left = is_draft(&name, own);
-            let left = left || directory == &paths.remembered && name.ends_with(".new");
+            let left = left || directory == &paths.remembered && name.ends_with(REMEMBERING);
             if left && entry.file_type().is_file() && is_old(&entry) {
                 let reason = "it was being written when the writer was killed".to_owned();
                 found.push(Orphan { what: What::File, path: entry.path().to_owned(), reason });
@@ -60,6 +84,19 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
         }
     }
     Ok(found)
+}
+
+fn lock(paths: &Paths, path: PathBuf, word: &str, states: &BTreeMap<NsName, State>) -> Option<Orphan> {
+    let name: NsName = match word.parse() {
+        Ok(name) => name,
+        Err(error) => return Some(Orphan::odd(&path, error)),
+    };
+    let is_needed = || !states.contains_key(&name) && paths.state(&name).symlink_metadata().is_ok();
+    match state::is_held(paths, &name) {
+        Ok(held) if held || is_needed() => None,
+        Ok(_) => Some(Orphan { what: What::Lock(name), path, reason: "nobody holds this lock".to_owned() }),
+        Err(error) => Some(Orphan::odd(&path, format!("{error:#}"))),
+    }
 }
 
 /// Whether a file is a draft of ours; in directories of others, of a file that is ours.

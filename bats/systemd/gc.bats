@@ -85,6 +85,41 @@ configure_maker_down_outside() {
   lab rm /run/go
 }
 
+@test "a namespace that somebody's own unit has made, or is in, stays, with what is remembered for it" {
+  maker
+  unit test-maker.service <<'END'
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c "netnsinit --create foo && exec netnsinit maker foo up outside"
+END
+  unit test-user.service <<'END'
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStartPre=/bin/true
+ExecStart=/bin/true
+NetworkNamespacePath=/run/netns/bar
+END
+  lab netnsinit --create bar
+  lab systemctl start test-maker test-user
+  run -0 lab netnsctl gc
+  [[ $output == 'left alone: /run/systemd-netns/remembered/maker@foo: no engine has this instance up, but there is a namespace of its name that is not ours' ]]
+  exists foo
+  exists bar
+  lab ip link show dev mk-foo >/dev/null
+  # Each is for its own unit: without one, it goes.
+  lab systemctl stop test-user
+  run -0 lab netnsctl gc
+  [[ $output == *'removed: namespace `bar`: we have made it, and no unit needs it'* ]]
+  exists foo
+  lab netnsinit maker foo down outside
+  lab systemctl stop test-maker
+  run -0 lab netnsctl gc
+  [[ $output == 'removed: namespace `foo`: we have made it, and no unit needs it' ]]
+  gone foo
+}
+
 @test "drop-ins of ours go with what they are about; an administrator's stay" {
   units=/etc/systemd/system
   lab mkdir -p "$units"/netns_outside-{veth@a,veth@b}.service.d "$units"/{gone,netns-lo@}.service.d

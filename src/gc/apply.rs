@@ -56,7 +56,7 @@ impl<'a> Collector<'a> {
     }
 
     fn unneeded(&self, name: &NsName) -> Result<()> {
-        ensure!(!Used::ask(self.paths)?.names.contains(name), "a unit needs namespace `{name}` meanwhile");
+        ensure!(!Used::ask(self.paths)?.needs(name), "a unit needs namespace `{name}` meanwhile");
         Ok(())
     }
 
@@ -88,7 +88,9 @@ impl<'a> Collector<'a> {
         let Some(held) = state::try_hold(self.paths, &instance.name)? else {
             bail!("somebody works on namespace `{}` meanwhile", instance.name);
         };
-        ensure!(!Used::ask(self.paths)?.instances.contains(instance), "its unit is up meanwhile");
+        let used = Used::ask(self.paths)?;
+        ensure!(!used.instances.contains(instance), "its unit is up meanwhile");
+        ensure!(!used.made.contains(&instance.name), "a unit has made its namespace meanwhile");
         Direct::of(self.paths, false)?.down_outside(instance)?;
         drop(held);
         remove(&self.paths.memory(instance))

@@ -52,7 +52,7 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
         }
     }
     let processes = process::by_namespace();
-    for name in names.iter().filter(|name| !used.names.contains(name) && !of_direct(name)) {
+    for name in names.iter().filter(|name| !used.needs(name) && !of_direct(name)) {
         let busy = |id| processes.contains_key(&id);
         match name_of_nobody(paths, name, notes.get(name), &used, &busy) {
             Ok(orphan) => found.extend(orphan),
@@ -97,7 +97,9 @@ fn remembered(
     let of_others = match netns::look(paths, &instance.name)? {
         Named::Nothing | Named::Debris => false,
         Named::Namespace(id) => {
-            !used.systemd || notes.get(&instance.name) != Some(&id.to_string())
+            !used.systemd
+                || used.made.contains(&instance.name)
+                || notes.get(&instance.name) != Some(&id.to_string())
         }
     };
     Ok(if of_others {

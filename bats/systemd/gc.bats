@@ -175,3 +175,24 @@ END
   lab test -p "$units/test-gone.service.d/50-netns.conf"
   lab rm -r "$units"/{test-gone,netns-lo@}.service.d
 }
+
+@test "nobody waits for a pipe in the place of a note, and what nobody needs beside it goes" {
+  lab systemctl start netns-lo@a
+  lab bash -c 'rm /run/systemd-netns/made/a && mkfifo /run/systemd-netns/made/{a,o}'
+  lab netnsinit --create b
+  for verb in list 'status a' 'check lo@a' 'restart lo@a'; do
+    status=0
+    # shellcheck disable=SC2086 # the verb and its words
+    lab timeout 30 netnsctl $verb >/dev/null 2>&1 || status=$?
+    ((status < 2))
+  done
+  run -1 --separate-stderr lab timeout 30 netnsctl gc
+  [[ $output == 'removed: namespace `b`: we have made it, and no unit needs it' ]]
+  for name in a o; do
+    [[ $stderr == *"netnsctl: warning: /run/systemd-netns/made/$name: it is no regular file; move it out of the way; it is passed over"* ]]
+  done
+  exists a
+  lab systemctl stop netns-lo@a
+  eventually gone a
+  lab rm /run/systemd-netns/made/{a,o}
+}

@@ -1,15 +1,23 @@
 //! Files that are whole at any moment, written beside their place, then renamed onto it; and the directories of them.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use tempfile::{Builder, TempPath};
 use walkdir::{DirEntry, WalkDir};
+
+/// What stands between the name of a file and the random end of its draft. Nobody names a copy of their own like that, as they may by
+/// `.backup` or `.before`.
+const MARK: &str = ".netns-draft-";
 
 /// A new version of a file, complete, beside its place. Dropped, it is gone; [`put`](Self::put), it is the file.
 #[derive(Debug)]
@@ -50,7 +58,7 @@ impl Draft {
         let write = || -> io::Result<TempPath> {
             // A dot in front: nothing that lists the directory takes it for a file of its own.
             let mut draft = Builder::new()
-                .prefix(&format!(".{name}."))
+                .prefix(&format!(".{name}{MARK}"))
                 .permissions(Permissions::from_mode(0o644))
                 .tempfile_in(directory)?;
             draft.write_all(content)?;
@@ -75,6 +83,64 @@ impl Draft {
             .map_err(|failed| failed.error)
             .with_context(|| format!("cannot replace {}", target.display()))
     }
+}
+
+/// Opens a file of ours. No link is followed, and nobody is waited for: what is there may be a pipe.
+///
+/// # Errors
+/// It cannot be opened, or is something else than a file: then it is [`ErrorKind::InvalidInput`].
+pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let opened = options.custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
+    let is_odd = match &opened {
+        Ok(file) => !file.metadata()?.is_file(),
+        // Each kind of them fails in its own way.
+        Err(_) => path.symlink_metadata().is_ok_and(|found| !found.is_file()),
+    };
+    if is_odd {
+        let what = "it is no regular file; move it out of the way";
+        return Err(io::Error::new(ErrorKind::InvalidInput, what));
+    }
+    opened
+}
+
+/// Reads a file of ours; see [`open`].
+///
+/// # Errors
+/// As for [`open`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    open(path, OpenOptions::new().read(true))?.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The same as [`read`] of a text.
+///
+/// # Errors
+/// As for [`open`]; or it is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    io::read_to_string(open(path, OpenOptions::new().read(true))?)
+}
+
+/// Warns of something that is not taken into account, once.
+pub fn pass_over(path: &Path, why: impl Display) {
+    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    if TOLD.lock().is_ok_and(|mut told| told.insert(path.to_owned())) {
+        crate::warn(&format!("{}: {why}; it is passed over", printable(path)));
+    }
+}
+
+/// A path for a message, which has to stay on one line.
+#[must_use]
+pub fn printable(path: &Path) -> String {
+    let mut text = String::new();
+    for character in path.to_string_lossy().chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// Waits until what was renamed in a directory is on the disk.
@@ -109,15 +175,21 @@ pub fn lock_directory(directory: &Path) -> Result<Flock<File>> {
 /// The directory cannot be read, or not be written to.
 pub fn remove_drafts(directory: &Path, ours: impl Fn(&str) -> bool) -> Result<()> {
     for entry in entries(directory)? {
-        // `.NAME.123456`, see `Draft::of`.
-        let draft = entry.file_name().to_str().and_then(|file| file.strip_prefix('.')?.rsplit_once('.'));
-        if draft.is_some_and(|(name, random)| random.len() == 6 && ours(name)) && entry.file_type().is_file()
-        {
+        if entry.file_type().is_file() && entry.file_name().to_str().and_then(drafted).is_some_and(&ours) {
             let what = || format!("cannot remove {}", entry.path().display());
             fs::remove_file(entry.path()).with_context(what)?;
         }
     }
     Ok(())
+}
+
+/// The name of the file that another one, by its name, is a [`Draft`] of.
+#[must_use]
+pub fn drafted(name: &str) -> Option<&str> {
+    let (target, random) = name.strip_prefix('.')?.rsplit_once(MARK)?;
+    // As the crate `tempfile` makes it up.
+    let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_random.then_some(target)
 }
 
 /// The entries of a directory, in the order of their names.
@@ -133,4 +205,29 @@ pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
         .max_depth(1)
         .sort_by(|one, other| one.path().as_os_str().cmp(other.path().as_os_str()));
     walk.into_iter().collect::<Result<_, _>>().with_context(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_is_told_by_its_name_and_is_no_backup_of_somebody_elses() {
+        let directory = tempfile::tempdir().unwrap();
+        let draft = Draft::of(&directory.path().join("nft-a.rules"), b"").unwrap();
+        let name = draft.path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(drafted(&name), Some("nft-a.rules"), "{name}");
+        for end in
+            ["backup", "before", "broken", "orig01", "Backup", "201125", "aB3xYz", "netns-backup", "swp"]
+        {
+            for dot in ["", "."] {
+                assert_eq!(drafted(&format!("{dot}nft-a.rules.{end}")), None, "{dot} {end}");
+            }
+        }
+        for other in
+            ["nft-a.rules.netns-draft-aB3xYz", ".nft-a.rules.netns-draft-aB3xY", ".a.netns-draft-aB3x-z"]
+        {
+            assert_eq!(drafted(other), None, "{other}");
+        }
+    }
 }

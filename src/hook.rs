@@ -15,8 +15,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::execve;
 
 use crate::layers::Layers;
-use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::memory;
+use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::{self, Whereabouts};
 use crate::paths::{BASH, Paths};
 use crate::trust;

@@ -1,11 +1,11 @@
 //! Which namespaces the units have made: `netnsinit --create` notes each, since by hand one can be deleted, and another one
 //! be put in its place, without anybody telling.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+use crate::file;
 use crate::name::NsName;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
@@ -35,7 +35,7 @@ pub fn note(paths: &Paths, name: &NsName) -> PathBuf {
 /// It cannot be looked at.
 pub fn look(paths: &Paths, name: &NsName) -> Result<Made> {
     let Named::Namespace(id) = netns::look(paths, name)? else { return Ok(Made::Gone) };
-    Ok(match fs::read_to_string(note(paths, name)) {
+    Ok(match file::read_text(&note(paths, name)) {
         Ok(noted) if noted == id.to_string() => Made::Ours,
         Ok(_) => Made::Other,
         Err(_) => Made::Unknown,

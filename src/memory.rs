@@ -38,7 +38,7 @@ pub fn forget(paths: &Paths, instance: &Instance) -> Result<()> {
 /// It cannot be written to.
 pub fn mark(paths: &Paths, instance: &Instance) -> Result<()> {
     let memory = paths.memory(instance);
-    match OpenOptions::new().append(true).open(&memory) {
+    match file::open(&memory, OpenOptions::new().append(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         opened => opened
             .and_then(|mut file| file.write_all(format!("{LEFT}\0").as_bytes()))
@@ -51,17 +51,10 @@ pub fn mark(paths: &Paths, instance: &Instance) -> Result<()> {
 /// # Errors
 /// The directory cannot be read.
 pub fn on(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
-    Ok(all(paths)?.into_iter().filter(|instance| instance.name == *name).collect())
-}
-
-/// All instances that remember something.
-///
-/// # Errors
-/// The directory cannot be read.
-pub fn all(paths: &Paths) -> Result<Vec<Instance>> {
     if !paths.remembered.exists() {
         return Ok(Vec::new());
     }
     let entries = file::entries(&paths.remembered)?;
-    Ok(entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    let instances = entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(instances.filter(|instance: &Instance| instance.name == *name).collect())
 }

@@ -61,6 +61,7 @@ pub fn look(paths: &Paths, name: &NsName) -> Result<Named> {
     match Id::of(&path) {
         Ok(found) if found.device == own()?.device => Ok(Named::Namespace(found)),
         Ok(_) => Ok(Named::Debris),
+        Err(_) if path.is_symlink() => Ok(Named::Debris), // to nothing, or in a circle
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Named::Nothing),
         Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
     }
@@ -257,7 +258,8 @@ fn bind(what: &Path, target: &Path) -> Result<()> {
 pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     let path = paths.namespace(name);
     let what = || format!("cannot delete namespace `{name}`");
-    match umount2(&path, MntFlags::MNT_DETACH) {
+    // What a link leads to is somebody else's.
+    match umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Err(Errno::ENOENT) => return Ok(false),
         // Not a mount point: the file was left behind by a failed attempt.
         Ok(()) | Err(Errno::EINVAL) => {}

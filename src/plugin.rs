@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 
-use crate::file;
+use crate::file::{self, printable};
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;
 
@@ -201,17 +201,4 @@ fn describe(text: &str, nstype: &NsType) -> About {
         }
     }
     about
-}
-
-/// A path for a message, which has to stay on one line.
-fn printable(path: &Path) -> String {
-    let mut text = String::new();
-    for character in path.to_string_lossy().chars() {
-        if character.is_control() {
-            text.extend(character.escape_default());
-        } else {
-            text.push(character);
-        }
-    }
-    text
 }

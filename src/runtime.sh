@@ -85,21 +85,25 @@ remember() {
     printf '%s\0' "${__netns_entries[@]}" >"$__netns_state"
     return
   fi
+  if [[ ! -f $__netns_state ]]; then
+    echo "$__netns_state is no regular file: move it out of the way" >&2
+    return 1
+  fi
   # What is remembered already, but for what is remembered anew.
   while IFS= read -r -d '' __netns_name; do
     [[ " $* " == *" ${__netns_name%%=*} "* ]] || __netns_entries+=("$__netns_name")
   done <"$__netns_state"
-  if ! printf '%s\0' "${__netns_entries[@]}" >"$__netns_state.new"; then
-    rm -f -- "$__netns_state.new" # the disk is full, say
+  if ! printf '%s\0' "${__netns_entries[@]}" >"$__netns_state~"; then
+    rm -f -- "$__netns_state~" # the disk is full, say
     return 1
   fi
-  mv -- "$__netns_state.new" "$__netns_state"
+  mv -- "$__netns_state~" "$__netns_state"
 }
 
 # Usage: recall
 # Gives the remembered variables back the values that they had; changes nothing where none are remembered.
 recall() {
-  [[ -e $__netns_state ]] || return 0
+  [[ -f $__netns_state ]] || return 0
   local __netns_entry __netns_name
   while IFS= read -r -d '' __netns_entry; do
     __netns_name=${__netns_entry%%=*}

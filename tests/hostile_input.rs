@@ -96,4 +96,14 @@ proptest! {
         places::state(&bytes);
         places::state_nearly(&bytes);
     }
+
+}
+
+proptest! {
+    #![proptest_config(config(50))]
+
+    #[test]
+    fn what_stands_in_the_place_of_a_record_and_is_none_is_told_and_passed_over(bytes in bytes()) {
+        places::odd_entries(&bytes);
+    }
 }

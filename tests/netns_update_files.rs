@@ -323,6 +323,27 @@ fn what_is_no_file_and_of_no_type_is_left_alone() {
 // --- whole at any moment
 
 #[test]
+fn drafts_of_runs_that_were_killed_are_removed_and_backups_of_somebodys_own_stay() {
+    let mut backups = Vec::new();
+    for end in ["backup", "before", "broken", "orig01", "Backup", "201125", "aB3xYz"] {
+        for dot in ["", "."] {
+            backups.extend(
+                ["netns-foo", "netns_outside-good"].map(|kind| format!("{dot}{kind}@.service.{end}")),
+            );
+        }
+    }
+    let draft = unit(".netns-foo@.service.netns-draft-aB3xYz");
+    let folder = ".netns-foo@.service.netns-draft-aB3xYy";
+    let test = backups.iter().fold(with_good(), |test, backup| test.file(&unit(backup), INSIDE));
+    let test = test.file(&draft, INSIDE).directory(&unit(folder));
+    test.run(&NONE).stderr("").status(0);
+    let mut expected = backups;
+    expected.extend([folder].iter().chain(&GOOD).map(|&name| name.to_owned()));
+    expected.sort();
+    assert_eq!(test.names(UNITS), expected);
+}
+
+#[test]
 fn who_reads_a_copy_while_it_is_replaced_sees_one_of_the_two_whole() {
     let test = settled().file(&unit(GOOD[0]), OLD_INSIDE);
     let place = test.path(&unit(GOOD[0]));

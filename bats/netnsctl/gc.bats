@@ -178,28 +178,42 @@ killed_in_up_inside() {
   mkdir -p /run/systemd-netns/direct /run/systemd-netns/remembered
   : >/run/systemd-netns/direct/a.lock
   : >/run/systemd-netns/direct/nosuch@a.log
-  for file in "$CONF/.nft-a.rules.aB3xYz" "$CONF/nft-a.rules.aB3xYz" /run/systemd-netns/direct/.a.json.aB3xYz /run/systemd-netns/remembered/lo@a.new; do
+  for file in "$CONF/.nft-a.rules.netns-draft-aB3xYz" /run/systemd-netns/direct/.a.json.netns-draft-aB3xYz /run/systemd-netns/remembered/lo@a~; do
     touch -d '5 minutes ago' "$file"
   done
-  : >"$CONF/.nft-b.rules.aB3xYz" # somebody writes it now
+  : >"$CONF/.nft-b.rules.netns-draft-aB3xYz" # somebody writes it now
   flock /run/systemd-netns/direct/b.lock sleep 1000 3>&- &
   holder=$!
   eventually test -e /run/systemd-netns/direct/b.lock
   run -0 netnsctl gc
-  [[ -e /run/systemd-netns/direct/b.lock && -e $CONF/.nft-b.rules.aB3xYz ]]
+  [[ -e /run/systemd-netns/direct/b.lock && -e $CONF/.nft-b.rules.netns-draft-aB3xYz ]]
   pkill -P "$holder" || true
   kill "$holder" || true
-  rm /run/systemd-netns/direct/b.lock "$CONF/.nft-b.rules.aB3xYz"
+  rm /run/systemd-netns/direct/b.lock "$CONF/.nft-b.rules.netns-draft-aB3xYz"
   as_before
 }
 
 @test "a half-written file that is dated in the future may be being written; one of long ago goes" {
   mkdir -p /run/systemd-netns/direct
-  touch --date 2070-01-01 /run/systemd-netns/direct/.a.json.aB3xYz
-  touch --date 1970-01-02 /run/systemd-netns/direct/.b.json.aB3xYz
+  touch --date 2070-01-01 /run/systemd-netns/direct/.a.json.netns-draft-aB3xYz
+  touch --date 1970-01-02 /run/systemd-netns/direct/.b.json.netns-draft-aB3xYz
   netnsctl gc
-  [[ -e /run/systemd-netns/direct/.a.json.aB3xYz && ! -e /run/systemd-netns/direct/.b.json.aB3xYz ]]
-  rm /run/systemd-netns/direct/.a.json.aB3xYz
+  [[ -e /run/systemd-netns/direct/.a.json.netns-draft-aB3xYz && ! -e /run/systemd-netns/direct/.b.json.netns-draft-aB3xYz ]]
+  rm /run/systemd-netns/direct/.a.json.netns-draft-aB3xYz
+}
+
+@test "backups of an administrator, whatever they are called, stay" {
+  units=/etc/systemd/system
+  mkdir -p "$units" /run/systemd-netns/direct
+  for end in backup before broken orig01 Backup 201125 aB3xYz; do
+    touch -d '1 hour ago' "$CONF"/{,.}nft-a.rules."$end" "$units"/{,.}netns-{veth,foo}@.service."$end" /run/systemd-netns/direct/.a.json."$end"
+  done
+  touch -d '1 hour ago' "$CONF/nft-a.rules.netns-draft-aB3xYz"
+  machine >"$BATS_TEST_TMPDIR/before"
+  run -0 netnsctl gc
+  [[ -z $output ]]
+  machine | diff "$BATS_TEST_TMPDIR/before" - >&2
+  rm "$units"/{,.}netns-*@.service.*
 }
 
 @test "a state file that cannot be used is left for people, with all that it may be about" {
@@ -213,14 +227,140 @@ killed_in_up_inside() {
   [[ -e /run/systemd-netns/remembered/maker@a ]]
 }
 
+# Usage: odd PATH
+# Makes, from PATH on, one thing of each kind that is no file.
+odd() {
+  mkdir "$1-dir${2-}"
+  mkfifo "$1-fifo${2-}"
+  perl -MSocket -e 'socket my $s, AF_UNIX, SOCK_STREAM, 0; bind $s, sockaddr_un $ARGV[0] or die $!' "$1-socket${2-}"
+  ln -s "${1##*/}-loop${2-}" "$1-loop${2-}"
+  ln -s nothing "$1-dangling${2-}"
+  ln -s /run/victim "$1-link${2-}"
+}
+
+# Usage: oddities
+# Everywhere that records are, what is none; and a link to a file, and to a mount point, of somebody else's.
+oddities() {
+  local place=/run/systemd-netns
+  mkdir -p /run/netns "$place"/{made,direct,remembered} /run/mounted
+  echo mine >/run/victim
+  mountpoint --quiet /run/mounted || mount -t tmpfs mine /run/mounted
+  odd /run/netns/o
+  odd "$place/made/o"
+  odd "$place/remembered/lo@o"
+  odd "$place/direct/j" .json
+  odd "$place/direct/k" .lock
+  odd "$place/direct/lo@l" .log
+  : >"$place/made/a b"
+  : >"$place/remembered/no instance"
+  : >"$place/direct/no name.json"
+  ln -s /run/mounted /run/netns/mounted
+}
+
+# Usage: no_oddities
+no_oddities() {
+  rm -rf /run/netns/{o-*,mounted} /run/systemd-netns
+  umount /run/mounted
+  rm -r /run/mounted /run/victim
+}
+
+@test "an entry that is no record, of whatever kind and name, is told, and the rest is done" {
+  maker
+  crowd
+  oddities
+  rm /run/netns/o-fifo # `ip link show` itself would wait for it
+  find /run/netns /run/systemd-netns/{made,direct,remembered} -mindepth 1 ! -type f -printf '%p %y\n' | sort >"$BATS_TEST_TMPDIR/odd"
+  killed_in_up_inside maker@a 2>/dev/null
+  run -1 --separate-stderr timeout 60 netnsctl gc
+  [[ $output == *'removed: what is left on namespace `a`:'* && $output == *'left alone: /run/netns/o-loop: no namespace is mounted on it'* ]]
+  gone a
+  no_link mk-a
+  warned=$stderr
+  for path in /run/systemd-netns/{made/o,remembered/lo@o}-{dir,fifo,socket,loop,dangling,link} /run/systemd-netns/direct/{j-{dir,fifo,socket,loop,dangling,link}.json,k-{dir,fifo,socket,loop,dangling,link}.lock,lo@l-{dir,fifo,socket,loop,dangling,link}.log} /run/systemd-netns/made/a\ b; do
+    [[ $(grep -cF "warning: $path: " <<<"$warned") == 1 ]] || {
+      echo "told $(grep -cF "$path" <<<"$warned") times: $path" >&2
+      false
+    }
+  done
+  # Nothing of it is touched.
+  find /run/netns /run/systemd-netns/{made,direct,remembered} -mindepth 1 ! -type f -printf '%p %y\n' | sort | diff "$BATS_TEST_TMPDIR/odd" - >&2
+  [[ $(</run/victim) == mine ]]
+  no_oddities
+}
+
+@test "an entry that is no record does not keep list, status, up, restart, check and down from the rest" {
+  netnsctl up lo@a
+  oddities
+  for verb in list status check graph; do
+    run -0 --separate-stderr timeout 60 netnsctl "$verb"
+    [[ $verb == check || $output == *a* ]]
+  done
+  run -0 --separate-stderr timeout 60 netnsctl list
+  [[ $(grep -c 'warning: /run/systemd-netns/direct/j-fifo.json: it is no regular file' <<<"$stderr") == 1 ]]
+  [[ $(grep -c 'warning: /run/systemd-netns/direct/no name.json: "no name" is no namespace name' <<<"$stderr") == 1 ]]
+  run -0 --separate-stderr timeout 60 netnsctl restart lo@a
+  [[ $(grep -c 'warning: /run/systemd-netns/direct/j-fifo.json: it is no regular file' <<<"$stderr") == 1 ]]
+  timeout 60 netnsctl up lo@b
+  timeout 60 netnsctl down a b
+  gone a
+  gone b
+  no_oddities
+}
+
+@test "a lock that is none is told by who needs it, and what it leads to is not written to" {
+  oddities
+  for kind in dir fifo socket loop dangling link; do
+    run -1 timeout 60 netnsctl up "lo@k-$kind"
+    [[ $output == *"cannot lock /run/systemd-netns/direct/k-$kind.lock: it is no regular file; move it out of the way"* ]]
+    gone "k-$kind"
+    # In the place of a state, it is put aside.
+    run -0 timeout 60 netnsctl up "lo@j-$kind"
+    [[ $output == *"j-$kind.json is no file that can be read; "*"it is kept as "* ]]
+    netnsctl down "j-$kind"
+  done
+  [[ $(</run/victim) == mine ]]
+  no_oddities
+}
+
+@test "no hook waits for a pipe in the place of what it remembers" {
+  plugin noter '
+configure_noter_up_inside() { NOTE=x && remember NOTE; }
+configure_noter_down_outside() { recall; }'
+  netnsctl up noter@a
+  rm /run/systemd-netns/remembered/noter@a
+  mkfifo /run/systemd-netns/remembered/noter@a
+  run -1 timeout 20 netnsctl restart noter@a
+  [[ $output == *'/run/systemd-netns/remembered/noter@a is no regular file: move it out of the way'* ]]
+  mkdir -p /run/systemd-netns/remembered
+  [[ -p /run/systemd-netns/remembered/noter@a ]] || mkfifo /run/systemd-netns/remembered/noter@a
+  timeout 20 netnsctl down a
+  gone a
+  ip netns add a
+  timeout 20 netnsinit noter a down outside
+}
+
+@test "a link in /run/netns goes as a link: what it leads to stays" {
+  oddities
+  netnsinit --delete mounted
+  [[ ! -L /run/netns/mounted ]]
+  mountpoint --quiet /run/mounted
+  ip netns add theirs
+  ln -s theirs /run/netns/ours
+  netnsinit --delete ours
+  [[ ! -L /run/netns/ours ]]
+  ip netns exec theirs true
+  no_oddities
+}
+
 @test "gc --json is as its schema says" {
   mkdir -p /run/systemd-netns/remembered /run/systemd-netns/direct /run/netns
   : >/run/systemd-netns/remembered/nosuch@a
   : >/run/systemd-netns/direct/a.lock
   : >/run/netns/file
+  mkdir /run/systemd-netns/direct/b.json
   run -1 --separate-stderr netnsctl gc --json
   echo "$output" >"$BATS_TEST_TMPDIR/gc.json"
   PYTHONPATH='' /usr/bin/jsonschema --instance "$BATS_TEST_TMPDIR/gc.json" "$ROOT/docs/json/gc.json"
-  [[ $(jq -r '.items | map("\(.kind) \(.removed)") | sort | join(",")' <<<"$output") == 'foreign false,instance false,lock true' ]]
-  rm /run/netns/file /run/systemd-netns/remembered/nosuch@a
+  [[ $(jq -r '.items | map("\(.kind) \(.removed)") | sort | join(",")' <<<"$output") == 'foreign false,instance false,lock true,odd false' ]]
+  rm -r /run/netns/file /run/systemd-netns/remembered/nosuch@a /run/systemd-netns/direct/b.json
 }

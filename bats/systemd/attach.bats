@@ -96,12 +96,12 @@ END
     before=$(main_pid test-web)
     lab systemctl restart "netns-$instance"
     up test-web
-    is_in a test-web
+    eventually is_in a test-web
     (($(main_pid test-web) != before))
   done
   before=$(main_pid test-web)
   lab netnsctl restart lo@a
-  is_in a test-web
+  eventually is_in a test-web
   (($(main_pid test-web) != before))
 }
 

@@ -8,4 +8,5 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     places::file_names(&input::nasty_words(bytes));
+    places::odd_entries(bytes);
 });

@@ -10,7 +10,7 @@ use nix::unistd::geteuid;
 
 use super::Status;
 use crate::cli::Init;
-use crate::file::Draft;
+use crate::file::{Draft, read_text};
 use crate::name::NsName;
 use crate::netns::Named;
 use crate::paths::Paths;
@@ -66,7 +66,7 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
         })?;
         return Ok(Status::Done);
     }
-    let noted = fs::read_to_string(&note).ok();
+    let noted = read_text(&note).ok();
     match netns::look(paths, &name)? {
         Named::Namespace(id) if noted.as_ref().is_some_and(|noted| *noted != id.to_string()) => {
             crate::warn(&format!(
@@ -81,7 +81,9 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     }
     // Their `down outside` has not come to its end, or has not run at all.
     for instance in memory::on(paths, &name)? {
-        memory::mark(paths, &instance)?;
+        if let Err(error) = memory::mark(paths, &instance) {
+            crate::warn(&format!("{error:#}"));
+        }
     }
     Ok(Status::Done)
 }

@@ -21,6 +21,7 @@ use nix::unistd::{Pid, getpid, getppid};
 use serde::{Deserialize, Serialize};
 
 use super::Interrupt;
+use crate::file;
 use crate::hook::{self, Plan};
 use crate::memory;
 use crate::name::{Instance, Phase, Side};
@@ -269,7 +270,8 @@ impl Runner {
     fn open_log(&self, instance: &Instance) -> Result<(File, u64)> {
         let path = self.paths.log(instance);
         let what = || format!("cannot write {}", path.display());
-        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).with_context(what)?;
+        let mut options = OpenOptions::new();
+        let log = file::open(&path, options.append(true).create(true).mode(0o600)).with_context(what)?;
         let length = log.metadata().with_context(what)?.len();
         Ok((log, length))
     }
@@ -313,7 +315,7 @@ pub(super) fn last_words(log: &Path, from: u64) -> Vec<String> {
 }
 
 fn read_end(log: &Path, from: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(log)?;
+    let mut file = file::open(log, OpenOptions::new().read(true))?;
     let from = from.max(file.metadata()?.len().saturating_sub(LOOK_BACK));
     file.seek(SeekFrom::Start(from))?;
     let mut text = Vec::new();

@@ -460,12 +460,12 @@ pub(super) fn active(paths: &Paths) -> Result<Vec<Active>> {
     }
     for entry in crate::file::entries(&paths.direct)? {
         let file = entry.file_name().to_string_lossy();
-        if let Some(instance) = file.strip_suffix(".log").and_then(|word| word.parse::<Instance>().ok()) {
+        let is_file = entry.file_type().is_file();
+        let log = file.strip_suffix(".log").filter(|_| is_file);
+        if let Some(instance) = log.and_then(|word| word.parse::<Instance>().ok()) {
             failed.push((instance, entry.metadata().ok().and_then(|found| found.modified().ok())));
         }
-        let Some(name) = file.strip_suffix(".json").and_then(|name| name.parse::<NsName>().ok()) else {
-            continue;
-        };
+        let Some(name) = state::name_of(&entry) else { continue };
         match state::read(paths, &name)? {
             Some(Known::State(state)) => active.extend(state.instances.into_iter().map(|entry| Active {
                 instance: Instance { nstype: entry.nstype, name: name.clone() },
@@ -474,6 +474,7 @@ pub(super) fn active(paths: &Paths) -> Result<Vec<Active>> {
                 since: Some(entry.since),
             })),
             Some(Known::Unusable(error)) => crate::warn(&format!("{error:#}")),
+            Some(Known::Odd(error)) => crate::file::pass_over(entry.path(), error),
             None => {}
         }
     }

@@ -14,9 +14,10 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use walkdir::DirEntry;
 
 use super::child::Process;
-use crate::file::{Draft, remove_drafts};
+use crate::file::{self, Draft, remove_drafts};
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::Id;
 use crate::paths::Paths;
@@ -107,22 +108,36 @@ pub enum Known {
     State(State),
     /// There is a file, but it cannot be used, for this reason.
     Unusable(anyhow::Error),
+    /// What is there is no file, or may not be read.
+    Odd(io::Error),
 }
 
 /// Reads the state of a namespace, without the right to change it. There may be none.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The file cannot be read now; it may be later.
 pub fn read(paths: &Paths, name: &NsName) -> Result<Option<Known>> {
     let path = paths.state(name);
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    let text = match file::read(&path).map_err(|error| (error.kind(), error)) {
+        Err((ErrorKind::NotFound, _)) => return Ok(None),
+        Err((ErrorKind::InvalidInput | ErrorKind::PermissionDenied, error)) => {
+            return Ok(Some(Known::Odd(error)));
+        }
+        Err((_, error)) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Ok(text) => text,
     };
     Ok(Some(match parse(&text).with_context(|| format!("cannot use {}", path.display())) {
         Ok(state) => Known::State(state),
         Err(error) => Known::Unusable(error),
     }))
+}
+
+/// The namespace that an entry of the directory is the state of, by its name; what has one that none can have is told.
+#[must_use]
+pub fn name_of(entry: &DirEntry) -> Option<NsName> {
+    let file = entry.file_name().to_string_lossy();
+    let name = file.strip_suffix(".json").filter(|name| !name.starts_with('.'))?;
+    name.parse().map_err(|error: anyhow::Error| file::pass_over(entry.path(), error)).ok()
 }
 
 /// All instances that anything of is there, by the files of all namespaces.
@@ -134,18 +149,17 @@ pub fn entries(paths: &Paths) -> Result<BTreeMap<Instance, Entry>> {
     if !paths.direct.exists() {
         return Ok(entries);
     }
-    for file in crate::file::entries(&paths.direct)? {
-        let file = file.file_name().to_string_lossy();
-        let name = file.strip_suffix(".json").and_then(|name| name.parse::<NsName>().ok());
-        if let Some(name) = name
-            && let Some(Known::State(state)) = read(paths, &name)?
-        {
-            entries.extend(
+    for found in file::entries(&paths.direct)? {
+        let Some(name) = name_of(&found) else { continue };
+        match read(paths, &name)? {
+            Some(Known::State(state)) => entries.extend(
                 state
                     .instances
                     .into_iter()
                     .map(|entry| (Instance { nstype: entry.nstype.clone(), name: name.clone() }, entry)),
-            );
+            ),
+            Some(Known::Odd(error)) => file::pass_over(found.path(), error),
+            Some(Known::Unusable(_)) | None => {}
         }
     }
     Ok(entries)
@@ -161,8 +175,8 @@ fn parse(text: &[u8]) -> Result<State> {
     serde_json::from_slice(text).context("it is damaged")
 }
 
-/// Waits for the right to change a namespace, and reads its state. A file that cannot be used is put aside, under a name
-/// that a warning tells.
+/// Waits for the right to change a namespace, and reads its state. What cannot be used is put aside, under a name that a warning
+/// tells.
 ///
 /// # Errors
 /// `/run/systemd-netns` cannot be written to.
@@ -175,19 +189,19 @@ pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
         required: Vec::new(),
         lock,
     };
-    match read(paths, name)? {
-        None => {}
-        Some(Known::State(state)) => held.state = state,
-        Some(Known::Unusable(error)) => {
-            let path = paths.state(name);
-            let aside = path.with_extension(format!("json.{}", Timestamp::now().as_second()));
-            fs::rename(&path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
-            crate::warn(&format!(
-                "{error:#}; going by what the kernel shows; it is kept as {}",
-                aside.display()
-            ));
+    let path = paths.state(name);
+    let why = match read(paths, name)? {
+        None => return Ok(held),
+        Some(Known::State(state)) => {
+            held.state = state;
+            return Ok(held);
         }
-    }
+        Some(Known::Unusable(error)) => format!("{error:#}"),
+        Some(Known::Odd(_)) => format!("{} is no file that can be read", path.display()),
+    };
+    let aside = path.with_extension(format!("json.{}", Timestamp::now().as_second()));
+    fs::rename(&path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
+    crate::warn(&format!("{why}; going by what the kernel shows; it is kept as {}", aside.display()));
     Ok(held)
 }
 
@@ -199,8 +213,12 @@ pub fn try_hold(paths: &Paths, name: &NsName) -> Result<Option<Held>> {
     if is_held(paths, name)? {
         return Ok(None);
     }
-    if let Some(Known::Unusable(error)) = read(paths, name)? {
-        return Err(error);
+    match read(paths, name)? {
+        Some(Known::Unusable(error)) => return Err(error),
+        Some(Known::Odd(error)) => {
+            return Err(error).with_context(|| format!("cannot read {}", paths.state(name).display()));
+        }
+        Some(Known::State(_)) | None => {}
     }
     hold(paths, name).map(Some)
 }
@@ -211,7 +229,7 @@ pub fn try_hold(paths: &Paths, name: &NsName) -> Result<Option<Held>> {
 /// The lock cannot be looked at.
 pub fn is_held(paths: &Paths, name: &NsName) -> Result<bool> {
     let path = paths.lock(name);
-    let file = match File::open(&path) {
+    let file = match file::open(&path, OpenOptions::new().read(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         opened => opened.with_context(|| format!("cannot look at {}", path.display()))?,
     };
@@ -229,14 +247,9 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
     let begun = Instant::now();
     let mut told = false;
     loop {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .with_context(what)?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = file::open(&path, options).with_context(what)?;
         let locked = if told {
             Flock::lock(file, FlockArg::LockExclusive)
         } else {
@@ -251,13 +264,15 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
                     remove_drafts(&paths.direct, |file| ours.file_name().is_some_and(|name| name == file))?;
                 }
                 // For who waits to read; on a full disk they have to do without.
-                _ = fs::write(&path, format!("{}\n", process::id()));
+                _ = lock
+                    .set_len(0)
+                    .and_then(|()| (&*lock).write_all(format!("{}\n", process::id()).as_bytes()));
                 return Ok(lock);
             }
             Ok(_) => {}
-            Err((_, nix::errno::Errno::EAGAIN)) => {
+            Err((file, nix::errno::Errno::EAGAIN)) => {
                 if begun.elapsed() >= PATIENCE {
-                    let holder = fs::read_to_string(&path).unwrap_or_default();
+                    let holder = io::read_to_string(file).unwrap_or_default();
                     crate::warn(&format!(
                         "namespace `{name}` is being worked on by process {}; waiting for it",
                         holder.trim()
@@ -337,7 +352,7 @@ impl Held {
 /// Writes into a file, if it has the space that this takes already. Returns whether it has.
 fn overwrite(path: &Path, text: &[u8]) -> bool {
     let write = || -> io::Result<bool> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
+        let mut file = file::open(path, OpenOptions::new().write(true))?;
         if file.metadata()?.blocks() * 512 < text.len() as u64 {
             return Ok(false);
         }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::used::Used;
 use super::{Orphan, What};
 use crate::engine::{Direct, state};
+use crate::file;
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Named};
 use crate::paths::Paths;
@@ -32,7 +33,7 @@ impl<'a> Collector<'a> {
     /// It cannot be removed, or is not what it was any more.
     pub fn remove(&self, orphan: &Orphan) -> Result<bool> {
         match &orphan.what {
-            What::Foreign => return Ok(false),
+            What::Foreign | What::Odd => return Ok(false),
             What::Namespace(name, id) => {
                 self.unneeded(name)?;
                 netns::delete_if(self.paths, name, Named::Namespace(*id))?;
@@ -55,13 +56,13 @@ impl<'a> Collector<'a> {
     }
 
     fn unneeded(&self, name: &NsName) -> Result<()> {
-        ensure!(!Used::ask(self.paths)?.names.contains(name), "a unit needs namespace `{name}` meanwhile");
+        ensure!(!Used::ask(self.paths)?.needs(name), "a unit needs namespace `{name}` meanwhile");
         Ok(())
     }
 
     fn remove_note(&self, name: &NsName, text: &str) -> Result<()> {
         let note = self.paths.made.join(name.to_string());
-        if fs::read_to_string(&note).is_ok_and(|found| found == text) { remove(&note) } else { Ok(()) }
+        if file::read_text(&note).is_ok_and(|found| found == text) { remove(&note) } else { Ok(()) }
     }
 
     /// The direct engine puts right what it has left; it looks anew how far that is.
@@ -87,7 +88,9 @@ impl<'a> Collector<'a> {
         let Some(held) = state::try_hold(self.paths, &instance.name)? else {
             bail!("somebody works on namespace `{}` meanwhile", instance.name);
         };
-        ensure!(!Used::ask(self.paths)?.instances.contains(instance), "its unit is up meanwhile");
+        let used = Used::ask(self.paths)?;
+        ensure!(!used.instances.contains(instance), "its unit is up meanwhile");
+        ensure!(!used.made.contains(&instance.name), "a unit has made its namespace meanwhile");
         Direct::of(self.paths, false)?.down_outside(instance)?;
         drop(held);
         remove(&self.paths.memory(instance))

@@ -1,9 +1,9 @@
-//! Drop-ins of ours whose unit is gone. Each kind is a line of [`KINDS`].
+//! Drop-ins of ours whose unit is gone.
 //!
 //! A drop-in of a unit that is there is never removed, whatever has become of what it asks for: without it, a service would start
-//! outside of its namespace.
+//! outside of its namespace. Nor is one of a service whose unit is away: a package or a generator may bring it back.
 
-use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -11,21 +11,14 @@ use super::{Orphan, What, files};
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::units::dropins;
-use crate::{attach, requires};
+use crate::{attach, file, requires};
 
-/// Drop-ins that this program writes.
-struct Kind {
-    file: &'static str,
-    /// What the file begins with, so that it is known to be ours.
-    header: &'static str,
-    /// Why nobody needs it, given the name of the unit.
-    gone: fn(&Paths, &str) -> Option<String>,
-}
+/// What is said of a drop-in of ours, given its unit, if nobody needs it.
+type Judge = fn(&Paths, &str) -> Option<(What, String)>;
 
-const KINDS: [Kind; 2] = [
-    Kind { file: dropins::FILE, header: dropins::HEADER, gone: instance_gone },
-    Kind { file: attach::FILE, header: attach::HEADER, gone: unit_gone },
-];
+/// Drop-ins that this program writes: the file, and what it begins with, so that it is known to be ours.
+const KINDS: [(&str, &str, Judge); 2] =
+    [(dropins::FILE, dropins::HEADER, of_instance), (attach::FILE, attach::HEADER, of_service)];
 
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
@@ -33,24 +26,27 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
         let Some(unit) = entry.file_name().to_str().and_then(|name| name.strip_suffix(".d")) else {
             continue;
         };
-        for kind in &KINDS {
-            let path = entry.path().join(kind.file);
-            let is_ours = || fs::read(&path).is_ok_and(|text| text.starts_with(kind.header.as_bytes()));
-            if let Some(reason) = (kind.gone)(paths, unit).filter(|_| is_ours()) {
-                found.push(Orphan { what: What::File, path, reason });
+        for (file, header, judge) in &KINDS {
+            let path = entry.path().join(file);
+            if let Some((what, reason)) = judge(paths, unit).filter(|_| is_ours(&path, header)) {
+                found.push(Orphan { what, path, reason });
             }
         }
     }
     Ok(found)
 }
 
-/// What an instance requires that may still be meant is netns-update's to say.
-fn instance_gone(paths: &Paths, unit: &str) -> Option<String> {
-    let instance: Instance = unit.strip_prefix("netns_outside-")?.strip_suffix(".service")?.parse().ok()?;
-    requires::unknown(paths, &instance)
+fn is_ours(path: &Path, header: &str) -> bool {
+    file::read(path).is_ok_and(|text| text.starts_with(header.as_bytes()))
 }
 
-fn unit_gone(paths: &Paths, unit: &str) -> Option<String> {
+/// What an instance requires that may still be meant is netns-update's to say.
+fn of_instance(paths: &Paths, unit: &str) -> Option<(What, String)> {
+    let instance: Instance = unit.strip_prefix("netns_outside-")?.strip_suffix(".service")?.parse().ok()?;
+    Some((What::File, requires::unknown(paths, &instance)?))
+}
+
+fn of_service(paths: &Paths, unit: &str) -> Option<(What, String)> {
     // Also of a template, x@.service for x@a.service.
     let template =
         unit.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
@@ -63,5 +59,10 @@ fn unit_gone(paths: &Paths, unit: &str) -> Option<String> {
             .flatten()
             .any(|unit| place.join(unit).symlink_metadata().is_ok())
     });
-    (!there).then(|| format!("there is no unit {unit} any more"))
+    let reason = format!(
+        "there is no unit {unit} now, which would start in its namespace if it came back; `netnsctl detach {}` removes \
+         it",
+        shell_words::quote(unit)
+    );
+    (!there).then_some((What::Foreign, reason))
 }

@@ -1,7 +1,11 @@
 //! Files that nobody reads any more: locks, logs, and what was being written when the writer was killed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -16,25 +20,45 @@ use crate::{file, plugin};
 /// Nobody writes a file for that long.
 const OLD: Duration = Duration::from_secs(60);
 
+/// The end of what a hook writes before it takes the place of what was remembered (`remember` in src/runtime.sh).
+pub const REMEMBERING: char = '~';
+
 /// The entries of a directory that may be missing.
 pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
     if directory.exists() { file::entries(directory) } else { Ok(Vec::new()) }
 }
 
+/// What may be a record of ours in a directory, with its name: all that is not hidden.
+pub fn records(directory: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let entries = entries(directory)?.into_iter();
+    let named =
+        entries.map(|entry| (entry.path().to_owned(), entry.file_name().to_string_lossy().into_owned()));
+    Ok(named.filter(|(_, name)| !name.starts_with('.')).collect())
+}
+
+/// A record of ours: what it is about, by a word of its name, and the file. What is none goes to `found`.
+pub fn record<About>(path: &Path, word: &str, found: &mut Vec<Orphan>) -> Option<(About, File)>
+where
+    About: FromStr<Err: Display>,
+{
+    let about = word.parse().map_err(|error| found.push(Orphan::odd(path, error))).ok()?;
+    match file::open(path, OpenOptions::new().read(true)) {
+        Ok(file) => Some((about, file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => None, // it was right to go meanwhile
+        Err(error) => {
+            found.push(Orphan::odd(path, error));
+            None
+        }
+    }
+}
+
 pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
-    for entry in entries(&paths.direct)? {
-        let file = entry.file_name().to_string_lossy();
-        let path = entry.path().to_owned();
-        if let Some(name) = file.strip_suffix(".lock").and_then(|name| name.parse::<NsName>().ok()) {
-            if !state::is_held(paths, &name)? && (states.contains_key(&name) || !paths.state(&name).exists())
-            {
-                let reason = "nobody holds this lock".to_owned();
-                found.push(Orphan { what: What::Lock(name), path, reason });
-            }
-        } else if let Some(instance) =
-            file.strip_suffix(".log").and_then(|word| word.parse::<Instance>().ok())
-        {
+    for (path, file) in records(&paths.direct)? {
+        if let Some(word) = file.strip_suffix(".lock") {
+            found.extend(lock(paths, path, word, states));
+        } else if let Some(word) = file.strip_suffix(".log") {
+            let Some((instance, _)) = record::<Instance>(&path, word, &mut found) else { continue };
             let known = states.get(&instance.name).is_some_and(|state| {
                 state.instances.is_empty()
                     || state.instances.iter().any(|entry| entry.nstype == instance.nstype)
@@ -51,8 +75,8 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
         let own = directory.starts_with(paths.made.parent().unwrap_or(&paths.made));
         for entry in entries(directory)? {
             let name = entry.file_name().to_string_lossy();
-            let left = is_draft(&name, own) || directory == &paths.conf && is_draft_of_old(&name);
-            let left = left || directory == &paths.remembered && name.ends_with(".new");
+            let left = is_draft(&name, own);
+            let left = left || directory == &paths.remembered && name.ends_with(REMEMBERING);
             if left && entry.file_type().is_file() && is_old(&entry) {
                 let reason = "it was being written when the writer was killed".to_owned();
                 found.push(Orphan { what: What::File, path: entry.path().to_owned(), reason });
@@ -62,20 +86,22 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
     Ok(found)
 }
 
-/// Whether a file is a [`file::Draft`] of ours: `.NAME.XXXXXX`; in directories of others, of a file that is ours.
-fn is_draft(file: &str, own: bool) -> bool {
-    let Some((name, random)) = file.strip_prefix('.').and_then(|rest| rest.rsplit_once('.')) else {
-        return false;
+fn lock(paths: &Paths, path: PathBuf, word: &str, states: &BTreeMap<NsName, State>) -> Option<Orphan> {
+    let name: NsName = match word.parse() {
+        Ok(name) => name,
+        Err(error) => return Some(Orphan::odd(&path, error)),
     };
-    let ours = own
-        || is_rules(name)
-        || (name.starts_with("netns-") || name.starts_with("netns_outside-")) && name.ends_with("@.service");
-    ours && is_random(random)
+    let is_needed = || !states.contains_key(&name) && paths.state(&name).symlink_metadata().is_ok();
+    match state::is_held(paths, &name) {
+        Ok(held) if held || is_needed() => None,
+        Ok(_) => Some(Orphan { what: What::Lock(name), path, reason: "nobody holds this lock".to_owned() }),
+        Err(error) => Some(Orphan::odd(&path, format!("{error:#}"))),
+    }
 }
 
-/// What `netns-nft-save` of the bash original leaves when it is killed: `nft-NAME.rules.XXXXXX`.
-fn is_draft_of_old(file: &str) -> bool {
-    file.rsplit_once('.').is_some_and(|(name, random)| is_rules(name) && is_random(random))
+/// Whether a file is a draft of ours; in directories of others, of a file that is ours.
+fn is_draft(file: &str, own: bool) -> bool {
+    file::drafted(file).is_some_and(|name| own || is_rules(name) || is_copy(name))
 }
 
 /// Whether it is the name of rules that are saved.
@@ -83,9 +109,9 @@ fn is_rules(name: &str) -> bool {
     name.strip_prefix("nft-").is_some_and(|rest| rest.strip_suffix(".rules").is_some())
 }
 
-/// As `mktemp` and the crate `tempfile` make them up.
-fn is_random(word: &str) -> bool {
-    word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// Whether it is the name of a unit of a type.
+fn is_copy(name: &str) -> bool {
+    (name.starts_with("netns-") || name.starts_with("netns_outside-")) && name.ends_with("@.service")
 }
 
 fn is_old(entry: &DirEntry) -> bool {
@@ -98,17 +124,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drafts_of_ours_are_told_from_files_of_others() {
-        assert!(is_draft(".nft-a.rules.aB3xYz", false));
-        assert!(is_draft(".netns-veth@.service.aB3xYz", false));
-        assert!(is_draft(".a.json.aB3xYz", true));
-        for other in
-            [".a.json.aB3xYz", ".veth.sh.backup", ".nft-a.rules.old", "nft-a.rules", ".nft-a.rules.swp123x"]
-        {
-            assert!(!is_draft(other, false), "{other}");
+    fn in_directories_of_others_drafts_of_our_files_alone_are_ours() {
+        for ours in [".nft-a.rules.netns-draft-aB3xYz", ".netns-veth@.service.netns-draft-aB3xYz"] {
+            assert!(is_draft(ours, false), "{ours}");
         }
-        assert!(is_draft_of_old("nft-a.rules.Ab12Cd"));
-        assert!(!is_draft_of_old("nft-a.rules"));
-        assert!(!is_draft_of_old("nft-a.rules.backup1"));
+        let other = ".a.json.netns-draft-aB3xYz";
+        assert!(!is_draft(other, false) && is_draft(other, true));
     }
 }

@@ -1,16 +1,15 @@
 //! What there is that nobody needs. Nothing is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::used::Used;
 use super::{Orphan, What, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Known, Stage, State};
-use crate::memory;
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Id, Named};
 use crate::paths::Paths;
@@ -22,42 +21,48 @@ use crate::process;
 /// A directory cannot be read, or systemd does not answer.
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     // The records come before the question of who needs them.
-    let notes = notes(paths)?;
-    let Records { states, unusable } = records(paths)?;
-    let memories = memory::all(paths)?;
+    let mut found: Vec<Orphan> = Vec::new();
+    let notes = notes(paths, &mut found)?;
+    let Records { states, unusable } = records(paths, &mut found)?;
+    let memories = memories(paths, &mut found)?;
     let names: BTreeSet<NsName> = netns::names(paths)?.into_iter().chain(notes.keys().cloned()).collect();
     let used = Used::ask(paths)?;
 
-    let mut found: Vec<Orphan> = Vec::new();
-    for (name, error) in &unusable {
-        found.push(Orphan { what: What::Foreign, path: paths.state(name), reason: error.clone() });
-    }
     for (name, state) in &states {
-        if let (false, Some((reason, instances))) =
-            (state::is_held(paths, name)?, half_way(paths, name, state)?)
-        {
-            found.push(Orphan {
-                what: What::HalfWay(name.clone(), instances),
-                path: paths.state(name),
-                reason,
-            });
+        // Of a lock that cannot be looked at, the files tell.
+        if state::is_held(paths, name).unwrap_or(true) {
+            continue;
+        }
+        let path = paths.state(name);
+        match half_way(paths, name, state) {
+            Ok(Some((reason, instances))) => {
+                found.push(Orphan { what: What::HalfWay(name.clone(), instances), path, reason });
+            }
+            Ok(None) => {}
+            Err(error) => found.push(Orphan::odd(&path, format!("{error:#}"))),
         }
     }
     // What the direct engine has, it puts right itself; the rest is about what it has not.
-    let of_direct = |name: &NsName| states.contains_key(name) || unusable.contains_key(name);
+    let of_direct = |name: &NsName| states.contains_key(name) || unusable.contains(name);
     let direct = |instance: &Instance| {
         let entries = states.get(&instance.name).map_or([].as_slice(), |state| &state.instances);
-        entries.iter().any(|entry| entry.nstype == instance.nstype) || unusable.contains_key(&instance.name)
+        entries.iter().any(|entry| entry.nstype == instance.nstype) || unusable.contains(&instance.name)
     };
     for instance in memories {
         if !used.instances.contains(&instance) && !direct(&instance) {
+            let path = paths.memory(&instance);
             let ours = states.get(&instance.name).and_then(|state| state.namespace);
-            found.push(remembered(paths, instance, &notes, &used, ours)?);
+            let orphan = remembered(paths, instance, &notes, &used, ours);
+            found.push(orphan.unwrap_or_else(|error| Orphan::odd(&path, format!("{error:#}"))));
         }
     }
     let processes = process::by_namespace();
-    for name in names.iter().filter(|name| !used.names.contains(name) && !of_direct(name)) {
-        found.extend(name_of_nobody(paths, name, notes.get(name), &used, &|id| processes.contains_key(&id))?);
+    for name in names.iter().filter(|name| !used.needs(name) && !of_direct(name)) {
+        let busy = |id| processes.contains_key(&id);
+        match name_of_nobody(paths, name, notes.get(name), &used, &busy) {
+            Ok(orphan) => found.extend(orphan),
+            Err(error) => found.push(Orphan::odd(&paths.namespace(name), format!("{error:#}"))),
+        }
     }
     found.extend(files::find(paths, &states)?);
     found.extend(drop_ins::find(paths)?);
@@ -98,7 +103,11 @@ fn remembered(
     let of_others = match netns::look(paths, &instance.name)? {
         Named::Nothing | Named::Debris => false,
         Named::Namespace(id) if of_direct == Some(id) => false,
-        Named::Namespace(id) => !used.systemd || notes.get(&instance.name) != Some(&id.to_string()),
+        Named::Namespace(id) => {
+            !used.systemd
+                || used.made.contains(&instance.name)
+                || notes.get(&instance.name) != Some(&id.to_string())
+        }
     };
     Ok(if of_others {
         let reason = "no engine has this instance up, but there is a namespace of its name that is not ours";
@@ -153,14 +162,15 @@ fn name_of_nobody(
     })
 }
 
-/// What `netnsinit --create` has noted.
-fn notes(paths: &Paths) -> Result<BTreeMap<NsName, String>> {
+/// What `netnsinit --create` has noted. What is none of its notes goes to `found`, here as below.
+fn notes(paths: &Paths, found: &mut Vec<Orphan>) -> Result<BTreeMap<NsName, String>> {
     let mut notes = BTreeMap::new();
-    for entry in files::entries(&paths.made)? {
-        let Ok(name) = NsName::new(entry.file_name()) else { continue };
-        let note = fs::read_to_string(entry.path())
-            .with_context(|| format!("cannot read {}", entry.path().display()))?;
-        notes.insert(name, note);
+    for (path, word) in files::records(&paths.made)? {
+        let Some((name, file)) = files::record(&path, &word, found) else { continue };
+        match io::read_to_string(file) {
+            Ok(note) => _ = notes.insert(name, note),
+            Err(error) => found.push(Orphan::odd(&path, error)),
+        }
     }
     Ok(notes)
 }
@@ -169,22 +179,46 @@ fn notes(paths: &Paths) -> Result<BTreeMap<NsName, String>> {
 #[derive(Default)]
 struct Records {
     states: BTreeMap<NsName, State>,
-    /// Files that cannot be used, and why: they stay for people to look at, with all that they may be about.
-    unusable: BTreeMap<NsName, String>,
+    /// Those of files that cannot be used: they stay for people to look at, with all that they may be about.
+    unusable: BTreeSet<NsName>,
 }
 
-fn records(paths: &Paths) -> Result<Records> {
+fn records(paths: &Paths, found: &mut Vec<Orphan>) -> Result<Records> {
     let mut records = Records::default();
-    for entry in files::entries(&paths.direct)? {
-        let file = entry.file_name().to_string_lossy();
-        let Some(name) = file.strip_suffix(".json").and_then(|name| name.parse::<NsName>().ok()) else {
-            continue;
+    for (path, file) in files::records(&paths.direct)? {
+        let Some(word) = file.strip_suffix(".json") else { continue };
+        let name: NsName = match word.parse() {
+            Ok(name) => name,
+            Err(error) => {
+                found.push(Orphan::odd(&path, error));
+                continue;
+            }
         };
-        match state::read(paths, &name)? {
-            Some(Known::State(state)) => _ = records.states.insert(name, state),
-            Some(Known::Unusable(error)) => _ = records.unusable.insert(name, format!("{error:#}")),
-            None => {}
-        }
+        let orphan = match state::read(paths, &name) {
+            Ok(Some(Known::State(state))) => {
+                records.states.insert(name, state);
+                continue;
+            }
+            Ok(Some(Known::Unusable(error))) => {
+                Orphan { what: What::Foreign, path, reason: format!("{error:#}") }
+            }
+            Ok(Some(Known::Odd(error))) => Orphan::odd(&path, error),
+            Err(error) => Orphan::odd(&path, format!("{error:#}")),
+            Ok(None) => continue,
+        };
+        found.push(orphan);
+        records.unusable.insert(name);
     }
     Ok(records)
+}
+
+/// The instances that remember something.
+fn memories(paths: &Paths, found: &mut Vec<Orphan>) -> Result<Vec<Instance>> {
+    let mut memories = Vec::new();
+    for (path, word) in files::records(&paths.remembered)? {
+        if !word.ends_with(files::REMEMBERING) {
+            memories.extend(files::record(&path, &word, found).map(|(instance, _)| instance));
+        }
+    }
+    Ok(memories)
 }

@@ -12,7 +12,7 @@ mod find;
 mod used;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -52,6 +52,8 @@ pub enum What {
     File,
     /// Somebody else's, or for people to look at: it stays.
     Foreign,
+    /// Where a record of ours would be, and none: so it is not known what is ours. It stays.
+    Odd,
 }
 
 impl What {
@@ -67,6 +69,7 @@ impl What {
             Self::Lock(_) => Kind::Lock,
             Self::File => Kind::File,
             Self::Foreign => Kind::Foreign,
+            Self::Odd => Kind::Odd,
         }
     }
 }
@@ -84,6 +87,14 @@ pub enum Kind {
     Lock,
     File,
     Foreign,
+    Odd,
+}
+
+impl Orphan {
+    /// Something that cannot be looked at.
+    fn odd(path: &Path, why: impl fmt::Display) -> Self {
+        Self { what: What::Odd, path: path.to_owned(), reason: why.to_string() }
+    }
 }
 
 impl fmt::Display for Orphan {

@@ -1,12 +1,20 @@
 //! What systemd needs, or may be about to.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::Result;
 
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
+use crate::properties::Properties;
 use crate::units::Systemctl;
+
+/// What is asked of units that may be others'.
+const ASKED: &str = "ActiveState,Job,NetworkNamespacePath,ExecStartPre,ExecStart";
+
+/// All that run something (systemd.exec(5)).
+const PATTERNS: [&str; 4] = ["*.service", "*.socket", "*.mount", "*.swap"];
 
 /// The names and instances that have a unit which is up, or on its way up or down.
 #[derive(Debug, Default)]
@@ -17,6 +25,10 @@ pub struct Used {
     pub names: BTreeSet<NsName>,
     /// The instances of these units.
     pub instances: BTreeSet<Instance>,
+    /// The namespaces that units of others have made, by `netnsinit --create`.
+    pub made: BTreeSet<NsName>,
+    /// The namespaces that units of others are in.
+    entered: BTreeSet<NsName>,
 }
 
 impl Used {
@@ -42,6 +54,49 @@ impl Used {
                 }
             }
         }
+        for unit in Properties::of(ASKED, PATTERNS)? {
+            let is_idle = unit.get("ActiveState") == "inactive" && ["", "0"].contains(&unit.get("Job"));
+            if is_idle || is_ours(unit.id()) {
+                continue;
+            }
+            let path = Path::new(unit.get("NetworkNamespacePath"));
+            // Also by its other name, /var/run/netns/NAME.
+            if path.parent().is_some_and(|directory| directory.ends_with("run/netns")) {
+                used.entered.extend(path.file_name().and_then(|name| NsName::new(name).ok()));
+            }
+            used.made.extend(created(unit.words("ExecStartPre").chain(unit.words("ExecStart"))));
+        }
         Ok(used)
+    }
+
+    /// Whether any unit needs a namespace.
+    pub fn needs(&self, name: &NsName) -> bool {
+        [&self.names, &self.made, &self.entered].iter().any(|names| names.contains(name))
+    }
+}
+
+fn is_ours(unit: &str) -> bool {
+    ["netns-", "netns_outside-", "netns_name@"].iter().any(|ours| unit.starts_with(ours))
+        && unit.contains('@')
+}
+
+/// What commands make by `netnsinit --create NAME`, wherever in them that stands.
+fn created<'a>(words: impl Iterator<Item = &'a str>) -> Vec<NsName> {
+    let words: Vec<&str> = words.map(|word| word.trim_matches(['"', '\'', ';'])).collect();
+    let names = words.windows(3).filter(|three| three[0].ends_with("netnsinit") && three[1] == "--create");
+    names.filter_map(|three| three[2].parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_creates_is_found_wherever_it_stands() {
+        let said = "{ path=/bin/sh ; argv[]=/bin/sh -c netnsinit --create my-net; exec sleep 1 ; ignore_errors=no }\n\
+                    { path=/usr/sbin/netnsinit ; argv[]=/usr/sbin/netnsinit --create a ; ignore_errors=no ; pid=0 }\n\
+                    { path=/usr/sbin/netnsinit ; argv[]=/usr/sbin/netnsinit --delete b ; ignore_errors=no ; pid=0 }";
+        let names: Vec<String> = created(said.split_whitespace()).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["my-net", "a"]);
     }
 }

@@ -4,13 +4,18 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use systemd_netns::engine::state::{self, Known};
+use systemd_netns::gc::{self, What};
 use systemd_netns::name::NsName;
 use systemd_netns::paths::Paths;
 use systemd_netns::units::{self, Loaded};
-use systemd_netns::{netns, plugin};
+use systemd_netns::{engine, netns, plugin};
 
 const TEMPLATE: &str = "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n";
 
@@ -74,6 +79,80 @@ pub fn file_names(words: &[Vec<u8>]) {
     let types = listing.types.iter();
     for unit in types.map(|nstype| paths.units.join(format!("netns-{nstype}@.service"))) {
         assert!(!unit.exists() || unit.ends_with("netns-lo@.service"), "{}", unit.display());
+    }
+}
+
+/// Makes something that is no file that can be read: of which kind, `kind` says.
+fn make_odd(path: &Path, kind: usize) {
+    match kind % 6 {
+        0 => fs::create_dir(path).unwrap(),
+        1 => mkfifo(path, Mode::S_IRWXU).unwrap(),
+        2 => drop(UnixListener::bind(path).unwrap()),
+        3 => symlink(path.file_name().unwrap(), path).unwrap(),
+        4 => symlink("nothing", path).unwrap(),
+        _ => symlink("victim", path).unwrap(),
+    }
+}
+
+/// Whatever stands where records would be, others are found, nobody waits for it, and each thing that would be one of ours is told.
+pub fn odd_entries(kinds: &[u8]) {
+    let root = tempfile::Builder::new().prefix("o").tempdir_in("/tmp").unwrap(); // the path of a socket is short
+    let paths = machine(root.path());
+    for directory in [&paths.made, &paths.remembered] {
+        fs::create_dir_all(directory).unwrap();
+    }
+    let mut odd = Vec::new();
+    for (at, kind) in kinds.iter().map(|&kind| usize::from(kind)).enumerate() {
+        let name = ["x", "y-1", "z.a"][at % 3].to_owned() + &at.to_string();
+        let (directory, file) = match kind / 6 % 6 {
+            0 => (&paths.netns, name),
+            1 => (&paths.made, name),
+            2 => (&paths.remembered, format!("lo@{name}")),
+            3 => (&paths.direct, format!("{name}.json")),
+            4 => (&paths.direct, format!("{name}.lock")),
+            _ => (&paths.direct, format!("lo@{name}.log")),
+        };
+        make_odd(&directory.join(&file), kind);
+        odd.push(directory.join(file));
+    }
+    // Names that no record can have.
+    for file in [paths.made.join("a b"), paths.remembered.join("-"), paths.direct.join("@.log")] {
+        fs::write(&file, "").unwrap();
+        odd.push(file);
+    }
+    let victim = "not ours";
+    for directory in [&paths.netns, &paths.made, &paths.remembered, &paths.direct] {
+        fs::write(directory.join("victim"), victim).unwrap();
+    }
+    let good: NsName = "good".parse().unwrap();
+    let text = r#"{"version":1,"namespace":null,"adopted":false,"instances":[{"type":"lo","stage":"up","since":"2026-01-01T00:00:00Z"}]}"#;
+    fs::write(paths.state(&good), text).unwrap();
+
+    let found = gc::find(&paths).unwrap();
+    for path in &odd {
+        let told = found.iter().filter(|orphan| orphan.path == *path);
+        let whats: Vec<&What> = told.map(|orphan| &orphan.what).collect();
+        let expected = if path.starts_with(&paths.netns) { What::Foreign } else { What::Odd };
+        assert_eq!(whats, [&expected], "{}", path.display());
+    }
+    assert!(found.iter().any(|orphan| matches!(&orphan.what, What::HalfWay(name, _) if *name == good)));
+    assert_eq!(state::entries(&paths).unwrap().len(), 1);
+    assert!(engine::active(&paths).unwrap().iter().any(|active| active.instance.name == good));
+    for path in odd.iter().filter(|path| path.starts_with(&paths.direct)) {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        if let Ok(name) = stem.parse::<NsName>() {
+            // What is in the place of a state is put aside; of a lock, it is told.
+            assert_eq!(
+                state::hold(&paths, &name).is_ok(),
+                path.extension().unwrap() == "json",
+                "{}",
+                path.display()
+            );
+        }
+    }
+    drop(state::hold(&paths, &good).unwrap());
+    for directory in [&paths.netns, &paths.made, &paths.remembered, &paths.direct] {
+        assert_eq!(fs::read_to_string(directory.join("victim")).unwrap(), victim);
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::output::{self, paint};
 use crate::cli::Gc;
 use crate::commands::{NotBegun, Status, say};
+use crate::file::pass_over;
 use crate::gc::{self, Collector, Kind, Orphan, What};
 use crate::paths::Paths;
 
@@ -34,7 +35,7 @@ pub(super) fn run(paths: &Paths, options: &Gc) -> Result<Status> {
     let mut whole = true;
     for orphan in &found {
         let removed = if options.dry_run { Ok(false) } else { collector.remove(orphan) };
-        whole &= removed.is_ok();
+        whole &= removed.is_ok() && orphan.what != What::Odd;
         if !options.output.json {
             print(orphan, &removed, options.dry_run);
         }
@@ -55,6 +56,7 @@ pub(super) fn run(paths: &Paths, options: &Gc) -> Result<Status> {
 fn print(orphan: &Orphan, removed: &Result<bool>, dry_run: bool) {
     match removed {
         Err(error) => say(&format!("{} {orphan}; {error:#}", paint("not removed:", output::RED))),
+        Ok(_) if orphan.what == What::Odd => pass_over(&orphan.path, &orphan.reason),
         Ok(_) if orphan.what == What::Foreign => say(&format!("left alone: {orphan}")),
         Ok(_) if dry_run => say(&format!("would be removed: {orphan}")),
         Ok(_) => say(&format!("removed: {orphan}")),

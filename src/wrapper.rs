@@ -28,11 +28,11 @@ const STAND_IN: &str = "trap() { if __netns_load $__netns_trap $__netns_trap; th
 pub const NOTHING: &str = "No configuration required.";
 
 /// Before `up outside`: an instance whose `down outside` has not come to its end may have left something.
-const CLEAR: &str = "[[ ! -e $__netns_state ]] || __netns_failed __netns_clear \"$@\"\n";
+const CLEAR: &str = "[[ ! -f $__netns_state ]] || __netns_failed __netns_clear \"$@\"\n";
 
 /// Before `down outside`: from now on it has not come to its end. Where there is no space for that, it goes on all the same.
 const MARK: &str =
-    "[[ ! -e $__netns_state ]] || { printf '__netns_left\\0' >>\"$__netns_state\"; } 2>/dev/null || :\n";
+    "[[ ! -f $__netns_state ]] || { printf '__netns_left\\0' >>\"$__netns_state\"; } 2>/dev/null || :\n";
 
 /// The instance is gone, and what it remembered with it.
 const FORGET: &str = "[[ ! -e $__netns_state ]] || rm -f -- \"$__netns_state\"\n";

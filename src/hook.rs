@@ -15,10 +15,12 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::execve;
 
 use crate::layers::Layers;
+use crate::made;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
-use crate::netns::{self, Whereabouts};
+use crate::netns::Identity;
 use crate::paths::{BASH, Paths};
 use crate::trust;
+use crate::whereabouts::{self, Whereabouts};
 use crate::wrapper::{Caller, CallerKind, Hook, NOTHING, wrapper};
 
 /// What would change how bash reads the wrapper (bash(1), "Shell Variables" and "INVOCATION").
@@ -60,7 +62,8 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
 /// # Errors
 /// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
-    match plan(paths, hook, &Caller::of(trace, CallerKind::Netnsinit)?)? {
+    let ours = made::noted(paths, &hook.instance.name)?;
+    match plan(paths, hook, &Caller::of(trace, CallerKind::Netnsinit)?, ours.as_ref())? {
         Plan::Bash(bash) => match bash.exec()? {},
         Plan::Nothing => {
             forget(paths, hook)?;
@@ -78,14 +81,24 @@ pub enum Plan {
     Bash(Bash),
 }
 
-/// Looks what a hook comes to, in the namespace that it is to run in.
+/// Looks what a hook comes to, in the namespace that it is to run in. Where it is known which one is `ours`, nothing is done to
+/// another one that somebody has made in its place.
 ///
 /// # Errors
 /// The wrong namespace, an unusable layer, or one that others can write.
-pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller) -> Result<Plan> {
-    let whereabouts = match hook.side {
-        Side::Outside => None,
-        Side::Inside => Some(netns::check_inside(paths, &hook.instance.name, hook.phase)?),
+pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>) -> Result<Plan> {
+    let name = &hook.instance.name;
+    let whereabouts = match (hook.side, hook.phase) {
+        (Side::Inside, phase) => match whereabouts::check_inside(paths, name, phase, ours)? {
+            None => return Ok(Plan::Nothing),
+            found => found,
+        },
+        (Side::Outside, Phase::Up) => {
+            ours.map_or(Ok(()), |ours| made::require(paths, name, ours))?;
+            None
+        }
+        // It is about what is left on the host.
+        (Side::Outside, Phase::Down) => None,
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
     // On `down`, too: what stays then is less than what a stranger's file could do as root.

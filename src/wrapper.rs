@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use crate::layers::{Layers, Settled};
 use crate::name::{Instance, Phase, Side};
-use crate::netns::Whereabouts;
 use crate::paths::Paths;
+use crate::whereabouts::Whereabouts;
 
 /// The functions that plugins may call, each between two blank lines.
 const RUNTIME: &str = include_str!("runtime.sh");

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::geteuid;
@@ -12,7 +12,7 @@ use super::Status;
 use crate::cli::Init;
 use crate::file::{Draft, entries};
 use crate::name::{Instance, NsName};
-use crate::netns::Named;
+use crate::netns::Deleted;
 use crate::paths::Paths;
 use crate::{hook, made, netns, trust};
 
@@ -66,18 +66,26 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
         })?;
         return Ok(Status::Done);
     }
-    let noted = fs::read_to_string(&note).ok();
-    match netns::look(paths, &name)? {
-        Named::Namespace(id) if noted.as_ref().is_some_and(|noted| *noted != id.to_string()) => {
-            crate::warn(&format!(
-                "namespace `{name}` was made by somebody else meanwhile, and is left alone"
-            ));
+    let deleted = match made::noted(paths, &name) {
+        Ok(Some(ours)) => netns::delete_ours(paths, &name, &ours)?,
+        // Made by an earlier version, or by hand for this unit.
+        Ok(None) if netns::delete(paths, &name)? => Deleted::Now,
+        Ok(None) => Deleted::Before,
+        Err(error) => {
+            crate::warn(&format!("{error:#}"));
+            Deleted::NotOurs
         }
-        _ if netns::delete(paths, &name)? => {}
-        _ => crate::warn(&format!("namespace `{name}` was gone already")),
+    };
+    match deleted {
+        Deleted::Now => {}
+        Deleted::Before => crate::warn(&format!("namespace `{name}` was gone already")),
+        Deleted::NotOurs => {
+            crate::warn(&format!("namespace `{name}` was made by somebody else meanwhile, and is left alone"))
+        }
     }
-    if noted.is_some() {
-        fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))?;
+    match fs::remove_file(&note) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        done => done.with_context(|| format!("cannot remove {}", note.display()))?,
     }
     forget(paths, &name)?;
     Ok(Status::Done)

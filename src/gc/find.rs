@@ -11,7 +11,7 @@ use super::{Orphan, What, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Known, Stage, State};
 use crate::name::{Instance, NsName};
-use crate::netns::{self, Id, Named};
+use crate::netns::{self, Id, Identity, Named};
 use crate::paths::Paths;
 use crate::process;
 
@@ -51,7 +51,7 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     }
     let processes = process::by_namespace();
     for name in names.iter().filter(|name| !used.names.contains(name) && !of_direct(name)) {
-        found.extend(name_of_nobody(paths, name, notes.get(name), &used, &|id| processes.contains_key(&id))?);
+        found.extend(name_of_nobody(paths, name, &notes, &used, &|id| processes.contains_key(&id))?);
     }
     found.extend(files::find(paths, &states)?);
     found.extend(drop_ins::find(paths)?);
@@ -60,10 +60,7 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
 
 /// Why the direct engine has something to put right on a namespace that nobody works on, and with which instances.
 fn half_way(paths: &Paths, name: &NsName, state: &State) -> Result<Option<(String, Vec<Instance>)>> {
-    let there = match netns::look(paths, name)? {
-        Named::Namespace(found) => state.namespace == Some(found),
-        Named::Nothing | Named::Debris => false,
-    };
+    let there = state.namespace.map_or(Ok(false), |ours| ours.has_name(paths, name))?;
     let concerned = state.instances.iter().filter(|entry| !there || entry.stage != Stage::Up);
     let instances: Vec<Instance> =
         concerned.map(|entry| Instance { nstype: entry.nstype.clone(), name: name.clone() }).collect();
@@ -90,7 +87,7 @@ fn remembered(
     // Somebody may run the hooks by hand, or by another init system: then the namespace is theirs.
     let of_others = match netns::look(paths, &instance.name)? {
         Named::Nothing | Named::Debris => false,
-        Named::Namespace(id) => !used.systemd || notes.get(&instance.name) != Some(&id.to_string()),
+        Named::Namespace(_) => !used.systemd || noted(paths, &instance.name, notes)?.is_none(),
     };
     Ok(if of_others {
         let reason = "no engine has this instance up, but there is a namespace of its name that is not ours";
@@ -106,7 +103,7 @@ fn remembered(
 fn name_of_nobody(
     paths: &Paths,
     name: &NsName,
-    note: Option<&String>,
+    notes: &BTreeMap<NsName, String>,
     used: &Used,
     busy: &dyn Fn(Id) -> bool,
 ) -> Result<Option<Orphan>> {
@@ -115,33 +112,33 @@ fn name_of_nobody(
     let orphan = |what, path: &Path, reason: &str| {
         Some(Orphan { what, path: path.to_owned(), reason: reason.to_owned() })
     };
-    Ok(match (netns::look(paths, name)?, note) {
-        (Named::Namespace(id), Some(note)) if *note == id.to_string() => {
+    Ok(match (netns::look(paths, name)?, notes.get(name), noted(paths, name, notes)?) {
+        (Named::Namespace(id), _, Some(ours)) => {
             if !used.systemd {
                 // Made by `netnsinit --create`, by hand or by a script, which alone knows.
                 None
             } else if busy(id) {
                 orphan(What::Foreign, &path, "no unit needs this namespace of ours, but processes run in it")
             } else {
-                orphan(What::Namespace(name.clone(), id), &path, "we have made it, and no unit needs it")
+                orphan(What::Namespace(name.clone(), ours), &path, "we have made it, and no unit needs it")
             }
         }
-        (Named::Debris, Some(_)) => orphan(
+        (Named::Debris, Some(_), _) => orphan(
             What::Debris(name.clone()),
             &path,
             "no namespace is mounted on it; an attempt of ours was broken off",
         ),
-        (Named::Debris, None) => orphan(
+        (Named::Debris, None, _) => orphan(
             What::Foreign,
             &path,
             "no namespace is mounted on it; it is not known to be ours: look at it, and remove it by `rm`",
         ),
-        (Named::Nothing | Named::Namespace(_), Some(note)) => orphan(
+        (Named::Nothing | Named::Namespace(_), Some(note), _) => orphan(
             What::Note(name.clone(), note.clone()),
             &note_path,
             "the namespace that it is about is gone",
         ),
-        (Named::Nothing | Named::Namespace(_), None) => None,
+        (Named::Nothing | Named::Namespace(_), None, _) => None,
     })
 }
 
@@ -155,6 +152,12 @@ fn notes(paths: &Paths) -> Result<BTreeMap<NsName, String>> {
         notes.insert(name, note);
     }
     Ok(notes)
+}
+
+/// The namespace behind a name, if it is the one that was noted.
+fn noted(paths: &Paths, name: &NsName, notes: &BTreeMap<NsName, String>) -> Result<Option<Identity>> {
+    let Some(ours) = notes.get(name).and_then(|note| note.parse::<Identity>().ok()) else { return Ok(None) };
+    Ok(ours.has_name(paths, name)?.then_some(ours))
 }
 
 /// What the direct engine knows.

@@ -49,12 +49,12 @@ pub fn parse(words: &[OsString]) -> Result<Hook> {
 /// See [`Layers::of`].
 pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
     let whereabouts = match hook.side {
-        Side::Outside => None,
-        Side::Inside => Some(Whereabouts::expected(paths, &hook.instance.name)),
+        Side::Outside => whereabouts::outside(false),
+        Side::Inside => Whereabouts::expected(paths, &hook.instance.name).assignments(),
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
     let caller = Caller::of(trace, CallerKind::Hand)?;
-    Ok(wrapper(paths, hook, &layers, whereabouts.as_ref(), &caller))
+    Ok(wrapper(paths, hook, &layers, &whereabouts, &caller))
 }
 
 /// Runs a hook in this very process, which becomes bash. It returns if there was nothing to do.
@@ -90,15 +90,17 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     let name = &hook.instance.name;
     let whereabouts = match (hook.side, hook.phase) {
         (Side::Inside, phase) => match whereabouts::check_inside(paths, name, phase, ours)? {
+            Some(whereabouts) => whereabouts.assignments(),
             None => return Ok(Plan::Nothing),
-            found => found,
         },
         (Side::Outside, Phase::Up) => {
             ours.map_or(Ok(()), |ours| made::require(paths, name, ours))?;
-            None
+            whereabouts::outside(false)
         }
-        // It is about what is left on the host.
-        (Side::Outside, Phase::Down) => None,
+        // What is on the host has to go, wherever the namespace is.
+        (Side::Outside, Phase::Down) => {
+            whereabouts::outside(ours.is_some_and(|ours| !ours.has_name(paths, name).unwrap_or(false)))
+        }
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
     // On `down`, too: what stays then is less than what a stranger's file could do as root.
@@ -107,7 +109,7 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     if !caller.trace && layers.settled.as_ref().is_some_and(|settled| !settled.defines(&hook.function())) {
         return Ok(Plan::Nothing);
     }
-    let text = wrapper(paths, hook, &layers, whereabouts.as_ref(), caller);
+    let text = wrapper(paths, hook, &layers, &whereabouts, caller);
     Ok(Plan::Bash(Bash::of(hook, &text)?))
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::name::NsName;
 use crate::netns::{self, Identity, Named};
@@ -69,8 +69,10 @@ pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     if ours.has_name(paths, name)? {
         return Ok(());
     }
-    ensure!(netns::look(paths, name)? != Named::Nothing, "{}", gone(name));
-    bail!("{}", other(name))
+    match netns::look(paths, name)? {
+        Named::Namespace(_) => bail!("{}", other(name)),
+        Named::Nothing | Named::Debris => bail!("{}", gone(name)),
+    }
 }
 
 /// Makes sure that a namespace is the one that was made: another one has neither its interfaces nor its firewall.

@@ -193,12 +193,10 @@ pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Dele
         return Ok(Deleted::Before);
     }
     let _lock = share(&paths.netns)?;
-    let is_not_ours = matches!(look(paths, name)?, Named::Namespace(_)) && !ours.has_name(paths, name)?;
-    Ok(match is_not_ours {
-        true => Deleted::NotOurs,
-        false if delete(paths, name)? => Deleted::Now,
-        false => Deleted::Before,
-    })
+    if matches!(look(paths, name)?, Named::Namespace(_)) && !ours.has_name(paths, name)? {
+        return Ok(Deleted::NotOurs);
+    }
+    Ok(if delete(paths, name)? { Deleted::Now } else { Deleted::Before })
 }
 
 /// This thread is in another namespace; it goes back when this is dropped.

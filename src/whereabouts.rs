@@ -44,6 +44,13 @@ impl Whereabouts {
     }
 }
 
+/// The line of bash for a hook outside. `lost`: the name of its namespace stands for another one, or for none.
+#[must_use]
+pub fn outside(lost: bool) -> String {
+    let unset = "unset -v GLOBAL_NETNS_ID CURRENT_NETNS_ID CURRENT_NETNS_NAME";
+    if lost { format!("{unset}; NSNAME_LOST=yes") } else { format!("{unset} NSNAME_LOST") }
+}
+
 fn global() -> Result<Id> {
     Id::of(GLOBAL_NETNS.as_ref()).context("cannot tell the namespace of PID 1 (are you root?)")
 }

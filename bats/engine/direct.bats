@@ -250,7 +250,7 @@ END
   hooks
   run --separate-stderr -0 netnsctl down probe@a
   [[ $stderr == *'somebody else has made another one'* ]]
-  [[ -z $(hooks) ]]
+  [[ $(hooks) == 'probe@a down outside' ]]
   exists a
   [[ ! -e /run/systemd-netns/direct/a.json ]]
 }

@@ -202,9 +202,7 @@ impl Direct {
             Named::Namespace(_) if ours.has_name(&self.paths, &name)? => true,
             Named::Namespace(_) => {
                 crate::warn(&replaced(&name));
-                held.state.namespace = None;
-                held.state.instances.clear();
-                return held.save();
+                false
             }
             Named::Debris => {
                 netns::delete(&self.paths, &name)?;

@@ -152,8 +152,9 @@ END
 @test "a service does not start in a namespace that somebody has made in place of the one that was" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web
+  # systemd is told of mounts a little later, and not of what comes and goes meanwhile.
+  eventually is run-netns-a.mount active
   lab ip netns delete a
-  # systemd does not see what goes and comes at once.
   eventually is test-web inactive
   lab ip netns add a
   run -1 lab systemctl start test-web

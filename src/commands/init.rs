@@ -80,7 +80,9 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
         Deleted::Now => {}
         Deleted::Before => crate::warn(&format!("namespace `{name}` was gone already")),
         Deleted::NotOurs => {
-            crate::warn(&format!("namespace `{name}` was made by somebody else meanwhile, and is left alone"))
+            crate::warn(&format!(
+                "namespace `{name}` was made by somebody else meanwhile, and is left alone"
+            ));
         }
     }
     match fs::remove_file(&note) {

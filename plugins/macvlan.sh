@@ -62,7 +62,8 @@ configure_macvlan_down_inside() {
 
 configure_macvlan_down_outside() {
   recall
-  [[ -e /run/netns/$1 ]] || return 0 # gone, and the interface with it
+  # Gone, and the interface with it; or somebody else's by now.
+  [[ -e /run/netns/$1 && ! ${NSNAME_LOST-} ]] || return 0
   if [[ $(ip -netns "$1" -oneline link show type macvlan) == *": $MACVLAN_IFNAME@"* ]]; then
     ip -netns "$1" link delete dev "$MACVLAN_IFNAME"
   fi

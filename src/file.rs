@@ -93,6 +93,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let opened = options.custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
     let is_odd = match &opened {
         Ok(file) => !file.metadata()?.is_file(),
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
         // Each kind of them fails in its own way.
         Err(_) => path.symlink_metadata().is_ok_and(|found| !found.is_file()),
     };

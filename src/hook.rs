@@ -15,11 +15,13 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::execve;
 
 use crate::layers::Layers;
+use crate::made;
 use crate::memory;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
-use crate::netns::{self, Whereabouts};
+use crate::netns::Identity;
 use crate::paths::{BASH, Paths};
 use crate::trust;
+use crate::whereabouts::{self, Whereabouts};
 use crate::wrapper::{Caller, CallerKind, Hook, NOTHING, wrapper};
 
 /// What would change how bash reads the wrapper (bash(1), "Shell Variables" and "INVOCATION").
@@ -48,12 +50,12 @@ pub fn parse(words: &[OsString]) -> Result<Hook> {
 /// See [`Layers::of`].
 pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
     let whereabouts = match hook.side {
-        Side::Outside => None,
-        Side::Inside => Some(Whereabouts::expected(paths, &hook.instance.name)),
+        Side::Outside => whereabouts::outside(false),
+        Side::Inside => Whereabouts::expected(paths, &hook.instance.name).assignments(),
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
     let caller = Caller::of(trace, CallerKind::Hand)?;
-    Ok(wrapper(paths, hook, &layers, whereabouts.as_ref(), &caller))
+    Ok(wrapper(paths, hook, &layers, &whereabouts, &caller))
 }
 
 /// Runs a hook in this very process, which becomes bash. It returns if there was nothing to do.
@@ -61,7 +63,9 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
 /// # Errors
 /// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
-    let planned = plan(paths, hook, &Caller::of(trace, CallerKind::Netnsinit)?);
+    let caller = Caller::of(trace, CallerKind::Netnsinit)?;
+    let planned =
+        made::noted(paths, &hook.instance.name).and_then(|ours| plan(paths, hook, &caller, ours.as_ref()));
     if planned.is_err() && (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
         memory::mark(paths, &hook.instance)?;
     }
@@ -83,14 +87,26 @@ pub enum Plan {
     Bash(Bash),
 }
 
-/// Looks what a hook comes to, in the namespace that it is to run in.
+/// Looks what a hook comes to, in the namespace that it is to run in. Where it is known which one is `ours`, nothing is done to
+/// another one that somebody has made in its place.
 ///
 /// # Errors
 /// The wrong namespace, an unusable layer, or one that others can write.
-pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller) -> Result<Plan> {
-    let whereabouts = match hook.side {
-        Side::Outside => None,
-        Side::Inside => Some(netns::check_inside(paths, &hook.instance.name, hook.phase)?),
+pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>) -> Result<Plan> {
+    let name = &hook.instance.name;
+    let whereabouts = match (hook.side, hook.phase) {
+        (Side::Inside, phase) => match whereabouts::check_inside(paths, name, phase, ours)? {
+            Some(whereabouts) => whereabouts.assignments(),
+            None => return Ok(Plan::Nothing),
+        },
+        (Side::Outside, Phase::Up) => {
+            ours.map_or(Ok(()), |ours| made::require(paths, name, ours))?;
+            whereabouts::outside(false)
+        }
+        // What is on the host has to go, wherever the namespace is.
+        (Side::Outside, Phase::Down) => {
+            whereabouts::outside(ours.is_some_and(|ours| !ours.has_name(paths, name).unwrap_or(false)))
+        }
     };
     let layers = Layers::of(paths, &hook.instance, hook.phase)?;
     // On `down`, too: what stays then is less than what a stranger's file could do as root.
@@ -102,7 +118,7 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller) -> Result<Plan> {
     if does_nothing && !left && !caller.trace {
         return Ok(Plan::Nothing);
     }
-    let text = wrapper(paths, hook, &layers, whereabouts.as_ref(), caller);
+    let text = wrapper(paths, hook, &layers, &whereabouts, caller);
     Ok(Plan::Bash(Bash::of(hook, &text)?))
 }
 

@@ -43,6 +43,7 @@ pub mod requires;
 pub mod resolver;
 pub mod trust;
 pub mod units;
+pub mod whereabouts;
 pub mod wrapper;
 
 /// Prints a warning: something is not as it should be, but the work goes on.

@@ -1,13 +1,15 @@
 //! Which namespaces the units have made: `netnsinit --create` notes each, since by hand one can be deleted, and another one
 //! be put in its place, without anybody telling.
 
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::file;
 use crate::name::NsName;
-use crate::netns::{self, Named};
+use crate::netns::{self, Identity, Named};
 use crate::paths::Paths;
 
 /// What stands behind a name, by the note of its making.
@@ -29,17 +31,50 @@ pub fn note(paths: &Paths, name: &NsName) -> PathBuf {
     paths.made.join(name.to_string())
 }
 
+/// What has been noted of a namespace; `None` where nobody has, or for others to read.
+///
+/// # Errors
+/// The note cannot be read, or is damaged.
+pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
+    let note = note(paths, name);
+    let what = || format!("cannot use {}", note.display());
+    // Three numbers at most: each hook asks, and so it does with one read(2).
+    let mut text = [0; 64];
+    let read =
+        match file::open(&note, OpenOptions::new().read(true)).and_then(|mut file| file.read(&mut text)) {
+            Err(error) if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => {
+                return Ok(None);
+            }
+            read => read.with_context(what)?,
+        };
+    String::from_utf8_lossy(&text[..read]).parse().map(Some).with_context(what)
+}
+
 /// Looks what stands behind a name.
 ///
 /// # Errors
-/// It cannot be looked at.
+/// It cannot be looked at, or the note on it is damaged.
 pub fn look(paths: &Paths, name: &NsName) -> Result<Made> {
-    let Named::Namespace(id) = netns::look(paths, name)? else { return Ok(Made::Gone) };
-    Ok(match file::read_text(&note(paths, name)) {
-        Ok(noted) if noted == id.to_string() => Made::Ours,
-        Ok(_) => Made::Other,
-        Err(_) => Made::Unknown,
+    let Named::Namespace(_) = netns::look(paths, name)? else { return Ok(Made::Gone) };
+    Ok(match noted(paths, name)? {
+        None => Made::Unknown,
+        Some(ours) if ours.has_name(paths, name)? => Made::Ours,
+        Some(_) => Made::Other,
     })
+}
+
+/// Makes sure that a name stands for a namespace of ours.
+///
+/// # Errors
+/// It is gone, or another one; or it cannot be looked at.
+pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
+    if ours.has_name(paths, name)? {
+        return Ok(());
+    }
+    match netns::look(paths, name)? {
+        Named::Namespace(_) => bail!("{}", other(name)),
+        Named::Nothing | Named::Debris => bail!("{}", gone(name)),
+    }
 }
 
 /// Makes sure that a namespace is the one that was made: another one has neither its interfaces nor its firewall.

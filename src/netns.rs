@@ -1,10 +1,11 @@
 //! The kernel's side of named network namespaces, in the way of iproute2 (ip/ipnetns.c, ip-netns(8)): a namespace is a
 //! file in `/run/netns` that the namespace is bind-mounted on.
 
-use std::fmt::{self, Write as _};
+mod identity;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -13,33 +14,11 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::ifaddrs::getifaddrs;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
-use serde::{Deserialize, Serialize};
 
-use crate::name::{NsName, Phase};
-use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
+pub use identity::{Id, Identity};
 
-/// A namespace is told apart by the device and inode of its file (namespaces(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Id {
-    device: u64,
-    inode: u64,
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.device, self.inode)
-    }
-}
-
-impl Id {
-    /// The one that a file stands for, such as `/proc/PID/ns/net`.
-    ///
-    /// # Errors
-    /// It cannot be looked at.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        fs::metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
-    }
-}
+use crate::name::NsName;
+use crate::paths::{OWN_NETNS, Paths};
 
 /// What has a name in `/run/netns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,84 +66,8 @@ pub fn files(paths: &Paths, name: &NsName) -> Vec<PathBuf> {
 }
 
 /// The namespace that this thread is in.
-fn own() -> Result<Id> {
+pub(crate) fn own() -> Result<Id> {
     Id::of(OWN_NETNS.as_ref()).context("cannot tell the current namespace (is /proc mounted?)")
-}
-
-/// Where this process is, as plugins are told of it.
-#[derive(Debug)]
-pub struct Whereabouts {
-    /// `None` where PID 1 may not be asked, as in a user namespace.
-    global: Option<Id>,
-    current: Id,
-    /// `None` in a namespace that has no name.
-    name: Option<String>,
-}
-
-impl Whereabouts {
-    /// The variables as a line of bash.
-    #[must_use]
-    pub fn assignments(&self) -> String {
-        let mut line = format!(
-            "GLOBAL_NETNS_ID='{}' CURRENT_NETNS_ID='net:[{}]'",
-            self.global.map(|id| format!("net:[{}]", id.inode)).unwrap_or_default(),
-            self.current.inode
-        );
-        let name = shell_words::quote(self.name.as_deref().unwrap_or_default());
-        write!(line, " CURRENT_NETNS_NAME={name}").expect("a String takes all");
-        line
-    }
-
-    /// What a hook finds that runs where it should.
-    ///
-    /// A namespace that does not exist counts as one without an inode.
-    #[must_use]
-    pub fn expected(paths: &Paths, name: &NsName) -> Self {
-        let current = Id::of(&paths.namespace(name)).unwrap_or(Id { device: 0, inode: 0 });
-        Self { global: global().ok(), current, name: Some(name.to_string()) }
-    }
-}
-
-fn global() -> Result<Id> {
-    Id::of(GLOBAL_NETNS.as_ref()).context("cannot tell the namespace of PID 1 (are you root?)")
-}
-
-/// Makes sure that this process is in the namespace `name`.
-///
-/// # Errors
-/// This is the namespace of PID 1, or, on `up`, another one. On `down` the latter is only warned of: the name may have
-/// been deleted by hand, and the hook still has to run in what is left.
-pub fn check_inside(paths: &Paths, name: &NsName, phase: Phase) -> Result<Whereabouts> {
-    let global = global();
-    let current = own()?;
-    if global.as_ref().is_ok_and(|global| current == *global) {
-        bail!(
-            "current netns is the global netns: run this in the namespace `{name}`, e.g. by `ip netns exec {name}`"
-        );
-    }
-    if Id::of(&paths.namespace(name)).is_ok_and(|wanted| wanted == current) {
-        return Ok(Whereabouts { global: global.ok(), current, name: Some(name.to_string()) });
-    }
-    // In any other one, it has to be certain that it is not PID 1's.
-    let global = Some(global?);
-    let called = name_of(paths, current);
-    let found = called.as_deref().map_or("has no name".to_owned(), |called| format!("is `{called}`"));
-    let said = format!("current netns {found}, not the required `{name}`");
-    if phase == Phase::Up {
-        bail!("{said}");
-    }
-    crate::warn(&format!("{said}; going on, to tear down what is left"));
-    Ok(Whereabouts { global, current, name: called })
-}
-
-/// The name of a namespace, the first in the order of the alphabet.
-fn name_of(paths: &Paths, id: Id) -> Option<String> {
-    let entries = fs::read_dir(&paths.netns).ok()?;
-    entries
-        .flatten()
-        .filter(|entry| Id::of(&entry.path()).is_ok_and(|found| found == id))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .min()
 }
 
 /// Creates a named namespace. `note` is told which one it will be before it has its name, so that whoever keeps a record
@@ -172,7 +75,7 @@ fn name_of(paths: &Paths, id: Id) -> Option<String> {
 ///
 /// # Errors
 /// There is one of that name (which is left alone), the kernel refuses, or `note` fails.
-pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Id) -> Result<()>) -> Result<()> {
+pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Identity) -> Result<()>) -> Result<()> {
     let path = paths.namespace(name);
     let what = || format!("cannot create namespace `{name}`");
     let _lock = share(&paths.netns)?;
@@ -185,7 +88,7 @@ pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Id) -> Result<()>)
         .with_context(what)?;
     let _inside = Entered { home };
     let make = || -> Result<()> {
-        note(own()?)?;
+        note(Identity::of_own()?)?;
         match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(paths, name)),
             opened => opened.with_context(|| format!("cannot create {}", path.display()))?,
@@ -271,21 +174,31 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     }
 }
 
-/// Deletes a name if it still stands for what was found there. Nobody makes one meanwhile: this holds the lock that
-/// [`create`] and iproute2 take.
+/// What became of the name of a namespace of ours that was to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is gone.
+    Now,
+    /// It was gone already.
+    Before,
+    /// It stands for a namespace that somebody else has made, which is left alone.
+    NotOurs,
+}
+
+/// Deletes a name if it stands for a namespace of ours, or for none any more. Nobody makes one meanwhile: this holds the
+/// lock that [`create`] and iproute2 take.
 ///
 /// # Errors
-/// It stands for something else, or the kernel refuses.
-pub fn delete_if(paths: &Paths, name: &NsName, found: Named) -> Result<()> {
+/// It cannot be looked at, or the kernel refuses.
+pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Deleted> {
     if !paths.netns.exists() {
-        return Ok(());
+        return Ok(Deleted::Before);
     }
     let _lock = share(&paths.netns)?;
-    match look(paths, name)? {
-        Named::Nothing => Ok(()),
-        now if now == found => delete(paths, name).map(drop),
-        _ => bail!("namespace `{name}` was made anew by somebody else meanwhile, and is left alone"),
+    if matches!(look(paths, name)?, Named::Namespace(_)) && !ours.has_name(paths, name)? {
+        return Ok(Deleted::NotOurs);
     }
+    Ok(if delete(paths, name)? { Deleted::Now } else { Deleted::Before })
 }
 
 /// This thread is in another namespace; it goes back when this is dropped.

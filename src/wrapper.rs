@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use crate::layers::{Layers, Settled};
 use crate::name::{Instance, Phase, Side};
-use crate::netns::Whereabouts;
 use crate::paths::Paths;
 
 /// The functions that plugins may call, each between two blank lines.
@@ -102,15 +101,9 @@ pub enum CallerKind {
     Hand,
 }
 
-/// Writes the wrapper of a hook; `whereabouts` is known inside alone.
+/// Writes the wrapper of a hook; `whereabouts` is the line that tells it where it runs.
 #[must_use]
-pub fn wrapper(
-    paths: &Paths,
-    hook: &Hook,
-    layers: &Layers,
-    whereabouts: Option<&Whereabouts>,
-    caller: &Caller,
-) -> String {
+pub fn wrapper(paths: &Paths, hook: &Hook, layers: &Layers, whereabouts: &str, caller: &Caller) -> String {
     let Hook { instance, phase, side, .. } = hook;
     let (nstype, name) = (&instance.nstype, &instance.name);
     let failure = format!(
@@ -131,10 +124,6 @@ pub fn wrapper(
          {whereabouts}\n\
          __netns_dir={dir} __netns_state={state} __netns_trap={trap} __netns_failure={failure}",
         program = quote(caller.program.as_os_str()),
-        whereabouts = whereabouts.map_or(
-            "unset -v GLOBAL_NETNS_ID CURRENT_NETNS_ID CURRENT_NETNS_NAME".into(),
-            Whereabouts::assignments
-        ),
         dir = quote(paths.netns.as_os_str()),
         state = quote(paths.memory(instance).as_os_str()),
         trap = lines(TRAP) + lines(&failure),

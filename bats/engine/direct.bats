@@ -282,9 +282,31 @@ END
   hooks
   run --separate-stderr -0 netnsctl down probe@a
   [[ $stderr == *'somebody else has made another one'* ]]
-  [[ -z $(hooks) ]]
+  [[ $(hooks) == 'probe@a down outside' ]]
   exists a
   [[ ! -e /run/systemd-netns/direct/a.json ]]
+}
+
+@test "one that got the inode of ours is told apart: up and down leave it alone, and so does gc" {
+  for command in 'up nft@a' 'down a' gc; do
+    replace_same_inode a netnsctl up nft@a
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr netnsctl $command
+    [[ $stderr == *'somebody else has made another one, which is left alone'* ]]
+    untouched a
+    [[ ! -e /run/systemd-netns/direct/a.json ]]
+    ip netns delete a
+  done
+}
+
+@test "a state of an earlier version, without the cookie, is compared by the rest" {
+  netnsctl up lo@a
+  jq 'del(.namespace.cookie)' /run/systemd-netns/direct/a.json >/run/without
+  [[ $(jq .namespace.cookie /run/systemd-netns/direct/a.json) != null ]]
+  cp /run/without /run/systemd-netns/direct/a.json
+  netnsctl down a
+  rm /run/without
+  nothing_left
 }
 
 @test "what is up is not lost when its namespace is deleted by hand: up brings all of it back" {

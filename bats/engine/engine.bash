@@ -8,6 +8,8 @@ ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 source "$ROOT/tests/lab.bash"
 # shellcheck source=bats/eventually.bash
 source "$ROOT/bats/eventually.bash"
+# shellcheck source=bats/stranger.bash
+source "$ROOT/bats/stranger.bash"
 
 case $ENGINE in
   systemd) TOP=$LAB/root ;;

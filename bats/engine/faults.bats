@@ -256,6 +256,82 @@ works() {
   undone "$before"
 }
 
+# Usage: untouched_soon NAME
+# Whether what somebody has made in place of ours is as they made it, now and when all has come to rest.
+untouched_soon() {
+  on bash -c "$(declare -f untouched); untouched $1"
+  settled "$1"
+  on bash -c "$(declare -f untouched); untouched $1"
+}
+
+# Usage: settled NAME
+settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is-active netns_name@$1) == inactive ]]"; }
+
+@test "the namespace is replaced in the middle of an up, or of a down, at each hook: told, undone, and the other one is left alone" {
+  faulty :
+  before=$(machine)
+  # shellcheck disable=SC2016 # for the hook to expand
+  faulty "$(declare -f replace)"'; replace "$NSNAME"'
+  for hook in "${HOOKS[@]:0:2}"; do
+    run --separate-stderr -1 on netnsctl up "${hook}x@$hook"
+    [[ $stderr == *"\`$hook\` is not the one that was made"*"ip netns delete $hook"* ]]
+  done
+  for hook in "${HOOKS[@]:2}"; do on netnsctl up "${hook}x@$hook"; done
+  for hook in "${HOOKS[@]}"; do
+    run on netnsctl down "${hook}x@$hook"
+    untouched_soon "$hook"
+  done
+  [[ $(noted up_outside) == up_outside,down_outside ]]
+  # systemd has kept ours, and runs `down inside` in it.
+  up_inside=$(noted up_inside)
+  case $ENGINE in
+    direct) [[ $up_inside == up_outside,up_inside,down_outside ]] ;;
+    systemd) [[ $up_inside == up_outside,up_inside,down_inside,down_outside ]] ;;
+  esac
+  [[ $(noted down_inside) == up_outside,up_inside,down_inside,down_outside ]]
+  [[ $(noted down_outside) == up_outside,up_inside,down_inside,down_outside ]]
+  on ip -all netns delete
+  faulty :
+  forget_failures
+  undone "$before"
+  for hook in "${HOOKS[@]}"; do on netnsctl up "${hook}x@$hook"; done
+  on netnsctl down "${HOOKS[@]}"
+  on bash -c 'rm -f /run/noted.*'
+  undone "$before"
+}
+
+@test "the namespace is replaced while it is up: up and restart refuse, down goes, and the other one is left alone" {
+  pair a
+  BEFORE=$(machine)
+  for words in 'up nft@a' 'up lo@a' 'restart nft@a' 'restart a'; do
+    on netnsctl up veth@a nft@a
+    on bash -c "$(declare -f replace); replace a"
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr -1 on netnsctl $words
+    [[ $stderr == *'ip netns delete a'* ]]
+    on bash -c "$(declare -f untouched); untouched a"
+    run on netnsctl down a
+    untouched_soon a
+    on ip netns delete a
+    taken_down
+  done
+  works
+}
+
+@test "a hook that deletes its own namespace: the up has failed" {
+  BEFORE=$(machine)
+  # shellcheck disable=SC2016 # for the hook to expand
+  plugin probe 'configure_probe_up_inside() { ip netns delete "$1"; }'
+  run --separate-stderr -1 on netnsctl up probe@a
+  [[ $stderr == *'namespace `a` was deleted by hand'* ]]
+  [[ $(hooks) == 'probe@a up outside'* ]]
+  run on netnsctl down a
+  rm "$CONF/probe.sh"
+  update
+  on rm -f "$LOG"
+  taken_down
+}
+
 @test "a namespace that a process keeps, which will not die: its name goes, nothing of ours is left, the next up has a new one" {
   pair a
   BEFORE=$(machine)

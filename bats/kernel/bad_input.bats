@@ -65,12 +65,23 @@ refused() {
   refused 'not the required `alias`' -- inside b netnsinit lo alias up inside
 }
 
-@test "down inside in another namespace is told, and runs: the name may have been deleted by hand" {
+@test "down inside in another namespace is told, and runs where it may be what is left: the name may have been deleted by hand" {
   plugin probe <<<'NO_CONFIG_REQUIRED=y; configure_probe_down_inside() { echo "in \"$CURRENT_NETNS_NAME\""; }'
-  create a b
+  # Of these it is not noted which one was made.
+  ip netns add a
+  ip netns add b
   run --separate-stderr -0 inside b netnsinit probe a down inside
   [[ $stderr == *'current netns is `b`, not the required `a`'* && $output == *'in "b"' ]]
   run --separate-stderr -0 unshare --net netnsinit probe a down inside
+  [[ $stderr == *'current netns has no name, not the required `a`'* && $output == *'in ""' ]]
+  ip -all netns delete
+
+  create a b
+  run --separate-stderr -0 inside b netnsinit probe a down inside
+  [[ $stderr == *'this is not the namespace that was made as `a`: nothing is run in it'* && $output != *'in "b"' ]]
+  hold a
+  ip netns delete a
+  run --separate-stderr -0 nsenter --net="$HELD" netnsinit probe a down inside
   [[ $stderr == *'current netns has no name, not the required `a`'* && $output == *'in ""' ]]
 }
 

@@ -7,6 +7,8 @@ bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 # shellcheck source=bats/eventually.bash
 source "$ROOT/bats/eventually.bash"
+# shellcheck source=bats/stranger.bash
+source "$ROOT/bats/stranger.bash"
 # Where the program under test is, under all its names.
 NETNS_BIN=$(cd "${NETNS_BIN:-$ROOT/target/release}" && pwd -P)
 PATH=$NETNS_BIN:$PATH:/usr/sbin:/sbin

@@ -411,6 +411,20 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   unchanged "$before"
 }
 
+@test "an interface of the same name in a namespace that somebody has made in place of ours stays" {
+  setup_parent
+  macvlan a
+  up macvlan a
+  replace a
+  ip link add link up0 name mv0 netns a type macvlan
+  hook macvlan a down outside
+  ip -netns a link show dev mv0
+  # Of one that nobody has noted, it goes as ever.
+  rm /run/systemd-netns/made/a
+  hook macvlan a down outside
+  run ! ip -netns a link show dev mv0
+}
+
 @test "without ip, one line names its package" {
   setup_parent
   macvlan a

@@ -21,6 +21,67 @@ load kernel
   [[ ! -e /run/systemd-netns/made/a ]]
 }
 
+@test "one that got the inode of ours is told apart: --verify refuses it, --delete leaves it alone, no hook touches it" {
+  replace_same_inode a netnsinit --create a
+  run --separate-stderr -1 netnsinit --verify a
+  told 'namespace `a` is not the one that was made'
+  run --separate-stderr -1 netnsinit nft a up outside
+  told 'namespace `a` is not the one that was made'
+  run --separate-stderr -1 ip netns exec a netnsinit nft a up inside
+  told 'namespace `a` is not the one that was made'
+  ip netns exec a netnsinit nft a down inside
+  run --separate-stderr -0 netnsinit --delete a
+  [[ $stderr == *'namespace `a` was made by somebody else meanwhile, and is left alone'* ]]
+  untouched a
+}
+
+@test "a note of an earlier version, without the cookie, is compared by the rest" {
+  create a b
+  for name in a b; do
+    note=/run/systemd-netns/made/$name
+    IFS=: read -r device inode cookie <"$note" || true
+    [[ $cookie ]]
+    printf '%s' "$device:$inode" >"$note"
+    netnsinit --verify "$name"
+  done
+  netnsinit lo a up outside
+  netnsinit --delete a
+  [[ ! -e /run/netns/a ]]
+  printf '%s' "$device:1" >"$note"
+  run --separate-stderr -0 netnsinit --delete b
+  [[ $stderr == *'was made by somebody else'* && -e /run/netns/b ]]
+}
+
+@test "no hook is run in a namespace that is not the one that was made: up fails with what to do, down inside does nothing" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  printf '%s\n' 'NO_CONFIG_REQUIRED=yes' \
+    "configure_probe_"{up,down}_{outside,inside}'() { echo "$UPDOWN $INOUT" >>/run/probe.log; }' >"$CONF/probe.sh"
+  : >/run/probe.log
+  create a
+  replace a
+  run --separate-stderr -1 netnsinit probe a up outside
+  told 'namespace `a` is not the one that was made' 'ip netns delete a' 'netnsctl restart a'
+  run --separate-stderr -1 ip netns exec a netnsinit probe a up inside
+  told 'namespace `a` is not the one that was made' 'ip netns delete a' 'netnsctl restart a'
+  run --separate-stderr -0 ip netns exec a netnsinit probe a down inside
+  [[ $stderr == *'this is not the namespace that was made as `a`: nothing is run in it, and it is left alone'* ]]
+  [[ ! -s /run/probe.log ]]
+  netnsinit probe a down outside
+  [[ $(</run/probe.log) == 'down outside' ]]
+  untouched a
+
+  ip netns delete a
+  run --separate-stderr -1 netnsinit probe a up outside
+  told 'namespace `a` was deleted by hand' 'netnsctl restart a'
+}
+
+@test "hooks in a namespace that nobody has noted run as ever" {
+  ip netns add a
+  netnsinit lo a up outside
+  ip netns exec a netnsinit lo a up inside
+  [[ $(ip -netns a -oneline link show dev lo) == *,UP* ]]
+}
+
 @test "a namespace is created as iproute2 does: it is listed, entered and deleted by ip netns" {
   netnsinit --create a
   [[ $(ip netns list) == a ]]

@@ -153,8 +153,8 @@ END
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web
   delete_by_hand a
-  lab ip netns add a
   eventually is test-web inactive
+  lab ip netns add a
   run -1 lab systemctl start test-web
   is test-web inactive
   [[ $(journal netns_made@a) == *'namespace `a` is not the one that was made'* ]]
@@ -168,6 +168,20 @@ END
   lab netnsctl restart a
   lab systemctl start test-web
   is_in a test-web
+}
+
+@test "nor in one of the same device and inode, but of another cookie, for which the units may ask; a stop leaves it alone" {
+  lab netnsctl attach test-web lo@a
+  lab systemctl start netns-lo@a
+  # As long as systemd keeps a namespace, the kernel does not use its inode again: the note has to do.
+  note=$(lab cat /run/systemd-netns/made/a)
+  printf '%s' "${note%:*}:$((${note##*:} + 1))" | lab tee /run/systemd-netns/made/a >/dev/null
+  run -1 lab systemctl start test-web
+  [[ $(journal netns_made@a) == *'namespace `a` is not the one that was made'* ]]
+  lab systemctl stop netns-lo@a
+  eventually is netns_name@a inactive
+  [[ $(journal netns_name@a) == *'was made by somebody else meanwhile, and is left alone'* ]]
+  exists a
 }
 
 @test "detach is refused where what runs would go on in the namespace without its protection" {

@@ -174,3 +174,89 @@ END
   nothing_left busy
   lab systemctl stop busy
 }
+
+# Usage: replaced NAME / theirs NAME
+# Somebody makes another namespace in place of ours; whether it is as they made it.
+replaced() { lab bash -c "$(declare -f replace); replace $1"; }
+theirs() { lab bash -c "$(declare -f untouched); untouched $1"; }
+
+# Usage: made_anew INSTANCE
+# Whether what the error says to do helps.
+made_anew() {
+  lab ip netns delete "${1#*@}"
+  lab netnsctl restart "${1#*@}"
+  up "netns-$1"
+  lab netnsctl down "${1#*@}"
+  nothing_left "${1#*@}"
+}
+
+@test "systemctl restart in a namespace that somebody has made in place of ours: it fails, says what to do, and touches nothing" {
+  lab netnsctl up nft@a
+  replaced a
+  run lab systemctl restart netns-nft@a
+  ((status != 0))
+  theirs a
+  said=$(journal netns-nft@a)
+  [[ $said == *'to tear down what is left'*'is not the one that was made'*'`ip netns delete a`'* ]]
+  # Nothing of ours is left but what is told.
+  eventually is netns_name@a inactive
+  theirs a
+  lab ip netns delete a
+  lab systemctl restart netns-nft@a
+  up netns-nft@a
+}
+
+@test "systemctl start of a second type in a namespace that somebody has made in place of ours: it fails, and touches nothing" {
+  lab netnsctl up lo@a
+  replaced a
+  for type in nft veth; do
+    config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+    run lab systemctl start "netns-$type@a"
+    ((status != 0))
+    [[ $(journal "netns_outside-$type@a") == *'is not the one that was made'*'`netnsctl restart a`'* ]]
+    theirs a
+  done
+  [[ $(lab ip -oneline link) != *ve-a* ]]
+  lab systemctl reset-failed 'netns*'
+  made_anew lo@a
+}
+
+@test "systemctl stop of what is up where somebody has made a namespace in place of ours: down inside runs in what is left of ours" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  plugin t 'configure_t_down_inside() { echo "t@$1 down inside of $(stat -Lc %i /proc/self/ns/net)" >>'"$LOG"'; }'
+  lab systemctl start netns-t@n
+  # systemd has kept it (NetworkNamespacePath=).
+  ours=$(lab stat -Lc %i /run/netns/n)
+  replaced n
+  lab systemctl stop netns-t@n
+  eventually is netns_name@n inactive
+  [[ $(hooks) == 't@n up outside,t@n up inside,t@n down inside of '"$ours"',t@n down outside' ]]
+  theirs n
+  nothing_failed
+}
+
+@test "netnsctl up and restart refuse a namespace that somebody has made in place of ours, also of what is up" {
+  lab netnsctl up lo@a nft@a
+  replaced a
+  config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  for words in 'up veth@a' 'up nft@a' 'restart nft@a' 'restart a'; do
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr -1 lab netnsctl $words
+    # shellcheck disable=SC2154 # set by run
+    [[ $stderr == *'is not the one that was made'*'`ip netns delete a`, then `netnsctl restart a`'* ]]
+    theirs a
+  done
+  [[ $(lab ip -oneline link) != *ve-a* ]]
+  lab systemctl reset-failed 'netns*'
+  made_anew nft@a
+}
+
+@test "netnsctl up of what is up tells that its namespace was deleted by hand" {
+  lab netnsctl up nft@a
+  lab ip netns delete a
+  run --separate-stderr -1 lab netnsctl up nft@a
+  [[ $stderr == *'`nft@a` is not up: namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
+  lab netnsctl restart a
+  lab netnsctl down a
+  nothing_left a
+}

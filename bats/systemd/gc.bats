@@ -55,6 +55,13 @@ configure_maker_down_outside() {
   exists a
 }
 
+@test "so is one that got the inode of ours" {
+  lab bash -c "$(declare -f replace_same_inode); replace_same_inode a netnsinit --create a"
+  run -0 lab netnsctl gc
+  [[ $output == 'removed: /run/systemd-netns/made/a: the namespace that it is about is gone' ]]
+  lab bash -c "$(declare -f untouched); untouched a"
+}
+
 @test "what a hook was making when the unit files went away goes by its own down outside" {
   maker
   lab systemctl start netns-maker@a

@@ -7,6 +7,8 @@ bats_require_minimum_version 1.5.0
 source "$BATS_TEST_DIRNAME/../../tests/lab.bash"
 # shellcheck source=bats/eventually.bash
 source "$BATS_TEST_DIRNAME/../eventually.bash"
+# shellcheck source=bats/stranger.bash
+source "$BATS_TEST_DIRNAME/../stranger.bash"
 
 # The administrator's directory, as seen from here.
 CONF=$LAB/root/etc/conf.d/netns

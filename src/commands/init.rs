@@ -3,16 +3,16 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::geteuid;
 
 use super::Status;
 use crate::cli::Init;
-use crate::file::{Draft, read_text};
+use crate::file::Draft;
 use crate::name::NsName;
-use crate::netns::Named;
+use crate::netns::Deleted;
 use crate::paths::Paths;
 use crate::{hook, made, memory, netns, trust};
 
@@ -66,18 +66,28 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
         })?;
         return Ok(Status::Done);
     }
-    let noted = read_text(&note).ok();
-    match netns::look(paths, &name)? {
-        Named::Namespace(id) if noted.as_ref().is_some_and(|noted| *noted != id.to_string()) => {
+    let deleted = match made::noted(paths, &name) {
+        Ok(Some(ours)) => netns::delete_ours(paths, &name, &ours)?,
+        // Made by an earlier version, or by hand for this unit.
+        Ok(None) if netns::delete(paths, &name)? => Deleted::Now,
+        Ok(None) => Deleted::Before,
+        Err(error) => {
+            crate::warn(&format!("{error:#}"));
+            Deleted::NotOurs
+        }
+    };
+    match deleted {
+        Deleted::Now => {}
+        Deleted::Before => crate::warn(&format!("namespace `{name}` was gone already")),
+        Deleted::NotOurs => {
             crate::warn(&format!(
                 "namespace `{name}` was made by somebody else meanwhile, and is left alone"
             ));
         }
-        _ if netns::delete(paths, &name)? => {}
-        _ => crate::warn(&format!("namespace `{name}` was gone already")),
     }
-    if noted.is_some() {
-        fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))?;
+    match fs::remove_file(&note) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        done => done.with_context(|| format!("cannot remove {}", note.display()))?,
     }
     // Their `down outside` has not come to its end, or has not run at all.
     for instance in memory::on(paths, &name)? {

@@ -25,7 +25,7 @@ use crate::file;
 use crate::hook::{self, Plan};
 use crate::memory;
 use crate::name::{Instance, Phase, Side};
-use crate::netns;
+use crate::netns::{self, Identity};
 use crate::paths::{BASH, Paths};
 use crate::process;
 use crate::wrapper::{Caller, CallerKind, Hook};
@@ -171,7 +171,8 @@ impl Runner {
     }
 
     /// Runs one hook to its end. It is a process group of its own, which `note` is told of, dies with this process, and has
-    /// the time that it has under systemd. `whatever_comes`: also after somebody has asked this process to end.
+    /// the time that it has under systemd. `whatever_comes`: also after somebody has asked this process to end. `ours`: the
+    /// namespace that it is about; in another one nothing is run.
     ///
     /// # Errors
     /// It could not be started, or failed; then the last lines that it printed are in the error.
@@ -180,13 +181,14 @@ impl Runner {
         instance: &Instance,
         (phase, side): (Phase, Side),
         whatever_comes: bool,
+        ours: Option<&Identity>,
         mut note: impl FnMut(Option<Process>) -> Result<()>,
     ) -> Result<()> {
         let (log, from) = self.open_log(instance)?;
         let bounded = log.try_clone().context("cannot watch the size of a log")?;
         let log = if whatever_comes { takes_output(log)? } else { log };
         let hook = Hook { instance: instance.clone(), extra: Vec::new(), phase, side };
-        let Some(handle) = self.start(&hook, log, || note(None))? else { return Ok(()) };
+        let Some(handle) = self.start(&hook, log, ours, || note(None))? else { return Ok(()) };
         let pid = handle.pids().first().and_then(|&pid| i32::try_from(pid).ok());
         note(pid.and_then(Process::of))?;
 
@@ -222,13 +224,19 @@ impl Runner {
     }
 
     /// Starts a hook, and calls `note` before that; `None` where there is nothing to do.
-    fn start(&self, hook: &Hook, log: File, note: impl FnOnce() -> Result<()>) -> Result<Option<Handle>> {
+    fn start(
+        &self,
+        hook: &Hook,
+        log: File,
+        ours: Option<&Identity>,
+        note: impl FnOnce() -> Result<()>,
+    ) -> Result<Option<Handle>> {
         let _inside = match hook.side {
             Side::Inside => Some(netns::enter(&self.paths, &hook.instance.name)?),
             Side::Outside => None,
         };
         let what = || format!("cannot run {} {}", hook.phase, hook.side);
-        let bash = match hook::plan(&self.paths, hook, &self.caller).with_context(what)? {
+        let bash = match hook::plan(&self.paths, hook, &self.caller, ours).with_context(what)? {
             Plan::Nothing => return hook::skip(&self.paths, hook).map(|()| None),
             Plan::Bash(bash) => bash,
         };

@@ -11,9 +11,10 @@ use super::child::Runner;
 use super::course::{self, Act, Course, Entries, Need};
 use super::state::{self, Held, Known, Stage};
 use super::{Active, Condition, Engine, Kind, Outcome};
+use crate::made;
 use crate::memory;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
-use crate::netns::{self, Named};
+use crate::netns::{self, Identity, Named};
 use crate::parallel::parallel;
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
@@ -58,7 +59,7 @@ impl Direct {
     /// # Errors
     /// The hook cannot be run, or fails.
     pub fn down_outside(&self, instance: &Instance) -> Result<()> {
-        self.runner.run(instance, (Phase::Down, Side::Outside), true, |_| Ok(()))?;
+        self.runner.run(instance, (Phase::Down, Side::Outside), true, None, |_| Ok(()))?;
         _ = fs::remove_file(self.paths.log(instance));
         Ok(())
     }
@@ -206,14 +207,10 @@ impl Direct {
         let Some(ours) = held.state.namespace else { return Ok(()) };
         let found = netns::look(&self.paths, &name)?;
         let there = match found {
-            Named::Namespace(found) if found == ours => true,
+            Named::Namespace(_) if ours.has_name(&self.paths, &name)? => true,
             Named::Namespace(_) => {
-                crate::warn(&format!(
-                    "namespace `{name}` was deleted by hand, and somebody else has made another one, which is left alone"
-                ));
-                held.state.namespace = None;
-                held.state.instances.clear();
-                return held.save();
+                crate::warn(&replaced(&name));
+                false
             }
             Named::Debris => {
                 netns::delete(&self.paths, &name)?;
@@ -249,7 +246,8 @@ impl Direct {
         let name = held.name.clone();
         match netns::look(&self.paths, &name)? {
             Named::Namespace(_) if need == Need::Exist => Ok(()),
-            Named::Namespace(found) if self.adopt => {
+            Named::Namespace(_) if self.adopt => {
+                let found = Identity::of_name(&self.paths, &name)?;
                 (held.state.namespace, held.state.adopted) = (Some(found), true);
                 held.save()
             }
@@ -293,8 +291,10 @@ impl Direct {
         if !held.state.instances.is_empty() {
             return Ok(());
         }
-        if !held.state.adopted && netns::look(&self.paths, &held.name)? == Named::Namespace(ours) {
-            netns::delete(&self.paths, &held.name)?;
+        if !held.state.adopted
+            && netns::delete_ours(&self.paths, &held.name, &ours)? == netns::Deleted::NotOurs
+        {
+            crate::warn(&replaced(&held.name));
         }
         held.state.namespace = None;
         held.save()
@@ -309,7 +309,9 @@ impl Direct {
         let mut undone = Vec::new();
         let mut result = self.run(held, nstype, (Phase::Up, Side::Outside), false);
         if result.is_ok() {
-            result = self.run(held, nstype, (Phase::Up, Side::Inside), false);
+            result = self
+                .run(held, nstype, (Phase::Up, Side::Inside), false)
+                .and_then(|()| self.still_there(held));
             if result.is_err() {
                 undone.push("`down outside` was run".to_owned());
                 if let Err(error) = self.run(held, nstype, (Phase::Down, Side::Outside), true) {
@@ -321,6 +323,7 @@ impl Direct {
             held.forget(nstype)?;
             if held.state.instances.is_empty()
                 && !held.state.adopted
+                && self.still_there(held).is_ok()
                 && !super::required(&self.paths)?.contains(&held.name)
             {
                 undone.push(format!("namespace `{}` is removed", held.name));
@@ -367,7 +370,9 @@ impl Direct {
         if let Err(error) = self.run(held, nstype, (Phase::Down, Side::Inside), false) {
             crate::warn(&format!("`{instance}`: {error:#}; going on"));
         }
-        if let Err(error) = self.run(held, nstype, (Phase::Up, Side::Inside), false) {
+        let up =
+            self.run(held, nstype, (Phase::Up, Side::Inside), false).and_then(|()| self.still_there(held));
+        if let Err(error) = up {
             let mut undone = "`down outside` was run".to_owned();
             for error in self.take_down(held, nstype, false)? {
                 _ = write!(undone, "; but: {error:#}");
@@ -389,11 +394,17 @@ impl Direct {
         Ok(errors)
     }
 
+    /// Whether the namespace is the one that this is about: what has come up in it is lost with it.
+    fn still_there(&self, held: &Held) -> Result<()> {
+        held.state.namespace.map_or(Ok(()), |ours| made::require(&self.paths, &held.name, &ours))
+    }
+
     /// Runs one hook, and notes that it is run.
     fn run(&self, held: &mut Held, nstype: &NsType, hook: (Phase, Side), whatever_comes: bool) -> Result<()> {
         let instance = held.instance(nstype);
         let stage = Stage::of(hook.0, hook.1);
-        let done = self.runner.run(&instance, hook, whatever_comes, |process| {
+        let ours = held.state.namespace;
+        let done = self.runner.run(&instance, hook, whatever_comes, ours.as_ref(), |process| {
             match held.note(nstype, stage, process) {
                 // A tear-down goes on without its note: to take it down twice, after a crash, does no harm.
                 Err(error) if whatever_comes => {
@@ -422,6 +433,12 @@ impl Engine for Direct {
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
         self.follow(instances, |entries| Course::restart(&self.paths, entries, instances))
     }
+}
+
+fn replaced(name: &NsName) -> String {
+    format!(
+        "namespace `{name}` was deleted by hand, and somebody else has made another one, which is left alone"
+    )
 }
 
 /// What is known when a wave begins.

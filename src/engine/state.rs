@@ -19,7 +19,7 @@ use walkdir::DirEntry;
 use super::child::Process;
 use crate::file::{self, Draft, remove_drafts};
 use crate::name::{Instance, NsName, NsType, Phase, Side};
-use crate::netns::Id;
+use crate::netns::Identity;
 use crate::paths::Paths;
 use crate::requires::Requirement;
 
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct State {
     version: u32,
     /// The namespace that all this is about; `None` before it is made.
-    pub namespace: Option<Id>,
+    pub namespace: Option<Identity>,
     /// It was there before: `down` leaves it.
     pub adopted: bool,
     /// In the order in which they came up.

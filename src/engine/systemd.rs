@@ -87,7 +87,7 @@ impl Systemd {
         };
         let outcome = |instance: &Instance| {
             let changed = if is_up(&after, instance) {
-                Ok(verb == "restart" || !is_up(&before, instance))
+                self.still_there(instance).map(|()| verb == "restart" || !is_up(&before, instance))
             } else {
                 let cause = ahead::cause(graph, instance, |other| is_up(&after, other));
                 Err(self.failure(instance, cause, &said, begun))
@@ -95,6 +95,15 @@ impl Systemd {
             Outcome { instance: instance.clone(), engine: Kind::Systemd, changed }
         };
         instances.iter().map(outcome).collect()
+    }
+
+    /// Whether the namespace of what is up is the one that was made, which systemd does not notice.
+    fn still_there(&self, instance: &Instance) -> Result<()> {
+        match made::look(&self.paths, &instance.name)? {
+            Made::Ours | Made::Unknown => Ok(()),
+            Made::Gone => bail!("`{instance}` is not up: {}", made::gone(&instance.name)),
+            Made::Other => bail!("`{instance}` is not up: {}", made::other(&instance.name)),
+        }
     }
 
     /// Why an instance is not up, once systemd is done with it: because of itself, or of another that it leads to.

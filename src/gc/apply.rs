@@ -11,7 +11,7 @@ use super::{Orphan, What};
 use crate::engine::{Direct, state};
 use crate::file;
 use crate::name::{Instance, NsName};
-use crate::netns::{self, Named};
+use crate::netns::{self, Deleted};
 use crate::paths::Paths;
 
 /// Removes orphans.
@@ -34,14 +34,17 @@ impl<'a> Collector<'a> {
     pub fn remove(&self, orphan: &Orphan) -> Result<bool> {
         match &orphan.what {
             What::Foreign | What::Odd => return Ok(false),
-            What::Namespace(name, id) => {
+            What::Namespace(name, ours) => {
                 self.unneeded(name)?;
-                netns::delete_if(self.paths, name, Named::Namespace(*id))?;
-                self.remove_note(name, &id.to_string())?;
+                ensure!(
+                    netns::delete_ours(self.paths, name, ours)? != Deleted::NotOurs,
+                    "namespace `{name}` was made anew by somebody else meanwhile, and is left alone"
+                );
+                self.remove_note(name, &ours.to_string())?;
             }
             What::Debris(name) => {
                 self.unneeded(name)?;
-                netns::delete_if(self.paths, name, Named::Debris)?;
+                netns::remove_debris(self.paths, name)?;
             }
             What::Note(name, text) => {
                 self.unneeded(name)?;

@@ -11,7 +11,7 @@ use super::{Orphan, What, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Known, Stage, State};
 use crate::name::{Instance, NsName};
-use crate::netns::{self, Id, Named};
+use crate::netns::{self, Id, Identity, Named};
 use crate::paths::Paths;
 use crate::process;
 
@@ -59,7 +59,7 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     let processes = process::by_namespace();
     for name in names.iter().filter(|name| !used.needs(name) && !of_direct(name)) {
         let busy = |id| processes.contains_key(&id);
-        match name_of_nobody(paths, name, notes.get(name), &used, &busy) {
+        match name_of_nobody(paths, name, &notes, &used, &busy) {
             Ok(orphan) => found.extend(orphan),
             Err(error) => found.push(Orphan::odd(&paths.namespace(name), format!("{error:#}"))),
         }
@@ -71,10 +71,7 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
 
 /// Why the direct engine has something to put right on a namespace that nobody works on, and with which instances.
 fn half_way(paths: &Paths, name: &NsName, state: &State) -> Result<Option<(String, Vec<Instance>)>> {
-    let there = match netns::look(paths, name)? {
-        Named::Namespace(found) => state.namespace == Some(found),
-        Named::Nothing | Named::Debris => false,
-    };
+    let there = state.namespace.map_or(Ok(false), |ours| ours.has_name(paths, name))?;
     let concerned = state.instances.iter().filter(|entry| !there || entry.stage != Stage::Up);
     let instances: Vec<Instance> =
         concerned.map(|entry| Instance { nstype: entry.nstype.clone(), name: name.clone() }).collect();
@@ -96,17 +93,21 @@ fn remembered(
     instance: Instance,
     notes: &BTreeMap<NsName, String>,
     used: &Used,
-    of_direct: Option<Id>,
+    of_direct: Option<Identity>,
 ) -> Result<Orphan> {
     let path = paths.memory(&instance);
     // Somebody may run the hooks by hand, or by another init system: then the namespace is theirs.
     let of_others = match netns::look(paths, &instance.name)? {
         Named::Nothing | Named::Debris => false,
-        Named::Namespace(id) if of_direct == Some(id) => false,
-        Named::Namespace(id) => {
+        Named::Namespace(_)
+            if of_direct.map_or(Ok(false), |ours| ours.has_name(paths, &instance.name))? =>
+        {
+            false
+        }
+        Named::Namespace(_) => {
             !used.systemd
                 || used.made.contains(&instance.name)
-                || notes.get(&instance.name) != Some(&id.to_string())
+                || noted(paths, &instance.name, notes)?.is_none()
         }
     };
     Ok(if of_others {
@@ -123,7 +124,7 @@ fn remembered(
 fn name_of_nobody(
     paths: &Paths,
     name: &NsName,
-    note: Option<&String>,
+    notes: &BTreeMap<NsName, String>,
     used: &Used,
     busy: &dyn Fn(Id) -> bool,
 ) -> Result<Option<Orphan>> {
@@ -132,33 +133,33 @@ fn name_of_nobody(
     let orphan = |what, path: &Path, reason: &str| {
         Some(Orphan { what, path: path.to_owned(), reason: reason.to_owned() })
     };
-    Ok(match (netns::look(paths, name)?, note) {
-        (Named::Namespace(id), Some(note)) if *note == id.to_string() => {
+    Ok(match (netns::look(paths, name)?, notes.get(name), noted(paths, name, notes)?) {
+        (Named::Namespace(id), _, Some(ours)) => {
             if !used.systemd {
                 // Made by `netnsinit --create`, by hand or by a script, which alone knows.
                 None
             } else if busy(id) {
                 orphan(What::Foreign, &path, "no unit needs this namespace of ours, but processes run in it")
             } else {
-                orphan(What::Namespace(name.clone(), id), &path, "we have made it, and no unit needs it")
+                orphan(What::Namespace(name.clone(), ours), &path, "we have made it, and no unit needs it")
             }
         }
-        (Named::Debris, Some(_)) => orphan(
+        (Named::Debris, Some(_), _) => orphan(
             What::Debris(name.clone()),
             &path,
             "no namespace is mounted on it; an attempt of ours was broken off",
         ),
-        (Named::Debris, None) => orphan(
+        (Named::Debris, None, _) => orphan(
             What::Foreign,
             &path,
             "no namespace is mounted on it; it is not known to be ours: look at it, and remove it by `rm`",
         ),
-        (Named::Nothing | Named::Namespace(_), Some(note)) => orphan(
+        (Named::Nothing | Named::Namespace(_), Some(note), _) => orphan(
             What::Note(name.clone(), note.clone()),
             &note_path,
             "the namespace that it is about is gone",
         ),
-        (Named::Nothing | Named::Namespace(_), None) => None,
+        (Named::Nothing | Named::Namespace(_), None, _) => None,
     })
 }
 
@@ -173,6 +174,12 @@ fn notes(paths: &Paths, found: &mut Vec<Orphan>) -> Result<BTreeMap<NsName, Stri
         }
     }
     Ok(notes)
+}
+
+/// The namespace behind a name, if it is the one that was noted.
+fn noted(paths: &Paths, name: &NsName, notes: &BTreeMap<NsName, String>) -> Result<Option<Identity>> {
+    let Some(ours) = notes.get(name).and_then(|note| note.parse::<Identity>().ok()) else { return Ok(None) };
+    Ok(ours.has_name(paths, name)?.then_some(ours))
 }
 
 /// What the direct engine knows.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::name::{Instance, NsName};
-use crate::netns::Id;
+use crate::netns::Identity;
 
 pub use apply::Collector;
 pub use find::find;
@@ -37,7 +37,7 @@ pub struct Orphan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A namespace of ours, with what has been noted of it.
-    Namespace(NsName, Id),
+    Namespace(NsName, Identity),
     /// What an attempt to make a namespace of ours has left in `/run/netns`.
     Debris(NsName),
     /// A note of a namespace of ours that is gone, with what stands in it.

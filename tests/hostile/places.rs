@@ -177,7 +177,7 @@ pub fn state(text: &[u8]) {
 
 /// A true file, with some bytes of it replaced.
 pub fn state_nearly(changes: &[u8]) {
-    let mut text = br#"{"version":1,"namespace":{"device":4,"inode":4026532000},"adopted":false,"instances":[{"type":"veth","stage":"up","since":"2026-01-01T00:00:00Z","hook":{"pid":7,"started":9}}]}"#.to_vec();
+    let mut text = br#"{"version":1,"namespace":{"device":4,"inode":4026532000,"cookie":4711},"adopted":false,"instances":[{"type":"veth","stage":"up","since":"2026-01-01T00:00:00Z","hook":{"pid":7,"started":9}}]}"#.to_vec();
     for pair in changes.chunks_exact(2) {
         let length = text.len();
         text[usize::from(pair[0]) % length] = pair[1];

@@ -34,15 +34,15 @@ costs() {
   costs 1 54 netnsinit lo a down outside
 }
 
-@test "to make sure that the namespace is ours costs a hook inside at most six system calls more, one outside twelve" {
+@test "to make sure that the namespace is ours costs a hook inside at most seven system calls more, one outside thirteen" {
   ip netns add theirs
   netnsinit --create ours
   calls() {
     nsenter --net="$1" -- strace -f -qq -o "$BATS_TEST_TMPDIR/trace" netnsinit lo "${@:2}" >/dev/null
     awk '/execve\("\/bin\/bash"/ { exit } { calls++ } END { print calls }' "$BATS_TEST_TMPDIR/trace"
   }
-  (($(calls /run/netns/ours ours up inside) <= $(calls /run/netns/theirs theirs up inside) + 6))
-  (($(calls /proc/1/ns/net ours up outside) <= $(calls /proc/1/ns/net theirs up outside) + 12))
+  (($(calls /run/netns/ours ours up inside) <= $(calls /run/netns/theirs theirs up inside) + 7))
+  (($(calls /proc/1/ns/net ours up outside) <= $(calls /proc/1/ns/net theirs up outside) + 13))
   netnsinit --delete ours
 }
 

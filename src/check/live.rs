@@ -63,8 +63,8 @@ pub(super) fn check(
                     .of(instance)
                     .advice(format!("`netnsctl status {}` has its last lines", instance.name)),
             ),
-            Condition::Up if active.engine == Kind::Systemd && lost(paths, instance)?.is_some() => {
-                findings.extend(lost(paths, instance)?);
+            Condition::Up if active.engine == Kind::Systemd && lost(paths, instance).is_some() => {
+                findings.extend(lost(paths, instance));
             }
             Condition::Up => match privilege::need(Capability::SysAdmin, "to look into namespaces") {
                 Ok(()) => findings.extend(drift(paths, instance)?),
@@ -79,14 +79,15 @@ pub(super) fn check(
     Ok((findings, whole))
 }
 
-/// An instance whose namespace is gone, or another one, which systemd does not notice.
-fn lost(paths: &Paths, instance: &Instance) -> Result<Option<Finding>> {
-    let message = match made::look(paths, &instance.name)? {
-        Made::Ours | Made::Unknown => return Ok(None),
-        Made::Gone => made::gone(&instance.name),
-        Made::Other => made::other(&instance.name),
+/// An instance whose namespace is gone, or another one, which systemd does not notice; or of which that cannot be told.
+fn lost(paths: &Paths, instance: &Instance) -> Option<Finding> {
+    let message = match made::look(paths, &instance.name) {
+        Ok(Made::Ours | Made::Unknown) => return None,
+        Ok(Made::Gone) => made::gone(&instance.name),
+        Ok(Made::Other) => made::other(&instance.name),
+        Err(error) => format!("{error:#}"),
     };
-    Ok(Some(Finding::error(message).of(instance)))
+    Some(Finding::error(message).of(instance))
 }
 
 /// Units that netns-update would change.

@@ -1,13 +1,26 @@
 //! What things are measured against, where that is a program of its own.
 
 use std::fs;
+use std::io;
 
 use anyhow::{Result, bail};
 
 pub fn run(words: &[&str]) -> Result<()> {
     match words {
         ["stat", directories @ ..] => stat(directories),
-        ["write", directory, count] => write(directory, count.parse()?),
+        ["write", directory, count] => {
+            each_unit(directory, count.parse()?, |path, content| fs::write(path, content))
+        }
+        ["replace", directory, count] => {
+            let mut drafts = Vec::new();
+            each_unit(directory, count.parse()?, |path, content| {
+                let draft = format!("{path}.draft");
+                fs::write(&draft, content)?;
+                drafts.push((draft, path.to_owned()));
+                Ok(())
+            })?;
+            Ok(drafts.iter().try_for_each(|(draft, path)| fs::rename(draft, path))?)
+        }
         _ => bail!("no such floor"),
     }
 }
@@ -22,12 +35,16 @@ fn stat(directories: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Writes the units of so many types.
-fn write(directory: &str, count: usize) -> Result<()> {
+/// Has the units of so many types written.
+fn each_unit(
+    directory: &str,
+    count: usize,
+    mut write: impl FnMut(&str, &[u8]) -> io::Result<()>,
+) -> Result<()> {
     for (kind, template) in [("netns", "netns@.service"), ("netns_outside", "netns_outside@.service")] {
         let content = fs::read(format!("/usr/lib/systemd/system/{template}"))?;
         for number in 0..count {
-            fs::write(format!("{directory}/{kind}-type{number}@.service"), &content)?;
+            write(&format!("{directory}/{kind}-type{number}@.service"), &content)?;
         }
     }
     Ok(())

@@ -71,7 +71,25 @@ pub fn measure_new(measured: &mut Measured) -> Result<()> {
     row.reach = "2 x, and a daemon-reload".into();
     row.median = with_reload;
     measured.rows.push(row);
+    whole(measured)?;
     remove_types()
+}
+
+/// What it takes at least that each file is whole at any moment: it is written beside its place, then renamed.
+fn whole(measured: &mut Measured) -> Result<()> {
+    let clean = || run(&["netns-update", "--clean"]);
+    let written = |how: &str| {
+        let written = time(|| floor(&[how, UNITS, &TYPES.to_string()]))?;
+        clean()?;
+        Ok(written)
+    };
+    let pairs = in_turn(7, || written("write"), || written("replace"))?;
+    measured.rows.push(pairs.row(
+        "writing 2000 files beside their place, then renaming them, in a loop",
+        "writing them where they belong",
+        2.0,
+    ));
+    Ok(())
 }
 
 fn add_types(from: usize, to: usize) -> Result<()> {

@@ -138,7 +138,10 @@ END
 # ip, where the outside end is.
 veth_ip() { ip ${VETH_NSNAME_OUTSIDE:+-netns "$VETH_NSNAME_OUTSIDE"} "$@"; }
 
-veth_has_outside_end() { [[ $(veth_ip -oneline link show type veth) == *": $VETH_IFNAME_OUTSIDE@"* ]]; }
+# Not by veth_ip: in $(…), bash forks once more for a function.
+veth_has_outside_end() {
+  [[ $(ip ${VETH_NSNAME_OUTSIDE:+-netns "$VETH_NSNAME_OUTSIDE"} -oneline link show type veth) == *": $VETH_IFNAME_OUTSIDE@"* ]]
+}
 
 veth_has_inside_end() { [[ $(ip -oneline link show type veth) == *": $VETH_IFNAME_INSIDE@"* ]]; }
 

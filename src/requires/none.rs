@@ -12,13 +12,15 @@ use crate::wrapper;
 pub(super) fn has_none(layers: &Layers, instance: &Instance) -> bool {
     let Some(texts) = &layers.texts else { return false };
     let texts = || texts.iter().flatten();
-    if texts().any(|text| Declared::read(text).is_none() && wrapper::calls_unnamed(text)) {
+    if texts().any(|text| wrapper::calls_unnamed(text) && Declared::read(text).is_none()) {
         return false;
     }
     let may_be_set = |name: &str| {
-        env::var_os(name).is_some() || texts().any(|text| code(text).any(|line| may_set(line, name)))
+        let texts_with_it = || texts().filter(|text| text.contains(name));
+        env::var_os(name).is_some() || texts_with_it().any(|text| code(text).any(|line| may_set(line, name)))
     };
-    let functions = texts().flat_map(|text| code(text)).filter(|line| line.contains("_requires")).count();
+    let functions = texts().filter(|text| text.contains("_requires")).flat_map(|text| code(text));
+    let functions = functions.filter(|line| line.contains("_requires")).count();
     let mut bodies = texts().filter_map(|text| body(text, &super::function(instance)));
     match (functions, bodies.next()) {
         (0, _) => !may_be_set("NETNS_REQUIRES"),

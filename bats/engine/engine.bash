@@ -8,6 +8,8 @@ ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 source "$ROOT/tests/lab.bash"
 # shellcheck source=bats/eventually.bash
 source "$ROOT/bats/eventually.bash"
+# shellcheck source=bats/noting.bash
+source "$ROOT/bats/noting.bash"
 # shellcheck source=bats/stranger.bash
 source "$ROOT/bats/stranger.bash"
 
@@ -15,9 +17,8 @@ case $ENGINE in
   systemd) TOP=$LAB/root ;;
   direct) TOP='' ;;
 esac
-# The administrator's directory, and where the hooks of test plugins note what they are called for, as seen from here.
+# The administrator's directory, as seen from here.
 CONF=$TOP/etc/conf.d/netns
-LOG=/run/hooks.log
 
 setup_file() {
   [[ ${NETNS_PRIVATE-} ]] || {
@@ -61,16 +62,9 @@ update() { [[ $ENGINE == direct ]] || lab netns-update --daemon-reload >/dev/nul
 config() { cat >"$CONF/$1"; }
 
 # Usage: plugin TYPE [TEXT]
-# A type whose hooks note that they ran; TEXT is bash that may replace any of them.
+# A type as `noting` has it.
 plugin() {
-  cat >"$CONF/$1.sh" <<END
-NO_CONFIG_REQUIRED=yes
-configure_$1_up_outside() { echo "$1@\$1 up outside" >>$LOG; }
-configure_$1_up_inside() { echo "$1@\$1 up inside" >>$LOG; }
-configure_$1_down_inside() { echo "$1@\$1 down inside" >>$LOG; }
-configure_$1_down_outside() { echo "$1@\$1 down outside" >>$LOG; }
-${2-}
-END
+  noting "$@" >"$CONF/$1.sh"
   update
 }
 

@@ -7,13 +7,13 @@ bats_require_minimum_version 1.5.0
 source "$BATS_TEST_DIRNAME/../../tests/lab.bash"
 # shellcheck source=bats/eventually.bash
 source "$BATS_TEST_DIRNAME/../eventually.bash"
+# shellcheck source=bats/noting.bash
+source "$BATS_TEST_DIRNAME/../noting.bash"
 # shellcheck source=bats/stranger.bash
 source "$BATS_TEST_DIRNAME/../stranger.bash"
 
 # The administrator's directory, as seen from here.
 CONF=$LAB/root/etc/conf.d/netns
-# Where the test plugin's hooks write what they are called for, on the machine.
-LOG=/run/hooks.log
 
 setup_file() {
   [[ ${NETNS_PRIVATE-} ]] || {
@@ -62,16 +62,9 @@ unit() {
 }
 
 # Usage: plugin TYPE [TEXT]
-# A type whose hooks note that they ran; TEXT is bash that may replace any of them.
+# A type as `noting` has it.
 plugin() {
-  cat >"$CONF/$1.sh" <<END
-NO_CONFIG_REQUIRED=yes
-configure_$1_up_outside() { echo "$1@\$1 up outside" >>$LOG; }
-configure_$1_up_inside() { echo "$1@\$1 up inside" >>$LOG; }
-configure_$1_down_inside() { echo "$1@\$1 down inside" >>$LOG; }
-configure_$1_down_outside() { echo "$1@\$1 down outside" >>$LOG; }
-${2-}
-END
+  noting "$@" >"$CONF/$1.sh"
   lab netns-update >/dev/null
 }
 

@@ -1,0 +1,18 @@
+# shellcheck shell=bash
+# A type for the suites under systemd and of both engines.
+
+# Where the hooks of such types note what they are called for, on the machine.
+LOG=/run/hooks.log
+
+# Usage: noting TYPE [TEXT]
+# The plugin of a type whose hooks note that they ran; TEXT is bash that may replace any of them.
+noting() {
+  cat <<END
+NO_CONFIG_REQUIRED=yes
+configure_$1_up_outside() { echo "$1@\$1 up outside" >>$LOG; }
+configure_$1_up_inside() { echo "$1@\$1 up inside" >>$LOG; }
+configure_$1_down_inside() { echo "$1@\$1 down inside" >>$LOG; }
+configure_$1_down_outside() { echo "$1@\$1 down outside" >>$LOG; }
+${2-}
+END
+}

@@ -38,7 +38,8 @@ step_mend() {
     [[ -v UNNAMED[$name] ]] || continue
     if ((RANDOM % 2)) && [[ ${STATE["lo@$name"]} != up ]]; then
       manage start "lo@$name"
-      model_down "lo@$name" failed
+      # Its outside hook is refused; the inside one is not begun, so that unit stays what it was.
+      OUTSIDE_FAILED["lo@$name"]=y
       return
     fi
     model_up_on "$name"

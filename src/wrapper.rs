@@ -182,7 +182,9 @@ fn split_runtime(layers: Vec<&str>, names_all: bool, below: usize) -> (String, V
 #[must_use]
 pub fn calls_unnamed(text: &str) -> bool {
     ["source", "eval", "_$", "_\"", "_'", "_\\", "}_", "\"_", "'_"].iter().any(|sign| text.contains(sign))
-        || text.split_ascii_whitespace().any(|word| word == ".")
+        || text
+            .split_ascii_whitespace()
+            .any(|word| word.trim_start_matches([';', '&', '|', '(', '{', '!']) == ".")
 }
 
 /// The name of the function in a block of bash, and the block; `None` for one of comments alone.

@@ -5,26 +5,31 @@ use std::env;
 use crate::declared::Declared;
 use crate::layers::Layers;
 use crate::name::Instance;
-use crate::wrapper;
 
-/// Whether the texts of the layers show that nothing is required: no other file is read that could have anything to say, and the
-/// function, or the setting where there is none, says nothing.
+/// The plugin that ships declares functions and does nothing else, too, but they are written in ways that [`Declared`] does not follow.
+/// Known by its whole text, it costs no bash for each pair.
+const VETH: &str = include_str!("../../plugins/veth.sh");
+
+/// Whether the texts of the layers show that nothing is required: all of them do nothing but declare, so that no other file has anything
+/// to say, and the function, or the setting where there is none, says nothing. In doubt bash is asked: to be wrong here would
+/// bring an instance up without its firewall.
 pub(super) fn has_none(layers: &Layers, instance: &Instance) -> bool {
     let Some(texts) = &layers.texts else { return false };
     let texts = || texts.iter().flatten();
-    if texts().any(|text| wrapper::calls_unnamed(text) && Declared::read(text).is_none()) {
+    let read = |text| if text == VETH { Some(Declared::default()) } else { Declared::read(text) };
+    let Some(declared) = texts().map(|text| read(text.as_str())).collect::<Option<Vec<_>>>() else {
         return false;
-    }
-    let may_be_set = |name: &str| {
-        let texts_with_it = || texts().filter(|text| text.contains(name));
-        env::var_os(name).is_some() || texts_with_it().any(|text| code(text).any(|line| may_set(line, name)))
+    };
+    let is_set = |name: &str| {
+        env::var_os(name).is_some()
+            || declared.iter().any(|layer| layer.variables.iter().any(|(variable, _)| *variable == name))
     };
     let functions = texts().filter(|text| text.contains("_requires")).flat_map(|text| code(text));
     let functions = functions.filter(|line| line.contains("_requires")).count();
     let mut bodies = texts().filter_map(|text| body(text, &super::function(instance)));
     match (functions, bodies.next()) {
-        (0, _) => !may_be_set("NETNS_REQUIRES"),
-        (1, Some(body)) => code(body).all(|line| is_idle(line, &may_be_set)),
+        (0, _) => !is_set("NETNS_REQUIRES"),
+        (1, Some(body)) => code(body).all(|line| is_idle(line, &is_set)),
         _ => false,
     }
 }
@@ -32,36 +37,6 @@ pub(super) fn has_none(layers: &Layers, instance: &Instance) -> bool {
 /// The lines of bash text that are no comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-}
-
-/// Whether a line may give a variable a value.
-fn may_set(line: &str, name: &str) -> bool {
-    const SETTERS: [&str; 10] = [
-        "read",
-        "-v",
-        "mapfile",
-        "readarray",
-        "declare",
-        "local",
-        "typeset",
-        "export",
-        "readonly",
-        "getopts",
-    ];
-    line.match_indices(name).any(|(at, _)| {
-        let (before, after) = (&line[..at], &line[at + name.len()..]);
-        if before.ends_with("${") {
-            after.starts_with(":=") || after.starts_with('=')
-        } else {
-            // Behind a quote it is part of a message, or of a word for one of those.
-            let assigned =
-                !before.ends_with(['"', '\'']) && ["=", "+=", "["].iter().any(|sign| after.starts_with(sign));
-            !before.ends_with('$')
-                && (assigned
-                    || before.ends_with("for ")
-                    || line.split_whitespace().any(|word| SETTERS.contains(&word)))
-        }
-    })
 }
 
 /// The lines of a function, where its last one is the first that is a brace alone.
@@ -74,7 +49,10 @@ fn body<'a>(text: &'a str, function: &str) -> Option<&'a str> {
 fn is_idle(line: &str, is_set: &dyn Fn(&str) -> bool) -> bool {
     let guard = || line.strip_prefix("[[ -z ${")?.split_once("-} ]] || ");
     guard().is_some_and(|(name, rest)| {
-        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        // Without an underscore it may be bash's own, the host's, or a word of the call.
+        name.contains('_')
+            && !name.starts_with("BASH")
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             && !is_set(name)
             && !rest.contains([';', '&', '|'])
             && !rest.ends_with('\\')
@@ -104,7 +82,6 @@ mod tests {
         for (plugin, conf) in [
             ("", ""),
             ("configure_t_up_inside() {\n  :\n}\n", "T_X=1"),
-            ("case $1 in (x) A=1;; esac", ""),
             (guarded, "T_Y=1"),
             ("# see configure_t_requires\n", ""),
         ] {
@@ -120,6 +97,18 @@ mod tests {
             (guarded, "read -r T_X <<<1"),
             (guarded, "configure_t_requires() { echo b; }"),
             (guarded, "source x"),
+            (guarded, "[ -r f ]&&. f"),
+            ("", "export $(cat /etc/shop.env)"),
+            ("", "while read -r k v; do printf -v \"$k\" %s \"$v\"; done <f"),
+            ("", "while read -r k v; do declare \"$k=$v\"; done <f"),
+            ("", "[[ -e x ]]||read -r _ NETNS_REQUIRES <f"),
+            ("", "read -r \\\n NETNS_REQUIRES <f"),
+            ("", "for  NETNS_REQUIRES in b; do :; done"),
+            ("", "NETNS_REQUIRES\\\n=b"),
+            ("", "declare NETNS_{REQUIRES,X}=b"),
+            ("configure_t_requires() {\n  [[ -z ${1-} ]] || echo \"uplink-$1\"\n}\n", ""),
+            ("configure_t_requires() {\n  [[ -z ${NSNAME-} ]] || echo \"uplink-$NSNAME\"\n}\n", ""),
+            ("configure_t_requires() {\n  [[ -z ${HOSTNAME-} ]] || echo x\n}\n", ""),
             ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo x; echo y\n}\n", ""),
             ("configure_t_requires() {\n  echo y\n}\n", ""),
         ] {
@@ -146,5 +135,19 @@ mod tests {
                 "{conf}"
             );
         }
+    }
+
+    #[test]
+    fn the_veth_plugin_does_nothing_but_declare_functions() {
+        // Each of its lines belongs to a comment, or to a function from `NAME() {` to the next `}` of a line.
+        let mut within = false;
+        for line in VETH.lines() {
+            let begins = line.ends_with("() {");
+            let is_whole = line.contains("() { ") && line.ends_with("; }");
+            let is_aside = line.is_empty() || line.starts_with('#');
+            assert!(within || begins || is_whole || is_aside, "{line}");
+            within = begins || within && line != "}";
+        }
+        assert!(!within);
     }
 }

@@ -18,19 +18,28 @@ use crate::{file, plugin, trust};
 /// sourced is not always there (SC1090, SC1091).
 const EXCLUDED: &str = "SC2034,SC2154,SC1090,SC1091";
 
-pub(super) fn check(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<Vec<Finding>> {
+/// What is found, and which files bash cannot read.
+pub(super) fn check(
+    paths: &Paths,
+    types: &[NsType],
+    subjects: &[Subject],
+) -> Result<(Vec<Finding>, BTreeSet<PathBuf>)> {
     let files = files(paths, types, subjects)?;
     let mut findings = Vec::new();
     let mut sound = Vec::new();
+    let mut unsound = BTreeSet::new();
     for path in &files {
         match syntax(path)? {
             None => sound.push(path.clone()),
-            Some(finding) => findings.push(finding),
+            Some(finding) => {
+                findings.push(finding);
+                unsound.insert(path.clone());
+            }
         }
     }
     findings.extend(shellcheck(&sound)?);
     findings.extend(writers(paths, &files, types.iter().any(|nstype| nstype.as_ref() == "nft"))?);
-    Ok(findings)
+    Ok((findings, unsound))
 }
 
 /// The plugins that are used, and the `.conf` files that are read.

@@ -8,6 +8,7 @@ mod live;
 mod required;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,7 +18,7 @@ use serde::Serialize;
 use crate::explain::{self, Explained};
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
-use crate::requires::Graph;
+use crate::requires::{Graph, Problem};
 use crate::{engine, plugin, trust};
 
 /// How bad it is.
@@ -158,22 +159,32 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
         .filter(|nstype| subjects.is_empty() || subjects.iter().any(|subject| subject.nstype() == nstype))
         .collect();
 
-    let mut findings = files::check(paths, &types, subjects)?;
+    let (mut findings, unsound) = files::check(paths, &types, subjects)?;
     if subjects.is_empty() {
         findings.extend(listing.complaints.into_iter().map(Finding::error));
     }
     // All are read, since one may clash with another that is not asked for.
     let mut examined = Vec::new();
+    // Those whose files are not read to their end, which is told once: what they require cannot be told then.
+    let mut broken = BTreeSet::new();
     for instance in instances(paths)? {
         if plugin::find(paths, &instance.nstype).is_ok() {
             match explain::explain(paths, &instance) {
-                Ok(explained) => examined.push(Examined { instance, explained }),
-                // Of one that is asked for, the files tell that already.
-                Err(error) if error.is::<trust::Refused>() => {}
-                Err(error) if meant(&instance) => {
-                    findings.push(Finding::error(format!("{error:#}")).of(&instance));
+                Ok(explained) => {
+                    let layers = explain::layers(paths, &instance)?;
+                    if explained.exited.is_some() || layers.iter().any(|layer| unsound.contains(&layer.path))
+                    {
+                        broken.insert(instance.clone());
+                    }
+                    examined.push(Examined { instance, explained });
                 }
-                Err(_) => {}
+                Err(error) => {
+                    // Of one that is asked for, the files tell that already.
+                    if !error.is::<trust::Refused>() && meant(&instance) {
+                        findings.push(Finding::error(format!("{error:#}")).of(&instance));
+                    }
+                    broken.insert(instance);
+                }
             }
         }
     }
@@ -183,7 +194,8 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     }
     findings.extend(clashes::check(paths, &examined, &meant));
     let graph = Graph::of_configured(paths)?;
-    for problem in graph.problems.iter().filter(|problem| meant(&problem.instance)) {
+    let told = |problem: &&Problem| meant(&problem.instance) && !broken.contains(&problem.instance);
+    for problem in graph.problems.iter().filter(told) {
         findings.push(Finding::error(&problem.message).of(&problem.instance));
     }
     let mut whole = true;

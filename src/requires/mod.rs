@@ -31,11 +31,11 @@ pub fn of(paths: &Paths, instance: &Instance) -> Result<Vec<Requirement>> {
     if none::has_none(&layers, instance) {
         return Ok(Vec::new());
     }
-    let said = ask(paths, instance).with_context(what)?;
+    let said = ask(paths, &layers, instance).with_context(what)?;
     parse(&said, instance).with_context(|| source(paths, &layers, instance)).with_context(what)
 }
 
-fn ask(paths: &Paths, instance: &Instance) -> Result<String> {
+fn ask(paths: &Paths, layers: &Layers, instance: &Instance) -> Result<String> {
     let text = explain::reader(paths, instance)? + REQUIRES;
     let function = function(instance);
     let output = explain::bash(&text, &[instance.nstype.as_ref(), instance.name.as_ref(), "up", "outside"])
@@ -45,7 +45,8 @@ fn ask(paths: &Paths, instance: &Instance) -> Result<String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     bail!(
-        "`{function}` failed ({}){}",
+        "{} failed ({}){}",
+        if is_named(&function, layers) { format!("`{function}`") } else { "reading its files".to_owned() },
         output.status,
         said.lines().flat_map(|line| ["\n  | ", line]).collect::<String>()
     )
@@ -55,11 +56,15 @@ fn function(instance: &Instance) -> String {
     format!("configure_{}_requires", instance.nstype)
 }
 
+fn is_named(function: &str, layers: &Layers) -> bool {
+    layers.texts.iter().flatten().flatten().any(|text| text.contains(function))
+}
+
 /// Where words come from: the function, or the last file that names the setting.
 fn source(paths: &Paths, layers: &Layers, instance: &Instance) -> String {
     let texts = || layers.texts.iter().flatten();
     let function = function(instance);
-    if texts().flatten().any(|text| text.contains(&function)) {
+    if is_named(&function, layers) {
         return format!("`{function}`");
     }
     let files = [
@@ -138,6 +143,7 @@ mod tests {
         for (plugin, conf, said) in [
             ("configure_t_requires() { echo b; echo why >&2; return 3; }", "", "why"),
             ("configure_t_requires() { false; echo b; }", "", "`configure_t_requires` failed"),
+            ("", "NETNS_REQUIRES='b", "reading its files failed"),
             ("", "NETNS_REQUIRES='b", "t-a.conf: line 1"),
             ("configure_t_requires() { echo 'b c'; echo d/e; }", "", "and \"d/e\""),
         ] {

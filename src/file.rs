@@ -122,6 +122,17 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     io::read_to_string(open(path, OpenOptions::new().read(true))?)
 }
 
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.with_context(|| format!("cannot remove {}", path.display())),
+    }
+}
+
 /// Warns of something that is not taken into account, once.
 pub fn pass_over(path: &Path, why: impl Display) {
     static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());

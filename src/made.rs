@@ -63,6 +63,18 @@ pub fn look(paths: &Paths, name: &NsName) -> Result<Made> {
     })
 }
 
+/// What is said of the namespace of something that is up, if that is not the one that was made, which systemd does not notice.
+///
+/// # Errors
+/// As for [`look`].
+pub fn lost(paths: &Paths, name: &NsName) -> Result<Option<String>> {
+    Ok(match look(paths, name)? {
+        Made::Ours | Made::Unknown => None,
+        Made::Gone => Some(gone(name)),
+        Made::Other => Some(other(name)),
+    })
+}
+
 /// Makes sure that a name stands for a namespace of ours.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //! called. It goes when `down outside` has come to its end. Where that never ran, or was killed, it stays, since it alone tells what
 //! may be left, and is marked: so the next `up outside` has `down outside` run first.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use crate::name::{Instance, NsName};
 use crate::paths::Paths;
 
 /// The entry that marks it. The wrapper writes it as well, and looks for it (`failure.sh`).
-pub const LEFT: &str = "__netns_left";
+const LEFT: &str = "__netns_left";
 
 /// Whether an instance remembers anything.
 #[must_use]
@@ -25,11 +25,7 @@ pub fn exists(paths: &Paths, instance: &Instance) -> bool {
 /// # Errors
 /// It cannot be removed.
 pub fn forget(paths: &Paths, instance: &Instance) -> Result<()> {
-    let memory = paths.memory(instance);
-    match fs::remove_file(&memory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        done => done.with_context(|| format!("cannot remove {}", memory.display())),
-    }
+    file::remove(&paths.memory(instance))
 }
 
 /// Marks it, if there is any: `down outside` has not come to its end.

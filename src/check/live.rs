@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
 use crate::engine::{self, Condition, Kind};
-use crate::made::{self, Made};
+use crate::made;
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
@@ -63,30 +63,26 @@ pub(super) fn check(
                     .of(instance)
                     .advice(format!("`netnsctl status {}` has its last lines", instance.name)),
             ),
-            Condition::Up if active.engine == Kind::Systemd && lost(paths, instance).is_some() => {
-                findings.extend(lost(paths, instance));
-            }
-            Condition::Up => match privilege::need(Capability::SysAdmin, "to look into namespaces") {
-                Ok(()) => findings.extend(drift(paths, instance)?),
-                Err(error) => {
-                    crate::warn(&format!("`{instance}` is up, and is not looked at: {error:#}"));
-                    whole = false;
+            Condition::Up => {
+                let lost = if active.engine == Kind::Systemd { lost(paths, instance) } else { None };
+                match (lost, privilege::need(Capability::SysAdmin, "to look into namespaces")) {
+                    (Some(finding), _) => findings.push(finding),
+                    (None, Ok(())) => findings.extend(drift(paths, instance)?),
+                    (None, Err(error)) => {
+                        crate::warn(&format!("`{instance}` is up, and is not looked at: {error:#}"));
+                        whole = false;
+                    }
                 }
-            },
+            }
             Condition::Changing | Condition::Down => {}
         }
     }
     Ok((findings, whole))
 }
 
-/// An instance whose namespace is gone, or another one, which systemd does not notice; or of which that cannot be told.
+/// An instance whose namespace is not the one that was made; or of which that cannot be told.
 fn lost(paths: &Paths, instance: &Instance) -> Option<Finding> {
-    let message = match made::look(paths, &instance.name) {
-        Ok(Made::Ours | Made::Unknown) => return None,
-        Ok(Made::Gone) => made::gone(&instance.name),
-        Ok(Made::Other) => made::other(&instance.name),
-        Err(error) => format!("{error:#}"),
-    };
+    let message = made::lost(paths, &instance.name).unwrap_or_else(|error| Some(format!("{error:#}")))?;
     Some(Finding::error(message).of(instance))
 }
 

@@ -3,14 +3,14 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::geteuid;
 
 use super::Status;
 use crate::cli::Init;
-use crate::file::Draft;
+use crate::file::{self, Draft};
 use crate::name::NsName;
 use crate::netns::Deleted;
 use crate::paths::Paths;
@@ -85,10 +85,7 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
             ));
         }
     }
-    match fs::remove_file(&note) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        done => done.with_context(|| format!("cannot remove {}", note.display()))?,
-    }
+    file::remove(&note)?;
     // Their `down outside` has not come to its end, or has not run at all.
     for instance in memory::on(paths, &name)? {
         if let Err(error) = memory::mark(paths, &instance) {

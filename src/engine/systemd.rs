@@ -99,11 +99,8 @@ impl Systemd {
 
     /// Whether the namespace of what is up is the one that was made, which systemd does not notice.
     fn still_there(&self, instance: &Instance) -> Result<()> {
-        match made::look(&self.paths, &instance.name)? {
-            Made::Ours | Made::Unknown => Ok(()),
-            Made::Gone => bail!("`{instance}` is not up: {}", made::gone(&instance.name)),
-            Made::Other => bail!("`{instance}` is not up: {}", made::other(&instance.name)),
-        }
+        let lost = made::lost(&self.paths, &instance.name)?;
+        lost.map_or(Ok(()), |lost| Err(anyhow!("`{instance}` is not up: {lost}")))
     }
 
     /// Why an instance is not up, once systemd is done with it: because of itself, or of another that it leads to.

@@ -101,10 +101,7 @@ impl<'a> Collector<'a> {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        done => done.with_context(|| format!("cannot remove {}", path.display()))?,
-    }
+    file::remove(path)?;
     // A directory of drop-ins goes with the last one.
     if let Some(directory) =
         path.parent().filter(|directory| directory.extension().is_some_and(|end| end == "d"))

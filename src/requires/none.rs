@@ -24,8 +24,7 @@ pub(super) fn has_none(layers: &Layers, instance: &Instance) -> bool {
         env::var_os(name).is_some()
             || declared.iter().any(|layer| layer.variables.iter().any(|(variable, _)| *variable == name))
     };
-    let functions = texts().filter(|text| text.contains("_requires")).flat_map(|text| code(text));
-    let functions = functions.filter(|line| line.contains("_requires")).count();
+    let functions = texts().flat_map(|text| code(text)).filter(|line| line.contains("_requires")).count();
     let mut bodies = texts().filter_map(|text| body(text, &super::function(instance)));
     match (functions, bodies.next()) {
         (0, _) => !is_set("NETNS_REQUIRES"),

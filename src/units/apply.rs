@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -10,7 +9,7 @@ use nix::fcntl::Flock;
 use nix::unistd::syncfs;
 
 use super::{Action, Change, Plan, Text};
-use crate::file::{Draft, sync_directory};
+use crate::file::{self, Draft, sync_directory};
 use crate::paths::Paths;
 
 /// What came of a plan.
@@ -27,7 +26,7 @@ pub struct Outcome {
 /// # Errors
 /// There is no such directory.
 pub fn lock(paths: &Paths) -> Result<Flock<File>> {
-    crate::file::lock_directory(&paths.units)
+    file::lock_directory(&paths.units)
 }
 
 impl Plan<'_> {
@@ -38,7 +37,7 @@ impl Plan<'_> {
         let doing = self.changes.iter().filter(|change| change.action != Action::Keep);
         if doing.clone().next().is_some()
             && let Err(error) =
-                crate::file::remove_drafts(&paths.units, |name| super::type_of_unit_file(name).is_some())
+                file::remove_drafts(&paths.units, |name| super::type_of_unit_file(name).is_some())
         {
             outcome.errors.push(error);
         }
@@ -91,10 +90,7 @@ impl Change<'_> {
     }
 
     fn remove(&self) -> Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            done => done.with_context(|| format!("cannot remove {}", self.path.display()))?,
-        }
+        file::remove(&self.path)?;
         if self.is_dropin() {
             // What is not empty has somebody else's drop-ins in it.
             _ = fs::remove_dir(self.directory());

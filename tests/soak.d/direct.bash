@@ -132,27 +132,24 @@ model_gc() {
   done
 }
 
+# Usage: may_be_broken_off VERB TYPE@NAME
+# Whether the verb has anything to do for it; what is up has its settings in force.
+may_be_broken_off() {
+  case $1-${STATE[$2]} in
+    up-up | down-down | down-failed | restart-down | restart-failed) return 1 ;;
+    *-up) model_is_current "$2" ;;
+  esac
+}
+
 # Usage: break_off SIGNAL
 # Sends netnsctl a signal at any moment of what it does to the instances CHOSEN. What is up has its settings in force: else it could be
 # left with the old or the new ones.
 break_off() {
   local signal=$1 verb delay command
-  local -i status=0 try count=RANDOM%4+1
+  local -i status=0 count=RANDOM%4+1
   pick up up down restart
   verb=$PICKED
-  CHOSEN=()
-  for ((try = 0; try < 40 && ${#CHOSEN[@]} < count; try++)); do
-    pick "${NAMES[@]}"
-    local name=$PICKED
-    pick "${TYPES[@]}"
-    local one=$PICKED@$name
-    if [[ -v UNNAMED[$name] || " ${CHOSEN[*]} " == *" $one "* ]]; then continue; fi
-    case $verb-${STATE[$one]} in
-      up-up | down-down | down-failed | restart-down | restart-failed) ;;
-      *-up) ! model_is_current "$one" || CHOSEN+=("$one") ;;
-      *) CHOSEN+=("$one") ;;
-    esac
-  done
+  choose_those "$count" may_be_broken_off "$verb"
   ((${#CHOSEN[@]})) || return 0
   printf -v delay '0.%03d' "$((RANDOM % (20 + 10 * ${#CHOSEN[@]})))"
   STEP+=", SIG$signal after $delay seconds of netnsctl $verb ${CHOSEN[*]}"

@@ -13,17 +13,25 @@ step_take() {
 
 # Usage: choose STATE [MOST]
 # Some instances in that state, on namespaces that have their names, as CHOSEN; there may be none.
-choose() {
-  local -i try count=RANDOM%${2:-2}+1
+choose() { choose_those "$((RANDOM % ${2:-2} + 1))" is_in "$1"; }
+
+# Usage: choose_those COUNT COMMAND...
+# Up to COUNT instances, on namespaces that have their names, for which COMMAND with TYPE@NAME succeeds, as CHOSEN.
+choose_those() {
+  local -i try count=$1
+  local name one
   CHOSEN=()
   for ((try = 0; try < 40 && ${#CHOSEN[@]} < count; try++)); do
     pick "${NAMES[@]}"
-    local name=$PICKED
+    name=$PICKED
     pick "${TYPES[@]}"
-    local one=$PICKED@$name
-    [[ ${STATE[$one]} != "$1" || -v UNNAMED[$name] || " ${CHOSEN[*]} " == *" $one "* ]] || CHOSEN+=("$one")
+    one=$PICKED@$name
+    if [[ ! -v UNNAMED[$name] && " ${CHOSEN[*]} " != *" $one "* ]] && "${@:2}" "$one"; then CHOSEN+=("$one"); fi
   done
 }
+
+# Usage: is_in STATE TYPE@NAME
+is_in() { [[ ${STATE[$2]} == "$1" ]]; }
 
 # Usage: choose_name
 # A namespace that is there under its name, as NAME; empty where chance finds none.

@@ -193,10 +193,7 @@ impl Held {
     pub fn save(&mut self) -> Result<()> {
         let path = self.paths.state(&self.name);
         if self.state.namespace.is_none() && self.state.instances.is_empty() {
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                done => done.with_context(|| format!("cannot remove {}", path.display())),
-            };
+            return file::remove(&path);
         }
         self.state.version = VERSION;
         let text =

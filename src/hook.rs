@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -22,6 +22,7 @@ use crate::netns::Identity;
 use crate::paths::{BASH, Paths};
 use crate::trust;
 use crate::whereabouts::{self, Whereabouts};
+use crate::words::words;
 use crate::wrapper::{Caller, CallerKind, Hook, NOTHING, wrapper};
 
 /// What would change how bash reads the wrapper (bash(1), "Shell Variables" and "INVOCATION").
@@ -134,11 +135,9 @@ impl Caller {
     /// This process, where it was called as netnsinit: the links to the one binary lie beside it.
     fn of(trace: bool, kind: CallerKind) -> Result<Self> {
         let binary = env::current_exe().context("cannot tell the path of this program")?;
-        let called = env::args_os().next().map(PathBuf::from);
-        let program = called
-            .as_ref()
-            .and_then(|path| path.file_name())
-            .map_or(binary.clone(), |name| binary.with_file_name(name));
+        let called = words().first().map(Path::new);
+        let program =
+            called.and_then(Path::file_name).map_or(binary.clone(), |name| binary.with_file_name(name));
         Ok(Self { program, binary, trace, kind })
     }
 }

@@ -13,7 +13,7 @@
 //! up, by those units or, where systemd does not run, by itself; [`gc`] finds and removes what nobody needs. [`trust`] says
 //! who could have written what is run. [`attach`] puts services into namespaces. [`graph`] draws what there is, [`leaktest`]
 //! measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
-//! that sees raw arguments; [`commands`] has one short file for each applet.
+//! that reads arguments; [`commands`] has one short file for each applet.
 
 pub mod attach;
 pub mod check;
@@ -44,6 +44,7 @@ pub mod resolver;
 pub mod trust;
 pub mod units;
 pub mod whereabouts;
+pub mod words;
 pub mod wrapper;
 
 /// Prints a warning: something is not as it should be, but the work goes on.

@@ -1,16 +1,18 @@
 //! The entry of every applet: the one place that prints an error, and the exit code.
 
 // Rust's own start-up would set SIGPIPE to be ignored before `main` runs, and what it was before, which hooks have to
-// find, would be lost (library/std/src/sys/pal/unix/mod.rs). So this is the C `main`; glibc hands std the arguments.
+// find, would be lost (library/std/src/sys/pal/unix/mod.rs). So this is the C `main`.
 #![no_main]
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
 
-use systemd_netns::commands;
+use systemd_netns::{commands, words};
 
 #[allow(unsafe_code)] // the name of an entry point cannot be mangled
 #[unsafe(no_mangle)]
-extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
+extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
+    words::keep(read(count, words));
     match commands::run() {
         Ok(status) => status as c_int,
         Err(error) => {
@@ -19,4 +21,11 @@ extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
             (if begun { commands::Status::Failed } else { commands::Status::NotBegun }) as c_int
         }
     }
+}
+
+/// Reads what the C start-up hands over.
+fn read(count: c_int, words: *const *const c_char) -> Vec<OsString> {
+    #[allow(unsafe_code)] // it is an array of that many C strings (ISO C, 5.1.2.2.1)
+    let word = |at: c_int| unsafe { CStr::from_ptr(*words.offset(at as isize)) };
+    (0..count).map(|at| OsStr::from_bytes(word(at).to_bytes()).to_owned()).collect()
 }

@@ -6,7 +6,6 @@ mod init;
 mod nft_save;
 mod update;
 
-use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Write;
@@ -17,6 +16,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 pub(crate) use ctl::completion;
+
+use crate::words::words;
 
 /// How a command ends, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,8 @@ impl std::error::Error for NotBegun {}
 /// The name that this process was called by.
 #[must_use]
 pub fn applet() -> String {
-    let called = env::args_os().next().unwrap_or_default();
-    Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    let called = words().first().map_or(Path::new(""), Path::new);
+    called.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Runs the applet that this process was called as.
@@ -63,15 +64,15 @@ pub fn applet() -> String {
 /// # Errors
 /// Whatever the applet could not do. `main` prints it.
 pub fn run() -> Result<Status> {
-    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let arguments = words().iter().skip(1).cloned().collect();
     if applet() == "netnsinit" {
         return init::run(arguments);
     }
     // netnsinit hands SIGPIPE on as it came. All others must not die half way because nobody reads what they print.
     signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::new(AtomicBool::new(false)))
         .context("cannot set the disposition of SIGPIPE")?;
-    if applet() == "netnsctl" {
-        completion::answer();
+    if applet() == "netnsctl" && completion::answer()? {
+        return Ok(Status::Done);
     }
     match applet().as_str() {
         "netns-update" => parse(arguments).map_or_else(Ok, |options| update::run(&options)),

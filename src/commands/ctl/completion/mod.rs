@@ -1,5 +1,6 @@
 //! `netnsctl completion`: what the shell is told, and what it asks for then.
 
+use std::env;
 use std::io::{Write, stdout};
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use clap_complete::env::{CompleteEnv, EnvCompleter, Fish, Zsh};
 use crate::cli::{Completion, Ctl};
 use crate::commands::Status;
 use crate::paths::Paths;
+use crate::words::words;
 use crate::{attach, engine, netns, plugin};
 
 /// The variable by which the shell asks.
@@ -40,8 +42,12 @@ pub(super) fn run(options: &Completion) -> Result<Status> {
 }
 
 /// Answers the shell, if this process was started by it to be asked.
-pub(crate) fn answer() {
-    CompleteEnv::with_factory(Ctl::command).var(VARIABLE).complete();
+pub(crate) fn answer() -> Result<bool> {
+    let here = env::current_dir().ok();
+    CompleteEnv::with_factory(Ctl::command)
+        .var(VARIABLE)
+        .try_complete(words(), here.as_deref())
+        .context("cannot answer the shell")
 }
 
 /// Every instance that is configured or up, and every name; what cannot be looked at is not offered.

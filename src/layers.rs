@@ -144,7 +144,7 @@ fn texts(files: [&PathBuf; 4]) -> io::Result<[Option<String>; 4]> {
 
 /// The text of a regular file, `None` where there is nothing. A FIFO is left for bash to read, and so is what is longer than
 /// files of people are.
-fn text_of(path: &Path) -> io::Result<Option<String>> {
+pub(crate) fn text_of(path: &Path) -> io::Result<Option<String>> {
     let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         opened => opened?,

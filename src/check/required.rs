@@ -9,9 +9,9 @@ use crate::engine::{Active, Condition, Kind};
 use crate::name::Instance;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
-use crate::requires::{Requirement, states};
+use crate::requires::{Asker, Requirement, states};
+use crate::trust;
 use crate::units::dropins;
-use crate::{requires, trust};
 
 pub(super) fn check(
     paths: &Paths,
@@ -19,11 +19,12 @@ pub(super) fn check(
     meant: &dyn Fn(&Instance) -> bool,
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
+    let asker = Asker::new(paths);
     let of_up = || active.iter().filter(|one| one.condition == Condition::Up);
     let up: BTreeSet<&Instance> = of_up().map(|one| &one.instance).collect();
     for one in of_up().filter(|one| meant(&one.instance)) {
         let instance = &one.instance;
-        let required = match requires::of(paths, instance) {
+        let required = match asker.of(instance) {
             // There is a finding of each such file, and of each problem of an instance that has one of its own.
             Err(error) if error.is::<trust::Refused>() || paths.conf_of(instance).is_file() => continue,
             Err(error) => {

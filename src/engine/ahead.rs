@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 
 use crate::name::Instance;
 use crate::paths::Paths;
-use crate::requires::{self, Graph, Problem};
+use crate::requires::{self, Asker, Graph, Problem};
 use crate::units::dropins;
 
 /// The graph of instances that are not up, with all that is wrong with it. What is up was brought up with what it requires.
@@ -15,9 +15,8 @@ use crate::units::dropins;
 /// # Errors
 /// systemd cannot be asked.
 pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Graph> {
-    let ask = |instance: &Instance| {
-        if up.contains(instance) { Ok(Vec::new()) } else { requires::of(paths, instance) }
-    };
+    let asker = Asker::new(paths);
+    let ask = |instance: &Instance| if up.contains(instance) { Ok(Vec::new()) } else { asker.of(instance) };
     let mut graph = Graph::of(paths, instances.iter().cloned(), ask, |instance| up.contains(instance));
     let unheard = graph.requires.iter().filter_map(|(instance, requires)| {
         let message = dropins::unheard(paths, instance, requires)?;

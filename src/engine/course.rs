@@ -8,7 +8,7 @@ use super::dependants::Dependants;
 use super::state::{Entry, Stage};
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
-use crate::requires::{self, Graph, Problem, Requirement, instances_in};
+use crate::requires::{Asker, Graph, Problem, Requirement, instances_in};
 
 /// All that is up, or half-way, by the files of the engine.
 pub type Entries = BTreeMap<Instance, Entry>;
@@ -164,8 +164,9 @@ fn graph(
     let is_up = |instance: &Instance| {
         entries.get(instance).filter(|entry| entry.stage == Stage::Up && !anew.contains(instance))
     };
+    let asker = Asker::new(paths);
     let ask = |instance: &Instance| -> Result<Vec<Requirement>> {
-        is_up(instance).map_or_else(|| requires::of(paths, instance), |entry| Ok(entry.requires.clone()))
+        is_up(instance).map_or_else(|| asker.of(instance), |entry| Ok(entry.requires.clone()))
     };
     let mut graph = Graph::of(paths, instances, ask, |instance| is_up(instance).is_some());
     let next = if paths.systemd.is_dir() {

@@ -91,12 +91,13 @@ fn named(paths: &Paths, graph: &mut Graph) -> Vec<NsName> {
 
 /// What instances require, and which services were put into namespaces.
 fn wishes(paths: &Paths, graph: &mut Graph, states: &BTreeMap<Instance, Condition>) {
-    let ask = |instance: &Instance| requires::of(paths, instance);
+    let asker = requires::Asker::new(paths);
+    let ask = |instance: &Instance| asker.of(instance);
     // One whose files are gone may be up all the same.
     let is_up = |instance: &Instance| states.get(instance).is_some_and(|state| *state != Condition::Down);
-    let asked = requires::Graph::of(paths, states.keys().cloned(), ask, is_up);
+    let found = requires::Graph::of(paths, states.keys().cloned(), ask, is_up);
     graph.missing.extend(
-        asked.problems.into_iter().map(|problem| format!("{}: {}", problem.instance, problem.message)),
+        found.problems.into_iter().map(|problem| format!("{}: {}", problem.instance, problem.message)),
     );
     for attached in note(graph, attach::attached(paths)) {
         let attach::Attached { unit, instances, namespace } = attached;
@@ -107,7 +108,7 @@ fn wishes(paths: &Paths, graph: &mut Graph, states: &BTreeMap<Instance, Conditio
             graph.missing.push(format!("{error:#}"));
         }
     }
-    for (instance, requirements) in asked.requires {
+    for (instance, requirements) in found.requires {
         graph
             .requires
             .extend(requirements.into_iter().map(|needs| Requires { instance: instance.clone(), needs }));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::Result;
 
-use super::Requirement;
+use super::{Asker, Requirement};
 use crate::name::Instance;
 use crate::parallel::parallel;
 use crate::paths::Paths;
@@ -34,7 +34,8 @@ impl Graph {
     /// # Errors
     /// The directory of those files cannot be read.
     pub fn of_configured(paths: &Paths) -> Result<Self> {
-        Ok(Self::of(paths, plugin::configured(paths)?, |instance| super::of(paths, instance), |_| false))
+        let asker = Asker::new(paths);
+        Ok(Self::of(paths, plugin::configured(paths)?, |instance| asker.of(instance), |_| false))
     }
 
     /// Of some instances. `ask` tells what one requires, `is_there` whether one is known whatever its files say.

@@ -5,39 +5,83 @@ mod none;
 mod requirement;
 mod units;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::{Context, Result, bail, ensure};
 
 pub use graph::{Graph, Problem, instances_in, unknown};
 pub use requirement::Requirement;
 pub use units::{not_found, states};
 
-use crate::explain;
-use crate::layers::Layers;
-use crate::name::{Instance, Phase};
+use crate::layers::{self, Layers};
+use crate::name::{Instance, NsType, Phase};
 use crate::paths::Paths;
+use crate::{explain, plugin};
+use none::Told;
 
 /// The bash that follows the layers.
 const REQUIRES: &str = include_str!("../requires.sh");
 
-/// Asks the layers of an instance what it requires: each thing once, and not its own namespace, which comes first anyway.
-/// bash is not started where the layers show that there is nothing to ask.
-///
-/// # Errors
-/// There is no plugin, bash cannot read the files, the function fails or does not come to an end, or prints what is no
-/// requirement.
-pub fn of(paths: &Paths, instance: &Instance) -> Result<Vec<Requirement>> {
-    let what = || format!("cannot tell what `{instance}` requires");
-    let layers = Layers::of(paths, instance, Phase::Up).with_context(what)?;
-    if none::has_none(&layers, instance) {
-        return Ok(Vec::new());
+/// Asks instances what they require. What those of a type have in common is read once.
+#[derive(Debug)]
+pub struct Asker<'a> {
+    paths: &'a Paths,
+    /// What plugin, `default.conf` and `TYPE.conf` say; `None` where bash has to see for itself.
+    types: Mutex<BTreeMap<NsType, Arc<Option<[Told; 3]>>>>,
+}
+
+impl<'a> Asker<'a> {
+    /// Has read nothing yet.
+    #[must_use]
+    pub fn new(paths: &'a Paths) -> Self {
+        Self { paths, types: Mutex::default() }
     }
-    let said = ask(paths, &layers, instance).with_context(what)?;
-    parse(&said, instance).with_context(|| source(paths, &layers, instance)).with_context(what)
+
+    /// Asks the layers of an instance: each thing once, and not its own namespace, which comes first anyway.
+    /// bash is not started where the layers show that there is nothing to ask.
+    ///
+    /// # Errors
+    /// There is no plugin, bash cannot read the files, the function fails or does not come to an end, or prints what is no
+    /// requirement.
+    pub fn of(&self, instance: &Instance) -> Result<Vec<Requirement>> {
+        if self.shows_none(instance) {
+            return Ok(Vec::new());
+        }
+        let what = || format!("cannot tell what `{instance}` requires");
+        let layers = Layers::of(self.paths, instance, Phase::Up).with_context(what)?;
+        let said = ask(self.paths, &layers, instance).with_context(what)?;
+        parse(&said, instance).with_context(|| source(self.paths, &layers, instance)).with_context(what)
+    }
+
+    fn shows_none(&self, instance: &Instance) -> bool {
+        let of_type = self.of_type(&instance.nstype);
+        let Some([plugin, default, of_type]) = &*of_type else { return false };
+        let own = read(&self.paths.conf_of(instance), &instance.nstype);
+        own.is_some_and(|own| none::has_none(&[plugin, default, of_type, &own]))
+    }
+
+    fn of_type(&self, nstype: &NsType) -> Arc<Option<[Told; 3]>> {
+        let mut types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = || {
+            let plugin = read(&plugin::find(self.paths, nstype).ok()?, nstype)?;
+            let default = read(&self.paths.default_conf(), nstype)?;
+            Some([plugin, default, read(&self.paths.conf_of_type(nstype), nstype)?])
+        };
+        types.entry(nstype.clone()).or_insert_with(|| Arc::new(look())).clone()
+    }
+}
+
+/// What one layer says; nothing, where it is not there.
+fn read(layer: &Path, nstype: &NsType) -> Option<Told> {
+    let text = layers::text_of(layer).ok()?;
+    text.map_or(Some(Told::default()), |text| Told::read(&text, &function(nstype)))
 }
 
 fn ask(paths: &Paths, layers: &Layers, instance: &Instance) -> Result<String> {
     let text = explain::reader(paths, instance)? + REQUIRES;
-    let function = function(instance);
+    let function = function(&instance.nstype);
     let output = explain::bash(&text, &[instance.nstype.as_ref(), instance.name.as_ref(), "up", "outside"])
         .with_context(|| format!("`{function}`, or a file that is read before it"))?;
     if output.status.success() {
@@ -52,8 +96,8 @@ fn ask(paths: &Paths, layers: &Layers, instance: &Instance) -> Result<String> {
     )
 }
 
-fn function(instance: &Instance) -> String {
-    format!("configure_{}_requires", instance.nstype)
+fn function(nstype: &NsType) -> String {
+    format!("configure_{nstype}_requires")
 }
 
 fn is_named(function: &str, layers: &Layers) -> bool {
@@ -63,7 +107,7 @@ fn is_named(function: &str, layers: &Layers) -> bool {
 /// Where words come from: the function, or the last file that names the setting.
 fn source(paths: &Paths, layers: &Layers, instance: &Instance) -> String {
     let texts = || layers.texts.iter().flatten();
-    let function = function(instance);
+    let function = function(&instance.nstype);
     if is_named(&function, layers) {
         return format!("`{function}`");
     }
@@ -113,7 +157,7 @@ mod tests {
         for (name, text) in files {
             fs::write(paths.conf.join(name), text).unwrap();
         }
-        let requirements = of(&paths, &"t@a".parse().unwrap())?;
+        let requirements = Asker::new(&paths).of(&"t@a".parse().unwrap())?;
         Ok(requirements.iter().map(ToString::to_string).collect())
     }
 

@@ -1,32 +1,45 @@
 //! Whether the layers of an instance show that it requires nothing, so that bash need not be asked.
 
+use std::collections::BTreeSet;
 use std::env;
 
 use crate::declared::Declared;
-use crate::layers::Layers;
-use crate::name::Instance;
 
 /// The plugin that ships declares functions and does nothing else, too, but they are written in ways that [`Declared`] does not follow.
 /// Known by its whole text, it costs no bash for each pair.
 const VETH: &str = include_str!("../../plugins/veth.sh");
 
-/// Whether the texts of the layers show that nothing is required: all of them do nothing but declare, so that no other file has anything
+/// What a layer that does nothing but declare has to say of requirements.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    variables: BTreeSet<String>,
+    /// The lines that name a function of requirements.
+    functions: usize,
+    /// The lines of the function that was looked for.
+    body: Option<String>,
+}
+
+impl Told {
+    /// Reads a layer, and looks for the function of that name. `None` where bash has to see for itself.
+    pub(super) fn read(text: &str, function: &str) -> Option<Self> {
+        let declared = if text == VETH { Declared::default() } else { Declared::read(text)? };
+        Some(Self {
+            variables: declared.variables.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            functions: code(text).filter(|line| line.contains("_requires")).count(),
+            body: body(text, function).map(str::to_owned),
+        })
+    }
+}
+
+/// Whether all layers together show that nothing is required: they do nothing but declare, so that no other file has anything
 /// to say, and the function, or the setting where there is none, says nothing. In doubt bash is asked: to be wrong here would
 /// bring an instance up without its firewall.
-pub(super) fn has_none(layers: &Layers, instance: &Instance) -> bool {
-    let Some(texts) = &layers.texts else { return false };
-    let texts = || texts.iter().flatten();
-    let read = |text| if text == VETH { Some(Declared::default()) } else { Declared::read(text) };
-    let Some(declared) = texts().map(|text| read(text.as_str())).collect::<Option<Vec<_>>>() else {
-        return false;
-    };
-    let is_set = |name: &str| {
-        env::var_os(name).is_some()
-            || declared.iter().any(|layer| layer.variables.iter().any(|(variable, _)| *variable == name))
-    };
-    let functions = texts().flat_map(|text| code(text)).filter(|line| line.contains("_requires")).count();
-    let mut bodies = texts().filter_map(|text| body(text, &super::function(instance)));
-    match (functions, bodies.next()) {
+pub(super) fn has_none(layers: &[&Told]) -> bool {
+    let is_set =
+        |name: &str| env::var_os(name).is_some() || layers.iter().any(|layer| layer.variables.contains(name));
+    let functions: usize = layers.iter().map(|layer| layer.functions).sum();
+    let body = layers.iter().find_map(|layer| layer.body.as_ref());
+    match (functions, body) {
         (0, _) => !is_set("NETNS_REQUIRES"),
         (1, Some(body)) => code(body).all(|line| is_idle(line, &is_set)),
         _ => false,
@@ -60,23 +73,15 @@ fn is_idle(line: &str, is_set: &dyn Fn(&str) -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-    use crate::name::Phase;
-    use crate::paths::Paths;
+
+    fn silent(plugin: &str, conf: &str) -> bool {
+        let layers = [plugin, conf].map(|text| Told::read(text, "configure_t_requires"));
+        layers.iter().map(Option::as_ref).collect::<Option<Vec<_>>>().is_some_and(|told| has_none(&told))
+    }
 
     #[test]
     fn bash_is_not_asked_where_the_layers_show_that_there_is_nothing() {
-        let nothing = |plugin: &str, conf: &str| {
-            let directory = tempfile::tempdir().unwrap();
-            let paths = Paths::under(directory.path());
-            fs::create_dir_all(&paths.conf).unwrap();
-            fs::write(paths.conf.join("t.sh"), plugin).unwrap();
-            fs::write(paths.conf.join("t-a.conf"), conf).unwrap();
-            let instance = "t@a".parse().unwrap();
-            has_none(&Layers::of(&paths, &instance, Phase::Up).unwrap(), &instance)
-        };
         let guarded = "configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo \"$T_X\"\n}\n";
         for (plugin, conf) in [
             ("", ""),
@@ -84,7 +89,7 @@ mod tests {
             (guarded, "T_Y=1"),
             ("# see configure_t_requires\n", ""),
         ] {
-            assert!(nothing(plugin, conf), "{plugin} {conf}");
+            assert!(silent(plugin, conf), "{plugin} {conf}");
         }
         for (plugin, conf) in [
             ("source lib.sh", ""),
@@ -111,28 +116,19 @@ mod tests {
             ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo x; echo y\n}\n", ""),
             ("configure_t_requires() {\n  echo y\n}\n", ""),
         ] {
-            assert!(!nothing(plugin, conf), "{plugin} {conf}");
+            assert!(!silent(plugin, conf), "{plugin} {conf}");
         }
     }
 
     #[test]
     fn a_veth_pair_that_joins_the_host_starts_no_bash() {
-        let directory = tempfile::tempdir().unwrap();
-        let paths = Paths::under(directory.path());
-        fs::create_dir_all(&paths.conf).unwrap();
-        fs::write(paths.conf.join("veth.sh"), include_str!("../../plugins/veth.sh")).unwrap();
-        let instance = "veth@a".parse().unwrap();
-        for (conf, silent) in [
+        for (conf, is_silent) in [
             (include_str!("../../etc/veth-nstest.conf"), true),
             ("VETH_NSNAME_OUTSIDE=b", false),
             ("NETNS_REQUIRES=b", false),
         ] {
-            fs::write(paths.conf.join("veth-a.conf"), conf).unwrap();
-            assert_eq!(
-                has_none(&Layers::of(&paths, &instance, Phase::Up).unwrap(), &instance),
-                silent,
-                "{conf}"
-            );
+            let layers = [VETH, conf].map(|text| Told::read(text, "configure_veth_requires").unwrap());
+            assert_eq!(has_none(&layers.each_ref()), is_silent, "{conf}");
         }
     }
 

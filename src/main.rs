@@ -5,6 +5,7 @@
 #![no_main]
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use systemd_netns::{commands, words};
@@ -13,7 +14,10 @@ use systemd_netns::{commands, words};
 #[unsafe(no_mangle)]
 extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     words::keep(read(count, words));
-    match commands::run() {
+    let ended = commands::run();
+    // What does not end with a line feed is still held back. That nobody reads it is no failure.
+    _ = io::stdout().flush();
+    match ended {
         Ok(status) => status as c_int,
         Err(error) => {
             eprintln!("{}: {error:#}", commands::applet());

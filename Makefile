@@ -31,10 +31,14 @@ help: ## Print this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 19
 	@echo 'Staging: make install DESTDIR=... (no root needed); BINDIR, LIBDIR, MANDIR and DATADIR move things.'
 
-# Linked statically, and to a fixed address: it starts in less time, and netnsinit starts once per hook.
+# Linked statically, and to a fixed address: it starts in less time, and netnsinit starts once per hook. With musl it starts in a third
+# of that (docs/performance.md), so that is used where Rust has it; `make build MUSL=` does without.
+MUSL ?= $(shell uname -m)-unknown-linux-musl
+build: HAS_MUSL = $(wildcard $(shell rustc --print target-libdir --target $(MUSL) 2>/dev/null)/libstd-*.rlib)
 build: ## Build the program
 	@tests/need cargo
-	$(CARGO) rustc --release --locked --bin $(BINARY) -- -C target-feature=+crt-static -C relocation-model=static
+	$(CARGO) rustc --release --locked$(if $(HAS_MUSL), --target $(MUSL)) --bin $(BINARY) -- -C target-feature=+crt-static -C relocation-model=static
+	@$(if $(HAS_MUSL),install -D $(TARGET:%/release=%/$(MUSL)/release)/$(BINARY) $(TARGET)/$(BINARY))
 	@for link in $(LINKS); do ln -sf $(BINARY) $(TARGET)/$$link; done
 
 install: ## Install what was built, and update the units of all types

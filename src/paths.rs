@@ -28,6 +28,8 @@ pub struct Paths {
     pub direct: PathBuf,
     /// Exists exactly where systemd is PID 1 (`sd_booted(3)`).
     pub systemd: PathBuf,
+    /// Which invocation of a unit runs, of each: `/run/systemd/units`.
+    invocations: PathBuf,
 }
 
 impl Paths {
@@ -48,7 +50,14 @@ impl Paths {
             made: root.join("run/systemd-netns/made"),
             direct: root.join("run/systemd-netns/direct"),
             systemd: root.join("run/systemd/system"),
+            invocations: root.join("run/systemd/units"),
         }
+    }
+
+    /// What systemd makes when it starts a unit, and removes when that is down.
+    #[must_use]
+    pub fn invocation(&self, unit: &str) -> PathBuf {
+        self.invocations.join(format!("invocation:{unit}"))
     }
 
     /// Whether this is the running machine itself, not an image of one.

@@ -115,3 +115,14 @@ load systemd
   run -1 lab netnsctl check
   [[ $output == *'error: bad@b: it has failed'* ]]
 }
+
+@test "since when an instance is up is known, from what systemd keeps of its start or else from systemd itself" {
+  since() { lab netnsctl list --json | jq --raw-output '.items[] | select(.instance == "lo@a") | .since | fromdate'; }
+  lab netnsctl up lo@a
+  seconds=$(lab systemctl show --timestamp=unix --property=StateChangeTimestamp --value netns-lo@a)
+  by_link=$(since)
+  ((by_link >= ${seconds#@} - 5 && by_link <= ${seconds#@}))
+  lab rm /run/systemd/units/invocation:netns-lo@a.service
+  (($(since) == ${seconds#@}))
+  lab netnsctl down a
+}

@@ -150,9 +150,7 @@ pub fn default(paths: &Paths) -> Kind {
 /// One of them cannot be asked.
 pub fn active(paths: &Paths) -> Result<Vec<Active>> {
     let mut active = direct::active(paths)?;
-    if paths.is_live() && paths.systemd.is_dir() {
-        active.extend(systemd::active()?);
-    }
+    active.extend(systemd::active(paths)?);
     active.sort_by(|one, other| by_namespace(&one.instance).cmp(&by_namespace(&other.instance)));
     Ok(active)
 }

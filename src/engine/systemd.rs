@@ -54,7 +54,7 @@ impl Systemd {
     /// begun, nor is anything where that is one of `users`, which would be left down.
     fn all(&self, verb: &str, instances: &[Instance], users: &BTreeSet<Instance>) -> Vec<Outcome> {
         let what = if verb == "start" { "bring up" } else { verb };
-        let looked = active().and_then(|active| {
+        let looked = active(&self.paths).and_then(|active| {
             let is_up = |one: &Active| one.condition == Condition::Up && !users.contains(&one.instance);
             let up = active.into_iter().filter(is_up).map(|one| one.instance).collect();
             ahead::graph(&self.paths, instances, &up)
@@ -189,7 +189,7 @@ impl Engine for Systemd {
 impl Systemd {
     /// What is up on namespaces of these that were deleted by hand, which systemd does not notice.
     fn lost(&self, instances: &[Instance]) -> Result<Vec<Instance>> {
-        let up: BTreeSet<Instance> = active()?
+        let up: BTreeSet<Instance> = active(&self.paths)?
             .into_iter()
             .filter(|one| one.condition == Condition::Up)
             .map(|one| one.instance)

@@ -8,10 +8,14 @@ use systemd_netns::{explain, netlink, units};
 /// `systemctl show`, `systemctl list-units`, `journalctl --output=json`, and what `show.sh` prints.
 pub fn listing(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    for active in systemd::instances(&Properties::parse(&text)) {
-        assert!(text.contains(&active.instance.to_string()) && active.condition != Condition::Down);
+    for unit in Properties::parse(&text) {
+        assert!(text.contains(unit.id()));
     }
-    for unit in units::systemctl::parse(&text) {
+    let loaded = units::systemctl::parse(&text);
+    for (unit, active) in systemd::instances(&loaded) {
+        assert!(unit.contains(&active.instance.to_string()) && active.condition != Condition::Down);
+    }
+    for unit in loaded {
         assert!(text.contains(&unit.name) && unit.nstype().is_none_or(|nstype| unit.name.contains(nstype)));
         assert!(unit.advice().contains(&unit.name));
     }

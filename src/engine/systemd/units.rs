@@ -1,6 +1,7 @@
 //! What systemd says of the units of instances.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -8,9 +9,11 @@ use jiff::Timestamp;
 use crate::engine::dependants::Dependants;
 use crate::engine::{Active, Condition, Kind};
 use crate::name::Instance;
+use crate::paths::Paths;
 use crate::properties::Properties;
+use crate::units::systemctl::{Loaded, Systemctl};
 
-/// What [`Units`] and [`instances`] look at.
+/// What [`Units`] look at.
 const ASKED: &str = "ActiveState,StateChangeTimestamp";
 
 /// Whatever may need another unit.
@@ -110,25 +113,43 @@ fn instance_of(unit: &str) -> Option<Instance> {
 }
 
 /// What its units have up, or have failed to bring up.
-pub(crate) fn active() -> Result<Vec<Active>> {
-    Ok(instances(&Properties::of(ASKED, ["netns-*@*.service", "netns_outside-*@*.service"])?))
+pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
+    let loaded = Systemctl::of(paths).map_or(Ok(Vec::new()), |systemctl| systemctl.loaded())?;
+    let mut found: Vec<(&str, Active)> = instances(&loaded);
+    // To show a unit costs systemd a hundred times what it costs to list it, so only those are asked for which that has to be.
+    for (unit, active) in &mut found {
+        if active.condition == Condition::Up {
+            active.since = began(paths, unit);
+        }
+    }
+    let units = Units::of(found.iter().filter(|(_, active)| active.since.is_none()).map(|(unit, _)| unit))?;
+    let since =
+        |(unit, active): (&str, Active)| Active { since: active.since.or(units.since(unit)), ..active };
+    Ok(found.into_iter().map(since).collect())
 }
 
-/// The instances that units are halves of.
+/// When a unit was started that is active: systemd makes a link then, by which journald knows the invocation
+/// (`unit_export_invocation_id` in systemd's src/core/unit.c).
+fn began(paths: &Paths, unit: &str) -> Option<Timestamp> {
+    let made = fs::symlink_metadata(paths.invocation(unit)).ok()?.modified().ok()?;
+    Timestamp::from_second(Timestamp::try_from(made).ok()?.as_second()).ok()
+}
+
+/// The instances that units are halves of, each with the unit that tells how far it is. Since when is not known.
 #[must_use]
-pub fn instances(units: &[Properties]) -> Vec<Active> {
-    let units: BTreeMap<&str, &Properties> = units.iter().map(|unit| (unit.id(), unit)).collect();
-    let mut instances: BTreeMap<String, Active> = BTreeMap::new();
+pub fn instances(units: &[Loaded]) -> Vec<(&str, Active)> {
+    let units: BTreeMap<&str, &Loaded> = units.iter().map(|unit| (unit.name.as_str(), unit)).collect();
+    let mut instances: BTreeMap<String, (&str, Active)> = BTreeMap::new();
     for (name, unit) in units {
         let Some(instance) = instance_of(name) else { continue };
         let word = instance.to_string();
-        let condition = match condition(unit) {
+        let condition = match Condition::of_unit(&unit.active) {
             Condition::Down => continue,
             // The outside half alone is on its way, one way or the other.
             Condition::Up if !name.starts_with("netns-") => Condition::Changing,
             condition => condition,
         };
-        let found = Active { instance, engine: Kind::Systemd, condition, since: unit.since() };
+        let found = (name, Active { instance, engine: Kind::Systemd, condition, since: None });
         // The inside half comes first by its name; only a failure of the other one says more.
         if condition == Condition::Failed {
             instances.insert(word, found);
@@ -142,6 +163,7 @@ pub fn instances(units: &[Properties]) -> Vec<Active> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::systemctl;
 
     #[test]
     fn dependants_are_read_from_what_requires_or_binds_either_half() {
@@ -156,14 +178,21 @@ mod tests {
 
     #[test]
     fn an_instance_is_as_far_as_its_inside_half_unless_either_has_failed() {
-        let listing = "Id=netns-lo@a.service\nActiveState=active\n\nId=netns_outside-lo@a.service\nActiveState=active\n\n\
-                       Id=netns_outside-lo@b.service\nActiveState=active\n\n\
-                       Id=netns-lo@c.service\nActiveState=inactive\n\n\
-                       Id=netns-lo@d.service\nActiveState=active\n\nId=netns_outside-lo@d.service\nActiveState=failed\n";
-        let states: Vec<String> = instances(&Properties::parse(listing))
+        let listing = "netns-lo@a.service loaded active exited x\nnetns_outside-lo@a.service loaded active exited x\n\
+                       netns_outside-lo@b.service loaded active exited x\n\
+                       netns-lo@c.service loaded inactive dead x\n\
+                       netns-lo@d.service loaded active exited x\nnetns_outside-lo@d.service loaded failed failed x\n";
+        let states: Vec<String> = instances(&systemctl::parse(listing))
             .iter()
-            .map(|one| format!("{} {}", one.instance, one.condition))
+            .map(|(unit, one)| format!("{} {} by {unit}", one.instance, one.condition))
             .collect();
-        assert_eq!(states, ["lo@a up", "lo@b changing", "lo@d failed"]);
+        assert_eq!(
+            states,
+            [
+                "lo@a up by netns-lo@a.service",
+                "lo@b changing by netns_outside-lo@b.service",
+                "lo@d failed by netns_outside-lo@d.service"
+            ]
+        );
     }
 }

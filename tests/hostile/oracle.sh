@@ -12,15 +12,22 @@ for ((number = 0; number < $2; number++)); do
     # shellcheck disable=SC1090 # only known by then
     try() { source "$1"; }
     mapfile -t names <"../$number.names"
+    # shellcheck disable=SC2317 # the trap calls it
+    # A syntax error in a command substitution ends the shell: so it tells as it ends, one way or the other.
+    tell() {
+      status=$1 made=(*)
+      unset -f tell
+      printf >&3 '%s %s\0%s\0' "$status" "$(<../said)" "${made[*]}"
+      compgen -A function >&3
+      printf >&3 '\0'
+      compgen -v >&3
+      printf >&3 '\n'
+      for name in "${names[@]}"; do printf >&3 '%s=%s\n' "$name" "${!name}"; done
+      printf >&3 '\0'
+    }
+    trap 'tell "$?"' EXIT
     try "../$number"
-    status=$? made=(*)
-    printf >&3 '%s %s\0%s\0' "$status" "$(<../said)" "${made[*]}"
-    compgen -A function >&3
-    printf >&3 '\0'
-    compgen -v >&3
-    printf >&3 '\n'
-    for name in "${names[@]}"; do printf >&3 '%s=%s\n' "$name" "${!name}"; done
-    printf >&3 '\0'
+    exit
   )
   rm -f ./*
 done

@@ -6,36 +6,43 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
-use systemd_netns::netns;
+use systemd_netns::made;
 use systemd_netns::paths::Paths;
 
-use crate::measure::{Curve, Measured, Unit, in_turn, median, run, time};
+use crate::measure::{Curve, Measured, in_turn, median, run, time};
 
 const LO: usize = 500;
 const VETH: usize = 200;
 const NAMESPACES: usize = 1000;
-const LISTED: usize = 1000;
+/// For the plot.
+const COUNTS: [usize; 5] = [1, 10, 50, 100, 200];
 
 pub fn measure(measured: &mut Measured) -> Result<()> {
     namespaces(measured)?;
     fs::write("/etc/conf.d/netns/veth.conf", VETH_CONF)?;
     fs::write("/run/bare-loop.sh", LOOP)?;
     for (nstype, count) in [("lo", LO), ("veth", VETH)] {
-        let pairs = in_turn(7, || bare_loop(nstype, count), || up_and_down(nstype, count))?;
+        let pairs = in_turn(8, || bare_loop(nstype, count), || up_and_down(nstype, count))?;
         measured.rows.push(pairs.row(
             &format!("{count} {nstype} instances up and down, direct"),
             "the ip commands of the plugin in a bare bash loop, as parallel",
             1.2,
         ));
         let at = |count: usize| -> Result<(u32, f64)> {
-            let figures: Vec<f64> = (0..3).map(|_| up_and_down(nstype, count)).collect::<Result<_>>()?;
+            let figures: Vec<f64> = (0..4).map(|_| up_and_down(nstype, count)).collect::<Result<_>>()?;
             Ok((u32::try_from(count)?, median(&figures)))
         };
-        let points = [1, 10, 50, 100, 200].into_iter().map(at).collect::<Result<_>>()?;
-        let what = format!("{nstype}, direct");
-        measured.curves.push(Curve { against: "instances".into(), what, points });
+        let points = COUNTS.into_iter().map(at).collect::<Result<_>>()?;
+        let against = format!("direct engine: instances of {nstype}");
+        measured.curves.push(Curve { against: against.clone(), what: "netnsctl up, down".into(), points });
+        let at = |count: usize| -> Result<(u32, f64)> {
+            let figures: Vec<f64> = (0..4).map(|_| bare_loop(nstype, count)).collect::<Result<_>>()?;
+            Ok((u32::try_from(count)?, median(&figures)))
+        };
+        let points = COUNTS.into_iter().map(at).collect::<Result<_>>()?;
+        measured.curves.push(Curve { against, what: "a bare bash loop".into(), points });
     }
-    list(measured)
+    Ok(())
 }
 
 /// Addresses of a /30 for each instance: all of them depend on its number alone.
@@ -96,17 +103,17 @@ fn up_and_down(nstype: &str, count: usize) -> Result<f64> {
     time(|| ["up", "down"].iter().try_for_each(|verb| run(&words(verb))))
 }
 
-/// Names for namespaces, created and deleted.
+/// Names for namespaces, created and deleted as `netnsinit --create` and `--delete` do it, with the note of each.
 fn namespaces(measured: &mut Measured) -> Result<()> {
     let paths = Paths::under("/".as_ref());
     let names = (0..NAMESPACES).map(|number| format!("many{number}").parse()).collect::<Result<Vec<_>>>()?;
     let files: Vec<PathBuf> = names.iter().map(|name| paths.namespace(name)).collect();
     let home = File::open("/proc/thread-self/ns/net")?;
     // Both find /run/netns as the first namespace has left it.
-    netns::create(&paths, &names[0], |_| Ok(()))?;
-    netns::delete(&paths, &names[0])?;
+    made::create(&paths, &names[0])?;
+    made::delete(&paths, &names[0])?;
     let pairs = in_turn(
-        7,
+        8,
         || {
             time(|| {
                 files.iter().try_for_each(|file| system_calls_to_create(file, &home))?;
@@ -115,8 +122,8 @@ fn namespaces(measured: &mut Measured) -> Result<()> {
         },
         || {
             time(|| {
-                names.iter().try_for_each(|name| netns::create(&paths, name, |_| Ok(())))?;
-                names.iter().try_for_each(|name| netns::delete(&paths, name).map(drop))
+                names.iter().try_for_each(|name| made::create(&paths, name))?;
+                names.iter().try_for_each(|name| made::delete(&paths, name).map(drop))
             })
         },
     )?;
@@ -138,42 +145,4 @@ fn system_calls_to_create(file: &Path, home: &File) -> Result<()> {
 fn system_calls_to_delete(file: &Path) -> Result<()> {
     umount2(file, MntFlags::MNT_DETACH)?;
     Ok(fs::remove_file(file)?)
-}
-
-fn list(measured: &mut Measured) -> Result<()> {
-    let list = || time(|| run(&["netnsctl", "list", "--json"]));
-    let instance = |number: &usize| format!("lo@n{number}");
-    let mut there = 0;
-    let mut points = Vec::new();
-    let mut tenth = Vec::new();
-    let mut whole = Vec::new();
-    for count in [1, 10, LISTED / 10, LISTED] {
-        let words: Vec<String> = ["netnsctl".to_owned(), "up".to_owned()]
-            .into_iter()
-            .chain((there..count).map(|number| instance(&number)))
-            .collect();
-        run(&words)?;
-        there = count;
-        let figures: Vec<f64> = (0..20).map(|_| list()).collect::<Result<_>>()?;
-        points.push((u32::try_from(count)?, median(&figures)));
-        match count {
-            LISTED => whole = figures,
-            _ => tenth = figures,
-        }
-    }
-    measured.curves.push(Curve { against: "instances".into(), what: "netnsctl list".into(), points });
-    let pairs = crate::measure::Pairs { floor: tenth, ours: whole };
-    let mut row = pairs.row_of(
-        "netnsctl list --json, 1000 instances",
-        "itself with 100",
-        "0.3 s, and 10 x".into(),
-        Unit::Seconds,
-    );
-    row.reached = row.median < 0.3 && row.ratio <= 10.0;
-    measured.rows.push(row);
-    let words: Vec<String> = ["netnsctl".to_owned(), "down".to_owned()]
-        .into_iter()
-        .chain((0..LISTED).map(|number| instance(&number)))
-        .collect();
-    run(&words)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -53,33 +53,35 @@ pub fn measure(measured: &mut Measured) -> Result<()> {
 /// The hook alone on the machine, and among many namespaces and files, by turns of 50 each.
 fn among_many(paths: &Paths, measured: &mut Measured, ours: &dyn Fn() -> Result<f64>) -> Result<()> {
     let mut pairs = Pairs::default();
-    let some = || -> Result<Vec<f64>> {
+    let some = |act: &dyn Fn() -> Result<f64>| -> Result<Vec<f64>> {
         let _inside = netns::enter(paths, &"bench".parse()?)?;
-        (0..50).map(|_| ours()).collect()
+        (0..50).map(|_| act()).collect()
     };
-    let mut points = Vec::new();
+    let bare = || time(|| run(&["bash", "/run/bare.sh"]));
+    let mut points = [Vec::new(), Vec::new()];
     for turn in 0..4 {
-        pairs.floor.extend(some()?);
         let mut there = 0;
-        for count in [10, 100, MANY] {
-            crowd(paths, there, count)?;
-            there = count;
-            let figures = some()?;
+        for count in [1, 10, 100, MANY] {
+            // The namespace of the hook is the first one.
+            crowd(paths, there, count - 1)?;
+            there = count - 1;
+            let figures = some(ours)?;
             if turn == 0 {
-                points.push((u32::try_from(count)?, median(&figures)));
+                points[0].push((u32::try_from(count)?, median(&some(&bare)?)));
+                points[1].push((u32::try_from(count)?, median(&figures)));
             }
-            if count == MANY {
-                pairs.ours.extend(figures);
+            match count {
+                1 => pairs.floor.extend(figures),
+                MANY => pairs.ours.extend(figures),
+                _ => {}
             }
         }
         disperse(paths)?;
     }
-    points.insert(0, (1, median(&pairs.floor)));
-    measured.curves.push(Curve {
-        against: "namespaces, and files in /etc/conf.d/netns".into(),
-        what: "one hook".into(),
-        points,
-    });
+    let against = "one hook: namespaces, and files in /etc/conf.d/netns";
+    for (what, points) in ["bash alone", "one hook"].into_iter().zip(points) {
+        measured.curves.push(Curve { against: against.into(), what: what.into(), points });
+    }
     measured.rows.push(pairs.row(
         "one hook with 1000 namespaces, and 1000 files in /etc/conf.d/netns",
         "itself with none",
@@ -97,7 +99,7 @@ fn crowd(paths: &Paths, from: usize, to: usize) -> Result<()> {
 }
 
 fn disperse(paths: &Paths) -> Result<()> {
-    for number in 0..MANY {
+    for number in 0..MANY - 1 {
         netns::delete(paths, &format!("crowd{number}").parse()?)?;
         fs::remove_file(paths.conf.join(format!("lo-crowd{number}.conf")))?;
     }
@@ -118,25 +120,42 @@ fn memory(measured: &mut Measured) -> Result<()> {
             .process_group(0)
             .spawn()?;
         thread::sleep(Duration::from_millis(50));
-        let held = private(&child);
+        let held = private_of_all(child.id());
         fs::write("/run/bench.fifo", "\n")?;
         child.wait()?;
         held
     };
-    let pairs = in_turn(
-        20,
-        || of(&["bash", "/run/bare-waits.sh"]),
-        || of(&["netnsinit", "waits", "bench", "up", "outside"]),
-    )?;
-    let mut row = pairs.row_of("memory while a hook runs", "bash alone", "+ 512 kB".into(), Unit::Kilobytes);
-    row.reached = row.median - row.floor_median <= 512.0;
-    measured.rows.push(row);
-    Ok(())
+    let bare = || of(&["bash", "/run/bare-waits.sh"]);
+    let mut row = |what: &str, ours: &[&str]| -> Result<()> {
+        let pairs = in_turn(20, bare, || {
+            let held = of(ours)?;
+            _ = run(&["netnsctl", "down", "memory"]);
+            Ok(held)
+        })?;
+        let mut row = pairs.row_of(what, "bash alone", "+ 512 kB".into(), Unit::Kilobytes);
+        row.reached = row.median - row.floor_median <= 512.0;
+        measured.rows.push(row);
+        Ok(())
+    };
+    row("memory while a hook runs", &["netnsinit", "waits", "memory", "up", "outside"])?;
+    row("the same, with the netnsctl that waits for it, direct", &["netnsctl", "up", "waits@memory"])
+}
+
+/// What a process holds for itself, and all that it has started, in kB.
+fn private_of_all(pid: u32) -> Result<f64> {
+    let mut held = private(pid)?;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let children = fs::read_to_string(thread?.path().join("children"))?;
+        for child in children.split_whitespace() {
+            held += private_of_all(child.parse()?)?;
+        }
+    }
+    Ok(held)
 }
 
 /// The pages that a process shares with no other, in kB (`proc_pid_smaps(5)`).
-fn private(child: &Child) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
+fn private(pid: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let of = |key: &str| -> Result<f64> {
         let line = text.lines().find(|line| line.starts_with(key)).context("an odd smaps_rollup")?;
         Ok(line.split_whitespace().nth(1).context("an odd smaps_rollup")?.parse()?)

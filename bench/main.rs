@@ -8,6 +8,7 @@
 mod direct;
 mod floor;
 mod hook;
+mod list;
 mod measure;
 mod plot;
 mod report;
@@ -39,8 +40,9 @@ fn measure_direct() -> Result<Measured> {
     let all = || {
         let mut measured = Measured::default();
         hook::measure(&mut measured)?;
-        update::measure_idle(&mut measured)?;
+        update::measure_idle(&mut measured, false)?;
         direct::measure(&mut measured)?;
+        list::measure(&mut measured, "direct")?;
         Ok(measured)
     };
     // This may be PID 1 of its machine, whose first thread hooks take for the host: it stays where it is.

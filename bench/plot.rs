@@ -10,6 +10,8 @@ use crate::measure::Curve;
 
 /// Width and height of a panel.
 const PANEL: (u32, u32) = (380, 320);
+/// How many stand beside each other.
+const COLUMNS: usize = 3;
 
 /// Colours that stand out on white and on black.
 const COLOURS: [RGBColor; 5] = [
@@ -29,9 +31,10 @@ pub fn plot(file: &Path, curves: &[Curve]) -> Result<()> {
             panels.push(&curve.against);
         }
     }
-    let width = PANEL.0 * u32::try_from(panels.len())?;
-    let area = SVGBackend::new(file, (width, PANEL.1)).into_drawing_area();
-    for (panel, against) in area.split_evenly((1, panels.len())).iter().zip(panels) {
+    let rows = panels.len().div_ceil(COLUMNS);
+    let size = (PANEL.0 * u32::try_from(COLUMNS)?, PANEL.1 * u32::try_from(rows)?);
+    let area = SVGBackend::new(file, size).into_drawing_area();
+    for (panel, against) in area.split_evenly((rows, COLUMNS)).iter().zip(panels) {
         let curves: Vec<&Curve> = curves.iter().filter(|curve| curve.against == against).collect();
         draw(panel, against, &curves).map_err(|error| anyhow!("cannot draw: {error}"))?;
     }
@@ -47,12 +50,14 @@ fn draw(
     let most = points().map(|(count, _)| *count).max().unwrap_or(1);
     let bounds =
         |figure: fn(f64, f64) -> f64, start| points().map(|(_, seconds)| seconds * 1e3).fold(start, figure);
-    let (least_time, most_time) = (bounds(f64::min, f64::MAX), bounds(f64::max, 0.0));
+    // Whole powers of ten, each of which has its line on the axis.
+    let least_time = 10f64.powf(bounds(f64::min, f64::MAX).log10().floor());
+    let most_time = 10f64.powf(bounds(f64::max, 0.0).log10().ceil());
     let mut chart = ChartBuilder::on(panel)
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(52)
-        .build_cartesian_2d((1..most).log_scale(), (least_time / 2.0..most_time * 2.0).log_scale())?;
+        .build_cartesian_2d((1..most).log_scale(), (least_time..most_time * 1.01).log_scale())?;
     let text = ("sans-serif", 12).into_font().color(&INK);
     chart
         .configure_mesh()
@@ -61,6 +66,12 @@ fn draw(
         .label_style(text.clone())
         .x_desc(against)
         .y_desc("milliseconds")
+        .x_label_formatter(&|count| {
+            if is_power_of_ten(f64::from(*count)) { count.to_string() } else { String::new() }
+        })
+        .y_label_formatter(&|time| {
+            if is_power_of_ten(*time) { format!("{}", (time * 1e3).round() / 1e3) } else { String::new() }
+        })
         .draw()?;
     for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
         let points = || curve.points.iter().map(|(count, seconds)| (*count, seconds * 1e3));
@@ -72,4 +83,9 @@ fn draw(
     }
     chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).label_font(text).draw()?;
     Ok(())
+}
+
+fn is_power_of_ten(figure: f64) -> bool {
+    let power = figure.log10();
+    (power - power.round()).abs() < 1e-6
 }

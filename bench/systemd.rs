@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::measure::{Curve, Measured, in_turn, median, run, time, wait_until};
-use crate::update;
+use crate::{list, update};
 
 const INSTANCES: usize = 200;
 
@@ -14,21 +14,24 @@ pub fn measure() -> Result<Measured> {
     let mut measured = Measured::default();
     install_floor()?;
     let (floor, ours) = (Units("floor_name", "floor"), Units("netns_name", "netns-lo"));
-    let pairs = in_turn(7, || floor.up_and_down(INSTANCES), || ours.up_and_down(INSTANCES))?;
+    let pairs = in_turn(8, || floor.up_and_down(INSTANCES), || ours.up_and_down(INSTANCES))?;
     measured.rows.push(pairs.row(
         "200 lo instances started and stopped, by systemd",
         "the same three units with /bin/true as every command",
         1.6,
     ));
-    for (units, what) in [(&floor, "units with /bin/true"), (&ours, "lo, by systemd")] {
+    for (units, what) in [(&floor, "three units with /bin/true"), (&ours, "lo, start, stop")] {
         let at = |count: usize| -> Result<(u32, f64)> {
-            let figures: Vec<f64> = (0..3).map(|_| units.up_and_down(count)).collect::<Result<_>>()?;
+            let figures: Vec<f64> = (0..4).map(|_| units.up_and_down(count)).collect::<Result<_>>()?;
             Ok((u32::try_from(count)?, median(&figures)))
         };
         let points = [1, 10, 50, 100, INSTANCES].into_iter().map(at).collect::<Result<_>>()?;
-        measured.curves.push(Curve { against: "instances".into(), what: what.into(), points });
+        measured.curves.push(Curve { against: "systemd: instances of lo".into(), what: what.into(), points });
     }
+    update::measure_idle(&mut measured, true)?;
     update::measure_new(&mut measured)?;
+    run(&["netns-update"])?;
+    list::measure(&mut measured, "systemd")?;
     Ok(measured)
 }
 

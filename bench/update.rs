@@ -8,37 +8,66 @@ use crate::measure::{Curve, Measured, floor, in_turn, median, run, time};
 
 const TYPES: usize = 1000;
 const PLUGINS: &str = "/etc/conf.d/netns";
+/// What netns-update asks systemd for (src/units/systemctl.rs).
+const LIST_UNITS: [&str; 9] = [
+    "systemctl",
+    "list-units",
+    "--all",
+    "--full",
+    "--plain",
+    "--no-legend",
+    "netns-*@*.service",
+    "netns_outside-*@*.service",
+    "netns_name@*.service",
+];
 const UNITS: &str = "/etc/systemd/system";
 
-/// With nothing to do, where no systemd runs: no systemctl is called either way.
-pub fn measure_idle(measured: &mut Measured) -> Result<()> {
-    let mut points = Vec::new();
+/// With nothing to do: where no systemd runs no systemctl is called either way, and where it runs both call it once.
+pub fn measure_idle(measured: &mut Measured, systemd: bool) -> Result<()> {
+    let (place, whose) = if systemd { (", systemd", ", and systemctl list-units") } else { ("", "") };
+    let idle = || time(|| run(&["netns-update"]));
+    let looks = || {
+        time(|| {
+            floor(&["stat", PLUGINS, "/usr/share/systemd-netns", UNITS])?;
+            if systemd { run(&LIST_UNITS) } else { Ok(()) }
+        })
+    };
+    let mut points = [Vec::new(), Vec::new()];
     let mut there = 0;
     for count in [1, 10, 100, TYPES] {
         add_types(there, count)?;
         there = count;
         run(&["netns-update"])?;
-        let figures: Vec<f64> = (0..10).map(|_| time(|| run(&["netns-update"]))).collect::<Result<_>>()?;
-        points.push((u32::try_from(count)?, median(&figures)));
+        let pairs = in_turn(10, looks, idle)?;
+        for (points, figures) in points.iter_mut().zip([pairs.floor, pairs.ours]) {
+            points.push((u32::try_from(count)?, median(&figures)));
+        }
     }
-    let pairs = in_turn(
-        50,
-        || time(|| floor(&["stat", PLUGINS, "/usr/share/systemd-netns", UNITS])),
-        || time(|| run(&["netns-update"])),
-    )?;
-    let mut row = pairs.row_of(
-        "netns-update, 1000 types, nothing to do",
-        "a loop of lstat() over the same files",
-        "2 x, and 30 ms".into(),
-        crate::measure::Unit::Seconds,
-    );
-    row.reached = row.ratio <= 2.0 && row.median < 0.030;
-    measured.rows.push(row);
-    measured.curves.push(Curve {
-        against: "types".into(),
-        what: "netns-update, nothing to do".into(),
-        points,
-    });
+    let mut row = |what: &str, under: f64| -> Result<()> {
+        let pairs = in_turn(50, looks, idle)?;
+        let mut row = pairs.row_of(
+            &format!("netns-update, 1000 types{what}, nothing to do{place}"),
+            &format!("a loop of lstat() over the same files{whose}"),
+            "2 x, and 30 ms".into(),
+            crate::measure::Unit::Seconds,
+        );
+        row.reached = row.ratio <= 2.0 && row.median < under;
+        measured.rows.push(row);
+        Ok(())
+    };
+    row("", 0.030)?;
+    // Each of these is read, since it might require something.
+    for number in 0..TYPES {
+        fs::write(format!("{PLUGINS}/veth-n{number}.conf"), "VETH_IFADDR_INSIDE=192.0.2.1/30\n")?;
+    }
+    row(" and 1000 veth-NAME.conf", 0.030)?;
+    for number in 0..TYPES {
+        fs::remove_file(format!("{PLUGINS}/veth-n{number}.conf"))?;
+    }
+    let against = format!("netns-update, nothing to do{place}: types");
+    for (what, points) in ["lstat()", "netns-update"].into_iter().zip(points) {
+        measured.curves.push(Curve { against: against.clone(), what: what.into(), points });
+    }
     run(&["netns-update", "--clean"])?;
     remove_types()
 }
@@ -50,7 +79,7 @@ pub fn measure_new(measured: &mut Measured) -> Result<()> {
     let clean = || run(&["netns-update", "--clean"]);
     let mut reloads = Vec::new();
     let mut pairs = in_turn(
-        7,
+        8,
         || {
             let written = time(|| floor(&["write", UNITS, &TYPES.to_string()]))?;
             reloads.push(reload()?);
@@ -72,7 +101,44 @@ pub fn measure_new(measured: &mut Measured) -> Result<()> {
     row.median = with_reload;
     measured.rows.push(row);
     whole(measured)?;
-    remove_types()
+    remove_types()?;
+    new_by_number(measured)
+}
+
+/// For the plot: with the daemon-reload, and beside the writing and one of those.
+fn new_by_number(measured: &mut Measured) -> Result<()> {
+    let mut points = [Vec::new(), Vec::new()];
+    for count in [1, 10, 100, TYPES] {
+        add_types(0, count)?;
+        let pairs = in_turn(
+            4,
+            || {
+                let written = time(|| {
+                    floor(&["write", UNITS, &count.to_string()])?;
+                    run(&["systemctl", "daemon-reload"])
+                })?;
+                run(&["netns-update", "--clean"])?;
+                Ok(written)
+            },
+            || {
+                let updated = time(|| run(&["netns-update"]))?;
+                run(&["netns-update", "--clean"])?;
+                Ok(updated)
+            },
+        )?;
+        for (points, figures) in points.iter_mut().zip([pairs.floor, pairs.ours]) {
+            points.push((u32::try_from(count)?, median(&figures)));
+        }
+        remove_types_of(count)?;
+    }
+    for (what, points) in ["writing, and daemon-reload", "netns-update"].into_iter().zip(points) {
+        measured.curves.push(Curve {
+            against: "netns-update, systemd: new types".into(),
+            what: what.into(),
+            points,
+        });
+    }
+    Ok(())
 }
 
 /// What it takes at least that each file is whole at any moment: it is written beside its place, then renamed.
@@ -83,7 +149,7 @@ fn whole(measured: &mut Measured) -> Result<()> {
         clean()?;
         Ok(written)
     };
-    let pairs = in_turn(7, || written("write"), || written("replace"))?;
+    let pairs = in_turn(8, || written("write"), || written("replace"))?;
     measured.rows.push(pairs.row(
         "writing 2000 files beside their place, then renaming them, in a loop",
         "writing them where they belong",
@@ -100,7 +166,11 @@ fn add_types(from: usize, to: usize) -> Result<()> {
 }
 
 fn remove_types() -> Result<()> {
-    for number in 0..TYPES {
+    remove_types_of(TYPES)
+}
+
+fn remove_types_of(count: usize) -> Result<()> {
+    for number in 0..count {
         fs::remove_file(format!("{PLUGINS}/type{number}.sh"))?;
     }
     Ok(())

@@ -1,15 +1,15 @@
 //! Which namespaces the units have made: `netnsinit --create` notes each, since by hand one can be deleted, and another one
 //! be put in its place, without anybody telling.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::file;
+use crate::file::{self, Draft};
 use crate::name::NsName;
-use crate::netns::{self, Identity, Named};
+use crate::netns::{self, Deleted, Identity, Named};
 use crate::paths::Paths;
 
 /// What stands behind a name, by the note of its making.
@@ -26,9 +26,43 @@ pub enum Made {
 }
 
 /// Where the note on a namespace stands.
-#[must_use]
-pub fn note(paths: &Paths, name: &NsName) -> PathBuf {
+fn note(paths: &Paths, name: &NsName) -> PathBuf {
     paths.made.join(name.to_string())
+}
+
+/// Makes a namespace, and notes which one it is: by the time that it goes, somebody may have put another in its place.
+///
+/// # Errors
+/// There is one of that name, or it cannot be made or noted.
+pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
+    let note = note(paths, name);
+    if note.exists() {
+        // An earlier attempt was killed.
+        netns::remove_debris(paths, name)?;
+    }
+    netns::create(paths, name, |id| {
+        fs::create_dir_all(&paths.made).with_context(|| format!("cannot create {}", paths.made.display()))?;
+        Draft::of(&note, id.to_string().as_bytes())?.put()
+    })
+}
+
+/// Deletes a namespace, unless it is another than the one that was made, and what was noted of it.
+///
+/// # Errors
+/// It cannot be deleted, or the note not be removed.
+pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
+    let deleted = match noted(paths, name) {
+        Ok(Some(ours)) => netns::delete_ours(paths, name, &ours)?,
+        // Made by an earlier version, or by hand for this unit.
+        Ok(None) if netns::delete(paths, name)? => Deleted::Now,
+        Ok(None) => Deleted::Before,
+        Err(error) => {
+            crate::warn(&format!("{error:#}"));
+            Deleted::NotOurs
+        }
+    };
+    file::remove(&note(paths, name))?;
+    Ok(deleted)
 }
 
 /// What has been noted of a namespace; `None` where nobody has, or for others to read.

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io::Write;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -10,11 +9,10 @@ use nix::unistd::geteuid;
 
 use super::Status;
 use crate::cli::Init;
-use crate::file::{self, Draft};
 use crate::name::NsName;
 use crate::netns::Deleted;
 use crate::paths::Paths;
-use crate::{hook, made, memory, netns, trust};
+use crate::{hook, made, memory, trust};
 
 pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let options = match Init::read(arguments) {
@@ -52,31 +50,11 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
         return Ok(Status::Done);
     }
     ensure!(geteuid().is_root(), "only root may create and delete namespaces: run it by sudo");
-    let note = made::note(paths, &name);
     if options.create {
-        if note.exists() {
-            // An earlier attempt was killed.
-            netns::remove_debris(paths, &name)?;
-        }
-        // Noted is which one it is, since by the time that it goes somebody may have put another in its place.
-        netns::create(paths, &name, |id| {
-            fs::create_dir_all(&paths.made)
-                .with_context(|| format!("cannot create {}", paths.made.display()))?;
-            Draft::of(&note, id.to_string().as_bytes())?.put()
-        })?;
+        made::create(paths, &name)?;
         return Ok(Status::Done);
     }
-    let deleted = match made::noted(paths, &name) {
-        Ok(Some(ours)) => netns::delete_ours(paths, &name, &ours)?,
-        // Made by an earlier version, or by hand for this unit.
-        Ok(None) if netns::delete(paths, &name)? => Deleted::Now,
-        Ok(None) => Deleted::Before,
-        Err(error) => {
-            crate::warn(&format!("{error:#}"));
-            Deleted::NotOurs
-        }
-    };
-    match deleted {
+    match made::delete(paths, &name)? {
         Deleted::Now => {}
         Deleted::Before => crate::warn(&format!("namespace `{name}` was gone already")),
         Deleted::NotOurs => {
@@ -85,7 +63,6 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
             ));
         }
     }
-    file::remove(&note)?;
     // Their `down outside` has not come to its end, or has not run at all.
     for instance in memory::on(paths, &name)? {
         if let Err(error) = memory::mark(paths, &instance) {

@@ -206,7 +206,7 @@ impl Runner {
                 } else if self.interrupted() && !whatever_comes {
                     ended = Some("was interrupted".to_owned());
                 }
-                if let (Some(_), Some(process)) = (&ended, pid.and_then(Process::of)) {
+                if let Some(process) = ended.as_ref().and(pid).and_then(Process::of) {
                     self.end(&process);
                 }
             }

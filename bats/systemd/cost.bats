@@ -1,0 +1,91 @@
+#!/usr/bin/env bats
+# What things cost under a real systemd: the processes and programs that it starts for an instance, and what is asked of it.
+
+load systemd
+# shellcheck source=bats/costs.bash
+source "$BATS_TEST_DIRNAME/../costs.bash"
+
+setup() { at=(nsenter --target "$(<"$LAB/leader")" --all --); }
+
+# Usage: starts PROCESSES PROGRAMS INSTANCE [restart]
+# Whether systemd starts that many to bring an instance up, and down again until nothing is left of it, or to restart it. There is no
+# other work for it then; what a hook runs counts, too.
+starts() {
+  local unit=netns-$3.service processes programs calls tracer
+  TRACE=$BATS_TEST_TMPDIR/trace
+  strace -f -qq --signal=none --trace=execve,clone,clone3,fork,vfork --attach="$(<"$LAB/leader")" --output="$TRACE" 3>&- &
+  tracer=$!
+  eventually grep --quiet '^TracerPid:.*[1-9]' "/proc/$(<"$LAB/leader")/status"
+  lab systemctl "${4-start}" "$unit"
+  if [[ ! ${4-} ]]; then
+    lab systemctl stop "$unit"
+    nothing_left "${3#*@}"
+  fi
+  kill -INT "$tracer"
+  wait "$tracer" || true
+  count
+  # systemd itself was there.
+  processes=$((processes - 1))
+  echo "$processes $programs $3"
+  ((processes == $1 && programs == $2)) || {
+    echo "where $1 processes and $2 programs were expected:" >&2
+    cat "$TRACE" >&2
+    return 1
+  }
+}
+
+# Usage: own_calls
+# Prints how many of the system calls in $TRACE are not those of systemctl.
+own_calls() {
+  awk '/ execve\("[^"]*\/systemctl"/ { systemctl[$1] }
+    !($1 in systemctl || / <\.\.\. [a-z0-9_]+ resumed>/) { calls++ }
+    END { print calls }' "$TRACE"
+}
+
+# Usage: asks_once COMMAND...
+# Whether it starts one process at most, which is systemctl.
+asks_once() {
+  local processes programs calls
+  trace "$@"
+  count
+  echo "$processes $programs $calls $*"
+  ((processes == programs && programs <= 2)) && (($(grep -c ' execve("[^"]*/systemctl"' "$TRACE") >= programs - 1))
+}
+
+@test "systemd starts six netnsinit for an instance, up and down: two for the namespace, and one for each hook" {
+  starts 7 8 lo@a # up inside is bash and ip
+}
+
+@test "systemd starts the six, and what the plugin runs, for an instance of each other type" {
+  parent eth0
+  starts 18 22 veth@nstest # mkdir, the first time
+  starts 9 12 nft@a
+  starts 16 20 macvlan@a
+  config dns-a.conf <<<DNS_SERVERS=192.0.2.53
+  starts 32 26 dns@a
+}
+
+@test "a restart is two netnsinit, for the hooks inside, and what these run" {
+  lab systemctl start netns-lo@a
+  starts 3 4 lo@a restart
+}
+
+@test "an idle netns-update asks systemd once, and makes eight system calls for an instance" {
+  costs 2 2 309 netns-update
+  touch "$CONF"/lo-n{1..100}.conf
+  costs 2 2 $((309 + 100 * 8)) netns-update
+}
+
+@test "list asks systemd once, with 10 instances up as with 60, and makes 19 system calls of its own for each" {
+  local -i plain json
+  lab netnsctl up lo@many-{1..10} >/dev/null
+  asks_once netnsctl list
+  plain=$(own_calls)
+  asks_once netnsctl list --json
+  json=$(own_calls)
+  lab netnsctl up lo@many-{11..60} >/dev/null
+  asks_once netnsctl list
+  (($(own_calls) <= plain + 50 * 19))
+  asks_once netnsctl list --json
+  (($(own_calls) <= json + 50 * 19))
+}

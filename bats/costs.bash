@@ -18,12 +18,13 @@ trace() {
 # Usage: count
 # Sets `processes`, `programs` and `calls` to what is in $TRACE. A process is the first one or a fork, be it a subshell of
 # bash, and no thread; a program is an execve that came off; a call that others interrupt stands on two lines, and counts once.
+# musl opens a file with close-on-exec, and sets that once more: these do not count.
 count() {
   read -r processes programs calls < <(awk '
     BEGIN { processes = 1 }
     / (clone3?|v?fork)\(/ && !/CLONE_THREAD/ { processes++ }
     / (execve\(|<\.\.\. execve resumed>).* = 0$/ { programs++ }
-    !/ <\.\.\. [a-z0-9_]+ resumed>/ { calls++ }
+    !/ <\.\.\. [a-z0-9_]+ resumed>| fcntl\([0-9]+, F_SETFD, FD_CLOEXEC/ { calls++ }
     END { print processes, programs, calls }' "$TRACE")
 }
 

@@ -62,24 +62,24 @@ instances() {
   netnsctl up lo@a
   costs 1 1 134 netnsctl up lo@a
   grep --quiet CLONE_THREAD "$TRACE"
-  costs 1 2 90 env PATH=/nowhere:/usr/bin true
+  costs 1 2 40 env PATH=/nowhere:/usr/bin true
   grep --quiet 'execve("/nowhere/true".* = -1 ENOENT' "$TRACE"
 }
 
 @test "a hook of lo that has nothing to do is netnsinit alone; up inside is bash, and ip" {
   netnsinit --create a
   outside 1 1 58 lo a up
-  inside 2 3 332 lo a up
+  inside 2 3 330 lo a up
   inside 1 1 58 lo a down
   outside 1 1 62 lo a down
 }
 
 @test "a hook of veth is bash, an ip for each step, and the first time mkdir" {
   netnsinit --create nstest
-  outside 5 6 679 veth nstest up
-  inside 3 4 461 veth nstest up
-  inside 4 5 624 veth nstest down
-  outside 4 5 614 veth nstest down
+  outside 5 6 675 veth nstest up
+  inside 3 4 458 veth nstest up
+  inside 4 5 621 veth nstest down
+  outside 4 5 609 veth nstest down
 }
 
 @test "a hook of macvlan is bash, an ip for each step, and the first time mkdir" {
@@ -87,34 +87,34 @@ instances() {
   ip link set eth1 up
   ip link set eth0 up
   netnsinit --create a
-  outside 3 4 476 macvlan a up
-  inside 4 5 557 macvlan a up
-  inside 4 5 616 macvlan a down
-  outside 4 5 623 macvlan a down
+  outside 3 4 472 macvlan a up
+  inside 4 5 554 macvlan a up
+  inside 4 5 613 macvlan a down
+  outside 4 5 617 macvlan a down
 }
 
 @test "a hook of nft is bash; up inside forks for the name of the file, ip, and one nft" {
   netnsinit --create a
-  outside 1 2 201 nft a up
-  inside 4 4 566 nft a up
-  inside 1 2 201 nft a down
-  outside 1 2 207 nft a down
+  outside 1 2 199 nft a up
+  inside 4 4 562 nft a up
+  inside 1 2 199 nft a down
+  outside 1 2 204 nft a down
 }
 
 @test "to save the rules as nft goes down is netns-nft-save and nft" {
   config nft.conf <<<NFT_AUTO_SAVE=yes
   netnsinit --create a
-  inside 4 4 566 nft a up
+  inside 4 4 562 nft a up
   inside 4 5 676 nft a down
 }
 
 @test "a hook of dns is bash, a mkdir, and a few forks for each file" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   netnsinit --create a
-  outside 9 7 972 dns a up
-  inside 11 7 1054 dns a up
-  inside 1 2 210 dns a down
-  outside 9 8 670 dns a down
+  outside 9 7 960 dns a up
+  inside 11 7 1041 dns a up
+  inside 1 2 208 dns a down
+  outside 9 8 666 dns a down
 }
 
 @test "to create, to verify and to delete a namespace, and to judge a file, is netnsinit alone" {
@@ -173,10 +173,10 @@ instances() {
 @test "an idle netns-update starts one bash for an instance that requires something" {
   image
   instances veth VETH_NSNAME_OUTSIDE=b
-  costs 101 101 $((98 + 100 * 398)) netns-update --root "$IMAGE"
+  costs 101 101 $((98 + 100 * 395)) netns-update --root "$IMAGE"
   rm "$CONF"/veth-*
   instances lo NETNS_REQUIRES=b
-  costs 101 101 $((98 + 100 * 398)) netns-update --root "$IMAGE"
+  costs 101 101 $((98 + 100 * 395)) netns-update --root "$IMAGE"
 }
 
 @test "list starts no process, and looks three times at each file" {

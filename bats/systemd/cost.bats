@@ -34,22 +34,22 @@ starts() {
   }
 }
 
-# Usage: own_calls
-# Prints how many of the system calls in $TRACE are not those of systemctl.
-own_calls() {
-  awk '/ execve\("[^"]*\/systemctl"/ { systemctl[$1] }
-    !($1 in systemctl || / <\.\.\. [a-z0-9_]+ resumed>| fcntl\([0-9]+, F_SETFD, FD_CLOEXEC/) { calls++ }
-    END { print calls }' "$TRACE"
-}
-
 # Usage: asks_once COMMAND...
-# Whether it starts one process at most, which is systemctl.
+# Whether it starts one process at most, which is systemctl. Sets `least` to the system calls of both, the fewest of three
+# runs: while systemd is busy, it may take more.
 asks_once() {
-  local processes programs calls
-  trace "$@"
-  count
-  echo "$processes $programs $calls $*"
-  ((processes == programs && programs <= 2)) && (($(grep -c ' execve("[^"]*/systemctl"' "$TRACE") >= programs - 1))
+  local processes programs calls run
+  least=''
+  for run in 1 2 3; do
+    trace "$@"
+    count
+    echo "$processes $programs $calls $* ($run)"
+    if ((processes != programs || programs > 2 || $(grep -c ' execve("[^"]*/systemctl"' "$TRACE") < programs - 1)); then
+      echo 'where one systemctl at most was expected' >&2
+      return 1
+    fi
+    ((calls >= ${least:-calls + 1})) || least=$calls
+  done
 }
 
 @test "systemd starts six netnsinit for an instance, up and down: two for the namespace, and one for each hook" {
@@ -76,18 +76,16 @@ asks_once() {
   costs 2 2 $((309 + 100 * 8)) netns-update
 }
 
-@test "list asks systemd once, with 10 instances up as with 60, and makes 19 system calls of its own for each" {
-  local -i plain json
+@test "list asks systemd once, with 10 instances up as with 60, and makes 20 system calls for each, those of systemctl included" {
+  local least plain json
   lab netnsctl up lo@many-{1..10} >/dev/null
   asks_once netnsctl list
-  plain=$(own_calls)
+  plain=$least
   asks_once netnsctl list --json
-  json=$(own_calls)
+  json=$least
   lab netnsctl up lo@many-{11..60} >/dev/null
   asks_once netnsctl list
-  echo "$plain $(own_calls)"
-  (($(own_calls) <= plain + 50 * 19))
+  ((least <= plain + 50 * 20))
   asks_once netnsctl list --json
-  echo "$json $(own_calls)"
-  (($(own_calls) <= json + 50 * 19))
+  ((least <= json + 50 * 20))
 }

@@ -106,11 +106,11 @@ impl Pairs {
     }
 }
 
-/// The middle one, of some.
+/// The middle one of some, or between the two in the middle.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
 }
 
 /// How long something takes, in seconds.

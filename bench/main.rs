@@ -40,7 +40,7 @@ fn measure_direct() -> Result<Measured> {
     let all = || {
         let mut measured = Measured::default();
         hook::measure(&mut measured)?;
-        update::measure_idle(&mut measured, false)?;
+        update::measure_idle(&mut measured)?;
         direct::measure(&mut measured)?;
         list::measure(&mut measured, "direct")?;
         Ok(measured)

@@ -28,7 +28,7 @@ pub fn measure() -> Result<Measured> {
         let points = [1, 10, 50, 100, INSTANCES].into_iter().map(at).collect::<Result<_>>()?;
         measured.curves.push(Curve { against: "systemd: instances of lo".into(), what: what.into(), points });
     }
-    update::measure_idle(&mut measured, true)?;
+    update::measure_idle(&mut measured)?;
     update::measure_new(&mut measured)?;
     run(&["netns-update"])?;
     list::measure(&mut measured, "systemd")?;

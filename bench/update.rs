@@ -3,33 +3,25 @@
 use std::fs;
 
 use anyhow::Result;
+use systemd_netns::paths::Paths;
+use systemd_netns::units::Systemctl;
 
 use crate::measure::{Curve, Measured, floor, in_turn, median, run, time};
 
 const TYPES: usize = 1000;
 const PLUGINS: &str = "/etc/conf.d/netns";
-/// What netns-update asks systemd for (src/units/systemctl.rs).
-const LIST_UNITS: [&str; 9] = [
-    "systemctl",
-    "list-units",
-    "--all",
-    "--full",
-    "--plain",
-    "--no-legend",
-    "netns-*@*.service",
-    "netns_outside-*@*.service",
-    "netns_name@*.service",
-];
 const UNITS: &str = "/etc/systemd/system";
 
 /// With nothing to do: where no systemd runs no systemctl is called either way, and where it runs both call it once.
-pub fn measure_idle(measured: &mut Measured, systemd: bool) -> Result<()> {
-    let (place, whose) = if systemd { (", systemd", ", and systemctl list-units") } else { ("", "") };
+pub fn measure_idle(measured: &mut Measured) -> Result<()> {
+    let systemctl = Systemctl::of(&Paths::under("/".as_ref()));
+    let (place, whose) =
+        if systemctl.is_some() { (", systemd", ", and systemctl list-units") } else { ("", "") };
     let idle = || time(|| run(&["netns-update"]));
     let looks = || {
         time(|| {
             floor(&["stat", PLUGINS, "/usr/share/systemd-netns", UNITS])?;
-            if systemd { run(&LIST_UNITS) } else { Ok(()) }
+            systemctl.as_ref().map_or(Ok(()), |systemctl| systemctl.loaded().map(drop))
         })
     };
     let mut points = [Vec::new(), Vec::new()];
@@ -43,7 +35,7 @@ pub fn measure_idle(measured: &mut Measured, systemd: bool) -> Result<()> {
             points.push((u32::try_from(count)?, median(&figures)));
         }
     }
-    let mut row = |what: &str, under: f64| -> Result<()> {
+    let mut row = |what: &str| -> Result<()> {
         let pairs = in_turn(50, looks, idle)?;
         let mut row = pairs.row_of(
             &format!("netns-update, 1000 types{what}, nothing to do{place}"),
@@ -51,16 +43,16 @@ pub fn measure_idle(measured: &mut Measured, systemd: bool) -> Result<()> {
             "2 x, and 30 ms".into(),
             crate::measure::Unit::Seconds,
         );
-        row.reached = row.ratio <= 2.0 && row.median < under;
+        row.reached = row.ratio <= 2.0 && row.median < 0.030;
         measured.rows.push(row);
         Ok(())
     };
-    row("", 0.030)?;
+    row("")?;
     // Each of these is read, since it might require something.
     for number in 0..TYPES {
         fs::write(format!("{PLUGINS}/veth-n{number}.conf"), "VETH_IFADDR_INSIDE=192.0.2.1/30\n")?;
     }
-    row(" and 1000 veth-NAME.conf", 0.030)?;
+    row(" and 1000 veth-NAME.conf")?;
     for number in 0..TYPES {
         fs::remove_file(format!("{PLUGINS}/veth-n{number}.conf"))?;
     }
@@ -68,15 +60,14 @@ pub fn measure_idle(measured: &mut Measured, systemd: bool) -> Result<()> {
     for (what, points) in ["lstat()", "netns-update"].into_iter().zip(points) {
         measured.curves.push(Curve { against: against.clone(), what: what.into(), points });
     }
-    run(&["netns-update", "--clean"])?;
-    remove_types()
+    clean()?;
+    remove_types(TYPES)
 }
 
 /// With 1000 new types, on a machine with systemd, which has to read what was written.
 pub fn measure_new(measured: &mut Measured) -> Result<()> {
     add_types(0, TYPES)?;
     let reload = || time(|| run(&["systemctl", "daemon-reload"]));
-    let clean = || run(&["netns-update", "--clean"]);
     let mut reloads = Vec::new();
     let mut pairs = in_turn(
         8,
@@ -101,7 +92,7 @@ pub fn measure_new(measured: &mut Measured) -> Result<()> {
     row.median = with_reload;
     measured.rows.push(row);
     whole(measured)?;
-    remove_types()?;
+    remove_types(TYPES)?;
     new_by_number(measured)
 }
 
@@ -117,19 +108,19 @@ fn new_by_number(measured: &mut Measured) -> Result<()> {
                     floor(&["write", UNITS, &count.to_string()])?;
                     run(&["systemctl", "daemon-reload"])
                 })?;
-                run(&["netns-update", "--clean"])?;
+                clean()?;
                 Ok(written)
             },
             || {
                 let updated = time(|| run(&["netns-update"]))?;
-                run(&["netns-update", "--clean"])?;
+                clean()?;
                 Ok(updated)
             },
         )?;
         for (points, figures) in points.iter_mut().zip([pairs.floor, pairs.ours]) {
             points.push((u32::try_from(count)?, median(&figures)));
         }
-        remove_types_of(count)?;
+        remove_types(count)?;
     }
     for (what, points) in ["writing, and daemon-reload", "netns-update"].into_iter().zip(points) {
         measured.curves.push(Curve {
@@ -143,7 +134,6 @@ fn new_by_number(measured: &mut Measured) -> Result<()> {
 
 /// What it takes at least that each file is whole at any moment: it is written beside its place, then renamed.
 fn whole(measured: &mut Measured) -> Result<()> {
-    let clean = || run(&["netns-update", "--clean"]);
     let written = |how: &str| {
         let written = time(|| floor(&[how, UNITS, &TYPES.to_string()]))?;
         clean()?;
@@ -165,11 +155,11 @@ fn add_types(from: usize, to: usize) -> Result<()> {
     Ok(())
 }
 
-fn remove_types() -> Result<()> {
-    remove_types_of(TYPES)
+fn clean() -> Result<()> {
+    run(&["netns-update", "--clean"])
 }
 
-fn remove_types_of(count: usize) -> Result<()> {
+fn remove_types(count: usize) -> Result<()> {
     for number in 0..count {
         fs::remove_file(format!("{PLUGINS}/type{number}.sh"))?;
     }

@@ -41,7 +41,7 @@ pub(super) fn run(options: &Completion) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// Answers the shell, if this process was started by it to be asked.
+/// Answers the shell, if this process was started by it to be asked; whether it was.
 pub(crate) fn answer() -> Result<bool> {
     let here = env::current_dir().ok();
     CompleteEnv::with_factory(Ctl::command)

@@ -9,7 +9,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use systemd_netns::made;
 use systemd_netns::paths::Paths;
 
-use crate::measure::{Curve, Measured, in_turn, median, run, time};
+use crate::measure::{Measured, in_turn, run, time};
 
 const LO: usize = 500;
 const VETH: usize = 200;
@@ -28,19 +28,16 @@ pub fn measure(measured: &mut Measured) -> Result<()> {
             "the ip commands of the plugin in a bare bash loop, as parallel",
             1.2,
         ));
-        let at = |count: usize| -> Result<(u32, f64)> {
-            let figures: Vec<f64> = (0..4).map(|_| up_and_down(nstype, count)).collect::<Result<_>>()?;
-            Ok((u32::try_from(count)?, median(&figures)))
-        };
-        let points = COUNTS.into_iter().map(at).collect::<Result<_>>()?;
-        let against = format!("direct engine: instances of {nstype}");
-        measured.curves.push(Curve { against: against.clone(), what: "netnsctl up, down".into(), points });
-        let at = |count: usize| -> Result<(u32, f64)> {
-            let figures: Vec<f64> = (0..4).map(|_| bare_loop(nstype, count)).collect::<Result<_>>()?;
-            Ok((u32::try_from(count)?, median(&figures)))
-        };
-        let points = COUNTS.into_iter().map(at).collect::<Result<_>>()?;
-        measured.curves.push(Curve { against, what: "a bare bash loop".into(), points });
+        let mut by_number = Vec::new();
+        for count in COUNTS {
+            let pairs = in_turn(4, || bare_loop(nstype, count), || up_and_down(nstype, count))?;
+            by_number.push((u32::try_from(count)?, pairs));
+        }
+        measured.plot(
+            &format!("direct engine: instances of {nstype}"),
+            ["a bare bash loop", "netnsctl up, down"],
+            &by_number,
+        );
     }
     Ok(())
 }

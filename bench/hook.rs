@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use systemd_netns::netns;
 use systemd_netns::paths::Paths;
 
-use crate::measure::{Curve, Measured, Pairs, Unit, in_turn, median, run, time};
+use crate::measure::{Measured, Pairs, Unit, in_turn, run, time};
 
 /// What is left of a hook without the host: bash, the same files, the same call.
 const BARE: &str = "set -e
@@ -58,7 +58,7 @@ fn among_many(paths: &Paths, measured: &mut Measured, ours: &dyn Fn() -> Result<
         (0..50).map(|_| act()).collect()
     };
     let bare = || time(|| run(&["bash", "/run/bare.sh"]));
-    let mut points = [Vec::new(), Vec::new()];
+    let mut by_number = Vec::new();
     for turn in 0..4 {
         let mut there = 0;
         for count in [1, 10, 100, MANY] {
@@ -67,8 +67,7 @@ fn among_many(paths: &Paths, measured: &mut Measured, ours: &dyn Fn() -> Result<
             there = count - 1;
             let figures = some(ours)?;
             if turn == 0 {
-                points[0].push((u32::try_from(count)?, median(&some(&bare)?)));
-                points[1].push((u32::try_from(count)?, median(&figures)));
+                by_number.push((u32::try_from(count)?, Pairs { floor: some(&bare)?, ours: figures.clone() }));
             }
             match count {
                 1 => pairs.floor.extend(figures),
@@ -78,10 +77,11 @@ fn among_many(paths: &Paths, measured: &mut Measured, ours: &dyn Fn() -> Result<
         }
         disperse(paths)?;
     }
-    let against = "one hook: namespaces, and files in /etc/conf.d/netns";
-    for (what, points) in ["bash alone", "one hook"].into_iter().zip(points) {
-        measured.curves.push(Curve { against: against.into(), what: what.into(), points });
-    }
+    measured.plot(
+        "one hook: namespaces, and files in /etc/conf.d/netns",
+        ["bash alone", "one hook"],
+        &by_number,
+    );
     measured.rows.push(pairs.row(
         "one hook with 1000 namespaces, and 1000 files in /etc/conf.d/netns",
         "itself with none",

@@ -55,6 +55,18 @@ pub struct Curve {
     pub points: Vec<(u32, f64)>,
 }
 
+impl Measured {
+    /// Adds the curves of a floor and of ours: what these are called, and what they took at each number.
+    pub fn plot(&mut self, against: &str, [floor, ours]: [&str; 2], by_number: &[(u32, Pairs)]) {
+        let mut curve = |what: &str, figures: fn(&Pairs) -> &[f64]| {
+            let points = by_number.iter().map(|(number, pairs)| (*number, median(figures(pairs)))).collect();
+            self.curves.push(Curve { against: against.to_owned(), what: what.to_owned(), points });
+        };
+        curve(floor, |pairs| &pairs.floor);
+        curve(ours, |pairs| &pairs.ours);
+    }
+}
+
 /// Figures of a floor and of ours, taken in turn.
 #[derive(Debug, Default)]
 pub struct Pairs {

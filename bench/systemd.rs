@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::measure::{Curve, Measured, in_turn, median, run, time, wait_until};
+use crate::measure::{Measured, in_turn, run, time, wait_until};
 use crate::{list, update};
 
 const INSTANCES: usize = 200;
@@ -20,14 +20,12 @@ pub fn measure() -> Result<Measured> {
         "the same three units with /bin/true as every command",
         1.6,
     ));
-    for (units, what) in [(&floor, "three units with /bin/true"), (&ours, "lo, start, stop")] {
-        let at = |count: usize| -> Result<(u32, f64)> {
-            let figures: Vec<f64> = (0..4).map(|_| units.up_and_down(count)).collect::<Result<_>>()?;
-            Ok((u32::try_from(count)?, median(&figures)))
-        };
-        let points = [1, 10, 50, 100, INSTANCES].into_iter().map(at).collect::<Result<_>>()?;
-        measured.curves.push(Curve { against: "systemd: instances of lo".into(), what: what.into(), points });
+    let mut by_number = Vec::new();
+    for count in [1, 10, 50, 100, INSTANCES] {
+        let pairs = in_turn(4, || floor.up_and_down(count), || ours.up_and_down(count))?;
+        by_number.push((u32::try_from(count)?, pairs));
     }
+    measured.plot("systemd: instances of lo", ["three units with /bin/true", "lo, start, stop"], &by_number);
     update::measure_idle(&mut measured)?;
     update::measure_new(&mut measured)?;
     run(&["netns-update"])?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use systemd_netns::paths::Paths;
 use systemd_netns::units::Systemctl;
 
-use crate::measure::{Curve, Measured, floor, in_turn, median, run, time};
+use crate::measure::{Measured, floor, in_turn, median, run, time};
 
 const TYPES: usize = 1000;
 const PLUGINS: &str = "/etc/conf.d/netns";
@@ -24,16 +24,13 @@ pub fn measure_idle(measured: &mut Measured) -> Result<()> {
             systemctl.as_ref().map_or(Ok(()), |systemctl| systemctl.loaded().map(drop))
         })
     };
-    let mut points = [Vec::new(), Vec::new()];
+    let mut by_number = Vec::new();
     let mut there = 0;
     for count in [1, 10, 100, TYPES] {
         add_types(there, count)?;
         there = count;
         run(&["netns-update"])?;
-        let pairs = in_turn(10, looks, idle)?;
-        for (points, figures) in points.iter_mut().zip([pairs.floor, pairs.ours]) {
-            points.push((u32::try_from(count)?, median(&figures)));
-        }
+        by_number.push((u32::try_from(count)?, in_turn(10, looks, idle)?));
     }
     let mut row = |what: &str| -> Result<()> {
         let pairs = in_turn(50, looks, idle)?;
@@ -56,10 +53,11 @@ pub fn measure_idle(measured: &mut Measured) -> Result<()> {
     for number in 0..TYPES {
         fs::remove_file(format!("{PLUGINS}/veth-n{number}.conf"))?;
     }
-    let against = format!("netns-update, nothing to do{place}: types");
-    for (what, points) in ["lstat()", "netns-update"].into_iter().zip(points) {
-        measured.curves.push(Curve { against: against.clone(), what: what.into(), points });
-    }
+    measured.plot(
+        &format!("netns-update, nothing to do{place}: types"),
+        ["lstat()", "netns-update"],
+        &by_number,
+    );
     clean()?;
     remove_types(TYPES)
 }
@@ -98,7 +96,7 @@ pub fn measure_new(measured: &mut Measured) -> Result<()> {
 
 /// For the plot: with the daemon-reload, and beside the writing and one of those.
 fn new_by_number(measured: &mut Measured) -> Result<()> {
-    let mut points = [Vec::new(), Vec::new()];
+    let mut by_number = Vec::new();
     for count in [1, 10, 100, TYPES] {
         add_types(0, count)?;
         let pairs = in_turn(
@@ -117,18 +115,14 @@ fn new_by_number(measured: &mut Measured) -> Result<()> {
                 Ok(updated)
             },
         )?;
-        for (points, figures) in points.iter_mut().zip([pairs.floor, pairs.ours]) {
-            points.push((u32::try_from(count)?, median(&figures)));
-        }
+        by_number.push((u32::try_from(count)?, pairs));
         remove_types(count)?;
     }
-    for (what, points) in ["writing, and daemon-reload", "netns-update"].into_iter().zip(points) {
-        measured.curves.push(Curve {
-            against: "netns-update, systemd: new types".into(),
-            what: what.into(),
-            points,
-        });
-    }
+    measured.plot(
+        "netns-update, systemd: new types",
+        ["writing, and daemon-reload", "netns-update"],
+        &by_number,
+    );
     Ok(())
 }
 

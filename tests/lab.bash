@@ -10,6 +10,8 @@ LAB=/mnt
 # Usage: lab_create
 # A machine that is not running, with the program installed.
 lab_create() {
+  # systemd-nspawn keeps notes in /run; so would this mount, in that of the host.
+  mount --no-mtab -t tmpfs -o mode=755 lab /run
   mount -t tmpfs lab "$LAB"
   mkdir "$LAB"/{upper,work,root}
   mount -t overlay lab -o "lowerdir=/,upperdir=$LAB/upper,workdir=$LAB/work" "$LAB/root"
@@ -106,4 +108,5 @@ lab_reboot() {
 lab_destroy() {
   lab_halt
   umount --recursive "$LAB"
+  umount --lazy /run
 }

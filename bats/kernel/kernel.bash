@@ -31,7 +31,7 @@ setup_file() {
     echo "there is no $NETNS_BIN/netnsinit: run \`make build\` first, or set NETNS_BIN" >&2
     return 1
   }
-  mount -t tmpfs kernel /run
+  mount --no-mtab -t tmpfs kernel /run
   local top
   for top in /etc /usr/share; do
     mkdir -p "/run/layers$top"/{upper,work}

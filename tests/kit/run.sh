@@ -121,8 +121,8 @@ if [[ -z ${KIT_INSIDE-} ]]; then
 fi
 
 # From here on in the namespaces. PID 1 is this shell, so its network namespace is the host's to all that asks.
+mount --no-mtab -t tmpfs kit /run || exit 2
 mount -t tmpfs kit /mnt || exit 2
-mount -t tmpfs kit /run || exit 2
 mkdir /run/netns "$scratch"
 cover "${confdir%/*}"
 mkdir "$confdir"

@@ -34,6 +34,7 @@ crash_everywhere() {
       if [[ $1 == down ]]; then
         nsenter --net=/run/netns/a sleep 1000 3>&- &
         keeper=$!
+        eventually test "/proc/$keeper/ns/net" -ef /run/netns/a
         pair other
       fi
       status=0

@@ -184,7 +184,8 @@ killed_in_up_inside() {
   : >"$CONF/.nft-b.rules.netns-draft-aB3xYz" # somebody writes it now
   flock /run/systemd-netns/direct/b.lock sleep 1000 3>&- &
   holder=$!
-  eventually test -e /run/systemd-netns/direct/b.lock
+  held() { ! flock --nonblock /run/systemd-netns/direct/b.lock true; }
+  eventually held
   run -0 netnsctl gc
   [[ -e /run/systemd-netns/direct/b.lock && -e $CONF/.nft-b.rules.netns-draft-aB3xYz ]]
   pkill -P "$holder" || true

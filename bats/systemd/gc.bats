@@ -35,7 +35,8 @@ configure_maker_down_outside() {
   lab netnsinit --create a
   lab ip netns exec a sleep 1000 3>&- &
   process=$!
-  eventually lab pgrep --full 'sleep 1000' >/dev/null
+  entered() { [[ $(lab ip netns pids a) ]]; }
+  eventually entered
   run -0 lab netnsctl gc
   [[ $output == 'left alone: /run/netns/a: no unit needs this namespace of ours, but processes run in it' ]]
   lab pkill --full 'sleep 1000'

@@ -120,7 +120,7 @@ required() {
 }
 
 @test "the namespace goes, too, when what needed it was stopped while an instance waited in vain" {
-  plugin slow 'configure_slow_up_outside() { sleep 3; return 1; }'
+  plugin slow 'configure_slow_up_outside() { while [[ ! -e /run/go ]]; do sleep 0.05; done; return 1; }'
   plugin other
   config slow-b.conf <<<''
   config app-a.conf <<<'NETNS_REQUIRES=slow@b'
@@ -132,10 +132,12 @@ required() {
   eventually exists b
   lab systemctl stop netns-other@a
   exists a
+  lab touch /run/go
   if wait "$!"; then return 1; fi
   lab systemctl reset-failed
   nothing_left a
   eventually gone c
+  lab rm /run/go
 }
 
 @test "where one instance waits in vain, the namespace stays for another one that is up, and goes with it" {

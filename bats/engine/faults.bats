@@ -111,14 +111,14 @@ forget_failures() {
 }
 
 # Usage: limited
-# Hooks have a second, then another one to end.
+# Hooks have two seconds, then two more to end.
 limited() {
-  export NETNS_HOOK_TIMEOUT=1
+  export NETNS_HOOK_TIMEOUT=2
   [[ $ENGINE == direct ]] || on bash -c '
     for unit in netns netns_outside; do
       for hook; do
         mkdir -p "/run/systemd/system/$unit-${hook}x@.service.d"
-        printf "[Service]\n%s\n" TimeoutStartSec=1 TimeoutStopSec=1 >"/run/systemd/system/$unit-${hook}x@.service.d/limit.conf"
+        printf "[Service]\n%s\n" TimeoutStartSec=2 TimeoutStopSec=2 >"/run/systemd/system/$unit-${hook}x@.service.d/limit.conf"
       done
     done
     systemctl daemon-reload' bash "${HOOKS[@]}"

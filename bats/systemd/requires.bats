@@ -80,8 +80,8 @@ required() {
   run -1 lab netns-update
   ((SECONDS - begun < 20))
   [[ $output == *'cannot tell what `base@b` requires: `configure_base_requires`, or a file that is read before it: no end '*'10 seconds'*'Nothing was changed'* ]]
-  run lab pgrep --full 'sleep 600'
-  ((status != 0))
+  ended() { ! lab pgrep --full 'sleep 600'; }
+  eventually ended
   [[ $(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort) == "$before" ]]
 }
 

@@ -10,8 +10,9 @@
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes
 
-# Whatever keeps the rules from being loaded, be it a .conf that bash cannot read: nothing passes unfiltered.
-if [[ $UPDOWN-$INOUT == up-inside ]]; then on_failure nft_fail_closed; fi
+# Whatever keeps the rules from being loaded, be it a .conf that bash cannot read, which fails up outside: nothing passes
+# unfiltered.
+if [[ $UPDOWN == up ]]; then on_failure nft_fail_closed; fi
 
 configure_nft_up_inside() {
   local rules
@@ -105,11 +106,13 @@ nft_rules() {
 
 # The rules are not loaded. What is in force stays; where nothing is, nothing passes but what is on lo.
 nft_fail_closed() {
+  local inside=()
   type -P nft >/dev/null || return 0
-  if [[ -n $(nft list tables) ]]; then
+  [[ $INOUT == inside ]] || inside=(nsenter --net="/run/netns/$NSNAME" --)
+  if [[ -n $("${inside[@]}" nft list tables) ]]; then
     echo 'the rules that were in force stay in force' >&2
   else
-    nft --file - <<'END'
+    "${inside[@]}" nft --file - <<'END'
 table inet netns_nft_failed {
   chain input { type filter hook input priority filter; policy drop; iifname "lo" accept; }
   chain forward { type filter hook forward priority filter; policy drop; }

@@ -137,12 +137,15 @@ END
   cp "$ROOT/etc/nft.rules" "$CONF"
   for file in nft-a.conf nft.conf default.conf; do
     config "$file" <<<'if'
-    run --separate-stderr ! hook nft a up inside
-    [[ $stderr == *'everything but lo is dropped now'* ]]
-    cut_off host 192.0.2.2
+    # It is up outside that comes first, and fails.
+    for side in outside inside; do
+      run --separate-stderr ! hook nft a up "$side"
+      [[ $stderr == *'everything but lo is dropped now'* ]]
+      cut_off host 192.0.2.2
+      inside a nft flush ruleset
+      reaches host 192.0.2.2
+    done
     rm "$CONF/$file"
-    inside a nft flush ruleset
-    reaches host 192.0.2.2
   done
   # What is in force stays.
   hook nft a up inside

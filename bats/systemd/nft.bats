@@ -46,6 +46,18 @@ END
   lab ping -c1 -W1 -q 192.0.2.130
 }
 
+@test "a .conf that bash cannot read, that ends the hook or leads nowhere: nothing passes, though no rules are loaded" {
+  lab systemctl start netns-veth@nstest
+  for broken in 'echo if' 'echo exit 3' ''; do
+    if [[ $broken ]]; then config nft-nstest.conf < <($broken); else lab ln -s nowhere "/etc/conf.d/netns/nft-nstest.conf"; fi
+    run ! lab systemctl start netns-nft@nstest
+    up netns-veth@nstest
+    run ! lab ping -c1 -W1 -q 192.0.2.130
+    lab bash -c 'rm /etc/conf.d/netns/nft-nstest.conf; ip netns exec nstest nft flush ruleset'
+    lab ping -c1 -W1 -q 192.0.2.130
+  done
+}
+
 @test "rules that do not load: a restart fails and leaves the rules that were in force" {
   config nft-nstest.rules <<<'table inet mine { chain input { type filter hook input priority 0; policy accept; ip protocol icmp counter accept; }; }'
   lab systemctl start netns-veth@nstest netns-nft@nstest

@@ -7,9 +7,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use tempfile::{Builder, TempPath};
@@ -165,11 +167,12 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot sync {}", directory.display()))
 }
 
-/// Waits for the right to write into a directory. The lock is on the directory itself, so nothing is left behind.
+/// Waits for the right to write into a directory. The lock is on the directory itself, so nothing is left behind; but then
+/// whoever can read it can lock it, so nobody waits for that for ever.
 ///
 /// # Errors
-/// There is no such directory.
-pub fn lock_directory(directory: &Path) -> Result<Flock<File>> {
+/// There is no such directory, or it is locked for that long.
+pub fn lock_directory(directory: &Path, patience: Duration) -> Result<Flock<File>> {
     let what = || format!("cannot lock {}", directory.display());
     let opened = File::open(directory).with_context(what)?;
     let opened = match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
@@ -177,7 +180,29 @@ pub fn lock_directory(directory: &Path) -> Result<Flock<File>> {
         Err((opened, _)) => opened,
     };
     crate::warn(&format!("waiting for another run to be done with {}", directory.display()));
-    Flock::lock(opened, FlockArg::LockExclusive).map_err(|(_, error)| error).with_context(what)
+    match lock_within(opened, patience) {
+        Ok(lock) => Ok(lock),
+        Err(Errno::EAGAIN) => {
+            Err(anyhow!("another process holds it; `lslocks` (or `fuser {}`) finds it", directory.display()))
+        }
+        Err(error) => Err(error.into()),
+    }
+    .with_context(what)
+}
+
+/// Tries to lock a file again and again, for that long.
+///
+/// # Errors
+/// `EAGAIN`, if somebody else has locked it all the time.
+pub fn lock_within(mut file: File, patience: Duration) -> Result<Flock<File>, Errno> {
+    let deadline = Instant::now() + patience;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((file, Errno::EAGAIN)) if Instant::now() < deadline => file,
+            done => return done.map_err(|(_, error)| error),
+        };
+        thread::sleep(Duration::from_micros(500));
+    }
 }
 
 /// Removes the drafts, of files whose names are `ours`, that runs which were killed have left. Nobody else may be writing:

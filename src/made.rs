@@ -1,6 +1,7 @@
 //! Which namespaces the units have made: `netnsinit --create` notes each, since by hand one can be deleted, and another one
 //! be put in its place, without anybody telling.
 
+use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
@@ -37,13 +38,37 @@ fn note(paths: &Paths, name: &NsName) -> PathBuf {
 pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
     let note = note(paths, name);
     if note.exists() {
-        // An earlier attempt was killed.
+        // An earlier attempt was killed, be it to remove it.
+        if look(paths, name).is_ok_and(|made| made == Made::Ours) {
+            bail!(
+                "namespace `{name}` was made earlier, and is still there; if nothing needs it any more, `netnsctl gc` removes it"
+            );
+        }
         netns::remove_debris(paths, name)?;
     }
+    let maker = maker().map_or(String::new(), |unit| format!(" {unit}"));
     netns::create(paths, name, |id| {
         fs::create_dir_all(&paths.made).with_context(|| format!("cannot create {}", paths.made.display()))?;
-        Draft::of(&note, id.to_string().as_bytes())?.put()
+        Draft::of(&note, format!("{id}{maker}").as_bytes())?.put()
     })
+}
+
+/// The service that this process is a part of. systemd tells what it starts its invocation (systemd.exec(5)); where it has not, there
+/// is no need to ask.
+fn maker() -> Option<String> {
+    env::var_os("INVOCATION_ID")?;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    groups.split(['/', '\n']).find(|part| part.ends_with(".service")).map(str::to_owned)
+}
+
+/// What a note says: which namespace it is, and the service that has made it, if it was one.
+///
+/// # Errors
+/// It is damaged.
+pub fn read(note: &str) -> Result<(Identity, Option<&str>)> {
+    let (identity, maker) =
+        note.split_once(' ').map_or((note, None), |(identity, maker)| (identity, Some(maker)));
+    Ok((identity.parse()?, maker))
 }
 
 /// Deletes a namespace, unless it is another than the one that was made, and what was noted of it.
@@ -72,7 +97,7 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
 pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
     let note = note(paths, name);
     let what = || format!("cannot use {}", note.display());
-    // Three numbers at most: each hook asks, and so it does with one read(2).
+    // Three numbers at most, then what may be cut off: each hook asks, and so it does with one read(2).
     let mut text = [0; 64];
     let read =
         match file::open(&note, OpenOptions::new().read(true)).and_then(|mut file| file.read(&mut text)) {
@@ -81,7 +106,8 @@ pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
             }
             read => read.with_context(what)?,
         };
-    String::from_utf8_lossy(&text[..read]).parse().map(Some).with_context(what)
+    let text = String::from_utf8_lossy(&text[..read]);
+    self::read(&text).map(|(identity, _)| Some(identity)).with_context(what)
 }
 
 /// Looks what stands behind a name.

@@ -7,18 +7,23 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use nix::ifaddrs::getifaddrs;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
 pub use identity::{Id, Identity};
 
+use crate::file::lock_within;
 use crate::name::NsName;
 use crate::paths::{OWN_NETNS, Paths};
+
+/// How long to wait for the lock on `/run/netns`, which iproute2 and we hold for a moment.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What has a name in `/run/netns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,12 +133,20 @@ fn exists(paths: &Paths, name: &NsName) -> anyhow::Error {
 
 /// Makes `/run/netns` a shared mount point, once, and holds the lock that iproute2 takes meanwhile (`netns_add` in
 /// ip/ipnetns.c): namespaces then show in every mount namespace that shares it, and go from all of them.
-fn share(directory: &Path) -> Result<Flock<File>> {
+/// Whoever can read the directory can hold it for ever: then this goes on without.
+fn share(directory: &Path) -> Result<Option<Flock<File>>> {
     let what = || format!("cannot set up {}", directory.display());
     DirBuilder::new().recursive(true).mode(0o755).create(directory).with_context(what)?;
-    let lock = Flock::lock(File::open(directory).with_context(what)?, FlockArg::LockExclusive)
-        .map_err(|(_, error)| error)
-        .with_context(what)?;
+    let lock = match lock_within(File::open(directory).with_context(what)?, PATIENCE) {
+        Err(Errno::EAGAIN) => {
+            let place = directory.display();
+            crate::warn(&format!(
+                "another process keeps {place} locked; going on without the lock (`lslocks`, or `fuser {place}`, finds it)"
+            ));
+            None
+        }
+        lock => Some(lock.with_context(what)?),
+    };
     // Not recursively: what is mounted in a shared place is shared by itself, and to look at all others takes longer the
     // more there are.
     let share = || mount(None::<&str>, directory, None::<&str>, MsFlags::MS_SHARED, None::<&str>);

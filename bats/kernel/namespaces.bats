@@ -128,12 +128,12 @@ load kernel
 @test "one that exists is left alone, whoever made it, and the message says what to do" {
   netnsinit --create a
   ip netns add b
-  for name in a b; do
-    before=$(stat -Lc %i "/run/netns/$name")
-    run --separate-stderr -1 netnsinit --create "$name"
-    told "there is one of that name" "ip netns delete $name"
-    [[ $(stat -Lc %i "/run/netns/$name") == "$before" ]]
-  done
+  before=$(stat -Lc %i /run/netns/{a,b})
+  run --separate-stderr -1 netnsinit --create a
+  told 'was made earlier, and is still there' 'netnsctl gc'
+  run --separate-stderr -1 netnsinit --create b
+  told 'there is one of that name' 'ip netns delete b'
+  [[ $(stat -Lc %i /run/netns/{a,b}) == "$before" ]]
 }
 
 @test "something else in its place is left alone, and the message says what to do" {
@@ -203,6 +203,19 @@ load kernel
   done
   ((made == 1))
   [[ $(stat -fc %T /run/netns/a) == nsfs ]]
+}
+
+@test "who keeps /run/netns locked, as any user can, keeps no namespace from being made and removed" {
+  create first
+  setpriv --reuid=nobody --clear-groups flock /run/netns sleep 100 3>&- &
+  BACKGROUND+=("$!")
+  locked() { ! flock --nonblock /run/netns true; }
+  eventually locked
+  for option in --create --delete; do
+    run --separate-stderr -0 timeout 30 netnsinit "$option" a
+    [[ $stderr == *'another process keeps /run/netns locked'* ]]
+  done
+  [[ $(ip netns list) == first ]]
 }
 
 @test "a plain user creates and deletes nothing, and is told to be root" {

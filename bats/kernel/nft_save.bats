@@ -220,6 +220,17 @@ no_draft() { [[ $(ls -A "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft
 }
 
+@test "who keeps the directory locked, as any user can, is waited for no longer than the unit has time" {
+  setup_rules
+  setpriv --reuid=nobody --clear-groups flock "$CONF" sleep 100 3>&- &
+  BACKGROUND+=("$!")
+  locked() { ! flock --nonblock "$CONF" true; }
+  eventually locked
+  run --separate-stderr -1 timeout 30 netns-nft-save a
+  [[ $stderr == *"cannot lock $CONF: another process holds it"* ]]
+  no_draft ''
+}
+
 @test "a plain user is told to be root, and nothing is written" {
   setup_rules
   run --separate-stderr -1 setpriv --reuid=nobody --clear-groups netns-nft-save a

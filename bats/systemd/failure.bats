@@ -84,6 +84,20 @@ load systemd
   up netns-lo@mine
 }
 
+@test "a namespace that cannot be removed: down says so, and what removes it; the next up does, too" {
+  lab netnsctl up lo@x
+  unit netns_name@x.service.d/test.conf <<<$'[Service]\nExecStop=\nExecStop=/bin/false'
+  run -1 lab netnsctl down lo@x
+  [[ $output == *'`lo@x` is down, but its namespace was not removed: netns_name@x.service has failed'*'netnsctl gc'* ]]
+  run -1 lab netnsctl up lo@x
+  [[ $output == *'`x` was made earlier, and is still there'*'netnsctl gc'* ]]
+  lab bash -c 'rm -r /etc/systemd/system/netns_name@x.service.d; systemctl daemon-reload'
+  lab netnsctl gc
+  gone x
+  lab netnsctl up lo@x
+  lab netnsctl down lo@x
+}
+
 @test "a stale file in the place of the namespace is left alone, and named" {
   lab mkdir -p /run/netns
   lab touch /run/netns/stale

@@ -128,6 +128,31 @@ END
   gone foo
 }
 
+@test "so does one that such a unit has made by a script, in a shell, or by a word that systemd fills in" {
+  unit test-maker.service <<'END'
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+Environment=NAME=by-word
+ExecStart=netnsinit --create ${NAME}
+ExecStart=/bin/sh -c "(netnsinit --create by-shell)"
+ExecStart=/run/by-script
+ExecStartPost=netnsinit --create by-post
+END
+  lab install -m 755 /dev/stdin /run/by-script < <(printf '#!/bin/sh\nnetnsinit --create by-script\n')
+  lab systemctl start test-maker
+  run -0 lab netnsctl gc
+  [[ -z $output ]]
+  lab netnsinit --verify by-word
+  lab systemctl stop test-maker
+  run -0 lab netnsctl gc
+  for name in by-post by-script by-shell by-word; do
+    [[ $output == *"removed: namespace \`$name\`: we have made it, and no unit needs it"* ]]
+    gone "$name"
+  done
+  lab rm /run/by-script
+}
+
 @test "drop-ins for what instances require go with them; an administrator's stay" {
   units=/etc/systemd/system
   lab mkdir -p "$units"/netns_outside-{veth@a,veth@b}.service.d

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use duct::cmd;
@@ -15,6 +16,9 @@ use crate::file::{Draft, lock_directory, remove_drafts, sync_directory};
 use crate::name::NsName;
 use crate::netns;
 use crate::paths::Paths;
+
+/// How long another run may take; a unit that saves on its way down has 30 seconds for all of it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(options: &NftSave) -> Result<Status> {
     let name = NsName::new(&options.name)?;
@@ -39,7 +43,7 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
             .context("cannot set the disposition of a signal")?;
     }
     fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
-    let _lock = lock_directory(&paths.conf)?;
+    let _lock = lock_directory(&paths.conf, PATIENCE)?;
     remove_drafts(&paths.conf, |file| target.file_name().is_some_and(|name| name == file))?;
     Draft::on_disk(&target, &rules)?.put()?;
     sync_directory(&paths.conf)?;

@@ -225,9 +225,9 @@ impl Systemd {
             return Vec::new();
         }
         let begun = Timestamp::now();
-        let halves: Vec<String> =
-            instances.iter().flat_map(|instance| [instance.unit(), instance.outside_unit()]).collect();
-        let before = Units::of(&halves).unwrap_or_default();
+        let units = |instance: &Instance| [instance.unit(), instance.outside_unit(), instance.name.unit()];
+        let all: Vec<String> = instances.iter().flat_map(units).collect();
+        let before = Units::of(&all).unwrap_or_default();
         // What failed earlier is not what fails now.
         let failed: Vec<String> = before.failed().map(str::to_owned).collect();
         if !failed.is_empty() {
@@ -235,10 +235,15 @@ impl Systemd {
         }
         systemctl("stop", &instances.iter().map(Instance::unit).collect::<Vec<_>>());
         let outcome = |instance: &Instance| {
-            let halves = [instance.unit(), instance.outside_unit()];
-            let was_there = halves.iter().any(|name| before.is_there(name));
-            let changed =
-                self.wait_until_gone(instance).and_then(|()| match Units::of(&halves)?.failed().next() {
+            let [inside, outside, name] = units(instance);
+            let was_there = [&inside, &outside].into_iter().any(|half| before.is_there(half));
+            let changed = self.wait_until_gone(instance).and_then(|()| {
+                match Units::of([&inside, &outside, &name])?.failed().next() {
+                    Some(failed) if failed == name => Err(anyhow!(
+                        "`{instance}` is down, but its namespace was not removed: {name} has failed; mend the cause, then run \
+                         `netnsctl gc`{}",
+                        journal::since(instance, begun)
+                    )),
                     Some(name) => Err(anyhow!(
                         "`{instance}` is down, but not all went well: {name} has failed{}",
                         journal::since(instance, begun)
@@ -247,7 +252,8 @@ impl Systemd {
                         Direct::clear(&self.paths, instance).map(|()| true)
                     }
                     None => Ok(was_there),
-                });
+                }
+            });
             Outcome { instance: instance.clone(), engine: Kind::Systemd, changed }
         };
         instances.iter().map(outcome).collect()

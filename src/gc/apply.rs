@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use super::used::Used;
 use super::{Orphan, What};
 use crate::engine::{Direct, state};
-use crate::file;
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Deleted};
 use crate::paths::Paths;
+use crate::{file, made};
 
 /// Removes orphans.
 #[derive(Debug)]
@@ -40,7 +40,9 @@ impl<'a> Collector<'a> {
                     netns::delete_ours(self.paths, name, ours)? != Deleted::NotOurs,
                     "namespace `{name}` was made anew by somebody else meanwhile, and is left alone"
                 );
-                self.remove_note(name, &ours.to_string())?;
+                if made::noted(self.paths, name).is_ok_and(|noted| noted == Some(*ours)) {
+                    remove(&self.paths.made.join(name.to_string()))?;
+                }
             }
             What::Debris(name) => {
                 self.unneeded(name)?;

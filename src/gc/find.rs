@@ -10,6 +10,7 @@ use super::used::Used;
 use super::{Orphan, What, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Known, Stage, State};
+use crate::made;
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Id, Identity, Named};
 use crate::paths::Paths;
@@ -178,7 +179,7 @@ fn notes(paths: &Paths, found: &mut Vec<Orphan>) -> Result<BTreeMap<NsName, Stri
 
 /// The namespace behind a name, if it is the one that was noted.
 fn noted(paths: &Paths, name: &NsName, notes: &BTreeMap<NsName, String>) -> Result<Option<Identity>> {
-    let Some(ours) = notes.get(name).and_then(|note| note.parse::<Identity>().ok()) else { return Ok(None) };
+    let Some((ours, _)) = notes.get(name).and_then(|note| made::read(note).ok()) else { return Ok(None) };
     Ok(ours.has_name(paths, name)?.then_some(ours))
 }
 

@@ -9,6 +9,7 @@ use crate::name::{Instance, NsName};
 use crate::paths::Paths;
 use crate::properties::Properties;
 use crate::units::Systemctl;
+use crate::{file, made};
 
 /// What is asked of units that may be others'.
 const ASKED: &str = "ActiveState,Job,NetworkNamespacePath,ExecStartPre,ExecStart";
@@ -25,7 +26,7 @@ pub struct Used {
     pub names: BTreeSet<NsName>,
     /// The instances of these units.
     pub instances: BTreeSet<Instance>,
-    /// The namespaces that units of others have made, by `netnsinit --create`.
+    /// The namespaces that units of others have made, by `netnsinit --create`, or may be about to.
     pub made: BTreeSet<NsName>,
     /// The namespaces that units of others are in.
     entered: BTreeSet<NsName>,
@@ -54,11 +55,13 @@ impl Used {
                 }
             }
         }
+        let mut others = BTreeSet::new();
         for unit in Properties::of(ASKED, PATTERNS)? {
             let is_idle = unit.get("ActiveState") == "inactive" && ["", "0"].contains(&unit.get("Job"));
             if is_idle || is_ours(unit.id()) {
                 continue;
             }
+            others.insert(unit.id().to_owned());
             let path = Path::new(unit.get("NetworkNamespacePath"));
             // Also by its other name, /var/run/netns/NAME.
             if path.parent().is_some_and(|directory| directory.ends_with("run/netns")) {
@@ -66,6 +69,7 @@ impl Used {
             }
             used.made.extend(created(unit.words("ExecStartPre").chain(unit.words("ExecStart"))));
         }
+        used.made.extend(made_by(paths, &others));
         Ok(used)
     }
 
@@ -78,6 +82,16 @@ impl Used {
 fn is_ours(unit: &str) -> bool {
     ["netns-", "netns_outside-", "netns_name@"].iter().any(|ours| unit.starts_with(ours))
         && unit.contains('@')
+}
+
+/// What these units have made, be it by a script, as is noted.
+fn made_by(paths: &Paths, units: &BTreeSet<String>) -> Vec<NsName> {
+    let entries = file::entries(&paths.made).unwrap_or_default();
+    let by_one_of_these = |name: &NsName| {
+        let note = file::read_text(&paths.made.join(name.to_string())).unwrap_or_default();
+        matches!(made::read(&note), Ok((_, Some(maker))) if units.contains(maker))
+    };
+    entries.iter().filter_map(|entry| NsName::new(entry.file_name()).ok()).filter(by_one_of_these).collect()
 }
 
 /// What commands make by `netnsinit --create NAME`, wherever in them that stands.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::Flock;
@@ -24,9 +25,9 @@ pub struct Outcome {
 /// Waits until no other run works on the units.
 ///
 /// # Errors
-/// There is no such directory.
+/// There is no such directory, or it is locked for a minute.
 pub fn lock(paths: &Paths) -> Result<Flock<File>> {
-    file::lock_directory(&paths.units)
+    file::lock_directory(&paths.units, Duration::from_secs(60))
 }
 
 impl Plan<'_> {

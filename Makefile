@@ -59,6 +59,9 @@ install: ## Install what was built, and update the units of all types
 	@if [ -z '$(DESTDIR)' ]; then $(BINDIR)/netns-update --daemon-reload; fi
 
 uninstall: ## Remove the program, but nothing from /etc/conf.d/netns
+	@if [ -z '$(DESTDIR)' ] && find /run/systemd-netns/direct -name '*.json' 2>/dev/null | grep -q .; then \
+	  echo 'not uninstalled: take down what the direct engine has up, by `netnsctl down`; `netnsctl list` shows it' >&2; exit 1; \
+	fi
 	@if [ -z '$(DESTDIR)' ] && [ -x $(BINDIR)/netns-update ]; then \
 	  { $(BINDIR)/netns-update --clean --dry-run >/dev/null && $(BINDIR)/netns-update --clean; } || { echo 'not uninstalled: detach what is attached, and stop what is active, or run `netns-update --clean --now`' >&2; exit 1; }; \
 	fi

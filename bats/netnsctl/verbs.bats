@@ -229,3 +229,10 @@ END
     [[ $output == *netnsctl* ]]
   done
 }
+
+@test "make uninstall refuses while the direct engine has an instance up, and changes nothing" {
+  netnsctl up lo@a
+  run -2 make --silent --directory "$ROOT" uninstall
+  [[ $output == *'not uninstalled: take down what the direct engine has up'* ]]
+  netnsctl down lo@a
+}

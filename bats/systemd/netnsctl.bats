@@ -126,3 +126,20 @@ load systemd
   (($(since) == ${seconds#@}))
   lab netnsctl down a
 }
+
+@test "a service of others that is only called like an instance is none: it is not listed, nor stopped, and keeps nothing" {
+  unit netns-exporter@.service <<<$'[Service]\nExecStart=/bin/sleep 1000'
+  lab systemctl start netns-exporter@web
+  lab netnsctl up lo@web
+  run -0 lab netnsctl list
+  [[ $output == *lo* && $output != *exporter* ]]
+  lab netnsctl check
+  lab netnsctl down web
+  is netns-exporter@web active
+  gone web
+  run -0 lab netns-update --clean --now
+  [[ $output != *exporter* ]]
+  is netns-exporter@web active
+  lab systemctl stop netns-exporter@web
+  lab bash -c 'rm /etc/systemd/system/netns-exporter@.service; netns-update'
+}

@@ -40,7 +40,8 @@ impl Used {
     pub fn ask(paths: &Paths) -> Result<Self> {
         let Some(systemctl) = Systemctl::of(paths) else { return Ok(Self::default()) };
         let mut used = Self { systemd: true, ..Self::default() };
-        for unit in systemctl.loaded()? {
+        let ours = systemctl.loaded()?;
+        for unit in &ours {
             if ["inactive", "failed"].contains(&unit.active.as_str()) {
                 continue;
             }
@@ -58,7 +59,7 @@ impl Used {
         let mut others = BTreeSet::new();
         for unit in Properties::of(ASKED, PATTERNS)? {
             let is_idle = unit.get("ActiveState") == "inactive" && ["", "0"].contains(&unit.get("Job"));
-            if is_idle || is_ours(unit.id()) {
+            if is_idle || ours.iter().any(|ours| ours.name == unit.id()) {
                 continue;
             }
             others.insert(unit.id().to_owned());
@@ -77,11 +78,6 @@ impl Used {
     pub fn needs(&self, name: &NsName) -> bool {
         [&self.names, &self.made, &self.entered].iter().any(|names| names.contains(name))
     }
-}
-
-fn is_ours(unit: &str) -> bool {
-    ["netns-", "netns_outside-", "netns_name@"].iter().any(|ours| unit.starts_with(ours))
-        && unit.contains('@')
 }
 
 /// What these units have made, be it by a script, as is noted.

@@ -1,5 +1,6 @@
 //! What is asked of a running systemd.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -157,7 +158,8 @@ impl Systemctl {
     }
 }
 
-/// Reads lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Lines that are cut short are left out.
+/// Reads lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Lines that are cut short are left out, and so is what only has a name like ours:
+/// the inside half of an instance needs the outside half, so systemd has that loaded as well.
 #[must_use]
 pub fn parse(listing: &str) -> Vec<Loaded> {
     let unit = |line: &str| {
@@ -166,7 +168,11 @@ pub fn parse(listing: &str) -> Vec<Loaded> {
         let active = columns.nth(1)?.to_owned();
         Some(Loaded { name, active })
     };
-    listing.lines().filter_map(unit).collect()
+    let units: Vec<Loaded> = listing.lines().filter_map(unit).collect();
+    let outside: BTreeSet<&str> =
+        units.iter().filter_map(|unit| unit.name.strip_prefix("netns_outside-")).collect();
+    let is_ours = |unit: &&Loaded| unit.name.strip_prefix("netns-").is_none_or(|name| outside.contains(name));
+    units.iter().filter(is_ours).cloned().collect()
 }
 
 #[cfg(test)]
@@ -176,11 +182,13 @@ mod tests {
     #[test]
     fn units_and_their_types_are_read_from_list_units() {
         let listing = "netns-lo@a.service loaded active exited Namespace a, lo\n\
+                       netns_outside-lo@a.service loaded active exited Namespace a, lo\n\
+                       netns-exporter@a.service loaded active running of somebody else\n\
                        netns_outside-a.b@my-net.service loaded failed failed x\n\
                        netns_name@a.service loaded inactive dead x\n\
                        cut short\n";
         let units = parse(listing);
         let seen: Vec<_> = units.iter().map(|unit| (unit.nstype(), unit.holds())).collect();
-        assert_eq!(seen, [(Some("lo"), true), (Some("a.b"), true), (None, false)]);
+        assert_eq!(seen, [(Some("lo"), true), (Some("lo"), true), (Some("a.b"), true), (None, false)]);
     }
 }

@@ -93,6 +93,7 @@ impl<'a> Collector<'a> {
         let Some(held) = state::try_hold(self.paths, &instance.name)? else {
             bail!("somebody works on namespace `{}` meanwhile", instance.name);
         };
+        ensure!(held.stage(&instance.nstype).is_none(), "the direct engine has brought it up meanwhile");
         let used = Used::ask(self.paths)?;
         ensure!(!used.instances.contains(instance), "its unit is up meanwhile");
         ensure!(!used.made.contains(&instance.name), "a unit has made its namespace meanwhile");

@@ -31,7 +31,10 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
 
     for (name, state) in &states {
         // Of a lock that cannot be looked at, the files tell.
-        if state::is_held(paths, name).unwrap_or(true) {
+        // Whoever held it when it was read may be done by now: then it says something else.
+        let says_so_still =
+            || matches!(state::read(paths, name), Ok(Some(Known::State(now))) if now == *state);
+        if state::is_held(paths, name).unwrap_or(true) || !says_so_still() {
             continue;
         }
         let path = paths.state(name);

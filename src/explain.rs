@@ -1,7 +1,7 @@
 //! Where the variables and functions of an instance come from: its layers are read as in a hook, and followed.
 
-use std::fs;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Output;
@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::Serialize;
 
+use crate::hook::UNWANTED;
 use crate::name::Instance;
 use crate::paths::{BASH, Paths};
 use crate::{plugin, trust, wrapper};
@@ -111,16 +112,17 @@ pub fn explain(paths: &Paths, instance: &Instance) -> Result<Explained> {
 /// # Errors
 /// bash cannot be run, or does not come to an end.
 pub fn bash(text: &str, words: &[&str]) -> Result<Output> {
-    let script = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
-    fs::write(script.path(), text).context("cannot write a temporary file")?;
-    // Files, as whatever is left in the background would keep a pipe open.
-    let printed = || tempfile::tempfile().context("cannot create a temporary file");
-    let (mut stdout, mut stderr) = (printed()?, printed()?);
+    // Files, as whatever is left in the background would keep a pipe open; without names, so that none is left of a kill.
+    let file = || tempfile::tempfile().context("cannot create a temporary file");
+    let mut script = file()?;
+    script.write_all(text.as_bytes()).context("cannot write a temporary file")?;
+    let (mut stdout, mut stderr) = (file()?, file()?);
     let (out, err) = (stdout.try_clone()?, stderr.try_clone()?);
-    let handle = cmd(BASH, [script.path().as_os_str()].into_iter().chain(words.iter().map(AsRef::as_ref)))
-        .stdin_null()
-        .stdout_file(out)
-        .stderr_file(err)
+    let place = format!("/proc/{}/fd/{}", std::process::id(), script.as_raw_fd());
+    let bash = cmd(BASH, [place.as_str()].iter().chain(words)).stdin_null().stdout_file(out).stderr_file(err);
+    let handle = UNWANTED
+        .iter()
+        .fold(bash, |bash, name| bash.env_remove(name))
         .unchecked()
         .before_spawn(|command| {
             command.process_group(0);

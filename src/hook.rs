@@ -25,8 +25,8 @@ use crate::whereabouts::{self, Whereabouts};
 use crate::words::words;
 use crate::wrapper::{Caller, CallerKind, Hook, NOTHING, wrapper};
 
-/// What would change how bash reads the wrapper (bash(1), "Shell Variables" and "INVOCATION").
-const UNWANTED: [&str; 7] =
+/// Variables that would change how bash reads what the host has it run (bash(1), "Shell Variables" and "INVOCATION").
+pub(crate) const UNWANTED: [&str; 7] =
     ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "PS4", "BASH_XTRACEFD"];
 
 /// Takes the words `TYPE NAME [EXTRA ...] up|down outside|inside`.

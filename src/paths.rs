@@ -26,6 +26,8 @@ pub struct Paths {
     pub made: PathBuf,
     /// What the direct engine knows of each namespace: `/run/systemd-netns/direct`.
     pub direct: PathBuf,
+    /// Exists from before `netns-update` changes a unit until systemd has read it: `/run/systemd-netns/reload`.
+    pub reload: PathBuf,
     /// Exists exactly where systemd is PID 1 (`sd_booted(3)`).
     pub systemd: PathBuf,
     /// Which invocation of a unit runs, of each: `/run/systemd/units`.
@@ -49,6 +51,7 @@ impl Paths {
             remembered: root.join("run/systemd-netns/remembered"),
             made: root.join("run/systemd-netns/made"),
             direct: root.join("run/systemd-netns/direct"),
+            reload: root.join("run/systemd-netns/reload"),
             systemd: root.join("run/systemd/system"),
             invocations: root.join("run/systemd/units"),
         }

@@ -106,9 +106,39 @@ fn what_is_no_directory_in_the_place_of_one_is_told_and_the_rest_is_done() {
         .file(&conf("good-c.conf"), "NETNS_REQUIRES=b");
     test.run(&NONE)
         .stdout_has("good@c.service.d/10-requires.conf")
-        .stderr_has("netns_outside-good@a.service.d is not a directory: it is left alone")
+        .stderr_has("netns_outside-good@a.service.d is a link, or no directory: it is left alone")
         .status(1);
     assert_eq!(test.read(&unit("netns_outside-good@a.service.d")), "mine");
+}
+
+#[test]
+fn a_link_in_the_place_of_a_directory_is_told_and_nothing_is_written_or_removed_through_it() {
+    for (target, wanted) in [("netns_outside-good@a.service.d", ""), ("../../../mine", "NETNS_REQUIRES=b")] {
+        let test = requiring("b")
+            .file(&unit("netns_outside-good@x.service.d/other"), "")
+            .file("mine/kept", "")
+            .file(&conf("good-c.conf"), wanted);
+        test.run(&NONE).status(0);
+        let test =
+            test.link(&unit("netns_outside-good@d.service.d"), target).file(&conf("good-d.conf"), wanted);
+        let before = (test.state("mine"), test.state(&unit("netns_outside-good@a.service.d")));
+        for _ in 0..2 {
+            test.run(&NONE).status(i32::from(!wanted.is_empty()));
+            assert_eq!((test.state("mine"), test.state(&unit("netns_outside-good@a.service.d"))), before);
+        }
+    }
+}
+
+#[test]
+fn what_the_environment_would_have_bash_do_is_not_done_where_requirements_are_asked_for() {
+    let test = written("b").variable("SHELLOPTS", "noexec");
+    let before = test.state("etc/systemd");
+    test.run(&NONE).stderr("").status(0);
+    assert_eq!(test.state("etc/systemd"), before);
+    let (script, ran) = (test.path("script"), test.path("ran"));
+    test.write("script", format!(": >'{}'\n", ran.display()));
+    test.variable("BASH_ENV", script).run(&NONE).stderr("").status(0);
+    assert!(!ran.exists());
 }
 
 #[test]

@@ -194,3 +194,25 @@ units=/etc/systemd/system
   [[ $output == *Creating*'daemon-reload was left out'* ]]
   lab test -e "$units/netns-new@.service"
 }
+
+@test "where a reload failed, or the run was killed before it, the next run has systemd read its units" {
+  lab tee -a /etc/conf.d/netns/veth-nstest.conf <<<'NETNS_REQUIRES=nft@nstest' >/dev/null
+  lab mkdir -p /run/bin
+  for end in 'exit 1' "kill -KILL \$PPID"; do
+    lab install -m 755 /dev/stdin /run/bin/systemctl <<END
+#!/bin/sh
+[ "\$1" != daemon-reload ] || $end
+exec /bin/systemctl "\$@"
+END
+    run ! lab env PATH="/run/bin:$PATH" netns-update
+    lab test -e "$units/netns_outside-veth@nstest.service.d/10-requires.conf"
+    run -0 lab netns-update
+    [[ $output == *'keep '*'Update successful.'* ]]
+    lab systemctl start netns-veth@nstest
+    up netns-nft@nstest
+    lab systemctl stop netns-veth@nstest netns-nft@nstest
+    nothing_left nstest
+    lab rm -r "$units/netns_outside-veth@nstest.service.d"
+    lab systemctl daemon-reload
+  done
+}

@@ -1,8 +1,9 @@
 //! `netns-update`: one pair of units for each type, and a drop-in for each instance that requires something.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write, stdout};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
@@ -10,6 +11,7 @@ use nix::unistd::geteuid;
 use super::{Status, say};
 use crate::attach;
 use crate::cli::Update;
+use crate::file;
 use crate::paths::Paths;
 use crate::plugin::{self, Listing};
 use crate::requires::{self, Graph};
@@ -93,6 +95,14 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         say(&format!("{}\nDry run, nothing was changed.", summary(&plan)));
         return Ok(status(whole));
     }
+    // What a run that was stopped, or whose reload failed, has left to this one.
+    let pending = systemctl.is_some() && paths.reload.exists();
+    if systemctl.is_some()
+        && plan.changes.iter().any(|change| change.action != Action::Keep)
+        && let Err(error) = note_reload(&paths.reload)
+    {
+        crate::warn(&format!("{error:#}; should this run be stopped, run `systemctl daemon-reload`"));
+    }
     let outcome = plan.apply(&paths, &mut announce);
     drop(said);
     for error in &outcome.errors {
@@ -100,12 +110,13 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         whole = false;
     }
 
-    let reload = options.daemon_reload || outcome.changed > 0;
+    let reload = options.daemon_reload || pending || outcome.changed > 0;
     match systemctl {
         Some(systemctl) => {
             if reload {
                 say("Reloading systemd daemon configuration...");
                 systemctl.daemon_reload()?;
+                file::remove(&paths.reload)?;
             }
             reset_failed(&systemctl, &loaded, &listing.types)?;
         }
@@ -115,6 +126,14 @@ pub(super) fn run(options: &Update) -> Result<Status> {
     say(&summary(&plan));
     say(if whole { "Update successful." } else { "Update incomplete: see the warnings." });
     Ok(status(whole))
+}
+
+/// Notes that systemd is to read its units again, whatever becomes of this run: a drop-in that it does not know of may be what has a
+/// firewall come first.
+fn note_reload(note: &Path) -> Result<()> {
+    let what = || format!("cannot create {}", note.display());
+    note.parent().map_or(Ok(()), fs::create_dir_all).with_context(what)?;
+    file::open(note, OpenOptions::new().write(true).create(true)).map(drop).with_context(what)
 }
 
 /// Clears the failed state of instances, so that `systemctl --failed` shows what fails from now on.

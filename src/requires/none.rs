@@ -51,7 +51,8 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// The lines of a function, where its last one is the first that is a brace alone.
+/// The lines of a function, where its last one is the first that is a brace alone; that is none in a text that goes over several lines,
+/// which [`is_idle`] does not take for idle.
 fn body<'a>(text: &'a str, function: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("{function}() {{\n"))?;
     rest.split_once("\n}\n").map(|(body, _)| body)
@@ -66,9 +67,20 @@ fn is_idle(line: &str, is_set: &dyn Fn(&str) -> bool) -> bool {
             && !name.starts_with("BASH")
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             && !is_set(name)
-            && !rest.contains([';', '&', '|'])
-            && !rest.ends_with('\\')
+            && !rest.contains([';', '&', '|', '<', '(', '`'])
+            && ends_with_its_line(rest)
     })
+}
+
+/// Whether no word goes on in the next line. With both kinds of quotes, or a quote that is escaped, only bash knows.
+fn ends_with_its_line(text: &str) -> bool {
+    let quotes = |kind| text.matches(kind).count();
+    !text.ends_with('\\')
+        && !text.contains("\\\"")
+        && !text.contains("\\'")
+        && quotes('"') % 2 == 0
+        && quotes('\'') % 2 == 0
+        && (quotes('"') == 0 || quotes('\'') == 0)
 }
 
 #[cfg(test)]
@@ -115,6 +127,9 @@ mod tests {
             ("configure_t_requires() {\n  [[ -z ${HOSTNAME-} ]] || echo x\n}\n", ""),
             ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo x; echo y\n}\n", ""),
             ("configure_t_requires() {\n  echo y\n}\n", ""),
+            ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || cat <<END\n}\nEND\n  echo y\n}\n", ""),
+            ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo \"\n}\n\"\n  echo y\n}\n", ""),
+            ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo \\\n}\n  echo y\n}\n", ""),
         ] {
             assert!(!silent(plugin, conf), "{plugin} {conf}");
         }

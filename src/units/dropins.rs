@@ -33,7 +33,8 @@ impl Plan<'_> {
             .map(|(instance, requires)| (place(paths, instance), content(instance, requires)))
             .collect();
         for entry in present {
-            if entry.file_name().to_str().is_some_and(is_of_instance) {
+            // What a link leads to may be another instance's.
+            if !entry.path_is_symlink() && entry.file_name().to_str().is_some_and(is_of_instance) {
                 let path = entry.path().join(FILE);
                 if !wanted.contains_key(&path) && is_ours(&path) {
                     self.changes.push(Change { action: Action::Remove, path, text: None });
@@ -105,9 +106,11 @@ fn is_ours(path: &Path) -> bool {
 fn action(path: &Path, content: &str) -> Result<Action> {
     let directory = path.parent().unwrap_or(path);
     ensure!(
-        directory.is_dir()
-            || fs::symlink_metadata(directory).is_err_and(|error| error.kind() == ErrorKind::NotFound),
-        "{} is not a directory: it is left alone; remove it, then run this again",
+        match fs::symlink_metadata(directory) {
+            Ok(found) => found.is_dir(),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        },
+        "{} is a link, or no directory: it is left alone; remove it, then run this again",
         directory.display()
     );
     Ok(match fs::symlink_metadata(path) {

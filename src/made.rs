@@ -41,7 +41,7 @@ pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
         // An earlier attempt was killed, be it to remove it.
         if look(paths, name).is_ok_and(|made| made == Made::Ours) {
             bail!(
-                "namespace `{name}` was made earlier, and is still there; if nothing needs it any more, `netnsctl gc` removes it"
+                "namespace `{name}` was made earlier, and is still there; if nothing needs it any more, `netnsinit --delete {name}` removes it"
             );
         }
         netns::remove_debris(paths, name)?;

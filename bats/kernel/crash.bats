@@ -45,7 +45,7 @@ none() { netnsinit --delete a 2>/dev/null; }
 created_again() {
   local said
   if ! said=$(netnsinit --create a 2>&1); then
-    [[ $said == *'ip netns delete a'* ]] || return
+    [[ $said == *'netnsinit --delete a'* ]] || return
   fi
   ip -netns a link show dev lo >/dev/null && netnsinit --delete a && [[ ! -e /run/netns/a && ! -e /run/systemd-netns/made/a ]]
 }

@@ -130,7 +130,7 @@ load kernel
   ip netns add b
   before=$(stat -Lc %i /run/netns/{a,b})
   run --separate-stderr -1 netnsinit --create a
-  told 'was made earlier, and is still there' 'netnsctl gc'
+  told 'was made earlier, and is still there' 'netnsinit --delete a'
   run --separate-stderr -1 netnsinit --create b
   told 'there is one of that name' 'ip netns delete b'
   [[ $(stat -Lc %i /run/netns/{a,b}) == "$before" ]]

@@ -90,7 +90,7 @@ load systemd
   run -1 lab netnsctl down lo@x
   [[ $output == *'`lo@x` is down, but its namespace was not removed: netns_name@x.service has failed'*'netnsctl gc'* ]]
   run -1 lab netnsctl up lo@x
-  [[ $output == *'`x` was made earlier, and is still there'*'netnsctl gc'* ]]
+  [[ $output == *'`x` was made earlier, and is still there'*'netnsinit --delete x'* ]]
   lab bash -c 'rm -r /etc/systemd/system/netns_name@x.service.d; systemctl daemon-reload'
   lab netnsctl gc
   gone x

@@ -153,6 +153,18 @@ END
   lab rm /run/by-script
 }
 
+@test "a link in the place of a directory of drop-ins is not looked through: what it leads to may be needed" {
+  units=/etc/systemd/system
+  config veth-a.conf <<<''
+  lab mkdir -p "$units/netns_outside-veth@a.service.d"
+  lab tee "$units/netns_outside-veth@a.service.d/10-requires.conf" <<<'# Written by netns-update from what veth says' >/dev/null
+  lab ln -s netns_outside-veth@a.service.d "$units/netns_outside-veth@b.service.d"
+  run -0 lab netnsctl gc
+  [[ -z $output ]]
+  lab test -e "$units/netns_outside-veth@a.service.d/10-requires.conf"
+  lab rm -r "$units"/netns_outside-veth@{a,b}.service.d
+}
+
 @test "drop-ins for what instances require go with them; an administrator's stay" {
   units=/etc/systemd/system
   lab mkdir -p "$units"/netns_outside-{veth@a,veth@b}.service.d

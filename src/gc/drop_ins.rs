@@ -22,7 +22,8 @@ const KINDS: [(&str, &str, Judge); 2] =
 
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
-    for entry in files::entries(&paths.units)? {
+    // What a link leads to may be the drop-ins of another unit, which needs them.
+    for entry in files::entries(&paths.units)?.iter().filter(|entry| !entry.path_is_symlink()) {
         let Some(unit) = entry.file_name().to_str().and_then(|name| name.strip_suffix(".d")) else {
             continue;
         };

@@ -41,7 +41,7 @@ pub(super) fn has_none(layers: &[&Told]) -> bool {
     let body = layers.iter().find_map(|layer| layer.body.as_ref());
     match (functions, body) {
         (0, _) => !is_set("NETNS_REQUIRES"),
-        (1, Some(body)) => code(body).all(|line| is_idle(line, &is_set)),
+        (1, Some(body)) => !is_set("NETNS_REQUIRES") && code(body).all(|line| is_idle(line, &is_set)),
         _ => false,
     }
 }
@@ -54,7 +54,9 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 /// The lines of a function, where its last one is the first that is a brace alone; that is none in a text that goes over several lines,
 /// which [`is_idle`] does not take for idle.
 fn body<'a>(text: &'a str, function: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("{function}() {{\n"))?;
+    let head = format!("{function}() {{\n");
+    // At the beginning of a line: it may stand in a comment.
+    let rest = text.strip_prefix(&head).or_else(|| Some(text.split_once(&format!("\n{head}"))?.1))?;
     rest.split_once("\n}\n").map(|(body, _)| body)
 }
 
@@ -127,6 +129,8 @@ mod tests {
             ("configure_t_requires() {\n  [[ -z ${HOSTNAME-} ]] || echo x\n}\n", ""),
             ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo x; echo y\n}\n", ""),
             ("configure_t_requires() {\n  echo y\n}\n", ""),
+            ("#configure_t_requires() {\n}\nfunction configure_t_requires {\n  echo y\n}\n", ""),
+            (guarded, "NETNS_REQUIRES=b"),
             ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || cat <<END\n}\nEND\n  echo y\n}\n", ""),
             ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo \"\n}\n\"\n  echo y\n}\n", ""),
             ("configure_t_requires() {\n  [[ -z ${T_X-} ]] || echo \\\n}\n  echo y\n}\n", ""),

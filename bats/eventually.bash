@@ -12,3 +12,7 @@ eventually() {
   echo "not within 20 seconds: $*" >&2
   return 1
 }
+
+# Usage: locked PATH
+# Whether somebody has locked a file or a directory.
+locked() { ! flock --nonblock "$1" true; }

@@ -4,7 +4,6 @@
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
@@ -26,17 +25,12 @@ pub enum Made {
     Unknown,
 }
 
-/// Where the note on a namespace stands.
-fn note(paths: &Paths, name: &NsName) -> PathBuf {
-    paths.made.join(name.to_string())
-}
-
 /// Makes a namespace, and notes which one it is: by the time that it goes, somebody may have put another in its place.
 ///
 /// # Errors
 /// There is one of that name, or it cannot be made or noted.
 pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
-    let note = note(paths, name);
+    let note = paths.note(name);
     if note.exists() {
         // An earlier attempt was killed, be it to remove it.
         if look(paths, name).is_ok_and(|made| made == Made::Ours) {
@@ -86,7 +80,7 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
             Deleted::NotOurs
         }
     };
-    file::remove(&note(paths, name))?;
+    file::remove(&paths.note(name))?;
     Ok(deleted)
 }
 
@@ -95,7 +89,7 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
 /// # Errors
 /// The note cannot be read, or is damaged.
 pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
-    let note = note(paths, name);
+    let note = paths.note(name);
     let what = || format!("cannot use {}", note.display());
     // Three numbers at most, then what may be cut off: each hook asks, and so it does with one read(2).
     let mut text = [0; 64];

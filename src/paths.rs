@@ -100,6 +100,12 @@ impl Paths {
         self.netns.join(name.to_string())
     }
 
+    /// Which namespace `netnsinit --create` has made by that name.
+    #[must_use]
+    pub fn note(&self, name: &NsName) -> PathBuf {
+        self.made.join(name.to_string())
+    }
+
     /// What an instance remembers between its hooks.
     #[must_use]
     pub fn memory(&self, instance: &Instance) -> PathBuf {

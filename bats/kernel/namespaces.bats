@@ -209,8 +209,7 @@ load kernel
   create first
   setpriv --reuid=nobody --clear-groups flock /run/netns sleep 100 3>&- &
   BACKGROUND+=("$!")
-  locked() { ! flock --nonblock /run/netns true; }
-  eventually locked
+  eventually locked /run/netns
   for option in --create --delete; do
     run --separate-stderr -0 timeout 30 netnsinit "$option" a
     [[ $stderr == *'another process keeps /run/netns locked'* ]]

@@ -224,8 +224,7 @@ no_draft() { [[ $(ls -A "$CONF") == "${1-nft-a.rules}" ]]; }
   setup_rules
   setpriv --reuid=nobody --clear-groups flock "$CONF" sleep 100 3>&- &
   BACKGROUND+=("$!")
-  locked() { ! flock --nonblock "$CONF" true; }
-  eventually locked
+  eventually locked "$CONF"
   run --separate-stderr -1 timeout 30 netns-nft-save a
   [[ $stderr == *"cannot lock $CONF: another process holds it"* ]]
   no_draft ''

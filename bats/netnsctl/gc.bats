@@ -184,8 +184,7 @@ killed_in_up_inside() {
   : >"$CONF/.nft-b.rules.netns-draft-aB3xYz" # somebody writes it now
   flock /run/systemd-netns/direct/b.lock sleep 1000 3>&- &
   holder=$!
-  held() { ! flock --nonblock /run/systemd-netns/direct/b.lock true; }
-  eventually held
+  eventually locked /run/systemd-netns/direct/b.lock
   run -0 netnsctl gc
   [[ -e /run/systemd-netns/direct/b.lock && -e $CONF/.nft-b.rules.netns-draft-aB3xYz ]]
   pkill -P "$holder" || true

@@ -239,15 +239,16 @@ impl Systemd {
             let was_there = [&inside, &outside].into_iter().any(|half| before.is_there(half));
             let changed = self.wait_until_gone(instance).and_then(|()| {
                 match Units::of([&inside, &outside, &name])?.failed().next() {
-                    Some(failed) if failed == name => Err(anyhow!(
-                        "`{instance}` is down, but its namespace was not removed: {name} has failed; mend the cause, then run \
-                         `netnsctl gc`{}",
-                        journal::since(instance, begun)
-                    )),
-                    Some(name) => Err(anyhow!(
-                        "`{instance}` is down, but not all went well: {name} has failed{}",
-                        journal::since(instance, begun)
-                    )),
+                    Some(failed) => {
+                        let said = if failed == name {
+                            format!(
+                                "its namespace was not removed: {failed} has failed; mend the cause, then run `netnsctl gc`"
+                            )
+                        } else {
+                            format!("not all went well: {failed} has failed")
+                        };
+                        Err(anyhow!("`{instance}` is down, but {said}{}", journal::since(instance, begun)))
+                    }
                     None if memory::exists(&self.paths, instance) => {
                         Direct::clear(&self.paths, instance).map(|()| true)
                     }

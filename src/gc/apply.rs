@@ -41,7 +41,7 @@ impl<'a> Collector<'a> {
                     "namespace `{name}` was made anew by somebody else meanwhile, and is left alone"
                 );
                 if made::noted(self.paths, name).is_ok_and(|noted| noted == Some(*ours)) {
-                    remove(&self.paths.made.join(name.to_string()))?;
+                    remove(&self.paths.note(name))?;
                 }
             }
             What::Debris(name) => {
@@ -66,7 +66,7 @@ impl<'a> Collector<'a> {
     }
 
     fn remove_note(&self, name: &NsName, text: &str) -> Result<()> {
-        let note = self.paths.made.join(name.to_string());
+        let note = self.paths.note(name);
         if file::read_text(&note).is_ok_and(|found| found == text) { remove(&note) } else { Ok(()) }
     }
 

@@ -133,7 +133,7 @@ fn name_of_nobody(
     busy: &dyn Fn(Id) -> bool,
 ) -> Result<Option<Orphan>> {
     let path = paths.namespace(name);
-    let note_path = paths.made.join(name.to_string());
+    let note_path = paths.note(name);
     let orphan = |what, path: &Path, reason: &str| {
         Some(Orphan { what, path: path.to_owned(), reason: reason.to_owned() })
     };

@@ -84,7 +84,7 @@ impl Used {
 fn made_by(paths: &Paths, units: &BTreeSet<String>) -> Vec<NsName> {
     let entries = file::entries(&paths.made).unwrap_or_default();
     let by_one_of_these = |name: &NsName| {
-        let note = file::read_text(&paths.made.join(name.to_string())).unwrap_or_default();
+        let note = file::read_text(&paths.note(name)).unwrap_or_default();
         matches!(made::read(&note), Ok((_, Some(maker))) if units.contains(maker))
     };
     entries.iter().filter_map(|entry| NsName::new(entry.file_name()).ok()).filter(by_one_of_these).collect()

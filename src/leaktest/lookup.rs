@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Outcome, Verdict, asked};
+use crate::hook::UNWANTED;
 use crate::name::NsName;
 use crate::paths::{BASH, Paths};
 
@@ -34,12 +35,15 @@ pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Outcome 
 
 /// What bash says of it; `None` where it does not come to an end.
 fn ask(namespace: &NsName, name: &str) -> std::io::Result<Option<String>> {
-    let mut child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    for name in UNWANTED {
+        command.env_remove(name);
+    }
+    let mut child = command
         .arg0("netnsctl")
         .args(["run", namespace.as_ref(), "--", BASH, "-c", SCRIPT, "bash", name])
         .env("LC_ALL", "C")
         .env("RES_OPTIONS", "timeout:1 attempts:1")
-        .env_remove("BASH_ENV")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -162,17 +162,16 @@ impl Systemctl {
 /// the inside half of an instance needs the outside half, so systemd has that loaded as well.
 #[must_use]
 pub fn parse(listing: &str) -> Vec<Loaded> {
-    let unit = |line: &str| {
-        let mut columns = line.split_whitespace();
-        let name = columns.next()?.to_owned();
-        let active = columns.nth(1)?.to_owned();
-        Some(Loaded { name, active })
+    let unit = |line| {
+        let mut columns = str::split_whitespace(line);
+        Some((columns.next()?, columns.nth(1)?))
     };
-    let units: Vec<Loaded> = listing.lines().filter_map(unit).collect();
+    let units: Vec<(&str, &str)> = listing.lines().filter_map(unit).collect();
     let outside: BTreeSet<&str> =
-        units.iter().filter_map(|unit| unit.name.strip_prefix("netns_outside-")).collect();
-    let is_ours = |unit: &&Loaded| unit.name.strip_prefix("netns-").is_none_or(|name| outside.contains(name));
-    units.iter().filter(is_ours).cloned().collect()
+        units.iter().filter_map(|(name, _)| name.strip_prefix("netns_outside-")).collect();
+    let is_ours = |name: &str| name.strip_prefix("netns-").is_none_or(|word| outside.contains(word));
+    let ours = units.iter().filter(|(name, _)| is_ours(name));
+    ours.map(|&(name, active)| Loaded { name: name.to_owned(), active: active.to_owned() }).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ load engine
 HOOKS=(up_outside up_inside down_inside down_outside)
 
 # Usage: faulty TEXT
-# A type for each hook, whose hook TEXT takes the place of. Each makes an interface on the host, and remembers something.
+# A type for each hook, whose hook TEXT takes the place of. Each makes an interface on the host, and remembers something. The interface
+# may go at any time where its peer's namespace is gone: that is no failure of its deletion.
 faulty() {
   local hook known=n
   [[ ! -e $CONF/${HOOKS[0]}x.sh ]] || known=y
@@ -19,7 +20,7 @@ faulty() {
       "configure_${hook}x_up_outside() { note; remember NSNAME; made || ip link add \"\${NSNAME:0:12}-0\" type veth peer name in1 netns \"\$1\"; on_failure ip link delete dev \"\${NSNAME:0:12}-0\"; fault; }" \
       "configure_${hook}x_up_inside() { note; fault; }" \
       "configure_${hook}x_down_inside() { note; fault; }" \
-      "configure_${hook}x_down_outside() { note; recall; ! made || ip link delete dev \"\${NSNAME:0:12}-0\"; fault; }" \
+      "configure_${hook}x_down_outside() { note; recall; ! made || ip link delete dev \"\${NSNAME:0:12}-0\" || ! made; fault; }" \
       "fault() { [[ \${UPDOWN}_\$INOUT != $hook ]] || { $1; }; }" >"$CONF/${hook}x.sh"
   done
   [[ $known == y ]] || update

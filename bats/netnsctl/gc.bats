@@ -56,9 +56,11 @@ configure_maker_up_outside() {
   ip link add "$MAKER_IFNAME" type veth peer name mk1 netns "$1"
 }
 configure_maker_up_inside() { [[ ! -e /run/hang ]] || sleep 20; }
+maker_made() { [[ $(ip -oneline link show type veth) == *": $MAKER_IFNAME@"* ]]; }
 configure_maker_down_outside() {
   recall
-  [[ $(ip -oneline link show type veth) != *": $MAKER_IFNAME@"* ]] || ip link delete dev "$MAKER_IFNAME"
+  # It may go by itself meanwhile, with the namespace of its peer.
+  ! maker_made || ip link delete dev "$MAKER_IFNAME" || ! maker_made
 }'
 }
 

@@ -14,9 +14,11 @@ configure_maker_up_outside() {
 }
 configure_maker_up_inside() { :; }
 configure_maker_down_inside() { :; }
+maker_made() { [[ $(ip -oneline link show type veth) == *": $MAKER_IFNAME@"* ]]; }
 configure_maker_down_outside() {
   recall
-  [[ $(ip -oneline link show type veth) != *": $MAKER_IFNAME@"* ]] || ip link delete dev "$MAKER_IFNAME"
+  # It may go by itself meanwhile, with the namespace of its peer.
+  ! maker_made || ip link delete dev "$MAKER_IFNAME" || ! maker_made
 }'
 }
 

@@ -31,6 +31,7 @@ __netns_on_entry='[[ $FUNCNAME == autoconfigure ]] || { builtin trap "$__netns_o
 __netns_end='if [[ $__netns_status-$__netns_command != 0-exit* ]]; then
   builtin trap "" HUP INT TERM # a second one would end this half-way
   set +eu
+  __netns_failed __netns_end_command
   ((${#__netns_undo[@]} == 0)) || __netns_roll_back
   [[ $__netns_hook != *_up_outside || ! -e $__netns_state ]] || rm -f -- "$__netns_state"
   [[ $__netns_status == 0 || $__netns_told ]] ||
@@ -38,5 +39,6 @@ __netns_end='if [[ $__netns_status-$__netns_command != 0-exit* ]]; then
     echo "netnsinit: $NSTYPE@$NSNAME: $UPDOWN $INOUT failed with status $__netns_status" >&2
 fi'
 __netns_done='' __netns_told='' __netns_hook=''
+# Where a signal comes as bash starts a command, it takes the status of that for the one of the first command here: set -e must not end it.
 # shellcheck disable=SC2016 # as above
-builtin trap '__netns_status=$? __netns_command=$BASH_COMMAND; [[ $__netns_done ]] || eval "$__netns_end"' EXIT
+builtin trap '__netns_status=$? __netns_command=$BASH_COMMAND || :; [[ $__netns_done ]] || eval "$__netns_end"' EXIT

@@ -1,9 +1,9 @@
-//! The processes of this machine, by the network namespace that they are in, or the file that they print to.
+//! The processes of this machine, by the network namespace that they are in, the file that they print to, or their group.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{Pid, getpid};
 use serde::Serialize;
@@ -14,22 +14,58 @@ use crate::netns::Id;
 #[derive(Clone, Debug, Serialize)]
 pub struct Process {
     /// Its number.
-    pub pid: u32,
+    pub pid: i32,
     /// Its name, as `ps -o comm` shows it.
     pub name: String,
     /// The unit that it belongs to, where systemd has put it into one.
     pub unit: Option<String>,
 }
 
+/// What proc_pid_stat(5) tells of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// Whether nothing is left of it but its status.
+    pub ended: bool,
+    /// Its process group.
+    pub group: i32,
+    /// When it started, in clock ticks since boot.
+    pub started: u64,
+}
+
+impl Stat {
+    /// Of the process of that pid, if there is one.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Field 2, its name, may have blanks and parentheses in it. After it: 3, the state; 5, the group; 22, the start.
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+        let ended = matches!(fields.next()?, "Z" | "X");
+        let group = fields.nth(1)?.parse().ok()?;
+        let started = fields.nth(16)?.parse().ok()?;
+        Some(Self { ended, group, started })
+    }
+}
+
+/// Whether anything of a process group runs.
+#[must_use]
+pub fn group_runs(group: i32) -> bool {
+    all().filter_map(|(pid, _)| Stat::of(pid)).any(|stat| stat.group == group && !stat.ended)
+}
+
+/// The pids of all processes, and where they are in `/proc`.
+fn all() -> impl Iterator<Item = (i32, PathBuf)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+}
+
 /// All processes that may be looked at, by their namespaces.
 #[must_use]
 pub fn by_namespace() -> BTreeMap<Id, Vec<Process>> {
     let mut processes: BTreeMap<Id, Vec<Process>> = BTreeMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(namespace) = Id::of(&entry.path().join("ns/net")) else { continue };
-        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim_end().to_owned();
-        let unit = fs::read_to_string(entry.path().join("cgroup")).ok().and_then(|groups| unit(&groups));
+    for (pid, path) in all() {
+        let Ok(namespace) = Id::of(&path.join("ns/net")) else { continue };
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default().trim_end().to_owned();
+        let unit = fs::read_to_string(path.join("cgroup")).ok().and_then(|groups| unit(&groups));
         processes.entry(namespace).or_default().push(Process { pid, name, unit });
     }
     for group in processes.values_mut() {
@@ -45,15 +81,9 @@ pub fn that_print_to(file: &Path) -> Vec<Pid> {
     let is_it = |path: &Path| {
         fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (file.dev(), file.ino()))
     };
-    let mut pids = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let pid = Pid::from_raw(pid);
-        if pid != getpid() && ["fd/1", "fd/2"].iter().any(|output| is_it(&entry.path().join(output))) {
-            pids.push(pid);
-        }
-    }
-    pids
+    let prints = |path: &Path| ["fd/1", "fd/2"].iter().any(|output| is_it(&path.join(output)));
+    let found = all().map(|(pid, path)| (Pid::from_raw(pid), path));
+    found.filter(|(pid, path)| *pid != getpid() && prints(path)).map(|(pid, _)| pid).collect()
 }
 
 /// The unit in a line of cgroups(7), `0::/system.slice/nginx.service`: the last part that is one.

@@ -36,6 +36,9 @@ const MARK: &str =
 /// The instance is gone, and what it remembered with it.
 const FORGET: &str = "[[ ! -e $__netns_state ]] || rm -f -- \"$__netns_state\"\n";
 
+/// The hook has come to its end. A signal from here on would have it taken for one that has failed, with nothing undone.
+const DONE: &str = "builtin trap '' HUP INT TERM\n__netns_done=y\n";
+
 /// One call of one function, with all that the wrapper has to know of it.
 #[derive(Debug)]
 pub struct Hook {
@@ -248,7 +251,7 @@ fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind
     if (hook.phase, hook.side) == (Phase::Down, Side::Outside) && caller != CallerKind::Engine {
         text += FORGET;
     }
-    text + "__netns_done=y\n}\n"
+    text + DONE + "}\n"
 }
 
 /// Sources layers that may do anything, and calls the hook if it is there by then.

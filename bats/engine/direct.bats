@@ -183,6 +183,69 @@ wait_for() {
   return 1
 }
 
+@test "interrupted, and the hook comes to its end all the same: it is done, and none is begun after it" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  plugin deaf 'deaf() { [[ $NSNAME != "$INOUT" ]] || { trap "" TERM; : >/run/stopped; sleep 0.5; }; }
+    configure_deaf_up_outside() { deaf; }
+    configure_deaf_up_inside() { deaf; }'
+  for name in outside inside; do
+    netnsctl up "deaf@$name" 2>"$BATS_TEST_TMPDIR/said" 3>&- &
+    COMMAND=$!
+    eventually test -e /run/stopped
+    kill -TERM "$COMMAND"
+    status=0
+    wait "$COMMAND" || status=$?
+    rm /run/stopped
+    if [[ $name == outside ]]; then
+      ((status == 1))
+      grep 'up inside was not begun: interrupted' "$BATS_TEST_TMPDIR/said"
+      grep 'undone: .down outside. was run; namespace .outside. is removed' "$BATS_TEST_TMPDIR/said"
+    else
+      ((status == 0))
+      [[ $(state deaf@inside) == up ]]
+      netnsctl down deaf@inside
+    fi
+    [[ $(hooks) == "deaf@$name down "*outside ]]
+    netnsctl down "deaf@$name"
+    nothing_left
+  done
+}
+
+# Usage: interrupt_often NAME
+# Whether an up that is interrupted, 60 times at any moment, leaves nothing of the instance, or all of it.
+interrupt_often() {
+  local command try
+  for ((try = 0; try < 60; try++)); do
+    netnsctl up "veth@$1" >/dev/null 2>&1 3>&- &
+    command=$!
+    sleep "0.0$((RANDOM % 50 + 10))"
+    kill -TERM "$command" 2>/dev/null || true
+    if wait "$command"; then
+      netnsctl check "veth@$1"
+      netnsctl down "veth@$1"
+    fi
+    [[ ! -e /sys/class/net/ve-${1}0 ]]
+    [[ ! -e /run/systemd-netns/remembered/veth@$1 ]]
+  done
+}
+
+@test "interrupted at any moment, hundreds of times, on a machine that is busy: all of it is there, or nothing" {
+  names=({a..h})
+  for at in "${!names[@]}"; do
+    config "veth-${names[at]}.conf" <<<"VETH_IFADDR_OUTSIDE=192.0.$at.1/30 VETH_IFADDR_INSIDE=192.0.$at.2/30"
+  done
+  # The namespaces stay, so that nothing goes with them.
+  netnsctl up "${names[@]/#/lo@}"
+  commands=()
+  for name in "${names[@]}"; do
+    interrupt_often "$name" 3>&- &
+    commands+=("$!")
+  done
+  for command in "${commands[@]}"; do wait "$command"; done
+  netnsctl down "${names[@]}"
+  nothing_left
+}
+
 @test "two commands on a namespace: one waits for the other, and says so when it takes long" {
   stoppable
   stop_in up inside up

@@ -1,10 +1,10 @@
 //! Hooks as children of this process: started, waited for, ended when they must be, and what they print kept.
 
 use std::env::{self, VarError};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::sync::{Arc, Once};
 use std::thread;
@@ -27,7 +27,7 @@ use crate::memory;
 use crate::name::{Instance, Phase, Side};
 use crate::netns::{self, Identity};
 use crate::paths::{BASH, Paths};
-use crate::process;
+use crate::process::{self, Stat};
 use crate::wrapper::{Caller, CallerKind, Hook};
 
 /// Where hooks find programs: that of systemd's own units (`DEFAULT_PATH` in src/basic/path-util.h).
@@ -59,13 +59,8 @@ impl Process {
     /// The process of that pid, if it runs.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
-        // Fields 3, the state, and 22, in clock ticks since boot, of proc_pid_stat(5); field 2 may have blanks and
-        // parentheses in it.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        let ended = matches!(fields.next()?, "Z" | "X");
-        let started = fields.nth(18)?.parse().ok()?;
-        (!ended).then_some(Self { pid, started })
+        let stat = Stat::of(pid).filter(|stat| !stat.ended)?;
+        Some(Self { pid, started: stat.started })
     }
 
     /// Whether it still runs.
@@ -81,7 +76,7 @@ impl Process {
         let deadline = Instant::now() + grace;
         // That the group is gone by now is what is wanted.
         _ = killpg(group, Signal::SIGTERM);
-        while self.runs() {
+        while process::group_runs(self.pid) {
             if Instant::now() > deadline {
                 _ = killpg(group, Signal::SIGKILL);
                 return;
@@ -184,13 +179,16 @@ impl Runner {
         ours: Option<&Identity>,
         mut note: impl FnMut(Option<Process>) -> Result<()>,
     ) -> Result<()> {
+        if self.interrupted() && !whatever_comes {
+            bail!("{phase} {side} was not begun: interrupted");
+        }
         let (log, from) = self.open_log(instance)?;
         let bounded = log.try_clone().context("cannot watch the size of a log")?;
         let log = if whatever_comes { takes_output(log)? } else { log };
         let hook = Hook { instance: instance.clone(), extra: Vec::new(), phase, side };
         let Some(handle) = self.start(&hook, log, ours, || note(None))? else { return Ok(()) };
-        let pid = handle.pids().first().and_then(|&pid| i32::try_from(pid).ok());
-        note(pid.and_then(Process::of))?;
+        let process = handle.pids().first().and_then(|&pid| Process::of(i32::try_from(pid).ok()?));
+        note(process)?;
 
         let limit = self.limit((phase, side));
         let deadline = Instant::now() + limit;
@@ -206,20 +204,24 @@ impl Runner {
                 } else if self.interrupted() && !whatever_comes {
                     ended = Some("was interrupted".to_owned());
                 }
-                if let Some(process) = ended.as_ref().and(pid).and_then(Process::of) {
-                    self.end(&process);
+                if ended.is_some() {
+                    process.inspect(|process| self.end(process));
                 }
             }
         };
         bound(&bounded);
-        let why = match ended {
-            Some(why) => why,
-            None if status.success() && (phase, side) == (Phase::Down, Side::Outside) => {
-                return memory::forget(&self.paths, instance);
-            }
-            None if status.success() => return Ok(()),
-            None => format!("failed ({status})"),
-        };
+        // Also if it came to its end just before it was asked to.
+        if status.success() {
+            return match (phase, side) {
+                (Phase::Down, Side::Outside) => memory::forget(&self.paths, instance),
+                _ => Ok(()),
+            };
+        }
+        if status.signal().is_some() && ended.is_none() {
+            // What it had started would take its step after that was undone.
+            process.inspect(|process| self.end(process));
+        }
+        let why = ended.unwrap_or_else(|| format!("failed ({status})"));
         bail!("{phase} {side} {why}{}", super::quote(&last_words(&self.paths.log(instance), from)));
     }
 

@@ -6,14 +6,27 @@ declare -A __netns_values __netns_places
 __netns_at=''
 
 # Usage: __netns_compare
-# What has changed since the last time was set by the command at __netns_at.
+# What has changed since the last time was set by the command at __netns_at. It runs before each command of the files, so it
+# forks for none of the usual variables.
 __netns_compare() {
-  local __netns_name __netns_value
-  for __netns_name in $(compgen -v); do
+  local __netns_name __netns_value __netns_names=(
+    "${!a@}" "${!b@}" "${!c@}" "${!d@}" "${!e@}" "${!f@}" "${!g@}" "${!h@}" "${!i@}" "${!j@}" "${!k@}" "${!l@}" "${!m@}"
+    "${!n@}" "${!o@}" "${!p@}" "${!q@}" "${!r@}" "${!s@}" "${!t@}" "${!u@}" "${!v@}" "${!w@}" "${!x@}" "${!y@}" "${!z@}"
+    "${!A@}" "${!B@}" "${!C@}" "${!D@}" "${!E@}" "${!F@}" "${!G@}" "${!H@}" "${!I@}" "${!J@}" "${!K@}" "${!L@}" "${!M@}"
+    "${!N@}" "${!O@}" "${!P@}" "${!Q@}" "${!R@}" "${!S@}" "${!T@}" "${!U@}" "${!V@}" "${!W@}" "${!X@}" "${!Y@}" "${!Z@}" "${!_@}"
+  )
+  for __netns_name in "${__netns_names[@]}"; do
     case $__netns_name in
       __netns_* | BASH* | COMP_* | EPOCH* | FUNCNAME | LINENO | PIPESTATUS | PPID | RANDOM | SECONDS | SHELLOPTS | SRANDOM | _) continue ;;
     esac
-    __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || continue
+    local -n __netns_variable=$__netns_name
+    if [[ -v __netns_variable[@] ]]; then
+      __netns_value=${__netns_variable[@]@A}
+    else # it has no value, or is an associative array
+      __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || __netns_value=''
+    fi
+    unset -n __netns_variable
+    [[ $__netns_value ]] || continue
     if [[ ! -v __netns_values[$__netns_name] || ${__netns_values[$__netns_name]} != "$__netns_value" ]]; then
       __netns_values[$__netns_name]=$__netns_value
       __netns_places[$__netns_name]=$__netns_at

@@ -212,19 +212,19 @@ wait_for() {
 }
 
 # Usage: interrupt_often NAME
-# Whether an up that is interrupted, 60 times at any moment, leaves nothing of the instance, or all of it.
+# Whether an up that is interrupted, 40 times at any moment, leaves nothing of the instance, or all of it.
 interrupt_often() {
   local command try
-  for ((try = 0; try < 60; try++)); do
+  for ((try = 0; try < 40; try++)); do
     netnsctl up "veth@$1" >/dev/null 2>&1 3>&- &
     command=$!
     sleep "0.0$((RANDOM % 50 + 10))"
     kill -TERM "$command" 2>/dev/null || true
     if wait "$command"; then
-      netnsctl check "veth@$1"
+      [[ $(ip -netns "$1" -oneline address show dev "ve-${1}1" up) == *192.0.* ]]
       netnsctl down "veth@$1"
     fi
-    [[ ! -e /sys/class/net/ve-${1}0 ]]
+    [[ $(ip -oneline link show type veth) != *" ve-${1}0@"* ]]
     [[ ! -e /run/systemd-netns/remembered/veth@$1 ]]
   done
 }

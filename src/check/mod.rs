@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::explain::{self, Explained};
 use crate::name::{Instance, NsName, NsType};
+use crate::parallel::parallel;
 use crate::paths::Paths;
 use crate::requires::{Graph, Problem};
 use crate::{engine, plugin, trust};
@@ -167,24 +168,25 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     let mut examined = Vec::new();
     // Those whose files are not read to their end, which is told once: what they require cannot be told then.
     let mut broken = BTreeSet::new();
-    for instance in instances(paths)? {
-        if plugin::find(paths, &instance.nstype).is_ok() {
-            match explain::explain(paths, &instance) {
-                Ok(explained) => {
-                    let layers = explain::layers(paths, &instance)?;
-                    if explained.exited.is_some() || layers.iter().any(|layer| unsound.contains(&layer.path))
-                    {
-                        broken.insert(instance.clone());
-                    }
-                    examined.push(Examined { instance, explained });
+    let instances = instances(paths)?;
+    let work = instances.into_iter().filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
+    let mut read = parallel(work, |instance| (explain::explain(paths, &instance), instance));
+    read.sort_by(|(_, one), (_, other)| one.cmp(other));
+    for (explained, instance) in read {
+        match explained {
+            Ok(explained) => {
+                let layers = explain::layers(paths, &instance)?;
+                if explained.exited.is_some() || layers.iter().any(|layer| unsound.contains(&layer.path)) {
+                    broken.insert(instance.clone());
                 }
-                Err(error) => {
-                    // Of one that is asked for, the files tell that already.
-                    if !error.is::<trust::Refused>() && meant(&instance) {
-                        findings.push(Finding::error(format!("{error:#}")).of(&instance));
-                    }
-                    broken.insert(instance);
+                examined.push(Examined { instance, explained });
+            }
+            Err(error) => {
+                // Of one that is asked for, the files tell that already.
+                if !error.is::<trust::Refused>() && meant(&instance) {
+                    findings.push(Finding::error(format!("{error:#}")).of(&instance));
                 }
+                broken.insert(instance);
             }
         }
     }

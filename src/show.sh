@@ -21,7 +21,7 @@ __netns_compare() {
     esac
     local -n __netns_variable=$__netns_name
     if [[ -v __netns_variable[@] ]]; then
-      __netns_value=${__netns_variable[@]@A}
+      __netns_value=${__netns_variable[*]@A}
     else # it has no value, or is an associative array
       __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || __netns_value=''
     fi

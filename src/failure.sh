@@ -10,27 +10,13 @@ __netns_fail() {
 }
 
 # Usage: __netns_end_command
-# Called by the EXIT trap. A signal ends bash at once, and not the command that it waits for, which may be in a system call that it
-# has to come back from first: it would do its work after that was undone. So it is asked to end, and waited for, up to 5 seconds. What
-# runs in the background has SIGINT ignored (bash(1), SIGNALS), and is left alone.
+# Called by the EXIT trap. If a signal has ended bash while it waited for a command, that is the last job now, and has no `&` behind
+# it. It would take its step after that was undone: so it is asked to end, and waited for, before.
 __netns_end_command() {
-  local IFS=' ' children child lines running
-  local -A asked=()
-  local -i tries
-  for ((tries = 0; tries < 500; tries++)); do
-    children=() running=''
-    read -ra children <"/proc/$$/task/$$/children" || : # proc_pid_children(5); no trap of the plugin's for ERR is to see it
-    for child in "${children[@]}"; do
-      mapfile -t lines <"/proc/$child/status" || continue
-      # No zombie, and the bit of SIGINT not set.
-      [[ "${lines[*]}" =~ State:.[^Z].*SigIgn:.[0-9a-f]*[014589cd]' ' ]] || continue
-      running=y
-      [[ -v asked[$child] ]] || builtin kill -s TERM "$child" || :
-      asked[$child]=y
-    done
-    [[ $running ]] || return 0
-    command sleep 0.01
-  done 2>/dev/null
+  local __netns_jobs
+  __netns_jobs=$(builtin jobs -l)
+  [[ -z $__netns_jobs || $__netns_jobs == *' &' ]] ||
+    (exec "${__netns_netnsinit[@]}" --end-command "$__netns_patience" "$__netns_jobs") || :
 }
 
 # Usage: __netns_complain MESSAGE

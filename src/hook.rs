@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::execve;
 
+use crate::foreground::PATIENCE;
 use crate::layers::Layers;
 use crate::made;
 use crate::memory;
@@ -138,7 +139,7 @@ impl Caller {
         let called = words().first().map(Path::new);
         let program =
             called.and_then(Path::file_name).map_or(binary.clone(), |name| binary.with_file_name(name));
-        Ok(Self { program, binary, trace, kind })
+        Ok(Self { program, binary, trace, patience: PATIENCE, kind })
     }
 }
 

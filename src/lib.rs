@@ -23,6 +23,7 @@ pub mod declared;
 pub mod engine;
 pub mod explain;
 pub mod file;
+pub mod foreground;
 pub mod gc;
 pub mod graph;
 pub mod hook;

@@ -24,6 +24,10 @@ pub struct Process {
 /// What proc_pid_stat(5) tells of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
+    /// Its number.
+    pub pid: i32,
+    /// The process that has started it.
+    pub parent: i32,
     /// Whether nothing is left of it but its status.
     pub ended: bool,
     /// Its process group.
@@ -37,19 +41,33 @@ impl Stat {
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Field 2, its name, may have blanks and parentheses in it. After it: 3, the state; 5, the group; 22, the start.
+        // Field 2, its name, may have blanks and parentheses in it. After it: 3, the state; 4, the parent; 5, the group; 22, the
+        // start.
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let ended = matches!(fields.next()?, "Z" | "X");
-        let group = fields.nth(1)?.parse().ok()?;
+        let parent = fields.next()?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
         let started = fields.nth(16)?.parse().ok()?;
-        Some(Self { ended, group, started })
+        Some(Self { pid, parent, ended, group, started })
+    }
+
+    /// Of all processes.
+    #[must_use]
+    pub fn of_all() -> Vec<Self> {
+        all().filter_map(|(pid, _)| Self::of(pid)).collect()
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        Self::of(self.pid).is_some_and(|now| !now.ended && now.started == self.started)
     }
 }
 
 /// Whether anything of a process group runs.
 #[must_use]
 pub fn group_runs(group: i32) -> bool {
-    all().filter_map(|(pid, _)| Stat::of(pid)).any(|stat| stat.group == group && !stat.ended)
+    Stat::of_all().iter().any(|stat| stat.group == group && !stat.ended)
 }
 
 /// The pids of all processes, and where they are in `/proc`.

@@ -19,14 +19,14 @@ __netns_compare() {
     case $__netns_name in
       __netns_* | BASH* | COMP_* | EPOCH* | FUNCNAME | LINENO | PIPESTATUS | PPID | RANDOM | SECONDS | SHELLOPTS | SRANDOM | _) continue ;;
     esac
-    local -n __netns_variable=$__netns_name
-    if [[ -v __netns_variable[@] ]]; then
-      __netns_value=${__netns_variable[*]@A}
-    else # it has no value, or is an associative array
-      __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || __netns_value=''
+    __netns_value=''
+    if [[ ! -R $__netns_name ]]; then
+      local -n __netns_variable=$__netns_name
+      [[ ! -v __netns_variable[@] ]] || __netns_value=${__netns_variable[*]@A}
+      unset -n __netns_variable
     fi
-    unset -n __netns_variable
-    [[ $__netns_value ]] || continue
+    # It refers to another one, has no value, or is an associative array.
+    [[ $__netns_value ]] || __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || continue
     if [[ ! -v __netns_values[$__netns_name] || ${__netns_values[$__netns_name]} != "$__netns_value" ]]; then
       __netns_values[$__netns_name]=$__netns_value
       __netns_places[$__netns_name]=$__netns_at
@@ -35,6 +35,7 @@ __netns_compare() {
 }
 
 __netns_show() {
+  set +u # a layer may have set it
   local __netns_name __netns_file __netns_line
   __netns_compare
   for __netns_name in "${!__netns_places[@]}"; do

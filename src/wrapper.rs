@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::layers::{Layers, Settled};
 use crate::name::{Instance, Phase, Side};
@@ -36,8 +37,9 @@ const MARK: &str =
 /// The instance is gone, and what it remembered with it.
 const FORGET: &str = "[[ ! -e $__netns_state ]] || rm -f -- \"$__netns_state\"\n";
 
-/// The hook has come to its end. A signal from here on would have it taken for one that has failed, with nothing undone.
-const DONE: &str = "builtin trap '' HUP INT TERM\n__netns_done=y\n";
+/// The hook has come to its end. A signal from here on would have it taken for one that has failed, with nothing undone;
+/// what a trap for EXIT starts can be ended by one all the same.
+const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
 
 /// One call of one function, with all that the wrapper has to know of it.
 #[derive(Debug)]
@@ -89,6 +91,8 @@ pub struct Caller {
     pub binary: PathBuf,
     /// Whether bash tells all that it does.
     pub trace: bool,
+    /// How long the command that a signal meets is waited for.
+    pub patience: Duration,
     /// What is left for the wrapper to do.
     pub kind: CallerKind,
 }
@@ -110,9 +114,10 @@ pub fn wrapper(paths: &Paths, hook: &Hook, layers: &Layers, whereabouts: &str, c
     let Hook { instance, phase, side, .. } = hook;
     let (nstype, name) = (&instance.nstype, &instance.name);
     let failure = format!(
-        "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase}\n\
+        "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase} __netns_patience={}\n\
          __netns_netnsinit=(-a netnsinit {} --root {})\n{FAILURE}",
         hook.function(),
+        caller.patience.as_millis(),
         quote(caller.binary.as_os_str()),
         quote(paths.root.as_os_str())
     );

@@ -211,6 +211,15 @@ wait_for() {
   done
 }
 
+@test "a command that will not end: within the time that is left, what can be undone is" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  plugin deaf 'configure_deaf_up_outside() { on_failure touch /run/undone; bash -c "trap : TERM; while :; do sleep 1; done"; }'
+  NETNS_HOOK_TIMEOUT=2 run -1 netnsctl up deaf@a
+  rm /run/undone
+  netnsctl down deaf@a
+  nothing_left
+}
+
 # Usage: interrupt_often NAME
 # Whether an up that is interrupted, 40 times at any moment, leaves nothing of the instance, or all of it.
 interrupt_often() {

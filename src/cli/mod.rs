@@ -43,6 +43,9 @@ pub struct Init {
     /// Make sure that nobody but root can write these FILEs, as it is done before they are run
     #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
     pub judge: bool,
+    /// Called by a hook that a signal has ended: end the command of WORD, what `jobs -l` says there, within that time
+    #[arg(long, value_name = "MILLISECONDS", hide = true)]
+    pub end_command: Option<u32>,
     /// Take all files from below DIR
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -111,6 +114,7 @@ impl Init {
             delete: false,
             verify: false,
             judge: false,
+            end_command: None,
             root: "/".into(),
             words,
         }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::geteuid;
@@ -12,7 +13,7 @@ use crate::cli::Init;
 use crate::name::NsName;
 use crate::netns::Deleted;
 use crate::paths::Paths;
-use crate::{hook, made, memory, trust};
+use crate::{foreground, hook, made, memory, trust};
 
 pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let options = match Init::read(arguments) {
@@ -25,6 +26,11 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     }
     if options.judge {
         trust::require(&paths.root, &options.words)?;
+        return Ok(Status::Done);
+    }
+    if let Some(milliseconds) = options.end_command {
+        let jobs = options.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+        foreground::end(&jobs, Duration::from_millis(milliseconds.into()));
         return Ok(Status::Done);
     }
     let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");

@@ -33,7 +33,7 @@ use crate::wrapper::{Caller, CallerKind, Hook};
 /// Where hooks find programs: that of systemd's own units (`DEFAULT_PATH` in src/basic/path-util.h).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How long a hook that is asked to end has to clean up.
+/// How long a hook that is asked to end has to clean up, unless it has less time for all.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How often a running hook is looked at for reasons to end it, and its log for its size. That it has ended by itself is
@@ -94,6 +94,8 @@ pub struct Runner {
     interrupt: Interrupt,
     /// Takes the place of the time limits that hooks have under systemd.
     limit: Option<Duration>,
+    /// How long a hook that is asked to end has to clean up.
+    grace: Duration,
 }
 
 impl Runner {
@@ -104,12 +106,6 @@ impl Runner {
     pub fn new(paths: &Paths) -> Result<Self> {
         let binary = env::current_exe().context("cannot tell the path of this program")?;
         umask(Mode::from_bits_truncate(0o022));
-        let caller = Caller {
-            program: binary.with_file_name("netnsinit"),
-            binary,
-            trace: env::var_os("NETNS_TRACE").is_some_and(|value| value == "1"),
-            kind: CallerKind::Engine,
-        };
         let limit = match env::var("NETNS_HOOK_TIMEOUT") {
             Err(VarError::NotPresent) => None,
             value => {
@@ -122,7 +118,16 @@ impl Runner {
             }
         };
         let limit = limit.map(|seconds| Duration::from_secs(seconds.into()));
-        Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()?, limit })
+        let grace = limit.map_or(GRACE, |limit: Duration| limit.min(GRACE));
+        let caller = Caller {
+            program: binary.with_file_name("netnsinit"),
+            binary,
+            trace: env::var_os("NETNS_TRACE").is_some_and(|value| value == "1"),
+            // The rest is for what it undoes.
+            patience: grace / 2,
+            kind: CallerKind::Engine,
+        };
+        Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()?, limit, grace })
     }
 
     /// The time that a hook has.
@@ -133,7 +138,7 @@ impl Runner {
 
     /// Ends a hook that has no more time: it gets some to clean up.
     pub fn end(&self, process: &Process) {
-        process.end(self.grace());
+        process.end(self.grace);
     }
 
     /// Ends all that a command which was killed has left running for an instance: the hook, of which it may not have come to
@@ -145,7 +150,7 @@ impl Runner {
         }
         let left = || process::that_print_to(&self.paths.log(instance));
         let signal = |signal| left().into_iter().for_each(|pid| _ = kill(pid, signal));
-        let deadline = Instant::now() + self.grace();
+        let deadline = Instant::now() + self.grace;
         signal(Signal::SIGTERM);
         while !left().is_empty() {
             if Instant::now() > deadline {
@@ -154,10 +159,6 @@ impl Runner {
             }
             thread::sleep(Duration::from_millis(10));
         }
-    }
-
-    fn grace(&self) -> Duration {
-        self.limit.map_or(GRACE, |limit| limit.min(GRACE))
     }
 
     /// Whether somebody has asked this process to end.

@@ -46,18 +46,21 @@ pub fn end(jobs: &str, patience: Duration) {
 /// The numbers that may be those of its processes: it is the last job, and has no `&` behind it. The first stands behind the
 /// number of the job, one for each further part of a pipe at the beginning of a line.
 fn foreground(jobs: &str) -> Vec<i32> {
-    let job = |line: &str| {
-        let (number, rest) = line.strip_prefix('[')?.split_once(']')?;
-        number.parse::<u32>().ok().map(|_| rest.to_owned())
-    };
-    let lines: Vec<&str> = jobs.lines().collect();
-    let last = lines.iter().enumerate().rev().find_map(|(at, line)| Some((at, job(line)?)));
-    let Some((first, behind)) = last.filter(|_| !jobs.trim_end().ends_with(" &")) else { return Vec::new() };
-    let number = |line: &str| {
+    let mut lines: Vec<&str> = jobs.lines().collect();
+    let last = lines.iter().rposition(|line| behind_number(line).is_some());
+    let Some(last) = last.filter(|_| !jobs.trim_end().ends_with(" &")) else { return Vec::new() };
+    lines[last] = behind_number(lines[last]).unwrap_or_default();
+    let pid = |line: &&str| {
         let text = line.trim_start_matches(|c: char| c.is_whitespace() || "+-".contains(c));
         text.split(' ').next()?.parse().ok()
     };
-    number(&behind).into_iter().chain(lines[first + 1..].iter().filter_map(|line| number(line))).collect()
+    lines[last..].iter().filter_map(pid).collect()
+}
+
+/// What stands behind `[NUMBER]`, where a line begins with that.
+fn behind_number(line: &str) -> Option<&str> {
+    let (number, rest) = line.strip_prefix('[')?.split_once(']')?;
+    number.parse::<u32>().ok().map(|_| rest)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ lab() { nsenter --target "$(<"$LAB/leader")" --all -- "$@"; }
 # Shuts it down in order, as poweroff does.
 lab_halt() {
   local try
-  lab systemctl poweroff --no-wall || true
+  lab systemctl poweroff --no-wall 2>/dev/null || true # it may be gone before it answers; that it is not is told below
   for ((try = 0; try < 1200; try++)); do
     [[ -e /proc/$(<"$LAB/nspawn")/exe ]] || return 0 # gone, or waiting for its parent to notice
     sleep 0.05

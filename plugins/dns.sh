@@ -76,23 +76,27 @@ dns_remove() {
 # libc passes over a line that it cannot read, and asks 127.0.0.1 where none is left.
 dns_check_servers() {
   local server
-  while read -r server; do
+  local -a servers
+  read -r -d '' -a servers <<<"$DNS_SERVERS" || true # only the end of the text ends it
+  for server in "${servers[@]}"; do
     if ! dns_is_address "$server"; then
-      echo "DNS_SERVERS: '$server' is no IP address" >&2
+      echo "invalid DNS_SERVERS: '$server' is not an IP address" >&2
       exit 1
     fi
-  done < <(dns_words "$DNS_SERVERS")
+  done
 }
 
 # Usage: dns_check_search
 dns_check_search() {
   local domain
-  while read -r domain; do
+  local -a domains
+  read -r -d '' -a domains <<<"${DNS_SEARCH-}" || true # as above
+  for domain in "${domains[@]}"; do
     if [[ $domain == *[^[:alnum:]._-]* ]]; then
-      echo "DNS_SEARCH: '$domain' is no domain" >&2
+      echo "invalid DNS_SEARCH: '$domain' is not a domain" >&2
       exit 1
     fi
-  done < <(dns_words "${DNS_SEARCH-}")
+  done
 }
 
 # Usage: dns_check_hosts
@@ -122,14 +126,6 @@ dns_is_address() {
   if [[ $address =~ ^${some}::${some}$ ]]; then ((${#groups[@]} <= 7)); else [[ $address =~ ^${group}(:${group}){7}$ ]]; fi
 }
 
-# Usage: dns_words TEXT
-# A line for each word.
-dns_words() {
-  local -a words
-  read -r -d '' -a words <<<"$1" || true # there is no end but that of the text
-  printf '%s\n' "${words[@]}"
-}
-
 # Usage: dns_wants FILE
 # Without DNS_HOSTS, the host's stays.
 dns_wants() { [[ $1 != hosts || -n ${DNS_HOSTS-} ]]; }
@@ -146,10 +142,12 @@ dns_header() { echo '# Written by the type dns of systemd-netns, which removes i
 
 # Usage: dns_content FILE
 dns_content() {
+  local -a servers
   dns_header
   case $1 in
     resolv.conf)
-      dns_words "$DNS_SERVERS" | sed 's/^/nameserver /'
+      read -r -d '' -a servers <<<"$DNS_SERVERS" || true # as above
+      printf 'nameserver %s\n' "${servers[@]}"
       [[ -z ${DNS_SEARCH-} ]] || echo "search ${DNS_SEARCH//[[:space:]]/ }"
       [[ -z ${DNS_OPTIONS-} ]] || echo "options ${DNS_OPTIONS//[[:space:]]/ }"
       ;;

@@ -1,8 +1,12 @@
 # shellcheck shell=bash
 # nft: a firewall in the namespace. Brings lo up, too.
 #
-# The rules are /etc/conf.d/netns/nft-NAME.rules, else nft.rules there, in the language of nft(8). They replace all that
-# is in force, in one transaction; where they cannot be loaded, what is in force stays.
+# The rules are in /etc/conf.d/netns/nft-NAME.rules, else in nft.rules there, in the language of nft(8). They replace all
+# rules in force, in one transaction. If they cannot be loaded, the rules in force stay; if there are none, only loopback
+# traffic passes.
+#
+# Provides: firewall
+# Files: nft-NAME.rules
 #
 # Settings (in nft-NAME.conf, nft.conf or default.conf):
 #   NFT_AUTO_SAVE  yes: on stop, save the rules in force to nft-NAME.rules
@@ -10,25 +14,25 @@
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes
 
-# Whatever keeps the rules from being loaded, be it a .conf that bash cannot read, which fails up outside: nothing passes
-# unfiltered.
-if [[ $UPDOWN == up ]]; then on_failure nft_fail_closed; fi
+# The host has closed the namespace before any file is read, if no rules were in force.
+if [[ $UPDOWN == up ]]; then on_failure nft_report; fi
 
+# Each step ends the hook itself if it fails: a .conf may have switched errexit off.
 configure_nft_up_inside() {
   local rules
-  rules=$(nft_rules "$1")
+  rules=$(nft_rules "$1") || exit 1
   assert_command ip iproute2
   assert_command nft nftables
 
-  ip link set dev lo up
+  ip link set dev lo up || exit 1
   if [[ -e $rules && ! -f $rules ]]; then
-    echo "'$rules' is not a file" >&2 # nft would include a directory, and find no rules in it
-    return 1
+    echo "cannot load '$rules': it is not a regular file" >&2 # nft would include a directory, and find no rules in it
+    exit 1
   fi
   # One run of nft is one transaction: there is no moment between the old rules and the new ones.
   nft --file - <<<"flush ruleset; include \"$rules\"" || {
-    echo "cannot load '$rules' in namespace '$1'; mend it, then run \`systemctl restart netns-nft@$1\`" >&2
-    return 1
+    echo "cannot load '$rules' in namespace '$1'; correct it, then run \`systemctl restart netns-nft@$1\`" >&2
+    exit 1
   }
 }
 
@@ -42,13 +46,18 @@ configure_nft_down_inside() {
   fi
 }
 
-# The rules as they are against those of the file, which a namespace of its own tells. What sets hold is left aside, since
-# traffic may change it.
+# Compares the rules in force with those of the file, loaded in a namespace of their own. The elements of sets are ignored, since
+# traffic may change them.
 configure_nft_check_inside() {
   local rules links file now
   [[ $(ip -oneline link show dev lo) == *[\<,]UP[,\>]* ]] || echo "interface 'lo' is not up"
-  [[ ${NFT_AUTO_SAVE-} != yes ]] || return 0 # those in force will be saved
   rules=$(nft_rules "$1")
+  nft_filters || {
+    echo 'no rules are in force: nothing is filtered'
+    return 0
+  }
+  if [[ -f $rules ]] && nft_is_empty "$rules"; then echo "'$rules' has no rules: nothing is filtered"; fi
+  [[ ${NFT_AUTO_SAVE-} != yes ]] || return 0 # the rules in force will be saved
   [[ -f $rules ]] || {
     echo "the rules in force have no file any more: '$rules' is not there"
     return 0
@@ -62,6 +71,14 @@ configure_nft_check_inside() {
   fi
 }
 
+# Usage: nft_filters
+# Whether any rules are in force.
+nft_filters() { [[ $(nft list chains) == *'hook '* ]]; }
+
+# Usage: nft_is_empty FILE
+# Whether a file of rules holds nothing but comments, blank lines and `flush ruleset`.
+nft_is_empty() { ! grep --quiet --invert-match --extended-regexp '^[[:space:]]*(#.*|flush ruleset[[:space:];]*)?$' "$1"; }
+
 nft_list() { nft --stateless --terse list ruleset; }
 
 # Usage: nft_try FILE LINKS
@@ -70,9 +87,9 @@ nft_list() { nft --stateless --terse list ruleset; }
 nft_try() {
   local rules=$1 links=$2 index name said
   while IFS=': ' read -r index name _; do
-    # Of a veth, ip prints `NAME@PEER`. What cannot be made is told by nft, if the rules name it.
-    ip link add name "${name%@*}" index "$index" type bridge 2>/dev/null
-  done < <(grep --invert-match '^1: lo:' <<<"$links")
+    # ip prints `NAME@PEER` for a veth. If an interface cannot be created, nft reports that, provided the rules name it.
+    [[ $name == lo ]] || ip link add name "${name%@*}" index "$index" type bridge 2>/dev/null
+  done <<<"$links"
   if said=$(nft --file "$rules" 2>&1); then
     nft_list
   else
@@ -104,21 +121,13 @@ nft_rules() {
   echo "$rules"
 }
 
-# The rules are not loaded. What is in force stays; where nothing is, nothing passes but what is on lo.
-nft_fail_closed() {
+# Says what filters the namespace now that the hook has failed.
+nft_report() {
   local inside=()
-  type -P nft >/dev/null || return 0
   [[ $INOUT == inside ]] || inside=(nsenter --net="/run/netns/$NSNAME" --)
-  if [[ -n $("${inside[@]}" nft list tables) ]]; then
-    echo 'the rules that were in force stay in force' >&2
+  if "${inside[@]}" nft list table inet netns_closed &>/dev/null; then
+    echo "the firewall is not loaded: only loopback traffic passes in namespace '$NSNAME'" >&2
   else
-    "${inside[@]}" nft --file - <<'END'
-table inet netns_nft_failed {
-  chain input { type filter hook input priority filter; policy drop; iifname "lo" accept; }
-  chain forward { type filter hook forward priority filter; policy drop; }
-  chain output { type filter hook output priority filter; policy drop; oifname "lo" accept; }
-}
-END
-    echo 'no rules were in force: everything but lo is dropped now' >&2
+    echo 'the rules that were in force stay in force' >&2
   fi
 }

@@ -19,6 +19,17 @@ __netns_end_command() {
     (exec "${__netns_netnsinit[@]}" --end-command "$__netns_patience" "$__netns_jobs") || :
 }
 
+# Usage: __netns_open NSNAME
+# The hook of a firewall has returned, which opens the namespace. Without errexit its status says nothing; then rules have to be
+# in force.
+__netns_open() {
+  local unsure=()
+  [[ $- == *e* ]] || unsure=(--unsure)
+  (exec "${__netns_netnsinit[@]}" --open "${unsure[@]}" "$1") && return
+  __netns_told=y
+  builtin exit 1
+}
+
 # Usage: __netns_complain MESSAGE
 # Stops `up`; `down` is only warned, since a tear-down half done beats none.
 __netns_complain() {

@@ -116,6 +116,15 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Reads the first bytes of a file, in one call, at most as many as `head` has. A link is followed; a pipe is not waited for.
+///
+/// # Errors
+/// It cannot be opened or read.
+pub fn read_head<'a>(path: &Path, head: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let length = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?.read(head)?;
+    Ok(&head[..length])
+}
+
 /// The same as [`read`] of a text.
 ///
 /// # Errors

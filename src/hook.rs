@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::execve;
 
+use crate::firewall;
 use crate::foreground::PATIENCE;
 use crate::layers::Layers;
 use crate::made;
@@ -66,8 +67,11 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
 /// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
     let caller = Caller::of(trace, CallerKind::Netnsinit)?;
-    let planned =
-        made::noted(paths, &hook.instance.name).and_then(|ours| plan(paths, hook, &caller, ours.as_ref()));
+    let planned = made::noted(paths, &hook.instance.name).and_then(|ours| {
+        // Before any file of the instance is run, and whatever is wrong with these files.
+        firewall::before_hook(paths, hook, ours.as_ref())?;
+        plan(paths, hook, &caller, ours.as_ref())
+    });
     if planned.is_err() && (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
         memory::mark(paths, &hook.instance)?;
     }

@@ -11,7 +11,7 @@
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
 //! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
 //! up, by those units or, where systemd does not run, by itself; [`gc`] finds and removes what nobody needs. [`trust`] says
-//! who could have written what is run. [`attach`] puts services into namespaces. [`graph`] draws what there is, [`leaktest`]
+//! who could have written what is run. [`firewall`] keeps a namespace closed until its rules are loaded. [`attach`] puts services into namespaces. [`graph`] draws what there is, [`leaktest`]
 //! measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that reads arguments; [`commands`] has one short file for each applet.
 
@@ -23,6 +23,7 @@ pub mod declared;
 pub mod engine;
 pub mod explain;
 pub mod file;
+pub mod firewall;
 pub mod foreground;
 pub mod gc;
 pub mod graph;
@@ -34,6 +35,7 @@ pub mod memory;
 pub mod name;
 pub mod netlink;
 pub mod netns;
+pub mod nft;
 pub mod parallel;
 pub mod paths;
 pub mod plugin;

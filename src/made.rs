@@ -40,6 +40,7 @@ pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
         }
         netns::remove_debris(paths, name)?;
     }
+    file::remove(&paths.closed(name))?;
     let maker = maker().map_or(String::new(), |unit| format!(" {unit}"));
     netns::create(paths, name, |id| {
         fs::create_dir_all(&paths.made).with_context(|| format!("cannot create {}", paths.made.display()))?;
@@ -80,6 +81,7 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
             Deleted::NotOurs
         }
     };
+    file::remove(&paths.closed(name))?;
     file::remove(&paths.note(name))?;
     Ok(deleted)
 }

@@ -4,11 +4,14 @@
 mod lookup;
 mod trace;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator};
+use netlink_packet_core::{
+    NLA_TYPE_MASK, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State};
@@ -83,6 +86,17 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.chain, self.policy)
     }
+}
+
+/// Takes an interface down.
+///
+/// # Errors
+/// There is none of that number, or the kernel refuses.
+pub fn set_down(index: u32) -> Result<()> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.header.change_mask = LinkFlags::Up;
+    route_with(RouteNetlinkMessage::SetLink(message), NLM_F_REQUEST | NLM_F_ACK).map(drop)
 }
 
 /// All interfaces with their addresses.
@@ -238,9 +252,17 @@ pub fn link_in(answer: &[u8]) -> Option<Link> {
 const NFTABLES: u16 = 10 << 8;
 const GET_CHAIN: u16 = NFTABLES | 4;
 const GET_RULE: u16 = NFTABLES | 7;
-/// `NFTA_CHAIN_NAME` and `NFTA_CHAIN_POLICY`.
+/// `NFTA_CHAIN_TABLE` to `NFTA_CHAIN_TYPE`, and in a hook `NFTA_HOOK_HOOKNUM`.
+const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
 const CHAIN_POLICY: u16 = 5;
+const CHAIN_TYPE: u16 = 7;
+const HOOK_NUMBER: u16 = 1;
+/// `NF_INET_LOCAL_IN` and `NF_INET_LOCAL_OUT`.
+const LOCAL: [u32; 2] = [1, 3];
+/// `NFPROTO_INET`, `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+const IP_FAMILIES: [u8; 3] = [1, 2, 10];
 /// The length of `struct nlmsghdr` and of `struct nfgenmsg`.
 const HEADER: usize = 16;
 const GENERIC: usize = 4;
@@ -271,6 +293,39 @@ pub fn policy_in(answer: &[u8]) -> Option<Policy> {
     }
     // NF_DROP is 0.
     Some(Policy { chain: chain?, policy: if policy? == 0 { "drop" } else { "accept" } })
+}
+
+/// The nftables tables that filter what arrives for, or leaves from, the processes of this namespace, each once.
+///
+/// # Errors
+/// The kernel does not answer, or has no nf_tables.
+pub fn filtering_tables() -> Result<BTreeSet<String>> {
+    let mut tables = BTreeSet::new();
+    ask(NETLINK_NETFILTER, &nftables(GET_CHAIN), |answer| tables.extend(filtering_table_in(answer)))?;
+    Ok(tables)
+}
+
+/// The table of the chain that an answer of the kernel is about, if that is a base chain of type filter for IP.
+fn filtering_table_in(answer: &[u8]) -> Option<String> {
+    let (mut table, mut filters, mut local) = (None, false, false);
+    for attribute in NlasIterator::new(answer.get(HEADER + GENERIC..)?).flatten() {
+        match attribute.kind() & NLA_TYPE_MASK {
+            CHAIN_TABLE => {
+                table = Some(String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned());
+            }
+            CHAIN_TYPE => filters = attribute.value() == b"filter\0",
+            CHAIN_HOOK => {
+                local = NlasIterator::new(attribute.value())
+                    .flatten()
+                    .filter(|nested| nested.kind() & NLA_TYPE_MASK == HOOK_NUMBER)
+                    .filter_map(|nested| nested.value().try_into().ok().map(u32::from_be_bytes))
+                    .any(|number| LOCAL.contains(&number));
+            }
+            _ => {}
+        }
+    }
+    let is_ip = answer.get(HEADER).is_some_and(|family| IP_FAMILIES.contains(family));
+    table.filter(|_| filters && local && is_ip)
 }
 
 /// A question about all families (`AF_UNSPEC`).

@@ -24,6 +24,8 @@ pub struct Paths {
     pub remembered: PathBuf,
     /// Which namespaces `netnsinit --create` has made: `/run/systemd-netns/made`.
     pub made: PathBuf,
+    /// Namespaces whose interfaces have to stay down: `/run/systemd-netns/closed`.
+    pub closed: PathBuf,
     /// What the direct engine knows of each namespace: `/run/systemd-netns/direct`.
     pub direct: PathBuf,
     /// Exists from before `netns-update` changes a unit until systemd has read it: `/run/systemd-netns/reload`.
@@ -50,6 +52,7 @@ impl Paths {
             netns: root.join("run/netns"),
             remembered: root.join("run/systemd-netns/remembered"),
             made: root.join("run/systemd-netns/made"),
+            closed: root.join("run/systemd-netns/closed"),
             direct: root.join("run/systemd-netns/direct"),
             reload: root.join("run/systemd-netns/reload"),
             systemd: root.join("run/systemd/system"),
@@ -106,6 +109,12 @@ impl Paths {
         self.made.join(name.to_string())
     }
 
+    /// Exists while the interfaces of a namespace have to stay down, since its firewall cannot be loaded; holds the reason.
+    #[must_use]
+    pub fn closed(&self, name: &NsName) -> PathBuf {
+        self.closed.join(name.to_string())
+    }
+
     /// What an instance remembers between its hooks.
     #[must_use]
     pub fn memory(&self, instance: &Instance) -> PathBuf {
@@ -134,6 +143,12 @@ impl Paths {
     #[must_use]
     pub fn files(&self, name: &NsName) -> PathBuf {
         self.root.join("etc/netns").join(name.to_string())
+    }
+
+    /// The firewall of the namespaces that have no rules of their own.
+    #[must_use]
+    pub fn shared_rules(&self) -> PathBuf {
+        self.conf.join("nft.rules")
     }
 
     /// The saved firewall of a namespace.

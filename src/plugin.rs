@@ -14,6 +14,9 @@ use crate::file::{self, printable};
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;
 
+/// How far the declaration of a plugin is looked for, in bytes.
+const LONGEST_HEADER: usize = 4 << 10;
+
 /// Finds the plugin of a type: the administrator's, else the one that ships.
 ///
 /// # Errors
@@ -112,7 +115,8 @@ fn candidates(directory: &Path, extensions: &[&str]) -> Result<BTreeMap<String, 
     Ok(found)
 }
 
-/// Every instance that has a file of its own, `TYPE-NAME.conf`, and a plugin.
+/// Every instance that is configured by a file of its own and has a plugin: `TYPE-NAME.conf`, or a file that the plugin
+/// declares, such as `nft-NAME.rules`.
 ///
 /// # Errors
 /// The administrator's directory is there and cannot be read.
@@ -121,18 +125,100 @@ pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
         return Ok(Vec::new());
     }
     let mut found = BTreeSet::new();
+    let mut declared: BTreeMap<NsType, Declared> = BTreeMap::new();
     for entry in file::entries(&paths.conf)? {
-        let Some((stem, "conf")) = entry.file_name().to_str().and_then(|name| name.rsplit_once('.')) else {
+        let Some(file) = entry.file_name().to_str() else { continue };
+        let Some((word, rest)) = file.split_once('-') else { continue };
+        let Ok(nstype) = word.parse::<NsType>() else { continue };
+        if !paths.plugin(&nstype).iter().any(|place| place.is_file()) {
             continue;
+        }
+        let name = if let Some(name) = rest.strip_suffix(".conf") {
+            Some(name).filter(|_| entry.path().is_file())
+        } else {
+            let declared = declared.entry(nstype.clone()).or_insert_with(|| Declared::of(paths, &nstype));
+            declared.name_in(file)
         };
-        let Some((nstype, name)) = stem.split_once('-') else { continue };
-        let (Ok(nstype), Ok(name)) = (nstype.parse(), name.parse()) else { continue };
-        let instance = Instance { nstype, name };
-        if entry.path().is_file() && paths.plugin(&instance.nstype).iter().any(|place| place.is_file()) {
-            found.insert(instance);
+        if let Some(Ok(name)) = name.map(str::parse) {
+            found.insert(Instance { nstype, name });
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// Whether an instance is configured by a file of its own; see [`configured`].
+#[must_use]
+pub fn is_configured(paths: &Paths, instance: &Instance) -> bool {
+    paths.conf_of(instance).is_file()
+        || Declared::of(paths, &instance.nstype)
+            .files_of(instance)
+            .any(|file| paths.conf.join(file).symlink_metadata().is_ok())
+}
+
+/// What a plugin declares for the host, in the comment that the file begins with:
+///
+/// ```text
+/// # Provides: firewall
+/// # Files: nft-NAME.rules
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// It filters the traffic of the namespace: nothing passes before its `up inside` has succeeded.
+    pub firewall: bool,
+    /// Files besides `TYPE-NAME.conf` that configure an instance, with `NAME` in place of the namespace.
+    files: Vec<String>,
+}
+
+impl Declared {
+    /// Reads the declaration of a type. The plugin is not run. If the administrator's own file cannot be read, the plugin that
+    /// ships counts: a firewall that cannot be loaded is still a firewall.
+    #[must_use]
+    pub fn of(paths: &Paths, nstype: &NsType) -> Self {
+        let mut head = [0; LONGEST_HEADER];
+        for place in paths.plugin(nstype) {
+            if let Ok(text) = file::read_head(&place, &mut head) {
+                return Self::read(&String::from_utf8_lossy(text));
+            }
+        }
+        Self::default()
+    }
+
+    /// Reads the declaration in the text of a plugin.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let mut declared = Self::default();
+        for line in text.lines().map_while(|line| line.strip_prefix('#')) {
+            match line.trim().split_once(':') {
+                Some(("Provides", words)) => {
+                    declared.firewall |= words.split_whitespace().any(|word| word == "firewall");
+                }
+                Some(("Files", words)) => {
+                    declared.files.extend(words.split_whitespace().map(ToOwned::to_owned));
+                }
+                _ => {}
+            }
+        }
+        declared
+    }
+
+    /// The files that configure an instance besides its `.conf`.
+    fn files_of(&self, instance: &Instance) -> impl Iterator<Item = String> {
+        self.files.iter().map(|file| file.replace("NAME", instance.name.as_ref()))
+    }
+
+    /// The namespace that a file configures.
+    fn name_in<'a>(&self, file: &'a str) -> Option<&'a str> {
+        self.files.iter().find_map(|pattern| {
+            let (before, behind) = pattern.split_once("NAME")?;
+            file.strip_prefix(before)?.strip_suffix(behind)
+        })
+    }
+}
+
+/// Those of `types` that provide a firewall.
+#[must_use]
+pub fn firewalls(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeSet<NsType> {
+    types.iter().filter(|nstype| Declared::of(paths, nstype).firewall).cloned().collect()
 }
 
 /// What a plugin says of itself in its comments.
@@ -201,4 +287,39 @@ fn describe(text: &str, nstype: &NsType) -> About {
         }
     }
     about
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_declares_in_the_comment_that_it_begins_with() {
+        let declared = Declared::read(
+            "# shellcheck shell=bash\n# f: x\n#\n# Provides: firewall\n# Files: f-NAME.rules f.NAME\n\n# Files: no\n",
+        );
+        assert!(declared.firewall);
+        assert_eq!(declared.name_in("f-a-b.rules"), Some("a-b"));
+        assert_eq!(declared.name_in("f.c"), Some("c"));
+        for other in ["f-a.rules~", "no", "g-a.rules"] {
+            assert_eq!(declared.name_in(other), None, "{other}");
+        }
+        assert_eq!(Declared::read("echo\n# Provides: firewall\n"), Declared::default());
+    }
+
+    #[test]
+    fn a_plugin_that_cannot_be_read_is_still_the_firewall_that_ships() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        let nstype: NsType = "f".parse().unwrap();
+        let [own, shipped] = paths.plugin(&nstype);
+        fs::create_dir_all(&paths.share).unwrap();
+        fs::write(shipped, "# Provides: firewall\n").unwrap();
+        assert!(Declared::of(&paths, &nstype).firewall);
+        fs::create_dir_all(&own).unwrap();
+        assert!(Declared::of(&paths, &nstype).firewall);
+        fs::remove_dir(&own).unwrap();
+        fs::write(own, "# a plugin of the administrator\n").unwrap();
+        assert!(!Declared::of(&paths, &nstype).firewall);
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::layers::{Layers, Settled};
 use crate::name::{Instance, Phase, Side};
 use crate::paths::Paths;
+use crate::plugin::Declared;
 
 /// The functions that plugins may call, each between two blank lines.
 const RUNTIME: &str = include_str!("runtime.sh");
@@ -230,6 +231,11 @@ pub fn reader(paths: &Paths, instance: &Instance, layers: &[PathBuf]) -> String 
     )
 }
 
+fn declared(paths: &Paths, hook: &Hook, layers: &Layers) -> Declared {
+    let plugin = layers.texts.as_ref().and_then(|[plugin, ..]| plugin.as_ref());
+    plugin.map_or_else(|| Declared::of(paths, &hook.instance.nstype), |text| Declared::read(text))
+}
+
 /// The function that sources the layers and calls the hook. Files are sourced in it, so `local` is legal in them and
 /// what they declare so lives until the hook is done.
 fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind) -> String {
@@ -255,6 +261,9 @@ fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind
     }
     if (hook.phase, hook.side) == (Phase::Down, Side::Outside) && caller != CallerKind::Engine {
         text += FORGET;
+    }
+    if (hook.phase, hook.side) == (Phase::Up, Side::Inside) && declared(paths, hook, layers).firewall {
+        writeln!(text, "__netns_failed __netns_open {}", hook.instance.name).expect("a String takes all");
     }
     text + DONE + "}\n"
 }

@@ -28,7 +28,7 @@ fn names_outside_the_rule_are_refused_with_what_is_allowed() {
 fn help_and_version_are_no_names() {
     let test = Test::new("netns-nft-save");
     for option in ["-h", "--help"] {
-        test.run_live(&[option]).stdout_has("Usage: netns-nft-save <NAME>").stderr("").status(0);
+        test.run_live(&[option]).stdout_has("Usage: netns-nft-save [OPTIONS] <NAME>").stderr("").status(0);
     }
     let version = format!("netns-nft-save {}\n", env!("CARGO_PKG_VERSION"));
     test.run_live(&["--version"]).stdout(&version).stderr("").status(0);

@@ -121,7 +121,7 @@ END
   setup_pair
   config nft.rules <<<'no rules'
   run --separate-stderr ! up nft a
-  [[ $stderr == *'no rules were in force: everything but lo is dropped now'* ]]
+  [[ $stderr == *'only loopback traffic passes'* ]]
   cut_off host 192.0.2.2
   cut_off a 192.0.2.1
   reaches a 127.0.0.1
@@ -140,7 +140,7 @@ END
     # It is up outside that comes first, and fails.
     for side in outside inside; do
       run --separate-stderr ! hook nft a up "$side"
-      [[ $stderr == *'everything but lo is dropped now'* ]]
+      [[ $stderr == *'only loopback traffic passes'* ]]
       cut_off host 192.0.2.2
       inside a nft flush ruleset
       reaches host 192.0.2.2
@@ -230,13 +230,166 @@ END
   [[ $stderr == *"'a' is gone: its rules are not saved"* && ! -e $CONF/nft-a.rules ]]
 }
 
-@test "without ip or nft, one line names the package" {
-  create a
-  before=$(world)
-  run --separate-stderr inside a env PATH="$(only ip)" netnsinit nft a up inside
-  told '`nft`' 'apt install nftables'
-  unchanged "$before"
-  rm "$BATS_TEST_TMPDIR/only/ip"
+@test "without ip, the message names the package, and nothing passes but what is on lo" {
+  setup_pair
   run --separate-stderr inside a env PATH="$(only nft)" netnsinit nft a up inside
-  [[ $stderr == *'`ip`'*'apt install iproute2'*'everything but lo is dropped now'* ]]
+  [[ $stderr == *'`ip`'*'apt install iproute2'*'only loopback traffic passes'* ]]
+}
+
+# The namespace is closed before any file is run: whatever these files do then.
+closing() {
+  printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$' 'exec false' 'return 1; }' 'set +e; exit 0'
+}
+
+@test "whatever a .conf does before the rules are loaded: nothing passes but what is on lo" {
+  setup_pair
+  inside a ip link set dev lo up
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  while IFS= read -r text; do
+    for side in outside inside; do
+      config nft-a.conf <<<"$text"
+      hook nft a up "$side" || true
+      cut_off host 192.0.2.2
+      cut_off a 192.0.2.1
+      reaches a 127.0.0.1
+      inside a nft flush ruleset
+      reaches host 192.0.2.2
+    done
+  done < <(closing)
+}
+
+@test "a .conf that hangs: nothing passes but what is on lo" {
+  setup_pair
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  config nft-a.conf <<<'sleep 600'
+  hook nft a up outside 3>&- &
+  BACKGROUND+=("$!")
+  eventually pgrep --full 'sleep 600'
+  cut_off host 192.0.2.2
+  pkill --full 'sleep 600'
+  wait "${BACKGROUND[-1]}"
+}
+
+@test "files that others can write, and a plugin that bash cannot read: nothing passes but what is on lo" {
+  setup_pair
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  config nft-a.conf <<<''
+  chmod o+w "$CONF/nft-a.conf"
+  run ! hook nft a up outside
+  cut_off host 192.0.2.2
+  inside a nft flush ruleset
+  rm "$CONF/nft-a.conf"
+  mkdir "$CONF/nft.sh"
+  run ! hook nft a up outside
+  cut_off host 192.0.2.2
+}
+
+@test "without errexit, rules that do not load fail the hook, and leave the namespace closed" {
+  setup_pair
+  config nft.rules <<<'no rules'
+  for file in nft-a.conf default.conf; do
+    config "$file" <<<'set +e'
+    run --separate-stderr ! hook nft a up inside
+    [[ $stderr == *"cannot load '$CONF/nft.rules'"* ]]
+    cut_off host 192.0.2.2
+    rm "$CONF/$file"
+  done
+}
+
+@test "without errexit, a hook that loads no rules fails, and leaves the namespace closed" {
+  setup_pair
+  config nft-a.conf <<<'set +e; configure_nft_up_inside() { nosuchprogram | cat; return 0; }'
+  run --separate-stderr ! hook nft a up inside
+  [[ $stderr == *"no rules were loaded: namespace \`a\` stays closed"* ]]
+  cut_off host 192.0.2.2
+}
+
+@test "a hook of the administrator that succeeds opens the namespace" {
+  setup_pair
+  config nft-a.conf <<<'configure_nft_up_inside() { nft add table inet mine; }'
+  hook nft a up inside
+  [[ $(inside a nft list tables) == 'table inet mine' ]]
+  reaches host 192.0.2.2
+}
+
+@test "a type of the administrator that declares a firewall is closed before its hook, too" {
+  setup_pair
+  config fire.sh <<'END'
+# fire: a firewall of the administrator
+#
+# Provides: firewall
+NO_CONFIG_REQUIRED=yes
+configure_fire_up_inside() { false; }
+END
+  run ! hook fire a up inside
+  cut_off host 192.0.2.2
+  sed -i 's/false/true/' "$CONF/fire.sh"
+  hook fire a up inside
+  reaches host 192.0.2.2
+}
+
+@test "an interface that comes up later in a closed namespace passes nothing either" {
+  config nft.rules <<<'no rules'
+  create a
+  run ! hook nft a up inside
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
+  up veth a
+  cut_off host 192.0.2.2
+}
+
+# Usage: without_nft KIND
+# Prints a PATH in which nft is missing, fails, or only says that it succeeded.
+without_nft() {
+  local path nft=$BATS_TEST_TMPDIR/only/nft
+  path=$(only bash ip cat mkdir rm sed)
+  rm -f "$nft"
+  case $1 in
+    missing) ;;
+    fails) printf '#!/bin/bash\nexit 1\n' >"$nft" ;;
+    lies) printf '#!/bin/bash\nexit 0\n' >"$nft" ;;
+  esac
+  [[ $1 == missing ]] || chmod +x "$nft"
+  echo "$path"
+}
+
+@test "where nft cannot close the namespace, all links but lo go down, and none comes up until it can" {
+  setup_pair
+  cp "$ROOT/etc/nft.rules" "$CONF"
+  for kind in missing fails lies; do
+    run --separate-stderr ! inside a env PATH="$(without_nft "$kind")" netnsinit nft a up inside
+    [[ $stderr == *'cannot close namespace `a` by nftables rules'*'all its interfaces but lo are down'*'netnsctl restart a'* ]]
+    run --separate-stderr ! hook veth a up inside
+    [[ $stderr == *'the firewall of namespace `a` cannot be loaded, so no interface comes up'* ]]
+    inside a ip -oneline link show up | run ! grep --invert-match ': lo:'
+    cut_off host 192.0.2.2
+
+    # Once nft works, the firewall comes up, and then the interface.
+    hook nft a up inside
+    restart_inside veth a
+    config nft-a.rules <<<'flush ruleset'
+    restart_inside nft a
+    reaches host 192.0.2.2
+    rm "$CONF/nft-a.rules"
+  done
+}
+
+@test "a namespace of somebody else under the name is not closed" {
+  create a
+  config nft.rules <<<'no rules'
+  replace a
+  run ! hook nft a up outside
+  run ! netnsinit --close a
+  untouched a
+}
+
+@test "rules that are in force stay, and the namespace is not closed" {
+  setup_pair
+  config nft.rules <<<"$(table kept)"
+  up nft a
+  netnsinit --close a
+  [[ $(inside a nft list tables) == 'table inet kept' ]]
+  # Rules that do not filter are no firewall.
+  inside a nft --file - <<<'flush ruleset; table ip nat { chain c { type nat hook postrouting priority 100; }; }'
+  netnsinit --close a
+  cut_off host 192.0.2.2
 }

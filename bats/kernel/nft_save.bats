@@ -26,8 +26,8 @@ END
 }
 
 # Usage: no_draft
-# Whether nothing but what a test has put there is left in the directory.
-no_draft() { [[ $(ls -A "$CONF") == "${1-nft-a.rules}" ]]; }
+# Whether nothing but what a test has put there, and the replaced file, is left in the directory.
+no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
 
 @test "what is saved loads on its own, twice in a row, with the same result" {
   setup_rules
@@ -52,13 +52,49 @@ no_draft() { [[ $(ls -A "$CONF") == "${1-nft-a.rules}" ]]; }
   [[ $(inside a nft list ruleset) == "$before" ]]
 }
 
-@test "no rules are saved as no rules" {
-  create a
+@test "an empty ruleset replaces no rules, unless by --force" {
+  setup_rules
   netns-nft-save a
-  setup_rules_again() { inside a nft add table inet t; }
-  setup_rules_again
-  inside a nft --file "$RULES"
-  [[ -z $(inside a nft list ruleset) ]]
+  before=$(<"$RULES")
+  # Flushed, or only the chains left, which accept everything.
+  for rules in 'flush ruleset' 'flush ruleset; table inet t { chain c { type filter hook input priority 0; policy accept; }; }'; do
+    inside a nft --file - <<<"$rules"
+    run --separate-stderr ! netns-nft-save a
+    [[ $stderr == *"namespace \`a\`: no rules are in force"*'--force'* && $(<"$RULES") == "$before" ]]
+  done
+  netns-nft-save --force a
+  [[ $(<"$RULES") != "$before" && $(<"$RULES~") == "$before" ]]
+}
+
+@test "an empty ruleset is not saved either where the rules of all namespaces would count" {
+  config nft.rules <<<'table inet t { chain c { type filter hook input priority 0; policy drop; }; }'
+  create a
+  run ! netns-nft-save a
+  no_draft nft.rules
+}
+
+@test "the rules that close a namespace are never saved" {
+  create a
+  netnsinit --close a
+  for option in '' --force; do
+    # shellcheck disable=SC2086 # no word, or one
+    run --separate-stderr ! netns-nft-save $option a
+    [[ $stderr == *'its firewall is not loaded'*'netnsctl restart nft@a'* && ! -e $RULES ]]
+  done
+}
+
+@test "the replaced file is kept, and stays when the same rules are saved again" {
+  setup_rules
+  echo '# edited by hand' >"$RULES"
+  netns-nft-save a
+  [[ $(<"$RULES~") == '# edited by hand' ]]
+  netns-nft-save a
+  [[ $(<"$RULES~") == '# edited by hand' ]]
+  inside a nft flush table ip nat
+  before=$(<"$RULES")
+  netns-nft-save a
+  [[ $(<"$RULES~") == "$before" && $(<"$RULES") != "$before" ]]
+  no_draft
 }
 
 @test "the file is root's, of mode 0644, whatever the umask is and the old one was" {

@@ -60,7 +60,7 @@ instances() {
   run -1 costs 3 2 128 bash -c '(:); (:); :'
   run -1 costs 3 1 100 bash -c '(:); (:); :'
   netnsctl up lo@a
-  costs 1 1 134 netnsctl up lo@a
+  costs 1 1 136 netnsctl up lo@a
   grep --quiet CLONE_THREAD "$TRACE"
   costs 1 2 40 env PATH=/nowhere:/usr/bin true
   grep --quiet 'execve("/nowhere/true".* = -1 ENOENT' "$TRACE"
@@ -68,7 +68,7 @@ instances() {
 
 @test "a hook of lo that has nothing to do is netnsinit alone; up inside is bash, and ip" {
   netnsinit --create a
-  outside 1 1 58 lo a up
+  outside 1 1 62 lo a up
   inside 2 3 330 lo a up
   inside 1 1 58 lo a down
   outside 1 1 62 lo a down
@@ -93,10 +93,10 @@ instances() {
   outside 4 5 617 macvlan a down
 }
 
-@test "a hook of nft is bash; up inside forks for the name of the file, ip, and one nft" {
+@test "a hook of nft is bash; up closes the namespace by one nft, and inside forks for the name of the file, ip, nft and netnsinit" {
   netnsinit --create a
-  outside 1 2 199 nft a up
-  inside 4 4 562 nft a up
+  outside 2 3 390 nft a up
+  inside 5 5 680 nft a up
   inside 1 2 199 nft a down
   outside 1 2 204 nft a down
 }
@@ -104,15 +104,15 @@ instances() {
 @test "to save the rules as nft goes down is netns-nft-save and nft" {
   config nft.conf <<<NFT_AUTO_SAVE=yes
   netnsinit --create a
-  inside 4 4 562 nft a up
-  inside 4 5 676 nft a down
+  inside 6 6 830 nft a up
+  inside 4 5 690 nft a down
 }
 
 @test "a hook of dns is bash, a mkdir, and a few forks for each file" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   netnsinit --create a
-  outside 9 7 960 dns a up
-  inside 11 7 1041 dns a up
+  outside 5 6 700 dns a up
+  inside 7 6 782 dns a up
   inside 1 2 208 dns a down
   outside 9 8 666 dns a down
 }
@@ -125,18 +125,18 @@ instances() {
   costs 1 1 16 netnsinit --judge /etc/conf.d/netns/default.conf
 }
 
-@test "netnsinit makes 44 system calls until it is bash; to make sure that the namespace is ours, 7 more inside, 12 outside" {
+@test "netnsinit makes 51 system calls until it is bash; to make sure that the namespace is ours, 7 more inside, 12 outside" {
   ip netns add theirs
   netnsinit --create ours
-  (($(before_bash /run/netns/theirs netnsinit lo theirs up inside) <= 44))
-  (($(before_bash /run/netns/ours netnsinit lo ours up inside) <= 44 + 7))
-  (($(before_bash /proc/1/ns/net netnsinit lo theirs up outside) <= 44))
-  (($(before_bash /proc/1/ns/net netnsinit lo ours up outside) <= 44 + 12))
+  (($(before_bash /run/netns/theirs netnsinit lo theirs up inside) <= 51))
+  (($(before_bash /run/netns/ours netnsinit lo ours up inside) <= 51 + 7))
+  (($(before_bash /proc/1/ns/net netnsinit lo theirs up outside) <= 51))
+  (($(before_bash /proc/1/ns/net netnsinit lo ours up outside) <= 51 + 12))
 }
 
 @test "an instance costs the direct engine a bash for each hook that does something, and what that runs" {
   engine 3 3 564 up lo@a
-  engine 1 1 134 up lo@a
+  engine 1 1 136 up lo@a
   engine 1 1 285 down lo@a
   engine 9 9 1375 up veth@nstest
   engine 8 8 1422 down veth@nstest
@@ -154,29 +154,29 @@ instances() {
   netnsctl down "${instances[@]}" >/dev/null 2>&1
 }
 
-@test "an idle netns-update starts no process, and makes three system calls for a type" {
+@test "an idle netns-update starts no process, and makes six system calls for a type" {
   image
-  costs 1 1 98 netns-update --root "$IMAGE"
+  costs 1 1 132 netns-update --root "$IMAGE"
   for ((number = 1; number <= 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update --root "$IMAGE" >/dev/null
-  costs 1 1 $((98 + 100 * 3)) netns-update --root "$IMAGE"
+  costs 1 1 $((132 + 100 * 6)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts no process for an instance that requires nothing, and makes eight system calls" {
   image
   instances veth VETH_IFADDR_INSIDE=192.0.2.130/30
-  costs 1 1 $((98 + 50 + 100 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $((132 + 50 + 100 * 8)) netns-update --root "$IMAGE"
   instances lo ''
-  costs 1 1 $((98 + 65 + 200 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $((132 + 65 + 200 * 8)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts one bash for an instance that requires something" {
   image
   instances veth VETH_NSNAME_OUTSIDE=b
-  costs 101 101 $((98 + 100 * 395)) netns-update --root "$IMAGE"
+  costs 101 101 $((132 + 100 * 395)) netns-update --root "$IMAGE"
   rm "$CONF"/veth-*
   instances lo NETNS_REQUIRES=b
-  costs 101 101 $((98 + 100 * 395)) netns-update --root "$IMAGE"
+  costs 101 101 $((132 + 100 * 395)) netns-update --root "$IMAGE"
 }
 
 @test "list starts no process, and looks three times at each file" {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{Finding, Severity, Subject};
 use crate::name::NsType;
 use crate::paths::{BASH, Paths};
+use crate::plugin::Declared;
 use crate::{file, plugin, trust};
 
 /// What shellcheck cannot know of these files: settings are used by others (SC2034), and set by others (SC2154), and what is
@@ -38,7 +39,7 @@ pub(super) fn check(
         }
     }
     findings.extend(shellcheck(&sound)?);
-    findings.extend(writers(paths, &files, types.iter().any(|nstype| nstype.as_ref() == "nft"))?);
+    findings.extend(writers(paths, &files, types.iter().any(|nstype| Declared::of(paths, nstype).firewall))?);
     Ok((findings, unsound))
 }
 

@@ -55,6 +55,7 @@ pub(super) fn check(
     }
     let active = engine::active(paths)?;
     findings.extend(super::required::check(paths, &active, meant)?);
+    findings.extend(super::missing::check(paths, &active, meant)?);
     for active in active.iter().filter(|active| meant(&active.instance)) {
         let instance = &active.instance;
         match active.condition {
@@ -95,10 +96,11 @@ fn stale(paths: &Paths, graph: &Graph) -> Result<Vec<Finding>> {
     if graph.problems.is_empty() {
         plan.add_dropins(paths, &present, graph);
     }
+    plan.add_firewalls(paths, &present, &plugin::firewalls(paths, &listing.types));
     let finding = |change: &units::Change| {
         let what = match change.action {
             Action::Create | Action::Update | Action::Remove if change.is_dropin() => {
-                "this drop-in is out of date: it is not what the instance requires"
+                "this drop-in is out of date"
             }
             Action::Create => "this unit is missing",
             Action::Update => "this unit is not a copy of its template",

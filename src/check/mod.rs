@@ -5,6 +5,7 @@ mod clashes;
 mod dns;
 mod files;
 mod live;
+mod missing;
 mod required;
 mod settings;
 

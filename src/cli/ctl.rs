@@ -77,7 +77,7 @@ pub enum Verb {
 /// What `up`, `down` and `restart` take.
 #[derive(Debug, Args)]
 pub struct Lifecycle {
-    /// TYPE@NAME, or NAME: every type that has a TYPE-NAME.conf (up), or is up (down, restart)
+    /// TYPE@NAME, or NAME: every type that is configured for it (up), or is up (down, restart)
     #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(completion::targets))]
     pub targets: Vec<Target>,
     /// Who does it; by default systemd where that is PID 1
@@ -245,9 +245,9 @@ pub struct Attach {
     /// A service, a socket (x.socket), or a template (x@), which stands for all its instances
     #[arg(value_name = "UNIT", add = ArgValueCandidates::new(completion::units))]
     pub unit: Unit,
-    /// What it needs to be up, all on the namespace that it is put into
-    #[arg(value_name = "TYPE@NAME", required = true, add = ArgValueCandidates::new(completion::instances))]
-    pub instances: Vec<Instance>,
+    /// Instances that it needs, all on one namespace; NAME stands for every type that is configured
+    #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(completion::targets))]
+    pub targets: Vec<Target>,
     /// Print the drop-in, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,

@@ -18,7 +18,7 @@ pub use ctl::*;
     name = "netnsinit",
     version,
     override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
-                      netnsinit --create|--delete|--verify NAME\n       netnsinit --judge FILE...",
+                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --judge FILE...",
     after_help = "Options stand before TYPE; every word after it belongs to the hook.\n\n\
                   Environment:\n  NETNS_TRACE=1  as --trace\n\n\
                   Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
@@ -40,6 +40,15 @@ pub struct Init {
     /// Make sure that the namespace NAME is the one that --create has made
     #[arg(long, conflicts_with_all = ["create", "delete", "print_wrapper", "trace"])]
     pub verify: bool,
+    /// Let only loopback traffic pass in the namespace NAME until its firewall is loaded
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
+    pub close: bool,
+    /// Called when the hook of a firewall has returned: end what --close has begun
+    #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
+    pub open: bool,
+    /// With --open: the hook ran without errexit, so rules have to be in force
+    #[arg(long, hide = true, requires = "open")]
+    pub unsure: bool,
     /// Make sure that nobody but root can write these FILEs, as it is done before they are run
     #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
     pub judge: bool,
@@ -82,14 +91,18 @@ pub struct Update {
 
 /// Saves the nftables rules of a namespace, where the type nft finds them.
 ///
-/// Writes the rules that are in force in the namespace NAME to /etc/conf.d/netns/nft-NAME.rules. The file replaces the
-/// old one only when it is whole; it begins with `flush ruleset`, so that it can be loaded any number of times.
+/// Writes the rules in force in the namespace NAME to /etc/conf.d/netns/nft-NAME.rules. The new file replaces the old one in one
+/// step, and the old one is kept as nft-NAME.rules~. The file begins with `flush ruleset`, so it can be loaded any number of
+/// times. An empty ruleset does not replace a file that has rules.
 #[derive(Debug, Parser)]
 #[command(name = "netns-nft-save", version)]
 pub struct NftSave {
     /// The namespace
     #[arg(value_name = "NAME")]
     pub name: OsString,
+    /// Replace rules by an empty ruleset, too
+    #[arg(long)]
+    pub force: bool,
 }
 
 impl Init {
@@ -113,6 +126,9 @@ impl Init {
             create: false,
             delete: false,
             verify: false,
+            close: false,
+            open: false,
+            unsure: false,
             judge: false,
             end_command: None,
             root: "/".into(),

@@ -13,7 +13,7 @@ use crate::cli::Init;
 use crate::name::NsName;
 use crate::netns::Deleted;
 use crate::paths::Paths;
-use crate::{foreground, hook, made, memory, trust};
+use crate::{firewall, foreground, hook, made, memory, trust};
 
 pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let options = match Init::read(arguments) {
@@ -21,7 +21,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         Err(error) => return Ok(super::explain(&error)),
     };
     let paths = Paths::under(&options.root);
-    if options.create || options.delete || options.verify {
+    if options.create || options.delete || options.verify || options.close || options.open {
         return namespace(&paths, &options);
     }
     if options.judge {
@@ -47,7 +47,8 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// `--create NAME` and `--delete NAME`, the two commands of netns_name@.service, and `--verify NAME`, that of netns_made@.service.
+/// `--create NAME` and `--delete NAME`, the two commands of netns_name@.service, `--verify NAME`, that of netns_made@.service, and
+/// `--close NAME`, that of netns_closed@.service; `--open NAME` is called by hooks.
 fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
     let [name] = options.words.as_slice() else { bail!("one namespace name is needed\n{}", Init::usage()) };
     let name = NsName::new(name)?;
@@ -55,7 +56,18 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
         made::verify(paths, &name)?;
         return Ok(Status::Done);
     }
-    ensure!(geteuid().is_root(), "only root may create and delete namespaces: run it by sudo");
+    ensure!(geteuid().is_root(), "only root may configure namespaces: run this with sudo");
+    if options.close || options.open {
+        match (options.close, options.unsure) {
+            (true, _) => {
+                made::noted(paths, &name)?.map_or(Ok(()), |ours| made::require(paths, &name, &ours))?;
+                firewall::close(paths, &name)?;
+            }
+            (_, true) => firewall::reopen(paths, &name)?,
+            (_, false) => firewall::open(paths, &name)?,
+        }
+        return Ok(Status::Done);
+    }
     if options.create {
         made::create(paths, &name)?;
         return Ok(Status::Done);

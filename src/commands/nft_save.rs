@@ -1,20 +1,25 @@
 //! `netns-nft-save`: the firewall of a namespace, as a file.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use duct::cmd;
+use anyhow::{Context, Result, ensure};
+use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Status, say};
 use crate::cli::NftSave;
 use crate::file::{Draft, lock_directory, remove_drafts, sync_directory};
+use crate::firewall;
 use crate::name::NsName;
+use crate::netlink;
 use crate::netns;
+use crate::nft;
 use crate::paths::Paths;
 
 /// How long another run may take; a unit that saves on its way down has 30 seconds for all of it.
@@ -30,9 +35,10 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
     say(&format!("Attempting to save the nftables rules of netns '{name}'..."));
     let rules = {
         let _inside = netns::enter(&paths, &name)?;
-        let rules = [b"flush ruleset\n".as_slice(), &nft(&["list", "ruleset"], b"")?].concat();
+        require_rules(&paths, &name, options.force)?;
+        let rules = [b"flush ruleset\n".as_slice(), &nft::run(&["list", "ruleset"], None)?].concat();
         // What cannot be loaded must not take the place of what can (rules of iptables-nft may list as comments).
-        nft(&["--check", "--file", "-"], &rules)
+        nft::run(&["--check", "--file", "-"], Some(&rules))
             .context("the rules cannot be loaded again, so they are not saved")?;
         rules
     };
@@ -44,25 +50,68 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
     }
     fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
     let _lock = lock_directory(&paths.conf, PATIENCE)?;
-    remove_drafts(&paths.conf, |file| target.file_name().is_some_and(|name| name == file))?;
-    Draft::on_disk(&target, &rules)?.put()?;
+    let files = [&target, &backup(&target)].map(|path| path.file_name().map(ToOwned::to_owned));
+    remove_drafts(&paths.conf, |file| files.iter().flatten().any(|name| name == file))?;
+    let draft = Draft::on_disk(&target, &rules)?;
+    keep_previous(&target, &rules)?;
+    draft.put()?;
     sync_directory(&paths.conf)?;
     say(&format!("Successfully saved them to '{}'.", target.display()));
     Ok(Status::Done)
 }
 
-/// Runs nft in the current namespace; returns what it prints.
-fn nft(words: &[&str], input: &[u8]) -> Result<Vec<u8>> {
-    let output =
-        cmd("nft", words).stdin_bytes(input).stdout_capture().stderr_capture().unchecked().run().map_err(
-            |error| match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    anyhow!("`nft` is not installed: on Debian `apt install nftables`")
-                }
-                _ => anyhow!("cannot run `nft`: {error}"),
-            },
-        )?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`nft {}` failed ({}): {}", words.join(" "), output.status, said.trim());
-    Ok(output.stdout)
+/// An empty ruleset must not replace rules: whoever flushes the rules, be it a service in the namespace, would switch the
+/// firewall off for good.
+fn require_rules(paths: &Paths, name: &NsName, force: bool) -> Result<()> {
+    let tables = netlink::tables().context("cannot read the nftables rules in force")?;
+    ensure!(
+        !tables.iter().any(|table| table == firewall::TABLE),
+        "refusing to save the rules of namespace `{name}`: its firewall is not loaded\n  fix: `netnsctl restart nft@{name}`, \
+         then save again"
+    );
+    ensure!(
+        force || !is_empty()? || !has_rules(paths, name),
+        "refusing to save the rules of namespace `{name}`: no rules are in force, and the file has rules\n  fix: `netnsctl \
+         restart nft@{name}` loads them; `--force` saves the empty ruleset"
+    );
+    Ok(())
+}
+
+/// Whether the rules in force in the namespace of this thread filter nothing. A chain without rules may accept everything.
+fn is_empty() -> Result<bool> {
+    let rules = netlink::rules()?;
+    Ok(rules.count == 0 && rules.policies.iter().all(|chain| chain.policy == "accept"))
+}
+
+/// Whether the file that the next start loads filters anything. It is loaded in a namespace of its own; a file that cannot be loaded
+/// there is assumed to have rules.
+fn has_rules(paths: &Paths, name: &NsName) -> bool {
+    let files = [paths.rules(name), paths.shared_rules()];
+    let Some(file) = files.into_iter().find(|file| file.symlink_metadata().is_ok()) else { return false };
+    if !file.is_file() {
+        return true;
+    }
+    let load = move || -> Result<bool> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        nft::run(&["--file", &file.to_string_lossy()], None)?;
+        is_empty()
+    };
+    thread::spawn(load).join().is_ok_and(|empty| !empty.unwrap_or(false))
+}
+
+/// Keeps the file that is about to be replaced as `nft-NAME.rules~`, unless its contents are the same.
+fn keep_previous(target: &Path, rules: &[u8]) -> Result<()> {
+    // A pipe would block.
+    if !fs::metadata(target).is_ok_and(|found| found.is_file()) {
+        return Ok(());
+    }
+    let previous = fs::read(target).with_context(|| format!("cannot read {}", target.display()))?;
+    if previous == rules { Ok(()) } else { Draft::on_disk(&backup(target), &previous)?.put() }
+}
+
+/// Where the replaced file is kept.
+fn backup(target: &Path) -> PathBuf {
+    let mut path = target.as_os_str().to_owned();
+    path.push("~");
+    path.into()
 }

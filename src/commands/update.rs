@@ -73,6 +73,7 @@ pub(super) fn run(options: &Update) -> Result<Status> {
     let present = units::present(&paths)?;
     let mut plan = units::plan(&paths, &present, &listing.types, &templates, &loaded)?;
     plan.add_dropins(&paths, &present, &graph);
+    plan.add_firewalls(&paths, &present, &plugin::firewalls(&paths, &listing.types));
     let complaints = listing.complaints.iter().chain(&plan.complaints);
     let mut whole = true;
     for complaint in complaints {

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Interrupt;
 use crate::file;
+use crate::firewall;
 use crate::hook::{self, Plan};
 use crate::memory;
 use crate::name::{Instance, Phase, Side};
@@ -239,6 +240,8 @@ impl Runner {
             Side::Outside => None,
         };
         let what = || format!("cannot run {} {}", hook.phase, hook.side);
+        // Before any file of the instance is run, and whatever is wrong with them.
+        firewall::before_hook(&self.paths, hook, ours).with_context(what)?;
         let bash = match hook::plan(&self.paths, hook, &self.caller, ours).with_context(what)? {
             Plan::Nothing => return hook::skip(&self.paths, hook).map(|()| None),
             Plan::Bash(bash) => bash,

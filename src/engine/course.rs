@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 
 use super::dependants::Dependants;
 use super::state::{Entry, Stage};
+use crate::firewall;
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
 use crate::requires::{Asker, Graph, Problem, Requirement, instances_in};
@@ -58,6 +59,10 @@ impl Course {
         let graph = graph(paths, entries, instances.iter().cloned(), &BTreeSet::new());
         let mut course = Self { told: instances.to_vec(), ..Self::default() };
         let begun = course.refuse("bring up", instances, &graph);
+        let begun: BTreeSet<Instance> =
+            firewall::hold_back(paths, begun.into_iter().collect(), &mut course.refused)
+                .into_iter()
+                .collect();
         course.add_up(graph.only(begun.iter()), instances, |_| Act::Up);
         course
     }

@@ -14,9 +14,11 @@ use super::child::Runner;
 use super::course::{self, Act, Course, Entries};
 use super::state::{self, Held};
 use super::{Engine, Kind, Outcome};
+use crate::firewall;
 use crate::name::{Instance, NsName};
 use crate::parallel::parallel;
 use crate::paths::Paths;
+use crate::plugin::Declared;
 use crate::privilege::{self, Capability};
 use crate::requires::Requirement;
 
@@ -73,7 +75,10 @@ impl Direct {
         // All namespaces come before any hook: one may want to put an interface into another.
         let prepared = parallel(held, |mut held| {
             let need = course.names[&held.name];
-            let begun = self.settle(&mut held).and_then(|()| self.ensure_namespace(&mut held, need));
+            let begun = self
+                .settle(&mut held)
+                .and_then(|()| self.ensure_namespace(&mut held, need))
+                .and_then(|()| self.close_for_firewall(&course, &held.name));
             (held, begun)
         });
         let mut groups = BTreeMap::new();
@@ -135,6 +140,16 @@ impl Direct {
             }
             return Ok((course, held, broken));
         }
+    }
+
+    /// Closes a namespace in which a firewall is about to come up, before any hook runs in it.
+    fn close_for_firewall(&self, course: &Course, name: &NsName) -> Result<()> {
+        let comes_up = course.waves.iter().flatten().any(|(act, instance)| {
+            matches!(act, Act::Up | Act::Restart)
+                && instance.name == *name
+                && Declared::of(&self.paths, &instance.nstype).firewall
+        });
+        if comes_up { firewall::close(&self.paths, name) } else { Ok(()) }
     }
 
     fn one_by_one(

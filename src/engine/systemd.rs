@@ -20,10 +20,12 @@ use units::{Units, dependants, needed};
 use super::ahead;
 use super::dependants::Dependants;
 use super::{Active, Condition, Direct, Engine, Interrupt, Kind, Outcome};
+use crate::firewall;
 use crate::made::{self, Made};
 use crate::memory;
 use crate::name::Instance;
 use crate::paths::Paths;
+use crate::plugin::Declared;
 use crate::requires::Graph;
 
 /// How long the rest of a stop may take after `systemctl stop` has returned: `down outside` and the removal of the namespace,
@@ -67,6 +69,7 @@ impl Systemd {
         if let Some((_, error)) = told.iter().find(|(instance, _)| users.contains(instance)) {
             return refused(instances, &format!("{error:#}"));
         }
+        let begun = firewall::hold_back(&self.paths, begun, &mut told);
         let mut outcomes = self.begin(verb, &begun, &graph);
         let outcome = |(instance, error)| Outcome { instance, engine: Kind::Systemd, changed: Err(error) };
         outcomes.extend(told.drain(..).map(outcome));
@@ -79,7 +82,10 @@ impl Systemd {
         }
         let begun = Timestamp::now();
         let before = Units::of_instances(instances);
-        let said = systemctl(verb, &instances.iter().map(Instance::unit).collect::<Vec<_>>());
+        // systemd gets one job after the other: with the firewalls first, it knows of them when an interface is begun.
+        let mut order: Vec<&Instance> = instances.iter().collect();
+        order.sort_by_key(|instance| !Declared::of(&self.paths, &instance.nstype).firewall);
+        let said = systemctl(verb, &order.into_iter().map(Instance::unit).collect::<Vec<_>>());
         let all: Vec<Instance> = instances.iter().chain(graph.requires.keys()).cloned().collect();
         let after = Units::of_instances(&all);
         let is_up = |units: &Result<Units>, instance: &Instance| {

@@ -8,17 +8,20 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Orphan, What, files};
-use crate::name::Instance;
+use crate::name::{Instance, NsType};
 use crate::paths::Paths;
 use crate::units::dropins;
-use crate::{attach, file, requires};
+use crate::{attach, file, plugin, requires};
 
 /// What is said of a drop-in of ours, given its unit, if nobody needs it.
 type Judge = fn(&Paths, &str) -> Option<(What, String)>;
 
 /// Drop-ins that this program writes: the file, and what it begins with, so that it is known to be ours.
-const KINDS: [(&str, &str, Judge); 2] =
-    [(dropins::FILE, dropins::HEADER, of_instance), (attach::FILE, attach::HEADER, of_service)];
+const KINDS: [(&str, &str, Judge); 3] = [
+    (dropins::FILE, dropins::HEADER, of_instance),
+    (dropins::FIREWALL_FILE, dropins::FIREWALL_HEADER, of_type),
+    (attach::FILE, attach::HEADER, of_service),
+];
 
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
@@ -45,6 +48,13 @@ fn is_ours(path: &Path, header: &str) -> bool {
 fn of_instance(paths: &Paths, unit: &str) -> Option<(What, String)> {
     let instance: Instance = unit.strip_prefix("netns_outside-")?.strip_suffix(".service")?.parse().ok()?;
     Some((What::File, requires::unknown(paths, &instance)?))
+}
+
+/// The drop-in of a type, which `netns-update` has written for its firewall.
+fn of_type(paths: &Paths, unit: &str) -> Option<(What, String)> {
+    let nstype: NsType = unit.strip_prefix("netns_outside-")?.strip_suffix("@.service")?.parse().ok()?;
+    let is_gone = plugin::find(paths, &nstype).is_err() && paths.units.join(unit).symlink_metadata().is_err();
+    is_gone.then(|| (What::File, format!("there is no type `{nstype}` any more")))
 }
 
 fn of_service(paths: &Paths, unit: &str) -> Option<(What, String)> {

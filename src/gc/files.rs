@@ -14,6 +14,7 @@ use walkdir::DirEntry;
 use super::{Orphan, What};
 use crate::engine::state::{self, State};
 use crate::name::{Instance, NsName};
+use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::{file, plugin};
 
@@ -70,7 +71,14 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
             }
         }
     }
-    let places = [&paths.conf, &paths.units, &paths.made, &paths.direct, &paths.remembered];
+    for (path, word) in records(&paths.closed)? {
+        let Some((name, _)) = record::<NsName>(&path, &word, &mut found) else { continue };
+        if netns::look(paths, &name)? == Named::Nothing {
+            let reason = "the namespace that it keeps closed is gone".to_owned();
+            found.push(Orphan { what: What::File, path, reason });
+        }
+    }
+    let places = [&paths.conf, &paths.units, &paths.made, &paths.closed, &paths.direct, &paths.remembered];
     for directory in places {
         let own = directory.starts_with(paths.made.parent().unwrap_or(&paths.made));
         for entry in entries(directory)? {
@@ -104,8 +112,9 @@ fn is_draft(file: &str, own: bool) -> bool {
     file::drafted(file).is_some_and(|name| own || is_rules(name) || is_copy(name))
 }
 
-/// Whether it is the name of rules that are saved.
+/// Whether it is the name of rules that are saved, or of the previous ones.
 fn is_rules(name: &str) -> bool {
+    let name = name.strip_suffix('~').unwrap_or(name);
     name.strip_prefix("nft-").is_some_and(|rest| rest.strip_suffix(".rules").is_some())
 }
 

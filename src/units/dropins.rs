@@ -1,6 +1,6 @@
 //! Drop-ins that have an instance wait for what it requires: `netns_outside-TYPE@NAME.service.d/10-requires.conf`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use walkdir::DirEntry;
 
 use super::{Action, Change, Plan, Text};
-use crate::name::Instance;
+use crate::name::{Instance, NsType};
 use crate::paths::Paths;
 use crate::requires::{Graph, Requirement};
 
@@ -36,13 +36,13 @@ impl Plan<'_> {
             // What a link leads to may be another instance's.
             if !entry.path_is_symlink() && entry.file_name().to_str().is_some_and(is_of_instance) {
                 let path = entry.path().join(FILE);
-                if !wanted.contains_key(&path) && is_ours(&path) {
+                if !wanted.contains_key(&path) && is_ours(&path, HEADER) {
                     self.changes.push(Change { action: Action::Remove, path, text: None });
                 }
             }
         }
         while let Some((path, content)) = wanted.pop_first() {
-            match action(&path, &content) {
+            match action(&path, &content, HEADER) {
                 Ok(action) => self.changes.push(Change { action, path, text: Some(Text::DropIn(content)) }),
                 Err(error) => self.complaints.push(format!("{error:#}")),
             }
@@ -51,13 +51,54 @@ impl Plan<'_> {
     }
 }
 
+/// The drop-in of a type that provides a firewall: `netns_outside-TYPE@.service.d/10-firewall.conf`.
+pub const FIREWALL_FILE: &str = "10-firewall.conf";
+
+/// The first words of such a drop-in.
+pub const FIREWALL_HEADER: &str = "# Written by netns-update, since the type ";
+
+fn firewall_content(nstype: &NsType) -> String {
+    format!(
+        "{FIREWALL_HEADER}{nstype} provides a firewall.\n\
+         # The namespace is closed before any of its types comes up (netns_closed@.service).\n\n\
+         [Unit]\nRequires=netns_closed@%i.service\nAfter=netns_closed@%i.service\n"
+    )
+}
+
+impl Plan<'_> {
+    /// Adds the drop-in of each type that provides a firewall, and removes that of other types.
+    pub fn add_firewalls(&mut self, paths: &Paths, present: &[DirEntry], firewalls: &BTreeSet<NsType>) {
+        for nstype in firewalls {
+            let path = paths.units.join(format!("netns_outside-{nstype}@.service.d")).join(FIREWALL_FILE);
+            let content = firewall_content(nstype);
+            match action(&path, &content, FIREWALL_HEADER) {
+                Ok(action) => self.changes.push(Change { action, path, text: Some(Text::DropIn(content)) }),
+                Err(error) => self.complaints.push(format!("{error:#}")),
+            }
+        }
+        for entry in present.iter().filter(|entry| !entry.path_is_symlink()) {
+            let Some(nstype) = entry.file_name().to_str().and_then(type_of_directory) else { continue };
+            let path = entry.path().join(FIREWALL_FILE);
+            if !firewalls.contains(&nstype) && is_ours(&path, FIREWALL_HEADER) {
+                self.changes.push(Change { action: Action::Remove, path, text: None });
+            }
+        }
+        self.sort();
+    }
+}
+
+/// The type whose drop-ins are in a directory, if they are for all instances of its outside half.
+fn type_of_directory(directory: &str) -> Option<NsType> {
+    directory.strip_prefix("netns_outside-")?.strip_suffix("@.service.d")?.parse().ok()
+}
+
 /// Why systemd does not know what an instance requires, and the next step; `None` where it does, or somebody's own file counts
 /// instead.
 #[must_use]
 pub fn unheard(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
     let first = requires.first()?;
     let path = place(paths, instance);
-    let why = match action(&path, &content(instance, requires)) {
+    let why = match action(&path, &content(instance, requires), HEADER) {
         Ok(Action::Keep) => return None,
         Ok(Action::Create) => format!("there is no {}", path.display()),
         Ok(_) => format!("{} is out of date", path.display()),
@@ -96,14 +137,14 @@ fn content(instance: &Instance, requires: &[Requirement]) -> String {
     )
 }
 
-/// Whether a file is there and was written by netns-update.
-fn is_ours(path: &Path) -> bool {
+/// Whether a file is there and was written by netns-update, with these first words.
+fn is_ours(path: &Path, header: &str) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
-        && fs::read(path).is_ok_and(|content| content.starts_with(HEADER.as_bytes()))
+        && fs::read(path).is_ok_and(|content| content.starts_with(header.as_bytes()))
 }
 
 /// What a drop-in that should be there needs. One that somebody else has written, or a mask, stays.
-fn action(path: &Path, content: &str) -> Result<Action> {
+fn action(path: &Path, content: &str, header: &str) -> Result<Action> {
     let directory = path.parent().unwrap_or(path);
     ensure!(
         match fs::symlink_metadata(directory) {
@@ -115,7 +156,7 @@ fn action(path: &Path, content: &str) -> Result<Action> {
     );
     Ok(match fs::symlink_metadata(path) {
         Err(_) => Action::Create,
-        Ok(_) if !is_ours(path) => Action::Keep,
+        Ok(_) if !is_ours(path, header) => Action::Keep,
         Ok(_) if fs::read(path).is_ok_and(|found| found == content.as_bytes()) => Action::Keep,
         Ok(_) => Action::Update,
     })

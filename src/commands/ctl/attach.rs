@@ -1,14 +1,14 @@
 //! `netnsctl attach` and `detach`: a service in a namespace, by a drop-in of its unit.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
 
+use super::lifecycle;
 use crate::attach::{self, Attached, DropIn, Found, Unit};
 use crate::cli::{Attach, Detach};
 use crate::commands::{Status, say};
 use crate::engine::{self, Active, Kind};
+use crate::firewall;
 use crate::name::{Instance, NsName};
 use crate::netns::Id;
 use crate::paths::Paths;
@@ -18,9 +18,7 @@ use crate::units::{self, Systemctl};
 use crate::warn;
 
 pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
-    let mut instances = options.instances.clone();
-    let mut seen = BTreeSet::new();
-    instances.retain(|instance| seen.insert(instance.clone()));
+    let instances = lifecycle::resolve(paths, &options.targets, lifecycle::configured)?;
     let namespace = attach::namespace(paths, &instances)?;
     for instance in &instances {
         let unit = paths.units.join(format!("netns-{}@.service", instance.nstype));
@@ -149,6 +147,13 @@ fn warn_of(
     lines.extend(attach::stranded(unit, properties, namespace, &attached));
     lines.extend(attach::reopened(unit.as_ref(), properties, drop_in.doors()));
     lines.extend(drop_in.gaps());
+    for firewall in firewall::configured(paths, namespace)? {
+        if !instances.contains(&firewall) {
+            lines.push(format!(
+                "the firewall `{firewall}` is configured, but `{unit}` starts without it: name it, too, or name `{namespace}`"
+            ));
+        }
+    }
     let before = attached.iter().filter(|one| one.unit == unit.as_ref()).flat_map(|one| &one.instances);
     let dropped: Vec<String> = before
         .filter(|instance| !instances.contains(instance))

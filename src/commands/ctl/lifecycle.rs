@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail, ensure};
 use serde::Serialize;
 
-use super::{firewall, output};
+use super::output;
 use crate::cli::Lifecycle;
 use crate::commands::{Status, say};
 use crate::engine::{self, Active, Condition, Engine, Kind, Outcome};
+use crate::firewall;
 use crate::name::{Instance, NsName, NsType, Target};
 use crate::netns::{self, Named};
 use crate::paths::Paths;
@@ -91,7 +92,9 @@ pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work, recursive: bo
     if options.output.json {
         output::json("lifecycle", &outcomes.iter().map(Report::of).collect::<Vec<_>>())?;
     }
-    let open = if work.brings_up { firewall::missing(paths, &outcomes) } else { Vec::new() };
+    let failed: Vec<Instance> =
+        outcomes.iter().filter(|one| one.changed.is_err()).map(|one| one.instance.clone()).collect();
+    let open = if work.brings_up { firewall::after_failure(paths, &failed) } else { Vec::new() };
     let (all, mut errors) = (outcomes.len(), Vec::new());
     for Outcome { instance, changed, .. } in outcomes {
         match changed {
@@ -188,7 +191,7 @@ fn summary(instances: &[Instance]) -> String {
 }
 
 /// The instances that are meant, each once.
-fn resolve(
+pub(super) fn resolve(
     paths: &Paths,
     targets: &[Target],
     all_of: fn(&Paths, &NsName) -> Result<Vec<Instance>>,
@@ -224,17 +227,13 @@ fn known_type(paths: &Paths, instance: &Instance) -> Result<()> {
     })
 }
 
-/// Every type that has a file of its own for a namespace.
-fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
-    let types = plugin::list(paths)?.types;
-    let instances: Vec<Instance> = types
-        .into_iter()
-        .map(|nstype| Instance { nstype, name: name.clone() })
-        .filter(|instance| paths.conf_of(instance).is_file())
-        .collect();
+/// Every type that is configured for a namespace.
+pub(super) fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+    let mut instances = plugin::configured(paths)?;
+    instances.retain(|instance| instance.name == *name);
     if instances.is_empty() {
         bail!(
-            "nothing is configured for namespace `{name}`: there is no TYPE-{name}.conf in {}{}",
+            "nothing is configured for namespace `{name}`: there is no TYPE-{name}.conf, and no nft-{name}.rules, in {}{}",
             paths.conf.display(),
             hint(paths, name)?
         );

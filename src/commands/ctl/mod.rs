@@ -4,7 +4,6 @@ mod attach;
 mod cat;
 mod check;
 pub mod completion;
-mod firewall;
 mod gc;
 mod graph;
 mod leaktest;

@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use super::Direct;
 use crate::engine::course::Need;
 use crate::engine::state::{Held, Stage};
+use crate::file;
 use crate::name::NsName;
 use crate::netns::{self, Identity, Named};
 
@@ -67,6 +68,7 @@ impl Direct {
                  or take it over with --adopt"
             ),
             Named::Nothing | Named::Debris => {
+                file::remove(&self.paths.closed(&name))?;
                 let made = netns::create(&self.paths, &name, |id| {
                     (held.state.namespace, held.state.adopted) = (Some(id), false);
                     held.save()
@@ -91,6 +93,7 @@ impl Direct {
         {
             crate::warn(&replaced(&held.name));
         }
+        file::remove(&self.paths.closed(&held.name))?;
         held.state.namespace = None;
         held.save()
     }

@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# A namespace for which a firewall was requested passes nothing that the firewall has not been loaded for.
+
+load systemd
+
+# Usage: watch_pings / no_answer
+# Pings the namespace from the host all the time; and whether no ping was answered, up to a few from now on.
+PINGS='while :; do if ping -c1 -W1 -q 192.0.2.130 &>/dev/null; then echo >>/run/answered; fi; echo >>/run/pings; sleep 0.01; done'
+some_lines() { (($(wc -l <"$1") > 2)); }
+watch_pings() { lab systemd-run --quiet --unit=test-pings bash -c "$PINGS"; }
+no_answer() {
+  local run
+  run=/proc/$(<"$LAB/leader")/root/run
+  : >"$run/pings"
+  eventually some_lines "$run/pings"
+  lab systemctl stop test-pings
+  [[ ! -e $run/answered ]] || {
+    rm "$run/answered"
+    echo "a ping was answered: $*" >&2
+    return 1
+  }
+}
+
+# Files that keep the rules from being loaded.
+broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
+
+@test "whatever becomes of a firewall that is asked for with its interface: nothing passes" {
+  while IFS= read -r text; do
+    config nft-nstest.conf <<<"$text"
+    watch_pings
+    run ! lab netnsctl up veth@nstest nft@nstest
+    [[ $output == *'`veth@nstest` was not begun: its firewall `nft@nstest` cannot come up'* ]]
+    no_answer "$text"
+    nothing_left nstest
+  done < <(broken)
+}
+
+@test "a firewall that is asked for and cannot come up closes the namespace of an interface that is up" {
+  while IFS= read -r text; do
+    lab netnsctl up veth@nstest
+    lab ping -c1 -W5 -q 192.0.2.130
+    config nft-nstest.conf <<<"$text"
+    run ! lab netnsctl up nft@nstest
+    [[ $output == *'namespace `nstest` stays closed: only loopback traffic passes'* ]]
+    watch_pings
+    no_answer "$text"
+    rm "$CONF/nft-nstest.conf"
+    lab netnsctl down nstest
+  done < <(broken)
+}
+
+@test "the same by systemctl, in either order" {
+  while IFS= read -r text; do
+    config nft-nstest.conf <<<"$text"
+    for units in 'netns-veth@nstest netns-nft@nstest' 'netns-nft@nstest netns-veth@nstest'; do
+      watch_pings
+      # shellcheck disable=SC2086 # two words
+      run ! lab systemctl start $units
+      up netns-veth@nstest
+      no_answer "$units"
+      lab netnsctl down nstest
+    done
+  done < <(broken)
+}
+
+@test "a firewall whose file hangs: nothing passes while the interface is up" {
+  config nft-nstest.conf <<<'sleep 600'
+  watch_pings
+  lab systemctl start --no-block netns-veth@nstest netns-nft@nstest
+  eventually up netns-veth@nstest
+  eventually is netns_outside-nft@nstest activating
+  no_answer hangs
+  lab systemctl kill netns_outside-nft@nstest
+}
+
+@test "a firewall that waits for its interface: nothing passes while the interface is up alone" {
+  config nft-nstest.conf <<<'NETNS_REQUIRES=veth@nstest; [[ $INOUT == inside ]] && sleep 600'
+  lab netns-update >/dev/null
+  watch_pings
+  lab systemctl start --no-block netns-nft@nstest
+  eventually up netns-veth@nstest
+  eventually is netns-nft@nstest activating
+  no_answer waits
+  lab systemctl kill netns-nft@nstest
+}
+
+@test "after a boot, too: an enabled interface passes nothing without its enabled firewall" {
+  config nft-nstest.conf <<<'exit 1'
+  lab systemctl enable --quiet netns-veth@nstest netns-nft@nstest
+  unit test-pings.service <<END_OF_UNIT
+[Service]
+ExecStart=bash -c '$PINGS'
+[Install]
+WantedBy=sysinit.target
+END_OF_UNIT
+  lab systemctl enable --quiet test-pings
+  lab_reboot
+  up netns-veth@nstest
+  is netns-nft@nstest inactive || is netns-nft@nstest failed
+  no_answer boot
+}
+
+@test "where nft cannot be run, no interface comes up" {
+  lab mv /usr/sbin/nft /usr/sbin/nft.away
+  run ! lab netnsctl up veth@nstest nft@nstest
+  lab mv /usr/sbin/nft.away /usr/sbin/nft
+  [[ $output == *'the firewall of namespace `nstest` cannot be loaded, so no interface comes up'* ]]
+  run ! up netns-veth@nstest
+  eventually gone nstest
+  lab netnsctl up veth@nstest nft@nstest
+}
+
+@test "a type of the administrator that declares a firewall gets the same units" {
+  config fire.sh <<'END_OF_PLUGIN'
+# Provides: firewall
+NO_CONFIG_REQUIRED=yes
+configure_fire_up_inside() { false; }
+END_OF_PLUGIN
+  lab netns-update >/dev/null
+  watch_pings
+  run ! lab systemctl start netns-veth@nstest netns-fire@nstest
+  up netns-veth@nstest
+  no_answer fire
+  # It is removed with the declaration.
+  [[ -e $LAB/root/etc/systemd/system/netns_outside-fire@.service.d/10-firewall.conf ]]
+  sed -i /Provides/d "$CONF/fire.sh"
+  lab netns-update >/dev/null
+  [[ ! -e $LAB/root/etc/systemd/system/netns_outside-fire@.service.d ]]
+}
+
+@test "rules that load open the namespace again" {
+  config nft-nstest.conf <<<'exit 1'
+  run ! lab systemctl start netns-veth@nstest netns-nft@nstest
+  config nft-nstest.conf <<<''
+  config nft-nstest.rules <<<'table inet t { chain c { type filter hook input priority 0; policy accept; }; }'
+  lab netnsctl up nft@nstest
+  reaches nstest 192.0.2.129
+}
+
+@test "attach to a namespace takes every type that is configured for it, the firewall too" {
+  unit test-web.service <<<$'[Service]\nExecStart=sleep infinity'
+  config nft-nstest.rules <<<'flush ruleset'
+  lab netnsctl attach test-web nstest
+  dropin=$LAB/root/etc/systemd/system/test-web.service.d/50-netns.conf
+  grep --quiet '^BindsTo=.*netns-nft@nstest.service' "$dropin"
+  grep --quiet '^BindsTo=.*netns-veth@nstest.service' "$dropin"
+  lab systemctl start test-web
+  up netns-nft@nstest netns-veth@nstest
+  lab systemctl stop test-web
+  lab netnsctl detach test-web
+  # Without its firewall, that is told.
+  run -0 lab netnsctl attach test-web veth@nstest
+  [[ $output == *'the firewall `nft@nstest` is configured, but `test-web.service` starts without it'* ]]
+}
+
+@test "check finds what is enabled and not up, also after its failure was forgotten" {
+  config nft-nstest.conf <<<'[[ $INOUT != inside ]] || exit 1'
+  lab systemctl enable --quiet netns-nft@nstest
+  run ! lab systemctl start netns-nft@nstest
+  run -1 lab netnsctl check nft@nstest
+  [[ $output == *'nft@nstest: it has failed'* ]]
+  lab systemctl reset-failed 'netns*'
+  lab netns-update
+  run -1 lab netnsctl check nft@nstest
+  [[ $output == *'nft@nstest: it is enabled, but not up; `netnsctl up nft@nstest`, or `systemctl disable netns-nft@nstest.service`'* ]]
+  config nft-nstest.conf <<<''
+  lab netnsctl up nft@nstest
+  lab netnsctl check
+}

@@ -1,0 +1,69 @@
+//! Instances that should be up and are not. systemd forgets that a unit has failed (`systemctl reset-failed`), so this goes by
+//! what is enabled and configured.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Finding;
+use crate::engine::{Active, Condition};
+use crate::file;
+use crate::firewall;
+use crate::name::{Instance, NsName};
+use crate::paths::Paths;
+
+pub(super) fn check(
+    paths: &Paths,
+    active: &[Active],
+    meant: &dyn Fn(&Instance) -> bool,
+) -> Result<Vec<Finding>> {
+    // There is another finding for an instance that has failed.
+    let known: BTreeSet<&Instance> =
+        active.iter().filter(|one| one.condition != Condition::Down).map(|one| &one.instance).collect();
+    let mut findings = Vec::new();
+    let enabled = enabled(paths)?;
+    for instance in enabled.iter().filter(|one| meant(one) && !known.contains(one)) {
+        findings.push(
+            Finding::error("it is enabled, but not up")
+                .of(instance)
+                .advice(format!("`netnsctl up {instance}`, or `systemctl disable {}`", instance.unit())),
+        );
+    }
+    let names: BTreeSet<&NsName> =
+        active.iter().filter(|one| one.condition == Condition::Up).map(|one| &one.instance.name).collect();
+    for name in names {
+        for instance in firewall::configured(paths, name)? {
+            if !known.contains(&instance) && !enabled.contains(&instance) && meant(&instance) {
+                findings.push(
+                    Finding::error(format!(
+                        "this firewall is configured, but not up, and namespace `{name}` is"
+                    ))
+                    .of(&instance)
+                    .advice(format!("`netnsctl up {instance}`")),
+                );
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// The instances that systemd starts at boot, by the links that `systemctl enable` makes.
+fn enabled(paths: &Paths) -> Result<BTreeSet<Instance>> {
+    let mut found = BTreeSet::new();
+    for directory in [&paths.units, &paths.systemd].into_iter().filter(|directory| directory.exists()) {
+        for entry in file::entries(directory)? {
+            let is_list = entry.path().extension().is_some_and(|end| end == "wants" || end == "requires");
+            if is_list && entry.path().is_dir() {
+                found.extend(instances_in(entry.path())?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn instances_in(directory: &Path) -> Result<Vec<Instance>> {
+    let instance = |name: &str| name.strip_prefix("netns-")?.strip_suffix(".service")?.parse().ok();
+    let entries = file::entries(directory)?;
+    Ok(entries.iter().filter_map(|entry| instance(entry.file_name().to_str()?)).collect())
+}

@@ -52,20 +52,18 @@ configure_nft_check_inside() {
   local rules links file now
   [[ $(ip -oneline link show dev lo) == *[\<,]UP[,\>]* ]] || echo "interface 'lo' is not up"
   rules=$(nft_rules "$1")
-  nft_filters || {
-    echo 'no rules are in force: nothing is filtered'
-    return 0
-  }
+  nft_filters || echo 'no rules are in force: nothing is filtered'
   if [[ -f $rules ]] && nft_is_empty "$rules"; then echo "'$rules' has no rules: nothing is filtered"; fi
   [[ ${NFT_AUTO_SAVE-} != yes ]] || return 0 # the rules in force will be saved
   [[ -f $rules ]] || {
-    echo "the rules in force have no file any more: '$rules' is not there"
+    echo "the rules in force have no file any more: '$rules' does not exist"
     return 0
   }
   links=$(ip -oneline link show)
   if file=$(unshare --net -- "$BASH" -c "$(declare -f nft_list nft_try); nft_try \"\$@\"" bash "$rules" "$links"); then
     now=$(nft_list)
-    [[ $now == "$file" ]] || echo "the rules in force are not those of '$rules'"
+    # An empty ruleset is reported above.
+    [[ -z $now || $now == "$file" ]] || echo "the rules in force are not those of '$rules'"
   else
     nft_first_error "$file"
   fi

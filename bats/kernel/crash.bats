@@ -60,14 +60,16 @@ created_again() {
 RULES=$CONF/nft-a.rules
 
 old_rules() {
-  rm -rf "${CONF:?}"/.nft*
+  rm -rf "${CONF:?}"/.nft* "$RULES~"
   config nft-a.rules <<<old
 }
 
-# Old or new; new, if the command has said so; and whatever else is there is nobody's: hidden.
+# Old or new; new, if the command has said so; the replaced file, if there is one, is whole, too; and whatever else is there is
+# hidden.
 rules_are_whole() {
   if (($1 == 0)); then [[ $(<"$RULES") == "$NEW" ]]; else [[ $(<"$RULES") == old || $(<"$RULES") == "$NEW" ]]; fi &&
-    [[ $(ls "$CONF") == nft-a.rules ]]
+    [[ $(ls "$CONF") == @(nft-a.rules|$'nft-a.rules\nnft-a.rules~') ]] &&
+    [[ ! -e $RULES~ || $(<"$RULES~") == old ]]
 }
 
 @test "netns-nft-save, killed between any two system calls: the file is the old or the new one, whole" {
@@ -100,7 +102,7 @@ rules_are_whole() {
   config nft-a.rules <<<''
   before=$(ls -A "$CONF")
   netns-nft-save a
-  [[ $(ls -A "$CONF") == "$before" ]]
+  [[ $(ls -A --ignore='nft-a.rules~' "$CONF") == "$before" ]]
 }
 
 # An image with an outdated pair of units, a pair that is missing, and one whose type is gone.

@@ -196,7 +196,7 @@ END
 @test "of what is up, each thing that is gone or different is told" {
   ip link add eth0 type veth peer name eth1
   ip link set dev eth0 up
-  config nft-a.rules <<<'table inet t { chain c { counter accept; }; }'
+  config nft-a.rules <<<'table inet t { chain c { type filter hook input priority 0; counter accept; }; }'
   config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=eth0\nMACVLAN_IFNAME=m0\nMACVLAN_IFADDR=198.51.100.2/24\nMACVLAN_GATEWAY=198.51.100.1'
   veth a
   netnsctl up lo@a veth@a macvlan@a nft@a
@@ -212,7 +212,7 @@ END
 error: lo@a: interface 'lo' is not up; $(anew lo)
 error: macvlan@a: the default route by '198.51.100.1' is gone; $(anew macvlan)
 error: nft@a: interface 'lo' is not up; $(anew nft)
-error: nft@a: the rules in force are not those of '$CONF/nft-a.rules'; $(anew nft)
+error: nft@a: no rules are in force: nothing is filtered; $(anew nft)
 error: veth@a: interface 've-a0' is not up; $(anew veth)
 error: veth@a: interface 've-a1' has lost its address '192.0.2.6'; $(anew veth)
 END
@@ -221,6 +221,7 @@ END
   netnsctl down nft@a lo@a
   finds <<END
 error: macvlan@a: interface 'm0' is gone; $(anew macvlan)
+error: nft@a: this firewall is configured, but not up, and namespace \`a\` is; \`netnsctl up nft@a\`
 error: veth@a: interface 've-a0' is gone; $(anew veth)
 error: veth@a: interface 've-a1' is gone; $(anew veth)
 END
@@ -258,7 +259,7 @@ END
 }
 
 @test "rules that would not load any more are one line each instance, with nft's first error" {
-  config nft-a.rules <<<''
+  config nft-a.rules <<<'table inet t { chain c { type filter hook input priority 0; }; }'
   netnsctl up nft@a
   printf '%s\n' 'table inet t {' '  chain c { iif "gone0" accept; }' '  chain d { oif "gone1" accept; }' '}' | config nft-a.rules
   anew='`netnsctl down nft@a`, then `up`, make it anew'
@@ -267,7 +268,7 @@ error: nft@a: the rules cannot be loaded any more: $CONF/nft-a.rules:2:17-23: In
 END
   rm "$CONF/nft-a.rules"
   finds <<END
-error: nft@a: the rules in force have no file any more: '$CONF/nft.rules' is not there; $anew
+error: nft@a: the rules in force have no file any more: '$CONF/nft.rules' does not exist; $anew
 END
   netnsctl down a
 }

@@ -12,7 +12,7 @@ load ../engine/engine
 
 @test "the example of netns-plugin(7) is what netnsctl new writes, and that works" {
   netnsctl new bridge >/dev/null
-  rm -f /etc/systemd/system/netns*
+  rm -rf /etc/systemd/system/netns*
   # As roff(7) has it: \- \e \(aq \(ga \(dq.
   example=$(sed -n '/^\.\\" begin: bridge.sh/,/^\.\\" end/p' "$ROOT/man/netns-plugin.7" | sed '1d; $d' |
     sed "s/\\\\-/-/g; s/\\\\(aq/'/g; s/\\\\(ga/\`/g; s/\\\\(dq/\"/g; s/\\\\e/\\\\/g")

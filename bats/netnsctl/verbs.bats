@@ -151,7 +151,7 @@ END
   netnsctl restart bridge@example
   netnsctl down bridge@example
   nothing_left
-  rm -f /etc/systemd/system/netns*
+  rm -rf /etc/systemd/system/netns*
 }
 
 @test "new overwrites nothing, and does not hide a type that ships unless told so" {

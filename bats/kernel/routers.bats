@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# What a process with CAP_NET_RAW in a namespace can do to the host, or to the namespace of the outside end. The rules of nft in
-# its own namespace do not see what it sends. docs/security.md has a row for each test.
+# A process with CAP_NET_RAW in a namespace against the host, or against the namespace of the outside end. nft in its own
+# namespace does not see its frames. docs/security.md has a row for each test.
 
 load kernel
 
@@ -163,7 +163,7 @@ redirects_default() {
   reaches a 192.0.2.1
 }
 
-@test "the rules in docs/security.md load, let a ping pass, and drop a forged redirect and what is for the host's other addresses" {
+@test "the rules in docs/security.md load, pass a ping, and drop forged redirects and packets to the host's other addresses" {
   network
   pair
   rules=$(sed -n '/^table inet from_netns/,/^}/s/ve-t0/ve-a0/; s/192\.0\.2\.10/192.0.2.2/; /^table inet from_netns/,/^}/p' "$ROOT/docs/security.md")

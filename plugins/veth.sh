@@ -27,6 +27,8 @@ configure_veth_up_outside() {
   veth_ip link add name "$VETH_IFNAME_OUTSIDE" ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} type veth \
     peer name "$VETH_IFNAME_INSIDE" netns "$NS_NAME" ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"} ||
     veth_is_there
+  # The namespace is not trusted: it must not be able to give the host a route.
+  ignore_routers "$VETH_IFNAME_OUTSIDE" "${VETH_NSNAME_OUTSIDE-}"
   # shellcheck disable=SC2086 # words for ip, on purpose
   veth_ip address replace $VETH_IFADDR_OUTSIDE dev "$VETH_IFNAME_OUTSIDE"
   veth_ip link set dev "$VETH_IFNAME_OUTSIDE" up
@@ -93,6 +95,7 @@ configure_veth_check_outside() {
     echo "interface '$VETH_IFNAME_OUTSIDE' is gone"
   else
     veth_check_end "$VETH_IFNAME_OUTSIDE" "$VETH_IFADDR_OUTSIDE" veth_ip
+    veth_check_routers
   fi
 }
 
@@ -112,6 +115,13 @@ veth_check_end() {
   local ifname=$1 address=${2%%[/ ]*} ip=$3
   [[ $("$ip" -oneline link show dev "$ifname") == *[\<,]UP[,\>]* ]] || echo "interface '$ifname' is not up"
   [[ $("$ip" -oneline address show dev "$ifname" to "$address") ]] || echo "interface '$ifname' has lost its address '$address'"
+}
+
+# A .conf that has the outside end accept them redefines this function and ignore_routers.
+veth_check_routers() {
+  local file=/proc/sys/net/ipv6/conf/$VETH_IFNAME_OUTSIDE/accept_ra
+  [[ $(nsenter ${VETH_NSNAME_OUTSIDE:+--net="/run/netns/$VETH_NSNAME_OUTSIDE"} -- cat -- "$file" 2>/dev/null) != [12] ]] ||
+    echo "interface '$VETH_IFNAME_OUTSIDE' accepts router advertisements"
 }
 
 veth_name_ends() {

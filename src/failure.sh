@@ -66,6 +66,9 @@ __netns_judge_layer() {
   builtin exit 1
 }
 
+# Usage: __netns_with_files COMMAND [ARGUMENT...]
+__netns_with_files() { (exec "${__netns_netnsinit[@]}" --with-files "$NSNAME" "$@"); }
+
 # There is something in the place of a layer that cannot be read.
 __netns_unreadable() {
   if [[ -e $__netns_layer ]]; then

@@ -1,6 +1,7 @@
 //! The kernel's side of named network namespaces, in the way of iproute2 (ip/ipnetns.c, ip-netns(8)): a namespace is a
 //! file in `/run/netns` that the namespace is bind-mounted on.
 
+pub mod etc;
 mod identity;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};

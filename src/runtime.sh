@@ -68,6 +68,37 @@ __netns_roll_back() {
   done
 }
 
+# Usage: with_netns_files COMMAND [ARGUMENT...]
+#   with_netns_files dhclient ve-shop1
+# Runs COMMAND with the files of /etc/netns/NSNAME in /etc. What it writes to /etc/resolv.conf is written there, and never to
+# the host's file.
+with_netns_files() { __netns_failed __netns_with_files "$@"; }
+
+# Usage: ignore_routers IFNAME [NSNAME]
+#   ignore_routers ve-shop0
+# For an interface of the host, or of the namespace NSNAME, whose other end is not trusted. It ignores router advertisements
+# and redirects, and gets no address from them. Call this before the interface is up: it keeps what it has learned.
+ignore_routers() {
+  if [[ -n ${2-} ]]; then
+    # /proc/sys/net is that of the network namespace of the process that opens it.
+    # shellcheck disable=SC2016 # expanded there
+    (export -f ignore_routers && exec nsenter --net="$__netns_dir/$2" -- "$BASH" -c 'ignore_routers "$1"' bash "$1")
+    return
+  fi
+  # These are no interfaces there.
+  [[ $1 != @(all|default) ]] || return 0
+  local __netns_setting __netns_file __netns_now __netns_refused=()
+  for __netns_setting in ipv6:accept_ra ipv6:autoconf ipv6:accept_redirects ipv4:accept_redirects; do
+    __netns_file=/proc/sys/net/${__netns_setting%:*}/conf/$1/${__netns_setting#*:}
+    # Without IPv6, there is no such file.
+    [[ ! -e $__netns_file ]] || echo 0 >|"$__netns_file" || __netns_refused+=("$__netns_file")
+  done 2>/dev/null
+  for __netns_file in "${__netns_refused[@]}"; do
+    read -r __netns_now <"$__netns_file" || :
+    [[ $__netns_now == 0 ]] || echo "warning: $__netns_file is $__netns_now, cannot set it to 0: is /proc/sys read-only?" >&2
+  done
+}
+
 # Usage: remember VARIABLE...
 #   remember VETH_IFNAME_OUTSIDE
 # Keeps values (not arrays) for the instance's later hooks, since its .conf may be edited before it goes down.

@@ -74,9 +74,9 @@ instances() {
   outside 1 1 62 lo a down
 }
 
-@test "a hook of veth is bash, an ip for each step, and the first time mkdir" {
+@test "a hook of veth is bash, an ip for each step, and the first time mkdir; it writes four sysctls itself" {
   netnsinit --create nstest
-  outside 5 6 675 veth nstest up
+  outside 5 6 733 veth nstest up
   inside 3 4 458 veth nstest up
   inside 4 5 621 veth nstest down
   outside 4 5 609 veth nstest down
@@ -138,7 +138,7 @@ instances() {
   engine 3 3 564 up lo@a
   engine 1 1 136 up lo@a
   engine 1 1 285 down lo@a
-  engine 9 9 1375 up veth@nstest
+  engine 9 9 1427 up veth@nstest
   engine 8 8 1422 down veth@nstest
 }
 

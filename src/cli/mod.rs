@@ -55,6 +55,9 @@ pub struct Init {
     /// Called by a hook that a signal has ended: end the command of WORD, what `jobs -l` says there, within that time
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     pub end_command: Option<u32>,
+    /// Called by a hook: run the command of the WORDs, NAME COMMAND..., with the files of /etc/netns/NAME in /etc
+    #[arg(long, hide = true)]
+    pub with_files: bool,
     /// Take all files from below DIR
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -131,6 +134,7 @@ impl Init {
             unsure: false,
             judge: false,
             end_command: None,
+            with_files: false,
             root: "/".into(),
             words,
         }

@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use super::Status;
 use crate::cli::Init;
 use crate::name::NsName;
-use crate::netns::Deleted;
+use crate::netns::{Deleted, etc};
 use crate::paths::Paths;
 use crate::{firewall, foreground, hook, made, memory, trust};
 
@@ -32,6 +32,10 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         let jobs = options.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
         foreground::end(&jobs, Duration::from_millis(milliseconds.into()));
         return Ok(Status::Done);
+    }
+    if options.with_files {
+        let (name, command) = options.words.split_first().context("no NAME")?;
+        return etc::run(&paths, &NsName::new(name)?, command).map(|never| match never {});
     }
     let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
     let hook = hook::parse(&options.words).map_err(|error| match options.words.len() {

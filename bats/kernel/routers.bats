@@ -1,0 +1,210 @@
+#!/usr/bin/env bats
+# A process with CAP_NET_RAW in a namespace against the host, or against the namespace of the outside end. nft in its own
+# namespace does not see its frames. docs/security.md has a row for each test.
+
+load kernel
+
+# Usage: pair [LINE...]
+# veth@a: the outside end has 192.0.2.1, 2001:db8::1 and 02:00:00:00:01:00.
+pair() {
+  # What most hosts have.
+  echo 1 >/proc/sys/net/ipv4/conf/all/accept_redirects
+  nft flush ruleset
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 VETH_MAC_OUTSIDE=02:00:00:00:01:00 "$@" | config veth-a.conf
+  up veth a
+  ip -netns a address add 2001:db8::2/64 dev ve-a1 nodad
+}
+
+# Usage: network
+# The host's interface eth0, 198.51.100.2, on a network with the default gateway 198.51.100.1 and a machine 198.51.100.66.
+network() {
+  ip link add eth0 type veth peer name lan
+  ip address add 198.51.100.2/24 dev eth0
+  ip link set lan up
+  ip link set eth0 up
+  ip route add default via 198.51.100.1
+  ip neighbour replace 198.51.100.1 lladdr 02:00:00:00:02:01 dev eth0 nud permanent
+  ip neighbour replace 198.51.100.66 lladdr 02:00:00:00:02:66 dev eth0 nud permanent
+}
+
+# Usage: sends [--vlan ID] DESTINATION-MAC KIND [ARGUMENT...]
+# A process in the namespace sends a frame (packets.py).
+sends() {
+  local -a vlan=()
+  if [[ $1 == --vlan ]]; then vlan=("${@:1:2}") && shift 2; fi
+  inside a python3 "$BATS_TEST_DIRNAME/packets.py" "${vlan[@]}" ve-a1 "$@"
+}
+
+# Usage: advertises [--vlan ID]
+# The same, with a router advertisement. The host has handled it when the ping after it is answered.
+advertises() {
+  local -a vlan=()
+  if [[ ${1-} == --vlan ]]; then vlan=("$@"); fi
+  eventually has_link_local a ve-a1
+  sends "${vlan[@]}" 33:33:00:00:00:01 ra
+  reaches a 192.0.2.1
+}
+
+# Usage: has_link_local WHERE IFNAME
+has_link_local() { [[ $(from "$1" ip -6 -oneline address show dev "$2" scope link -tentative) ]]; }
+
+# Usage: learned WHERE
+# The routes and addresses that come from router advertisements.
+learned() {
+  from "$1" ip -6 route show proto ra
+  from "$1" ip -6 -oneline address show dynamic
+}
+
+# Usage: redirects_default
+# A forged ICMP redirect of the host's gateway: 203.0.113.7 is reached by 198.51.100.66.
+redirects_default() {
+  ip route flush cache
+  sends 02:00:00:00:01:00 redirect4 198.51.100.1 192.0.2.1 198.51.100.66 203.0.113.7
+  reaches a 192.0.2.1
+}
+
+@test "the outside end ignores router advertisements: no route, no address, no MTU" {
+  pair
+  advertises
+  [[ -z $(learned host) && $(</proc/sys/net/ipv6/conf/ve-a0/mtu) == 1500 ]]
+}
+
+@test "a namespace that has the outside end ignores those of the other one" {
+  create b
+  pair VETH_NSNAME_OUTSIDE=b
+  advertises
+  [[ -z $(learned b) && $(inside b cat /proc/sys/net/ipv6/conf/ve-a0/accept_ra) == 0 ]]
+  [[ ! -e /proc/sys/net/ipv6/conf/ve-a0 ]]
+}
+
+@test "the outside end ignores them from before it is up" {
+  pair 'ip() { [[ "$*" != *" ve-a0 up" ]] || cat /proc/sys/net/ipv6/conf/ve-a0/{accept_ra,autoconf,accept_redirects}; command ip "$@"; }' \
+    >"$BATS_TEST_TMPDIR/said"
+  [[ $(grep --line-regexp '[0-9]' "$BATS_TEST_TMPDIR/said" | paste -sd ' ') == '0 0 0' ]]
+}
+
+@test "a pair that was there already ignores them, too" {
+  create a
+  ip link add ve-a0 type veth peer name ve-a1 netns a
+  pair
+  [[ $(</proc/sys/net/ipv6/conf/ve-a0/accept_ra) == 0 ]]
+}
+
+@test "the outside end ignores ICMPv6 redirects" {
+  pair
+  ip -6 address add 2001:db8::1/64 dev ve-a0 nodad
+  eventually has_link_local a ve-a1
+  router=$(link a ve-a1 '[.addr_info[] | select(.scope == "link")][0].local')
+  ip -6 route add 2001:db8:7::/48 via "$router" dev ve-a0
+  redirect=(02:00:00:00:01:00 redirect6 '' fe80::66 2001:db8:7::7 2001:db8::1)
+  sends "${redirect[@]}"
+  reaches a 192.0.2.1
+  [[ $(ip -6 route get 2001:db8:7::7) == *" via $router "* ]]
+  # The frame is such that it would count.
+  echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_redirects
+  sends "${redirect[@]}"
+  reaches a 192.0.2.1
+  [[ $(ip -6 route get 2001:db8:7::7) == *' via fe80::66 '* ]]
+}
+
+@test "the outside end ignores ICMP redirects where net.ipv4.conf.all.accept_redirects is 0, or the host forwards" {
+  network
+  pair
+  echo 0 >/proc/sys/net/ipv4/conf/all/accept_redirects
+  redirects_default
+  [[ $(ip route get 203.0.113.7) == *' via 198.51.100.1 '* ]]
+  echo 1 >/proc/sys/net/ipv4/conf/ve-a0/forwarding
+  echo 1 >/proc/sys/net/ipv4/conf/all/accept_redirects
+  redirects_default
+  [[ $(ip route get 203.0.113.7) == *' via 198.51.100.1 '* ]]
+}
+
+@test "otherwise it accepts a forged one, until the host has a strict rp_filter there, or a rule of nft" {
+  network
+  pair
+  redirects_default
+  [[ $(ip route get 203.0.113.7) == *' via 198.51.100.66 '* ]]
+  echo 1 >/proc/sys/net/ipv4/conf/ve-a0/rp_filter
+  redirects_default
+  [[ $(ip route get 203.0.113.7) == *' via 198.51.100.1 '* ]]
+  echo 0 >/proc/sys/net/ipv4/conf/ve-a0/rp_filter
+  host_rule 'iifname "ve-a0" icmp type redirect drop'
+  redirects_default
+  [[ $(ip route get 203.0.113.7) == *' via 198.51.100.1 '* ]]
+}
+
+@test "frames with a VLAN tag do not reach the host, but for VLAN 0, which counts as untagged" {
+  pair
+  # A sysctl that is set afterwards counts.
+  echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_ra
+  echo 1 >/proc/sys/net/ipv6/conf/ve-a0/autoconf
+  advertises --vlan 5
+  [[ -z $(learned host) ]]
+  advertises --vlan 0
+  [[ $(learned host) == *'default via fe80::'*'2001:db8:bad:'* ]]
+}
+
+@test "gratuitous ARP changes nothing on the host's other interfaces" {
+  network
+  pair
+  before=$(ip neighbour show dev eth0)
+  sends ff:ff:ff:ff:ff:ff garp 198.51.100.1
+  reaches a 192.0.2.1
+  [[ $(ip neighbour show dev eth0) == "$before" && -z $(ip neighbour show to 198.51.100.1 dev ve-a0) ]]
+}
+
+@test "the host's other addresses are reached from the namespace, until a rule of nft on the host says otherwise" {
+  network
+  pair
+  ip -netns a route add 198.51.100.2 dev ve-a1
+  reaches a 198.51.100.2
+  host_rule 'iifname "ve-a0" fib daddr . iif type != { local, broadcast, multicast } drop'
+  cut_off a 198.51.100.2
+  reaches a 192.0.2.1
+}
+
+@test "the rules in docs/security.md load, pass a ping, and drop forged redirects and packets to the host's other addresses" {
+  network
+  pair
+  rules=$(sed -n '/^table inet from_netns/,/^}/s/ve-t0/ve-a0/; s/192\.0\.2\.10/192.0.2.2/; /^table inet from_netns/,/^}/p' "$ROOT/docs/security.md")
+  nft -f - <<<"$rules"
+  redirects_default
+  [[ $(ip route get 203.0.113.7) == *' via 198.51.100.1 '* ]]
+  ip -6 address add 2001:db8::1/64 dev ve-a0 nodad
+  reaches a 2001:db8::1
+  ip -netns a route add 198.51.100.2 dev ve-a1
+  cut_off a 198.51.100.2
+}
+
+@test "where /proc/sys is read-only, veth comes up with a warning" {
+  run --separate-stderr -0 unshare --mount bash -c 'mount --bind -o ro /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
+    source "$1"; create a; printf "%s\n" VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >"$CONF/veth-a.conf"
+    up veth a' bash "$BATS_TEST_DIRNAME/kernel.bash"
+  [[ $stderr == *'warning: /proc/sys/net/ipv6/conf/ve-a0/accept_ra is 1, cannot set it to 0'* ]]
+}
+
+@test "where the interface has no IPv6, veth comes up without a warning" {
+  run --separate-stderr -0 pair 'ip() { command ip "$@"; [[ "$*" != "link add"* ]] || command ip link set dev ve-a0 mtu 1000; }'
+  [[ -z $stderr && ! -e /proc/sys/net/ipv6/conf/ve-a0 ]]
+}
+
+@test "check says when the outside end accepts router advertisements again" {
+  pair
+  [[ -z $(checked) ]]
+  echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_ra
+  [[ $(checked) == *"interface 've-a0' accepts router advertisements"* ]]
+}
+
+@test "a .conf that redefines ignore_routers has them accepted" {
+  pair 'ignore_routers() { :; }'
+  advertises
+  [[ $(learned host) == *'default via fe80::'* ]]
+}
+
+# Usage: host_rule RULE
+# A firewall of the host that has this rule alone.
+host_rule() { nft "flush ruleset; table inet host { chain input { type filter hook input priority 0; $1; }; }"; }
+
+# Usage: checked
+# What configure_veth_check_outside prints.
+checked() { bash -c "recall() { :; }; assert_ifname() { :; }; source $SHARE/veth.sh; source $CONF/veth-a.conf; configure_veth_check_outside a"; }

@@ -1,0 +1,149 @@
+//! A private view of /etc for a command of a hook: what it writes to /etc/resolv.conf is written to /etc/netns/NAME.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use crate::name::NsName;
+use crate::paths::Paths;
+use crate::resolver;
+
+/// Mount flags of a tmpfs that stands in for a directory of the host.
+const PRIVATE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+
+/// Through these a command would change the name resolution of the host: D-Bus and resolvconf(8).
+const SERVICES: [&str; 2] = ["/run/dbus", "/run/resolvconf"];
+
+/// systemd-resolved also reads files from here. The sockets for notifications and logs work on a read-only mount.
+const SYSTEMD: &str = "/run/systemd";
+
+/// Runs a command in place of this process, in the present network namespace, with the files of /etc/netns/NAME in /etc.
+///
+/// In its mount namespace, /etc is read-only. Each file of /etc/netns/NAME is a symbolic link there, and so is resolv.conf:
+/// a program that resolves the link first can also replace the file. A bind mount, as ip-netns(8) makes it, cannot be
+/// renamed over. The command has a host name of its own, too.
+///
+/// # Errors
+/// The view cannot be made (without CAP_SYS_ADMIN, for example), or the command cannot be run.
+pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infallible> {
+    let own = paths.files(name);
+    fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS)
+        .context("cannot create a mount namespace (are you root?)")?;
+    let all = MsFlags::MS_SLAVE | MsFlags::MS_REC;
+    mount(None::<&str>, "/", None::<&str>, all, None::<&str>).context("cannot make the mounts private")?;
+    protect(paths, name).context("cannot protect the host's files")?;
+    replace_etc(&own)?;
+    let (program, arguments) = command.split_first().context("no command")?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot run {}", program.to_string_lossy()))
+}
+
+/// Hides the host's resolvers.
+fn protect(paths: &Paths, name: &NsName) -> Result<()> {
+    if Path::new(SYSTEMD).is_dir() {
+        bind_read_only(Path::new(SYSTEMD))?;
+    }
+    let doors = resolver::side_doors(paths, name, true);
+    for directory in
+        SERVICES.into_iter().map(PathBuf::from).chain(doors).filter(|directory| directory.is_dir())
+    {
+        mount(Some("netns"), &directory, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
+            .with_context(|| format!("cannot hide {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+/// Puts a directory in the place of /etc that has each entry of it, but for those that are links to `own`.
+fn replace_etc(own: &Path) -> Result<()> {
+    let etc = Path::new("/etc");
+    let writable = open(own)?;
+    let links: Vec<OsString> = names(own)?.into_iter().chain(["resolv.conf".into()]).collect();
+    bind_read_only(etc)?;
+    let host = open(etc)?;
+    mount(Some("netns"), etc, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
+        .context("cannot cover /etc")?;
+    for name in names(&by_descriptor(&host))? {
+        let (from, to) = (by_descriptor(&host).join(&name), etc.join(&name));
+        if !links.contains(&name) {
+            copy_entry(&from, &to).with_context(|| format!("cannot show {}", to.display()))?;
+        }
+    }
+    for name in &links {
+        let link = etc.join(name);
+        if !link.is_symlink() {
+            symlink(own.join(name), &link).with_context(|| format!("cannot create {}", link.display()))?;
+        }
+    }
+    bind(&by_descriptor(&writable), own)?;
+    let flags = PRIVATE | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    mount(None::<&str>, etc, None::<&str>, flags, None::<&str>).context("cannot write-protect /etc")
+}
+
+/// A bind mount keeps the mounts below it, and is read-only where `from` is.
+fn copy_entry(from: &Path, to: &Path) -> Result<()> {
+    let kind = from.symlink_metadata()?.file_type();
+    if kind.is_symlink() {
+        return Ok(symlink(from.read_link()?, to)?);
+    }
+    if kind.is_dir() {
+        fs::create_dir(to)?;
+    } else {
+        File::create(to)?;
+    }
+    bind(from, to)
+}
+
+fn bind(from: &Path, to: &Path) -> Result<()> {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    mount(Some(from), to, None::<&str>, flags, None::<&str>)
+        .with_context(|| format!("cannot mount {}", to.display()))
+}
+
+/// In a user namespace, a remount has to keep the flags that the mount has (mount_namespaces(7)).
+fn bind_read_only(directory: &Path) -> Result<()> {
+    bind(directory, directory)?;
+    let found = statvfs(directory)?.flags();
+    let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    for (is, keep) in [
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ] {
+        if found.contains(is) {
+            flags |= keep;
+        }
+    }
+    mount(None::<&str>, directory, None::<&str>, flags, None::<&str>)
+        .with_context(|| format!("cannot write-protect {}", directory.display()))
+}
+
+/// A descriptor leads to a directory also when something is mounted over it.
+fn open(directory: &Path) -> Result<File> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let options = OpenOptions::new().read(true).custom_flags(flags).open(directory);
+    options.with_context(|| format!("cannot open {}", directory.display()))
+}
+
+fn by_descriptor(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+fn names(directory: &Path) -> Result<Vec<OsString>> {
+    let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    Ok(entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<std::io::Result<_>>()?)
+}

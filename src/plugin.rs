@@ -89,6 +89,7 @@ pub fn list(paths: &Paths) -> Result<Listing> {
             listing.types.insert(nstype);
         }
     }
+    listing.complaints.extend(too_long(paths, &listing.types)?);
     Ok(listing)
 }
 
@@ -127,12 +128,30 @@ pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
         };
         let Some((nstype, name)) = stem.split_once('-') else { continue };
         let (Ok(nstype), Ok(name)) = (nstype.parse(), name.parse()) else { continue };
-        let instance = Instance { nstype, name };
+        let Ok(instance) = Instance::new(nstype, name) else { continue }; // `too_long` reports it
         if entry.path().is_file() && paths.plugin(&instance.nstype).iter().any(|place| place.is_file()) {
             found.insert(instance);
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// The `TYPE-NAME.conf` of these types that are ignored, since the unit names of such an instance would be too long. A message each.
+fn too_long(paths: &Paths, types: &BTreeSet<NsType>) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for entry in file::entries(&paths.conf)? {
+        let Some((stem, "conf")) = entry.file_name().to_str().and_then(|name| name.rsplit_once('.')) else {
+            continue;
+        };
+        let Some((nstype, name)) = stem.split_once('-') else { continue };
+        let (Ok(nstype), Ok(name)) = (nstype.parse(), name.parse()) else { continue };
+        if types.contains(&nstype)
+            && let Err(error) = Instance::new(nstype, name)
+        {
+            complaints.push(format!("{}: {error:#}; skipped", printable(entry.path())));
+        }
+    }
+    Ok(complaints)
 }
 
 /// What a plugin says of itself in its comments.

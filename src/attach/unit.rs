@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
 
+use crate::name::UNIT_NAME_MAX;
+
 /// What can be put into a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -90,7 +92,7 @@ impl FromStr for Unit {
         // unit_name_is_valid() in systemd's src/basic/unit-name.c.
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
         ensure!(
-            name.len() <= 255 && name.bytes().all(allowed) && !name.starts_with(['.', '@']),
+            name.len() <= UNIT_NAME_MAX && name.bytes().all(allowed) && !name.starts_with(['.', '@']),
             "{word:?} is no name of a unit: use letters, digits and `:-_.\\@`"
         );
         ensure!(

@@ -27,6 +27,7 @@ pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool)
     for one in attached.iter().filter(|one| all || one.instances.iter().any(meant)) {
         let unit: Unit = one.unit.parse()?;
         findings.extend(stale(paths, &unit, one)?);
+        findings.extend(too_long(paths, &unit, one));
         for properties in Properties::of_service(&unit.running())? {
             let id = properties.get("Id");
             if id != one.unit && attached.iter().any(|other| other.unit == id) {
@@ -49,12 +50,23 @@ fn stale(paths: &Paths, unit: &Unit, one: &Attached) -> Result<Option<Finding>> 
     let words: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
     Ok((text != planned).then(|| {
         Finding::warning(format!(
-            "files of /etc/netns/{} or of the host's resolver have come or gone since `{unit}` was attached",
+            "this is not what `netnsctl attach` would write now: an older version wrote it, or files of /etc/netns/{} or of \
+             the host's resolver were added or removed",
             one.namespace
         ))
         .at(attach::place(paths, unit).display().to_string())
         .advice(format!("run `netnsctl attach {unit} {}` again, and restart it", words.join(" ")))
     }))
+}
+
+/// Whether systemd ignores the dependency that stops the unit with its namespace.
+fn too_long(paths: &Paths, unit: &Unit, one: &Attached) -> Option<Finding> {
+    let error = one.namespace.mount_unit_fits().err()?;
+    Some(
+        Finding::error(format!("`{unit}` does not stop when its namespace is deleted: {error:#}"))
+            .at(attach::place(paths, unit).display().to_string())
+            .advice("attach it to a namespace with fewer hyphens in its name"),
+    )
 }
 
 /// What is wrong with one unit, which may be an instance of a template that is attached.

@@ -47,6 +47,7 @@ pub(super) fn check(
     }
     if paths.systemd.is_dir() {
         findings.extend(super::attached::check(paths, subjects.is_empty(), meant)?);
+        findings.extend(super::cycles::check(paths, examined, subjects.is_empty(), meant)?);
     }
     if paths.systemd.is_dir() {
         for problem in requires::not_found(graph)?.iter().filter(|problem| meant(&problem.instance)) {

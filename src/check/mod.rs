@@ -2,6 +2,7 @@
 
 mod attached;
 mod clashes;
+mod cycles;
 mod dns;
 mod files;
 mod live;

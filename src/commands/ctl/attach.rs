@@ -1,6 +1,7 @@
 //! `netnsctl attach` and `detach`: a service in a namespace, by a drop-in of its unit.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
@@ -14,7 +15,7 @@ use crate::netns::Id;
 use crate::paths::Paths;
 use crate::properties::Properties;
 use crate::resolver::Mutable;
-use crate::units::{self, Systemctl};
+use crate::units::{self, Systemctl, cycles};
 use crate::warn;
 
 pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
@@ -22,6 +23,7 @@ pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
     let mut seen = BTreeSet::new();
     instances.retain(|instance| seen.insert(instance.clone()));
     let namespace = attach::namespace(paths, &instances)?;
+    namespace.mount_unit_fits()?;
     for instance in &instances {
         let unit = paths.units.join(format!("netns-{}@.service", instance.nstype));
         ensure!(
@@ -42,6 +44,7 @@ pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
     }
     let drop_in = DropIn::of(paths, &unit, &instances, &namespace);
     warn_of(paths, &unit, &properties, (&instances, &namespace), &drop_in)?;
+    warn_of_cycles(&unit, &drop_in)?;
     if options.dry_run {
         say(drop_in.to_string().trim_end());
         return Ok(Status::Done);
@@ -177,6 +180,24 @@ fn warn_of(
     }
     for line in lines {
         warn(&line);
+    }
+    Ok(())
+}
+
+/// Warns of the ordering cycles that the unit is in once it has the drop-in.
+fn warn_of_cycles(unit: &Unit, drop_in: &DropIn) -> Result<()> {
+    let overlay = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let sample = unit.sample();
+    let directory = overlay.path().join(format!("{unit}.d"));
+    fs::create_dir(&directory)
+        .and_then(|()| fs::write(directory.join(attach::FILE), drop_in.to_string()))
+        .with_context(|| format!("cannot write a copy of the drop-in to {}", directory.display()))?;
+    for cycle in
+        cycles::find([&sample], Some(overlay.path()))?.iter().filter(|cycle| cycle.has(|one| one == sample))
+    {
+        warn(&format!(
+            "{cycle}; `systemctl cat {unit}` shows its files: remove an After= or Before= that causes it"
+        ));
     }
     Ok(())
 }

@@ -227,11 +227,12 @@ fn known_type(paths: &Paths, instance: &Instance) -> Result<()> {
 /// Every type that has a file of its own for a namespace.
 fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::list(paths)?.types;
-    let instances: Vec<Instance> = types
+    let instances = types
         .into_iter()
         .map(|nstype| Instance { nstype, name: name.clone() })
         .filter(|instance| paths.conf_of(instance).is_file())
-        .collect();
+        .map(|instance| Instance::new(instance.nstype, instance.name))
+        .collect::<Result<Vec<Instance>>>()?;
     if instances.is_empty() {
         bail!(
             "nothing is configured for namespace `{name}`: there is no TYPE-{name}.conf in {}{}",

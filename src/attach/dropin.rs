@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
+use super::bus::Bus;
 use super::unit::Kind;
 use super::{HEADER, Unit};
 use crate::name::{Instance, NsName};
@@ -40,6 +41,8 @@ pub struct DropIn {
     left_out: Vec<String>,
     /// The directories that are hidden.
     doors: Vec<PathBuf>,
+    /// Whether the system bus is hidden, too.
+    bus: Bus,
 }
 
 impl DropIn {
@@ -65,7 +68,14 @@ impl DropIn {
             namespace: namespace.clone(),
             files,
             doors: resolver::side_doors(paths, namespace, dns),
+            bus: Bus::default(),
         }
+    }
+
+    /// The same, with or without the system bus.
+    #[must_use]
+    pub fn with_bus(self, bus: Bus) -> Self {
+        Self { bus, ..self }
     }
 }
 
@@ -148,6 +158,7 @@ impl DropIn {
         for door in &self.doors {
             _ = writeln!(text, "TemporaryFileSystem={}:ro", door.display());
         }
+        text += &self.bus.lines();
         text
     }
 }

@@ -1,6 +1,7 @@
 //! What can be known to be wrong without changing anything.
 
 mod attached;
+mod bus;
 mod clashes;
 mod cycles;
 mod dns;

@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
 
+use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, DropIn, Found, Unit};
 use crate::cli::{Attach, Detach};
 use crate::commands::{Status, say};
@@ -42,9 +43,12 @@ pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
     if let Some(reason) = attach::shares(&unit, &properties) {
         bail!("cannot attach `{unit}`: {reason}");
     }
-    let drop_in = DropIn::of(paths, &unit, &instances, &namespace);
+    let bus = options.bus.decision();
+    bus.fits(&unit, &properties)?;
+    let drop_in = DropIn::of(paths, &unit, &instances, &namespace).with_bus(bus);
     warn_of(paths, &unit, &properties, (&instances, &namespace), &drop_in)?;
     warn_of_cycles(&unit, &drop_in)?;
+    warn_of_bus(paths, &unit, &properties, &namespace, bus)?;
     if options.dry_run {
         say(drop_in.to_string().trim_end());
         return Ok(Status::Done);
@@ -150,7 +154,7 @@ fn warn_of(
         lines.retain(|line| !line.ends_with(&place) && !line.contains(&files));
     }
     lines.extend(attach::stranded(unit, properties, namespace, &attached));
-    lines.extend(attach::reopened(unit.as_ref(), properties, drop_in.doors()));
+    lines.extend(attach::reopened(unit.as_ref(), properties, drop_in.doors(), "a resolver of the host"));
     lines.extend(drop_in.gaps());
     let before = attached.iter().filter(|one| one.unit == unit.as_ref()).flat_map(|one| &one.instances);
     let dropped: Vec<String> = before
@@ -180,6 +184,46 @@ fn warn_of(
     }
     for line in lines {
         warn(&line);
+    }
+    Ok(())
+}
+
+/// Warns of a service that has the system bus of the host.
+fn warn_of_bus(
+    paths: &Paths,
+    unit: &Unit,
+    properties: &Properties,
+    namespace: &NsName,
+    bus: Bus,
+) -> Result<()> {
+    let template: Option<Unit> = unit.template().map(|template| template.parse()).transpose()?;
+    let before = [Some(unit), template.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|one| attach::bus_of(paths, one))
+        .find(|before| *before != Bus::Undecided)
+        .unwrap_or_default();
+    if before == Bus::Hidden && bus != Bus::Hidden {
+        warn(&format!(
+            "`{unit}` was attached with --hide-bus before, and has the bus again: add --hide-bus to hide it"
+        ));
+    }
+    match bus {
+        Bus::Kept => {}
+        Bus::Hidden => {
+            let directory = [bus::DIRECTORY.into()];
+            for line in attach::reopened(unit.as_ref(), properties, &directory, "the system bus of the host")
+            {
+                warn(&line);
+            }
+        }
+        Bus::Undecided => {
+            if let Some(risk) = bus::risk(unit.as_ref(), properties, namespace, &bus::managers()?, before) {
+                warn(&format!(
+                    "{risk}; add --hide-bus if it does not need the bus, or --keep-bus to accept that"
+                ));
+            }
+        }
     }
     Ok(())
 }

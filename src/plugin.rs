@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
+use walkdir::DirEntry;
 
 use crate::file::{self, printable};
 use crate::name::{Instance, NsType};
@@ -60,9 +61,10 @@ pub struct Listing {
 /// # Errors
 /// The administrator's directory cannot be read. The one of the shipped plugins may be missing.
 pub fn list(paths: &Paths) -> Result<Listing> {
-    let mut wanted = candidates(&paths.conf, &["sh", "conf"])?;
+    let entries = file::entries(&paths.conf)?;
+    let mut wanted = candidates(&entries, &["sh", "conf"]);
     if paths.share.exists() {
-        wanted.extend(candidates(&paths.share, &["sh"])?);
+        wanted.extend(candidates(&file::entries(&paths.share)?, &["sh"]));
     }
     let mut listing = Listing::default();
     for (word, file) in wanted {
@@ -89,15 +91,15 @@ pub fn list(paths: &Paths) -> Result<Listing> {
             listing.types.insert(nstype);
         }
     }
-    listing.complaints.extend(too_long(paths, &listing.types)?);
+    listing.complaints.extend(too_long(&entries, &listing.types));
     Ok(listing)
 }
 
-/// The words in front of the first hyphen of all files with these extensions, each with one file that has it. Dot files,
+/// The words in front of the first hyphen of all files of a directory with these extensions, each with one file that has it. Dot files,
 /// directories and whatever is no file are left out, and so is `default`.
-fn candidates(directory: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+fn candidates(entries: &[DirEntry], extensions: &[&str]) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
-    for entry in file::entries(directory)? {
+    for entry in entries {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy();
         let Some((stem, extension)) = name.rsplit_once('.') else { continue };
@@ -110,7 +112,7 @@ fn candidates(directory: &Path, extensions: &[&str]) -> Result<BTreeMap<String, 
         }
         found.entry(word.to_owned()).or_insert_with(|| path.to_owned());
     }
-    Ok(found)
+    found
 }
 
 /// Every instance that has a file of its own, `TYPE-NAME.conf`, and a plugin.
@@ -137,9 +139,9 @@ pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
 }
 
 /// The `TYPE-NAME.conf` of these types that are ignored, since the unit names of such an instance would be too long. A message each.
-fn too_long(paths: &Paths, types: &BTreeSet<NsType>) -> Result<Vec<String>> {
+fn too_long(entries: &[DirEntry], types: &BTreeSet<NsType>) -> Vec<String> {
     let mut complaints = Vec::new();
-    for entry in file::entries(&paths.conf)? {
+    for entry in entries {
         let Some((stem, "conf")) = entry.file_name().to_str().and_then(|name| name.rsplit_once('.')) else {
             continue;
         };
@@ -151,7 +153,7 @@ fn too_long(paths: &Paths, types: &BTreeSet<NsType>) -> Result<Vec<String>> {
             complaints.push(format!("{}: {error:#}; skipped", printable(entry.path())));
         }
     }
-    Ok(complaints)
+    complaints
 }
 
 /// What a plugin says of itself in its comments.

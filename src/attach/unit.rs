@@ -68,6 +68,12 @@ impl Unit {
         if self.is_template() { self.0.replace("@.", "@netnsctl.") } else { self.0.clone() }
     }
 
+    /// The template that a sample stands for; any other name is itself.
+    #[must_use]
+    pub fn template_of_sample(id: &str) -> String {
+        id.replace("@netnsctl.", "@.")
+    }
+
     /// What to ask systemd for those of its kind that run: a template's are all its instances.
     #[must_use]
     pub fn running(&self) -> String {

@@ -44,6 +44,7 @@ pub(super) fn check(
     }
     if subjects.is_empty() && paths.systemd.is_dir() {
         findings.extend(stale(paths, graph)?);
+        findings.extend(super::user_units::check()?);
     }
     if paths.systemd.is_dir() {
         findings.extend(super::attached::check(paths, subjects.is_empty(), meant)?);

@@ -9,6 +9,7 @@ mod files;
 mod live;
 mod required;
 mod settings;
+mod user_units;
 
 use std::collections::BTreeSet;
 use std::fmt;

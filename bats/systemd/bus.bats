@@ -129,11 +129,11 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
 @test "the bus is not hidden from a service that owns a name on it, nor for a socket" {
   unit test-web.service <<<$'[Service]\nType=dbus\nBusName=org.example.Test\nExecStart=/bin/sleep infinity'
   run --separate-stderr -1 lab netnsctl attach test-web lo@a --hide-bus
-  [[ $stderr == *'cannot hide the bus from `test-web.service`: it has BusName=org.example.Test'* ]]
+  [[ $stderr == *'cannot hide the bus from `test-web.service`: the service has to own BusName=org.example.Test'* ]]
   unit test-echo.socket <<<$'[Socket]\nListenStream=7000\nAccept=yes'
   unit test-echo@.service <<<$'[Service]\nExecStart=/bin/cat'
   run --separate-stderr -1 lab netnsctl attach test-echo.socket lo@a --hide-bus
-  [[ $stderr == *'cannot use --hide-bus for `test-echo.socket`: it is a socket'* ]]
+  [[ $stderr == *'cannot use --hide-bus for the socket `test-echo.socket`'* ]]
   [[ -z $(lab find /etc/systemd/system -name 50-netns.conf) ]]
 }
 

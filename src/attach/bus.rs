@@ -1,5 +1,5 @@
-//! The system bus of the host. Its socket is a file, so a network namespace does not hide it, and a program that sets up a
-//! link over the bus names it by its index: the index of a link in the namespace is that of another link of the host.
+//! The system bus of the host. Its socket is a file, so a network namespace does not hide it. A program that sets up a link
+//! over the bus sends the index of the link. The host has another link with that index.
 
 use anyhow::{Result, ensure};
 
@@ -72,24 +72,23 @@ impl Bus {
     /// Checks that a unit can be attached with the option.
     ///
     /// # Errors
-    /// It is a socket, or a service that has to be on the bus.
+    /// The unit is a socket, or owns a name on the bus.
     pub fn fits(self, unit: &Unit, properties: &Properties) -> Result<()> {
         let option = self.option().trim_start();
         ensure!(
             option.is_empty() || unit.kind() == Kind::Service,
-            "cannot use {option} for `{unit}`: it is a socket; use it for the service that the socket starts"
+            "cannot use {option} for the socket `{unit}`: use it for the service that the socket starts"
         );
         let name = properties.get("BusName");
         ensure!(
             self != Self::Hidden || name.is_empty(),
-            "cannot hide the bus from `{unit}`: it has BusName={name}, and is not started until it owns that name on the bus; \
-             use --keep-bus"
+            "cannot hide the bus from `{unit}`: the service has to own BusName={name} on the bus; use --keep-bus"
         );
         Ok(())
     }
 }
 
-/// The services that a program on the bus could have change the host's links: those that run or are enabled.
+/// Finds the managers of links that run or are enabled on the host.
 ///
 /// # Errors
 /// systemctl is missing or fails.
@@ -102,8 +101,8 @@ pub fn managers() -> Result<Vec<String>> {
     Ok(all.iter().filter(|one| is_used(one)).map(|one| one.id().to_owned()).collect())
 }
 
-/// The risk of a service that has the bus, if its own settings leave it the right to change links. `managers` are those of the
-/// host; `ours` is what a drop-in that is replaced now says.
+/// Describes the risk of a service of root that can reach the bus. `managers` are those of the host; `ours` is the decision in
+/// a drop-in that is about to be replaced.
 #[must_use]
 pub fn risk(
     unit: &str,
@@ -118,8 +117,8 @@ pub fn risk(
         && reaches(properties, ours);
     applies.then(|| {
         format!(
-            "`{unit}` runs as root and has the system bus of the host: a program such as resolvectl in it makes {} change the \
-             link of the host with the same index, not the one in `{namespace}`",
+            "`{unit}` runs as root and has the system bus of the host: by {}, a program such as resolvectl changes links of the \
+             host, not those of `{namespace}`",
             managers.join(" or ")
         )
     })

@@ -11,7 +11,7 @@ use crate::attach::{self, Attached, Unit};
 use crate::paths::Paths;
 use crate::properties::Properties;
 
-/// One unit, which may be an instance of a template that is attached.
+/// Checks an attached unit, or an instance of an attached template.
 pub(super) fn check(
     paths: &Paths,
     unit: &Unit,

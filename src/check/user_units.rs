@@ -1,8 +1,8 @@
-//! Units of user managers that ask for a network namespace. A user manager has no right to enter one, and starts such a unit in its own
-//! network (systemd.exec(5)).
+//! Units of user managers with a `NetworkNamespacePath=`. A user manager has no right to enter a namespace, and starts such a
+//! unit in its own network (systemd.exec(5)).
 //!
-//! A user controls their manager: it may not answer, or answer anything. So it is asked by a process of that user without a
-//! terminal, for a limited time, and each part of the answer is checked.
+//! The manager belongs to the user, and may be hostile: no answer, or any answer. So a process of that user asks, without a
+//! terminal and for a limited time, and each part of the answer is checked.
 
 use std::fs;
 use std::io::Read;
@@ -25,7 +25,7 @@ use crate::properties::Properties;
 /// How long a manager has to answer, and how many bytes of an answer are read.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_MAX: usize = 4 << 20;
-/// Units of one user that are asked for, and findings for one user.
+/// Limits of units to ask for, and of findings, for each user.
 const UNITS_MAX: usize = 4096;
 const FINDINGS_MAX: usize = 20;
 /// Bytes of a value in a message.

@@ -1,5 +1,5 @@
-//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one of the jobs of a cycle, and which
-//! one depends on the order in which it looks at them.
+//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The choice
+//! depends on the order in which systemd looks at the units.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use duct::cmd;
 /// The target of a boot, which has everything that is enabled started together.
 const BOOT: &str = "default.target";
 
-/// Units that each wait for the next one, and the last one for the first.
+/// A ring of units: each starts after the next, and the last after the first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cycle(Vec<String>);
 
@@ -90,7 +90,7 @@ fn parse(output: &str) -> BTreeSet<Cycle> {
     cycles.into_iter().filter(|cycle| !cycle.is_empty()).map(canonical).collect()
 }
 
-/// The same cycle from its least unit on, by which two reports of one are equal.
+/// Rotates a cycle to begin with the least unit, so that two reports of a cycle are equal.
 fn canonical(mut units: Vec<String>) -> Cycle {
     let least = units.iter().enumerate().min_by_key(|(_, unit)| *unit).map_or(0, |(index, _)| index);
     units.rotate_left(least);

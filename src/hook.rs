@@ -40,7 +40,7 @@ pub fn parse(words: &[OsString]) -> Result<Hook> {
         bail!("{} words where at least four are needed: TYPE NAME up|down outside|inside", words.len());
     };
     Ok(Hook {
-        instance: Instance { nstype: NsType::new(nstype)?, name: NsName::new(name)? },
+        instance: Instance::new(NsType::new(nstype)?, NsName::new(name)?)?,
         phase: Phase::new(phase)?,
         side: Side::new(side)?,
         extra: extra.to_vec(),

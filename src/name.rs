@@ -4,12 +4,32 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// Longest name in bytes. `netns_outside-TYPE@NAME.service` has to fit in the 255 bytes of a unit name
-/// (`UNIT_NAME_MAX` in systemd's src/basic/unit-name.h).
+/// Longest type or name in bytes. Both together, and a name with many hyphens, may still be too long for a unit name:
+/// see [`unit_name_fits`].
 const MAX: usize = 200;
+
+/// Longest unit name in bytes (`UNIT_NAME_MAX` in systemd's src/basic/unit-name.h, without the final NUL). systemd drops a
+/// dependency on a longer one, and only logs that.
+pub(crate) const UNIT_NAME_MAX: usize = 255;
+
+/// Longest name of a service that prints: journald (252) closes the output of one with another byte.
+const LOGGED_UNIT_NAME_MAX: usize = UNIT_NAME_MAX - 1;
+
+/// Checks the length of a unit name that is derived from a type or name. `what` is the cause, for the message.
+///
+/// # Errors
+/// It is too long.
+fn unit_name_fits(unit: &str, limit: usize, what: fmt::Arguments<'_>) -> Result<()> {
+    let length = unit.len();
+    ensure!(
+        length <= limit,
+        "{what}: the unit name `{unit}` would be {length} bytes long, the limit is {limit}"
+    );
+    Ok(())
+}
 
 /// NSTYPE: the type of a namespace, `veth`. Letters, digits and `_`; inside also `.`; never `default`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -212,6 +232,24 @@ impl NsName {
     pub fn unit(&self) -> String {
         format!("netns_name@{self}.service")
     }
+
+    /// The mount unit of the namespace. systemd escapes each hyphen of a path as four bytes (`systemd-escape --path`).
+    #[must_use]
+    pub fn mount_unit(&self) -> String {
+        format!("run-netns-{}.mount", self.0.replace('-', "\\x2d"))
+    }
+
+    /// Checks that a unit can depend on the mount unit.
+    ///
+    /// # Errors
+    /// The escaped name is too long.
+    pub fn mount_unit_fits(&self) -> Result<()> {
+        unit_name_fits(
+            &self.mount_unit(),
+            UNIT_NAME_MAX,
+            format_args!("invalid name of a namespace with attached units: `{self}` has too many hyphens"),
+        )
+    }
 }
 
 /// A type on a namespace, written `TYPE@NAME`.
@@ -224,6 +262,18 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// A type on a namespace.
+    ///
+    /// # Errors
+    /// The name of one of its units would be too long.
+    pub fn new(nstype: NsType, name: NsName) -> Result<Self> {
+        let instance = Self { nstype, name };
+        for unit in [instance.unit(), instance.outside_unit()] {
+            unit_name_fits(&unit, LOGGED_UNIT_NAME_MAX, format_args!("invalid instance `{instance}`"))?;
+        }
+        Ok(instance)
+    }
+
     /// The unit that people start and stop; it runs the inside hooks.
     #[must_use]
     pub fn unit(&self) -> String {
@@ -244,7 +294,7 @@ impl FromStr for Instance {
         let Some((nstype, name)) = word.split_once('@') else {
             bail!("{word:?} is no instance: write TYPE@NAME, as in `veth@my-net`")
         };
-        Ok(Self { nstype: NsType::new(nstype.as_ref())?, name: NsName::new(name.as_ref())? })
+        Self::new(NsType::new(nstype.as_ref())?, NsName::new(name.as_ref())?)
     }
 }
 
@@ -303,6 +353,25 @@ mod tests {
     fn names_have_at_most_200_bytes() {
         assert!(NsName::new("n".repeat(200).as_ref()).is_ok());
         assert!(NsName::new("n".repeat(201).as_ref()).is_err());
+    }
+
+    #[test]
+    fn an_instance_is_as_long_as_the_longest_name_of_its_units() {
+        let longest: Instance = format!("{}@{}", "t".repeat(31), "n".repeat(200)).parse().unwrap();
+        assert_eq!(longest.outside_unit().len(), LOGGED_UNIT_NAME_MAX);
+        let error = format!("{}@{}", "t".repeat(32), "n".repeat(200)).parse::<Instance>().unwrap_err();
+        assert!(format!("{error:#}").ends_with("would be 255 bytes long, the limit is 254"), "{error:#}");
+    }
+
+    #[test]
+    fn a_mount_unit_counts_four_bytes_for_each_hyphen() {
+        let name = |hyphens: usize, rest: usize| -> NsName {
+            format!("{}{}", "n-".repeat(hyphens), "n".repeat(rest)).parse().unwrap()
+        };
+        assert_eq!(name(1, 1).mount_unit(), r"run-netns-n\x2dn.mount");
+        assert_eq!(name(47, 4).mount_unit().len(), UNIT_NAME_MAX);
+        assert!(name(47, 4).mount_unit_fits().is_ok());
+        assert!(name(47, 5).mount_unit_fits().is_err());
     }
 
     #[test]

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
+use walkdir::DirEntry;
 
 use crate::file::{self, printable};
-use crate::name::{Instance, NsType};
+use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 
 /// How far the declaration of a plugin is looked for, in bytes.
@@ -63,9 +64,10 @@ pub struct Listing {
 /// # Errors
 /// The administrator's directory cannot be read. The one of the shipped plugins may be missing.
 pub fn list(paths: &Paths) -> Result<Listing> {
-    let mut wanted = candidates(&paths.conf, &["sh", "conf"])?;
+    let entries = file::entries(&paths.conf)?;
+    let mut wanted = candidates(&entries, &["sh", "conf"]);
     if paths.share.exists() {
-        wanted.extend(candidates(&paths.share, &["sh"])?);
+        wanted.extend(candidates(&file::entries(&paths.share)?, &["sh"]));
     }
     let mut listing = Listing::default();
     for (word, file) in wanted {
@@ -92,14 +94,15 @@ pub fn list(paths: &Paths) -> Result<Listing> {
             listing.types.insert(nstype);
         }
     }
+    listing.complaints.extend(too_long(paths, &entries));
     Ok(listing)
 }
 
-/// The words in front of the first hyphen of all files with these extensions, each with one file that has it. Dot files,
+/// The words in front of the first hyphen of all files of a directory with these extensions, each with one file that has it. Dot files,
 /// directories and whatever is no file are left out, and so is `default`.
-fn candidates(directory: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+fn candidates(entries: &[DirEntry], extensions: &[&str]) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
-    for entry in file::entries(directory)? {
+    for entry in entries {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy();
         let Some((stem, extension)) = name.rsplit_once('.') else { continue };
@@ -112,7 +115,7 @@ fn candidates(directory: &Path, extensions: &[&str]) -> Result<BTreeMap<String, 
         }
         found.entry(word.to_owned()).or_insert_with(|| path.to_owned());
     }
-    Ok(found)
+    found
 }
 
 /// Every instance that is configured by a file of its own and has a plugin: `TYPE-NAME.conf`, or a file that the plugin
@@ -124,9 +127,18 @@ pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
     if !paths.conf.exists() {
         return Ok(Vec::new());
     }
-    let mut found = BTreeSet::new();
+    let named = named_in(paths, &file::entries(&paths.conf)?);
+    // The listing reports names that are too long.
+    let found: BTreeSet<Instance> =
+        named.into_iter().filter_map(|(_, nstype, name)| Instance::new(nstype, name).ok()).collect();
+    Ok(found.into_iter().collect())
+}
+
+/// The files that configure an instance, with its type, which has a plugin, and its namespace.
+fn named_in(paths: &Paths, entries: &[DirEntry]) -> Vec<(PathBuf, NsType, NsName)> {
+    let mut found = Vec::new();
     let mut declared: BTreeMap<NsType, Declared> = BTreeMap::new();
-    for entry in file::entries(&paths.conf)? {
+    for entry in entries {
         let Some(file) = entry.file_name().to_str() else { continue };
         let Some((word, rest)) = file.split_once('-') else { continue };
         let Ok(nstype) = word.parse::<NsType>() else { continue };
@@ -140,10 +152,19 @@ pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
             declared.name_in(file)
         };
         if let Some(Ok(name)) = name.map(str::parse) {
-            found.insert(Instance { nstype, name });
+            found.push((entry.path().to_owned(), nstype, name));
         }
     }
-    Ok(found.into_iter().collect())
+    found
+}
+
+/// The files of instances that are ignored, since the unit names would be too long. A message each.
+fn too_long(paths: &Paths, entries: &[DirEntry]) -> Vec<String> {
+    let message = |(path, nstype, name): (PathBuf, NsType, NsName)| {
+        let error = Instance::new(nstype, name).err()?;
+        Some(format!("{}: {error:#}; skipped", printable(&path)))
+    };
+    named_in(paths, entries).into_iter().filter_map(message).collect()
 }
 
 /// Whether an instance is configured by a file of its own; see [`configured`].

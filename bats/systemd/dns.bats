@@ -53,8 +53,8 @@ queries() { lab grep -c "query.* ${2-}" "/run/$1-dns.log" || true; }
 # Usage: attached
 # The service and a server for it, in the namespace.
 attached() {
-  lab netnsctl attach test-dns lo@a dns@a
-  lab netnsctl attach test-client lo@a dns@a
+  lab netnsctl attach test-dns lo@a dns@a --hide-bus
+  lab netnsctl attach test-client lo@a dns@a --hide-bus
   lab systemctl start test-dns test-client
   eventually lab ip netns exec a ss -Hlun sport = :53
 }
@@ -104,8 +104,8 @@ attached() {
   echo 'nameserver 127.0.0.1' >"$LAB/root/etc/netns/a/resolv.conf"
   echo 'hosts: files dns' >"$LAB/root/etc/netns/a/nsswitch.conf"
   echo '192.0.2.7 printer' >"$LAB/root/etc/netns/a/hosts"
-  lab netnsctl attach test-dns lo@a
-  lab netnsctl attach test-client lo@a
+  lab netnsctl attach test-dns lo@a --hide-bus
+  lab netnsctl attach test-client lo@a --hide-bus
   lab systemctl start test-dns test-client
   eventually lab ip netns exec a ss -Hlun sport = :53
   [[ $(resolve test-client printer) == 192.0.2.7 ]]
@@ -141,7 +141,7 @@ attached() {
 @test "a plain /etc/resolv.conf that is replaced: attach warns, check finds it, a restart mends it, a link prevents it" {
   resolv=$LAB/root/etc/resolv.conf
   lab bash -c 'rm /etc/resolv.conf && echo nameserver 203.0.113.53 >/etc/resolv.conf'
-  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a
+  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'warning: when a program on the host replaces /etc/resolv.conf, '* ]]
   lab systemctl start test-client
@@ -154,8 +154,8 @@ attached() {
   # What the warning says.
   lab bash -c 'mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/'
   run -1 lab netnsctl check
-  [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a` again'* ]]
-  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --now
+  [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a --hide-bus` again'* ]]
+  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus --now
   [[ $stderr == *'warning: /etc/resolv.conf is a link: what replaces files in '*'when the link itself is replaced'* && $stderr != *'when a program on the host'* ]]
   lab bash -c 'cp /etc/resolver/resolv.conf /etc/resolver/new && mv /etc/resolver/new /etc/resolver/resolv.conf'
   lab netnsctl check
@@ -179,7 +179,7 @@ attached() {
 
 @test "a mount of the unit's own that shows a resolver of the host is told, and what to do" {
   unit test-client.service.d/first.conf <<<$'[Service]\nBindReadOnlyPaths=/run/systemd/resolve:/run/systemd/resolve'
-  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a
+  run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus
   [[ $stderr == *'of `test-client.service` shows it a resolver of the host: take that out of its files'* ]]
   lab systemctl start test-client
   run -1 lab netnsctl check
@@ -196,7 +196,7 @@ attached() {
   [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
   [[ $(resolve test-client db) == 192.0.2.9 ]]
   run -1 lab netnsctl check
-  [[ $output == *'files of /etc/netns/a or of the host'*'run `netnsctl attach test-client.service lo@a dns@a` again'* ]]
+  [[ $output == *'files of /etc/netns/a or of the host'*'run `netnsctl attach test-client.service lo@a dns@a --hide-bus` again'* ]]
   lab systemctl stop netns-dns@a
   is test-client inactive
   eventually lab test ! -e /etc/netns/a
@@ -216,7 +216,7 @@ attached() {
 @test "names with colons and hyphens have their files" {
   for name in c:d my-net; do
     config "dns-$name.conf" <<<'DNS_SERVERS=192.0.2.53'
-    lab netnsctl attach test-client "dns@$name" --now
+    lab netnsctl attach test-client "dns@$name" --hide-bus --now
     lab systemctl start test-client
     is_in "$name" test-client
     [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
+use super::bus::Bus;
 use super::unit::Kind;
 use super::{HEADER, Unit};
 use crate::name::{Instance, NsName};
@@ -17,6 +18,17 @@ const FILES: [&str; 3] = ["hosts", "nsswitch.conf", "resolv.conf"];
 /// Those that it always writes.
 const WRITTEN: [&str; 2] = ["nsswitch.conf", "resolv.conf"];
 
+/// The dependencies of a socket in a namespace: those that each socket has by default (systemd.socket(5)), without
+/// Before=sockets.target.
+const LATE_SOCKET: &str = "\
+# By default a socket starts before sockets.target and basic.target, and a namespace after them: an ordering cycle.
+DefaultDependencies=no
+Requires=sysinit.target
+After=sysinit.target
+Conflicts=shutdown.target
+Before=shutdown.target
+";
+
 /// A drop-in that puts a unit into a namespace.
 #[derive(Clone, Debug)]
 pub struct DropIn {
@@ -29,6 +41,8 @@ pub struct DropIn {
     left_out: Vec<String>,
     /// The directories that are hidden.
     doors: Vec<PathBuf>,
+    /// Whether the system bus is hidden, too.
+    bus: Bus,
 }
 
 impl DropIn {
@@ -54,7 +68,14 @@ impl DropIn {
             namespace: namespace.clone(),
             files,
             doors: resolver::side_doors(paths, namespace, dns),
+            bus: Bus::default(),
         }
+    }
+
+    /// The same, with or without the system bus.
+    #[must_use]
+    pub fn with_bus(self, bus: Bus) -> Self {
+        Self { bus, ..self }
     }
 }
 
@@ -108,7 +129,10 @@ impl fmt::Display for DropIn {
         writeln!(f, "Requires={bound}\nBindsTo={bound}\nAfter={bound}")?;
         // Another namespace that somebody has made under the name has no firewall.
         writeln!(f, "Requires=netns_made@{namespace}.service\nAfter=netns_made@{namespace}.service")?;
-        writeln!(f, "StopPropagatedFrom={}", mount_unit(namespace))?;
+        writeln!(f, "StopPropagatedFrom={}", namespace.mount_unit())?;
+        if unit.kind() == Kind::Socket {
+            f.write_str(LATE_SOCKET)?;
+        }
         match unit.kind() {
             Kind::Socket => write!(f, "\n[Socket]\nNetworkNamespacePath=/run/netns/{namespace}\n"),
             Kind::Service => {
@@ -134,13 +158,9 @@ impl DropIn {
         for door in &self.doors {
             _ = writeln!(text, "TemporaryFileSystem={}:ro", door.display());
         }
+        text += &self.bus.lines();
         text
     }
-}
-
-/// The unit of the mount of a namespace, as `systemd-escape --path` has it.
-fn mount_unit(namespace: &NsName) -> String {
-    format!("run-netns-{}.mount", namespace.to_string().replace('-', "\\x2d"))
 }
 
 /// The instances that a drop-in of ours binds its unit to.
@@ -235,5 +255,6 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let text = text(&Paths::under(root.path()), "cups.socket", &["dns@a"]);
         assert!(text.ends_with("\n[Socket]\nNetworkNamespacePath=/run/netns/a\n"), "{text}");
+        assert!(text.contains("\nDefaultDependencies=no\n"), "{text}");
     }
 }

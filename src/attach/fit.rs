@@ -12,7 +12,8 @@ use crate::properties::Properties;
 
 /// What is asked of systemd.
 const ASKED: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
-                     Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient";
+                     Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
+                     User,DynamicUser,BusName,InaccessiblePaths,TemporaryFileSystem,RootDirectory,RootImage";
 
 impl Properties {
     /// Those that matter here, of one unit, or of all that are loaded and fit a pattern.
@@ -121,16 +122,16 @@ pub fn conflicts(unit: &Unit, properties: &Properties, namespace: &NsName) -> Ve
     found
 }
 
-/// Mounts of the unit's own in directories that are hidden from it, a line each.
+/// Mounts of the unit's own in directories that are hidden from it, a line each. `what` is in those.
 #[must_use]
-pub fn reopened(unit: &str, properties: &Properties, doors: &[PathBuf]) -> Vec<String> {
+pub fn reopened(unit: &str, properties: &Properties, doors: &[PathBuf], what: &str) -> Vec<String> {
     let mut found = Vec::new();
     for key in ["BindPaths", "BindReadOnlyPaths"] {
         for word in properties.get(key).split_whitespace() {
             let target = word.trim_start_matches('-').split(':').nth(1).unwrap_or_default();
             if doors.iter().any(|door| Path::new(target).starts_with(door)) {
                 found.push(format!(
-                    "{key}={word} of `{unit}` shows it a resolver of the host: take that out of its files (`systemctl cat {unit}`)"
+                    "{key}={word} of `{unit}` shows it {what}: take that out of its files (`systemctl cat {unit}`)"
                 ));
             }
         }

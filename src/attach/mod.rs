@@ -2,6 +2,7 @@
 //! [`fit`] what in the unit does not go together with it, [`apply`] the one place that writes.
 
 mod apply;
+pub mod bus;
 mod dropin;
 mod fit;
 mod unit;
@@ -109,6 +110,15 @@ pub fn look(paths: &Paths, unit: &Unit) -> Result<Found> {
             .map_or(Found::Foreign, Found::Ours)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Whether the drop-in of a unit hides the bus.
+#[must_use]
+pub fn bus_of(paths: &Paths, unit: &Unit) -> bus::Bus {
+    match look(paths, unit) {
+        Ok(Found::Ours(text)) => bus::Bus::of(&text),
+        _ => bus::Bus::default(),
     }
 }
 

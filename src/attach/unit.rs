@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
 
+use crate::name::UNIT_NAME_MAX;
+
 /// What can be put into a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -66,6 +68,12 @@ impl Unit {
         if self.is_template() { self.0.replace("@.", "@netnsctl.") } else { self.0.clone() }
     }
 
+    /// The template that a sample stands for; any other name is itself.
+    #[must_use]
+    pub fn template_of_sample(id: &str) -> String {
+        id.replace("@netnsctl.", "@.")
+    }
+
     /// What to ask systemd for those of its kind that run: a template's are all its instances.
     #[must_use]
     pub fn running(&self) -> String {
@@ -90,7 +98,7 @@ impl FromStr for Unit {
         // unit_name_is_valid() in systemd's src/basic/unit-name.c.
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
         ensure!(
-            name.len() <= 255 && name.bytes().all(allowed) && !name.starts_with(['.', '@']),
+            name.len() <= UNIT_NAME_MAX && name.bytes().all(allowed) && !name.starts_with(['.', '@']),
             "{word:?} is no name of a unit: use letters, digits and `:-_.\\@`"
         );
         ensure!(

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Finding;
+use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, DropIn, Found, Unit};
 use crate::name::Instance;
 use crate::netns::{self, Id};
@@ -24,14 +25,17 @@ const LONGEST: u64 = 1 << 20;
 pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let attached = attach::attached(paths)?;
+    let managers = if attached.is_empty() { Vec::new() } else { bus::managers()? };
     for one in attached.iter().filter(|one| all || one.instances.iter().any(meant)) {
         let unit: Unit = one.unit.parse()?;
         findings.extend(stale(paths, &unit, one)?);
+        findings.extend(too_long(paths, &unit, one));
         for properties in Properties::of_service(&unit.running())? {
             let id = properties.get("Id");
             if id != one.unit && attached.iter().any(|other| other.unit == id) {
                 continue; // an instance with a drop-in of its own, which wins
             }
+            findings.extend(super::bus::check(paths, &unit, one, &properties, &managers));
             findings.extend(
                 running(paths, one, &properties)
                     .into_iter()
@@ -44,17 +48,29 @@ pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool)
 
 /// Whether the drop-in is what an attach would write now.
 fn stale(paths: &Paths, unit: &Unit, one: &Attached) -> Result<Option<Finding>> {
-    let planned = DropIn::of(paths, unit, &one.instances, &one.namespace).to_string();
     let Found::Ours(text) = attach::look(paths, unit)? else { return Ok(None) };
+    let bus = Bus::of(&text);
+    let planned = DropIn::of(paths, unit, &one.instances, &one.namespace).with_bus(bus).to_string();
     let words: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
     Ok((text != planned).then(|| {
         Finding::warning(format!(
-            "files of /etc/netns/{} or of the host's resolver have come or gone since `{unit}` was attached",
+            "this is not what `netnsctl attach` would write now: an older version wrote it, or files of /etc/netns/{} or of \
+             the host's resolver were added or removed",
             one.namespace
         ))
         .at(attach::place(paths, unit).display().to_string())
-        .advice(format!("run `netnsctl attach {unit} {}` again, and restart it", words.join(" ")))
+        .advice(format!("run `netnsctl attach {unit} {}{}` again, and restart it", words.join(" "), bus.option()))
     }))
+}
+
+/// Whether systemd ignores the dependency that stops the unit with its namespace.
+fn too_long(paths: &Paths, unit: &Unit, one: &Attached) -> Option<Finding> {
+    let error = one.namespace.mount_unit_fits().err()?;
+    Some(
+        Finding::error(format!("`{unit}` does not stop when its namespace is deleted: {error:#}"))
+            .at(attach::place(paths, unit).display().to_string())
+            .advice("attach it to a namespace with fewer hyphens in its name"),
+    )
 }
 
 /// What is wrong with one unit, which may be an instance of a template that is attached.
@@ -105,7 +121,12 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     }
     findings.extend(files(paths, one, unit, pid, &restart));
     let open = doors(paths, one, unit, pid, &restart);
-    let own = attach::reopened(unit, properties, &resolver::side_doors(paths, namespace, false));
+    let own = attach::reopened(
+        unit,
+        properties,
+        &resolver::side_doors(paths, namespace, false),
+        "a resolver of the host",
+    );
     findings.extend(if own.is_empty() { open } else { own.into_iter().map(Finding::error).collect() });
     findings
 }
@@ -162,7 +183,7 @@ fn doors(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> 
 }
 
 /// Opens what a path is to a process; links are followed within its own root.
-fn open(pid: u32, path: &Path) -> Result<File> {
+pub(super) fn open(pid: u32, path: &Path) -> Result<File> {
     let root = File::open(format!("/proc/{pid}/root"))?;
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let found = openat2(&root, path.strip_prefix("/").unwrap_or(path), how)?;

@@ -44,9 +44,11 @@ pub(super) fn check(
     }
     if subjects.is_empty() && paths.systemd.is_dir() {
         findings.extend(stale(paths, graph)?);
+        findings.extend(super::user_units::check()?);
     }
     if paths.systemd.is_dir() {
         findings.extend(super::attached::check(paths, subjects.is_empty(), meant)?);
+        findings.extend(super::cycles::check(paths, examined, subjects.is_empty(), meant)?);
     }
     if paths.systemd.is_dir() {
         for problem in requires::not_found(graph)?.iter().filter(|problem| meant(&problem.instance)) {

@@ -1,13 +1,16 @@
 //! What can be known to be wrong without changing anything.
 
 mod attached;
+mod bus;
 mod clashes;
+mod cycles;
 mod dns;
 mod files;
 mod live;
 mod missing;
 mod required;
 mod settings;
+mod user_units;
 
 use std::collections::BTreeSet;
 use std::fmt;

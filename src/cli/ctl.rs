@@ -8,6 +8,7 @@ use clap_complete::ArgValueCandidates;
 
 use super::{NftSave, Update};
 use crate::attach::Unit;
+use crate::attach::bus::Bus;
 use crate::check::Subject;
 use crate::commands::completion::{self, Shell};
 use crate::engine::Kind;
@@ -210,6 +211,9 @@ pub struct Run {
     /// Bring up what is configured for the namespace first
     #[arg(long)]
     pub up: bool,
+    /// Hide the system bus of the host from the command
+    #[arg(long)]
+    pub hide_bus: bool,
     /// The command and its words
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<OsString>,
@@ -248,12 +252,38 @@ pub struct Attach {
     /// Instances that it needs, all on one namespace; NAME stands for every type that is configured
     #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(completion::targets))]
     pub targets: Vec<Target>,
+    /// Whether it has the bus.
+    #[command(flatten)]
+    pub bus: BusOptions,
     /// Print the drop-in, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Restart it if it is running; by default it stays where it is until that is done
     #[arg(long, conflicts_with = "dry_run")]
     pub now: bool,
+}
+
+/// Whether a service has the system bus of the host.
+#[derive(Debug, Args)]
+pub struct BusOptions {
+    /// Hide the system bus of the host from the service
+    #[arg(long, conflicts_with = "keep_bus")]
+    hide_bus: bool,
+    /// Let the service use the system bus, without a warning
+    #[arg(long)]
+    keep_bus: bool,
+}
+
+impl BusOptions {
+    /// The decision.
+    #[must_use]
+    pub fn decision(&self) -> Bus {
+        match (self.hide_bus, self.keep_bus) {
+            (true, _) => Bus::Hidden,
+            (_, true) => Bus::Kept,
+            _ => Bus::Undecided,
+        }
+    }
 }
 
 /// What `detach` takes.

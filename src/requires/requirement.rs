@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Instance, NsName};
+use crate::name::{Instance, NsName, UNIT_NAME_MAX};
 
 /// What the name of a unit ends with (systemd.unit(5)).
 const SUFFIXES: [&str; 11] = [
@@ -22,9 +22,6 @@ const SUFFIXES: [&str; 11] = [
     "slice",
     "scope",
 ];
-
-/// The longest name of a unit in bytes (`UNIT_NAME_MAX` in systemd's src/basic/unit-name.h, less the NUL).
-const UNIT_MAX: usize = 255;
 
 /// Something that is complete before `up outside` starts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,7 +74,7 @@ impl FromStr for Requirement {
 /// Whether systemd takes a word for the name of a unit that can be started, not of a template.
 fn is_unit(word: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
-    word.len() <= UNIT_MAX
+    word.len() <= UNIT_NAME_MAX
         && word.bytes().all(allowed)
         && !word.starts_with(['.', '@', '-'])
         && !word.contains("@.")

@@ -4,6 +4,7 @@
 //! byte-identical to the template: `%j` in them is TYPE. An instance that requires something has a drop-in besides.
 
 mod apply;
+pub mod cycles;
 pub mod dropins;
 pub mod systemctl;
 

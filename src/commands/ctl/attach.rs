@@ -1,9 +1,12 @@
 //! `netnsctl attach` and `detach`: a service in a namespace, by a drop-in of its unit.
 
+use std::fs;
+
 use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
 
 use super::lifecycle;
+use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, DropIn, Found, Unit};
 use crate::cli::{Attach, Detach};
 use crate::commands::{Status, say};
@@ -14,12 +17,13 @@ use crate::netns::Id;
 use crate::paths::Paths;
 use crate::properties::Properties;
 use crate::resolver::Mutable;
-use crate::units::{self, Systemctl};
+use crate::units::{self, Systemctl, cycles};
 use crate::warn;
 
 pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
     let instances = lifecycle::resolve(paths, &options.targets, lifecycle::configured)?;
     let namespace = attach::namespace(paths, &instances)?;
+    namespace.mount_unit_fits()?;
     for instance in &instances {
         let unit = paths.units.join(format!("netns-{}@.service", instance.nstype));
         ensure!(
@@ -38,8 +42,12 @@ pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
     if let Some(reason) = attach::shares(&unit, &properties) {
         bail!("cannot attach `{unit}`: {reason}");
     }
-    let drop_in = DropIn::of(paths, &unit, &instances, &namespace);
+    let bus = options.bus.decision();
+    bus.fits(&unit, &properties)?;
+    let drop_in = DropIn::of(paths, &unit, &instances, &namespace).with_bus(bus);
     warn_of(paths, &unit, &properties, (&instances, &namespace), &drop_in)?;
+    warn_of_cycles(&unit, &drop_in)?;
+    warn_of_bus(paths, &unit, &properties, &namespace, bus)?;
     if options.dry_run {
         say(drop_in.to_string().trim_end());
         return Ok(Status::Done);
@@ -145,7 +153,7 @@ fn warn_of(
         lines.retain(|line| !line.ends_with(&place) && !line.contains(&files));
     }
     lines.extend(attach::stranded(unit, properties, namespace, &attached));
-    lines.extend(attach::reopened(unit.as_ref(), properties, drop_in.doors()));
+    lines.extend(attach::reopened(unit.as_ref(), properties, drop_in.doors(), "a resolver of the host"));
     lines.extend(drop_in.gaps());
     for firewall in firewall::configured(paths, namespace)? {
         if !instances.contains(&firewall) {
@@ -182,6 +190,64 @@ fn warn_of(
     }
     for line in lines {
         warn(&line);
+    }
+    Ok(())
+}
+
+/// Warns of a service that has the system bus of the host.
+fn warn_of_bus(
+    paths: &Paths,
+    unit: &Unit,
+    properties: &Properties,
+    namespace: &NsName,
+    bus: Bus,
+) -> Result<()> {
+    let template: Option<Unit> = unit.template().map(|template| template.parse()).transpose()?;
+    let before = [Some(unit), template.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|one| attach::bus_of(paths, one))
+        .find(|before| *before != Bus::Undecided)
+        .unwrap_or_default();
+    if before == Bus::Hidden && bus != Bus::Hidden {
+        warn(&format!(
+            "`{unit}` was attached with --hide-bus before, and has the bus again: add --hide-bus to hide it"
+        ));
+    }
+    match bus {
+        Bus::Kept => {}
+        Bus::Hidden => {
+            let directory = [bus::DIRECTORY.into()];
+            for line in attach::reopened(unit.as_ref(), properties, &directory, "the system bus of the host")
+            {
+                warn(&line);
+            }
+        }
+        Bus::Undecided => {
+            if let Some(risk) = bus::risk(unit.as_ref(), properties, namespace, &bus::managers()?, before) {
+                warn(&format!(
+                    "{risk}; add --hide-bus if it does not need the bus, or --keep-bus to accept that"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Warns of the ordering cycles that the unit is in once it has the drop-in.
+fn warn_of_cycles(unit: &Unit, drop_in: &DropIn) -> Result<()> {
+    let overlay = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let sample = unit.sample();
+    let directory = overlay.path().join(format!("{unit}.d"));
+    fs::create_dir(&directory)
+        .and_then(|()| fs::write(directory.join(attach::FILE), drop_in.to_string()))
+        .with_context(|| format!("cannot write a copy of the drop-in to {}", directory.display()))?;
+    for cycle in
+        cycles::find([&sample], Some(overlay.path()))?.iter().filter(|cycle| cycle.has(|one| one == sample))
+    {
+        warn(&format!(
+            "{cycle}; `systemctl cat {unit}` shows its files: remove an After= or Before= that causes it"
+        ));
     }
     Ok(())
 }

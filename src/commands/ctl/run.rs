@@ -1,6 +1,6 @@
 //! `netnsctl run`: a command in a namespace, as `ip netns exec` does it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -11,6 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use super::lifecycle;
+use crate::attach::bus;
 use crate::cli::Run;
 use crate::commands::Status;
 use crate::name::NsName;
@@ -40,6 +41,9 @@ pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
     mount(None::<&str>, "/", None::<&str>, all, None::<&str>).context("cannot keep the mounts apart")?;
     show_own_interfaces();
     show_own_files(paths, name)?;
+    if options.hide_bus {
+        hide_bus()?;
+    }
     execute(options)
 }
 
@@ -99,6 +103,16 @@ fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
             .with_context(|| format!("cannot write-protect {}", door.display()))?;
     }
     Ok(())
+}
+
+/// Mounts an empty directory over that of the system bus. It is created where no bus has run yet, to hide a later one too.
+fn hide_bus() -> Result<()> {
+    let directory = Path::new(bus::DIRECTORY);
+    let hidden = fs::create_dir_all(directory).map_err(anyhow::Error::from).and_then(|()| {
+        let flags = HIDING | MsFlags::MS_RDONLY;
+        Ok(mount(Some("netns"), directory, Some("tmpfs"), flags, Some("mode=0755,size=64k"))?)
+    });
+    hidden.with_context(|| format!("cannot hide {}", directory.display()))
 }
 
 fn execute(options: &Run) -> Result<Status> {

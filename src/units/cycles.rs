@@ -1,0 +1,140 @@
+//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The choice
+//! depends on the order in which systemd looks at the units.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use duct::cmd;
+
+/// The target of a boot, which has everything that is enabled started together.
+const BOOT: &str = "default.target";
+
+/// A ring of units: each starts after the next, and the last after the first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cycle(Vec<String>);
+
+impl Cycle {
+    /// Whether one of its units is among these.
+    pub fn has(&self, is_meant: impl Fn(&str) -> bool) -> bool {
+        self.0.iter().any(|unit| is_meant(unit))
+    }
+}
+
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units: Vec<String> =
+            self.0.iter().chain(self.0.first()).map(|unit| format!("`{unit}`")).collect();
+        write!(
+            f,
+            "ordering cycle: {}; systemd deletes one of these jobs, and that unit does not start",
+            units.join(" after ")
+        )
+    }
+}
+
+/// Finds the cycles of a start of these units, and of a boot. Unit files and drop-ins below `overlay` override the installed
+/// ones. Without systemd-analyze there are none.
+///
+/// # Errors
+/// It cannot be run.
+pub fn find<Unit: AsRef<str>>(
+    units: impl IntoIterator<Item = Unit>,
+    overlay: Option<&Path>,
+) -> Result<BTreeSet<Cycle>> {
+    let units: Vec<String> = units.into_iter().map(|unit| unit.as_ref().to_owned()).collect();
+    let words = ["verify", "--man=no", "--"].map(str::to_owned).into_iter().chain(units);
+    let mut command = cmd("systemd-analyze", words.chain([BOOT.to_owned()]))
+        // It also looks for units in the current directory, which may be any user's.
+        .dir("/")
+        .env("SYSTEMD_LOG_LEVEL", "info")
+        .env("SYSTEMD_LOG_TARGET", "console")
+        .env("SYSTEMD_LOG_COLOR", "no")
+        .env("SYSTEMD_LOG_LOCATION", "no")
+        .env("SYSTEMD_LOG_TIME", "no")
+        .stdin_null()
+        .stdout_null()
+        .stderr_capture()
+        .unchecked();
+    if let Some(overlay) = overlay {
+        // An empty part of the path stands for the default directories (systemd.unit(5)).
+        command = command.env("SYSTEMD_UNIT_PATH", format!("{}:", overlay.display()));
+    }
+    match command.run() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeSet::new()),
+        done => Ok(parse(&String::from_utf8_lossy(&done.context("cannot run systemd-analyze")?.stderr))),
+    }
+}
+
+/// Reads the messages of `transaction_verify_order_one` in systemd's src/core/transaction.c: one line that begins with `Found
+/// ordering cycle`, then a line for each further unit. Newer versions have all units in the first line.
+fn parse(output: &str) -> BTreeSet<Cycle> {
+    let mut cycles: Vec<Vec<String>> = Vec::new();
+    for line in output.lines() {
+        let Some((_, message)) = line.split_once(": Found ") else { continue };
+        if message.starts_with("ordering cycle") {
+            cycles.push(Vec::new());
+        } else if !message.starts_with("dependency on ") {
+            continue;
+        }
+        let jobs = message.split([' ', ',']).filter_map(|word| word.split_once('/'));
+        let Some(cycle) = cycles.last_mut() else { continue };
+        for (unit, _) in jobs {
+            if !cycle.iter().any(|known| known == unit) {
+                cycle.push(unit.to_owned());
+            }
+        }
+    }
+    cycles.into_iter().filter(|cycle| !cycle.is_empty()).map(canonical).collect()
+}
+
+/// Rotates a cycle to begin with the least unit, so that two reports of a cycle are equal.
+fn canonical(mut units: Vec<String>) -> Cycle {
+    let least = units.iter().enumerate().min_by_key(|(_, unit)| *unit).map_or(0, |(index, _)| index);
+    units.rotate_left(least);
+    Cycle(units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_that_is_reported_twice_is_one() {
+        let output = "\
+            test.socket: Found ordering cycle on netns-lo@a.service/start\n\
+            test.socket: Found dependency on basic.target/start\n\
+            test.socket: Found dependency on sockets.target/start\n\
+            test.socket: Found dependency on test.socket/start\n\
+            test.socket: Job netns-lo@a.service/start deleted to break ordering cycle starting with test.socket/start\n\
+            /etc/systemd/system/other.service:3: Unknown key name 'X' in section 'Service', ignoring.\n\
+            sockets.target: Found ordering cycle on test.socket/start\n\
+            sockets.target: Found dependency on netns-lo@a.service/start\n\
+            sockets.target: Found dependency on basic.target/start\n\
+            sockets.target: Found dependency on sockets.target/start\n";
+        let cycles = parse(output);
+        assert_eq!(cycles.len(), 1, "{cycles:?}");
+        let cycle = cycles.first().unwrap();
+        assert!(cycle.to_string().starts_with(
+            "ordering cycle: `basic.target` after `sockets.target` after `test.socket` after `netns-lo@a.service` after `basic.target`; "
+        ), "{cycle}");
+        assert!(cycle.has(|unit| unit == "test.socket") && !cycle.has(|unit| unit == "other.service"));
+    }
+
+    #[test]
+    fn all_units_may_be_in_the_first_line() {
+        let output = "a.socket: Found ordering cycle: a.socket/start after b.service/start after c.target/start - after a.socket\n";
+        assert_eq!(parse(output).len(), 1);
+        assert!(parse(output).first().unwrap().has(|unit| unit == "c.target"));
+    }
+
+    #[test]
+    fn other_messages_are_not_cycles() {
+        assert_eq!(
+            parse("a.service: Found left-over process 1\nFailed to create a/start: x\n"),
+            BTreeSet::new()
+        );
+    }
+}

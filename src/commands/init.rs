@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -29,8 +29,10 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         return Ok(Status::Done);
     }
     if let Some(milliseconds) = options.end_command {
-        let jobs = options.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
-        foreground::end(&jobs, Duration::from_millis(milliseconds.into()));
+        let mut jobs = Vec::new();
+        std::io::stdin().read_to_end(&mut jobs).context("cannot read the list of jobs")?;
+        let patience = Duration::from_millis(milliseconds.into());
+        foreground::end(&String::from_utf8_lossy(&jobs), patience);
         return Ok(Status::Done);
     }
     let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");

@@ -11,7 +11,7 @@
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
 //! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
 //! up, by those units or, where systemd does not run, by itself; [`gc`] finds and removes what nobody needs. [`trust`] says
-//! who could have written what is run. [`attach`] puts services into namespaces. [`graph`] draws what there is, [`leaktest`]
+//! who could have written what is run. [`attach`] puts services into namespaces. [`run_as`] runs a command as another user. [`graph`] draws what there is, [`leaktest`]
 //! measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that reads arguments; [`commands`] has one short file for each applet.
 
@@ -42,6 +42,7 @@ pub mod process;
 pub mod properties;
 pub mod requires;
 pub mod resolver;
+pub mod run_as;
 pub mod trust;
 pub mod units;
 pub mod whereabouts;
@@ -50,5 +51,10 @@ pub mod wrapper;
 
 /// Prints a warning: something is not as it should be, but the work goes on.
 pub fn warn(text: &str) {
-    eprintln!("{}: warning: {text}", commands::applet());
+    complain(&format!("warning: {text}"));
+}
+
+/// Prints on stderr what is wrong.
+pub fn complain(text: &str) {
+    eprintln!("{}: {text}", commands::applet());
 }

@@ -12,7 +12,7 @@
 //! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
 //! up, by those units or, where systemd does not run, by itself; [`gc`] finds and removes what nobody needs. [`trust`] says
 //! who could have written what is run. [`attach`] puts services into namespaces. [`run_as`] runs a command as another user. [`graph`] draws what there is, [`leaktest`]
-//! measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! measures what gets out. [`foreign`] makes text from outside safe to print. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that reads arguments; [`commands`] has one short file for each applet.
 
 pub mod attach;
@@ -24,6 +24,7 @@ pub mod engine;
 pub mod explain;
 pub mod file;
 pub mod foreground;
+pub mod foreign;
 pub mod gc;
 pub mod graph;
 pub mod hook;
@@ -56,5 +57,11 @@ pub fn warn(text: &str) {
 
 /// Prints on stderr what is wrong.
 pub fn complain(text: &str) {
-    eprintln!("{}: {text}", commands::applet());
+    remark(&format!("{}: {text}", commands::applet()));
+}
+
+/// Prints lines on stderr.
+#[allow(clippy::disallowed_methods)] // through `foreign`
+pub fn remark(lines: &str) {
+    foreign::print(std::io::stderr(), lines);
 }

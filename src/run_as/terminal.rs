@@ -35,8 +35,7 @@ impl Terminal {
             let path = format!("/proc/self/fd/{at}");
             std::fs::metadata(&path).ok().map(|metadata| (metadata.rdev(), path))
         };
-        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
         let devices: Vec<Option<u64>> =
             (0..3).map(|at| device(at).filter(|_| isatty(standard[at])).map(|(number, _)| number)).collect();
         let Some(first) = devices.iter().position(Option::is_some) else {

@@ -59,7 +59,7 @@ impl Plan {
     /// # Errors
     /// It cannot be started; where it cannot be executed, that is a status.
     pub fn run(&self) -> Result<Status> {
-        let Some(terminal) = Terminal::find() else { return Ok(self.become_command()) };
+        let Some(terminal) = Terminal::find()? else { return Ok(self.become_command()) };
         let never: Infallible = relay::run(self, terminal)?;
         match never {}
     }

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::getpgrp;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -28,28 +29,36 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// The terminal of stdin, stdout or stderr, or the controlling one.
-    #[must_use]
-    pub fn find() -> Option<Self> {
-        let device = |at: usize| {
-            let path = format!("/proc/self/fd/{at}");
-            std::fs::metadata(&path).ok().map(|metadata| (metadata.rdev(), path))
-        };
+    /// The terminal of stdin, stdout or stderr, or the controlling one; `None` if there is neither.
+    ///
+    /// # Errors
+    /// There is one, and it cannot be opened: a command must not have it then.
+    pub fn find() -> Result<Option<Self>> {
         let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-        let devices: Vec<Option<u64>> =
-            (0..3).map(|at| device(at).filter(|_| isatty(standard[at])).map(|(number, _)| number)).collect();
+        let device =
+            |stream| rustix::fs::fstat(stream).ok().filter(|_| isatty(stream)).map(|found| found.st_rdev);
+        let devices = standard.map(device);
         let Some(first) = devices.iter().position(Option::is_some) else {
-            let file = open("/dev/tty").ok()?;
-            return Some(Self { file, standard: [false; 3], saved: None });
+            return match open("/dev/tty") {
+                Ok(file) => Ok(Some(Self { file, standard: [false; 3], saved: None })),
+                // ENXIO: this process has none.
+                Err(error)
+                    if [Some(Errno::ENXIO as i32), Some(Errno::ENOENT as i32)]
+                        .contains(&error.raw_os_error()) =>
+                {
+                    Ok(None)
+                }
+                Err(error) => Err(error).context("cannot open the terminal /dev/tty"),
+            };
         };
-        let of_first = devices[first];
-        let same = |number: &Option<u64>| {
-            number.is_some() && (*number == of_first || [*number, of_first].contains(&Some(CONTROLLING)))
+        let same = |number: Option<u64>| {
+            number.is_some()
+                && (number == devices[first] || [number, devices[first]].contains(&Some(CONTROLLING)))
         };
         let file = open(&format!("/proc/self/fd/{first}"))
             .or_else(|_| standard[first].try_clone_to_owned().map(File::from))
-            .ok()?;
-        Some(Self { file, standard: [0, 1, 2].map(|at| same(&devices[at])), saved: None })
+            .context("cannot open the terminal")?;
+        Ok(Some(Self { file, standard: devices.map(same), saved: None }))
     }
 
     /// Whether this process may read from it.

@@ -21,6 +21,7 @@ struct Results<'a> {
 }
 
 /// Makes one table of all parts, `results.json` and the plot.
+#[allow(clippy::print_stdout)] // the table is ours
 pub fn report(directory: &Path, files: &[&str]) -> Result<()> {
     let mut all = Measured::default();
     for file in files {

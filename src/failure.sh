@@ -15,8 +15,12 @@ __netns_fail() {
 __netns_end_command() {
   local __netns_jobs
   __netns_jobs=$(builtin jobs -l)
-  [[ -z $__netns_jobs || $__netns_jobs == *' &' ]] ||
-    (exec "${__netns_netnsinit[@]}" --end-command "$__netns_patience" "$__netns_jobs") || :
+  [[ -z $__netns_jobs || $__netns_jobs == *' &' ]] || {
+    # The text of a command may hold secrets, and every user can read arguments. A here-string may need a file, and the disk
+    # may be full. `set -a` exports variables, and the environment is limited.
+    builtin printf '%s\n' "$__netns_jobs" |
+      (unset -v __netns_jobs && exec "${__netns_netnsinit[@]}" --end-command "$__netns_patience")
+  } || :
 }
 
 # Usage: __netns_open NSNAME

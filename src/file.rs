@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -16,6 +17,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use tempfile::{Builder, TempPath};
 use walkdir::{DirEntry, WalkDir};
+
+use crate::foreign;
 
 /// What stands between the name of a file and the random end of its draft. Nobody names a copy of their own like that, as they may by
 /// `.backup` or `.before`.
@@ -155,15 +158,7 @@ pub fn pass_over(path: &Path, why: impl Display) {
 /// A path for a message, which has to stay on one line.
 #[must_use]
 pub fn printable(path: &Path) -> String {
-    let mut text = String::new();
-    for character in path.to_string_lossy().chars() {
-        if character.is_control() {
-            text.extend(character.escape_default());
-        } else {
-            text.push(character);
-        }
-    }
-    text
+    foreign::line(&foreign::text(path.as_os_str().as_bytes())).into_owned()
 }
 
 /// Waits until what was renamed in a directory is on the disk.

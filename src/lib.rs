@@ -11,8 +11,9 @@
 //! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
 //! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
 //! up, by those units or, where systemd does not run, by itself; [`gc`] finds and removes what nobody needs. [`trust`] says
-//! who could have written what is run. [`firewall`] keeps a namespace closed until its rules are loaded. [`attach`] puts services into namespaces. [`graph`] draws what there is, [`leaktest`]
-//! measures what gets out. [`paths`] is the only place that spells a directory, [`cli`] the only one
+//! who could have written what is run. [`firewall`] keeps a namespace closed until its rules are loaded. [`attach`] puts
+//! services into namespaces. [`run_as`] runs a command as another user. [`graph`] draws what there is, [`leaktest`] measures
+//! what gets out. [`foreign`] makes text from outside safe to print. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that reads arguments; [`commands`] has one short file for each applet.
 
 pub mod attach;
@@ -25,6 +26,7 @@ pub mod explain;
 pub mod file;
 pub mod firewall;
 pub mod foreground;
+pub mod foreign;
 pub mod gc;
 pub mod graph;
 pub mod hook;
@@ -44,6 +46,7 @@ pub mod process;
 pub mod properties;
 pub mod requires;
 pub mod resolver;
+pub mod run_as;
 pub mod trust;
 pub mod units;
 pub mod whereabouts;
@@ -52,5 +55,16 @@ pub mod wrapper;
 
 /// Prints a warning: something is not as it should be, but the work goes on.
 pub fn warn(text: &str) {
-    eprintln!("{}: warning: {text}", commands::applet());
+    complain(&format!("warning: {text}"));
+}
+
+/// Prints on stderr what is wrong.
+pub fn complain(text: &str) {
+    remark(&format!("{}: {text}", commands::applet()));
+}
+
+/// Prints lines on stderr.
+#[allow(clippy::disallowed_methods)] // through `foreign`
+pub fn remark(lines: &str) {
+    foreign::print(std::io::stderr(), lines);
 }

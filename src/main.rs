@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use systemd_netns::{commands, words};
 
 #[allow(unsafe_code)] // the name of an entry point cannot be mangled
+#[allow(clippy::disallowed_methods)] // stdout is flushed, nothing is printed
 #[unsafe(no_mangle)]
 extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     words::keep(read(count, words));
@@ -20,7 +21,7 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     match ended {
         Ok(status) => status as c_int,
         Err(error) => {
-            eprintln!("{}: {error:#}", commands::applet());
+            systemd_netns::complain(&format!("{error:#}"));
             let begun = !error.is::<commands::NotBegun>();
             (if begun { commands::Status::Failed } else { commands::Status::NotBegun }) as c_int
         }

@@ -21,6 +21,8 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use serde::Serialize;
 
+use crate::foreign;
+
 pub use lookup::{Way, namespace_number, way};
 pub use trace::{Decision, Header, Step, Traces, tables};
 
@@ -233,10 +235,43 @@ fn route_with(question: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetl
 }
 
 fn inner(answer: &[u8]) -> Option<RouteNetlinkMessage> {
-    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer).ok()?.payload {
-        NetlinkPayload::InnerMessage(inner) => Some(inner),
-        _ => None,
+    let decode =
+        |answer: &[u8]| match NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer).ok()?.payload {
+            NetlinkPayload::InnerMessage(inner) => Some(inner),
+            _ => None,
+        };
+    decode(answer).or_else(|| {
+        let (answer, name) = without_names(answer)?;
+        let mut decoded = decode(&answer)?;
+        if let (RouteNetlinkMessage::NewLink(message), Some(name)) = (&mut decoded, name) {
+            message.attributes.push(LinkAttribute::IfName(name));
+        }
+        Some(decoded)
+    })
+}
+
+/// An answer about an interface, without its names, and its name. The kernel takes any bytes for a name, but the decoder only
+/// UTF-8: so that nobody hides an interface, it is decoded without.
+fn without_names(answer: &[u8]) -> Option<(Vec<u8>, Option<String>)> {
+    let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
+    if kind != NEW_LINK {
+        return None;
     }
+    let (mut answer, mut name) = (answer.to_vec(), None);
+    let mut at = HEADER + LINK;
+    while let Some(attribute) = answer.get_mut(at..).filter(|rest| rest.len() >= 4) {
+        let length = usize::from(u16::from_ne_bytes([attribute[0], attribute[1]]));
+        let kind = u16::from_ne_bytes([attribute[2], attribute[3]]);
+        let value = attribute.get(4..length)?;
+        if kind == LINK_NAME {
+            name = Some(foreign::text(value.strip_suffix(b"\0").unwrap_or(value)));
+        }
+        if [LINK_NAME, LINK_ALIAS, LINK_OTHER_NAMES].contains(&(kind & NLA_TYPE_MASK)) {
+            attribute[2..4].copy_from_slice(&NLA_TYPE_MASK.to_ne_bytes());
+        }
+        at += length.next_multiple_of(4);
+    }
+    Some((answer, name))
 }
 
 /// The interface that an answer of the kernel is about.
@@ -252,6 +287,13 @@ pub fn link_in(answer: &[u8]) -> Option<Link> {
 const NFTABLES: u16 = 10 << 8;
 const GET_CHAIN: u16 = NFTABLES | 4;
 const GET_RULE: u16 = NFTABLES | 7;
+/// `RTM_NEWLINK`, and its attributes `IFLA_IFNAME`, `IFLA_IFALIAS` and `IFLA_PROP_LIST` (include/uapi/linux/if_link.h).
+const NEW_LINK: u16 = 16;
+const LINK_NAME: u16 = 3;
+const LINK_ALIAS: u16 = 20;
+const LINK_OTHER_NAMES: u16 = 52;
+/// The length of `struct ifinfomsg`.
+const LINK: usize = 16;
 /// `NFTA_CHAIN_TABLE` to `NFTA_CHAIN_TYPE`, and in a hook `NFTA_HOOK_HOOKNUM`.
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
@@ -285,7 +327,7 @@ pub fn policy_in(answer: &[u8]) -> Option<Policy> {
     for attribute in NlasIterator::new(answer.get(HEADER + GENERIC..).unwrap_or_default()).flatten() {
         match attribute.kind() {
             CHAIN_NAME => {
-                chain = Some(String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned());
+                chain = Some(foreign::text(attribute.value()).trim_end_matches('\0').to_owned());
             }
             CHAIN_POLICY => policy = attribute.value().try_into().ok().map(u32::from_be_bytes),
             _ => {}

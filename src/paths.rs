@@ -32,6 +32,8 @@ pub struct Paths {
     pub reload: PathBuf,
     /// Exists exactly where systemd is PID 1 (`sd_booted(3)`).
     pub systemd: PathBuf,
+    /// The settings of logins, login.defs(5): `/etc/login.defs`.
+    pub login_defs: PathBuf,
     /// Which invocation of a unit runs, of each: `/run/systemd/units`.
     invocations: PathBuf,
 }
@@ -56,6 +58,7 @@ impl Paths {
             direct: root.join("run/systemd-netns/direct"),
             reload: root.join("run/systemd-netns/reload"),
             systemd: root.join("run/systemd/system"),
+            login_defs: root.join("etc/login.defs"),
             invocations: root.join("run/systemd/units"),
         }
     }

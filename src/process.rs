@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Pid, getpid};
 use serde::Serialize;
 
+use crate::foreign;
 use crate::netns::Id;
 
 /// A process.
@@ -82,8 +83,10 @@ pub fn by_namespace() -> BTreeMap<Id, Vec<Process>> {
     let mut processes: BTreeMap<Id, Vec<Process>> = BTreeMap::new();
     for (pid, path) in all() {
         let Ok(namespace) = Id::of(&path.join("ns/net")) else { continue };
-        let name = fs::read_to_string(path.join("comm")).unwrap_or_default().trim_end().to_owned();
-        let unit = fs::read_to_string(path.join("cgroup")).ok().and_then(|groups| unit(&groups));
+        let comm = fs::read(path.join("comm")).unwrap_or_default();
+        let name = foreign::text(comm.strip_suffix(b"\n").unwrap_or(&comm));
+        let groups = fs::read(path.join("cgroup")).ok();
+        let unit = groups.and_then(|groups| unit(&foreign::text(&groups)));
         processes.entry(namespace).or_default().push(Process { pid, name, unit });
     }
     for group in processes.values_mut() {

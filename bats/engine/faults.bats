@@ -133,6 +133,28 @@ forget_failures() {
   nothing_left
 }
 
+@test "a signal while a command is at its step: the text of the command is in no argument and no environment" {
+  # What the signal meets, which looks at all processes as netnsinit waits for it.
+  on tee /run/step >/dev/null <<'END'
+trap 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr "\0" "\n" >/run/seen; exit 1' TERM
+echo "$1" >/run/hook
+while :; do sleep 0.05; done
+END
+  # shellcheck disable=SC2016 # for the hook to expand
+  plugin slow 'configure_slow_up_outside() { (bash /run/step "$$"; : s3cret); }'
+  on netnsctl up slow@a 3>&- &
+  command=$! status=0
+  eventually on test -s /run/hook
+  on bash -c 'kill -TERM "$(</run/hook)"'
+  wait "$command" || status=$?
+  ((status == 1))
+  on grep --line-regexp --fixed-strings --quiet -e --end-command /run/seen
+  run -1 on grep s3cret /run/seen
+  on rm /run/hook /run/seen /run/step
+  forget_failures
+  nothing_left
+}
+
 @test "a hook that prints through a process of its own, whatever names it keeps for itself: where it fails, all is undone" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin prints 'readonly running=1 children=1 lines=1 jobs=1 IFS

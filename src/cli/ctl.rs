@@ -205,9 +205,12 @@ pub struct Run {
     /// The namespace
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::names))]
     pub name: NsName,
-    /// Run it as this user; by default as root
+    /// Run it as this user, with the environment of a login; by default as root
     #[arg(long)]
     pub user: Option<String>,
+    /// With --user: keep these variables, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "user")]
+    pub preserve_env: Vec<String>,
     /// Bring up what is configured for the namespace first
     #[arg(long)]
     pub up: bool,

@@ -52,7 +52,7 @@ pub struct Init {
     /// Make sure that nobody but root can write these FILEs, as it is done before they are run
     #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
     pub judge: bool,
-    /// Called by a hook that a signal has ended: end the command of WORD, what `jobs -l` says there, within that time
+    /// Called by a hook that a signal has ended: end its foreground command, from `jobs -l` on stdin, within that time
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     pub end_command: Option<u32>,
     /// Called by a hook: run the command of the WORDs, NAME COMMAND..., with the files of /etc/netns/NAME in /etc

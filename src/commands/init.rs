@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -29,8 +29,10 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         return Ok(Status::Done);
     }
     if let Some(milliseconds) = options.end_command {
-        let jobs = options.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
-        foreground::end(&jobs, Duration::from_millis(milliseconds.into()));
+        let mut jobs = Vec::new();
+        std::io::stdin().read_to_end(&mut jobs).context("cannot read the list of jobs")?;
+        let patience = Duration::from_millis(milliseconds.into());
+        foreground::end(&String::from_utf8_lossy(&jobs), patience);
         return Ok(Status::Done);
     }
     if options.with_files {
@@ -44,7 +46,9 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     })?;
     if options.print_wrapper {
         let text = hook::print(&paths, &hook, trace)?;
-        std::io::stdout().write_all(text.as_bytes()).context("cannot print the wrapper")?;
+        #[allow(clippy::disallowed_methods)] // all words in it are quoted
+        let mut stdout = std::io::stdout();
+        stdout.write_all(text.as_bytes()).context("cannot print the wrapper")?;
         return Ok(Status::Done);
     }
     hook::run(&paths, &hook, trace)?;

@@ -8,7 +8,6 @@ mod update;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,6 +16,7 @@ use anyhow::{Context, Result};
 
 pub(crate) use ctl::completion;
 
+use crate::foreign;
 use crate::words::words;
 
 /// How a command ends, as its exit status.
@@ -93,11 +93,21 @@ fn parse<Options: clap::Parser>(arguments: Vec<OsString>) -> Result<Options, Sta
 
 /// Prints clap's answer. Help goes to stdout with status 0; an error to stderr with 1, as scripts know it.
 fn explain(error: &clap::Error) -> Status {
-    _ = error.print();
-    if error.use_stderr() { Status::Failed } else { Status::Done }
+    if !error.use_stderr() {
+        _ = error.print();
+        return Status::Done;
+    }
+    // It quotes words. clap's own colours are only for those that are harmless.
+    if words().iter().all(|word| word.to_str().is_some_and(|word| foreign::line(word) == word)) {
+        _ = error.print();
+    } else {
+        crate::remark(error.render().to_string().trim_end());
+    }
+    Status::Failed
 }
 
-/// Prints a line on stdout; that nobody reads it is no reason to stop.
-fn say(line: &str) {
-    _ = writeln!(std::io::stdout(), "{line}");
+/// Prints lines on stdout.
+#[allow(clippy::disallowed_methods)] // through `foreign`
+fn say(lines: &str) {
+    foreign::print(std::io::stdout(), lines);
 }

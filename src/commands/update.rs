@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::io::{BufWriter, Write, stdout};
+use std::io::{BufWriter, stdout};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +12,7 @@ use super::{Status, say};
 use crate::attach;
 use crate::cli::Update;
 use crate::file;
+use crate::foreign;
 use crate::paths::Paths;
 use crate::plugin::{self, Listing};
 use crate::requires::{self, Graph};
@@ -87,9 +88,9 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         }
     }
     // Not line by line: there may be thousands.
+    #[allow(clippy::disallowed_methods)] // through `foreign`
     let mut said = BufWriter::new(stdout());
-    let mut announce =
-        |change: &units::Change| _ = writeln!(said, "{} '{}'.", change.action, change.path.display());
+    let mut announce = |change: &units::Change| print(&mut said, change);
     if options.dry_run {
         plan.changes.iter().filter(|change| change.action != Action::Keep).for_each(announce);
         drop(said);
@@ -127,6 +128,12 @@ pub(super) fn run(options: &Update) -> Result<Status> {
     say(&summary(&plan));
     say(if whole { "Update successful." } else { "Update incomplete: see the warnings." });
     Ok(status(whole))
+}
+
+/// Prints a change, on one line.
+fn print(stream: impl std::io::Write, change: &units::Change) {
+    let path = change.path.display().to_string();
+    foreign::print(stream, &format!("{} '{}'.", change.action, foreign::line(&path)));
 }
 
 /// Notes that systemd is to read its units again, whatever becomes of this run: a drop-in that it does not know of may be what has a

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::Interrupt;
 use crate::file;
 use crate::firewall;
+use crate::foreign;
 use crate::hook::{self, Plan};
 use crate::memory;
 use crate::name::{Instance, Phase, Side};
@@ -323,7 +324,7 @@ fn takes_output(log: File) -> Result<File> {
 /// The last lines of a log, from that byte on.
 pub(super) fn last_words(log: &Path, from: u64) -> Vec<String> {
     let text = read_end(log, from).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    let text = foreign::text(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LINES)..].iter().map(ToString::to_string).collect()
 }

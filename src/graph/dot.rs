@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{End, Graph, Place};
 use crate::engine::Condition;
+use crate::foreign;
 use crate::requires::Requirement;
 
 /// The map as dot.
@@ -101,12 +102,11 @@ fn style_of(state: Condition) -> &'static str {
 /// A string of dot. In labels a backslash begins an escape, so it is doubled; a line ends in `\n`.
 fn quote(text: &str) -> String {
     let mut quoted = String::from('"');
-    for character in text.chars() {
+    for character in foreign::escape(text, &['\n']).chars() {
         match character {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
-            _ if character.is_control() => quoted.push('?'),
             _ => quoted.push(character),
         }
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_name_ends_its_quotes() {
-        assert_eq!(quote("a\"\\b\nc\t"), r#""a\"\\b\nc?""#);
+        assert_eq!(quote("a\"\\b\nc\t"), r#""a\"\\b\nc\\t""#);
         let text = dot(&example::hostile());
         assert!(text.contains(r#"label="<script>\"&]`# up\n"#), "{text}");
     }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{End, Graph, Place};
+use crate::foreign;
 use crate::name::{Instance, NsName};
 use crate::requires::Requirement;
 
@@ -99,11 +100,10 @@ fn instance(graph: &Graph, instance: &Instance) -> Option<String> {
 /// Text between quotes: what has a meaning there, or in HTML, or in Markdown, is written as its number.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
-    for character in text.chars() {
+    for character in foreign::line(text).chars() {
         match character {
             '-' | '.' | ':' | '/' | '@' | '_' | ' ' => escaped.push(character),
             _ if character.is_alphanumeric() => escaped.push(character),
-            _ if character.is_control() => escaped.push('?'),
             _ => write!(escaped, "#{};", u32::from(character)).expect("a String takes all"),
         }
     }

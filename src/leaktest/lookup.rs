@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Outcome, Verdict, asked};
+use crate::foreign;
 use crate::hook::UNWANTED;
 use crate::name::NsName;
 use crate::paths::{BASH, Paths};
@@ -59,7 +60,7 @@ fn ask(namespace: &NsName, name: &str) -> std::io::Result<Option<String>> {
     }
     let mut said = Vec::new();
     child.stderr.take().map_or(Ok(0), |mut stderr| stderr.read_to_end(&mut said))?;
-    Ok(Some(String::from_utf8_lossy(&said).into_owned()))
+    Ok(Some(foreign::text(&said)))
 }
 
 /// What bash says has the name and the library's reason, unless there is an address.

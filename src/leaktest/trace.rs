@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::foreign;
 use crate::netlink::{self, Decision, Header, Step, Traces};
 
 /// What the packets of an attempt can be told by.
@@ -274,7 +275,7 @@ fn nft(words: &[&str]) -> Result<String> {
         .run()
         .context("cannot run nft (the package nftables has it)")?;
     if !output.status.success() {
-        bail!("nft {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        bail!("nft {}: {}", words.join(" "), foreign::text(&output.stderr).trim());
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(foreign::text(&output.stdout))
 }

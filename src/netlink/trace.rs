@@ -10,6 +10,8 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::{GENERIC, HEADER, NFTABLES, ask, nftables};
 
+use crate::foreign;
+
 /// `NFT_MSG_GETTABLE` and `NFT_MSG_TRACE`, `NFTA_TABLE_NAME`, `NFNLGRP_NFTRACE`.
 const GET_TABLE: u16 = NFTABLES | 1;
 const TRACE: u16 = NFTABLES + 17;
@@ -127,7 +129,7 @@ fn attributes(message: &[u8]) -> impl Iterator<Item = (u16, Vec<u8>)> {
 }
 
 fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
+    foreign::text(value).trim_end_matches('\0').to_owned()
 }
 
 fn number(value: &[u8]) -> Option<u32> {

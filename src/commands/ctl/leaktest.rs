@@ -25,7 +25,7 @@ pub(super) fn run(paths: &Paths, options: &Options) -> Result<Status> {
     }
     let differences = expect::differences(&expected, &findings)?;
     for difference in &differences {
-        eprintln!("{}: {difference}", crate::commands::applet());
+        crate::complain(&difference.to_string());
     }
     Ok(if differences.is_empty() { Status::Done } else { Status::Failed })
 }

@@ -171,7 +171,7 @@ fn while_telling<Done>(present: &str, instances: &[Instance], act: impl FnOnce()
         _ = thread::Builder::new().spawn_scoped(scope, move || {
             let mut patience = FIRST_WORD;
             while wait.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("still {present} {}...", summary(instances));
+                crate::remark(&format!("still {present} {}...", summary(instances)));
                 patience = NEXT_WORD;
             }
         });
@@ -265,7 +265,7 @@ fn some_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
 /// The same, where none is nothing to do, unless nobody knows of such a namespace.
 fn any_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if active(paths, name)?.is_empty() && is_known(paths, name)? {
-        eprintln!("nothing is up on namespace `{name}`");
+        crate::remark(&format!("nothing is up on namespace `{name}`"));
         return Ok(Vec::new());
     }
     some_active(paths, name)

@@ -10,6 +10,7 @@ use tabwriter::TabWriter;
 
 use crate::commands::say;
 use crate::engine::Condition;
+use crate::foreign;
 
 /// The version of the shapes that are printed as JSON: it changes when a field goes or changes its meaning.
 const VERSION: u32 = 1;
@@ -25,7 +26,7 @@ struct Document<'a, Item> {
 /// Prints items as one JSON document.
 pub fn json<Item: Serialize>(kind: &str, items: &[Item]) -> Result<()> {
     let document = Document { version: VERSION, kind, items };
-    say(&serde_json::to_string_pretty(&document).context("cannot write JSON")?);
+    say(&foreign::json(&serde_json::to_string_pretty(&document).context("cannot write JSON")?));
     Ok(())
 }
 
@@ -43,8 +44,8 @@ pub fn table(legend: Option<&[&str]>, rows: &[Vec<String>]) -> Result<()> {
         row(legend, UNDERLINE).context("cannot write a table")?;
     }
     for cells in rows {
-        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
-        row(&cells, "").context("cannot write a table")?;
+        let cells: Vec<String> = cells.iter().map(|cell| foreign::cell(cell)).collect();
+        row(&cells.iter().map(String::as_str).collect::<Vec<_>>(), "").context("cannot write a table")?;
     }
     let text = String::from_utf8(writer.into_inner().ok().context("cannot write a table")?)?;
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
@@ -93,10 +94,11 @@ pub fn style_of(condition: Condition) -> &'static str {
 /// Text in a style, on a terminal that shows it.
 #[must_use]
 pub fn paint(text: &str, style: &str) -> String {
-    if style.is_empty() || !colourful() { text.to_owned() } else { format!("\x1b[{style}m{text}\x1b[0m") }
+    if style.is_empty() || !colourful() { text.to_owned() } else { foreign::styled(text, style) }
 }
 
 /// Whether stdout is a terminal whose user has nothing against colours (no-color.org).
+#[allow(clippy::disallowed_methods)] // nothing is printed
 fn colourful() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {

@@ -1,10 +1,7 @@
 //! `netnsctl run`: a command in a namespace, as `ip netns exec` does it.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -13,12 +10,13 @@ use nix::sched::{CloneFlags, unshare};
 use super::lifecycle;
 use crate::attach::bus;
 use crate::cli::Run;
-use crate::commands::Status;
+use crate::commands::{NotBegun, Status};
 use crate::name::NsName;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
 use crate::resolver;
+use crate::run_as::{self, Plan};
 
 /// How what hides a directory is mounted.
 const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
@@ -26,6 +24,11 @@ const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlag
 pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
     let name = &options.name;
     privilege::need(Capability::SysAdmin, "to enter namespaces")?;
+    // The system may ask the network for users, and has to do so from the host.
+    let plan = |user: &String| {
+        Plan::new(user, &options.preserve_env, &options.command, &paths.login_defs).map_err(NotBegun::from)
+    };
+    let plan = options.user.as_ref().map(plan).transpose()?;
     if options.up {
         lifecycle::up_quietly(paths, name)?;
     }
@@ -44,7 +47,7 @@ pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
     if options.hide_bus {
         hide_bus()?;
     }
-    execute(options)
+    execute(options, plan)
 }
 
 /// Has /sys show the interfaces of this namespace (ip-netns(8)). Containers may not allow it, and few programs look there.
@@ -115,16 +118,10 @@ fn hide_bus() -> Result<()> {
     hidden.with_context(|| format!("cannot hide {}", directory.display()))
 }
 
-fn execute(options: &Run) -> Result<Status> {
-    // Users and their groups may come from anywhere (nsswitch.conf(5)): runuser asks the system, and starts no shell.
-    let prefix: Vec<&str> = match &options.user {
-        Some(user) => vec!["runuser", "-u", user, "--"],
-        None => Vec::new(),
-    };
-    let mut words = prefix.into_iter().map(Into::into).chain(options.command.iter().cloned());
-    let program = words.next().context("no command")?;
-    let error = Command::new(&program).args(words).exec();
-    let status = if error.kind() == ErrorKind::NotFound { Status::NotFound } else { Status::NotExecutable };
-    eprintln!("{}: cannot run {}: {error}", crate::commands::applet(), program.to_string_lossy());
-    Ok(status)
+/// Becomes the command, or runs it as another user and ends as it ends.
+fn execute(options: &Run, plan: Option<Plan>) -> Result<Status> {
+    match plan {
+        Some(plan) => plan.run(),
+        None => Ok(run_as::exec(&options.command, |command| command)),
+    }
 }

@@ -7,6 +7,7 @@ use super::output::{self, paint};
 use crate::cli::Show;
 use crate::commands::{Status, say};
 use crate::explain::{self, Function, Layer, Variable};
+use crate::foreign;
 use crate::paths::Paths;
 use crate::plugin;
 
@@ -86,9 +87,8 @@ fn print(item: &Item) -> Result<()> {
 
 /// A value on one line, as bash reads it.
 fn quoted(value: &str) -> String {
-    if value.contains(char::is_control) {
-        format!("$'{}'", value.escape_debug())
-    } else {
-        shell_words::quote(value).into_owned()
+    if foreign::line(value) == value {
+        return shell_words::quote(value).into_owned();
     }
+    format!("$'{}'", foreign::line(&value.replace('\\', "\\\\").replace('\'', "\\'")))
 }

@@ -12,6 +12,7 @@ use crate::attach;
 use crate::cli::Status as Options;
 use crate::commands::{Status, say};
 use crate::engine::{self, Active, Condition, Kind};
+use crate::foreign;
 use crate::name::{NsName, NsType};
 use crate::netlink::{self, Link, Route, Rules};
 use crate::netns::{self, Named};
@@ -254,7 +255,7 @@ fn tree(item: &Item) -> Tree<String> {
     }
     let leaves = item.processes.iter().map(|process| {
         let unit = process.unit.as_ref().map(|unit| format!(" ({unit})")).unwrap_or_default();
-        Tree::new(format!("{} {}{unit}", process.pid, process.name))
+        Tree::new(format!("{} {}{unit}", process.pid, foreign::line(&process.name)))
     });
     tree.push(branch("processes", leaves.collect()));
     tree

@@ -10,6 +10,7 @@ use layout::{Cell, Layout, Line, Shape};
 
 use super::Graph;
 use crate::engine::Condition;
+use crate::foreign;
 
 /// Colours of both pages, and fonts that every machine has. What a colour says, a word or a shape says as well.
 const HEAD: &str = r"  <style>
@@ -255,13 +256,13 @@ fn short(text: &str) -> String {
 /// Text for XML (which has no control characters).
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
-    for character in text.chars() {
+    for character in foreign::line(text).chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            _ if character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}') => escaped.push('?'),
+            '\u{fffe}' | '\u{ffff}' => escaped.push('?'),
             _ => escaped.push(character),
         }
     }

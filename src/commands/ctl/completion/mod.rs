@@ -31,6 +31,7 @@ pub enum Shell {
 /// bash is told by a text of ours, since it takes a word apart at `@`.
 const BASH: &str = include_str!("netnsctl.bash");
 
+#[allow(clippy::disallowed_methods)] // the text is ours
 pub(super) fn run(options: &Completion) -> Result<Status> {
     let printed = match options.shell {
         Shell::Bash => stdout().write_all(BASH.as_bytes()),

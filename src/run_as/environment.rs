@@ -1,0 +1,93 @@
+//! The environment of a login.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use super::identity::Identity;
+
+/// What describes the terminal, and is kept: as `runuser --login` does.
+const TERMINAL: [&str; 3] = ["TERM", "COLORTERM", "NO_COLOR"];
+
+/// The environment of a user: that of a login, what describes the terminal, and what `preserved` names. `inherited` is the
+/// environment of this process, `login_defs` the text of login.defs(5).
+#[must_use]
+pub fn of(
+    identity: &Identity,
+    preserved: &[String],
+    inherited: impl Fn(&str) -> Option<OsString>,
+    login_defs: &str,
+) -> BTreeMap<OsString, OsString> {
+    let path = path(login_defs, identity.uid.is_root());
+    let login = [
+        ("HOME", identity.home.as_str()),
+        ("LOGNAME", &identity.name),
+        ("PATH", path),
+        ("SHELL", &identity.shell),
+        ("USER", &identity.name),
+    ];
+    let kept = TERMINAL.into_iter().chain(preserved.iter().map(String::as_str));
+    let kept = kept.filter_map(|name| Some((name.into(), inherited(name)?)));
+    login.map(|(name, value)| (name.into(), value.into())).into_iter().chain(kept).collect()
+}
+
+/// The search path of a login (login.defs(5), `ENV_PATH` and `ENV_SUPATH`), or that of su(1).
+fn path(login_defs: &str, root: bool) -> &str {
+    let (key, default) = if root {
+        ("ENV_SUPATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    } else {
+        ("ENV_PATH", "/usr/local/bin:/usr/bin:/bin")
+    };
+    let value = |line: &'_ str| -> Option<usize> {
+        let rest = line.trim_start().strip_prefix(key)?;
+        rest.starts_with(char::is_whitespace).then(|| line.len() - rest.trim_start().len())
+    };
+    let found = login_defs.lines().rev().find_map(|line| Some(line[value(line)?..].trim_end()));
+    let found = found.map(|value| value.strip_prefix("PATH=").unwrap_or(value));
+    found.filter(|path| path.starts_with('/') && !path.contains(char::is_whitespace)).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::{Gid, Uid};
+
+    use super::*;
+
+    fn bob() -> Identity {
+        Identity {
+            name: "bob".into(),
+            uid: Uid::from_raw(1000),
+            gid: Gid::from_raw(1000),
+            groups: Vec::new(),
+            home: "/home/bob".into(),
+            shell: "/bin/bash".into(),
+        }
+    }
+
+    #[test]
+    fn only_a_login_the_terminal_and_what_is_named_are_in_the_environment() {
+        let inherited = |name: &str| match name {
+            "TERM" => Some("xterm".into()),
+            "KEPT" => Some("yes".into()),
+            "HOME" => Some("/root".into()),
+            "SECRET" => Some("s3cret".into()),
+            _ => None,
+        };
+        let environment = of(&bob(), &["KEPT".into(), "UNSET".into()], inherited, "");
+        let names: Vec<_> = environment.keys().map(|name| name.to_str().unwrap()).collect();
+        assert_eq!(names, ["HOME", "KEPT", "LOGNAME", "PATH", "SHELL", "TERM", "USER"]);
+        assert_eq!(environment[&OsString::from("HOME")], "/home/bob");
+        let environment = of(&bob(), &["HOME".into()], inherited, "");
+        assert_eq!(environment[&OsString::from("HOME")], "/root");
+    }
+
+    #[test]
+    fn the_path_is_that_of_login_defs_where_it_is_usable() {
+        let defs = "# ENV_PATH /no\nENV_SUPATH\tPATH=/sbin:/bin\nENV_PATH   PATH=/a:/b \nENV_PATHS /c\n";
+        assert_eq!(path(defs, false), "/a:/b");
+        assert_eq!(path(defs, true), "/sbin:/bin");
+        assert_eq!(path("ENV_PATH /x", false), "/x");
+        for unusable in ["", "ENV_PATH", "ENV_PATH PATH=", "ENV_PATH PATH=a", "ENV_PATH PATH=/a /b"] {
+            assert_eq!(path(unusable, false), "/usr/local/bin:/usr/bin:/bin", "{unusable}");
+        }
+    }
+}

@@ -137,6 +137,7 @@ veth_find_peer_namespace() {
     echo "VETH_NSNAME_OUTSIDE='$VETH_NSNAME_OUTSIDE' is no name of a namespace" >&2
     exit 1
   fi
+  assert_may_come_up "$VETH_NSNAME_OUTSIDE"
   [[ ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]] || return 0
   cat >&2 <<END
 there is no namespace '$VETH_NSNAME_OUTSIDE' (VETH_NSNAME_OUTSIDE) for the outside end.

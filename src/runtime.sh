@@ -74,6 +74,16 @@ __netns_roll_back() {
 # the host's file.
 with_netns_files() { __netns_failed __netns_with_files "$@"; }
 
+# Usage: assert_may_come_up NSNAME
+#   assert_may_come_up "$VETH_NSNAME_OUTSIDE"
+# Ends the hook with status 1 if no interface may come up in the namespace NSNAME, since its firewall cannot be loaded. The host
+# checks the hook's own namespace.
+assert_may_come_up() {
+  [[ -e ${__netns_state%/*/*}/closed/$1 ]] || return 0
+  echo "the firewall of namespace '$1' cannot be loaded, so no interface comes up in it" >&2
+  builtin exit 1
+}
+
 # Usage: ignore_routers IFNAME [NSNAME]
 #   ignore_routers ve-shop0
 # For an interface of the host, or of the namespace NSNAME, whose other end is not trusted. It ignores router advertisements

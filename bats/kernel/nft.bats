@@ -373,6 +373,18 @@ without_nft() {
   done
 }
 
+@test "where nft cannot close a namespace, no interface of another namespace comes up in it either" {
+  create a b
+  config nft.rules <<<''
+  run ! inside a env PATH="$(without_nft missing)" netnsinit nft a up inside
+  printf '%s\n' VETH_NSNAME_OUTSIDE=a VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-b.conf
+  run --separate-stderr ! hook veth b up outside
+  [[ $stderr == *"the firewall of namespace 'a' cannot be loaded, so no interface comes up in it"* ]]
+  [[ -z $(links a veth) ]]
+  netnsinit --close a
+  hook veth b up outside
+}
+
 @test "a namespace of somebody else under the name is not closed" {
   create a
   config nft.rules <<<'no rules'

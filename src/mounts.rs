@@ -1,11 +1,13 @@
 //! The mounts of a command in a namespace: a mount namespace of its own, with the namespace's `/sys` and files of `/etc`.
 
-use std::fs::File;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, umask};
 
 use crate::name::NsName;
 use crate::paths::Paths;
@@ -13,6 +15,9 @@ use crate::{netns, resolver};
 
 /// Mount flags of the tmpfs that hides a directory.
 const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+
+/// Source of that tmpfs in `/proc/PID/mountinfo`.
+const SOURCE: &str = "netns";
 
 /// Moves this process to a mount namespace of its own. It still sees new mounts of the host.
 ///
@@ -40,8 +45,7 @@ pub fn show_own_interfaces() {
 /// # Errors
 /// A file or directory cannot be covered.
 pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
-    let mut doors = resolver::side_doors(paths, name, false);
-    doors.retain(|door| door.is_dir());
+    let doors = resolver::side_doors(paths, name, false);
     let mut covers = Vec::new();
     for file in netns::files(paths, name) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
@@ -66,8 +70,9 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
         }
     }
     for door in &doors {
+        make_mount_point(door)?;
         let options = Some("mode=0755,size=64k");
-        mount(Some("netns"), door, Some("tmpfs"), HIDING, options)
+        mount(Some(SOURCE), door, Some("tmpfs"), HIDING, options)
             .with_context(|| format!("cannot hide {}", door.display()))?;
     }
     for (file, target) in covers {
@@ -83,4 +88,22 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
             .with_context(|| format!("cannot write-protect {}", door.display()))?;
     }
     Ok(())
+}
+
+/// Creates a directory to mount on. A daemon of the host that starts later uses it too, so it must exist before. systemd does
+/// the same for `TemporaryFileSystem=` of an attached service, and also leaves it (`apply_one_mount` in src/core/namespace.c).
+fn make_mount_point(directory: &Path) -> Result<()> {
+    let mask = umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    umask(mask);
+    made.with_context(|| {
+        format!("cannot create {}, which hides a resolver of the host that starts later", directory.display())
+    })
+}
+
+/// Whether a process has mounts that [`show_own_files`] made.
+#[must_use]
+pub fn are_of(pid: i32) -> bool {
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    mounts.contains(&format!(" - tmpfs {SOURCE} "))
 }

@@ -11,11 +11,12 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Finding;
 use crate::attach::{self, Attached, DropIn, Found, Unit};
-use crate::name::Instance;
+use crate::name::{Instance, NsName};
 use crate::netns::{self, Id};
 use crate::paths::Paths;
 use crate::properties::Properties;
 use crate::resolver::{self, Mutable};
+use crate::{mounts, process};
 
 /// Files that are no longer than this are compared whole.
 const LONGEST: u64 = 1 << 20;
@@ -103,17 +104,18 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
             return findings;
         }
     }
-    findings.extend(files(paths, one, unit, pid, &restart));
-    let open = doors(paths, one, unit, pid, &restart);
+    let whose = format!("`{unit}` (process {pid})");
+    findings.extend(files(paths, namespace, &whose, pid, &restart));
+    let open = doors(paths, namespace, &whose, pid, &restart);
     let own = attach::reopened(unit, properties, &resolver::side_doors(paths, namespace, false));
     findings.extend(if own.is_empty() { open } else { own.into_iter().map(Finding::error).collect() });
     findings
 }
 
 /// The files of the namespace that the process does not have.
-fn files(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> Vec<Finding> {
+fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in netns::files(paths, &one.namespace) {
+    for file in netns::files(paths, namespace) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
         if !file.is_file() || target.symlink_metadata().is_err() {
             continue; // `stale` and `attach` speak of those
@@ -134,7 +136,7 @@ fn files(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> 
                 };
                 findings.push(
                     Finding::error(format!(
-                        "{} of `{unit}` (process {pid}) is not {}{asks}",
+                        "{} of {whose} is not {}{asks}",
                         target.display(),
                         file.display()
                     ))
@@ -148,17 +150,33 @@ fn files(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> 
 }
 
 /// The resolvers of the host that the process can still ask.
-fn doors(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> Vec<Finding> {
-    let doors = resolver::side_doors(paths, &one.namespace, false);
+fn doors(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
+    let doors = resolver::side_doors(paths, namespace, false);
     let is_open = |socket: &&&str| {
         doors.iter().any(|door| Path::new(**socket).starts_with(door))
             && open(pid, Path::new(**socket)).is_ok()
     };
     let finding = |socket: &&str| {
-        Finding::error(format!("`{unit}` (process {pid}) can ask a resolver of the host, by {socket}"))
-            .advice(restart)
+        Finding::error(format!("{whose} can ask a resolver of the host, by {socket}")).advice(restart)
     };
     resolver::SOCKETS.iter().filter(is_open).map(finding).collect()
+}
+
+/// Commands of `netnsctl run` that have lost a file of their namespace, or can ask a resolver of the host.
+pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let processes = process::by_namespace();
+    for namespace in netns::names(paths)? {
+        let Ok(id) = Id::of(&paths.namespace(&namespace)) else { continue };
+        for one in processes.get(&id).into_iter().flatten().filter(|one| mounts::are_of(one.pid)) {
+            let Ok(pid) = one.pid.try_into() else { continue };
+            let whose = format!("process {pid} ({}) in `{namespace}`", one.name.escape_debug());
+            let advice = "end it, then repeat `netnsctl run`";
+            findings.extend(files(paths, &namespace, &whose, pid, advice));
+            findings.extend(doors(paths, &namespace, &whose, pid, advice));
+        }
+    }
+    Ok(findings)
 }
 
 /// Opens what a path is to a process; links are followed within its own root.

@@ -160,20 +160,8 @@ fn warn_of(
             dropped.join(", ")
         ));
     }
-    match Mutable::of(paths) {
-        _ if !drop_in.has_resolver() => {}
-        Mutable::Missing => {}
-        Mutable::Within(directory) => lines.push(format!(
-            "/etc/resolv.conf is a link: what replaces files in {} leaves `{unit}` its resolver, but when the link itself is \
-             replaced, it gets the host's until it is restarted; `netnsctl check` finds out",
-            directory.display()
-        )),
-        Mutable::File(file) => lines.push(format!(
-            "when a program on the host replaces {file}, `{unit}` gets that resolver until it is restarted; `netnsctl check` \
-             finds out; to be safe, keep the file in a directory of its own, and make /etc/resolv.conf a link to it, \
-             as in `mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/`",
-            file = file.display()
-        )),
+    if drop_in.has_resolver() {
+        lines.extend(Mutable::of(paths).warning(&format!("`{unit}`")));
     }
     for line in lines {
         warn(&line);

@@ -13,6 +13,8 @@ use crate::mounts;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::privilege::{self, Capability};
+use crate::resolver::{self, Mutable};
+use crate::warn;
 
 pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
     let name = &options.name;
@@ -24,6 +26,9 @@ pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
         bail!(
             "there is no namespace `{name}`: bring it up by `netnsctl up {name}`, or let this do so by --up"
         );
+    }
+    if resolver::has_own(paths, name) {
+        Mutable::of(paths).warning("the command").iter().for_each(|line| warn(line));
     }
     // For good: this process becomes the command.
     std::mem::forget(netns::enter(paths, name)?);

@@ -1,10 +1,12 @@
 //! Attached services: whether each is where its drop-in puts it, and which resolver it really has. That is looked up in the
 //! running process, since mounts in it may have gone by what the host did to the files below.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -13,10 +15,14 @@ use super::Finding;
 use crate::attach::{self, Attached, DropIn, Found, Unit};
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Id};
-use crate::paths::Paths;
+use crate::paths::{GLOBAL_NETNS, Paths};
+use crate::process::Member;
 use crate::properties::Properties;
 use crate::resolver::{self, Mutable};
 use crate::{mounts, process};
+
+/// A process that systemd has just started enters its namespace within this time.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Files that are no longer than this are compared whole.
 const LONGEST: u64 = 1 << 20;
@@ -82,6 +88,8 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
                 .advice("take JoinsNamespaceOf= out of its files"),
         );
     }
+    findings.extend(members(paths, namespace, properties));
+    findings.extend(stored(namespace, properties));
     let Some(pid) = properties.main_pid() else { return findings };
     let restart = format!("`systemctl restart {unit}`");
     let there = Id::of(format!("/proc/{pid}/ns/net").as_ref());
@@ -110,6 +118,62 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     let own = attach::reopened(unit, properties, &resolver::side_doors(paths, namespace, false));
     findings.extend(if own.is_empty() { open } else { own.into_iter().map(Finding::error).collect() });
     findings
+}
+
+/// Processes of a unit, other than the main one, that are in the host's network or in another namespace with a name. One without
+/// a name is a sandbox that the process has made itself.
+fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
+    let unit = properties.id();
+    let wanted = Id::of(&paths.namespace(namespace)).ok();
+    let mut networks: BTreeMap<Id, Option<NsName>> = BTreeMap::new();
+    for other in netns::names(paths).unwrap_or_default() {
+        if let Ok(id) = Id::of(&paths.namespace(&other)) {
+            networks.entry(id).or_insert(Some(other));
+        }
+    }
+    networks.extend(Id::of(GLOBAL_NETNS.as_ref()).map(|host| (host, None)));
+    networks.retain(|id, _| Some(*id) != wanted);
+    let mut astray = attach::members_in(properties, SETTLING, &|id| networks.contains_key(&id));
+    // `running` checks the main process.
+    let main = properties.main_pid().map(i64::from);
+    astray.retain(|member| Some(i64::from(member.pid)) != main);
+    let mut findings = Vec::new();
+    for (id, other) in networks {
+        let found: Vec<Member> =
+            astray.iter().filter(|member| member.namespaces.contains(&id)).cloned().collect();
+        if found.is_empty() {
+            continue;
+        }
+        let (found, renewal) = (attach::listed(&found), attach::renewal(properties));
+        findings.push(match other {
+            None => {
+                Finding::error(format!("{found} of `{unit}`: in the host's network, not in `{namespace}`"))
+                    .advice(renewal)
+            }
+            Some(other) => {
+                Finding::warning(format!("{found} of `{unit}`: in namespace `{other}`, not in `{namespace}`"))
+                    .advice(format!("unless the service enters it itself: {renewal}"))
+            }
+        });
+    }
+    let hidden =
+        || process::of_group(properties.get("ControlGroup")).into_iter().find(|member| member.hidden);
+    if let (None, Some(member)) = (properties.main_pid(), hidden()) {
+        let message = format!("{} of `{unit}` may not be looked at", attach::listed(&[member]));
+        findings.push(Finding::warning(message).advice("be root"));
+    }
+    findings
+}
+
+/// Descriptors that systemd stores for a unit. It does not tell in which network a socket among them is.
+fn stored(namespace: &NsName, properties: &Properties) -> Option<Finding> {
+    let (unit, number) = (properties.id(), properties.get("NFileDescriptorStore"));
+    (!["", "0"].contains(&number)).then(|| {
+        Finding::warning(format!(
+            "systemd stores {number} descriptors for `{unit}`, and sockets among them may be in another network than `{namespace}`"
+        ))
+        .advice(format!("if it ran before it was attached: {}", attach::release(unit)))
+    })
 }
 
 /// The files of the namespace that the process does not have.

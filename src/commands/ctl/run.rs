@@ -28,7 +28,9 @@ pub(super) fn run(paths: &Paths, options: &Run) -> Result<Status> {
         );
     }
     if resolver::has_own(paths, name) {
-        Mutable::of(paths).warning("the command").iter().for_each(|line| warn(line));
+        if let Some(line) = Mutable::of(paths).warning("the command") {
+            warn(&line);
+        }
     }
     // For good: this process becomes the command.
     std::mem::forget(netns::enter(paths, name)?);

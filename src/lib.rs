@@ -34,6 +34,7 @@ pub mod layers;
 pub mod leaktest;
 pub mod made;
 pub mod memory;
+pub mod mounts;
 pub mod name;
 pub mod netlink;
 pub mod netns;

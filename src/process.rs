@@ -1,7 +1,8 @@
 //! The processes of this machine, by the network namespace that they are in, the file that they print to, or their group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -95,6 +96,55 @@ pub fn by_namespace() -> BTreeMap<Id, Vec<Process>> {
     processes
 }
 
+/// A process of a control group.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its number.
+    pub pid: i32,
+    /// Its name, as `ps -o comm` shows it.
+    pub name: String,
+    /// The network namespaces of its threads: each can enter one by itself (setns(2)).
+    pub namespaces: BTreeSet<Id>,
+    /// Whether this program may not see these.
+    pub hidden: bool,
+}
+
+/// The processes of a control group, as systemd names it, and of all groups below it. `/proc` has the same names in each layout of
+/// the hierarchies (cgroups(7)).
+#[must_use]
+pub fn of_group(group: &str) -> Vec<Member> {
+    if group.is_empty() || group == "/" {
+        return Vec::new(); // a unit without processes has none
+    }
+    let mut members = Vec::new();
+    for (pid, path) in all() {
+        if !fs::read_to_string(path.join("cgroup")).is_ok_and(|groups| is_in(&groups, group)) {
+            continue;
+        }
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default().trim_end().to_owned();
+        let (mut namespaces, mut hidden) = (BTreeSet::new(), false);
+        for thread in fs::read_dir(path.join("task")).into_iter().flatten().flatten() {
+            match Id::of(&thread.path().join("ns/net")) {
+                Ok(id) => _ = namespaces.insert(id),
+                Err(error) => hidden |= error.kind() == ErrorKind::PermissionDenied,
+            }
+        }
+        members.push(Member { pid, name, namespaces, hidden });
+    }
+    members.sort_by_key(|member| member.pid);
+    members
+}
+
+/// Whether a process with these lines of cgroups(7) is in a group of systemd's, or below it.
+fn is_in(groups: &str, group: &str) -> bool {
+    let paths = groups
+        .lines()
+        .filter_map(|line| line.strip_prefix("0::").or_else(|| Some(line.split_once(":name=systemd:")?.1)));
+    paths
+        .into_iter()
+        .any(|path| path.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
 /// The processes, but for this one, that have a file for their output or their errors.
 #[must_use]
 pub fn that_print_to(file: &Path) -> Vec<Pid> {
@@ -120,6 +170,20 @@ fn unit(groups: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_has_the_processes_of_those_below_it() {
+        for (groups, is_member) in [
+            ("0::/system.slice/a.service\n", true),
+            ("0::/system.slice/a.service/sub/x\n", true),
+            ("2:cpu:/\n1:name=systemd:/system.slice/a.service\n0::/\n", true),
+            ("0::/system.slice/a.service2\n", false),
+            ("2:cpu:/system.slice/a.service\n0::/\n", false),
+            ("0::/system.slice\n", false),
+        ] {
+            assert_eq!(is_in(groups, "/system.slice/a.service"), is_member, "{groups}");
+        }
+    }
 
     #[test]
     fn the_unit_is_the_last_part_that_is_one() {

@@ -18,6 +18,12 @@ pub const SOCKETS: [&str; 2] = ["/run/nscd/socket", "/run/systemd/resolve/io.sys
 /// The file that says which resolver is asked.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
+/// Whether a namespace has a resolv.conf of its own.
+#[must_use]
+pub fn has_own(paths: &Paths, name: &NsName) -> bool {
+    paths.files(name).join("resolv.conf").exists()
+}
+
 /// The directories to hide from a process in a namespace, so that it asks nobody but the namespace's resolver. None where
 /// the namespace has no such file of its own, now or as soon as an instance of type `dns` is up (`expected`): then the
 /// host's is meant.
@@ -58,6 +64,25 @@ impl Mutable {
         match file.parent() {
             Some(directory) if link.is_symlink() && is_apart(directory) => Self::Within(directory.to_owned()),
             _ => Self::File(file),
+        }
+    }
+
+    /// Warns that a process gets the host's resolver when a program on the host replaces the file.
+    #[must_use]
+    pub fn warning(&self, process: &str) -> Option<String> {
+        match self {
+            Self::Missing => None,
+            Self::Within(directory) => Some(format!(
+                "/etc/resolv.conf is a link: what replaces files in {} leaves {process} its resolver, but when the link itself is \
+                 replaced, it gets the host's until it is restarted; `netnsctl check` finds out",
+                directory.display()
+            )),
+            Self::File(file) => Some(format!(
+                "when a program on the host replaces {file}, {process} gets that resolver until it is restarted; `netnsctl check` \
+                 finds out; to be safe, keep the file in a directory of its own, and make /etc/resolv.conf a link to it, \
+                 as in `mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/`",
+                file = file.display()
+            )),
         }
     }
 

@@ -167,7 +167,7 @@ END
   mkdir -p /etc/netns/nstest
   echo 'nameserver 192.0.2.53' >/etc/netns/nstest/resolv.conf
   before=$(</etc/resolv.conf)
-  run -7 netnsctl run nstest -- sh -c 'cat /etc/resolv.conf; ls /sys/class/net | sort | paste -sd,; exit 7'
+  run --separate-stderr -7 netnsctl run nstest -- sh -c 'cat /etc/resolv.conf; ls /sys/class/net | sort | paste -sd,; exit 7'
   rm -r /etc/netns/nstest
   [[ $output == $'nameserver 192.0.2.53\nlo,ve-nstest1' ]]
   [[ $(</etc/resolv.conf) == "$before" ]]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::members::release;
 use super::unit::Kind;
 use super::{Attached, Unit};
 use crate::name::NsName;
@@ -13,7 +14,8 @@ use crate::properties::Properties;
 /// What is asked of systemd.
 const ASKED: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
                      Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
-                     User,DynamicUser,BusName,InaccessiblePaths,TemporaryFileSystem,RootDirectory,RootImage";
+                     User,DynamicUser,BusName,InaccessiblePaths,TemporaryFileSystem,RootDirectory,RootImage,\
+                     ControlGroup,KillMode,FileDescriptorStoreMax,NFileDescriptorStore";
 
 impl Properties {
     /// Those that matter here, of one unit, or of all that are loaded and fit a pattern.
@@ -56,6 +58,12 @@ impl Properties {
 
     fn accepts(&self) -> bool {
         self.get("Accept") == "yes"
+    }
+
+    /// Whether the unit runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        ["active", "activating", "reloading"].contains(&self.get("ActiveState"))
     }
 
     /// The main process, where there is one.
@@ -106,6 +114,14 @@ pub fn conflicts(unit: &Unit, properties: &Properties, namespace: &NsName) -> Ve
     {
         found.push(format!(
             "RestrictAddressFamilies={families} of `{unit}` allows it no network, in whichever namespace it is"
+        ));
+    }
+    let most = properties.get("FileDescriptorStoreMax");
+    if !["", "0"].contains(&most) {
+        found.push(format!(
+            "`{unit}` may store descriptors with systemd (FileDescriptorStoreMax={most}), and sockets among them keep the network that \
+             they have: {}",
+            release(unit.as_ref())
         ));
     }
     let own = format!("/etc/netns/{namespace}/");
@@ -181,6 +197,12 @@ mod tests {
 
     fn found(listing: &str) -> Vec<String> {
         conflicts(&"a".parse().unwrap(), &properties(listing), &"n".parse().unwrap())
+    }
+
+    #[test]
+    fn a_descriptor_store_keeps_sockets_of_the_network_before() {
+        assert_eq!(found("FileDescriptorStoreMax=0"), Vec::<String>::new());
+        assert!(found("FileDescriptorStoreMax=8")[0].contains("`systemctl stop a.service`"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Services and sockets of others that are put into a namespace, by a drop-in of their unit. [`dropin`] is its text,
-//! [`fit`] what in the unit does not go together with it, [`apply`] the one place that writes.
+//! [`fit`] what in the unit does not go together with it, [`members`] where its processes are, [`apply`] the one place that writes.
 
 mod apply;
 pub mod bus;
 mod dropin;
 mod fit;
+mod members;
 mod unit;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub use apply::{attach, detach};
 pub use dropin::DropIn;
 pub use fit::{conflicts, reopened, shares, stranded};
+pub use members::{listed, members_in, release, renewal};
 pub use unit::Unit;
 
 use crate::name::{Instance, NsName};

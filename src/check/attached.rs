@@ -1,10 +1,12 @@
 //! Attached services: whether each is where its drop-in puts it, and which resolver it really has. That is looked up in the
 //! running process, since mounts in it may have gone by what the host did to the files below.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -12,11 +14,16 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::Finding;
 use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, DropIn, Found, Unit};
-use crate::name::Instance;
+use crate::name::{Instance, NsName};
 use crate::netns::{self, Id};
-use crate::paths::Paths;
+use crate::paths::{GLOBAL_NETNS, Paths};
+use crate::process::Member;
 use crate::properties::Properties;
 use crate::resolver::{self, Mutable};
+use crate::{mounts, process};
+
+/// A process that systemd has just started enters its namespace within this time.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Files that are no longer than this are compared whole.
 const LONGEST: u64 = 1 << 20;
@@ -97,6 +104,8 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
                 .advice("take JoinsNamespaceOf= out of its files"),
         );
     }
+    findings.extend(members(paths, namespace, properties));
+    findings.extend(stored(namespace, properties));
     let Some(pid) = properties.main_pid() else { return findings };
     let restart = format!("`systemctl restart {unit}`");
     let there = Id::of(format!("/proc/{pid}/ns/net").as_ref());
@@ -119,8 +128,9 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
             return findings;
         }
     }
-    findings.extend(files(paths, one, unit, pid, &restart));
-    let open = doors(paths, one, unit, pid, &restart);
+    let whose = format!("`{unit}` (process {pid})");
+    findings.extend(files(paths, namespace, &whose, pid, &restart));
+    let open = doors(paths, namespace, &whose, pid, &restart);
     let own = attach::reopened(
         unit,
         properties,
@@ -131,10 +141,66 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     findings
 }
 
-/// The files of the namespace that the process does not have.
-fn files(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> Vec<Finding> {
+/// Processes of a unit, other than the main one, that are in the host's network or in another namespace with a name. One without
+/// a name is a sandbox that the process has made itself.
+fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
+    let unit = properties.id();
+    let wanted = Id::of(&paths.namespace(namespace)).ok();
+    let mut networks: BTreeMap<Id, Option<NsName>> = BTreeMap::new();
+    for other in netns::names(paths).unwrap_or_default() {
+        if let Ok(id) = Id::of(&paths.namespace(&other)) {
+            networks.entry(id).or_insert(Some(other));
+        }
+    }
+    networks.extend(Id::of(GLOBAL_NETNS.as_ref()).map(|host| (host, None)));
+    networks.retain(|id, _| Some(*id) != wanted);
+    let mut astray = attach::members_in(properties, SETTLING, &|id| networks.contains_key(&id));
+    // `running` checks the main process.
+    let main = properties.main_pid().map(i64::from);
+    astray.retain(|member| Some(i64::from(member.pid)) != main);
     let mut findings = Vec::new();
-    for file in netns::files(paths, &one.namespace) {
+    for (id, other) in networks {
+        let found: Vec<Member> =
+            astray.iter().filter(|member| member.namespaces.contains(&id)).cloned().collect();
+        if found.is_empty() {
+            continue;
+        }
+        let (found, renewal) = (attach::listed(&found), attach::renewal(properties));
+        findings.push(match other {
+            None => {
+                Finding::error(format!("{found} of `{unit}`: in the host's network, not in `{namespace}`"))
+                    .advice(renewal)
+            }
+            Some(other) => {
+                Finding::warning(format!("{found} of `{unit}`: in namespace `{other}`, not in `{namespace}`"))
+                    .advice(format!("unless the service enters it itself: {renewal}"))
+            }
+        });
+    }
+    let hidden =
+        || process::of_group(properties.get("ControlGroup")).into_iter().find(|member| member.hidden);
+    if let (None, Some(member)) = (properties.main_pid(), hidden()) {
+        let message = format!("{} of `{unit}` may not be looked at", attach::listed(&[member]));
+        findings.push(Finding::warning(message).advice("be root"));
+    }
+    findings
+}
+
+/// Descriptors that systemd stores for a unit. It does not tell in which network a socket among them is.
+fn stored(namespace: &NsName, properties: &Properties) -> Option<Finding> {
+    let (unit, number) = (properties.id(), properties.get("NFileDescriptorStore"));
+    (!["", "0"].contains(&number)).then(|| {
+        Finding::warning(format!(
+            "systemd stores {number} descriptors for `{unit}`, and sockets among them may be in another network than `{namespace}`"
+        ))
+        .advice(format!("if it ran before it was attached: {}", attach::release(unit)))
+    })
+}
+
+/// The files of the namespace that the process does not have.
+fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in netns::files(paths, namespace) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
         if !file.is_file() || target.symlink_metadata().is_err() {
             continue; // `stale` and `attach` speak of those
@@ -155,7 +221,7 @@ fn files(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> 
                 };
                 findings.push(
                     Finding::error(format!(
-                        "{} of `{unit}` (process {pid}) is not {}{asks}",
+                        "{} of {whose} is not {}{asks}",
                         target.display(),
                         file.display()
                     ))
@@ -169,17 +235,33 @@ fn files(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> 
 }
 
 /// The resolvers of the host that the process can still ask.
-fn doors(paths: &Paths, one: &Attached, unit: &str, pid: u32, restart: &str) -> Vec<Finding> {
-    let doors = resolver::side_doors(paths, &one.namespace, false);
+fn doors(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
+    let doors = resolver::side_doors(paths, namespace, false);
     let is_open = |socket: &&&str| {
         doors.iter().any(|door| Path::new(**socket).starts_with(door))
             && open(pid, Path::new(**socket)).is_ok()
     };
     let finding = |socket: &&str| {
-        Finding::error(format!("`{unit}` (process {pid}) can ask a resolver of the host, by {socket}"))
-            .advice(restart)
+        Finding::error(format!("{whose} can ask a resolver of the host, by {socket}")).advice(restart)
     };
     resolver::SOCKETS.iter().filter(is_open).map(finding).collect()
+}
+
+/// Commands of `netnsctl run` that have lost a file of their namespace, or can ask a resolver of the host.
+pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let processes = process::by_namespace();
+    for namespace in netns::names(paths)? {
+        let Ok(id) = Id::of(&paths.namespace(&namespace)) else { continue };
+        for one in processes.get(&id).into_iter().flatten().filter(|one| mounts::are_of(one.pid)) {
+            let Ok(pid) = one.pid.try_into() else { continue };
+            let whose = format!("process {pid} ({}) in `{namespace}`", one.name.escape_debug());
+            let advice = "end it, then repeat `netnsctl run`";
+            findings.extend(files(paths, &namespace, &whose, pid, advice));
+            findings.extend(doors(paths, &namespace, &whose, pid, advice));
+        }
+    }
+    Ok(findings)
 }
 
 /// Opens what a path is to a process; links are followed within its own root.

@@ -50,6 +50,9 @@ pub(super) fn check(
         findings.extend(super::attached::check(paths, subjects.is_empty(), meant)?);
         findings.extend(super::cycles::check(paths, examined, subjects.is_empty(), meant)?);
     }
+    if subjects.is_empty() {
+        findings.extend(super::attached::commands(paths)?);
+    }
     if paths.systemd.is_dir() {
         for problem in requires::not_found(graph)?.iter().filter(|problem| meant(&problem.instance)) {
             findings.push(Finding::error(&problem.message).of(&problem.instance));

@@ -17,7 +17,8 @@ use crate::paths::{BASH, Paths};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// bash looks the name up; connecting by UDP sends nothing (bash(1), "REDIRECTION").
-const SCRIPT: &str = r#"exec 3<>"/dev/udp/$1/9""#;
+/// Without the first line nobody has looked anything up.
+const SCRIPT: &str = r#"echo begun >&2; exec 3<>"/dev/udp/$1/9""#;
 
 /// The words of gai_strerror(3) for names that whoever was asked does not know, or has no address for.
 const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated with hostname"];
@@ -25,6 +26,9 @@ const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated 
 /// Asks for a name.
 pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Outcome {
     let outcome = match ask(namespace, name) {
+        Ok(Some(said)) if !said.lines().any(|line| line == "begun") => {
+            Outcome::new(Verdict::Blocked, format!("cannot be asked for: {}", said.trim().escape_debug()))
+        }
         Ok(Some(said)) => judge(&said, name),
         Ok(None) => Outcome::new(Verdict::Unanswered, "it takes too long".to_owned()),
         Err(error) => Outcome::new(Verdict::Blocked, format!("cannot be asked for: {error}")),

@@ -13,7 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::thread;
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 
 use crate::name::NsName;
@@ -21,7 +21,7 @@ use crate::netlink::{self, Link, Way};
 use crate::netns::{self, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 use crate::privilege::{self, Capability};
-use probe::Probe;
+use probe::{Echoes, Probe};
 use targets::{Attempt, Target};
 use trace::{Passage, Tracer};
 
@@ -107,7 +107,9 @@ pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: b
         attempts = targets::behind_each(&links, &netlink::routes()?);
     }
     attempts.extend(asked);
-    let probes: Vec<Option<Result<Probe, Outcome>>> = attempts.iter().map(Probe::prepare).collect();
+    let mut echoes = Echoes::new().context("cannot draw random numbers")?;
+    let probes: Vec<Option<Result<Probe, Outcome>>> =
+        attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
     let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
     let tracer = Tracer::start(flows)
         .map_err(|error| crate::warn(&format!("which rule decides is not known: {error:#}")))

@@ -1,13 +1,18 @@
 //! One attempt to reach something, in the namespace of the thread: few bytes, and a second at most.
+//!
+//! A raw socket receives the pings of all processes, and any socket receives packets of others until it is connected. So an
+//! answer counts only if it comes from the target and, for a ping, repeats what was sent.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
-use std::process;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
+use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvfrom, recvmsg, setsockopt};
 use socket2::{Domain, Protocol as Number, Socket, Type};
 
 use super::targets::{Attempt, Protocol, Target};
@@ -17,27 +22,71 @@ use super::{Outcome, Verdict};
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A socket that has its number, and has sent nothing yet.
+/// Type of an echo request and of an echo reply (RFC 792, RFC 4443).
+const ECHO_V4: (u8, u8) = (8, 0);
+const ECHO_V6: (u8, u8) = (128, 129);
+
+/// What only the reply to a certain ping repeats.
+#[derive(Clone, Copy, Debug)]
+struct Echo {
+    id: u16,
+    sequence: u16,
+    /// Other programs on the machine see id and sequence only if they listen; nobody guesses this.
+    nonce: [u8; 16],
+}
+
+/// Draws the echo of each probe.
+pub(super) struct Echoes {
+    next_id: u16,
+}
+
+impl Echoes {
+    /// Starts with a random id, so that two runs of the program hardly share one.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { next_id: u16::from_ne_bytes(random()?) })
+    }
+
+    /// An echo with an id of its own, up to 65536 of them.
+    fn draw(&mut self) -> io::Result<Echo> {
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        Ok(Echo { id, sequence: u16::from_ne_bytes(random()?), nonce: random()? })
+    }
+}
+
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// What a socket sends.
+enum Sends {
+    /// A connection, or a datagram, from this port.
+    From(u16),
+    Ping(Echo),
+}
+
+/// A socket that has its port or id, and has sent nothing yet.
 pub(super) struct Probe {
     socket: Socket,
     protocol: Protocol,
     to: SocketAddr,
-    /// The port that it is from; of a ping, its number.
-    number: u16,
+    sends: Sends,
 }
 
 impl Probe {
     /// Gets a socket for an attempt; `None` where that is for a name.
-    pub(super) fn prepare(attempt: &Attempt) -> Option<Result<Self, Outcome>> {
+    pub(super) fn prepare(attempt: &Attempt, echoes: &mut Echoes) -> Option<Result<Self, Outcome>> {
         let to = match attempt.target {
             Target::Port(to) => to,
             Target::Address(address) => SocketAddr::new(address, 0),
             Target::Name(_) => return None,
         };
-        Some(Self::open(attempt.protocol, to).map_err(|error| blocked(&error)))
+        Some(Self::open(attempt.protocol, to, echoes).map_err(|error| blocked(&error)))
     }
 
-    fn open(protocol: Protocol, to: SocketAddr) -> io::Result<Self> {
+    fn open(protocol: Protocol, to: SocketAddr, echoes: &mut Echoes) -> io::Result<Self> {
         let (kind, number) = match (protocol, to.is_ipv4()) {
             (Protocol::Tcp, _) => (Type::STREAM, Number::TCP),
             (Protocol::Udp, _) => (Type::DGRAM, Number::UDP),
@@ -46,17 +95,21 @@ impl Probe {
         };
         let socket = Socket::new(Domain::for_address(to), kind, Some(number))?;
         socket.set_nonblocking(true)?;
-        let number = if kind == Type::RAW {
-            // Nobody else's pings have it, as far as that can be.
-            let [high, low] = [process::id() >> 8, process::id()].map(|part| part.to_le_bytes()[0]);
-            u16::from_be_bytes([high, low]) ^ 0x8000
+        let sends = if kind == Type::RAW {
+            // Errors then come with the packet that they are about. Otherwise the kernel reports those of other pings too.
+            if to.is_ipv4() {
+                setsockopt(&socket, Ipv4RecvErr, &true)?;
+            } else {
+                setsockopt(&socket, Ipv6RecvErr, &true)?;
+            }
+            Sends::Ping(echoes.draw()?)
         } else {
             let any: IpAddr =
                 if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             socket.bind(&SocketAddr::new(any, 0).into())?;
-            socket.local_addr()?.as_socket().map_or(0, |local| local.port())
+            Sends::From(socket.local_addr()?.as_socket().map_or(0, |local| local.port()))
         };
-        Ok(Self { socket, protocol, to, number })
+        Ok(Self { socket, protocol, to, sends })
     }
 
     /// What its packets can be told by.
@@ -67,7 +120,11 @@ impl Probe {
             (_, true) => 1,
             (_, false) => 58,
         };
-        Flow { protocol, remote: self.to.ip(), remote_port: self.to.port(), local: self.number }
+        let local = match self.sends {
+            Sends::From(port) => port,
+            Sends::Ping(echo) => echo.id,
+        };
+        Flow { protocol, remote: self.to.ip(), remote_port: self.to.port(), local }
     }
 
     /// Tries it.
@@ -92,10 +149,10 @@ impl Probe {
             Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
             _ => {}
         }
-        match self.protocol {
-            Protocol::Tcp => Ok(()),
-            Protocol::Udp => self.socket.send(b"\n").map(|_| ()),
-            _ => self.socket.send(&self.echo()).map(|_| ()),
+        match self.sends {
+            Sends::From(_) if self.protocol == Protocol::Tcp => Ok(()),
+            Sends::From(_) => self.socket.send(b"\n").map(|_| ()),
+            Sends::Ping(echo) => self.socket.send(&echo.request(self.to.is_ipv4())).map(|_| ()),
         }
     }
 
@@ -109,44 +166,116 @@ impl Probe {
             if poll(&mut [PollFd::new(self.socket.as_fd(), ready)], left)? == 0 {
                 return Ok(false);
             }
-            if let Some(error) = self.socket.take_error()? {
-                return Err(error);
-            }
-            if self.protocol == Protocol::Tcp {
-                return Ok(true);
-            }
-            let mut packet = [0; 256];
-            match (&self.socket).read(&mut packet) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-                Ok(length) if self.is_answer(packet.get(..length).unwrap_or_default()) => return Ok(true),
-                Ok(_) => {}
+            match self.sends {
+                Sends::From(_) => {
+                    if let Some(error) = self.socket.take_error()? {
+                        return Err(error);
+                    }
+                    if self.protocol == Protocol::Tcp || self.receive()?.is_some() {
+                        return Ok(true);
+                    }
+                }
+                Sends::Ping(echo) => {
+                    if let Some(error) = self.error_of(echo)? {
+                        return Err(error);
+                    }
+                    // What remains may be about another ping.
+                    self.socket.take_error()?;
+                    let packet = self.receive().ok().flatten();
+                    if packet.is_some_and(|packet| echo.is_reply(&packet, self.to.is_ipv4())) {
+                        return Ok(true);
+                    }
+                }
             }
         }
     }
 
-    /// An echo request (RFC 792; RFC 4443, where the kernel fills in the checksum).
-    fn echo(&self) -> [u8; 8] {
-        let [high, low] = self.number.to_be_bytes();
-        let mut packet = [if self.to.is_ipv4() { 8 } else { 128 }, 0, 0, 0, high, low, 0, 1];
+    /// Receives a packet; `None` if there is none, or if it does not come from the target.
+    fn receive(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut packet = vec![0; 256];
+        let (length, from) = match recvfrom::<SockaddrStorage>(self.socket.as_raw_fd(), &mut packet) {
+            Err(Errno::EAGAIN) => return Ok(None),
+            received => received?,
+        };
+        packet.truncate(length);
+        let is_target = from.is_some_and(|from| match self.sends {
+            // Of a raw socket, the port has no meaning.
+            Sends::Ping(_) => ip_of(&from) == Some(self.to.ip()),
+            Sends::From(_) => port_of(&from) == Some(self.to),
+        });
+        Ok(is_target.then_some(packet))
+    }
+
+    /// Takes errors from the queue (ip(7), `IP_RECVERR`), up to the first that is about this ping.
+    fn error_of(&self, echo: Echo) -> io::Result<Option<io::Error>> {
+        loop {
+            let mut quoted = [0; 64];
+            let mut parts = [IoSliceMut::new(&mut quoted)];
+            let mut control = cmsg_space!([u8; 256]);
+            let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+            let message =
+                recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags);
+            let message = match message {
+                Err(Errno::EAGAIN) => return Ok(None),
+                message => message?,
+            };
+            let number = message.cmsgs()?.find_map(|one| match one {
+                ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                    i32::try_from(error.ee_errno).ok()
+                }
+                _ => None,
+            });
+            // The address is the one that the quoted packet was sent to.
+            let target = message.address.as_ref().and_then(ip_of);
+            let length = message.bytes;
+            if target == Some(self.to.ip())
+                && echo.is_quoted(quoted.get(..length).unwrap_or_default(), self.to.is_ipv4())
+            {
+                return Ok(number.map(io::Error::from_raw_os_error));
+            }
+        }
+    }
+}
+
+impl Echo {
+    /// The echo request. The kernel fills in the checksum of IPv6.
+    fn request(&self, is_ipv4: bool) -> [u8; 24] {
+        let mut packet = [0; 24];
+        packet[0] = if is_ipv4 { ECHO_V4.0 } else { ECHO_V6.0 };
+        packet[4..6].copy_from_slice(&self.id.to_be_bytes());
+        packet[6..8].copy_from_slice(&self.sequence.to_be_bytes());
+        packet[8..].copy_from_slice(&self.nonce);
         let sum: u32 = packet.chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+        let sum = (sum & 0xffff) + (sum >> 16);
         let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap_or(0);
         packet[2..4].copy_from_slice(&sum.to_be_bytes());
         packet
     }
 
-    /// Whether it answers what was sent: of a ping it is the echo reply with the same number, behind the header of IPv4.
-    fn is_answer(&self, packet: &[u8]) -> bool {
-        if self.protocol == Protocol::Udp {
-            return true;
-        }
+    /// Whether a packet is the reply. That of IPv4 has its header in front.
+    fn is_reply(&self, packet: &[u8], is_ipv4: bool) -> bool {
         let (skip, reply) = match packet.first() {
-            Some(first) if self.to.is_ipv4() => (usize::from(first & 0xf) * 4, 0),
-            _ => (0, 129),
+            Some(first) if is_ipv4 => (usize::from(first & 0xf) * 4, ECHO_V4.1),
+            _ => (0, ECHO_V6.1),
         };
         let message = packet.get(skip..).unwrap_or_default();
-        message.first() == Some(&reply) && message.get(4..6) == Some(&self.number.to_be_bytes()[..])
+        message.get(..2) == Some(&[reply, 0]) && message.get(4..24) == self.request(is_ipv4).get(4..24)
     }
+
+    /// Whether an error quotes the request. Routers need not quote more than eight bytes (RFC 792).
+    fn is_quoted(&self, quoted: &[u8], is_ipv4: bool) -> bool {
+        let request = self.request(is_ipv4);
+        quoted.get(..2) == request.get(..2) && quoted.get(4..8) == request.get(4..8)
+    }
+}
+
+fn port_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let four = address.as_sockaddr_in().map(|four| SocketAddr::from((four.ip(), four.port())));
+    four.or_else(|| address.as_sockaddr_in6().map(|six| SocketAddr::from((six.ip(), six.port()))))
+}
+
+fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    port_of(address).map(|address| address.ip())
 }
 
 fn blocked(error: &io::Error) -> Outcome {
@@ -162,30 +291,48 @@ fn said(error: &io::Error) -> String {
 mod tests {
     use super::*;
 
-    fn probe(to: &str) -> Probe {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
-        Probe {
-            socket,
-            protocol: Protocol::Icmp,
-            to: SocketAddr::new(to.parse().unwrap(), 0),
-            number: 0x1234,
-        }
+    const ECHO: Echo = Echo { id: 0x1234, sequence: 0x5678, nonce: [7; 16] };
+
+    fn reply() -> Vec<u8> {
+        let mut packet = vec![0x45; 20];
+        packet.extend([0, 0, 0, 0, 0x12, 0x34, 0x56, 0x78]);
+        packet.extend([7; 16]);
+        packet
     }
 
     #[test]
     fn an_echo_request_has_its_checksum() {
-        assert_eq!(probe("192.0.2.1").echo(), [8, 0, 0xe5, 0xca, 0x12, 0x34, 0, 1]);
+        assert_eq!(ECHO.request(true)[..8], [8, 0, 0x57, 0x1b, 0x12, 0x34, 0x56, 0x78]);
     }
 
     #[test]
-    fn a_reply_to_another_ping_is_no_answer() {
-        let mut packet = vec![0x45; 20];
-        packet.extend([0, 0, 0, 0, 0x12, 0x34, 0, 1]);
-        assert!(probe("192.0.2.1").is_answer(&packet));
-        packet[25] = 0;
-        assert!(!probe("192.0.2.1").is_answer(&packet));
-        assert!(probe("2001:db8::1").is_answer(&[129, 0, 0, 0, 0x12, 0x34, 0, 1]));
-        assert!(!probe("2001:db8::1").is_answer(&[128, 0, 0, 0, 0x12, 0x34, 0, 1]));
-        assert!(!probe("192.0.2.1").is_answer(&[]));
+    fn a_reply_repeats_id_sequence_and_payload() {
+        assert!(ECHO.is_reply(&reply(), true));
+        assert!(!ECHO.is_reply(&reply()[..43], true));
+        for byte in [20, 21, 24, 25, 26, 27, 28, 43] {
+            let mut other = reply();
+            other[byte] ^= 1;
+            assert!(!ECHO.is_reply(&other, true), "{byte}");
+        }
+        let mut six = reply().split_off(20);
+        six[0] = 129;
+        assert!(ECHO.is_reply(&six, false));
+        six[0] = 128;
+        assert!(!ECHO.is_reply(&six, false));
+        assert!(!ECHO.is_reply(&[], true) && !ECHO.is_reply(&[0x4f], true));
+    }
+
+    #[test]
+    fn an_error_quotes_id_and_sequence_of_the_request() {
+        assert!(ECHO.is_quoted(&[8, 0, 0xff, 0xff, 0x12, 0x34, 0x56, 0x78], true));
+        assert!(!ECHO.is_quoted(&[8, 0, 0xff, 0xff, 0x12, 0x34, 0x56, 0x79], true));
+        assert!(!ECHO.is_quoted(&[8, 0, 0xff, 0xff, 0x12, 0x34, 0x56], true));
+    }
+
+    #[test]
+    fn each_echo_has_an_id_of_its_own() {
+        let mut echoes = Echoes { next_id: 0xffff };
+        let ids: Vec<u16> = (0..3).map(|_| echoes.draw().unwrap().id).collect();
+        assert_eq!(ids, [0xffff, 0, 1]);
     }
 }

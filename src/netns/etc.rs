@@ -59,7 +59,7 @@ fn protect(paths: &Paths, name: &NsName) -> Result<()> {
     for directory in
         SERVICES.into_iter().map(PathBuf::from).chain(doors).filter(|directory| directory.is_dir())
     {
-        mount(Some("netns"), &directory, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
+        mount(Some("netns-hook"), &directory, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
             .with_context(|| format!("cannot hide {}", directory.display()))?;
     }
     Ok(())
@@ -72,7 +72,7 @@ fn replace_etc(own: &Path) -> Result<()> {
     let links: Vec<OsString> = names(own)?.into_iter().chain(["resolv.conf".into()]).collect();
     bind_read_only(etc)?;
     let host = open(etc)?;
-    mount(Some("netns"), etc, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
+    mount(Some("netns-hook"), etc, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
         .context("cannot cover /etc")?;
     for name in names(&by_descriptor(&host))? {
         let (from, to) = (by_descriptor(&host).join(&name), etc.join(&name));

@@ -1,6 +1,7 @@
 //! `netnsctl attach` and `detach`: a service in a namespace, by a drop-in of its unit.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use duct::cmd;
@@ -14,11 +15,14 @@ use crate::engine::{self, Active, Kind};
 use crate::firewall;
 use crate::name::{Instance, NsName};
 use crate::netns::Id;
-use crate::paths::Paths;
+use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::properties::Properties;
 use crate::resolver::Mutable;
 use crate::units::{self, Systemctl, cycles};
 use crate::warn;
+
+/// Processes that systemd has started enter the namespace within this time.
+const SETTLING: Duration = Duration::from_secs(5);
 
 pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
     let instances = lifecycle::resolve(paths, &options.targets, lifecycle::configured)?;
@@ -78,7 +82,16 @@ pub(super) fn attach(paths: &Paths, options: &Attach) -> Result<Status> {
              and run this again"
         ));
     }
-    follow(&running, options.now)
+    follow(&running, options.now)?;
+    if options.now || running.is_empty() {
+        let attached = attach::attached(paths)?;
+        let left = Left::host().map_or(Ok(Vec::new()), |host| host.behind(&unit, &attached))?;
+        ensure!(left.is_empty() || !options.now, "{}", left.join("\n"));
+        for line in left {
+            warn(&line);
+        }
+    }
+    Ok(Status::Done)
 }
 
 pub(super) fn detach(paths: &Paths, options: &Detach) -> Result<Status> {
@@ -95,16 +108,23 @@ pub(super) fn detach(paths: &Paths, options: &Detach) -> Result<Status> {
         };
     }
     let running = running(&unit)?;
+    let attached = attach::attached(paths)?;
     if !options.now {
-        ensure_outside(paths, &unit)?;
+        ensure_outside(paths, &unit, &attached)?;
     }
+    let namespace = Left::namespace(paths, &unit, &attached);
     let _lock = units::lock(paths)?;
     if !attach::detach(paths, &unit).with_context(|| format!("cannot detach `{unit}`"))? {
         return nothing(&unit);
     }
     systemd.daemon_reload()?;
     say(&format!("{unit} is detached"));
-    follow(&running, options.now)
+    follow(&running, options.now)?;
+    if options.now {
+        let left = namespace.map_or(Ok(Vec::new()), |namespace| namespace.behind(&unit, &attached))?;
+        ensure!(left.is_empty(), "{}", left.join("\n"));
+    }
+    Ok(Status::Done)
 }
 
 fn nothing(unit: &Unit) -> Result<Status> {
@@ -173,20 +193,8 @@ fn warn_of(
             dropped.join(", ")
         ));
     }
-    match Mutable::of(paths) {
-        _ if !drop_in.has_resolver() => {}
-        Mutable::Missing => {}
-        Mutable::Within(directory) => lines.push(format!(
-            "/etc/resolv.conf is a link: what replaces files in {} leaves `{unit}` its resolver, but when the link itself is \
-             replaced, it gets the host's until it is restarted; `netnsctl check` finds out",
-            directory.display()
-        )),
-        Mutable::File(file) => lines.push(format!(
-            "when a program on the host replaces {file}, `{unit}` gets that resolver until it is restarted; `netnsctl check` \
-             finds out; to be safe, keep the file in a directory of its own, and make /etc/resolv.conf a link to it, \
-             as in `mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/`",
-            file = file.display()
-        )),
+    if drop_in.has_resolver() {
+        lines.extend(Mutable::of(paths).warning(&format!("`{unit}`")));
     }
     for line in lines {
         warn(&line);
@@ -252,14 +260,10 @@ fn warn_of_cycles(unit: &Unit, drop_in: &DropIn) -> Result<()> {
     Ok(())
 }
 
-fn runs(one: &Properties) -> bool {
-    ["active", "activating", "reloading"].contains(&one.get("ActiveState"))
-}
-
 /// The units of that name that run.
 fn running(unit: &Unit) -> Result<Vec<String>> {
     let units = Properties::of_service(&unit.running())?;
-    Ok(units.iter().filter(|&one| runs(one)).map(|one| one.get("Id").to_owned()).collect())
+    Ok(units.iter().filter(|one| one.runs()).map(|one| one.get("Id").to_owned()).collect())
 }
 
 /// Units do not know of what the direct engine has up, and would fail to make the namespace.
@@ -274,22 +278,76 @@ fn ensure_no_direct(paths: &Paths, instances: &[Instance]) -> Result<()> {
     )
 }
 
+/// The loaded units of that name. An instance of a template that has a drop-in of its own is not among them.
+fn of_name(unit: &Unit, attached: &[Attached]) -> Result<Vec<Properties>> {
+    let mut units = Properties::of_service(&unit.running())?;
+    units.retain(|one| one.id() == unit.as_ref() || !attached.iter().any(|other| other.unit == one.id()));
+    Ok(units)
+}
+
 /// What runs in the namespace would stay there, and not stop with it any more.
-fn ensure_outside(paths: &Paths, unit: &Unit) -> Result<()> {
-    let attached = attach::attached(paths)?;
+fn ensure_outside(paths: &Paths, unit: &Unit, attached: &[Attached]) -> Result<()> {
     let Some(one) = attached.iter().find(|one| one.unit == unit.as_ref()) else { return Ok(()) };
     let namespace = Id::of(&paths.namespace(&one.namespace)).ok();
+    let host = Id::of(GLOBAL_NETNS.as_ref()).ok();
     let is_in = |pid: u32| Id::of(format!("/proc/{pid}/ns/net").as_ref()).ok() == namespace;
-    for properties in Properties::of_service(&unit.running())? {
-        let id = properties.get("Id");
+    for properties in of_name(unit, attached)? {
+        let id = properties.id();
         ensure!(
-            !runs(&properties) || !properties.main_pid().is_none_or(is_in),
+            !properties.runs() || !properties.main_pid().is_none_or(is_in),
             "cannot detach `{unit}`: {id} runs in `{}`, and would go on there without stopping with it; `systemctl stop {id}` \
              first, or have it restarted outside by --now",
             one.namespace
         );
+        // If the name is gone, any namespace but the host's may be it.
+        let is_meant = |found: Id| namespace.map_or(Some(found) != host, |namespace| found == namespace);
+        let left = attach::members_in(&properties, Duration::ZERO, &is_meant);
+        ensure!(
+            left.is_empty(),
+            "cannot detach `{unit}`: {} of {id} would stay in `{}`, without stopping with it; `systemctl kill {id}` ends all \
+             processes of the unit",
+            attach::listed(&left),
+            one.namespace
+        );
     }
     Ok(())
+}
+
+/// A network that no process of a unit may be in any more, and its name.
+struct Left {
+    id: Id,
+    name: String,
+}
+
+impl Left {
+    fn host() -> Option<Self> {
+        let id = Id::of(GLOBAL_NETNS.as_ref()).ok()?;
+        Some(Self { id, name: "the host's network".to_owned() })
+    }
+
+    fn namespace(paths: &Paths, unit: &Unit, attached: &[Attached]) -> Option<Self> {
+        let one = attached.iter().find(|one| one.unit == unit.as_ref())?;
+        let id = Id::of(&paths.namespace(&one.namespace)).ok()?;
+        Some(Self { id, name: format!("`{}`", one.namespace) })
+    }
+
+    /// The processes that are still there, a line for each unit.
+    fn behind(&self, unit: &Unit, attached: &[Attached]) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for properties in of_name(unit, attached)? {
+            let members = attach::members_in(&properties, SETTLING, &|id| id == self.id);
+            if !members.is_empty() {
+                lines.push(format!(
+                    "{} of {} still in {}: {}",
+                    attach::listed(&members),
+                    properties.id(),
+                    self.name,
+                    attach::renewal(&properties)
+                ));
+            }
+        }
+        Ok(lines)
+    }
 }
 
 /// What runs is stopped by systemd as soon as it reads that it is bound to something that is down.
@@ -314,9 +372,9 @@ fn last_words(name: &str) -> String {
 }
 
 /// Has what ran before follow, or says that it does not yet.
-fn follow(running: &[String], now: bool) -> Result<Status> {
+fn follow(running: &[String], now: bool) -> Result<()> {
     if running.is_empty() {
-        return Ok(Status::Done);
+        return Ok(());
     }
     let names = running.join(" ");
     if now {
@@ -336,5 +394,5 @@ fn follow(running: &[String], now: bool) -> Result<Status> {
     } else {
         say(&format!("{names} runs where it was until it is restarted: `systemctl restart {names}`"));
     }
-    Ok(Status::Done)
+    Ok(())
 }

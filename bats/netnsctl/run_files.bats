@@ -1,0 +1,78 @@
+#!/usr/bin/env bats
+# A command of `netnsctl run` keeps the files of its namespace, whatever starts or changes on the host.
+
+load ../engine/engine
+
+setup() {
+  netnsctl up lo@a
+  mkdir -p /etc/netns/a
+  echo 'nameserver 192.0.2.53' >/etc/netns/a/resolv.conf
+  rm -rf /run/nscd /run/systemd/resolve
+  # Outlives nothing: `tests/private` ends it with the suite.
+  netnsctl run a -- sleep 60 2>"$BATS_TEST_TMPDIR/warnings" 3>&- &
+  COMMAND=$!
+  eventually is_started
+}
+
+teardown() {
+  kill "$COMMAND" || true
+  rm -rf /etc/netns/a /run/nscd /run/systemd/resolve /etc/resolver
+  netnsctl down a
+}
+
+# Usage: is_started
+# Whether netnsctl has become the command.
+is_started() { [[ $(<"/proc/$COMMAND/comm") == sleep ]]; }
+
+# Usage: sees COMMAND...
+# Runs a command with the mounts of the command.
+sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
+
+@test "resolvers of the host that start after the command are hidden from it" {
+  mkdir -p /run/nscd /run/systemd/resolve
+  touch /run/nscd/socket /run/systemd/resolve/io.systemd.Resolve
+  run -0 sees find /run/nscd /run/systemd/resolve -mindepth 1
+  [[ -z $output ]]
+  [[ $(stat -c %a /run/nscd) == 755 ]]
+  netnsctl check
+}
+
+@test "where the directory of a resolver cannot be created, the command does not start" {
+  kill "$COMMAND"
+  rm -rf /run/nscd
+  ln -s nowhere/nscd /run/nscd
+  run --separate-stderr -1 netnsctl run a -- true
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'cannot create /run/nscd, which hides a service of the host that starts later'* ]]
+}
+
+@test "a rename over /etc/resolv.conf: run warns, check finds it" {
+  grep 'warning: when a program on the host replaces /etc/resolv.conf, the command gets that resolver' "$BATS_TEST_TMPDIR/warnings"
+  netnsctl check
+  [[ $(sees cat /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
+  cp /etc/resolv.conf "$BATS_TEST_TMPDIR/resolv.conf"
+  echo 'nameserver 203.0.113.53' >/etc/resolv.conf.new
+  mv /etc/resolv.conf.new /etc/resolv.conf
+  run -1 netnsctl check
+  cp "$BATS_TEST_TMPDIR/resolv.conf" /etc/resolv.conf
+  [[ $output == *"error: /etc/resolv.conf of process $COMMAND (sleep) in \`a\` is not /etc/netns/a/resolv.conf: it asks 203.0.113.53; end it, then repeat \`netnsctl run\`"* ]]
+}
+
+@test "a link to a file in a directory of its own: a rename over the file leaves the command its resolver" {
+  kill "$COMMAND"
+  mkdir /etc/resolver
+  cp /etc/resolv.conf "$BATS_TEST_TMPDIR/resolv.conf"
+  mv /etc/resolv.conf /etc/resolver/
+  ln -s resolver/resolv.conf /etc/resolv.conf
+  netnsctl run a -- sleep 60 2>"$BATS_TEST_TMPDIR/warnings" 3>&- &
+  COMMAND=$!
+  eventually is_started
+  grep 'warning: /etc/resolv.conf is a link: .* leaves the command its resolver' "$BATS_TEST_TMPDIR/warnings"
+  echo 'nameserver 203.0.113.53' >/etc/resolver/new
+  mv /etc/resolver/new /etc/resolver/resolv.conf
+  run -0 sees cat /etc/resolv.conf
+  netnsctl check
+  rm /etc/resolv.conf
+  cp "$BATS_TEST_TMPDIR/resolv.conf" /etc/resolv.conf
+  [[ $output == 'nameserver 192.0.2.53' ]]
+}

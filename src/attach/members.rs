@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::foreign;
 use crate::netns::Id;
 use crate::process::{self, Member};
 use crate::properties::Properties;
@@ -35,7 +36,7 @@ pub fn members_in(properties: &Properties, patience: Duration, is_meant: &dyn Fn
 /// Processes by pid and name, for a message.
 #[must_use]
 pub fn listed(members: &[Member]) -> String {
-    let one = |member: &Member| format!("{} ({})", member.pid, member.name.escape_debug());
+    let one = |member: &Member| format!("{} ({})", member.pid, foreign::line(&member.name));
     let shown = members.iter().take(LISTED).map(one).collect::<Vec<_>>().join(", ");
     let more = members.len().saturating_sub(LISTED);
     let what = if members.len() == 1 { "process" } else { "processes" };

@@ -14,6 +14,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::Finding;
 use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, DropIn, Found, Unit};
+use crate::foreign;
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Id};
 use crate::paths::{GLOBAL_NETNS, Paths};
@@ -255,7 +256,7 @@ pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
         let Ok(id) = Id::of(&paths.namespace(&namespace)) else { continue };
         for one in processes.get(&id).into_iter().flatten().filter(|one| mounts::are_of(one.pid)) {
             let Ok(pid) = one.pid.try_into() else { continue };
-            let whose = format!("process {pid} ({}) in `{namespace}`", one.name.escape_debug());
+            let whose = format!("process {pid} ({}) in `{namespace}`", foreign::line(&one.name));
             let advice = "end it, then repeat `netnsctl run`";
             findings.extend(files(paths, &namespace, &whose, pid, advice));
             findings.extend(doors(paths, &namespace, &whose, pid, advice));

@@ -8,7 +8,6 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use nix::unistd::geteuid;
 
 use super::Finding;
 use crate::attach::Unit;
-use crate::file;
+use crate::foreign;
 use crate::parallel::parallel;
 use crate::properties::Properties;
 
@@ -90,7 +89,7 @@ impl Manager {
             Finding::error(format!(
                 "the unit `{}` of user {user} runs in {network}: the user manager ignores NetworkNamespacePath={}",
                 Unit::template_of_sample(id),
-                file::printable(Path::new(&wanted))
+                foreign::line(&wanted)
             ))
             .advice(format!(
                 "`netnsctl attach user@{user}.service TYPE@NAME` puts the manager with all units of the user into a namespace"

@@ -137,18 +137,20 @@ pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
 /// The files that configure an instance, with its type, which has a plugin, and its namespace.
 fn named_in(paths: &Paths, entries: &[DirEntry]) -> Vec<(PathBuf, NsType, NsName)> {
     let mut found = Vec::new();
-    let mut declared: BTreeMap<NsType, Declared> = BTreeMap::new();
+    // `None` for a type that has no plugin.
+    let mut types: BTreeMap<NsType, Option<Declared>> = BTreeMap::new();
     for entry in entries {
         let Some(file) = entry.file_name().to_str() else { continue };
         let Some((word, rest)) = file.split_once('-') else { continue };
         let Ok(nstype) = word.parse::<NsType>() else { continue };
-        if !paths.plugin(&nstype).iter().any(|place| place.is_file()) {
-            continue;
-        }
+        let declared = types.entry(nstype.clone()).or_insert_with(|| {
+            let has_plugin = paths.plugin(&nstype).iter().any(|place| place.is_file());
+            has_plugin.then(|| Declared::of(paths, &nstype))
+        });
+        let Some(declared) = declared else { continue };
         let name = if let Some(name) = rest.strip_suffix(".conf") {
             Some(name).filter(|_| entry.path().is_file())
         } else {
-            let declared = declared.entry(nstype.clone()).or_insert_with(|| Declared::of(paths, &nstype));
             declared.name_in(file)
         };
         if let Some(Ok(name)) = name.map(str::parse) {

@@ -267,7 +267,7 @@ works() {
   rules=$(on ip netns exec a nft list ruleset)
   on ip netns exec a nft flush ruleset
   run -1 on netnsctl check nft@a
-  [[ $output == *'rules in force are not those'* ]]
+  [[ $output == *'no rules are in force'* ]]
   on netnsctl restart nft@a
   [[ $(on ip netns exec a nft list ruleset) == "$rules" ]]
   taken_down

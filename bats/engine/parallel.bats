@@ -15,6 +15,7 @@ load engine
     done
     wait
     sort -u /run/statuses | paste -sd" "; rm /run/statuses'
+  echo "statuses: $output"
   # Under systemd a stop cancels a start that is under way, and that is told.
   if [[ $ENGINE == direct ]]; then [[ $output == 0 ]]; else [[ $output =~ ^0(\ 1)?$ ]]; fi
   on netnsctl down veth@a

@@ -338,14 +338,15 @@ END
 }
 
 # Usage: without_nft KIND
-# Prints a PATH in which nft is missing, fails, or only says that it succeeded.
+# Prints a PATH in which nft is missing, fails, hangs, or only says that it succeeded.
 without_nft() {
   local path nft=$BATS_TEST_TMPDIR/only/nft
-  path=$(only bash ip cat mkdir rm sed)
+  path=$(only bash ip cat mkdir rm sed sleep)
   rm -f "$nft"
   case $1 in
     missing) ;;
     fails) printf '#!/bin/bash\nexit 1\n' >"$nft" ;;
+    hangs) printf '#!/bin/bash\nsleep 600\n' >"$nft" ;;
     lies) printf '#!/bin/bash\nexit 0\n' >"$nft" ;;
   esac
   [[ $1 == missing ]] || chmod +x "$nft"
@@ -355,7 +356,7 @@ without_nft() {
 @test "where nft cannot close the namespace, all links but lo go down, and none comes up until it can" {
   setup_pair
   cp "$ROOT/etc/nft.rules" "$CONF"
-  for kind in missing fails lies; do
+  for kind in missing fails hangs lies; do
     run --separate-stderr ! inside a env PATH="$(without_nft "$kind")" netnsinit nft a up inside
     [[ $stderr == *'cannot close namespace `a` by nftables rules'*'all its interfaces but lo are down'*'netnsctl restart a'* ]]
     run --separate-stderr ! hook veth a up inside

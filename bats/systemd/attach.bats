@@ -428,7 +428,7 @@ accepts_in() {
   says 'sets up a namespace' netns-veth@a lo@a
   says 'not in several: `a`, `b`' test-web lo@a lo@b
   says 'cannot find plugin `nosuch`' test-web nosuch@a
-  says 'is no instance' test-web a
+  says 'nothing is configured for namespace `a`' test-web a
   [[ $(lab find /etc/systemd | sort) == "$before" ]]
 }
 

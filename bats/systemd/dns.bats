@@ -116,7 +116,7 @@ attached() {
 
 @test "netnsctl run asks the server in the namespace, though /etc/resolv.conf is a link" {
   attached
-  run -0 lab netnsctl run a -- "${ASK[@]}" run.example.org
+  run --separate-stderr -0 lab netnsctl run a -- "${ASK[@]}" run.example.org
   [[ $output == 192.0.2.80 ]]
   (($(queries host run.example.org) == 0))
   run -0 lab netnsctl run a -- sh -c 'cat /etc/resolv.conf; ls /run/nscd; touch /run/nscd/x 2>&1 || true'
@@ -169,7 +169,7 @@ attached() {
 @test "netnsctl run has the namespace's resolver where /etc/resolv.conf is a link to nothing, or fails" {
   lab netnsctl up dns@a
   ln -sf ../run/systemd/resolve/none.conf "$LAB/root/etc/resolv.conf"
-  run -0 lab netnsctl run a -- tail -1 /etc/resolv.conf
+  run --separate-stderr -0 lab netnsctl run a -- tail -1 /etc/resolv.conf
   [[ $output == 'nameserver 127.0.0.1' ]]
   ln -sf ../run/nowhere/resolv.conf "$LAB/root/etc/resolv.conf"
   run --separate-stderr -1 lab netnsctl run a -- true

@@ -227,7 +227,10 @@ made_anew() {
     config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
     run lab systemctl start "netns-$type@a"
     ((status != 0))
-    [[ $(journal "netns_outside-$type@a") == *'is not the one that was made'*'`netnsctl restart a`'* ]]
+    # A firewall has its namespace closed first.
+    local unit=netns_outside-$type@a
+    [[ $type != nft ]] || unit=netns_closed@a
+    [[ $(journal "$unit") == *'is not the one that was made'*'`netnsctl restart a`'* ]]
     theirs a
   done
   [[ $(lab ip -oneline link) != *ve-a* ]]

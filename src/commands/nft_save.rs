@@ -36,9 +36,9 @@ pub(super) fn run(options: &NftSave) -> Result<Status> {
     let rules = {
         let _inside = netns::enter(&paths, &name)?;
         require_rules(&paths, &name, options.force)?;
-        let rules = [b"flush ruleset\n".as_slice(), &nft::run(&["list", "ruleset"], None)?].concat();
+        let rules = [b"flush ruleset\n".as_slice(), &nft::run(&["list", "ruleset"], b"")?].concat();
         // What cannot be loaded must not take the place of what can (rules of iptables-nft may list as comments).
-        nft::run(&["--check", "--file", "-"], Some(&rules))
+        nft::run(&["--check", "--file", "-"], &rules)
             .context("the rules cannot be loaded again, so they are not saved")?;
         rules
     };
@@ -93,7 +93,7 @@ fn has_rules(paths: &Paths, name: &NsName) -> bool {
     }
     let load = move || -> Result<bool> {
         unshare(CloneFlags::CLONE_NEWNET)?;
-        nft::run(&["--file", &file.to_string_lossy()], None)?;
+        nft::run(&["--file", &file.to_string_lossy()], b"")?;
         is_empty()
     };
     thread::spawn(load).join().is_ok_and(|empty| !empty.unwrap_or(false))

@@ -66,8 +66,7 @@ fn close_by_rules() -> Result<()> {
     if matches!(filter(), Ok(filter) if filter != Filter::None) {
         return Ok(());
     }
-    // As an argument: netnsinit would be ended by SIGPIPE if `nft` did not read its input.
-    nft::run(&[RULES], None)?;
+    nft::command(RULES)?;
     ensure!(
         filter()? != Filter::None,
         "`nft` reported success, but the kernel has no such rules: check which `nft` is in PATH"
@@ -142,9 +141,7 @@ pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
 pub fn open(paths: &Paths, name: &NsName) -> Result<()> {
     let _inside = netns::enter(paths, name)?;
     match filter()? {
-        Filter::Closed | Filter::ClosedBesideRules => {
-            nft::run(&["delete", "table", "inet", TABLE], None).map(drop)
-        }
+        Filter::Closed | Filter::ClosedBesideRules => nft::command(&format!("delete table inet {TABLE}")),
         Filter::None | Filter::Rules => Ok(()),
     }
 }

@@ -134,6 +134,20 @@ pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
     Ok(found.into_iter().collect())
 }
 
+/// Every instance that is configured for a namespace; see [`configured`].
+///
+/// # Errors
+/// As for [`configured`]; or the names of the units of one would be too long.
+pub fn configured_for(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+    if !paths.conf.exists() {
+        return Ok(Vec::new());
+    }
+    let named = named_in(paths, &file::entries(&paths.conf)?).into_iter();
+    let types: BTreeSet<NsType> =
+        named.filter(|(_, _, other)| other == name).map(|(_, nstype, _)| nstype).collect();
+    types.into_iter().map(|nstype| Instance::new(nstype, name.clone())).collect()
+}
+
 /// The files that configure an instance, with its type, which has a plugin, and its namespace.
 fn named_in(paths: &Paths, entries: &[DirEntry]) -> Vec<(PathBuf, NsType, NsName)> {
     let mut found = Vec::new();

@@ -175,5 +175,5 @@ fn a_plain_user_creates_no_namespace() {
     let test = Test::new("netnsinit").by_nobody();
     let ran = test.run(&["--create", "n"]);
     assert!(!test.has("run/netns/n"), "{ran:#?}");
-    ran.stdout("").stderr_line("netnsinit: only root may create and delete namespaces").status(1);
+    ran.stdout("").stderr_line("netnsinit: only root may configure namespaces").status(1);
 }

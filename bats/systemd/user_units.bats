@@ -8,6 +8,7 @@ setup_file() {
   lab_install
   cp -a "$CONF" "$LAB/conf"
   lab_boot
+  lab rm -rf /home/bob # of the host
   lab useradd --uid 1234 --create-home bob
   lab loginctl enable-linger bob
 }

@@ -77,7 +77,7 @@ mod tests {
     fn a_message_lists_some_processes_with_safe_names() {
         let member =
             |pid| Member { pid, name: "a\x1b[2J".to_owned(), namespaces: BTreeSet::new(), hidden: false };
-        assert_eq!(listed(&[member(1)]), "process 1 (a\\u{1b}[2J)");
+        assert_eq!(listed(&[member(1)]), "process 1 (a\\x1b[2J)");
         let all: Vec<Member> = (1..=7).map(member).collect();
         assert!(listed(&all).starts_with("processes 1 (") && listed(&all).ends_with(" and 2 more"));
     }

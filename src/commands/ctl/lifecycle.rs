@@ -229,8 +229,7 @@ fn known_type(paths: &Paths, instance: &Instance) -> Result<()> {
 
 /// Every type that is configured for a namespace.
 pub(super) fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
-    let mut instances = plugin::configured(paths)?;
-    instances.retain(|instance| instance.name == *name);
+    let instances = plugin::configured_for(paths, name)?;
     if instances.is_empty() {
         bail!(
             "nothing is configured for namespace `{name}`: there is no TYPE-{name}.conf, and no nft-{name}.rules, in {}{}",

@@ -23,12 +23,16 @@ __netns_end_command() {
   } || :
 }
 
-# Usage: __netns_open NSNAME
-# The hook of a firewall has returned, which opens the namespace. Without errexit its status says nothing; then rules have to be
-# in force.
+# Usage: __netns_open NSNAME PLUGIN
+# The hook of a firewall has returned. The hook of the plugin replaces the closing rules itself: if they are still there, it has
+# loaded nothing. A hook that a .conf has put in its place opens the namespace by its success; but without errexit its status says
+# nothing.
 __netns_open() {
-  local unsure=()
-  [[ $- == *e* ]] || unsure=(--unsure)
+  local unsure=(--unsure) file
+  shopt -s extdebug # declare -F then tells line and file
+  file=$(declare -F "$__netns_hook")
+  shopt -u extdebug
+  [[ $- != *e* || $file == *" $2" ]] || unsure=()
   (exec "${__netns_netnsinit[@]}" --open "${unsure[@]}" "$1") && return
   __netns_told=y
   builtin exit 1

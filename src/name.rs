@@ -233,6 +233,12 @@ impl NsName {
         format!("netns_name@{self}.service")
     }
 
+    /// The unit that closes it until its firewall is loaded.
+    #[must_use]
+    pub fn closed_unit(&self) -> String {
+        format!("netns_closed@{self}.service")
+    }
+
     /// The mount unit of the namespace. systemd escapes each hyphen of a path as four bytes (`systemd-escape --path`).
     #[must_use]
     pub fn mount_unit(&self) -> String {

@@ -264,7 +264,9 @@ fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind
         text += FORGET;
     }
     if (hook.phase, hook.side) == (Phase::Up, Side::Inside) && declared(paths, hook, layers).firewall {
-        writeln!(text, "__netns_failed __netns_open {}", hook.instance.name).expect("a String takes all");
+        let plugin = quote(layers.plugin.as_os_str());
+        writeln!(text, "__netns_failed __netns_open {} {plugin}", hook.instance.name)
+            .expect("a String takes all");
     }
     text + DONE + "}\n"
 }

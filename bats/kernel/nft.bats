@@ -304,6 +304,21 @@ closing() {
   cut_off host 192.0.2.2
 }
 
+@test "functions of a .conf that hide a failure of the plugin's hook: it fails all the same, and the namespace stays closed" {
+  setup_pair
+  config nft.rules <<<'no rules'
+  while IFS= read -r text; do
+    config nft-a.conf <<<"$text"
+    run --separate-stderr ! hook nft a up inside
+    [[ $stderr == *'stays closed'* ]]
+    cut_off host 192.0.2.2
+  done <<'END'
+nft() { command nft "$@" || true; }
+exit() { :; }; false() { :; }
+nft() { :; }
+END
+}
+
 @test "a hook of the administrator that succeeds opens the namespace" {
   setup_pair
   config nft-a.conf <<<'configure_nft_up_inside() { nft add table inet mine; }'
@@ -323,7 +338,11 @@ configure_fire_up_inside() { false; }
 END
   run ! hook fire a up inside
   cut_off host 192.0.2.2
+  # A hook that has loaded nothing does not open it, and one that says that it filters otherwise does.
   sed -i 's/false/true/' "$CONF/fire.sh"
+  run ! hook fire a up inside
+  cut_off host 192.0.2.2
+  sed -i 's/true/nft delete table inet netns_closed/' "$CONF/fire.sh"
   hook fire a up inside
   reaches host 192.0.2.2
 }
@@ -346,7 +365,7 @@ without_nft() {
   case $1 in
     missing) ;;
     fails) printf '#!/bin/bash\nexit 1\n' >"$nft" ;;
-    hangs) printf '#!/bin/bash\nsleep 600\n' >"$nft" ;;
+    hangs) printf '#!/bin/bash\nexec sleep 600\n' >"$nft" ;;
     lies) printf '#!/bin/bash\nexit 0\n' >"$nft" ;;
   esac
   [[ $1 == missing ]] || chmod +x "$nft"

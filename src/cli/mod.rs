@@ -46,7 +46,7 @@ pub struct Init {
     /// Called when the hook of a firewall has returned: end what --close has begun
     #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
     pub open: bool,
-    /// With --open: the hook ran without errexit, so rules have to be in force
+    /// With --open: the success of the hook does not show that rules are in force
     #[arg(long, hide = true, requires = "open")]
     pub unsure: bool,
     /// Make sure that nobody but root can write these FILEs, as it is done before they are run

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 
 use crate::name::Instance;
 use crate::paths::Paths;
+use crate::plugin::Declared;
 use crate::requires::{self, Asker, Graph, Problem};
 use crate::units::dropins;
 
@@ -22,10 +23,35 @@ pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> 
         let message = dropins::unheard(paths, instance, requires)?;
         Some(Problem { instance: instance.clone(), message })
     });
-    let problems: Vec<Problem> =
-        requires::not_found(&graph)?.into_iter().chain(unheard).chain(unread(&graph)?).collect();
+    let problems: Vec<Problem> = requires::not_found(&graph)?
+        .into_iter()
+        .chain(unheard)
+        .chain(unread(&graph)?)
+        .chain(masked(paths, instances, up)?)
+        .collect();
     graph.problems.extend(problems);
     Ok(graph)
+}
+
+/// The firewalls that a mask keeps from starting. systemd would start the interfaces without them.
+fn masked(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Vec<Problem>> {
+    let firewalls = instances
+        .iter()
+        .filter(|one| !up.contains(one) && Declared::of(paths, &one.nstype).firewall)
+        .flat_map(|one| {
+            [one.unit(), one.outside_unit(), one.name.closed_unit()].map(|unit| (one.clone(), unit))
+        });
+    let (firewalls, units): (Vec<Instance>, Vec<String>) = firewalls.unzip();
+    let states = requires::states("LoadState", units.iter())?;
+    let masked = firewalls
+        .into_iter()
+        .zip(&units)
+        .filter(|(_, unit)| states.get(unit.as_str()).is_some_and(|state| state == "masked"));
+    let problem = |(instance, unit): (Instance, &String)| Problem {
+        message: format!("the unit {unit} is masked: `systemctl unmask {unit}`"),
+        instance,
+    };
+    Ok(masked.map(problem).collect())
 }
 
 /// The instances whose drop-ins are there, and systemd has not read them since.

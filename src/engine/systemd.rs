@@ -4,6 +4,7 @@ mod journal;
 mod units;
 
 use std::collections::BTreeSet;
+use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,9 @@ use crate::requires::Graph;
 /// How long the rest of a stop may take after `systemctl stop` has returned: `down outside` and the removal of the namespace,
 /// by their units' own time limits, and a moment.
 const PATIENCE: Duration = Duration::from_secs(90 + 30 + 5);
+
+/// When an outside half that nothing needs is stopped, if systemd has not begun that by itself.
+const UNNEEDED: Duration = Duration::from_secs(3);
 
 /// systemd as PID 1 of this machine.
 #[derive(Debug)]
@@ -134,13 +138,21 @@ impl Systemd {
 
     /// Waits until nothing of an instance is there, and no namespace that nobody needs. Somebody else may bring it up again.
     fn wait_until_gone(&self, instance: &Instance) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let begun = Instant::now();
+        let deadline = begun + PATIENCE;
+        let mut stopped = false;
         let (inside, outside, name) = (instance.unit(), instance.outside_unit(), instance.name.unit());
         loop {
             let units = Units::of([&inside, &outside, &name])?;
             ensure!(!units.is_up(&inside), "somebody else has brought `{instance}` up again");
             if !units.is_there(&outside) && (!units.is_there(&name) || needed(&name)?) {
                 return Ok(());
+            }
+            // systemd (252) does not look again whether anything needs the outside half, if a stop cancels a start in the moment
+            // in which that half has come up.
+            if !stopped && begun.elapsed() > UNNEEDED && units.is_up(&outside) && !needed(&outside)? {
+                systemctl("stop", slice::from_ref(&outside));
+                stopped = true;
             }
             ensure!(!self.interrupt.is_set(), "interrupted while systemd takes `{instance}` down");
             ensure!(

@@ -146,7 +146,7 @@ pub fn open(paths: &Paths, name: &NsName) -> Result<()> {
     }
 }
 
-/// The same after a hook that ran without errexit, so that its status says nothing: only rules in force open the namespace.
+/// The same after a hook whose success does not show that it has loaded rules: only rules in force open the namespace.
 ///
 /// # Errors
 /// No rules were loaded, or the closing rules cannot be removed.

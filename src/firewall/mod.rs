@@ -13,6 +13,7 @@ use anyhow::{Result, anyhow};
 pub use close::{TABLE, close, is_closed, open, reopen, require_open};
 
 use crate::engine::{self, Condition};
+use crate::made::{self, Made};
 use crate::name::{Instance, NsName, Phase, Side};
 use crate::netns::{self, Identity, Named};
 use crate::paths::Paths;
@@ -44,8 +45,29 @@ pub fn before_hook(paths: &Paths, hook: &Hook, ours: Option<&Identity>) -> Resul
     }
 }
 
-/// Handles firewalls that were requested and are `refused` before any unit or hook is started: the other instances of their
-/// namespaces are refused, too, and namespaces that something is up in are closed.
+/// Closes the namespaces of the firewalls among `requested` that something is up in. This comes before any file is read: what
+/// an instance requires is found out by bash, which may take long or be killed.
+pub fn close_requested(paths: &Paths, requested: &[Instance]) {
+    let firewalls = requested.iter().filter(|one| Declared::of(paths, &one.nstype).firewall);
+    let names: BTreeSet<&NsName> = firewalls.map(|instance| &instance.name).collect();
+    if names.is_empty() {
+        return;
+    }
+    // A namespace that nothing of ours is up in may belong to somebody else.
+    let active = engine::active(paths).unwrap_or_default();
+    for name in names {
+        let is_used = active.iter().any(|one| one.instance.name == *name && one.condition == Condition::Up);
+        let is_ours = || !matches!(made::look(paths, name), Ok(Made::Other | Made::Gone) | Err(_));
+        if is_used
+            && is_ours()
+            && let Err(error) = close(paths, name)
+        {
+            crate::warn(&format!("{error:#}"));
+        }
+    }
+}
+
+/// Refuses the other instances of the namespaces of firewalls that are `refused` before any unit or hook is started.
 ///
 /// Returns the instances that may be begun.
 pub fn hold_back(
@@ -56,17 +78,6 @@ pub fn hold_back(
     let is_firewall = |instance: &Instance| Declared::of(paths, &instance.nstype).firewall;
     let firewalls: Vec<Instance> =
         refused.iter().map(|(instance, _)| instance).filter(|one| is_firewall(one)).cloned().collect();
-    if firewalls.is_empty() {
-        return begun;
-    }
-    let active = engine::active(paths).unwrap_or_default();
-    for firewall in &firewalls {
-        if active.iter().any(|one| one.instance.name == firewall.name && one.condition == Condition::Up)
-            && let Err(error) = close(paths, &firewall.name)
-        {
-            crate::warn(&format!("{error:#}"));
-        }
-    }
     let mut kept = Vec::new();
     for instance in begun {
         match firewalls.iter().find(|firewall| firewall.name == instance.name) {

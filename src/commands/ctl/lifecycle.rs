@@ -69,6 +69,7 @@ pub(super) const RESTART: Work = Work {
 /// Brings up what is configured for a namespace, and says nothing of it unless it fails.
 pub(super) fn up_quietly(paths: &Paths, name: &NsName) -> Result<()> {
     let instances = configured(paths, name)?;
+    firewall::close_requested(paths, &instances);
     let engine = engine::choose(paths, None, false)?;
     let outcomes = while_telling("bringing up", &instances, || engine.up(&instances));
     outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
@@ -76,6 +77,9 @@ pub(super) fn up_quietly(paths: &Paths, name: &NsName) -> Result<()> {
 
 pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work, recursive: bool) -> Result<Status> {
     let instances = resolve(paths, &options.targets, work.all_of)?;
+    if work.brings_up {
+        firewall::close_requested(paths, &instances);
+    }
     let mut outcomes = Vec::new();
     for (kind, group) in by_engine(paths, options, &instances)? {
         let engine = engine::choose(paths, Some(kind), options.adopt)?;
@@ -94,6 +98,10 @@ pub(super) fn run(paths: &Paths, options: &Lifecycle, work: &Work, recursive: bo
     }
     let failed: Vec<Instance> =
         outcomes.iter().filter(|one| one.changed.is_err()).map(|one| one.instance.clone()).collect();
+    if work.brings_up {
+        // A unit that is masked, or that systemd does not find, has closed nothing.
+        firewall::close_requested(paths, &failed);
+    }
     let open = if work.brings_up { firewall::after_failure(paths, &failed) } else { Vec::new() };
     let (all, mut errors) = (outcomes.len(), Vec::new());
     for Outcome { instance, changed, .. } in outcomes {

@@ -294,6 +294,14 @@ const LINK_ALIAS: u16 = 20;
 const LINK_OTHER_NAMES: u16 = 52;
 /// The length of `struct ifinfomsg`.
 const LINK: usize = 16;
+const GET_TABLE: u16 = NFTABLES | 1;
+/// `NFTA_TABLE_NAME`, `NFTA_TABLE_FLAGS` and `NFT_TABLE_F_DORMANT`.
+const TABLE_NAME: u16 = 1;
+const TABLE_FLAGS: u16 = 2;
+const DORMANT: u32 = 1;
+/// `NFTA_RULE_TABLE` and `NFTA_RULE_CHAIN`.
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
 /// `NFTA_CHAIN_TABLE` to `NFTA_CHAIN_TYPE`, and in a hook `NFTA_HOOK_HOOKNUM`.
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
@@ -337,25 +345,56 @@ pub fn policy_in(answer: &[u8]) -> Option<Policy> {
     Some(Policy { chain: chain?, policy: if policy? == 0 { "drop" } else { "accept" } })
 }
 
-/// The nftables tables that filter what arrives for, or leaves from, the processes of this namespace, each once.
+/// A base chain of type filter, for IP, in a table that is not dormant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Filter {
+    family: u8,
+    /// Its table.
+    pub table: String,
+    chain: String,
+    /// Whether it filters what arrives for, or leaves from, the processes of this namespace.
+    pub local: bool,
+    drops: bool,
+}
+
+/// The base chains that filter IP packets in this namespace.
 ///
 /// # Errors
 /// The kernel does not answer, or has no nf_tables.
-pub fn filtering_tables() -> Result<BTreeSet<String>> {
-    let mut tables = BTreeSet::new();
-    ask(NETLINK_NETFILTER, &nftables(GET_CHAIN), |answer| tables.extend(filtering_table_in(answer)))?;
-    Ok(tables)
+pub fn filters() -> Result<Vec<Filter>> {
+    let mut dormant = BTreeSet::new();
+    ask(NETLINK_NETFILTER, &nftables(GET_TABLE), |answer| dormant.extend(dormant_table_in(answer)))?;
+    let mut filters = Vec::new();
+    ask(NETLINK_NETFILTER, &nftables(GET_CHAIN), |answer| filters.extend(filter_in(answer)))?;
+    filters.retain(|filter: &Filter| !dormant.contains(&(filter.family, filter.table.clone())));
+    Ok(filters)
 }
 
-/// The table of the chain that an answer of the kernel is about, if that is a base chain of type filter for IP.
-fn filtering_table_in(answer: &[u8]) -> Option<String> {
-    let (mut table, mut filters, mut local) = (None, false, false);
+/// Whether any packet could be dropped: a filter has a rule, or drops by its policy.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn filters_anything() -> Result<bool> {
+    let filters = filters()?;
+    let mut anything = filters.iter().any(|filter| filter.drops);
+    ask(NETLINK_NETFILTER, &nftables(GET_RULE), |answer| {
+        let family = family_in(answer);
+        let (table, chain) = (name_in(answer, RULE_TABLE), name_in(answer, RULE_CHAIN));
+        anything |= filters.iter().any(|filter| {
+            filter.family == family
+                && table.as_ref() == Some(&filter.table)
+                && chain.as_ref() == Some(&filter.chain)
+        });
+    })?;
+    Ok(anything)
+}
+
+fn filter_in(answer: &[u8]) -> Option<Filter> {
+    let (mut filters, mut local, mut drops) = (false, false, false);
     for attribute in NlasIterator::new(answer.get(HEADER + GENERIC..)?).flatten() {
         match attribute.kind() & NLA_TYPE_MASK {
-            CHAIN_TABLE => {
-                table = Some(String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned());
-            }
             CHAIN_TYPE => filters = attribute.value() == b"filter\0",
+            CHAIN_POLICY => drops = attribute.value() == [0; 4], // NF_DROP
             CHAIN_HOOK => {
                 local = NlasIterator::new(attribute.value())
                     .flatten()
@@ -366,8 +405,32 @@ fn filtering_table_in(answer: &[u8]) -> Option<String> {
             _ => {}
         }
     }
-    let is_ip = answer.get(HEADER).is_some_and(|family| IP_FAMILIES.contains(family));
-    table.filter(|_| filters && local && is_ip)
+    let (family, table) = (family_in(answer), name_in(answer, CHAIN_TABLE)?);
+    let chain = name_in(answer, CHAIN_NAME)?;
+    (filters && IP_FAMILIES.contains(&family)).then_some(Filter { family, table, chain, local, drops })
+}
+
+/// The family and name of the table that an answer of the kernel is about, if it is dormant.
+fn dormant_table_in(answer: &[u8]) -> Option<(u8, String)> {
+    let attributes = NlasIterator::new(answer.get(HEADER + GENERIC..)?);
+    let dormant = attributes.flatten().any(|attribute| {
+        attribute.kind() & NLA_TYPE_MASK == TABLE_FLAGS
+            && attribute.value().try_into().is_ok_and(|flags| u32::from_be_bytes(flags) & DORMANT != 0)
+    });
+    Some((family_in(answer), name_in(answer, TABLE_NAME)?)).filter(|_| dormant)
+}
+
+/// `nfgen_family`
+fn family_in(answer: &[u8]) -> u8 {
+    answer.get(HEADER).copied().unwrap_or_default()
+}
+
+/// The attribute of that kind, a name.
+fn name_in(answer: &[u8], kind: u16) -> Option<String> {
+    NlasIterator::new(answer.get(HEADER + GENERIC..)?)
+        .flatten()
+        .find(|attribute| attribute.kind() & NLA_TYPE_MASK == kind)
+        .map(|attribute| String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned())
 }
 
 /// A question about all families (`AF_UNSPEC`).

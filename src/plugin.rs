@@ -220,6 +220,14 @@ impl Declared {
         Self::default()
     }
 
+    /// Reads the declaration in a file; that of a file that cannot be read is empty.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Self {
+        let mut head = [0; LONGEST_HEADER];
+        file::read_head(path, &mut head)
+            .map_or_else(|_| Self::default(), |text| Self::read(&String::from_utf8_lossy(text)))
+    }
+
     /// Reads the declaration in the text of a plugin.
     #[must_use]
     pub fn read(text: &str) -> Self {

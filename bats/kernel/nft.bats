@@ -420,7 +420,10 @@ without_nft() {
   up nft a
   netnsinit --close a
   [[ $(inside a nft list tables) == 'table inet kept' ]]
-  # Rules that do not filter are no firewall.
+  # Rules that do not filter, or are switched off, are no firewall.
+  inside a nft --file - <<<'flush ruleset; table inet t { flags dormant; chain c { type filter hook input priority 0; policy drop; }; }'
+  netnsinit --close a
+  cut_off host 192.0.2.2
   inside a nft --file - <<<'flush ruleset; table ip nat { chain c { type nat hook postrouting priority 100; }; }'
   netnsinit --close a
   cut_off host 192.0.2.2

@@ -56,8 +56,11 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   setup_rules
   netns-nft-save a
   before=$(<"$RULES")
-  # Flushed, or only the chains left, which accept everything.
-  for rules in 'flush ruleset' 'flush ruleset; table inet t { chain c { type filter hook input priority 0; policy accept; }; }'; do
+  # Flushed; only a chain that accepts everything; a chain that no packet reaches; a table that is switched off; not for IP.
+  for rules in 'flush ruleset' 'flush ruleset; table inet t { chain c { type filter hook input priority 0; policy accept; }; }' \
+    'flush ruleset; table inet t { chain c { counter drop; }; }' \
+    'flush ruleset; table inet t { flags dormant; chain c { type filter hook input priority 0; policy drop; }; }' \
+    'flush ruleset; table arp t { chain c { type filter hook input priority 0; policy drop; }; }'; do
     inside a nft --file - <<<"$rules"
     run --separate-stderr ! netns-nft-save a
     [[ $stderr == *"namespace \`a\`: no rules are in force"*'--force'* && $(<"$RULES") == "$before" ]]

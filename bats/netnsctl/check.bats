@@ -321,3 +321,11 @@ END
   [[ $stderr == 'netnsctl: cannot read /nosuch/etc/conf.d/netns:'* ]]
   run -2 netnsctl check 'a b'
 }
+
+@test "a copy of the firewall that does not declare that it is one is reported" {
+  sed '/Provides: firewall/d' /usr/share/systemd-netns/nft.sh >"$CONF/nft.sh"
+  finds <<END
+$CONF/nft.sh: warning: this copy does not declare that it is a firewall: the namespace is open until its rules are loaded; \
+add the line \`# Provides: firewall\` to its first comment, as in /usr/share/systemd-netns/nft.sh
+END
+}

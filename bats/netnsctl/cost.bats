@@ -60,7 +60,7 @@ instances() {
   run -1 costs 3 2 128 bash -c '(:); (:); :'
   run -1 costs 3 1 100 bash -c '(:); (:); :'
   netnsctl up lo@a
-  costs 1 1 136 netnsctl up lo@a
+  costs 1 1 143 netnsctl up lo@a
   grep --quiet CLONE_THREAD "$TRACE"
   costs 1 2 40 env PATH=/nowhere:/usr/bin true
   grep --quiet 'execve("/nowhere/true".* = -1 ENOENT' "$TRACE"
@@ -95,8 +95,8 @@ instances() {
 
 @test "a hook of nft is bash; up closes the namespace by one nft, and inside forks for the name of the file, ip, nft and netnsinit" {
   netnsinit --create a
-  outside 2 3 390 nft a up
-  inside 5 5 680 nft a up
+  outside 2 3 396 nft a up
+  inside 6 5 745 nft a up
   inside 1 2 199 nft a down
   outside 1 2 204 nft a down
 }
@@ -104,7 +104,7 @@ instances() {
 @test "to save the rules as nft goes down is netns-nft-save and nft" {
   config nft.conf <<<NFT_AUTO_SAVE=yes
   netnsinit --create a
-  inside 6 6 830 nft a up
+  inside 7 6 900 nft a up
   inside 4 5 690 nft a down
 }
 
@@ -135,8 +135,8 @@ instances() {
 }
 
 @test "an instance costs the direct engine a bash for each hook that does something, and what that runs" {
-  engine 3 3 564 up lo@a
-  engine 1 1 136 up lo@a
+  engine 3 3 572 up lo@a
+  engine 1 1 143 up lo@a
   engine 1 1 285 down lo@a
   engine 9 9 1427 up veth@nstest
   engine 8 8 1422 down veth@nstest
@@ -156,41 +156,41 @@ instances() {
 
 @test "an idle netns-update starts no process, and makes six system calls for a type" {
   image
-  costs 1 1 132 netns-update --root "$IMAGE"
+  costs 1 1 137 netns-update --root "$IMAGE"
   for ((number = 1; number <= 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update --root "$IMAGE" >/dev/null
-  costs 1 1 $((132 + 100 * 6)) netns-update --root "$IMAGE"
+  costs 1 1 $((137 + 100 * 6)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts no process for an instance that requires nothing, and makes eight system calls" {
   image
   instances veth VETH_IFADDR_INSIDE=192.0.2.130/30
-  costs 1 1 $((132 + 50 + 100 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $((137 + 50 + 100 * 8)) netns-update --root "$IMAGE"
   instances lo ''
-  costs 1 1 $((132 + 65 + 200 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $((137 + 65 + 200 * 8)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts one bash for an instance that requires something" {
   image
   instances veth VETH_NSNAME_OUTSIDE=b
-  costs 101 101 $((132 + 100 * 395)) netns-update --root "$IMAGE"
+  costs 101 101 $((137 + 100 * 395)) netns-update --root "$IMAGE"
   rm "$CONF"/veth-*
   instances lo NETNS_REQUIRES=b
-  costs 101 101 $((132 + 100 * 395)) netns-update --root "$IMAGE"
+  costs 101 101 $((137 + 100 * 395)) netns-update --root "$IMAGE"
 }
 
 @test "list starts no process, and looks three times at each file" {
-  costs 1 1 30 netnsctl list
+  costs 1 1 34 netnsctl list
   touch "$CONF"/lo-many-{1..100}.conf
-  costs 1 1 $((30 + 100 * 3)) netnsctl list
-  costs 1 1 $((30 + 100 * 3)) netnsctl list --json
+  costs 1 1 $((34 + 100 * 3)) netnsctl list
+  costs 1 1 $((34 + 100 * 3)) netnsctl list --json
 }
 
 @test "list starts no process with instances up, and makes 26 system calls for each, and 72 for the local time" {
   netnsctl up lo@many-{1..10} >/dev/null
-  costs 1 1 $((36 + 72 + 10 * 26)) netnsctl list
-  costs 1 1 $((36 + 10 * 26)) netnsctl list --json
+  costs 1 1 $((40 + 72 + 10 * 26)) netnsctl list
+  costs 1 1 $((40 + 10 * 26)) netnsctl list --json
   netnsctl up lo@many-{11..60} >/dev/null
-  costs 1 1 $((36 + 72 + 60 * 26)) netnsctl list
-  costs 1 1 $((36 + 60 * 26)) netnsctl list --json
+  costs 1 1 $((40 + 72 + 60 * 26)) netnsctl list
+  costs 1 1 $((40 + 60 * 26)) netnsctl list --json
 }

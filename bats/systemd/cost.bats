@@ -59,7 +59,7 @@ asks_once() {
 @test "systemd starts the six, and what the plugin runs, for an instance of each other type" {
   parent eth0
   starts 18 22 veth@nstest # mkdir, the first time
-  starts 12 15 nft@a
+  starts 13 15 nft@a
   starts 16 20 macvlan@a
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   starts 24 24 dns@a
@@ -71,9 +71,9 @@ asks_once() {
 }
 
 @test "an idle netns-update asks systemd once, and makes eight system calls for an instance" {
-  costs 2 2 340 netns-update
+  costs 2 2 352 netns-update
   touch "$CONF"/lo-n{1..100}.conf
-  costs 2 2 $((340 + 100 * 8)) netns-update
+  costs 2 2 $((352 + 100 * 8)) netns-update
 }
 
 @test "list asks systemd once, with 10 instances up as with 60, and makes 20 system calls for each, those of systemctl included" {

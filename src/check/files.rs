@@ -39,8 +39,21 @@ pub(super) fn check(
         }
     }
     findings.extend(shellcheck(&sound)?);
+    findings.extend(types.iter().filter_map(|nstype| undeclared(paths, nstype)));
     findings.extend(writers(paths, &files, types.iter().any(|nstype| Declared::of(paths, nstype).firewall))?);
     Ok((findings, unsound))
+}
+
+/// A copy of a firewall that ships, which does not declare that it is one: older copies do not.
+fn undeclared(paths: &Paths, nstype: &NsType) -> Option<Finding> {
+    let [own, shipped] = paths.plugin(nstype);
+    let is_lost =
+        own.is_file() && !Declared::of(paths, nstype).firewall && Declared::of_file(&shipped).firewall;
+    is_lost.then(|| {
+        Finding::warning("this copy does not declare that it is a firewall: the namespace is open until its rules are loaded")
+            .at(own.display().to_string())
+            .advice(format!("add the line `# Provides: firewall` to its first comment, as in {}", shipped.display()))
+    })
 }
 
 /// The plugins that are used, and the `.conf` files that are read.

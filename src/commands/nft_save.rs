@@ -70,17 +70,11 @@ fn require_rules(paths: &Paths, name: &NsName, force: bool) -> Result<()> {
          then save again"
     );
     ensure!(
-        force || !is_empty()? || !has_rules(paths, name),
+        force || netlink::filters_anything()? || !has_rules(paths, name),
         "refusing to save the rules of namespace `{name}`: no rules are in force, and the file has rules\n  fix: `netnsctl \
          restart nft@{name}` loads them; `--force` saves the empty ruleset"
     );
     Ok(())
-}
-
-/// Whether the rules in force in the namespace of this thread filter nothing. A chain without rules may accept everything.
-fn is_empty() -> Result<bool> {
-    let rules = netlink::rules()?;
-    Ok(rules.count == 0 && rules.policies.iter().all(|chain| chain.policy == "accept"))
 }
 
 /// Whether the file that the next start loads filters anything. It is loaded in a namespace of its own; a file that cannot be loaded
@@ -94,9 +88,9 @@ fn has_rules(paths: &Paths, name: &NsName) -> bool {
     let load = move || -> Result<bool> {
         unshare(CloneFlags::CLONE_NEWNET)?;
         nft::run(&["--file", &file.to_string_lossy()], b"")?;
-        is_empty()
+        netlink::filters_anything()
     };
-    thread::spawn(load).join().is_ok_and(|empty| !empty.unwrap_or(false))
+    thread::spawn(load).join().is_ok_and(|filters| filters.unwrap_or(true))
 }
 
 /// Keeps the file that is about to be replaced as `nft-NAME.rules~`, unless its contents are the same.

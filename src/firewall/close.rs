@@ -1,5 +1,6 @@
 //! Closes a namespace until its firewall is loaded, and opens it again.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -38,7 +39,9 @@ enum Filter {
 
 /// What filters the traffic of the namespace that this thread is in. The kernel tells, not `nft`.
 fn filter() -> Result<Filter> {
-    let mut tables = netlink::filtering_tables().context("cannot read the nftables rules in force")?;
+    let filters = netlink::filters().context("cannot read the nftables rules in force")?;
+    let mut tables: BTreeSet<String> =
+        filters.into_iter().filter(|filter| filter.local).map(|filter| filter.table).collect();
     let closed = tables.remove(TABLE);
     Ok(match (closed, tables.is_empty()) {
         (false, true) => Filter::None,

@@ -119,3 +119,21 @@ broken() {
   reaches
   on netnsctl down a
 }
+
+closed() { on ip netns exec a nft list table inet netns_closed; }
+
+@test "a firewall is closed before its files are read, also by netnsctl itself" {
+  on netnsctl up veth@a
+  reaches
+  for verb in up restart; do
+    config nft-a.conf <<<'sleep 600'
+    on netnsctl "$verb" nft@a 3>&- &
+    eventually closed
+    [[ -d /proc/$! ]] # it still reads the file
+    cut_off
+    run wait "$!"
+    on ip netns exec a nft flush ruleset
+    reaches
+  done
+  on netnsctl down a
+}

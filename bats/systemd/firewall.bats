@@ -167,3 +167,14 @@ END_OF_PLUGIN
   lab netnsctl up nft@nstest
   lab netnsctl check
 }
+
+@test "a firewall that is masked keeps the interface that is asked for with it from starting" {
+  for unit in netns-nft@nstest netns_outside-nft@nstest netns_closed@nstest; do
+    lab systemctl mask --quiet "$unit"
+    run ! lab netnsctl up veth@nstest nft@nstest
+    lab systemctl unmask --quiet "$unit"
+    [[ $output == *"the unit $unit.service is masked"*'`veth@nstest` was not begun'* ||
+      $output == *'`veth@nstest` was not begun'*"the unit $unit.service is masked"* ]]
+    run ! up netns-veth@nstest
+  done
+}

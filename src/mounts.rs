@@ -16,7 +16,7 @@ use crate::{netns, resolver};
 /// Mount flags of the tmpfs that hides a directory.
 const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// Source of that tmpfs in `/proc/PID/mountinfo`.
+/// Source of that tmpfs, and of the sysfs of the namespace, in `/proc/PID/mountinfo`.
 const SOURCE: &str = "netns";
 
 /// Moves this process to a mount namespace of its own. It still sees new mounts of the host.
@@ -32,7 +32,7 @@ pub fn separate() -> Result<()> {
 /// Has /sys show the interfaces of this namespace (ip-netns(8)). Containers may not allow it, and few programs look there.
 pub fn show_own_interfaces() {
     let remounted = umount2("/sys", MntFlags::MNT_DETACH)
-        .and_then(|()| mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>));
+        .and_then(|()| mount(Some(SOURCE), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>));
     if let Err(error) = remounted {
         crate::warn(&format!("/sys shows the host's interfaces: {}", error.desc()));
     }
@@ -46,6 +46,8 @@ pub fn show_own_interfaces() {
 /// A file or directory cannot be covered.
 pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
     let doors = resolver::side_doors(paths, name, false);
+    // First, since /etc/resolv.conf may be a link into one that does not exist yet.
+    doors.iter().try_for_each(|door| make_mount_point(door))?;
     let mut covers = Vec::new();
     for file in netns::files(paths, name) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
@@ -70,7 +72,6 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
         }
     }
     for door in &doors {
-        make_mount_point(door)?;
         let options = Some("mode=0755,size=64k");
         mount(Some(SOURCE), door, Some("tmpfs"), HIDING, options)
             .with_context(|| format!("cannot hide {}", door.display()))?;
@@ -103,7 +104,10 @@ pub fn hide(directory: &Path) -> Result<()> {
 
 /// Creates a directory to mount on. A daemon of the host that starts later uses it too, so it must exist before. systemd does
 /// the same for `TemporaryFileSystem=` of an attached service, and also leaves it (`apply_one_mount` in src/core/namespace.c).
-fn make_mount_point(directory: &Path) -> Result<()> {
+///
+/// # Errors
+/// It cannot be created.
+pub fn make_mount_point(directory: &Path) -> Result<()> {
     let mask = umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
     umask(mask);
@@ -112,9 +116,9 @@ fn make_mount_point(directory: &Path) -> Result<()> {
     })
 }
 
-/// Whether a process has mounts that [`show_own_files`] made.
+/// Whether a process has mounts that [`show_own_files`] or [`show_own_interfaces`] made. The host can take the former away.
 #[must_use]
 pub fn are_of(pid: i32) -> bool {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-    mounts.contains(&format!(" - tmpfs {SOURCE} "))
+    ["tmpfs", "sysfs"].iter().any(|kind| mounts.contains(&format!(" - {kind} {SOURCE} ")))
 }

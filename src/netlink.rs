@@ -250,23 +250,25 @@ fn inner(answer: &[u8]) -> Option<RouteNetlinkMessage> {
     })
 }
 
-/// An answer about an interface, without its names, and its name. The kernel takes any bytes for a name, but the decoder only
-/// UTF-8: so that nobody hides an interface, it is decoded without.
+/// An answer about an interface or an address, without names, and the name of the interface. The kernel takes any bytes for a name,
+/// but the decoder only UTF-8: so that nobody hides an interface or an address, it is decoded without.
 fn without_names(answer: &[u8]) -> Option<(Vec<u8>, Option<String>)> {
-    let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
-    if kind != NEW_LINK {
-        return None;
-    }
+    let about = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
+    let (length, names): (usize, &[u16]) = match about {
+        NEW_LINK => (LINK, &[LINK_NAME, LINK_ALIAS, LINK_OTHER_NAMES]),
+        NEW_ADDRESS => (ADDRESS, &[ADDRESS_LABEL]),
+        _ => return None,
+    };
     let (mut answer, mut name) = (answer.to_vec(), None);
-    let mut at = HEADER + LINK;
+    let mut at = HEADER + length;
     while let Some(attribute) = answer.get_mut(at..).filter(|rest| rest.len() >= 4) {
         let length = usize::from(u16::from_ne_bytes([attribute[0], attribute[1]]));
         let kind = u16::from_ne_bytes([attribute[2], attribute[3]]);
         let value = attribute.get(4..length)?;
-        if kind == LINK_NAME {
+        if about == NEW_LINK && kind == LINK_NAME {
             name = Some(foreign::text(value.strip_suffix(b"\0").unwrap_or(value)));
         }
-        if [LINK_NAME, LINK_ALIAS, LINK_OTHER_NAMES].contains(&(kind & NLA_TYPE_MASK)) {
+        if names.contains(&(kind & NLA_TYPE_MASK)) {
             attribute[2..4].copy_from_slice(&NLA_TYPE_MASK.to_ne_bytes());
         }
         at += length.next_multiple_of(4);
@@ -294,6 +296,10 @@ const LINK_ALIAS: u16 = 20;
 const LINK_OTHER_NAMES: u16 = 52;
 /// The length of `struct ifinfomsg`.
 const LINK: usize = 16;
+/// `RTM_NEWADDR`, its attribute `IFA_LABEL`, and the length of `struct ifaddrmsg` (include/uapi/linux/if_addr.h).
+const NEW_ADDRESS: u16 = 20;
+const ADDRESS_LABEL: u16 = 3;
+const ADDRESS: usize = 8;
 const GET_TABLE: u16 = NFTABLES | 1;
 /// `NFTA_TABLE_NAME`, `NFTA_TABLE_FLAGS` and `NFT_TABLE_F_DORMANT`.
 const TABLE_NAME: u16 = 1;

@@ -98,3 +98,10 @@ teardown() {
     netnsctl $verb | grep --fixed-strings -e 'i\x9b31m' -e 'i\\x9b31m'
   done
 }
+
+@test "an address whose label is not UTF-8 is not hidden" {
+  odd_namespace
+  ip -netns a address add 198.18.8.1/24 dev lo label $'lo:\x9bz'
+  netnsctl status a | grep --fixed-strings 198.18.8.1/24
+  netnsctl graph a | grep --fixed-strings 198.18.8.1/24
+}

@@ -76,3 +76,22 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   cp "$BATS_TEST_TMPDIR/resolv.conf" /etc/resolv.conf
   [[ $output == 'nameserver 192.0.2.53' ]]
 }
+
+@test "a command that has lost all its covers, since both directories were created again, is still found" {
+  rmdir /run/nscd /run/systemd/resolve
+  mkdir -p /run/nscd /run/systemd/resolve
+  touch /run/nscd/socket /run/systemd/resolve/io.systemd.Resolve
+  run -1 netnsctl check
+  [[ $output == *"process $COMMAND (sleep) in \`a\` can ask a resolver of the host, by /run/nscd/socket"* ]]
+}
+
+@test "a link into the directory of a resolver that does not exist yet is covered" {
+  kill "$COMMAND"
+  rm -rf /run/systemd/resolve
+  cp -P /etc/resolv.conf "$BATS_TEST_TMPDIR/resolv.conf"
+  ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+  run --separate-stderr netnsctl run a -- cat /etc/resolv.conf
+  rm /etc/resolv.conf
+  cp -P "$BATS_TEST_TMPDIR/resolv.conf" /etc/resolv.conf
+  [[ $status == 0 && $output == 'nameserver 192.0.2.53' ]]
+}

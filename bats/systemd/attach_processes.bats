@@ -189,3 +189,26 @@ UNIT
 
 # Usage: stores NUMBER
 stores() { [[ $(lab systemctl show --property=NFileDescriptorStore --value test-store) == "$1" ]]; }
+
+@test "a thread of the main process in the host's network is an error, also when the first thread has ended" {
+  for ending in 'time.sleep(1000)' 'ctypes.CDLL(None).syscall(60, 0)'; do
+    unit test-thread.py <<END_OF_PROGRAM
+import ctypes, os, threading, time
+def leave():
+    ctypes.CDLL(None, use_errno=True).setns(os.open("/proc/1/ns/net", 0), 0)
+    open("/run/test-left", "w").close()
+    time.sleep(1000)
+threading.Thread(target=leave).start()
+while not os.path.exists("/run/test-left"): time.sleep(0.01)
+$ending
+END_OF_PROGRAM
+    lab rm -f /run/test-left
+    unit test-thread.service <<<$'[Service]\nExecStart=/usr/bin/python3 /etc/systemd/system/test-thread.py'
+    lab netnsctl attach test-thread lo@a
+    lab systemctl restart test-thread
+    eventually lab test -e /run/test-left
+    run -1 lab netnsctl check
+    [[ $output == *"of \`test-thread.service\`: in the host's network, not in \`a\`"* ]]
+    lab systemctl kill --signal=KILL test-thread
+  done
+}

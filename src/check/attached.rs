@@ -142,8 +142,8 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     findings
 }
 
-/// Processes of a unit, other than the main one, that are in the host's network or in another namespace with a name. One without
-/// a name is a sandbox that the process has made itself.
+/// Processes of a unit with a thread in the host's network or in another namespace with a name. One without a name is a sandbox
+/// that the process has made itself.
 fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
     let unit = properties.id();
     let wanted = Id::of(&paths.namespace(namespace)).ok();
@@ -156,9 +156,13 @@ fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Fi
     networks.extend(Id::of(GLOBAL_NETNS.as_ref()).map(|host| (host, None)));
     networks.retain(|id, _| Some(*id) != wanted);
     let mut astray = attach::members_in(properties, SETTLING, &|id| networks.contains_key(&id));
-    // `running` checks the main process.
-    let main = properties.main_pid().map(i64::from);
-    astray.retain(|member| Some(i64::from(member.pid)) != main);
+    // `running` reports where the main process is, but not its other threads.
+    let main = properties.main_pid().and_then(|pid| i32::try_from(pid).ok());
+    for member in astray.iter_mut().filter(|member| Some(member.pid) == main) {
+        if let Ok(reported) = Id::of(format!("/proc/{}/ns/net", member.pid).as_ref()) {
+            member.namespaces.remove(&reported);
+        }
+    }
     let mut findings = Vec::new();
     for (id, other) in networks {
         let found: Vec<Member> =

@@ -15,6 +15,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use crate::mounts;
 use crate::name::NsName;
 use crate::paths::Paths;
 use crate::resolver;
@@ -56,9 +57,9 @@ fn protect(paths: &Paths, name: &NsName) -> Result<()> {
         bind_read_only(Path::new(SYSTEMD))?;
     }
     let doors = resolver::side_doors(paths, name, true);
-    for directory in
-        SERVICES.into_iter().map(PathBuf::from).chain(doors).filter(|directory| directory.is_dir())
-    {
+    for directory in SERVICES.into_iter().map(PathBuf::from).chain(doors) {
+        // Without one, the command could create it on the host, or see a service that starts later.
+        mounts::make_mount_point(&directory)?;
         mount(Some("netns-hook"), &directory, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
             .with_context(|| format!("cannot hide {}", directory.display()))?;
     }

@@ -211,21 +211,15 @@ impl Declared {
     /// ships counts: a firewall that cannot be loaded is still a firewall.
     #[must_use]
     pub fn of(paths: &Paths, nstype: &NsType) -> Self {
-        let mut head = [0; LONGEST_HEADER];
-        for place in paths.plugin(nstype) {
-            if let Ok(text) = file::read_head(&place, &mut head) {
-                return Self::read(&String::from_utf8_lossy(text));
-            }
-        }
-        Self::default()
+        paths.plugin(nstype).iter().find_map(|place| Self::of_file(place)).unwrap_or_default()
     }
 
-    /// Reads the declaration in a file; that of a file that cannot be read is empty.
+    /// Reads the declaration in a file; `None` for a file that cannot be read.
     #[must_use]
-    pub fn of_file(path: &Path) -> Self {
+    pub fn of_file(path: &Path) -> Option<Self> {
         let mut head = [0; LONGEST_HEADER];
-        file::read_head(path, &mut head)
-            .map_or_else(|_| Self::default(), |text| Self::read(&String::from_utf8_lossy(text)))
+        let text = file::read_head(path, &mut head).ok()?;
+        Some(Self::read(&String::from_utf8_lossy(text)))
     }
 
     /// Reads the declaration in the text of a plugin.

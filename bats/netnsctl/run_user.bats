@@ -145,6 +145,13 @@ END
     env 'PS1=root$ ' bash --norc --noprofile -ic "trap : INT; ${RUN[*]} bash -c 'trap \"echo interrupted >&2; exit 3\" INT; echo ready >&2; while :; do sleep 0.05; done' </dev/null | cat; exec bash --norc --noprofile -i"
 }
 
+@test "^C ends the script that the command is part of" {
+  on_terminal expect:ready 'send:\x03' -- \
+    bash -c "for i in 1 2; do ${RUN[*]} bash -c 'echo ready; exec sleep 20'; done; echo after"
+  [[ $output != *after* ]]
+  ended -2
+}
+
 @test "^Z stops the command, and fg continues it" {
   # shellcheck disable=SC2016 # for the shell on the terminal
   on_terminal 'expect:root$ ' "send:${RUN[*]} bash -c 'echo st\"\"arted; read line; echo got \$line'\n" expect:started \

@@ -47,8 +47,9 @@ pub(super) fn check(
 /// A copy of a firewall that ships, which does not declare that it is one: older copies do not.
 fn undeclared(paths: &Paths, nstype: &NsType) -> Option<Finding> {
     let [own, shipped] = paths.plugin(nstype);
-    let is_lost =
-        own.is_file() && !Declared::of(paths, nstype).firewall && Declared::of_file(&shipped).firewall;
+    let is_lost = own.is_file()
+        && !Declared::of(paths, nstype).firewall
+        && Declared::of_file(&shipped).is_some_and(|declared| declared.firewall);
     is_lost.then(|| {
         Finding::warning("this copy does not declare that it is a firewall: the namespace is open until its rules are loaded")
             .at(own.display().to_string())

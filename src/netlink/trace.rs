@@ -8,14 +8,12 @@ use netlink_packet_core::NlasIterator;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
-use super::{GENERIC, HEADER, NFTABLES, ask, nftables};
+use super::{GENERIC, GET_TABLE, HEADER, NFTABLES, TABLE_NAME, ask, nftables};
 
 use crate::foreign;
 
-/// `NFT_MSG_GETTABLE` and `NFT_MSG_TRACE`, `NFTA_TABLE_NAME`, `NFNLGRP_NFTRACE`.
-const GET_TABLE: u16 = NFTABLES | 1;
+/// `NFT_MSG_TRACE` and `NFNLGRP_NFTRACE`.
 const TRACE: u16 = NFTABLES + 17;
-const TABLE_NAME: u16 = 1;
 const GROUP: u32 = 9;
 /// `NFTA_TRACE_…`
 const TABLE: u16 = 1;

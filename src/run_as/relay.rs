@@ -24,6 +24,7 @@ const HELD: usize = 256 * 1024;
 /// How long a command that reads in the background waits, where nobody can bring it to the foreground.
 const AGAIN: Duration = Duration::from_millis(200);
 
+#[allow(clippy::struct_excessive_bools)] // each is a state of its own
 struct Relay {
     terminal: Terminal,
     /// The relay's end of the command's terminal, until that is gone.
@@ -40,6 +41,8 @@ struct Relay {
     untranslated: bool,
     /// The user's terminal is gone.
     hung_up: bool,
+    /// Another process sent a signal for the command.
+    signalled: bool,
 }
 
 /// Runs a command on a terminal of its own, and ends as it ends.
@@ -77,13 +80,22 @@ pub fn run(plan: &Plan, terminal: Terminal) -> Result<Infallible> {
         output: Vec::new(),
         untranslated: true,
         hung_up: false,
+        signalled: false,
     };
     relay.proceed();
     let end = relay.until_end();
+    // While the keys are relayed, the kernel does not signal this process group at ^C.
+    let typed = relay.terminal.is_raw() && relay.terminal.in_foreground() && !relay.signalled;
     relay.terminal.restore();
     drop(relay);
     match end? {
-        Event::Killed(signal) => end_by(signal),
+        Event::Killed(signal) => {
+            if let Some(signal) = interrupt(signal).filter(|_| typed) {
+                // It is blocked here until `end_by`.
+                kill(Pid::from_raw(0), signal).context("cannot interrupt the job")?;
+            }
+            end_by(signal)
+        }
         Event::Exited(status) | Event::Stopped(status) => std::process::exit(status.into()),
     }
 }
@@ -166,7 +178,10 @@ impl Relay {
             Ok(Signal::SIGWINCH) => self.copy_size(),
             Ok(Signal::SIGCONT) => self.proceed(),
             Ok(Signal::SIGCHLD | Signal::SIGTTOU) | Err(_) => {}
-            Ok(signal) => self.order(Order::Signal(u8::try_from(signal as i32).unwrap_or_default())),
+            Ok(signal) => {
+                self.signalled = true;
+                self.order(Order::Signal(u8::try_from(signal as i32).unwrap_or_default()));
+            }
         }
     }
 
@@ -286,6 +301,11 @@ fn stop(signal: Signal) -> Result<()> {
     kill(Pid::from_raw(0), signal).context("cannot stop")?;
     let before = this.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_UNBLOCK).context("cannot stop")?;
     before.thread_set_mask().context("cannot go on")
+}
+
+/// The signal, if a key of the terminal sends it to end a job.
+fn interrupt(number: u8) -> Option<Signal> {
+    [Signal::SIGINT, Signal::SIGQUIT].into_iter().find(|signal| *signal as i32 == i32::from(number))
 }
 
 /// Ends this process by the signal that has ended the command, without a core of its own.

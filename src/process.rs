@@ -122,6 +122,11 @@ pub fn of_group(group: &str) -> Vec<Member> {
             continue;
         }
         let name = fs::read_to_string(path.join("comm")).unwrap_or_default().trim_end().to_owned();
+        // systemd's own helper for PAMName=, which it starts before it enters the namespace. It uses no network. A process of a
+        // service can take its name, but does not run its program.
+        if name == "(sd-pam)" && is_program_of_init(&path) {
+            continue;
+        }
         let (mut namespaces, mut hidden) = (BTreeSet::new(), false);
         for thread in fs::read_dir(path.join("task")).into_iter().flatten().flatten() {
             match Id::of(&thread.path().join("ns/net")) {
@@ -133,6 +138,12 @@ pub fn of_group(group: &str) -> Vec<Member> {
     }
     members.sort_by_key(|member| member.pid);
     members
+}
+
+/// Whether a process runs the program that PID 1 does.
+fn is_program_of_init(process: &Path) -> bool {
+    let program = |process: &Path| fs::metadata(process.join("exe")).map(|found| (found.dev(), found.ino()));
+    matches!((program(process), program(Path::new("/proc/1"))), (Ok(one), Ok(init)) if one == init)
 }
 
 /// Whether a process with these lines of cgroups(7) is in a group of systemd's, or below it.

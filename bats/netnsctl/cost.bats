@@ -105,7 +105,7 @@ instances() {
   config nft.conf <<<NFT_AUTO_SAVE=yes
   netnsinit --create a
   inside 7 6 900 nft a up
-  inside 4 5 690 nft a down
+  inside 4 5 705 nft a down
 }
 
 @test "a hook of dns is bash, a mkdir, and a few forks for each file" {

@@ -12,7 +12,8 @@ use anyhow::{Result, anyhow};
 
 pub use close::{TABLE, close, is_closed, open, reopen, require_open};
 
-use crate::engine::{self, Condition};
+use crate::engine::state::{self, Known};
+use crate::engine::{self, Active, Condition, Kind};
 use crate::made::{self, Made};
 use crate::name::{Instance, NsName, Phase, Side};
 use crate::netns::{self, Identity, Named};
@@ -56,14 +57,26 @@ pub fn close_requested(paths: &Paths, requested: &[Instance]) {
     // A namespace that nothing of ours is up in may belong to somebody else.
     let active = engine::active(paths).unwrap_or_default();
     for name in names {
-        let is_used = active.iter().any(|one| one.instance.name == *name && one.condition == Condition::Up);
-        let is_ours = || !matches!(made::look(paths, name), Ok(Made::Other | Made::Gone) | Err(_));
-        if is_used
-            && is_ours()
+        let up = active.iter().find(|one| one.instance.name == *name && one.condition == Condition::Up);
+        if up.is_some_and(|one| is_ours(paths, one))
             && let Err(error) = close(paths, name)
         {
             crate::warn(&format!("{error:#}"));
         }
+    }
+}
+
+/// Whether the name of the namespace that an instance is up in still stands for the namespace that its engine has created.
+fn is_ours(paths: &Paths, active: &Active) -> bool {
+    let name = &active.instance.name;
+    match active.engine {
+        Kind::Systemd => !matches!(made::look(paths, name), Ok(Made::Other | Made::Gone) | Err(_)),
+        Kind::Direct => match state::read(paths, name) {
+            Ok(Some(Known::State(state))) => {
+                state.namespace.is_some_and(|ours| ours.has_name(paths, name).unwrap_or(false))
+            }
+            _ => false,
+        },
     }
 }
 

@@ -53,13 +53,14 @@ pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infalli
 
 /// Hides the host's resolvers.
 fn protect(paths: &Paths, name: &NsName) -> Result<()> {
+    let doors = resolver::side_doors(paths, name, true);
+    let directories: Vec<PathBuf> = SERVICES.into_iter().map(PathBuf::from).chain(doors).collect();
+    // Without one, the command could create it on the host, or see a service that starts later.
+    directories.iter().try_for_each(|directory| mounts::make_mount_point(directory))?;
     if Path::new(SYSTEMD).is_dir() {
         bind_read_only(Path::new(SYSTEMD))?;
     }
-    let doors = resolver::side_doors(paths, name, true);
-    for directory in SERVICES.into_iter().map(PathBuf::from).chain(doors) {
-        // Without one, the command could create it on the host, or see a service that starts later.
-        mounts::make_mount_point(&directory)?;
+    for directory in directories {
         mount(Some("netns-hook"), &directory, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
             .with_context(|| format!("cannot hide {}", directory.display()))?;
     }

@@ -111,3 +111,11 @@ WAYS=(
   run --separate-stderr -1 hook dhcp a up inside
   [[ $stderr == *'cannot run nosuch'* ]]
 }
+
+@test "directories of services that do not exist yet are covered: a client leaves nothing there, and /run/systemd may be without resolve" {
+  rm -rf /run/{dbus,nscd,resolvconf,systemd}
+  mkdir /run/systemd
+  client 'mkdir -p /run/resolvconf/interfaces; echo x >/run/resolvconf/interfaces/x; echo "# new" >/etc/resolv.conf'
+  [[ -z $(find /run/resolvconf -mindepth 1) && $(</etc/netns/a/resolv.conf) == '# new' ]]
+  host_is_unchanged
+}

@@ -147,7 +147,7 @@ END
 
 @test "^C ends the script that the command is part of" {
   on_terminal expect:ready 'send:\x03' -- \
-    bash -c "for i in 1 2; do ${RUN[*]} bash -c 'echo ready; exec sleep 20'; done; echo after"
+    bash -c "for i in 1 2; do ${RUN[*]} bash -c 'echo ready; for n in {1..400}; do sleep 0.05; done'; done; echo after"
   [[ $output != *after* ]]
   ended -2
 }

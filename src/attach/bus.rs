@@ -17,17 +17,6 @@ pub const SOCKET: &str = "/run/dbus/system_bus_socket";
 const MANAGERS: [&str; 4] =
     ["systemd-resolved.service", "systemd-networkd.service", "NetworkManager.service", "connman.service"];
 
-/// The properties with the commands of a service and their flags.
-const COMMANDS: [&str; 7] = [
-    "ExecConditionEx",
-    "ExecStartPreEx",
-    "ExecStartEx",
-    "ExecStartPostEx",
-    "ExecReloadEx",
-    "ExecStopEx",
-    "ExecStopPostEx",
-];
-
 /// The setting of a drop-in that hides the bus.
 const HIDING: &str = "TemporaryFileSystem=/run/dbus:ro";
 /// The comment of a drop-in by which the administrator lets the service have the bus.
@@ -122,17 +111,13 @@ pub fn risk(
     managers: &[String],
     ours: Bus,
 ) -> Option<String> {
-    let runs = if is_privileged(properties) {
-        "runs"
-    } else if has_privileged_command(properties) {
-        "runs commands"
-    } else {
-        return None;
-    };
-    let applies = unit.ends_with(".service") && !managers.is_empty() && reaches(properties, ours);
+    let applies = unit.ends_with(".service")
+        && !managers.is_empty()
+        && is_privileged(properties)
+        && reaches(properties, ours);
     applies.then(|| {
         format!(
-            "`{unit}` {runs} as root and has the system bus of the host: by {}, a program such as resolvectl changes links of the \
+            "`{unit}` runs as root and has the system bus of the host: by {}, a program such as resolvectl changes links of the \
              host, not those of `{namespace}`",
             managers.join(" or ")
         )
@@ -142,18 +127,6 @@ pub fn risk(
 /// Whether the processes of a service are root to the managers, which ask polkit for anybody else.
 fn is_privileged(properties: &Properties) -> bool {
     ["", "root", "0"].contains(&properties.get("User")) && properties.get("DynamicUser") != "yes"
-}
-
-/// Whether systemd runs a command of a service as root, although the service has a user: one after `+` or `!`.
-fn has_privileged_command(properties: &Properties) -> bool {
-    let is_privileged = |command: &str| {
-        // The arguments stand before the flags and are not quoted.
-        let flags = command.rsplit_once(" ; flags=").map_or("", |(_, rest)| rest);
-        let flags = flags.split(" ; ").next().unwrap_or_default();
-        flags.split_whitespace().any(|flag| ["privileged", "no-setuid"].contains(&flag))
-    };
-    properties.get("PermissionsStartOnly") == "yes"
-        || COMMANDS.iter().any(|key| properties.get(key).lines().any(is_privileged))
 }
 
 /// Whether a service can connect to the bus, by its own settings.
@@ -204,31 +177,6 @@ mod tests {
         }
         assert!(risk_of("TemporaryFileSystem=/run/dbus:ro", Bus::Hidden).is_some());
         assert!(risk_of("TemporaryFileSystem=/run/dbus:ro /run", Bus::Hidden).is_none());
-    }
-
-    #[test]
-    fn a_command_that_systemd_runs_as_root_is_a_risk_although_the_service_has_a_user() {
-        let command = |key: &str, words: &str, flags: &str| {
-            format!(
-                "User=web\n{key}={{ path=/bin/a ; argv[]=/bin/a {words} ; flags={flags} ; start_time=[n/a] ; \
-                 stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }}\n"
-            )
-        };
-        for (listing, is_risk) in [
-            (command("ExecStartPreEx", "", "privileged"), true),
-            (command("ExecStopPostEx", "", "ignore-failure privileged"), true),
-            (command("ExecStartEx", "", "no-setuid"), true),
-            (command("ExecStartEx", "", "ambient"), false),
-            (command("ExecStartEx", "", ""), false),
-            (command("ExecStartEx", "; flags=privileged", "ignore-failure"), false),
-            (command("ExecStartEx", "", "") + "PermissionsStartOnly=yes\n", true),
-        ] {
-            let risk = risk_of(&listing, Bus::Undecided);
-            assert_eq!(risk.is_some(), is_risk, "{listing}");
-            assert!(risk.is_none_or(|text| text.contains("runs commands as root")));
-        }
-        let two = command("ExecStartPreEx", "", "privileged") + &command("ExecStartPreEx", "", "");
-        assert!(risk_of(&two, Bus::Undecided).is_some());
     }
 
     #[test]

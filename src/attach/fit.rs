@@ -15,9 +15,7 @@ use crate::properties::Properties;
 const ASKED: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
                      Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
                      User,DynamicUser,BusName,InaccessiblePaths,TemporaryFileSystem,RootDirectory,RootImage,\
-                     ControlGroup,KillMode,FileDescriptorStoreMax,NFileDescriptorStore,\
-                     PermissionsStartOnly,ExecConditionEx,ExecStartPreEx,ExecStartEx,ExecStartPostEx,\
-                     ExecReloadEx,ExecStopEx,ExecStopPostEx";
+                     ControlGroup,KillMode,FileDescriptorStoreMax,NFileDescriptorStore";
 
 impl Properties {
     /// Those that matter here, of one unit, or of all that are loaded and fit a pattern.

@@ -93,10 +93,7 @@ impl Bus {
 /// # Errors
 /// systemctl is missing or fails.
 pub fn managers() -> Result<Vec<String>> {
-    let is_used = |one: &Properties| {
-        ["active", "activating", "reloading"].contains(&one.get("ActiveState"))
-            || one.get("UnitFileState").starts_with("enabled")
-    };
+    let is_used = |one: &Properties| one.runs() || one.get("UnitFileState").starts_with("enabled");
     let all = Properties::of("ActiveState,UnitFileState", MANAGERS)?;
     Ok(all.iter().filter(|one| is_used(one)).map(|one| one.id().to_owned()).collect())
 }

@@ -65,15 +65,13 @@ fn namespace(paths: &Paths, options: &Init) -> Result<Status> {
         return Ok(Status::Done);
     }
     ensure!(geteuid().is_root(), "only root may configure namespaces: run this with sudo");
-    if options.close || options.open {
-        match (options.close, options.unsure) {
-            (true, _) => {
-                made::noted(paths, &name)?.map_or(Ok(()), |ours| made::require(paths, &name, &ours))?;
-                firewall::close(paths, &name)?;
-            }
-            (_, true) => firewall::reopen(paths, &name)?,
-            (_, false) => firewall::open(paths, &name)?,
-        }
+    if options.close {
+        made::noted(paths, &name)?.map_or(Ok(()), |ours| made::require(paths, &name, &ours))?;
+        firewall::close(paths, &name)?;
+        return Ok(Status::Done);
+    }
+    if options.open {
+        firewall::open(paths, &name, options.unsure)?;
         return Ok(Status::Done);
     }
     if options.create {

@@ -26,7 +26,7 @@ table inet netns_closed {
 
 /// What filters the traffic of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Filter {
+enum Filtering {
     /// Nothing.
     None,
     /// [`RULES`] alone.
@@ -38,16 +38,16 @@ enum Filter {
 }
 
 /// What filters the traffic of the namespace that this thread is in. The kernel tells, not `nft`.
-fn filter() -> Result<Filter> {
+fn filtering() -> Result<Filtering> {
     let filters = netlink::filters().context("cannot read the nftables rules in force")?;
     let mut tables: BTreeSet<String> =
         filters.into_iter().filter(|filter| filter.local).map(|filter| filter.table).collect();
     let closed = tables.remove(TABLE);
     Ok(match (closed, tables.is_empty()) {
-        (false, true) => Filter::None,
-        (true, true) => Filter::Closed,
-        (true, false) => Filter::ClosedBesideRules,
-        (false, false) => Filter::Rules,
+        (false, true) => Filtering::None,
+        (true, true) => Filtering::Closed,
+        (true, false) => Filtering::ClosedBesideRules,
+        (false, false) => Filtering::Rules,
     })
 }
 
@@ -66,12 +66,12 @@ pub fn close(paths: &Paths, name: &NsName) -> Result<()> {
 
 fn close_by_rules() -> Result<()> {
     // Without nf_tables the kernel does not answer; then `nft` says it better.
-    if matches!(filter(), Ok(filter) if filter != Filter::None) {
+    if matches!(filtering(), Ok(found) if found != Filtering::None) {
         return Ok(());
     }
     nft::command(RULES)?;
     ensure!(
-        filter()? != Filter::None,
+        filtering()? != Filtering::None,
         "`nft` reported success, but the kernel has no such rules: check which `nft` is in PATH"
     );
     Ok(())
@@ -130,34 +130,27 @@ pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
         return Ok(true);
     }
     let _inside = netns::enter(paths, name)?;
-    match filter()? {
-        Filter::None => bail!("no nftables rules are in force"),
-        Filter::Closed | Filter::ClosedBesideRules => Ok(true),
-        Filter::Rules => Ok(false),
+    match filtering()? {
+        Filtering::None => bail!("no nftables rules are in force"),
+        Filtering::Closed | Filtering::ClosedBesideRules => Ok(true),
+        Filtering::Rules => Ok(false),
     }
 }
 
-/// Opens a namespace after the hook of its firewall has succeeded. The hook normally has replaced the closing rules by its own.
-///
-/// # Errors
-/// The closing rules cannot be removed.
-pub fn open(paths: &Paths, name: &NsName) -> Result<()> {
-    let _inside = netns::enter(paths, name)?;
-    match filter()? {
-        Filter::Closed | Filter::ClosedBesideRules => nft::command(&format!("delete table inet {TABLE}")),
-        Filter::None | Filter::Rules => Ok(()),
-    }
-}
-
-/// The same after a hook whose success does not show that it has loaded rules: only rules in force open the namespace.
+/// Opens a namespace after the hook of its firewall has returned. The hook normally has replaced the closing rules by its own.
+/// `needs_rules`: the success of the hook does not show that it has loaded rules, so only rules in force open the namespace.
 ///
 /// # Errors
 /// No rules were loaded, or the closing rules cannot be removed.
-pub fn reopen(paths: &Paths, name: &NsName) -> Result<()> {
-    let closed = {
-        let _inside = netns::enter(paths, name)?;
-        filter()? == Filter::Closed
-    };
-    ensure!(!closed, "no rules were loaded: namespace `{name}` stays closed, only loopback traffic passes");
-    open(paths, name)
+pub fn open(paths: &Paths, name: &NsName, needs_rules: bool) -> Result<()> {
+    let _inside = netns::enter(paths, name)?;
+    match filtering()? {
+        Filtering::Closed if needs_rules => {
+            bail!("no rules were loaded: namespace `{name}` stays closed, only loopback traffic passes")
+        }
+        Filtering::Closed | Filtering::ClosedBesideRules => {
+            nft::command(&format!("delete table inet {TABLE}"))
+        }
+        Filtering::None | Filtering::Rules => Ok(()),
+    }
 }

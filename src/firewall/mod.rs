@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
-pub use close::{TABLE, close, is_closed, open, reopen, require_open};
+pub use close::{TABLE, close, is_closed, open, require_open};
 
 use crate::engine::state::{self, Known};
 use crate::engine::{self, Active, Condition, Kind};

@@ -27,7 +27,7 @@ const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated 
 pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Outcome {
     let outcome = match ask(namespace, name) {
         Ok(Some(said)) if !said.lines().any(|line| line == "begun") => {
-            Outcome::new(Verdict::Blocked, format!("cannot be asked for: {}", said.trim().escape_debug()))
+            Outcome::new(Verdict::Blocked, format!("cannot be asked for: {}", foreign::line(said.trim())))
         }
         Ok(Some(said)) => judge(&said, name),
         Ok(None) => Outcome::new(Verdict::Unanswered, "it takes too long".to_owned()),

@@ -40,10 +40,8 @@ const SYSTEMD: &str = "/run/systemd";
 pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infallible> {
     let own = paths.files(name);
     fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS)
-        .context("cannot create a mount namespace (are you root?)")?;
-    let all = MsFlags::MS_SLAVE | MsFlags::MS_REC;
-    mount(None::<&str>, "/", None::<&str>, all, None::<&str>).context("cannot make the mounts private")?;
+    mounts::separate().context("cannot create a mount namespace (are you root?)")?;
+    unshare(CloneFlags::CLONE_NEWUTS).context("cannot unshare the host name")?;
     protect(paths, name).context("cannot protect the host's files")?;
     replace_etc(&own)?;
     let (program, arguments) = command.split_first().context("no command")?;

@@ -85,11 +85,21 @@ tried() {
   done
 }
 
+# Usage: whole TRACE
+# The calls of a trace, one a line. strace splits a call that another process interrupts, and its result is on the second line.
+whole() {
+  awk '
+    / <unfinished \.\.\.>$/ { sub(/ <unfinished \.\.\.>$/, ""); begun[$1] = $0; next }
+    match($0, /^[0-9]+ +<\.\.\. [a-z0-9_]+ resumed>/) { print begun[$1] substr($0, RLENGTH + 1); delete begun[$1]; next }
+    { print }
+    END { for (pid in begun) print begun[pid] }' "$1"
+}
+
 # Usage: written TRACE
 # The places that were opened for writing, made, renamed, removed or mounted on, and are none of ours; but for files without a
 # name.
 written() {
-  sed -nE '
+  whole "$1" | sed -nE '
     /(ENOENT|EEXIST|EACCES|ENOTDIR|ENAMETOOLONG|EISDIR) /d
     /O_TMPFILE/d
     s/^.*open(at)?\((AT_FDCWD, )?"([^"]*)".*O_(WRONLY|RDWR|CREAT).*$/\3/p
@@ -97,7 +107,7 @@ written() {
     s/^.*(unlink|rmdir|mkdir|chmod|chown|truncate|mknod|umount2?)\("([^"]*)".*$/\2/p
     s/^.*(unlinkat|mkdirat|fchmodat|mknodat|utimensat)\(AT_FDCWD, "([^"]*)".*$/\2/p
     s/^.* mount\("[^"]*", "([^"]*)".*$/\1/p
-  ' "$1" | grep -vE '^(/run/netns(/a)?|/run/systemd-netns(/.*)?|/etc/conf\.d/netns/\.?nft-a\.rules.*|/dev/(null|tty)|/proc/.*|/tmp/(sh-thd\.|\.tmp)[A-Za-z0-9]*|/)$' | sort -u || true
+  ' | grep -vE '^(/run/netns(/a)?|/run/systemd-netns(/.*)?|/etc/conf\.d/netns/\.?nft-a\.rules.*|/dev/(null|tty)|/proc/.*|/tmp/(sh-thd\.|\.tmp)[A-Za-z0-9]*|/)$' | sort -u || true
 }
 
 @test "nothing is opened for writing but what is ours, whatever the settings" {

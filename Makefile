@@ -20,7 +20,7 @@ UNITS = $(notdir $(wildcard units/*.service))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
 PAGES = $(notdir $(wildcard man/*.[578]))
 # Where each shell looks for completions, below DATADIR (bash-completion, zsh and fish as Debian has them).
-COMPLETION = src/commands/ctl/completion
+COMPLETION = src/commands/completion
 COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_netnsctl fish/vendor_completions.d/netnsctl.fish
 
 $(if $(word 2,$(DESTDIR)),$(error DESTDIR must not have blanks in it))
@@ -110,5 +110,5 @@ lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	shellcheck $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 
-SHELL_FILES = $(wildcard plugins/*.sh src/*.sh src/commands/ctl/*.sh $(COMPLETION)/*.bash tests/*.bash tests/soak.d/*.bash tests/hostile/*.sh tests/kit/*.sh tests/kit/*.bash bats/*.bash bats/*/*.bash bats/*/*.bats) \
+SHELL_FILES = $(wildcard plugins/*.sh src/bash/*.sh src/commands/*.sh $(COMPLETION)/*.bash tests/*.bash tests/soak.d/*.bash tests/hostile/*.sh tests/kit/*.sh tests/kit/*.bash bats/*.bash bats/*/*.bash bats/*/*.bats) \
   $(addprefix tests/,run need demo demo-systemd private machine soak soak.d/walk) fuzz/run bench/run .ci/run

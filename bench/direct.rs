@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
-use systemd_netns::made;
+use systemd_netns::netns::ownership;
 use systemd_netns::paths::Paths;
 
 use crate::measure::{Measured, in_turn, run, time};
@@ -107,8 +107,8 @@ fn namespaces(measured: &mut Measured) -> Result<()> {
     let files: Vec<PathBuf> = names.iter().map(|name| paths.namespace(name)).collect();
     let home = File::open("/proc/thread-self/ns/net")?;
     // Both find /run/netns as the first namespace has left it.
-    made::create(&paths, &names[0])?;
-    made::delete(&paths, &names[0])?;
+    ownership::create(&paths, &names[0])?;
+    ownership::delete(&paths, &names[0])?;
     let pairs = in_turn(
         8,
         || {
@@ -119,8 +119,8 @@ fn namespaces(measured: &mut Measured) -> Result<()> {
         },
         || {
             time(|| {
-                names.iter().try_for_each(|name| made::create(&paths, name))?;
-                names.iter().try_for_each(|name| made::delete(&paths, name).map(drop))
+                names.iter().try_for_each(|name| ownership::create(&paths, name))?;
+                names.iter().try_for_each(|name| ownership::delete(&paths, name).map(drop))
             })
         },
     )?;

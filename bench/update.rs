@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 use systemd_netns::paths::Paths;
-use systemd_netns::units::Systemctl;
+use systemd_netns::systemd::systemctl::Systemctl;
 
 use crate::measure::{Measured, floor, in_turn, median, run, time};
 

@@ -2,6 +2,9 @@
 # dns: who is asked for names in the namespace, by files in /etc/netns/NAME, which attached services, `netnsctl run` and
 # `ip netns exec` have in place of those in /etc.
 #
+# Contains: only definitions
+# Etc: nsswitch.conf resolv.conf
+#
 # Settings (in dns-NAME.conf; those for all namespaces in dns.conf):
 #   DNS_SERVERS  addresses of the servers, separated by blanks: "192.0.2.53 2001:db8::53"; libc asks the first three
 #   DNS_SEARCH   domains that are tried for short names, separated by blanks
@@ -39,10 +42,7 @@ configure_dns_check_outside() {
 dns_write() {
   local directory=/etc/netns/$1 file
   local -a files=(resolv.conf nsswitch.conf hosts)
-  assert_non_empty DNS_SERVERS
-  dns_check_servers
-  dns_check_search
-  dns_check_hosts
+  configure_dns_validate >&2 || exit 1
   for file in "${files[@]}"; do
     if [[ -e $directory/$file || -L $directory/$file ]] && ! dns_is_ours "$directory/$file" && dns_wants "$file"; then
       echo "'$directory/$file' was not written by the type dns, and is left alone: remove it, or do without dns@$1" >&2
@@ -72,46 +72,31 @@ dns_remove() {
   rmdir --ignore-fail-on-non-empty -- "$directory" 2>/dev/null || true # it may be gone, or not there yet
 }
 
-# Usage: dns_check_servers
-# libc passes over a line that it cannot read, and asks 127.0.0.1 where none is left.
-dns_check_servers() {
-  local server
-  local -a servers
-  read -r -d '' -a servers <<<"$DNS_SERVERS" || true # only the end of the text ends it
-  for server in "${servers[@]}"; do
-    if ! dns_is_address "$server"; then
-      echo "invalid DNS_SERVERS: '$server' is not an IP address" >&2
-      exit 1
-    fi
+# What is wrong with the settings, a line each. libc passes over what it cannot read, and asks 127.0.0.1 where no server is left.
+configure_dns_validate() {
+  local word line address names valid=yes
+  local -a servers domains
+  # Only the end of the text ends it.
+  read -r -d '' -a servers <<<"${DNS_SERVERS-}" || true
+  read -r -d '' -a domains <<<"${DNS_SEARCH-}" || true
+  ((${#servers[@]})) || dns_is_wrong 'DNS_SERVERS: it names no server'
+  for word in "${servers[@]}"; do
+    dns_is_address "$word" || dns_is_wrong "DNS_SERVERS: '$word' is not an IP address"
   done
-}
-
-# Usage: dns_check_search
-dns_check_search() {
-  local domain
-  local -a domains
-  read -r -d '' -a domains <<<"${DNS_SEARCH-}" || true # as above
-  for domain in "${domains[@]}"; do
-    if [[ $domain == *[^[:alnum:]._-]* ]]; then
-      echo "invalid DNS_SEARCH: '$domain' is not a domain" >&2
-      exit 1
-    fi
+  for word in "${domains[@]}"; do
+    [[ $word != *[^[:alnum:]._-]* ]] || dns_is_wrong "DNS_SEARCH: '$word' is not a domain"
   done
-}
-
-# Usage: dns_check_hosts
-# A line has an address and a name, or nothing but a comment.
-dns_check_hosts() {
-  local line address names
   while read -r line; do
+    # A line has an address and names, or nothing but a comment.
     read -r address names <<<"${line%%#*}" || true
-    [[ $address ]] || continue
-    if ! dns_is_address "$address" || [[ -z $names || $names == *[^[:alnum:][:space:]._-]* ]]; then
-      echo "DNS_HOSTS: '$line' is no address with a name" >&2
-      exit 1
-    fi
+    [[ -z $address ]] || { dns_is_address "$address" && [[ $names && $names != *[^[:alnum:][:space:]._-]* ]]; } ||
+      dns_is_wrong "DNS_HOSTS: '$line' is not an address with a name"
   done <<<"${DNS_HOSTS-}"
+  [[ $valid ]]
 }
+
+# Usage: dns_is_wrong LINE
+dns_is_wrong() { valid='' && echo "$1"; }
 
 # Usage: dns_is_address WORD
 # No leading zeros in IPv4: libc reads 010 as 8.

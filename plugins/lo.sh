@@ -1,5 +1,7 @@
 # shellcheck shell=bash
 # lo: the loopback interface of a namespace. No configuration.
+#
+# Contains: only definitions
 
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # macvlan: an interface in the namespace that shares a physical interface of the host, with an address of its own.
 #
+# Contains: only definitions
+# Links: MACVLAN_IFNAME
+#
 # Settings (in macvlan-NAME.conf; those for all macvlan instances in macvlan.conf):
 #   MACVLAN_PARENT_IFNAME  the host's interface
 #   MACVLAN_IFNAME         name of the interface in the namespace; two namespaces may use the same

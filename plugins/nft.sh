@@ -7,6 +7,7 @@
 #
 # Provides: firewall
 # Files: nft-NAME.rules
+# Rules: nft-NAME.rules nft.rules
 #
 # Settings (in nft-NAME.conf, nft.conf or default.conf):
 #   NFT_AUTO_SAVE  yes: on stop, save the rules in force to nft-NAME.rules

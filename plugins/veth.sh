@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # veth: a pair of virtual interfaces, one end in the namespace, the other one on the host or in another namespace.
 #
+# Contains: only definitions
+# Links: VETH_IFNAME_INSIDE VETH_IFNAME_OUTSIDE@VETH_NSNAME_OUTSIDE
+# Requires: VETH_NSNAME_OUTSIDE
+#
 # Settings (in veth-NAME.conf; those for all veth instances in veth.conf):
 #   VETH_IFADDR_OUTSIDE   address of the outside end, words for `ip address add`: "192.0.2.1/30"
 #   VETH_IFADDR_INSIDE    address of the inside end
@@ -72,13 +76,6 @@ configure_veth_down_outside() {
   fi
 }
 
-# What has to be there first: the namespace of the outside end, and what a .conf asks for.
-configure_veth_requires() {
-  [[ -z ${VETH_NSNAME_OUTSIDE-} ]] || echo "$VETH_NSNAME_OUTSIDE"
-  # shellcheck disable=SC2048,SC2086 # words, also of an array
-  [[ -z ${NETNS_REQUIRES-} ]] || printf '%s\n' ${NETNS_REQUIRES[*]}
-}
-
 # Sets the names of both ends where no .conf has.
 configure_veth_defaults() {
   : "${VETH_IFNAME_OUTSIDE:=${VETH_IFNAME-ve-}${1}0}" "${VETH_IFNAME_INSIDE:=${VETH_IFNAME-ve-}${1}1}"
@@ -130,7 +127,7 @@ veth_name_ends() {
   assert_ifname VETH_IFNAME_INSIDE
 }
 
-# The peer namespace is another unit's: this one cannot make it, only ask for it (see configure_veth_requires).
+# The peer namespace is another unit's: this one cannot make it, only ask for it (`# Requires:` above).
 veth_find_peer_namespace() {
   [[ -n ${VETH_NSNAME_OUTSIDE-} ]] || return 0
   if [[ $VETH_NSNAME_OUTSIDE == *[^a-zA-Z0-9_.:-]* ]]; then

@@ -16,56 +16,27 @@
 //! what gets out. [`foreign`] makes text from outside safe to print. [`paths`] is the only place that spells a directory, [`cli`] the only one
 //! that reads arguments; [`commands`] has one short file for each applet.
 
+pub mod argv;
 pub mod attach;
+pub mod bash;
 pub mod check;
-pub mod cli;
 pub mod commands;
-pub mod declared;
+pub mod config;
 pub mod engine;
-pub mod explain;
-pub mod file;
+pub mod exit;
 pub mod firewall;
-pub mod foreground;
-pub mod foreign;
 pub mod gc;
 pub mod graph;
 pub mod hook;
-pub mod layers;
 pub mod leaktest;
-pub mod made;
-pub mod memory;
-pub mod mounts;
+pub mod lifecycle;
 pub mod name;
 pub mod netlink;
 pub mod netns;
-pub mod nft;
-pub mod parallel;
 pub mod paths;
-pub mod plugin;
-pub mod privilege;
-pub mod process;
-pub mod properties;
+pub mod print;
 pub mod requires;
-pub mod resolver;
-pub mod run_as;
+pub mod run;
+pub mod sys;
+pub mod systemd;
 pub mod trust;
-pub mod units;
-pub mod whereabouts;
-pub mod words;
-pub mod wrapper;
-
-/// Prints a warning: something is not as it should be, but the work goes on.
-pub fn warn(text: &str) {
-    complain(&format!("warning: {text}"));
-}
-
-/// Prints on stderr what is wrong.
-pub fn complain(text: &str) {
-    remark(&format!("{}: {text}", commands::applet()));
-}
-
-/// Prints lines on stderr.
-#[allow(clippy::disallowed_methods)] // through `foreign`
-pub fn remark(lines: &str) {
-    foreign::print(std::io::stderr(), lines);
-}

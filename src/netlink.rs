@@ -21,7 +21,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use serde::Serialize;
 
-use crate::foreign;
+use crate::print::escape;
 
 pub use lookup::{Way, namespace_number, way};
 pub use trace::{Decision, Header, Step, Traces, tables};
@@ -266,7 +266,7 @@ fn without_names(answer: &[u8]) -> Option<(Vec<u8>, Option<String>)> {
         let kind = u16::from_ne_bytes([attribute[2], attribute[3]]);
         let value = attribute.get(4..length)?;
         if about == NEW_LINK && kind == LINK_NAME {
-            name = Some(foreign::text(value.strip_suffix(b"\0").unwrap_or(value)));
+            name = Some(escape::text(value.strip_suffix(b"\0").unwrap_or(value)));
         }
         if names.contains(&(kind & NLA_TYPE_MASK)) {
             attribute[2..4].copy_from_slice(&NLA_TYPE_MASK.to_ne_bytes());
@@ -341,7 +341,7 @@ pub fn policy_in(answer: &[u8]) -> Option<Policy> {
     for attribute in NlasIterator::new(answer.get(HEADER + GENERIC..).unwrap_or_default()).flatten() {
         match attribute.kind() {
             CHAIN_NAME => {
-                chain = Some(foreign::text(attribute.value()).trim_end_matches('\0').to_owned());
+                chain = Some(escape::text(attribute.value()).trim_end_matches('\0').to_owned());
             }
             CHAIN_POLICY => policy = attribute.value().try_into().ok().map(u32::from_be_bytes),
             _ => {}

@@ -27,7 +27,7 @@ proptest! {
     #![proptest_config(config(200))]
     #[test]
     fn text_that_is_understood_does_in_bash_what_was_read(texts in texts()) {
-        bash::declares_what_bash_finds(&texts);
+        bash::sets_what_bash_finds(&texts);
     }
 }
 
@@ -40,6 +40,6 @@ fn enough_of_what_is_tried_is_understood_for_this_to_show_something() {
     };
     let texts: Vec<String> =
         (0..500).map(|at| input::layer(&(0..at % 24).map(|_| byte()).collect::<Vec<_>>())).collect();
-    let understood = bash::declares_what_bash_finds(&texts);
+    let understood = bash::sets_what_bash_finds(&texts);
     assert!(understood > 50, "{understood} of 500");
 }

@@ -12,7 +12,7 @@ use support::{Ran, Test};
 const LINKS: [&str; 3] = ["netnsinit", "netns-update", "netns-nft-save"];
 
 /// The completions: where they come from, and where they go.
-const COMPLETION: &str = "src/commands/ctl/completion";
+const COMPLETION: &str = "src/commands/completion";
 const COMPLETIONS: [&str; 3] = [
     "bash-completion/completions/netnsctl.bash",
     "fish/vendor_completions.d/netnsctl.fish",

@@ -118,11 +118,11 @@ END
   printf 'DNS_SERVERS=\n' >"$CONF/dns-a.conf"
   printf '%s\n' 'DNS_SERVERS="192.0.2.1 1.2.3 ::g"' "DNS_SEARCH='example.org a;b'" 'DNS_HOSTS=nonsense' >"$CONF/dns-b.conf"
   finds <<END_OF_FINDINGS
-$CONF/dns-a.conf: error: dns@a: DNS_SERVERS: it names no server
-$CONF/dns-b.conf:1: error: dns@b: DNS_SERVERS: \`1.2.3\` is no IP address
-$CONF/dns-b.conf:1: error: dns@b: DNS_SERVERS: \`::g\` is no IP address
-$CONF/dns-b.conf:2: error: dns@b: DNS_SEARCH: \`a;b\` is no domain
-$CONF/dns-b.conf:3: error: dns@b: DNS_HOSTS: \`nonsense\` is no address with a name
+$CONF/dns-a.conf:1: error: dns@a: DNS_SERVERS: it names no server
+$CONF/dns-b.conf:1: error: dns@b: DNS_SERVERS: '1.2.3' is not an IP address
+$CONF/dns-b.conf:1: error: dns@b: DNS_SERVERS: '::g' is not an IP address
+$CONF/dns-b.conf:2: error: dns@b: DNS_SEARCH: 'a;b' is not a domain
+$CONF/dns-b.conf:3: error: dns@b: DNS_HOSTS: 'nonsense' is not an address with a name
 END_OF_FINDINGS
 }
 

@@ -9,8 +9,8 @@ setup() {
   tree=$BATS_TEST_DIRNAME/../..
   mkdir -p "$LAB/root/src/target/release" "$LAB/root/src/tests"
   cp -a "$tree"/{Makefile,units,plugins,etc,man} "$LAB/root/src/"
-  mkdir -p "$LAB/root/src/src/commands/ctl"
-  cp -a "$tree/src/commands/ctl/completion" "$LAB/root/src/src/commands/ctl/"
+  mkdir -p "$LAB/root/src/src/commands"
+  cp -a "$tree/src/commands/completion" "$LAB/root/src/src/commands/"
   cp -a "$tree/target/release/netnsctl" "$LAB/root/src/target/release/"
 }
 

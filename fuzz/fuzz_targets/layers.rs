@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use hostile::{bash, input};
 use libfuzzer_sys::fuzz_target;
-use systemd_netns::declared::Declared;
+use systemd_netns::config::plain::assignments;
 
 /// How many texts go into one bash.
 const BATCH: usize = 200;
@@ -21,10 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
         [0, text @ ..] => String::from_utf8_lossy(text).into_owned(),
         _ => input::layer(bytes),
     };
-    if Declared::read(&text).is_some() {
+    if assignments(&text).is_some() {
         texts.push(text);
     }
     if texts.len() >= BATCH {
-        bash::declares_what_bash_finds(&std::mem::take(&mut *texts));
+        bash::sets_what_bash_finds(&std::mem::take(&mut *texts));
     }
 });

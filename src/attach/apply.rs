@@ -7,8 +7,8 @@ use std::os::unix::fs::DirBuilderExt;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{DropIn, Found, Unit, look, place};
-use crate::file::{Draft, sync_directory};
 use crate::paths::Paths;
+use crate::sys::file::{Draft, sync_directory};
 
 /// Writes the drop-in of a unit, in place of an earlier one. Returns whether that made a difference.
 ///

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use super::Unit;
 use super::unit::Kind;
 use crate::name::NsName;
-use crate::properties::Properties;
+use crate::systemd::show::Properties;
 
 /// The directory of the socket. It is hidden as a whole, since a mount on the socket goes when that is replaced.
 pub const DIRECTORY: &str = "/run/dbus";

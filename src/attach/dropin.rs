@@ -8,8 +8,9 @@ use super::bus::Bus;
 use super::unit::Kind;
 use super::{HEADER, Unit};
 use crate::name::{Instance, NsName};
+use crate::netns;
+use crate::netns::resolver;
 use crate::paths::Paths;
-use crate::{netns, resolver};
 
 /// The type that writes files of /etc/netns/NAME.
 const DNS: &str = "dns";

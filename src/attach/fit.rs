@@ -9,7 +9,7 @@ use super::members::release;
 use super::unit::Kind;
 use super::{Attached, Unit};
 use crate::name::NsName;
-use crate::properties::Properties;
+use crate::systemd::show::Properties;
 
 /// What is asked of systemd.
 const ASKED: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\

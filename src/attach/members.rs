@@ -4,10 +4,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::foreign;
 use crate::netns::Id;
-use crate::process::{self, Member};
-use crate::properties::Properties;
+use crate::netns::processes::{self, GroupMember};
+use crate::print::escape;
+use crate::systemd::show::Properties;
 
 /// Pause between two looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -17,9 +17,13 @@ const LISTED: usize = 5;
 /// The processes of a unit that have a thread in a network, and still have it there after `patience`: systemd's own child is in the
 /// host's network for a moment, before it enters the namespace.
 #[must_use]
-pub fn members_in(properties: &Properties, patience: Duration, is_meant: &dyn Fn(Id) -> bool) -> Vec<Member> {
+pub fn members_in(
+    properties: &Properties,
+    patience: Duration,
+    is_meant: &dyn Fn(Id) -> bool,
+) -> Vec<GroupMember> {
     let look = || {
-        let mut members = process::of_group(properties.get("ControlGroup"));
+        let mut members = processes::of_group(properties.get("ControlGroup"));
         members.retain(|member| member.namespaces.iter().any(|id| is_meant(*id)));
         members
     };
@@ -35,8 +39,8 @@ pub fn members_in(properties: &Properties, patience: Duration, is_meant: &dyn Fn
 
 /// Processes by pid and name, for a message.
 #[must_use]
-pub fn listed(members: &[Member]) -> String {
-    let one = |member: &Member| format!("{} ({})", member.pid, foreign::line(&member.name));
+pub fn listed(members: &[GroupMember]) -> String {
+    let one = |member: &GroupMember| format!("{} ({})", member.pid, escape::line(&member.name));
     let shown = members.iter().take(LISTED).map(one).collect::<Vec<_>>().join(", ");
     let more = members.len().saturating_sub(LISTED);
     let what = if members.len() == 1 { "process" } else { "processes" };
@@ -75,10 +79,14 @@ mod tests {
 
     #[test]
     fn a_message_lists_some_processes_with_safe_names() {
-        let member =
-            |pid| Member { pid, name: "a\x1b[2J".to_owned(), namespaces: BTreeSet::new(), hidden: false };
+        let member = |pid| GroupMember {
+            pid,
+            name: "a\x1b[2J".to_owned(),
+            namespaces: BTreeSet::new(),
+            hidden: false,
+        };
         assert_eq!(listed(&[member(1)]), "process 1 (a\\x1b[2J)");
-        let all: Vec<Member> = (1..=7).map(member).collect();
+        let all: Vec<GroupMember> = (1..=7).map(member).collect();
         assert!(listed(&all).starts_with("processes 1 (") && listed(&all).ends_with(" and 2 more"));
     }
 

@@ -20,9 +20,10 @@ pub use fit::{conflicts, reopened, shares, stranded};
 pub use members::{listed, members_in, release, renewal};
 pub use unit::Unit;
 
+use crate::config::plugin;
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
-use crate::{file, plugin};
+use crate::sys::file;
 
 /// The name of the drop-in; those of `systemctl edit` (`override.conf`) sort behind it, and win.
 pub const FILE: &str = "50-netns.conf";

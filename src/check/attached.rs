@@ -14,14 +14,14 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::Finding;
 use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, DropIn, Found, Unit};
-use crate::foreign;
 use crate::name::{Instance, NsName};
+use crate::netns::mounts;
+use crate::netns::processes::{self, GroupMember};
+use crate::netns::resolver::{self, Mutable};
 use crate::netns::{self, Id};
 use crate::paths::{GLOBAL_NETNS, Paths};
-use crate::process::Member;
-use crate::properties::Properties;
-use crate::resolver::{self, Mutable};
-use crate::{mounts, process};
+use crate::print::escape;
+use crate::systemd::show::Properties;
 
 /// A process that systemd has just started enters its namespace within this time.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -165,7 +165,7 @@ fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Fi
     }
     let mut findings = Vec::new();
     for (id, other) in networks {
-        let found: Vec<Member> =
+        let found: Vec<GroupMember> =
             astray.iter().filter(|member| member.namespaces.contains(&id)).cloned().collect();
         if found.is_empty() {
             continue;
@@ -183,7 +183,7 @@ fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Fi
         });
     }
     let hidden =
-        || process::of_group(properties.get("ControlGroup")).into_iter().find(|member| member.hidden);
+        || processes::of_group(properties.get("ControlGroup")).into_iter().find(|member| member.hidden);
     if let (None, Some(member)) = (properties.main_pid(), hidden()) {
         let message = format!("{} of `{unit}` may not be looked at", attach::listed(&[member]));
         findings.push(Finding::warning(message).advice("be root"));
@@ -255,12 +255,12 @@ fn doors(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str
 /// Commands of `netnsctl run` that have lost a file of their namespace, or can ask a resolver of the host.
 pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    let processes = process::by_namespace();
+    let processes = processes::by_namespace();
     for namespace in netns::names(paths)? {
         let Ok(id) = Id::of(&paths.namespace(&namespace)) else { continue };
         for one in processes.get(&id).into_iter().flatten().filter(|one| mounts::are_of(one.pid)) {
             let Ok(pid) = one.pid.try_into() else { continue };
-            let whose = format!("process {pid} ({}) in `{namespace}`", foreign::line(&one.name));
+            let whose = format!("process {pid} ({}) in `{namespace}`", escape::line(&one.name));
             let advice = "end it, then repeat `netnsctl run`";
             findings.extend(files(paths, &namespace, &whose, pid, advice));
             findings.extend(doors(paths, &namespace, &whose, pid, advice));

@@ -9,7 +9,7 @@ use super::attached::open;
 use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, Unit};
 use crate::paths::Paths;
-use crate::properties::Properties;
+use crate::systemd::show::Properties;
 
 /// Checks an attached unit, or an instance of an attached template.
 pub(super) fn check(

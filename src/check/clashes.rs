@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::settings::{Network, address_of, mac, place as place_of, settings};
 use super::{Examined, Finding, Where};
-use crate::explain::Variable;
+use crate::bash::explain::Variable;
 use crate::name::Instance;
 use crate::paths::Paths;
 

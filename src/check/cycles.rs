@@ -8,7 +8,7 @@ use super::{Examined, Finding};
 use crate::attach::{self, Unit};
 use crate::name::Instance;
 use crate::paths::Paths;
-use crate::units::cycles;
+use crate::systemd::cycles;
 
 /// All cycles with one of these units, or `all` with any unit of ours.
 pub(super) fn check(

@@ -10,10 +10,12 @@ use duct::cmd;
 use serde::Deserialize;
 
 use super::{Finding, Severity, Subject};
+use crate::config::declaration::Declaration;
+use crate::config::plugin;
 use crate::name::NsType;
 use crate::paths::{BASH, Paths};
-use crate::plugin::Declared;
-use crate::{file, plugin, trust};
+use crate::sys::file;
+use crate::trust;
 
 /// What shellcheck cannot know of these files: settings are used by others (SC2034), and set by others (SC2154), and what is
 /// sourced is not always there (SC1090, SC1091).
@@ -40,7 +42,11 @@ pub(super) fn check(
     }
     findings.extend(shellcheck(&sound)?);
     findings.extend(types.iter().filter_map(|nstype| undeclared(paths, nstype)));
-    findings.extend(writers(paths, &files, types.iter().any(|nstype| Declared::of(paths, nstype).firewall))?);
+    findings.extend(writers(
+        paths,
+        &files,
+        types.iter().any(|nstype| Declaration::of(paths, nstype).firewall),
+    )?);
     Ok((findings, unsound))
 }
 
@@ -48,8 +54,8 @@ pub(super) fn check(
 fn undeclared(paths: &Paths, nstype: &NsType) -> Option<Finding> {
     let [own, shipped] = paths.plugin(nstype);
     let is_lost = own.is_file()
-        && !Declared::of(paths, nstype).firewall
-        && Declared::of_file(&shipped).is_some_and(|declared| declared.firewall);
+        && !Declaration::of(paths, nstype).firewall
+        && Declaration::of_file(&shipped).is_some_and(|declared| declared.firewall);
     is_lost.then(|| {
         Finding::warning("this copy does not declare that it is a firewall: the namespace is open until its rules are loaded")
             .at(own.display().to_string())

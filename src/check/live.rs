@@ -4,17 +4,17 @@ use anyhow::Result;
 
 use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
-use crate::engine::{self, Condition, Kind};
-use crate::made;
+use crate::bash::ask::{Question, ask, check_function};
+use crate::config::plugin;
+use crate::engine::{self, Condition, EngineKind};
 use crate::name::{Instance, Side};
+use crate::netlink;
+use crate::netns;
+use crate::netns::ownership;
 use crate::paths::Paths;
-use crate::privilege::{self, Capability};
 use crate::requires::{self, Graph};
-use crate::units::{self, Action};
-use crate::{explain, netlink, netns, plugin, trust};
-
-/// The bash that calls a check function.
-const DRIFT: &str = include_str!("../drift.sh");
+use crate::sys::capability::{self, Capability};
+use crate::systemd::unit_files::{self, Action};
 
 /// What is found, and whether all could be looked at.
 pub(super) fn check(
@@ -70,12 +70,12 @@ pub(super) fn check(
                     .advice(format!("`netnsctl status {}` has its last lines", instance.name)),
             ),
             Condition::Up => {
-                let lost = if active.engine == Kind::Systemd { lost(paths, instance) } else { None };
-                match (lost, privilege::need(Capability::SysAdmin, "to look into namespaces")) {
+                let lost = if active.engine == EngineKind::Systemd { lost(paths, instance) } else { None };
+                match (lost, capability::need(Capability::SysAdmin, "to look into namespaces")) {
                     (Some(finding), _) => findings.push(finding),
-                    (None, Ok(())) => findings.extend(drift(paths, instance)?),
+                    (None, Ok(())) => findings.extend(drift(paths, examined, instance)),
                     (None, Err(error)) => {
-                        crate::warn(&format!("`{instance}` is up, and is not looked at: {error:#}"));
+                        crate::print::warn(&format!("`{instance}` is up, and is not looked at: {error:#}"));
                         whole = false;
                     }
                 }
@@ -88,21 +88,22 @@ pub(super) fn check(
 
 /// An instance whose namespace is not the one that was made; or of which that cannot be told.
 fn lost(paths: &Paths, instance: &Instance) -> Option<Finding> {
-    let message = made::lost(paths, &instance.name).unwrap_or_else(|error| Some(format!("{error:#}")))?;
+    let message =
+        ownership::lost(paths, &instance.name).unwrap_or_else(|error| Some(format!("{error:#}")))?;
     Some(Finding::error(message).of(instance))
 }
 
 /// Units that netns-update would change.
 fn stale(paths: &Paths, graph: &Graph) -> Result<Vec<Finding>> {
     let listing = plugin::list(paths)?;
-    let templates = units::templates(paths)?;
-    let present = units::present(paths)?;
-    let mut plan = units::plan(paths, &present, &listing.types, &templates, &[])?;
+    let templates = unit_files::templates(paths)?;
+    let present = unit_files::present(paths)?;
+    let mut plan = unit_files::plan(paths, &present, &listing.types, &templates, &[])?;
     if graph.problems.is_empty() {
         plan.add_dropins(paths, &present, graph);
     }
     plan.add_firewalls(paths, &present, &plugin::firewalls(paths, &listing.types));
-    let finding = |change: &units::Change| {
+    let finding = |change: &unit_files::Change| {
         let what = match change.action {
             Action::Create | Action::Update | Action::Remove if change.is_dropin() => {
                 "this drop-in is out of date"
@@ -120,42 +121,34 @@ fn stale(paths: &Paths, graph: &Graph) -> Result<Vec<Finding>> {
 }
 
 /// What the plugin's own check functions find to be other than `up` left it.
-fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    let reader = match explain::reader(paths, instance) {
-        Err(error) if error.is::<trust::Refused>() => return Ok(findings), // of which there is a finding each
-        read => read?,
-    };
-    for side in [Side::Outside, Side::Inside] {
-        let function = format!("configure_{}_check_{side}", instance.nstype);
-        let text = format!("{reader}__netns_function={function}\n{DRIFT}");
-        let _inside = match side {
-            Side::Outside => None,
-            Side::Inside => match netns::enter(paths, &instance.name) {
-                Ok(inside) => Some(inside),
-                Err(error) => {
-                    findings
-                        .push(Finding::error(format!("{error:#}")).of(instance).advice(restart(instance)));
-                    continue;
-                }
-            },
-        };
-        let output = match explain::bash(&text, &[]) {
-            Ok(output) => output,
+fn drift(paths: &Paths, examined: &[Examined], instance: &Instance) -> Vec<Finding> {
+    // Of one whose files are not read, there is a finding already.
+    let Some(one) = examined.iter().find(|one| one.instance == *instance) else { return Vec::new() };
+    let sides = [Side::Outside, Side::Inside].into_iter();
+    sides.flat_map(|side| drift_on(paths, one, side)).collect()
+}
+
+fn drift_on(paths: &Paths, Examined { instance, layers, .. }: &Examined, side: Side) -> Vec<Finding> {
+    let function = check_function(instance, side);
+    let _inside = match side {
+        Side::Outside => None,
+        Side::Inside => match netns::enter(paths, &instance.name) {
+            Ok(inside) => Some(inside),
             Err(error) => {
-                findings.push(Finding::error(format!("`{function}`: {error:#}")).of(instance));
-                continue;
+                return vec![Finding::error(format!("{error:#}")).of(instance).advice(restart(instance))];
             }
-        };
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text);
-        let lines = text.lines().map(|line| Finding::error(line).of(instance).advice(restart(instance)));
-        findings.extend(lines);
-        if !output.status.success() && text.is_empty() {
-            findings.push(Finding::error(format!("`{function}` failed and said nothing")).of(instance));
-        }
+        },
+    };
+    let output = match ask(paths, instance, layers, Question::Check(side)) {
+        Ok(output) => output,
+        Err(error) => return vec![Finding::error(format!("`{function}`: {error:#}")).of(instance)],
+    };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    if !output.status.success() && text.is_empty() {
+        return vec![Finding::error(format!("`{function}` failed and said nothing")).of(instance)];
     }
-    Ok(findings)
+    text.lines().map(|line| Finding::error(line).of(instance).advice(restart(instance))).collect()
 }
 
 fn restart(instance: &Instance) -> String {

@@ -8,10 +8,10 @@ use anyhow::Result;
 
 use super::Finding;
 use crate::engine::{Active, Condition};
-use crate::file;
 use crate::firewall;
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
+use crate::sys::file;
 
 pub(super) fn check(
     paths: &Paths,

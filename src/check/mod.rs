@@ -4,7 +4,6 @@ mod attached;
 mod bus;
 mod clashes;
 mod cycles;
-mod dns;
 mod files;
 mod live;
 mod missing;
@@ -19,12 +18,15 @@ use std::str::FromStr;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::explain::{self, Explained};
+use crate::bash::explain::{Explained, explain};
+use crate::config::layers::{LayerReader, Layers};
+use crate::config::plugin;
+use crate::engine;
 use crate::name::{Instance, NsName, NsType};
-use crate::parallel::parallel;
 use crate::paths::Paths;
 use crate::requires::{Graph, Problem};
-use crate::{engine, plugin, trust};
+use crate::sys::parallel::parallel;
+use crate::trust;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -147,6 +149,7 @@ impl FromStr for Subject {
 /// An instance with what its files come to.
 struct Examined {
     instance: Instance,
+    layers: Layers,
     explained: Explained,
 }
 
@@ -174,16 +177,17 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     let mut broken = BTreeSet::new();
     let instances = instances(paths)?;
     let work = instances.into_iter().filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
-    let mut read = parallel(work, |instance| (explain::explain(paths, &instance), instance));
+    let reader = LayerReader::new(paths);
+    let mut read = parallel(work, |instance| (examine(paths, &reader, &instance), instance));
     read.sort_by(|(_, one), (_, other)| one.cmp(other));
-    for (explained, instance) in read {
-        match explained {
-            Ok(explained) => {
-                let layers = explain::layers(paths, &instance)?;
-                if explained.exited.is_some() || layers.iter().any(|layer| unsound.contains(&layer.path)) {
-                    broken.insert(instance.clone());
+    for (found, instance) in read {
+        match found {
+            Ok(found) => {
+                let is_unsound = found.layers.all().any(|layer| unsound.contains(&layer.path));
+                if found.explained.exited.is_some() || is_unsound {
+                    broken.insert(instance);
                 }
-                examined.push(Examined { instance, explained });
+                examined.push(found);
             }
             Err(error) => {
                 // Of one that is asked for, the files tell that already.
@@ -196,7 +200,6 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     }
     for one in examined.iter().filter(|one| meant(&one.instance)) {
         findings.extend(settings::check(paths, one));
-        findings.extend(dns::check(paths, one));
     }
     findings.extend(clashes::check(paths, &examined, &meant));
     let graph = Graph::of_configured(paths)?;
@@ -213,6 +216,12 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     findings.sort();
     findings.dedup();
     Ok(Checked { findings, whole })
+}
+
+fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance) -> Result<Examined> {
+    let layers = reader.read(instance)?;
+    let explained = explain(paths, instance, &layers)?;
+    Ok(Examined { instance: instance.clone(), layers, explained })
 }
 
 /// Every instance that has a file of its own or is up.

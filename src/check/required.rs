@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::Finding;
-use crate::engine::{Active, Condition, Kind};
+use crate::engine::{Active, Condition, EngineKind};
 use crate::name::Instance;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::requires::{Asker, Requirement, states};
+use crate::systemd::unit_files::dropins;
 use crate::trust;
-use crate::units::dropins;
 
 pub(super) fn check(
     paths: &Paths,
@@ -43,7 +43,7 @@ pub(super) fn check(
             }
         }
         // Of the others there is a finding for the drop-in.
-        if one.engine == Kind::Systemd
+        if one.engine == EngineKind::Systemd
             && !paths.conf_of(instance).is_file()
             && let Some(why) = dropins::unheard(paths, instance, &required)
         {

@@ -3,17 +3,17 @@
 use std::net::IpAddr;
 
 use super::{Examined, Finding};
-use crate::explain::Variable;
+use crate::bash::explain::Variable;
+use crate::config::plugin;
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;
-use crate::plugin;
 
 /// Longest name of an interface in bytes (`IFNAMSIZ` in include/uapi/linux/if.h, less the NUL).
 const IFNAME_MAX: usize = 15;
 
 pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let Examined { instance, explained } = one;
+    let Examined { instance, explained, .. } = one;
     if let Some(place) = &explained.exited {
         findings.push(Finding::error("the file ends the hook here").at(place).of(instance));
     }
@@ -22,6 +22,7 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
             findings.push(Finding::warning(message).at(&function.place));
         }
     }
+    findings.extend(explained.invalid.iter().map(|line| invalid(paths, one, line)));
     for setting in settings(one) {
         findings.extend(
             ifname(setting).into_iter().chain(macs(setting)).chain(address_of(setting).err()).map(
@@ -34,6 +35,17 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// What `configure_TYPE_validate` says: `SETTING: WHAT`.
+fn invalid(paths: &Paths, Examined { instance, explained, .. }: &Examined, line: &str) -> Finding {
+    let named = line.split_once(':').map(|(name, _)| name);
+    let setting = explained.variables.iter().find(|setting| Some(setting.name.as_str()) == named);
+    let place = setting.map_or_else(
+        || paths.conf_of(instance).display().to_string(),
+        |setting| place(setting, instance, paths),
+    );
+    Finding::error(line).at(place).of(instance)
 }
 
 /// The variables that are settings of the instance's own type: `TYPE_…` in capitals.
@@ -58,7 +70,7 @@ fn misnamed(function: &str, nstype: &NsType) -> Option<String> {
     let hooks: Vec<String> = ["up", "down", "check"]
         .iter()
         .flat_map(|phase| ["outside", "inside"].map(|side| format!("configure_{nstype}_{phase}_{side}")))
-        .chain(["defaults", "requires"].map(|word| format!("configure_{nstype}_{word}")))
+        .chain(["defaults", "requires", "validate"].map(|word| format!("configure_{nstype}_{word}")))
         .collect();
     if hooks.iter().any(|hook| hook == function) {
         return None;

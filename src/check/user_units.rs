@@ -17,9 +17,9 @@ use nix::unistd::geteuid;
 
 use super::Finding;
 use crate::attach::Unit;
-use crate::foreign;
-use crate::parallel::parallel;
-use crate::properties::Properties;
+use crate::print::escape;
+use crate::sys::parallel::parallel;
+use crate::systemd::show::Properties;
 
 /// How long a manager has to answer, and how many bytes of an answer are read.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ impl Manager {
             Finding::error(format!(
                 "the unit `{}` of user {user} runs in {network}: the user manager ignores NetworkNamespacePath={}",
                 Unit::template_of_sample(id),
-                foreign::line(&wanted)
+                escape::line(&wanted)
             ))
             .advice(format!(
                 "`netnsctl attach user@{user}.service TYPE@NAME` puts the manager with all units of the user into a namespace"

@@ -12,20 +12,38 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{Status, say};
-use crate::cli::NftSave;
-use crate::file::{Draft, lock_directory, remove_drafts, sync_directory};
+use crate::exit::Status;
 use crate::firewall;
+use crate::firewall::nft;
 use crate::name::NsName;
 use crate::netlink;
 use crate::netns;
-use crate::nft;
 use crate::paths::Paths;
+use crate::print::say;
+use crate::sys::file::{Draft, lock_directory, remove_drafts, sync_directory};
+use clap::Parser;
+use std::ffi::OsString;
+
+/// Saves the nftables rules of a namespace, where the type nft finds them.
+///
+/// Writes the rules in force in the namespace NAME to /etc/conf.d/netns/nft-NAME.rules. The new file replaces the old one in one
+/// step, and the old one is kept as nft-NAME.rules~. The file begins with `flush ruleset`, so it can be loaded any number of
+/// times. An empty ruleset does not replace a file that has rules.
+#[derive(Debug, Parser)]
+#[command(name = "netns-nft-save", version)]
+pub struct NftSaveArgs {
+    /// The namespace
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Replace rules by an empty ruleset, too
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// How long another run may take; a unit that saves on its way down has 30 seconds for all of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn run(options: &NftSave) -> Result<Status> {
+pub(super) fn run(options: &NftSaveArgs) -> Result<Status> {
     let name = NsName::new(&options.name)?;
     ensure!(geteuid().is_root(), "only root may read the rules of a namespace: run it by sudo");
     let paths = Paths::under("/".as_ref());

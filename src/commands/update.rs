@@ -8,17 +8,46 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
 
-use super::{Status, say};
 use crate::attach;
-use crate::cli::Update;
-use crate::file;
-use crate::foreign;
+use crate::config::plugin::{self, Listing};
+use crate::exit::Status;
 use crate::paths::Paths;
-use crate::plugin::{self, Listing};
+use crate::print::escape;
+use crate::print::say;
 use crate::requires::{self, Graph};
-use crate::units::{self, Action, Loaded, Loading, Plan, Systemctl};
+use crate::sys::file;
+use crate::systemd::systemctl::{Loaded, Loading, Systemctl};
+use crate::systemd::unit_files::{self, Action, Plan};
+use clap::Parser;
+use std::path::PathBuf;
 
-pub(super) fn run(options: &Update) -> Result<Status> {
+/// Keeps one pair of systemd units for each namespace type.
+///
+/// A type is a plugin, TYPE.sh, in /etc/conf.d/netns or /usr/share/systemd-netns. For each there is a copy of the
+/// template units netns@.service and netns_outside@.service in /etc/systemd/system. Copies whose type is gone are removed
+/// unless one of their instances is active. Run it after a plugin was added, removed or upgraded.
+#[derive(Debug, Parser)]
+#[command(name = "netns-update", version)]
+#[allow(clippy::struct_excessive_bools)] // as above
+pub struct UpdateArgs {
+    /// Let systemd read its units again even if nothing was changed
+    #[arg(long, overrides_with = "daemon_reload")]
+    pub daemon_reload: bool,
+    /// Remove the units of all types
+    #[arg(long, overrides_with = "clean")]
+    pub clean: bool,
+    /// With --clean: stop active instances first; refused while a service is attached
+    #[arg(long, requires = "clean", overrides_with = "now")]
+    pub now: bool,
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long, overrides_with = "dry_run")]
+    pub dry_run: bool,
+    /// Work on the image below DIR; systemd is not told
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
     let root =
         options.root.canonicalize().with_context(|| format!("cannot find {}", options.root.display()))?;
     let paths = Paths::under(&root);
@@ -32,12 +61,12 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         fs::create_dir_all(&paths.units)
             .with_context(|| format!("cannot create {}", paths.units.display()))?;
     }
-    let _lock = if options.dry_run { None } else { Some(units::lock(&paths)?) };
+    let _lock = if options.dry_run { None } else { Some(unit_files::lock(&paths)?) };
     let attached = if options.clean { attach::attached(&paths)? } else { Vec::new() };
     if !attached.is_empty() {
         // Not even in part: what they are bound to may require any of the others.
         for one in &attached {
-            crate::warn(&format!("the units of all types stay: {}", one.advice()));
+            crate::print::warn(&format!("the units of all types stay: {}", one.advice()));
         }
         say("Nothing was changed: see the warnings.");
         return Ok(Status::Failed);
@@ -57,12 +86,12 @@ pub(super) fn run(options: &Update) -> Result<Status> {
     let graph = if options.clean { Graph::default() } else { Graph::of_configured(&paths)? };
     if !graph.problems.is_empty() {
         for problem in &graph.problems {
-            crate::warn(&problem.message);
+            crate::print::warn(&problem.message);
         }
         say("Nothing was changed: see the warnings.");
         return Ok(Status::Failed);
     }
-    let templates = if options.clean { Vec::new() } else { units::templates(&paths)? };
+    let templates = if options.clean { Vec::new() } else { unit_files::templates(&paths)? };
     if let (Some(systemctl), true, false) = (&systemctl, options.now, options.dry_run) {
         say("Stopping all instances...");
         systemctl.stop_all()?;
@@ -71,26 +100,26 @@ pub(super) fn run(options: &Update) -> Result<Status> {
     // By `--now --dry-run`, nothing would be left that holds a unit.
     let loaded = loading.map_or(Ok(Vec::new()), Loading::wait)?;
 
-    let present = units::present(&paths)?;
-    let mut plan = units::plan(&paths, &present, &listing.types, &templates, &loaded)?;
+    let present = unit_files::present(&paths)?;
+    let mut plan = unit_files::plan(&paths, &present, &listing.types, &templates, &loaded)?;
     plan.add_dropins(&paths, &present, &graph);
     plan.add_firewalls(&paths, &present, &plugin::firewalls(&paths, &listing.types));
     let complaints = listing.complaints.iter().chain(&plan.complaints);
     let mut whole = true;
     for complaint in complaints {
-        crate::warn(complaint);
+        crate::print::warn(complaint);
         whole = false;
     }
     if systemctl.is_some() {
         // It may be installed later: nothing is wrong with the drop-in.
         for problem in requires::not_found(&graph)? {
-            crate::warn(&problem.message);
+            crate::print::warn(&problem.message);
         }
     }
     // Not line by line: there may be thousands.
     #[allow(clippy::disallowed_methods)] // through `foreign`
     let mut said = BufWriter::new(stdout());
-    let mut announce = |change: &units::Change| print(&mut said, change);
+    let mut announce = |change: &unit_files::Change| print(&mut said, change);
     if options.dry_run {
         plan.changes.iter().filter(|change| change.action != Action::Keep).for_each(announce);
         drop(said);
@@ -103,12 +132,12 @@ pub(super) fn run(options: &Update) -> Result<Status> {
         && plan.changes.iter().any(|change| change.action != Action::Keep)
         && let Err(error) = note_reload(&paths.reload)
     {
-        crate::warn(&format!("{error:#}; should this run be stopped, run `systemctl daemon-reload`"));
+        crate::print::warn(&format!("{error:#}; should this run be stopped, run `systemctl daemon-reload`"));
     }
     let outcome = plan.apply(&paths, &mut announce);
     drop(said);
     for error in &outcome.errors {
-        crate::warn(&format!("{error:#}"));
+        crate::print::warn(&format!("{error:#}"));
         whole = false;
     }
 
@@ -131,9 +160,9 @@ pub(super) fn run(options: &Update) -> Result<Status> {
 }
 
 /// Prints a change, on one line.
-fn print(stream: impl std::io::Write, change: &units::Change) {
+fn print(stream: impl std::io::Write, change: &unit_files::Change) {
     let path = change.path.display().to_string();
-    foreign::print(stream, &format!("{} '{}'.", change.action, foreign::line(&path)));
+    escape::print(stream, &format!("{} '{}'.", change.action, escape::line(&path)));
 }
 
 /// Notes that systemd is to read its units again, whatever becomes of this run: a drop-in that it does not know of may be what has a

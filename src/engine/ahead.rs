@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
+use crate::config::declaration::Declaration;
 use crate::name::Instance;
 use crate::paths::Paths;
-use crate::plugin::Declared;
 use crate::requires::{self, Asker, Graph, Problem};
-use crate::units::dropins;
+use crate::systemd::unit_files::dropins;
 
 /// The graph of instances that are not up, with all that is wrong with it. What is up was brought up with what it requires.
 ///
@@ -37,7 +37,7 @@ pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> 
 fn masked(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Vec<Problem>> {
     let firewalls = instances
         .iter()
-        .filter(|one| !up.contains(one) && Declared::of(paths, &one.nstype).firewall)
+        .filter(|one| !up.contains(one) && Declaration::of(paths, &one.nstype).firewall)
         .flat_map(|one| {
             [one.unit(), one.outside_unit(), one.name.closed_unit()].map(|unit| (one.clone(), unit))
         });

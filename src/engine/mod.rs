@@ -2,41 +2,40 @@
 //! hooks, in the same order, and undo the same when one fails.
 
 mod ahead;
-mod child;
 mod course;
 mod dependants;
 mod direct;
+mod log;
+mod runner;
 pub mod state;
 pub mod systemd;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use jiff::Timestamp;
 use serde::Serialize;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 pub use direct::Direct;
 pub use systemd::Systemd;
 
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
+use crate::systemd::journal;
 
 /// The engines, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum EngineKind {
     /// systemd's units
     Systemd,
     /// This program itself
     Direct,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Systemd => "systemd",
@@ -51,7 +50,7 @@ pub struct Outcome {
     /// The instance.
     pub instance: Instance,
     /// Whose work it was.
-    pub engine: Kind,
+    pub engine: EngineKind,
     /// `false`: it was so already.
     pub changed: Result<bool>,
 }
@@ -100,7 +99,7 @@ pub struct Active {
     /// The instance.
     pub instance: Instance,
     /// Whose it is.
-    pub engine: Kind,
+    pub engine: EngineKind,
     /// How far it is.
     pub condition: Condition,
     /// Since when.
@@ -125,23 +124,23 @@ pub trait Engine {
 ///
 /// # Errors
 /// The handlers of signals cannot be set, or systemd was asked for and is not PID 1.
-pub fn choose(paths: &Paths, asked: Option<Kind>, adopt: bool) -> Result<Box<dyn Engine>> {
+pub fn choose(paths: &Paths, asked: Option<EngineKind>, adopt: bool) -> Result<Box<dyn Engine>> {
     match asked.unwrap_or_else(|| default(paths)) {
-        Kind::Systemd => {
+        EngineKind::Systemd => {
             anyhow::ensure!(
                 !adopt,
                 "systemd's units make their namespaces themselves: --adopt is for `--engine direct`"
             );
             Ok(Box::new(Systemd::of(paths)?))
         }
-        Kind::Direct => Ok(Box::new(Direct::of(paths, adopt)?)),
+        EngineKind::Direct => Ok(Box::new(Direct::of(paths, adopt)?)),
     }
 }
 
 /// The engine of this machine.
 #[must_use]
-pub fn default(paths: &Paths) -> Kind {
-    if paths.systemd.is_dir() { Kind::Systemd } else { Kind::Direct }
+pub fn default(paths: &Paths) -> EngineKind {
+    if paths.systemd.is_dir() { EngineKind::Systemd } else { EngineKind::Direct }
 }
 
 /// All that any engine has up, in the order of the names.
@@ -167,35 +166,11 @@ pub fn required(paths: &Paths) -> Result<BTreeSet<NsName>> {
 #[must_use]
 pub fn last_words(paths: &Paths, active: &Active) -> Vec<String> {
     match active.engine {
-        Kind::Systemd => systemd::last_words(&active.instance),
-        Kind::Direct => child::last_words(&paths.log(&active.instance), 0),
+        EngineKind::Systemd => journal::last_words(&active.instance),
+        EngineKind::Direct => log::last_words(&paths.log(&active.instance), 0),
     }
 }
 
 fn by_namespace(instance: &Instance) -> (&NsName, &crate::name::NsType) {
     (&instance.name, &instance.nstype)
-}
-
-/// Set when somebody asks this process to end.
-#[derive(Clone, Debug)]
-struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    fn catch() -> Result<Self> {
-        let flag = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&flag))
-                .context("cannot set the disposition of a signal")?;
-        }
-        Ok(Self(flag))
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// What a hook has said, for an error.
-fn quote(lines: &[String]) -> String {
-    lines.iter().flat_map(|line| ["\n  | ", line.as_str()]).collect()
 }

@@ -5,12 +5,12 @@ use std::fs;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use crate::file::{self, Draft};
+use crate::firewall::nft;
 use crate::name::NsName;
 use crate::netlink;
 use crate::netns;
-use crate::nft;
 use crate::paths::Paths;
+use crate::sys::file::{self, Draft};
 
 /// The table that closes a namespace.
 pub const TABLE: &str = "netns_closed";

@@ -10,9 +10,10 @@ use super::used::Used;
 use super::{Orphan, What};
 use crate::engine::{Direct, state};
 use crate::name::{Instance, NsName};
+use crate::netns::ownership;
 use crate::netns::{self, Deleted};
 use crate::paths::Paths;
-use crate::{file, made};
+use crate::sys::file;
 
 /// Removes orphans.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl<'a> Collector<'a> {
                     netns::delete_ours(self.paths, name, ours)? != Deleted::NotOurs,
                     "namespace `{name}` was made anew by somebody else meanwhile, and is left alone"
                 );
-                if made::noted(self.paths, name).is_ok_and(|noted| noted == Some(*ours)) {
+                if ownership::noted(self.paths, name).is_ok_and(|noted| noted == Some(*ours)) {
                     remove(&self.paths.note(name))?;
                 }
             }

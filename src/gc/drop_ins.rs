@@ -8,10 +8,13 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Orphan, What, files};
+use crate::attach;
+use crate::config::plugin;
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;
-use crate::units::dropins;
-use crate::{attach, file, plugin, requires};
+use crate::requires;
+use crate::sys::file;
+use crate::systemd::unit_files::dropins;
 
 /// What is said of a drop-in of ours, given its unit, if nobody needs it.
 type Judge = fn(&Paths, &str) -> Option<(What, String)>;

@@ -12,11 +12,12 @@ use anyhow::Result;
 use walkdir::DirEntry;
 
 use super::{Orphan, What};
+use crate::config::plugin;
 use crate::engine::state::{self, State};
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Named};
 use crate::paths::Paths;
-use crate::{file, plugin};
+use crate::sys::file;
 
 /// Nobody writes a file for that long.
 const OLD: Duration = Duration::from_secs(60);

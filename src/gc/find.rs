@@ -10,11 +10,11 @@ use super::used::Used;
 use super::{Orphan, What, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Known, Stage, State};
-use crate::made;
 use crate::name::{Instance, NsName};
+use crate::netns::ownership;
+use crate::netns::processes;
 use crate::netns::{self, Id, Identity, Named};
 use crate::paths::Paths;
-use crate::process;
 
 /// Everything that is found, in an order in which it can be removed.
 ///
@@ -60,7 +60,7 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
             found.push(orphan.unwrap_or_else(|error| Orphan::odd(&path, format!("{error:#}"))));
         }
     }
-    let processes = process::by_namespace();
+    let processes = processes::by_namespace();
     for name in names.iter().filter(|name| !used.needs(name) && !of_direct(name)) {
         let busy = |id| processes.contains_key(&id);
         match name_of_nobody(paths, name, &notes, &used, &busy) {
@@ -182,7 +182,9 @@ fn notes(paths: &Paths, found: &mut Vec<Orphan>) -> Result<BTreeMap<NsName, Stri
 
 /// The namespace behind a name, if it is the one that was noted.
 fn noted(paths: &Paths, name: &NsName, notes: &BTreeMap<NsName, String>) -> Result<Option<Identity>> {
-    let Some((ours, _)) = notes.get(name).and_then(|note| made::read(note).ok()) else { return Ok(None) };
+    let Some((ours, _)) = notes.get(name).and_then(|note| ownership::read(note).ok()) else {
+        return Ok(None);
+    };
     Ok(ours.has_name(paths, name)?.then_some(ours))
 }
 

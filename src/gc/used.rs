@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::name::{Instance, NsName};
+use crate::netns::ownership;
 use crate::paths::Paths;
-use crate::properties::Properties;
-use crate::units::Systemctl;
-use crate::{file, made};
+use crate::sys::file;
+use crate::systemd::show::Properties;
+use crate::systemd::systemctl::Systemctl;
 
 /// What is asked of units that may be others'.
 const ASKED: &str = "ActiveState,Job,NetworkNamespacePath,ExecStartPre,ExecStart";
@@ -85,7 +86,7 @@ fn made_by(paths: &Paths, units: &BTreeSet<String>) -> Vec<NsName> {
     let entries = file::entries(&paths.made).unwrap_or_default();
     let by_one_of_these = |name: &NsName| {
         let note = file::read_text(&paths.note(name)).unwrap_or_default();
-        matches!(made::read(&note), Ok((_, Some(maker))) if units.contains(maker))
+        matches!(ownership::read(&note), Ok((_, Some(maker))) if units.contains(maker))
     };
     entries.iter().filter_map(|entry| NsName::new(entry.file_name()).ok()).filter(by_one_of_these).collect()
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{End, Graph, Place};
 use crate::engine::Condition;
-use crate::foreign;
+use crate::print::escape;
 use crate::requires::Requirement;
 
 /// The map as dot.
@@ -102,7 +102,7 @@ fn style_of(state: Condition) -> &'static str {
 /// A string of dot. In labels a backslash begins an escape, so it is doubled; a line ends in `\n`.
 fn quote(text: &str) -> String {
     let mut quoted = String::from('"');
-    for character in foreign::escape(text, &['\n']).chars() {
+    for character in escape::escape(text, &['\n']).chars() {
         match character {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),

@@ -9,14 +9,14 @@ use anyhow::{Context, Result};
 
 use super::{End, Graph, Interface, Link, Member, Place, Requires, Service};
 use crate::attach;
+use crate::config::plugin;
 use crate::engine::{self, Condition};
-use crate::file;
 use crate::name::{Instance, NsName};
 use crate::netlink;
 use crate::netns::{self, Id, Named};
 use crate::paths::{OWN_NETNS, Paths};
-use crate::plugin;
 use crate::requires::{self, Requirement};
+use crate::sys::file;
 
 /// Looks at the machine. Nothing is changed.
 #[must_use]

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{End, Graph, Place};
-use crate::foreign;
 use crate::name::{Instance, NsName};
+use crate::print::escape;
 use crate::requires::Requirement;
 
 /// The map as Mermaid.
@@ -100,7 +100,7 @@ fn instance(graph: &Graph, instance: &Instance) -> Option<String> {
 /// Text between quotes: what has a meaning there, or in HTML, or in Markdown, is written as its number.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
-    for character in foreign::line(text).chars() {
+    for character in escape::line(text).chars() {
         match character {
             '-' | '.' | ':' | '/' | '@' | '_' | ' ' => escaped.push(character),
             _ if character.is_alphanumeric() => escaped.push(character),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::Service;
 use crate::engine::Condition;
-use crate::properties::Properties;
+use crate::systemd::show::Properties;
 
 /// Tells each service its state.
 pub(super) fn tell(services: &mut [Service]) -> Result<()> {

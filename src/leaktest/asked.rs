@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::name::NsName;
+use crate::netns::resolver;
 use crate::paths::Paths;
-use crate::resolver;
 
 /// Who is asked by `netnsctl run` in that namespace, as far as it can be told.
 pub(super) fn whom(paths: &Paths, namespace: &NsName) -> Option<String> {

@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Outcome, Verdict, asked};
-use crate::foreign;
-use crate::hook::UNWANTED;
+use crate::bash::UNWANTED;
 use crate::name::NsName;
 use crate::paths::{BASH, Paths};
+use crate::print::escape;
 
 /// How long the library may take: it may ask several servers, each for a second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated 
 pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Outcome {
     let outcome = match ask(namespace, name) {
         Ok(Some(said)) if !said.lines().any(|line| line == "begun") => {
-            Outcome::new(Verdict::Blocked, format!("cannot be asked for: {}", foreign::line(said.trim())))
+            Outcome::new(Verdict::Blocked, format!("cannot be asked for: {}", escape::line(said.trim())))
         }
         Ok(Some(said)) => judge(&said, name),
         Ok(None) => Outcome::new(Verdict::Unanswered, "it takes too long".to_owned()),
@@ -64,7 +64,7 @@ fn ask(namespace: &NsName, name: &str) -> std::io::Result<Option<String>> {
     }
     let mut said = Vec::new();
     child.stderr.take().map_or(Ok(0), |mut stderr| stderr.read_to_end(&mut said))?;
-    Ok(Some(foreign::text(&said)))
+    Ok(Some(escape::text(&said)))
 }
 
 /// What bash says has the name and the library's reason, unless there is an address.

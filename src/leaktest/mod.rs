@@ -20,7 +20,7 @@ use crate::name::NsName;
 use crate::netlink::{self, Link, Way};
 use crate::netns::{self, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
-use crate::privilege::{self, Capability};
+use crate::sys::capability::{self, Capability};
 use probe::{Echoes, Probe};
 use targets::{Attempt, Target};
 use trace::{Passage, Tracer};
@@ -87,9 +87,9 @@ impl Outcome {
 /// # Errors
 /// There is no such namespace, it is the one of the machine itself, or it may not be entered.
 pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: bool) -> Result<Vec<Finding>> {
-    privilege::need(Capability::SysAdmin, "to enter namespaces")?;
-    privilege::need(Capability::NetAdmin, "to trace what rules do")?;
-    privilege::need(Capability::NetRaw, "to send pings")?;
+    capability::need(Capability::SysAdmin, "to enter namespaces")?;
+    capability::need(Capability::NetAdmin, "to trace what rules do")?;
+    capability::need(Capability::NetRaw, "to send pings")?;
     let Named::Namespace(id) = netns::look(paths, name)? else {
         bail!(
             "there is no namespace `{name}`: bring it up by `netnsctl up {name}`; `ip netns` lists those that are there"
@@ -112,7 +112,7 @@ pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: b
         attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
     let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
     let tracer = Tracer::start(flows)
-        .map_err(|error| crate::warn(&format!("which rule decides is not known: {error:#}")))
+        .map_err(|error| crate::print::warn(&format!("which rule decides is not known: {error:#}")))
         .ok();
     // A thread begins in the namespace of the one that starts it.
     let outcomes: Vec<Outcome> = thread::scope(|scope| {

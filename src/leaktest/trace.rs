@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::foreign;
 use crate::netlink::{self, Decision, Header, Step, Traces};
+use crate::print::escape;
 
 /// What the packets of an attempt can be told by.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ impl Tracer {
         self.stop.store(true, Ordering::Relaxed);
         let steps = self.reader.join().unwrap_or_else(|_| bail!("the thread that reads them died"));
         let steps = steps.unwrap_or_else(|error| {
-            crate::warn(&format!("which rule decides is not known for all: {error:#}"));
+            crate::print::warn(&format!("which rule decides is not known for all: {error:#}"));
             Vec::new()
         });
         let table = self.nft.table.clone();
@@ -275,7 +275,7 @@ fn nft(words: &[&str]) -> Result<String> {
         .run()
         .context("cannot run nft (the package nftables has it)")?;
     if !output.status.success() {
-        bail!("nft {}: {}", words.join(" "), foreign::text(&output.stderr).trim());
+        bail!("nft {}: {}", words.join(" "), escape::text(&output.stderr).trim());
     }
-    Ok(foreign::text(&output.stdout))
+    Ok(escape::text(&output.stdout))
 }

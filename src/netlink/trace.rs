@@ -10,7 +10,7 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::{GENERIC, GET_TABLE, HEADER, NFTABLES, TABLE_NAME, ask, nftables};
 
-use crate::foreign;
+use crate::print::escape;
 
 /// `NFT_MSG_TRACE` and `NFNLGRP_NFTRACE`.
 const TRACE: u16 = NFTABLES + 17;
@@ -127,7 +127,7 @@ fn attributes(message: &[u8]) -> impl Iterator<Item = (u16, Vec<u8>)> {
 }
 
 fn text(value: &[u8]) -> String {
-    foreign::text(value).trim_end_matches('\0').to_owned()
+    escape::text(value).trim_end_matches('\0').to_owned()
 }
 
 fn number(value: &[u8]) -> Option<u32> {

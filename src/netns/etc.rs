@@ -15,10 +15,10 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::mounts;
 use crate::name::NsName;
+use crate::netns::mounts;
+use crate::netns::resolver;
 use crate::paths::Paths;
-use crate::resolver;
 
 /// Mount flags of a tmpfs that stands in for a directory of the host.
 const PRIVATE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use anyhow::Result;
 
 use super::{Asker, Requirement};
+use crate::config::plugin;
 use crate::name::Instance;
-use crate::parallel::parallel;
 use crate::paths::Paths;
-use crate::plugin;
+use crate::sys::parallel::parallel;
 
 /// Instances, and all that they lead to.
 #[derive(Debug, Default)]

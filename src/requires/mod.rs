@@ -1,42 +1,36 @@
-//! What an instance requires: the function `configure_TYPE_requires` prints it, else `NETNS_REQUIRES` lists it.
+//! What an instance requires: the function `configure_TYPE_requires` prints it; without one, it is what `NETNS_REQUIRES` lists, and the
+//! values of the settings that the plugin declares.
 
 mod graph;
-mod none;
 mod requirement;
-mod units;
+mod unknown_units;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::env;
 
 use anyhow::{Context, Result, bail, ensure};
 
 pub use graph::{Graph, Problem, instances_in, unknown};
 pub use requirement::Requirement;
-pub use units::{not_found, states};
+pub use unknown_units::{not_found, states};
 
-use crate::layers::{self, Layers};
-use crate::name::{Instance, NsType, Phase};
+use crate::bash::ask::{Question, ask};
+use crate::config::layers::{Layer, LayerReader, Layers};
+use crate::name::Instance;
 use crate::paths::Paths;
-use crate::{explain, plugin};
-use none::Told;
-
-/// The bash that follows the layers.
-const REQUIRES: &str = include_str!("../requires.sh");
+use crate::print::quoted;
 
 /// Asks instances what they require. What those of a type have in common is read once.
 #[derive(Debug)]
 pub struct Asker<'a> {
     paths: &'a Paths,
-    /// What plugin, `default.conf` and `TYPE.conf` say; `None` where bash has to see for itself.
-    types: Mutex<BTreeMap<NsType, Arc<Option<[Told; 3]>>>>,
+    layers: LayerReader<'a>,
 }
 
 impl<'a> Asker<'a> {
     /// Has read nothing yet.
     #[must_use]
     pub fn new(paths: &'a Paths) -> Self {
-        Self { paths, types: Mutex::default() }
+        Self { paths, layers: LayerReader::new(paths) }
     }
 
     /// Asks the layers of an instance: each thing once, and not its own namespace, which comes first anyway.
@@ -46,82 +40,60 @@ impl<'a> Asker<'a> {
     /// There is no plugin, bash cannot read the files, the function fails or does not come to an end, or prints what is no
     /// requirement.
     pub fn of(&self, instance: &Instance) -> Result<Vec<Requirement>> {
-        if self.shows_none(instance) {
+        let what = || format!("cannot tell what `{instance}` requires");
+        let layers = self.layers.read(instance).with_context(what)?;
+        let declared = layers.declaration(self.paths, &instance.nstype).requires;
+        if require_nothing(&layers, &declared) {
             return Ok(Vec::new());
         }
-        let what = || format!("cannot tell what `{instance}` requires");
-        let layers = Layers::of(self.paths, instance, Phase::Up).with_context(what)?;
-        let said = ask(self.paths, &layers, instance).with_context(what)?;
-        parse(&said, instance).with_context(|| source(self.paths, &layers, instance)).with_context(what)
+        let said = self.ask(instance, &layers, &declared).with_context(what)?;
+        parse(&said, instance).with_context(|| source(&layers, instance)).with_context(what)
     }
 
-    fn shows_none(&self, instance: &Instance) -> bool {
-        let of_type = self.of_type(&instance.nstype);
-        let Some([plugin, default, of_type]) = &*of_type else { return false };
-        let own = read(&self.paths.conf_of(instance), &instance.nstype);
-        own.is_some_and(|own| none::has_none(&[plugin, default, of_type, &own]))
-    }
-
-    fn of_type(&self, nstype: &NsType) -> Arc<Option<[Told; 3]>> {
-        let mut types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
-        let look = || {
-            let plugin = read(&plugin::find(self.paths, nstype).ok()?, nstype)?;
-            let default = read(&self.paths.default_conf(), nstype)?;
-            Some([plugin, default, read(&self.paths.conf_of_type(nstype), nstype)?])
-        };
-        types.entry(nstype.clone()).or_insert_with(|| Arc::new(look())).clone()
+    fn ask(&self, instance: &Instance, layers: &Layers, declared: &[String]) -> Result<String> {
+        let function = function(instance);
+        let output = ask(self.paths, instance, layers, Question::Requirements(declared))
+            .with_context(|| format!("`{function}`, or a file that is read before it"))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "{} failed ({}){}",
+            if layers.mention(&function) { format!("`{function}`") } else { "reading its files".to_owned() },
+            output.status,
+            quoted(said.lines())
+        )
     }
 }
 
-/// What one layer says; nothing, where it is not there.
-fn read(layer: &Path, nstype: &NsType) -> Option<Told> {
-    let text = layers::text_of(layer).ok()?;
-    text.map_or(Some(Told::default()), |text| Told::read(&text, &function(nstype)))
+/// Whether the layers show that nothing is required: they set variables and define functions, and none of that is about requirements.
+/// `declared` are the settings whose values are required. In doubt bash is asked: to be wrong here would bring an instance up without
+/// its firewall.
+fn require_nothing(layers: &Layers, declared: &[String]) -> bool {
+    let Some(set) = layers.settings() else { return false };
+    let is_set = |name: &str| env::var_os(name).is_some() || set.iter().any(|(known, _)| *known == name);
+    let lines = || layers.all().filter_map(Layer::text).flat_map(str::lines);
+    let code = || lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
+    !is_set("NETNS_REQUIRES")
+        && !declared.iter().any(|name| is_set(name))
+        && !code().any(|line| line.contains("_requires") || line.contains("NETNS_REQUIRES"))
 }
 
-fn ask(paths: &Paths, layers: &Layers, instance: &Instance) -> Result<String> {
-    let text = explain::reader(paths, instance)? + REQUIRES;
-    let function = function(&instance.nstype);
-    let output = explain::bash(&text, &[instance.nstype.as_ref(), instance.name.as_ref(), "up", "outside"])
-        .with_context(|| format!("`{function}`, or a file that is read before it"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    bail!(
-        "{} failed ({}){}",
-        if is_named(&function, layers) { format!("`{function}`") } else { "reading its files".to_owned() },
-        output.status,
-        said.lines().flat_map(|line| ["\n  | ", line]).collect::<String>()
-    )
-}
-
-fn function(nstype: &NsType) -> String {
-    format!("configure_{nstype}_requires")
-}
-
-fn is_named(function: &str, layers: &Layers) -> bool {
-    layers.texts.iter().flatten().flatten().any(|text| text.contains(function))
+fn function(instance: &Instance) -> String {
+    format!("configure_{}_requires", instance.nstype)
 }
 
 /// Where words come from: the function, or the last file that names the setting.
-fn source(paths: &Paths, layers: &Layers, instance: &Instance) -> String {
-    let texts = || layers.texts.iter().flatten();
-    let function = function(&instance.nstype);
-    if is_named(&function, layers) {
+fn source(layers: &Layers, instance: &Instance) -> String {
+    let function = function(instance);
+    if layers.mention(&function) {
         return format!("`{function}`");
     }
-    let files = [
-        layers.plugin.clone(),
-        paths.default_conf(),
-        paths.conf_of_type(&instance.nstype),
-        paths.conf_of(instance),
-    ];
-    let named = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains("NETNS_REQUIRES"));
-    let found = files.iter().zip(texts()).filter(|(_, text)| named(text)).last();
-    found.map_or_else(
+    let names = |layer: &&Layer| layer.text().is_some_and(|text| text.contains("NETNS_REQUIRES"));
+    layers.all().filter(names).last().map_or_else(
         || "NETNS_REQUIRES".to_owned(),
-        |(file, _)| format!("NETNS_REQUIRES in {}", file.display()),
+        |layer| format!("NETNS_REQUIRES in {}", layer.path.display()),
     )
 }
 
@@ -203,5 +175,50 @@ mod tests {
     fn what_the_function_leaves_in_the_background_is_not_waited_for() {
         let plugin = "configure_t_requires() { sleep 60 & echo b; }";
         assert_eq!(requires([("t.sh", plugin), ("t-a.conf", "")]).unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn bash_is_not_asked_where_the_layers_show_that_there_is_nothing() {
+        const PLUGIN: &str = "# Contains: only definitions\n# Requires: T_X\n\nconfigure_t_up_inside() {\n  echo \"$T_X\"\n}\n";
+        let silent = |plugin: &str, conf: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            let paths = Paths::under(directory.path());
+            fs::create_dir_all(&paths.conf).unwrap();
+            fs::write(paths.conf.join("t.sh"), plugin).unwrap();
+            fs::write(paths.conf.join("t-a.conf"), conf).unwrap();
+            let layers = Layers::of(&paths, &"t@a".parse().unwrap()).unwrap();
+            require_nothing(&layers, &["T_X".to_owned()])
+        };
+        for (plugin, conf) in
+            [("", ""), (PLUGIN, ""), (PLUGIN, "T_Y=1"), ("# see configure_t_requires\n", "")]
+        {
+            assert!(silent(plugin, conf), "{plugin} {conf}");
+        }
+        for (plugin, conf) in [
+            ("source lib.sh", ""),
+            ("", "NETNS_REQUIRES=b"),
+            (PLUGIN, "NETNS_REQUIRES=b"),
+            (PLUGIN, "T_X=1"),
+            (PLUGIN, ": \"${T_X:=1}\""),
+            (PLUGIN, "configure_t_requires() { echo b; }"),
+            (PLUGIN, "[ -r f ]&&. f"),
+            (PLUGIN, "read -r T_X <<<1"),
+            (PLUGIN, "export $(cat /etc/shop.env)"),
+            ("configure_t_requires() { :; }", ""),
+            ("# Contains: only definitions\n\nconfigure_t_requires() {\n  echo y\n}\n", ""),
+            ("# Contains: only definitions\n\nT_X=1\n", ""),
+            ("# Contains: only definitions\n\nNETNS_REQUIRES=(b)\n", ""),
+        ] {
+            assert!(!silent(plugin, conf), "{plugin} {conf}");
+        }
+    }
+
+    #[test]
+    fn the_values_of_declared_settings_are_required() {
+        let plugin = "# Requires: T_X T_Y\n";
+        assert_eq!(
+            requires([("t.sh", plugin), ("t-a.conf", "T_X='b c' NETNS_REQUIRES=d")]).unwrap(),
+            ["d", "b", "c"]
+        );
     }
 }

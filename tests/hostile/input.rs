@@ -107,104 +107,10 @@ const TOP: [&str; 32] = [
     "A_B=~/x",
 ];
 
-/// What stands in functions, or nearly: pieces of lines.
-const BODY: [&str; 112] = [
-    "\n",
-    "\n",
-    "\n",
+/// What a value is made of, or nearly.
+const VALUE: [&str; 65] = [
     "\n",
     " ",
-    " ",
-    " ",
-    "echo ran",
-    ">made",
-    "}",
-    "}",
-    "{",
-    "{ ",
-    "; }",
-    "{ :; }",
-    ";",
-    "; ",
-    "&&",
-    " || ",
-    "|",
-    "&",
-    "!",
-    "(",
-    ")",
-    "((",
-    "))",
-    "[[ ",
-    " ]]",
-    "[",
-    "]",
-    "$(",
-    "`",
-    "\"",
-    "'",
-    "\\",
-    "\\\n",
-    "$'",
-    "$\"",
-    "${",
-    "${x",
-    "${x#",
-    "$",
-    "$((",
-    "<<END",
-    "<<'END'",
-    "<<-END",
-    "<<\"END\"",
-    "<<END\nx\nEND\n",
-    "<<x",
-    "<<",
-    "<<<",
-    "<",
-    ">",
-    ">|",
-    ">&",
-    "<&-",
-    "2>&1",
-    "&>",
-    "<(",
-    "\nEND\n",
-    "\nx\n",
-    "if true; then",
-    "if [[ x ]]; then\n",
-    "then",
-    "else",
-    "elif",
-    "fi",
-    "while",
-    "until",
-    "do",
-    "done",
-    "for x in",
-    "for x in a; do",
-    "case x in",
-    "case",
-    "esac",
-    "a)",
-    ";;",
-    ";&",
-    "in",
-    "select",
-    "time ",
-    "coproc ",
-    "function f",
-    "f()",
-    "g_h() {\n",
-    "\n}\n",
-    "\n}\n",
-    "#",
-    " # it's",
-    "x=",
-    "x=(",
-    "x[",
-    "A_B=1\n",
-    "=~",
-    "==",
     "\t",
     "\r",
     "\u{c}",
@@ -212,33 +118,62 @@ const BODY: [&str; 112] = [
     "\u{a0}",
     "\u{2028}",
     "x",
+    "y1",
+    "/24",
+    "192.0.2.1",
+    "2001:db8::1",
     ":",
     "*",
+    "?",
     "-",
+    "+",
     "%",
     "~",
     ",",
+    "@",
+    ".",
+    "_",
     "{a,b}",
-    "eval",
-    "local x=1",
-];
-
-/// Lines of functions that are as people write them.
-const PLAIN: [&str; 14] = [
-    "  echo ran\n",
-    "  if [[ $1 == x ]]; then\n    echo ran\n  fi\n",
-    "  foo || {\n    echo ran\n  }\n",
-    "  cat <<'END'\n}\necho ran\nEND\n",
-    "  ip link set dev \"$1\" up # it's up\n",
-    "  { a; b; } >made\n",
-    "  x=$(foo \"$1\" | bar)\n",
-    "  [[ $(foo \"$1\") == *\"$(bar)\"* ]] && :\n",
-    "\n",
-    "  # a \"comment\n",
-    "  cat <<END\n$x }\nEND\n",
-    "  foo ${x:+-n \"$x\"} \"${y#z}\" 2>&1\n",
-    "  for x in a b; do echo ran; done\n",
-    "  y=(a \"$x\")\n",
+    "}",
+    "{",
+    "(",
+    ")",
+    "[",
+    "]",
+    "|",
+    "&",
+    "&&",
+    ";",
+    "<",
+    ">",
+    " >made",
+    "<<END",
+    "#",
+    " # x",
+    "!",
+    "=",
+    "$",
+    "$x",
+    "$A_B",
+    "${A_B}",
+    "${A_B-}",
+    "${x:=1}",
+    "$(",
+    "$((",
+    "$[",
+    "`",
+    "`echo ran`",
+    "$(echo ran)",
+    "\"",
+    "\"",
+    "'",
+    "'",
+    "\\",
+    "\\\n",
+    "$'",
+    "$\"",
+    ";echo ran",
+    "\necho ran",
 ];
 
 /// Bash text that is a layer, or nearly.
@@ -248,23 +183,12 @@ pub fn layer(bytes: &[u8]) -> String {
     while let Some(kind) = bytes.next() {
         if kind % 3 == 0 {
             text += TOP[kind / 3 % TOP.len()];
-            text.push('\n');
-            continue;
+        } else {
+            text += ["A_B=", "C_D=", "A_B=\"", "A_B='"][kind / 3 % 4];
+            text.extend(bytes.by_ref().take(kind / 12 % 6).map(|piece| VALUE[piece % VALUE.len()]));
+            text += ["", "", "\"", "'"][kind / 3 % 4];
         }
-        text += ["f_a() {\n", "f_b() {\n", "f_a() {\n", "f_c()  {\n"][kind / 3 % 4];
-        for _ in 0..kind / 12 % 6 {
-            let Some(line) = bytes.next() else { break };
-            if line % 2 == 0 {
-                text += PLAIN[line / 2 % PLAIN.len()];
-                continue;
-            }
-            text += "  ";
-            for piece in bytes.by_ref().take(1 + line / 2 % 5) {
-                text += BODY[piece % BODY.len()];
-            }
-            text.push('\n');
-        }
-        text += ["}\n", "}\n", "}\n", "}\n", "} >made\n", "  }\n", "}"][kind / 3 % 7];
+        text.push('\n');
     }
     text
 }

@@ -10,12 +10,15 @@ use std::path::Path;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use systemd_netns::config::plugin;
+use systemd_netns::engine;
 use systemd_netns::engine::state::{self, Known};
 use systemd_netns::gc::{self, What};
 use systemd_netns::name::NsName;
+use systemd_netns::netns;
 use systemd_netns::paths::Paths;
-use systemd_netns::units::{self, Loaded};
-use systemd_netns::{engine, netns, plugin};
+use systemd_netns::systemd::systemctl::Loaded;
+use systemd_netns::systemd::unit_files;
 
 const TEMPLATE: &str = "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n";
 
@@ -63,11 +66,11 @@ pub fn file_names(words: &[Vec<u8>]) {
     for name in netns::names(&paths).unwrap() {
         assert!(paths.namespace(&name).is_file());
     }
-    let templates = units::templates(&paths).unwrap();
+    let templates = unit_files::templates(&paths).unwrap();
     let held = Loaded { name: "netns-lo@a.service".to_owned(), active: "active".to_owned() };
     for (types, loaded) in [(&listing.types, vec![]), (&BTreeSet::new(), vec![held])] {
-        let present = units::present(&paths).unwrap();
-        let plan = units::plan(&paths, &present, types, &templates, &loaded).unwrap();
+        let present = unit_files::present(&paths).unwrap();
+        let plan = unit_files::plan(&paths, &present, types, &templates, &loaded).unwrap();
         for change in &plan.changes {
             assert_eq!(change.path.parent(), Some(paths.units.as_path()));
         }

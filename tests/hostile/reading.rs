@@ -1,9 +1,11 @@
 //! What other programs and the kernel say, cut short or wrong.
 
 use jiff::Timestamp;
+use systemd_netns::bash::explain;
 use systemd_netns::engine::{Condition, systemd};
-use systemd_netns::properties::Properties;
-use systemd_netns::{explain, netlink, units};
+use systemd_netns::netlink;
+use systemd_netns::systemd::show::Properties;
+use systemd_netns::systemd::{journal, systemctl};
 
 /// `systemctl show`, `systemctl list-units`, `journalctl --output=json`, and what `show.sh` prints.
 pub fn listing(bytes: &[u8]) {
@@ -11,7 +13,7 @@ pub fn listing(bytes: &[u8]) {
     for unit in Properties::parse(&text) {
         assert!(unit.id().lines().all(|id| text.contains(id)));
     }
-    let loaded = units::systemctl::parse(&text);
+    let loaded = systemctl::parse(&text);
     for (unit, active) in systemd::instances(&loaded) {
         assert!(unit.contains(&active.instance.to_string()) && active.condition != Condition::Down);
     }
@@ -19,7 +21,7 @@ pub fn listing(bytes: &[u8]) {
         assert!(text.contains(&unit.name) && unit.nstype().is_none_or(|nstype| unit.name.contains(nstype)));
         assert!(unit.advice().contains(&unit.name));
     }
-    for message in systemd::messages(&text, Timestamp::UNIX_EPOCH) {
+    for message in journal::messages(&text, Timestamp::UNIX_EPOCH) {
         assert!(message == "(binary)" || message.len() <= text.len());
     }
     if let Ok(explained) = explain::parse(&text) {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use clap::Parser;
-use systemd_netns::cli::{Ctl, Init, NftSave, Update};
+use systemd_netns::commands::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};
 use systemd_netns::hook;
 use systemd_netns::name::{Instance, NsName, NsType, Target};
 use systemd_netns::paths::Paths;
@@ -51,12 +51,12 @@ pub fn command_line(words: &[Vec<u8>]) {
     if let Ok(hook) = hook::parse(&words) {
         assert_eq!(hook.extra, words[2..words.len() - 2]);
     }
-    if let Ok(options) = Init::read(words.clone()) {
+    if let Ok(options) = InitArgs::read(words.clone()) {
         assert!(words.ends_with(&options.words), "{words:?}: {options:?}");
     }
     let behind = |name: &str| [OsString::from(name)].into_iter().chain(words.iter().cloned());
-    _ = Update::try_parse_from(behind("netns-update"));
-    _ = NftSave::try_parse_from(behind("netns-nft-save"));
+    _ = UpdateArgs::try_parse_from(behind("netns-update"));
+    _ = NftSaveArgs::try_parse_from(behind("netns-nft-save"));
     for verb in ["up", "list", "status", "check", "show", "run", "new", "cat", "types", "completion"] {
         let verb = [OsString::from("netnsctl"), verb.into()];
         _ = Ctl::try_parse_from(verb.into_iter().chain(words.iter().cloned()));

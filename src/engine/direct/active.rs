@@ -4,7 +4,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::engine::state::{self, Known, Stage};
-use crate::engine::{Active, Condition, Kind};
+use crate::engine::{Active, Condition, EngineKind};
 use crate::name::Instance;
 use crate::paths::Paths;
 
@@ -15,7 +15,7 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
     if !paths.direct.exists() {
         return Ok(active);
     }
-    for entry in crate::file::entries(&paths.direct)? {
+    for entry in crate::sys::file::entries(&paths.direct)? {
         let file = entry.file_name().to_string_lossy();
         let is_file = entry.file_type().is_file();
         let log = file.strip_suffix(".log").filter(|_| is_file);
@@ -26,12 +26,12 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
         match state::read(paths, &name)? {
             Some(Known::State(state)) => active.extend(state.instances.into_iter().map(|entry| Active {
                 instance: Instance { nstype: entry.nstype, name: name.clone() },
-                engine: Kind::Direct,
+                engine: EngineKind::Direct,
                 condition: if entry.stage == Stage::Up { Condition::Up } else { Condition::Changing },
                 since: Some(entry.since),
             })),
-            Some(Known::Unusable(error)) => crate::warn(&format!("{error:#}")),
-            Some(Known::Odd(error)) => crate::file::pass_over(entry.path(), error),
+            Some(Known::Unusable(error)) => crate::print::warn(&format!("{error:#}")),
+            Some(Known::Odd(error)) => crate::sys::file::pass_over(entry.path(), error),
             None => {}
         }
     }
@@ -39,7 +39,7 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
     failed.retain(|(instance, _)| !active.iter().any(|active| active.instance == *instance));
     active.extend(failed.into_iter().map(|(instance, time)| Active {
         instance,
-        engine: Kind::Direct,
+        engine: EngineKind::Direct,
         condition: Condition::Failed,
         since: time.and_then(|time| Timestamp::try_from(time).ok()),
     }));

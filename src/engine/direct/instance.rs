@@ -6,11 +6,11 @@ use std::fs;
 use anyhow::{Result, anyhow, bail};
 
 use super::Direct;
+use crate::config::remembered;
 use crate::engine;
 use crate::engine::state::{self, Held, Stage};
-use crate::made;
-use crate::memory;
 use crate::name::{Instance, NsType, Phase, Side};
+use crate::netns::ownership;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
 
@@ -75,13 +75,13 @@ impl Direct {
         let instance = held.instance(nstype);
         if held.stage(nstype).is_none() {
             _ = fs::remove_file(self.paths.log(&instance));
-            if memory::exists(&self.paths, &instance) {
+            if remembered::exists(&self.paths, &instance) {
                 self.down_outside(&instance)?;
                 return Ok(true);
             }
             let name = &held.name;
             if held.state.namespace.is_none() && netns::look(&self.paths, name)? != Named::Nothing {
-                crate::warn(&format!(
+                crate::print::warn(&format!(
                     "there is a namespace `{name}` that this engine knows nothing of, and leaves alone"
                 ));
             }
@@ -102,7 +102,7 @@ impl Direct {
         }
         let instance = held.instance(nstype);
         if let Err(error) = self.run(held, nstype, (Phase::Down, Side::Inside), false) {
-            crate::warn(&format!("`{instance}`: {error:#}; going on"));
+            crate::print::warn(&format!("`{instance}`: {error:#}; going on"));
         }
         let up =
             self.run(held, nstype, (Phase::Up, Side::Inside), false).and_then(|()| self.still_there(held));
@@ -135,7 +135,7 @@ impl Direct {
 
     /// Whether the namespace is the one that this is about: what has come up in it is lost with it.
     pub(super) fn still_there(&self, held: &Held) -> Result<()> {
-        held.state.namespace.map_or(Ok(()), |ours| made::require(&self.paths, &held.name, &ours))
+        held.state.namespace.map_or(Ok(()), |ours| ownership::require(&self.paths, &held.name, &ours))
     }
 
     /// Runs one hook, and notes that it is run.
@@ -153,14 +153,14 @@ impl Direct {
             match held.note(nstype, stage, process) {
                 // A tear-down goes on without its note: to take it down twice, after a crash, does no harm.
                 Err(error) if whatever_comes => {
-                    crate::warn(&format!("{error:#}"));
+                    crate::print::warn(&format!("{error:#}"));
                     Ok(())
                 }
                 noted => noted,
             }
         });
         if done.is_err() && hook.1 == Side::Outside {
-            memory::mark(&self.paths, &instance)?;
+            remembered::mark(&self.paths, &instance)?;
         }
         done
     }

@@ -5,9 +5,9 @@ use anyhow::{Result, bail};
 use super::Direct;
 use crate::engine::course::Need;
 use crate::engine::state::{Held, Stage};
-use crate::file;
 use crate::name::NsName;
 use crate::netns::{self, Identity, Named};
+use crate::sys::file;
 
 impl Direct {
     /// Puts right what was broken off: a command that was killed, or a namespace that was deleted by hand.
@@ -21,7 +21,7 @@ impl Direct {
         let there = match found {
             Named::Namespace(_) if ours.has_name(&self.paths, &name)? => true,
             Named::Namespace(_) => {
-                crate::warn(&replaced(&name));
+                crate::print::warn(&replaced(&name));
                 false
             }
             Named::Debris => {
@@ -33,15 +33,17 @@ impl Direct {
         for entry in held.state.instances.clone().into_iter().rev() {
             let instance = held.instance(&entry.nstype);
             if !there {
-                crate::warn(&format!("namespace `{name}` was deleted by hand: taking `{instance}` down"));
+                crate::print::warn(&format!(
+                    "namespace `{name}` was deleted by hand: taking `{instance}` down"
+                ));
             } else if entry.stage == Stage::Up {
                 continue;
             } else {
-                crate::warn(&format!("`{instance}` was left half-way: taking it down first"));
+                crate::print::warn(&format!("`{instance}` was left half-way: taking it down first"));
             }
             let inside = there && entry.stage == Stage::DownInside;
             for error in self.take_down(held, &entry.nstype, inside)? {
-                crate::warn(&format!("{error:#}"));
+                crate::print::warn(&format!("{error:#}"));
             }
         }
         if !there {
@@ -91,7 +93,7 @@ impl Direct {
         if !held.state.adopted
             && netns::delete_ours(&self.paths, &held.name, &ours)? == netns::Deleted::NotOurs
         {
-            crate::warn(&replaced(&held.name));
+            crate::print::warn(&replaced(&held.name));
         }
         file::remove(&self.paths.closed(&held.name))?;
         held.state.namespace = None;

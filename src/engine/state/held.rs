@@ -12,11 +12,11 @@ use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{Entry, Known, Stage, State, VERSION, read};
-use crate::engine::child::Process;
-use crate::file::{self, Draft, remove_drafts};
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::requires::Requirement;
+use crate::sys::file::{self, Draft, remove_drafts};
+use crate::sys::process::Process;
 
 /// After this long a wait is worth a message.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
     };
     let aside = path.with_extension(format!("json.{}", Timestamp::now().as_second()));
     fs::rename(&path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
-    crate::warn(&format!("{why}; going by what the kernel shows; it is kept as {}", aside.display()));
+    crate::print::warn(&format!("{why}; going by what the kernel shows; it is kept as {}", aside.display()));
     Ok(held)
 }
 
@@ -132,7 +132,7 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
             Err((file, nix::errno::Errno::EAGAIN)) => {
                 if begun.elapsed() >= PATIENCE {
                     let holder = io::read_to_string(file).unwrap_or_default();
-                    crate::warn(&format!(
+                    crate::print::warn(&format!(
                         "namespace `{name}` is being worked on by process {}; waiting for it",
                         holder.trim()
                     ));

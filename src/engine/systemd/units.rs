@@ -7,11 +7,11 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::engine::dependants::Dependants;
-use crate::engine::{Active, Condition, Kind};
+use crate::engine::{Active, Condition, EngineKind};
 use crate::name::Instance;
 use crate::paths::Paths;
-use crate::properties::Properties;
-use crate::units::systemctl::{Loaded, Systemctl};
+use crate::systemd::show::Properties;
+use crate::systemd::systemctl::{Loaded, Systemctl};
 
 /// What [`Units`] look at.
 const ASKED: &str = "ActiveState,StateChangeTimestamp";
@@ -149,7 +149,7 @@ pub fn instances(units: &[Loaded]) -> Vec<(&str, Active)> {
             Condition::Up if !name.starts_with("netns-") => Condition::Changing,
             condition => condition,
         };
-        let found = (name, Active { instance, engine: Kind::Systemd, condition, since: None });
+        let found = (name, Active { instance, engine: EngineKind::Systemd, condition, since: None });
         // The inside half comes first by its name; only a failure of the other one says more.
         if condition == Condition::Failed {
             instances.insert(word, found);
@@ -163,7 +163,7 @@ pub fn instances(units: &[Loaded]) -> Vec<(&str, Active)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::systemctl;
+    use crate::systemd::systemctl;
 
     #[test]
     fn dependants_are_read_from_what_requires_or_binds_either_half() {

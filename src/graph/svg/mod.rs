@@ -10,7 +10,7 @@ use layout::{Cell, Layout, Line, Shape};
 
 use super::Graph;
 use crate::engine::Condition;
-use crate::foreign;
+use crate::print::escape;
 
 /// Colours of both pages, and fonts that every machine has. What a colour says, a word or a shape says as well.
 const HEAD: &str = r"  <style>
@@ -256,7 +256,7 @@ fn short(text: &str) -> String {
 /// Text for XML (which has no control characters).
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
-    for character in foreign::line(text).chars() {
+    for character in escape::line(text).chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),

@@ -1,0 +1,98 @@
+# shellcheck shell=bash disable=SC2154 # netnsctl sets __netns_layers in front
+# Reads the layers of an instance as a hook does, and tells where each variable and function was set last. Printed are
+# records of NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `function NAME FILE:LINE`, `invalid LINE`, `exited FILE:LINE`.
+
+declare -A __netns_values __netns_places
+__netns_at=''
+
+# Usage: __netns_compare
+# What has changed since the last time was set by the command at __netns_at. It runs before each command of the files, so it
+# forks for none of the usual variables.
+__netns_compare() {
+  local __netns_name __netns_value __netns_names=(
+    "${!a@}" "${!b@}" "${!c@}" "${!d@}" "${!e@}" "${!f@}" "${!g@}" "${!h@}" "${!i@}" "${!j@}" "${!k@}" "${!l@}" "${!m@}"
+    "${!n@}" "${!o@}" "${!p@}" "${!q@}" "${!r@}" "${!s@}" "${!t@}" "${!u@}" "${!v@}" "${!w@}" "${!x@}" "${!y@}" "${!z@}"
+    "${!A@}" "${!B@}" "${!C@}" "${!D@}" "${!E@}" "${!F@}" "${!G@}" "${!H@}" "${!I@}" "${!J@}" "${!K@}" "${!L@}" "${!M@}"
+    "${!N@}" "${!O@}" "${!P@}" "${!Q@}" "${!R@}" "${!S@}" "${!T@}" "${!U@}" "${!V@}" "${!W@}" "${!X@}" "${!Y@}" "${!Z@}" "${!_@}"
+  )
+  for __netns_name in "${__netns_names[@]}"; do
+    case $__netns_name in
+      __netns_* | BASH* | COMP_* | EPOCH* | FUNCNAME | LINENO | PIPESTATUS | PPID | RANDOM | SECONDS | SHELLOPTS | SRANDOM | _) continue ;;
+    esac
+    __netns_value=''
+    if [[ ! -R $__netns_name ]]; then
+      local -n __netns_variable=$__netns_name
+      [[ ! -v __netns_variable[@] ]] || __netns_value=${__netns_variable[*]@A}
+      unset -n __netns_variable
+    fi
+    # It refers to another one, has no value, or is an associative array.
+    [[ $__netns_value ]] || __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || continue
+    if [[ ! -v __netns_values[$__netns_name] || ${__netns_values[$__netns_name]} != "$__netns_value" ]]; then
+      __netns_values[$__netns_name]=$__netns_value
+      __netns_places[$__netns_name]=$__netns_at
+    fi
+  done
+}
+
+__netns_show() {
+  set +u # a layer may have set it
+  local __netns_name __netns_file __netns_line
+  __netns_compare
+  for __netns_name in "${!__netns_places[@]}"; do
+    [[ ${__netns_places[$__netns_name]} ]] || continue # it came with the environment
+    declare -p "$__netns_name" >/dev/null || continue
+    local -n __netns_variable=$__netns_name
+    if [[ ${__netns_variable@a} == *[aA]* ]]; then
+      printf >&"$__netns_out" 'variable\0%s\0(%s)\0%s\0' "$__netns_name" "${__netns_variable[*]}" "${__netns_places[$__netns_name]}"
+    else
+      printf >&"$__netns_out" 'variable\0%s\0%s\0%s\0' "$__netns_name" "$__netns_variable" "${__netns_places[$__netns_name]}"
+    fi
+    unset -n __netns_variable
+  done
+  shopt -s extdebug # declare -F then tells file and line
+  while read -r __netns_name __netns_line __netns_file; do
+    [[ $__netns_file != "$__netns_self" ]] || continue
+    printf >&"$__netns_out" 'function\0%s\0%s\0' "$__netns_name" "$__netns_file:$__netns_line"
+  done < <(compgen -A function | while read -r __netns_name; do declare -F "$__netns_name"; done)
+}
+
+# Files are read in a function, as in a hook: `local` is legal in them, and what they declare so is seen here alone.
+__netns_read_layers() {
+  local __netns_layer
+  for __netns_layer in "${__netns_layers[@]}"; do
+    # A command that fails in the plugin or default.conf would end the hook; this only looks.
+    # shellcheck disable=SC1090 # only known by then
+    source "$__netns_layer" || :
+    __netns_compare
+    __netns_at=''
+  done
+  if declare -F "configure_${NSTYPE}_defaults" >/dev/null; then
+    "configure_${NSTYPE}_defaults" "$NSNAME" || :
+    __netns_compare
+  fi
+  builtin trap - DEBUG EXIT
+  __netns_show
+  __netns_validate
+}
+
+# Usage: __netns_validate
+# The plugin looks at the settings alone, and prints what is wrong with them, a line each.
+__netns_validate() {
+  local __netns_line
+  declare -F "configure_${NSTYPE}_validate" >/dev/null || return 0
+  while IFS= read -r __netns_line || [[ $__netns_line ]]; do
+    printf >&"$__netns_out" 'invalid\0%s\0' "$__netns_line"
+  done < <("configure_${NSTYPE}_validate" "$NSNAME")
+}
+
+__netns_self=${BASH_SOURCE[0]}
+# What the files print is not mixed with what is told of them.
+exec {__netns_out}>&1 >&2
+# A file may exit.
+builtin trap 'builtin trap - DEBUG; printf >&"$__netns_out" "exited\0%s\0" "$__netns_at"; __netns_show' EXIT
+__netns_compare
+__netns_places=()
+# In an EXIT trap, bash gives BASH_COMMAND what was running one level up.
+set -T # or a sourced file would not be followed
+builtin trap '[[ ${BASH_SOURCE[0]} == "$__netns_self" || $BASH_COMMAND == "source \"\$__netns_layer\"" ]] || { __netns_compare; __netns_at=${BASH_SOURCE[0]}:$LINENO; }' DEBUG
+__netns_read_layers

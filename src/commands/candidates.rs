@@ -1,0 +1,88 @@
+//! What a shell is offered for a word.
+
+use clap_complete::CompletionCandidate;
+
+use crate::attach;
+use crate::config::plugin;
+use crate::engine;
+use crate::netns;
+use crate::paths::Paths;
+
+/// Every instance that is configured or up, and every name; what cannot be looked at is not offered.
+pub(super) fn targets() -> Vec<CompletionCandidate> {
+    let mut words: Vec<String> = instances_of(&live()).collect();
+    words.extend(names_of(&live()));
+    candidates(words)
+}
+
+/// Every instance that is configured or up.
+pub(super) fn instances() -> Vec<CompletionCandidate> {
+    candidates(instances_of(&live()).collect())
+}
+
+/// Every namespace that is there or configured.
+pub(super) fn names() -> Vec<CompletionCandidate> {
+    candidates(names_of(&live()))
+}
+
+/// Every type.
+pub(super) fn types() -> Vec<CompletionCandidate> {
+    candidates(types_of(&live()))
+}
+
+/// Every type and every instance.
+pub(super) fn subjects() -> Vec<CompletionCandidate> {
+    let mut words = types_of(&live());
+    words.extend(instances_of(&live()));
+    candidates(words)
+}
+
+/// Every service and socket that systemd has loaded.
+pub(super) fn units() -> Vec<CompletionCandidate> {
+    let listing = duct::cmd!(
+        "systemctl",
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "--no-pager",
+        "--type=service,socket"
+    );
+    let text = listing.stdin_null().stderr_null().unchecked().read().unwrap_or_default();
+    let units = text.lines().filter_map(|line| line.split_whitespace().next());
+    candidates(units.filter(|unit| unit.parse::<attach::Unit>().is_ok()).map(str::to_owned).collect())
+}
+
+/// Every unit that is attached.
+pub(super) fn attached() -> Vec<CompletionCandidate> {
+    candidates(attach::attached(&live()).unwrap_or_default().into_iter().map(|one| one.unit).collect())
+}
+
+fn live() -> Paths {
+    Paths::under("/".as_ref())
+}
+
+fn instances_of(paths: &Paths) -> impl Iterator<Item = String> {
+    let configured = plugin::configured(paths).unwrap_or_default();
+    let active = engine::active(paths).unwrap_or_default().into_iter().map(|active| active.instance);
+    configured.into_iter().chain(active).map(|instance| instance.to_string())
+}
+
+fn names_of(paths: &Paths) -> Vec<String> {
+    let mut names: Vec<String> =
+        netns::names(paths).unwrap_or_default().iter().map(ToString::to_string).collect();
+    names.extend(
+        plugin::configured(paths).unwrap_or_default().iter().map(|instance| instance.name.to_string()),
+    );
+    names
+}
+
+fn types_of(paths: &Paths) -> Vec<String> {
+    plugin::list(paths).unwrap_or_default().types.iter().map(ToString::to_string).collect()
+}
+
+fn candidates(mut words: Vec<String>) -> Vec<CompletionCandidate> {
+    words.sort();
+    words.dedup();
+    words.into_iter().map(CompletionCandidate::new).collect()
+}

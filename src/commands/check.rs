@@ -1,0 +1,52 @@
+//! `netnsctl check`: what is wrong, before it goes wrong.
+
+use anyhow::Result;
+
+use super::arguments::OutputArgs;
+use super::candidates;
+use super::output::{self, paint};
+use crate::check::Subject;
+use crate::check::{self, Checked, Severity};
+use crate::exit::{NotBegun, Status};
+use crate::paths::Paths;
+use crate::print::say;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+use std::path::PathBuf;
+
+/// What `check` takes.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Only these; by default everything
+    #[arg(value_name = "TYPE | TYPE@NAME", add = ArgValueCandidates::new(candidates::subjects))]
+    pub subjects: Vec<Subject>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Check the files below DIR, and nothing of this machine
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+pub(super) fn run(options: &CheckArgs) -> Result<Status> {
+    let Checked { findings, whole } =
+        check::check(&Paths::under(&options.root), &options.subjects).map_err(NotBegun::from)?;
+    if options.output.json {
+        output::json("check", &findings)?;
+    } else {
+        for finding in &findings {
+            let style = if finding.severity == Severity::Error { output::RED } else { output::YELLOW };
+            let severity = finding.severity.to_string();
+            say(&finding.to_string().replacen(
+                &format!("{severity}: "),
+                &format!("{}: ", paint(&severity, style)),
+                1,
+            ));
+        }
+    }
+    Ok(match (findings.as_slice(), whole) {
+        ([], true) => Status::Done,
+        ([], false) => Status::NotBegun,
+        _ => Status::Failed,
+    })
+}

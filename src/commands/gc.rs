@@ -1,0 +1,77 @@
+//! `netnsctl gc`: what nobody needs any more.
+
+use anyhow::{Result, ensure};
+use nix::unistd::geteuid;
+use serde::Serialize;
+
+use super::arguments::OutputArgs;
+use super::output::{self, paint};
+use crate::exit::{NotBegun, Status};
+use crate::gc::{self, Collector, Kind, Orphan, What};
+use crate::paths::Paths;
+use crate::print::say;
+use crate::sys::file::pass_over;
+use clap::Args;
+
+/// What `gc` takes.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// Say what would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// One thing as JSON.
+#[derive(Serialize)]
+struct Item {
+    kind: Kind,
+    path: String,
+    reason: String,
+    removed: bool,
+    error: Option<String>,
+}
+
+pub(super) fn run(paths: &Paths, options: &GcArgs) -> Result<Status> {
+    let begin = || {
+        ensure!(
+            options.dry_run || geteuid().is_root(),
+            "only root may remove anything: run it by sudo, or see what it would do by --dry-run"
+        );
+        gc::find(paths)
+    };
+    let found = begin().map_err(NotBegun::from)?;
+    let collector = Collector::new(paths);
+    let mut items = Vec::new();
+    let mut whole = true;
+    for orphan in &found {
+        let removed = if options.dry_run { Ok(false) } else { collector.remove(orphan) };
+        whole &= removed.is_ok() && orphan.what != What::Odd;
+        if !options.output.json {
+            print(orphan, &removed, options.dry_run);
+        }
+        items.push(Item {
+            kind: orphan.what.kind(),
+            path: orphan.path.display().to_string(),
+            reason: orphan.reason.clone(),
+            removed: removed.as_ref().is_ok_and(|removed| *removed),
+            error: removed.err().map(|error| format!("{error:#}")),
+        });
+    }
+    if options.output.json {
+        output::json("gc", &items)?;
+    }
+    Ok(if whole { Status::Done } else { Status::Failed })
+}
+
+fn print(orphan: &Orphan, removed: &Result<bool>, dry_run: bool) {
+    match removed {
+        Err(error) => say(&format!("{} {orphan}; {error:#}", paint("not removed:", output::RED))),
+        Ok(_) if orphan.what == What::Odd => pass_over(&orphan.path, &orphan.reason),
+        Ok(_) if orphan.what == What::Foreign => say(&format!("left alone: {orphan}")),
+        Ok(_) if dry_run => say(&format!("would be removed: {orphan}")),
+        Ok(_) => say(&format!("removed: {orphan}")),
+    }
+}

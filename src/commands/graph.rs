@@ -1,0 +1,76 @@
+//! `netnsctl graph`: a map of the namespaces of this machine.
+
+use std::slice;
+
+use anyhow::{Result, bail};
+
+use super::candidates;
+use super::output::{self, paint, style_of};
+use crate::exit::Status;
+use crate::graph::{self, Graph};
+use crate::name::NsName;
+use crate::paths::Paths;
+use crate::print::say;
+use clap::Args;
+use clap::ValueEnum;
+use clap_complete::ArgValueCandidates;
+
+/// What `graph` takes.
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// The namespaces, with what they are joined to; by default all
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(candidates::names))]
+    pub names: Vec<NsName>,
+    /// How to draw
+    #[arg(long, default_value = "text")]
+    pub format: Format,
+    /// Print JSON; its shape is in netnsctl(8)
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// How to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for a terminal
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+    /// A picture
+    Svg,
+}
+
+pub(super) fn run(paths: &Paths, options: &GraphArgs) -> Result<Status> {
+    let mut graph = graph::gather(paths);
+    for missing in &graph.missing {
+        crate::print::warn(missing);
+    }
+    if !options.names.is_empty() {
+        let known = |graph: &Graph, name: &NsName| {
+            graph.host_names.contains(name)
+                || graph.places.iter().any(|place| place.namespace.as_ref() == Some(name))
+        };
+        if let Some(name) = options.names.iter().find(|name| !known(&graph, name)) {
+            bail!(
+                "there is no namespace `{name}`, and nothing is configured for it; `netnsctl list` and `ip netns` list what there is"
+            );
+        }
+        graph = graph.around(&options.names);
+    }
+    if options.json {
+        output::json("graph", slice::from_ref(&graph))?;
+        return Ok(Status::Done);
+    }
+    let text = match options.format {
+        Format::Text => graph::text(&graph, |word, state| paint(word, style_of(state))),
+        Format::Dot => graph::dot(&graph),
+        Format::Mermaid => graph::mermaid(&graph),
+        Format::Svg => graph::svg(&graph),
+    };
+    if !text.is_empty() {
+        say(text.trim_end());
+    }
+    Ok(Status::Done)
+}

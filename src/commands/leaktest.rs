@@ -1,0 +1,94 @@
+//! `netnsctl leaktest`: what gets out of a namespace, and whether that is what is expected.
+
+use anyhow::{Context, Result};
+
+use super::arguments::OutputArgs;
+use super::candidates;
+use super::output::{self, paint};
+use crate::exit::{NotBegun, Status};
+use crate::leaktest::expect::{self, Expected};
+use crate::leaktest::targets::{self, Attempt};
+use crate::leaktest::{self, Finding, Verdict};
+use crate::name::NsName;
+use crate::paths::Paths;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+use std::path::PathBuf;
+
+/// What `leaktest` takes.
+#[derive(Debug, Args)]
+pub struct LeaktestArgs {
+    /// The namespace
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(candidates::names))]
+    pub name: NsName,
+    /// What is tried: ADDRESS (port 9, and a ping), ADDRESS:PORT or [ADDRESS]:PORT; by default what is behind each interface
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<targets::Asked>,
+    /// A name that is asked for; by default one that nobody has
+    #[arg(long = "dns", value_name = "HOST", value_parser = dns)]
+    pub names: Vec<targets::Attempt>,
+    /// Try what FILE expects, and tell each difference: lines `PROTOCOL TARGET VERDICT`, as in `tcp 192.0.2.1:80 blocked`
+    #[arg(long, value_name = "FILE")]
+    pub expect: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+fn dns(word: &str) -> anyhow::Result<targets::Attempt> {
+    targets::Attempt::new(targets::Protocol::Dns, word)
+}
+
+pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
+    let expected = match &options.expect {
+        Some(file) => expect::read(file).map_err(NotBegun::from)?,
+        None => Vec::new(),
+    };
+    let behind_each = options.targets.is_empty() && options.expect.is_none();
+    let findings = leaktest::measure(paths, &options.name, attempts(options, &expected), behind_each)
+        .with_context(|| format!("cannot measure what gets out of `{}`", options.name))?;
+    if options.output.json {
+        output::json("leaktest", &findings)?;
+    } else {
+        print(&findings, !options.output.no_legend)?;
+    }
+    let differences = expect::differences(&expected, &findings)?;
+    for difference in &differences {
+        crate::print::complain(&difference.to_string());
+    }
+    Ok(if differences.is_empty() { Status::Done } else { Status::Failed })
+}
+
+/// What was asked for.
+fn attempts(options: &LeaktestArgs, expected: &[Expected]) -> Vec<Attempt> {
+    let mut others = options.names.clone();
+    if others.is_empty() && expected.is_empty() {
+        others.push(targets::nobody());
+    }
+    others.extend(expected.iter().map(|expected| expected.attempt.clone()));
+    targets::asked(&options.targets, &others)
+}
+
+fn print(findings: &[Finding], legend: bool) -> Result<()> {
+    let row = |finding: &Finding| {
+        let style = match finding.verdict {
+            Verdict::Passes => output::GREEN,
+            Verdict::Refused | Verdict::Unanswered => output::YELLOW,
+            Verdict::Blocked => output::RED,
+        };
+        let why: Vec<&str> = finding.rule.iter().chain(&finding.detail).map(String::as_str).collect();
+        vec![
+            finding.attempt.protocol.to_string(),
+            finding.attempt.target.to_string(),
+            paint(&finding.verdict.to_string(), style),
+            finding.interface.clone().unwrap_or_default(),
+            finding.route.clone().unwrap_or_default(),
+            why.join("; "),
+        ]
+    };
+    let rows: Vec<Vec<String>> = findings.iter().map(row).collect();
+    output::table(
+        legend.then_some(&["PROTOCOL", "TARGET", "VERDICT", "INTERFACE", "ROUTE", "DECIDED BY"][..]),
+        &rows,
+    )
+}

@@ -1,0 +1,116 @@
+//! `netnsctl up`, `down` and `restart`.
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+use serde::Serialize;
+
+use super::arguments::OutputArgs;
+use super::{candidates, output};
+use crate::engine::{EngineKind, Outcome};
+use crate::exit::Status;
+use crate::lifecycle::{self, Report, Work};
+use crate::name::{NsName, NsType, Target};
+use crate::paths::Paths;
+use crate::print::say;
+
+/// What `up`, `down` and `restart` take.
+#[derive(Debug, Args)]
+pub struct LifecycleArgs {
+    /// TYPE@NAME, or NAME: every type that is configured for it (up), or is up (down, restart)
+    #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(candidates::targets))]
+    pub targets: Vec<Target>,
+    /// Who does it; by default systemd where that is PID 1
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    /// Take over a namespace that somebody else has made; `down` leaves it there
+    #[arg(long)]
+    pub adopt: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What `down` takes.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// The instances.
+    #[command(flatten)]
+    pub lifecycle: LifecycleArgs,
+    /// Take down what requires them first; otherwise they stay
+    #[arg(long)]
+    pub recursive: bool,
+}
+
+pub(super) fn up(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
+    run(paths, options, Work::Up, ["is up", "was up already"])
+}
+
+pub(super) fn down(paths: &Paths, options: &DownArgs) -> Result<Status> {
+    let work = Work::Down { recursive: options.recursive };
+    run(paths, &options.lifecycle, work, ["is down", "was down already"])
+}
+
+pub(super) fn restart(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
+    run(paths, options, Work::Restart, ["was restarted", "was up already"])
+}
+
+/// `words`: what is said of an instance that was changed, and of one that was so already.
+fn run(paths: &Paths, options: &LifecycleArgs, work: Work, words: [&str; 2]) -> Result<Status> {
+    let LifecycleArgs { targets, engine, adopt, output } = options;
+    let report = lifecycle::run(paths, work, targets, *engine, *adopt)?;
+    if output.json {
+        output::json("lifecycle", &report.outcomes.iter().map(Item::of).collect::<Vec<_>>())?;
+    } else {
+        for Outcome { instance, changed, .. } in &report.outcomes {
+            if let Ok(changed) = changed {
+                say(&format!("{instance} {}", if *changed { words[0] } else { words[1] }));
+            }
+        }
+    }
+    failure(report).map(|()| Status::Done)
+}
+
+/// All that failed, in one error.
+fn failure(Report { outcomes, firewalls }: Report) -> Result<()> {
+    let all = outcomes.len();
+    let mut errors: Vec<_> = outcomes.into_iter().filter_map(|one| one.changed.err()).collect();
+    if let Some(last) = errors.pop() {
+        let lines: Vec<String> = [format!("{last:#}")].into_iter().chain(firewalls).collect();
+        errors.push(anyhow!("{}", lines.join("\n")));
+    }
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(errors.remove(0)),
+        failed => {
+            let errors: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+            bail!("{failed} of {all} failed\n{}", errors.join("\n"))
+        }
+    }
+}
+
+/// One outcome as JSON.
+#[derive(Serialize)]
+struct Item<'a> {
+    instance: String,
+    engine: EngineKind,
+    changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(rename = "type")]
+    nstype: &'a NsType,
+    namespace: &'a NsName,
+}
+
+impl<'a> Item<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        Self {
+            instance: outcome.instance.to_string(),
+            engine: outcome.engine,
+            changed: outcome.changed.as_ref().is_ok_and(|&changed| changed),
+            error: outcome.changed.as_ref().err().map(|error| format!("{error:#}")),
+            nstype: &outcome.instance.nstype,
+            namespace: &outcome.instance.name,
+        }
+    }
+}

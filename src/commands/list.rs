@@ -1,0 +1,99 @@
+//! `netnsctl list`: every instance that is configured or up.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::arguments::OutputArgs;
+use super::output::{self, paint, style_of};
+use crate::config::plugin;
+use crate::engine::{self, Condition, EngineKind};
+use crate::exit::Status;
+use crate::name::{Instance, NsName, NsType};
+use crate::netns;
+use crate::paths::Paths;
+use clap::Args;
+
+/// What `list` takes.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// One instance as JSON.
+#[derive(Serialize)]
+struct Item {
+    instance: String,
+    namespace: NsName,
+    #[serde(rename = "type")]
+    nstype: NsType,
+    state: Condition,
+    engine: Option<EngineKind>,
+    since: Option<Timestamp>,
+    addresses: Vec<String>,
+}
+
+pub(super) fn run(paths: &Paths, options: &ListArgs) -> Result<Status> {
+    let mut items: BTreeMap<(NsName, NsType), Item> = BTreeMap::new();
+    for instance in plugin::configured(paths)? {
+        items.insert(key(&instance), item(instance, Condition::Down, None, None));
+    }
+    for active in engine::active(paths)? {
+        let of = item(active.instance.clone(), active.condition, Some(active.engine), active.since);
+        items.insert(key(&active.instance), of);
+    }
+    let mut addresses: BTreeMap<NsName, Vec<String>> = BTreeMap::new();
+    for item in items.values_mut().filter(|item| item.state != Condition::Down) {
+        let found = addresses
+            .entry(item.namespace.clone())
+            .or_insert_with(|| netns::addresses(paths, &item.namespace));
+        item.addresses.clone_from(found);
+    }
+    let items: Vec<Item> = items.into_values().collect();
+    if options.output.json {
+        output::json("list", &items)?;
+    } else {
+        print(&items, !options.output.no_legend)?;
+    }
+    Ok(Status::Done)
+}
+
+fn key(instance: &Instance) -> (NsName, NsType) {
+    (instance.name.clone(), instance.nstype.clone())
+}
+
+fn item(instance: Instance, state: Condition, engine: Option<EngineKind>, since: Option<Timestamp>) -> Item {
+    Item {
+        instance: instance.to_string(),
+        namespace: instance.name,
+        nstype: instance.nstype,
+        state,
+        engine,
+        since,
+        addresses: Vec::new(),
+    }
+}
+
+fn print(items: &[Item], legend: bool) -> Result<()> {
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| {
+            vec![
+                item.namespace.to_string(),
+                item.nstype.to_string(),
+                paint(&item.state.to_string(), style_of(item.state)),
+                item.engine.map(|engine| engine.to_string()).unwrap_or_default(),
+                item.since.map(output::time).unwrap_or_default(),
+                item.addresses.join(" "),
+            ]
+        })
+        .collect();
+    output::table(
+        legend.then_some(&["NAMESPACE", "TYPE", "STATE", "ENGINE", "SINCE", "ADDRESSES"][..]),
+        &rows,
+    )
+}

@@ -1,0 +1,201 @@
+//! `netnsinit`: one hook.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::unistd::geteuid;
+
+use crate::config::remembered;
+use crate::exit::Status;
+use crate::firewall;
+use crate::hook;
+use crate::hook::foreground;
+use crate::name::NsName;
+use crate::netns::ownership;
+use crate::netns::{Deleted, etc};
+use crate::paths::Paths;
+use crate::trust;
+use clap::{CommandFactory, Parser};
+use std::path::PathBuf;
+
+/// Runs one hook of a namespace type.
+///
+/// Finds the plugin TYPE.sh in /etc/conf.d/netns or /usr/share/systemd-netns, sources it, default.conf, TYPE.conf and
+/// TYPE-NAME.conf in bash, and calls `configure_TYPE_PHASE_SIDE` NAME [EXTRA...]. Its exit status is that of the function.
+#[derive(Debug, Parser)]
+#[command(
+    name = "netnsinit",
+    version,
+    override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
+                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --judge FILE...",
+    after_help = "Options stand before TYPE; every word after it belongs to the hook.\n\n\
+                  Environment:\n  NETNS_TRACE=1  as --trace\n\n\
+                  Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
+)]
+#[allow(clippy::struct_excessive_bools)] // each is an option of its own
+pub struct InitArgs {
+    /// Print the wrapper, the bash text that would be run, instead of running it
+    #[arg(long)]
+    pub print_wrapper: bool,
+    /// Trace what bash does, on stderr (values of variables show)
+    #[arg(short = 'x', long)]
+    pub trace: bool,
+    /// Create the namespace NAME, as `ip netns add` does
+    #[arg(long, conflicts_with_all = ["delete", "print_wrapper", "trace"])]
+    pub create: bool,
+    /// Delete the namespace NAME, as `ip netns delete` does; no error where there is none
+    #[arg(long, conflicts_with_all = ["print_wrapper", "trace"])]
+    pub delete: bool,
+    /// Make sure that the namespace NAME is the one that --create has made
+    #[arg(long, conflicts_with_all = ["create", "delete", "print_wrapper", "trace"])]
+    pub verify: bool,
+    /// Let only loopback traffic pass in the namespace NAME until its firewall is loaded
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
+    pub close: bool,
+    /// Called when the hook of a firewall has returned: end what --close has begun
+    #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
+    pub open: bool,
+    /// With --open: the success of the hook does not show that rules are in force
+    #[arg(long, hide = true, requires = "open")]
+    pub unsure: bool,
+    /// Make sure that nobody but root can write these FILEs, as it is done before they are run
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
+    pub judge: bool,
+    /// Called by a hook that a signal has ended: end its foreground command, from `jobs -l` on stdin, within that time
+    #[arg(long, value_name = "MILLISECONDS", hide = true)]
+    pub end_command: Option<u32>,
+    /// Called by a hook: run the command of the WORDs, NAME COMMAND..., with the files of /etc/netns/NAME in /etc
+    #[arg(long, hide = true)]
+    pub with_files: bool,
+    /// Take all files from below DIR
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// TYPE NAME [EXTRA]... up|down outside|inside
+    #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub words: Vec<OsString>,
+}
+
+impl InitArgs {
+    /// Splits the arguments where TYPE begins: everything from there on is passed on as it is, `--` and `--help` too.
+    ///
+    /// # Errors
+    /// clap's, also for `--help` and `--version`.
+    pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+        if !arguments.first().is_some_and(is_option) {
+            // The way of every hook: there is nothing for a parser to do.
+            return Ok(Self::plain(arguments));
+        }
+        Self::try_parse_from([OsString::from("netnsinit")].into_iter().chain(arguments))
+    }
+
+    fn plain(words: Vec<OsString>) -> Self {
+        Self {
+            print_wrapper: false,
+            trace: false,
+            create: false,
+            delete: false,
+            verify: false,
+            close: false,
+            open: false,
+            unsure: false,
+            judge: false,
+            end_command: None,
+            with_files: false,
+            root: "/".into(),
+            words,
+        }
+    }
+
+    /// The usage, for an error about the words.
+    #[must_use]
+    pub fn usage() -> String {
+        Self::command().render_usage().to_string()
+    }
+}
+
+pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
+    let options = match InitArgs::read(arguments) {
+        Ok(options) => options,
+        Err(error) => return Ok(super::explain(&error)),
+    };
+    let paths = Paths::under(&options.root);
+    if options.create || options.delete || options.verify || options.close || options.open {
+        return namespace(&paths, &options);
+    }
+    if options.judge {
+        trust::require(&paths.root, &options.words)?;
+        return Ok(Status::Done);
+    }
+    if let Some(milliseconds) = options.end_command {
+        let mut jobs = Vec::new();
+        std::io::stdin().read_to_end(&mut jobs).context("cannot read the list of jobs")?;
+        let patience = Duration::from_millis(milliseconds.into());
+        foreground::end(&String::from_utf8_lossy(&jobs), patience);
+        return Ok(Status::Done);
+    }
+    if options.with_files {
+        let (name, command) = options.words.split_first().context("no NAME")?;
+        return etc::run(&paths, &NsName::new(name)?, command).map(|never| match never {});
+    }
+    let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
+    let hook = hook::parse(&options.words).map_err(|error| match options.words.len() {
+        ..4 => anyhow!("{error:#}\n{}", InitArgs::usage()),
+        _ => error,
+    })?;
+    if options.print_wrapper {
+        let text = hook::print(&paths, &hook, trace)?;
+        #[allow(clippy::disallowed_methods)] // all words in it are quoted
+        let mut stdout = std::io::stdout();
+        stdout.write_all(text.as_bytes()).context("cannot print the wrapper")?;
+        return Ok(Status::Done);
+    }
+    hook::run(&paths, &hook, trace)?;
+    Ok(Status::Done)
+}
+
+/// `--create NAME` and `--delete NAME`, the two commands of netns_name@.service, `--verify NAME`, that of netns_made@.service, and
+/// `--close NAME`, that of netns_closed@.service; `--open NAME` is called by hooks.
+fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
+    let [name] = options.words.as_slice() else {
+        bail!("one namespace name is needed\n{}", InitArgs::usage())
+    };
+    let name = NsName::new(name)?;
+    if options.verify {
+        ownership::verify(paths, &name)?;
+        return Ok(Status::Done);
+    }
+    ensure!(geteuid().is_root(), "only root may configure namespaces: run this with sudo");
+    if options.close {
+        ownership::noted(paths, &name)?.map_or(Ok(()), |ours| ownership::require(paths, &name, &ours))?;
+        firewall::close(paths, &name)?;
+        return Ok(Status::Done);
+    }
+    if options.open {
+        firewall::open(paths, &name, options.unsure)?;
+        return Ok(Status::Done);
+    }
+    if options.create {
+        ownership::create(paths, &name)?;
+        return Ok(Status::Done);
+    }
+    match ownership::delete(paths, &name)? {
+        Deleted::Now => {}
+        Deleted::Before => crate::print::warn(&format!("namespace `{name}` was gone already")),
+        Deleted::NotOurs => {
+            crate::print::warn(&format!(
+                "namespace `{name}` was made by somebody else meanwhile, and is left alone"
+            ));
+        }
+    }
+    // Their `down outside` has not come to its end, or has not run at all.
+    for instance in remembered::on(paths, &name)? {
+        if let Err(error) = remembered::mark(paths, &instance) {
+            crate::print::warn(&format!("{error:#}"));
+        }
+    }
+    Ok(Status::Done)
+}

@@ -1,0 +1,106 @@
+//! Bash text that sets variables and does nothing else, read without bash. Most `.conf` files are like that. Whatever is written in
+//! another way is not understood, on purpose: a doubt costs the start of a bash, a mistake would pass over what somebody has asked
+//! for.
+
+/// The variables that bash text sets, with their values as they are written, without quotes around them: the text has nothing but blank
+/// lines, comments and `NAME=value`. `None` where there is anything else in it.
+#[must_use]
+pub fn assignments(text: &str) -> Option<Vec<(&str, &str)>> {
+    // Bash drops some of these, and takes others for a part of a word.
+    if text.contains(|character: char| character.is_control() && !"\n\t".contains(character)) {
+        return None;
+    }
+    let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t']));
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(assignment).collect()
+}
+
+/// Takes `NAME=value`, where nothing in the value has an effect or can fail.
+fn assignment(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once('=').filter(|(name, _)| is_name(name))?;
+    let within = |quote| {
+        value.strip_prefix(quote).and_then(|rest: &str| rest.strip_suffix(quote)).filter(|_| value.len() > 1)
+    };
+    if let Some(inner) = within('\'') {
+        return (!inner.contains('\'')).then_some((name, inner));
+    }
+    let quoted = within('"');
+    let inner = quoted.unwrap_or(value);
+    let mut rest = inner;
+    while let Some(character) = rest.chars().next() {
+        rest = if character == '$' {
+            variable(&rest[1..])?
+        } else if character.is_ascii_alphanumeric()
+            || "_./:,@%+-".contains(character)
+            || quoted.is_some() && "  #;*?()[]{}<>|&'".contains(character)
+        {
+            &rest[character.len_utf8()..]
+        } else {
+            return None;
+        };
+    }
+    Some((name, inner))
+}
+
+/// What stands behind the name of a variable, `NAME` or `{NAME}`.
+fn variable(text: &str) -> Option<&str> {
+    if let Some(braced) = text.strip_prefix('{') {
+        let (name, rest) = braced.split_once('}')?;
+        return is_name(name).then_some(rest);
+    }
+    let end = text.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let (name, rest) = text.split_at(end.unwrap_or(text.len()));
+    is_name(name).then_some(rest)
+}
+
+fn is_name(word: &str) -> bool {
+    !word.is_empty()
+        && !word.starts_with(|first: char| first.is_ascii_digit())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_without_effect_are_read() {
+        let text = "# a comment with \" and '\n\n A_B=1\nC_D=\"x y $A_B\"\nE_F='it is; $(this)'\nG_H=${A_B}/24\nI_J=\n";
+        assert_eq!(
+            assignments(text).unwrap(),
+            [("A_B", "1"), ("C_D", "x y $A_B"), ("E_F", "it is; $(this)"), ("G_H", "${A_B}/24"), ("I_J", "")]
+        );
+        assert!(assignments(include_str!("../../etc/macvlan.conf")).is_some());
+    }
+
+    #[test]
+    fn text_that_does_something_is_not_understood() {
+        for text in [
+            "true",
+            "A=1 true",
+            "A=(1)",
+            "A+=1",
+            "A=$(true)",
+            "A=`true`",
+            "A=\"$(true)\"",
+            "A=\"`true`\"",
+            "A=~",
+            "A=*",
+            "A=a;b",
+            "A=b c",
+            "A=\"",
+            "A='",
+            "A=${B:=c}",
+            "A=\\",
+            "A=\"\\\"",
+            "A=1\r",
+            "export A=1",
+            "1A=2",
+            "}",
+            "f() { :; }",
+            "f() {\n:\n}",
+            ". ./file",
+        ] {
+            assert_eq!(assignments(text), None, "{text}");
+        }
+    }
+}

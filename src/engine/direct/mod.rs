@@ -1,0 +1,253 @@
+//! The engine for machines without systemd: this program creates the namespace and runs the hooks itself.
+
+mod active;
+mod instance;
+mod namespace;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use anyhow::{Result, anyhow};
+
+pub(super) use active::active;
+
+use super::course::{self, Act, Course, Entries};
+use super::runner::Runner;
+use super::state::{self, Held};
+use super::{Engine, EngineKind, Outcome};
+use crate::config::declaration::Declaration;
+use crate::firewall;
+use crate::name::{Instance, NsName};
+use crate::paths::Paths;
+use crate::requires::Requirement;
+use crate::sys::capability::{self, Capability};
+use crate::sys::parallel::parallel;
+
+/// This program as an engine.
+#[derive(Debug)]
+pub struct Direct {
+    paths: Paths,
+    adopt: bool,
+    runner: Runner,
+}
+
+/// Errors that keep all of a namespace from being worked on.
+type Broken = BTreeMap<NsName, String>;
+
+impl Direct {
+    /// The engine; `adopt` lets it take over namespaces that somebody else has made.
+    ///
+    /// # Errors
+    /// A privilege is missing, or the handlers of signals cannot be set.
+    pub fn of(paths: &Paths, adopt: bool) -> Result<Self> {
+        capability::need(Capability::SysAdmin, "to create and enter namespaces")?;
+        capability::need(Capability::NetAdmin, "to configure interfaces")?;
+        Ok(Self { paths: paths.clone(), adopt, runner: Runner::new(paths)? })
+    }
+
+    /// Puts right what was broken off on a namespace, and removes that if nobody needs it.
+    ///
+    /// # Errors
+    /// The namespace cannot be looked at or deleted, or the state not written.
+    pub fn put_right(&self, held: &mut Held) -> Result<()> {
+        self.settle(held)?;
+        if super::required(&self.paths)?.contains(&held.name) {
+            return Ok(());
+        }
+        self.finish(held)
+    }
+
+    /// Takes the course that `plan` makes of what is up: one wave after the other, in each all namespaces in parallel.
+    fn follow(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Course) -> Vec<Outcome> {
+        let outcome = |instance: &Instance, changed| Outcome {
+            instance: instance.clone(),
+            engine: EngineKind::Direct,
+            changed,
+        };
+        let (course, held, mut broken) = match self.lock(plan) {
+            Ok(locked) => locked,
+            Err(error) => {
+                return instances
+                    .iter()
+                    .map(|instance| outcome(instance, Err(anyhow!("{error:#}"))))
+                    .collect();
+            }
+        };
+        // All namespaces come before any hook: one may want to put an interface into another.
+        let prepared = parallel(held, |mut held| {
+            let need = course.names[&held.name];
+            let begun = self
+                .settle(&mut held)
+                .and_then(|()| self.ensure_namespace(&mut held, need))
+                .and_then(|()| self.close_for_firewall(&course, &held.name));
+            (held, begun)
+        });
+        let mut groups = BTreeMap::new();
+        for (held, begun) in prepared {
+            if let Err(error) = begun {
+                broken.insert(held.name.clone(), format!("{error:#}"));
+            }
+            groups.insert(held.name.clone(), held);
+        }
+        let mut results: BTreeMap<Instance, Result<bool>> =
+            course.refused.into_iter().map(|(instance, error)| (instance, Err(error))).collect();
+        for wave in &course.waves {
+            let mut steps: BTreeMap<&NsName, Vec<&(Act, Instance)>> = BTreeMap::new();
+            for step in wave {
+                steps.entry(&step.1.name).or_default().push(step);
+            }
+            let work =
+                groups.iter_mut().filter_map(|(name, held)| Some((held, steps.remove(name)?))).collect();
+            let before = Before { requires: &course.requires, results: &results, broken: &broken };
+            let done = parallel(work, |(held, steps)| self.one_by_one(held, &steps, &before));
+            results.extend(done.into_iter().flatten());
+        }
+        self.finish_all(groups.into_values().collect());
+        let never = |name: &NsName| {
+            Err(broken.get(name).map_or_else(|| anyhow!("it was not begun"), |why| anyhow!("{why}")))
+        };
+        course
+            .told
+            .iter()
+            .map(|instance| {
+                outcome(instance, results.remove(instance).unwrap_or_else(|| never(&instance.name)))
+            })
+            .collect()
+    }
+
+    /// All locks come before any work, in the order of the names: so two commands never wait for each other. By the time that all
+    /// are there, others may have changed what the course is made of.
+    fn lock(&self, plan: impl Fn(&Entries) -> Course) -> Result<(Course, VecDeque<Held>, Broken)> {
+        let mut entries = state::entries(&self.paths)?;
+        let mut course = plan(&entries);
+        loop {
+            let mut broken = Broken::new();
+            let mut held = VecDeque::new();
+            for name in course.names.keys() {
+                match state::hold(&self.paths, name) {
+                    Ok(one) => held.push_back(one),
+                    Err(error) => _ = broken.insert(name.clone(), format!("{error:#}")),
+                }
+            }
+            let now = state::entries(&self.paths)?;
+            if now != entries {
+                entries = now;
+                let locked = course.names;
+                course = plan(&entries);
+                if course.names.keys().any(|name| !locked.contains_key(name)) {
+                    continue;
+                }
+                held.retain(|one: &Held| course.names.contains_key(&one.name));
+            }
+            return Ok((course, held, broken));
+        }
+    }
+
+    /// Closes a namespace in which a firewall is about to come up, before any hook runs in it.
+    fn close_for_firewall(&self, course: &Course, name: &NsName) -> Result<()> {
+        let comes_up = course.waves.iter().flatten().any(|(act, instance)| {
+            matches!(act, Act::Up | Act::Restart)
+                && instance.name == *name
+                && Declaration::of(&self.paths, &instance.nstype).firewall
+        });
+        if comes_up { firewall::close(&self.paths, name) } else { Ok(()) }
+    }
+
+    fn one_by_one(
+        &self,
+        held: &mut Held,
+        steps: &[&(Act, Instance)],
+        before: &Before,
+    ) -> Vec<(Instance, Result<bool>)> {
+        let mut stopped = before.stopped(&held.name);
+        let mut results = Vec::new();
+        for (act, instance) in steps {
+            if self.runner.interrupted() {
+                stopped.get_or_insert("interrupted".to_owned());
+            }
+            let goes = matches!(act, Act::Down | Act::Pause);
+            let why = if goes {
+                stopped.clone().filter(|_| self.runner.interrupted())
+            } else {
+                before.missing(instance).or_else(|| stopped.clone())
+            };
+            let changed = if let Some(error) = before.broken.get(&held.name) {
+                Err(anyhow!("{error}"))
+            } else if let Some(why) = why {
+                Err(anyhow!("`{instance}` was not begun: {why}"))
+            } else {
+                held.required = before.requires.get(instance).cloned().unwrap_or_default();
+                match act {
+                    Act::Up => self.up_one(held, &instance.nstype),
+                    Act::Down => self.down_one(held, &instance.nstype),
+                    Act::Restart => self.restart_one(held, &instance.nstype),
+                    Act::Pause => self.down_one(held, &instance.nstype).or_else(|error| {
+                        crate::print::warn(&format!("{error:#}; going on"));
+                        Ok(true)
+                    }),
+                }
+            };
+            if changed.is_err() && !goes {
+                stopped.get_or_insert(format!("`{instance}` had failed"));
+            }
+            results.push((instance.clone(), changed));
+        }
+        results
+    }
+
+    fn finish_all(&self, groups: VecDeque<Held>) {
+        let empty = |held: &Held| held.state.namespace.is_some() && held.state.instances.is_empty();
+        let entries = if groups.iter().any(empty) { state::entries(&self.paths) } else { Ok(Entries::new()) };
+        let needed = entries.as_ref().map(course::needed);
+        parallel(groups, |mut held| {
+            let finished = match &needed {
+                Ok(needed) if needed.contains(&held.name) => Ok(()),
+                Ok(_) => self.finish(&mut held),
+                Err(error) => Err(anyhow!("{error:#}")),
+            };
+            if let Err(error) = finished {
+                crate::print::warn(&format!("{error:#}"));
+            }
+        });
+    }
+}
+
+impl Engine for Direct {
+    fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
+        self.follow(instances, |entries| Course::up(&self.paths, entries, instances))
+    }
+
+    fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome> {
+        self.follow(instances, |entries| Course::down(entries, instances, recursive))
+    }
+
+    fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
+        self.follow(instances, |entries| Course::restart(&self.paths, entries, instances))
+    }
+}
+
+/// What is known when a wave begins.
+struct Before<'a> {
+    requires: &'a BTreeMap<Instance, Vec<Requirement>>,
+    results: &'a BTreeMap<Instance, Result<bool>>,
+    broken: &'a Broken,
+}
+
+impl Before<'_> {
+    /// Why nothing more comes up in a namespace.
+    fn stopped(&self, name: &NsName) -> Option<String> {
+        let failed = self.results.iter().find(|(instance, result)| instance.name == *name && result.is_err());
+        failed.map(|(instance, _)| format!("`{instance}` had failed"))
+    }
+
+    /// What an instance requires, and is not there.
+    fn missing(&self, instance: &Instance) -> Option<String> {
+        self.requires.get(instance)?.iter().find_map(|requirement| {
+            let why = match requirement {
+                Requirement::Instance(other) => format!("{:#}", self.results.get(other)?.as_ref().err()?),
+                Requirement::Namespace(name) => self.broken.get(name)?.clone(),
+                Requirement::Unit(_) => return None,
+            };
+            Some(format!("it requires `{requirement}`: {why}"))
+        })
+    }
+}

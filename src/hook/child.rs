@@ -1,0 +1,84 @@
+//! A hook as a child of this process.
+
+use std::env;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use duct::{Handle, cmd};
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{getpid, getppid};
+
+use super::plan::{Planned, plan, skip};
+use super::{Caller, Hook};
+use crate::name::Side;
+use crate::netns::{self, Identity};
+use crate::paths::{BASH, Paths};
+
+/// Where hooks find programs: that of systemd's own units (`DEFAULT_PATH` in src/basic/path-util.h).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Starts a hook, and calls `note` before that; `None` where there is nothing to do. It is a process group of its own, prints to `log`,
+/// and dies with this process.
+///
+/// # Errors
+/// It cannot be started: see [`plan`].
+pub fn start(
+    paths: &Paths,
+    hook: &Hook,
+    caller: &Caller,
+    log: File,
+    ours: Option<&Identity>,
+    note: impl FnOnce() -> Result<()>,
+) -> Result<Option<Handle>> {
+    let _inside = match hook.side {
+        Side::Inside => Some(netns::enter(paths, &hook.instance.name)?),
+        Side::Outside => None,
+    };
+    let what = || format!("cannot run {} {}", hook.phase, hook.side);
+    let bash = match plan(paths, hook, caller, ours).with_context(what)? {
+        Planned::Nothing => return skip(paths, hook).map(|()| None),
+        Planned::Bash(bash) => bash,
+    };
+    note()?;
+    let environment = environment(caller);
+    let words = bash.words.clone();
+    let parent = getpid();
+    let bash = Arc::new(bash);
+    let command = cmd(BASH, words)
+        .dir("/")
+        .full_env(environment)
+        .stdin_null()
+        .stderr_to_stdout()
+        .stdout_file(log)
+        .unchecked()
+        .before_spawn(move |command| {
+            let bash = Arc::clone(&bash);
+            command.process_group(0);
+            #[allow(unsafe_code)] // what it calls is safe after a fork (signal-safety(7))
+            unsafe {
+                command.pre_exec(move || {
+                    bash.hand_over()?;
+                    // Nobody else would know of the hook. SIGTERM lets it undo its steps, as a rule: it comes again for each
+                    // thread of this process that outlives the one before, and a second one may end bash at once.
+                    prctl::set_pdeathsig(Signal::SIGTERM)?;
+                    if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+                });
+            }
+            Ok(())
+        });
+    command.start().with_context(what).map(Some)
+}
+
+/// The environment of a hook: as of a service, and the variables that lead this program and choose its language.
+fn environment(caller: &Caller) -> Vec<(String, String)> {
+    let own = caller.program.parent().map(|place| place.display().to_string()).unwrap_or_default();
+    let mut environment = vec![("PATH".to_owned(), format!("{own}:{PATH}"))];
+    for name in ["LANG", "LC_ALL", "NETNS_TRACE"] {
+        environment.extend(env::var(name).ok().map(|value| (name.to_owned(), value)));
+    }
+    environment
+}

@@ -1,0 +1,35 @@
+//! A hook in this very process.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+
+use super::plan::{Planned, plan, skip};
+use super::wrapper::NOTHING;
+use super::{Caller, CallerKind, Hook};
+use crate::config::remembered;
+use crate::name::{Phase, Side};
+use crate::netns::ownership;
+use crate::paths::Paths;
+
+/// Runs a hook in this very process, which becomes bash. It returns if there was nothing to do.
+///
+/// # Errors
+/// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
+pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
+    let caller = Caller::of(trace, CallerKind::Netnsinit)?;
+    let planned = ownership::noted(paths, &hook.instance.name)
+        .and_then(|ours| plan(paths, hook, &caller, ours.as_ref()));
+    if planned.is_err() && (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
+        remembered::mark(paths, &hook.instance)?;
+    }
+    match planned? {
+        Planned::Bash(bash) => match bash.exec()? {},
+        Planned::Nothing => {
+            skip(paths, hook)?;
+            #[allow(clippy::disallowed_methods)] // names are checked
+            let mut stdout = std::io::stdout();
+            writeln!(stdout, "{}\n{NOTHING}", hook.starting()).context("cannot write to stdout")
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The wrapper: the bash text of one hook. What plugins may call, then `source` lines, then the call.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::ErrorKind;
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::{AccessFlags, access};
+
+use super::{Caller, CallerKind, Hook};
+use crate::bash::runtime::{self, bare, calls_unnamed, lines};
+use crate::bash::{FAILURE, HOST, TRAP, quote};
+use crate::config::layers::{Content, Defined, Layer, Layers, Role};
+use crate::name::{Phase, Side};
+use crate::paths::Paths;
+use crate::print;
+
+/// Stands before the builtin, so that a plugin that lists its traps does not find the host's.
+const STAND_IN: &str = "trap() { if __netns_load $__netns_trap $__netns_trap; then __netns_trap \"$@\"; else builtin trap \"$@\"; fi; }\n";
+
+/// What is said where no layer defines the function.
+pub(super) const NOTHING: &str = "No configuration required.";
+
+/// Before `up outside`: an instance whose `down outside` has not come to its end may have left something.
+const CLEAR: &str = "[[ ! -f $__netns_state ]] || __netns_failed __netns_clear \"$@\"\n";
+
+/// Before `down outside`: from now on it has not come to its end. Where there is no space for that, it goes on all the same.
+const MARK: &str =
+    "[[ ! -f $__netns_state ]] || { printf '__netns_left\\0' >>\"$__netns_state\"; } 2>/dev/null || :\n";
+
+/// The instance is gone, and what it remembered with it.
+const FORGET: &str = "[[ ! -e $__netns_state ]] || rm -f -- \"$__netns_state\"\n";
+
+/// The hook has come to its end. A signal from here on would have it taken for one that has failed, with nothing undone;
+/// what a trap for EXIT starts can be ended by one all the same.
+const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
+
+/// Writes the wrapper of a hook; `location` is the line that tells it where it runs.
+///
+/// # Errors
+/// On `up`, a `default.conf` that is there but cannot be read; on `down` that is only warned of.
+pub(super) fn wrapper(
+    paths: &Paths,
+    hook: &Hook,
+    layers: &Layers,
+    location: &str,
+    caller: &Caller,
+) -> Result<String> {
+    let failure = failure(paths, hook, caller);
+    let below = [TRAP, &failure];
+    let mut text = head(paths, hook, location, caller, below.map(lines));
+    text += &bare(HOST);
+    let texts = layers.texts();
+    let names_all = texts.as_ref().is_some_and(|texts| !texts.iter().any(|text| calls_unnamed(text)));
+    if !names_all || layers.mention("trap") {
+        text += STAND_IN;
+    }
+    let known = layers.all().filter_map(Layer::text).collect();
+    let (front, behind) = runtime::split(known, names_all, below.map(lines).iter().sum());
+    text += &front;
+    text += &autoconfigure(paths, hook, layers, caller.kind)?;
+    if caller.trace {
+        text += "PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO: '\nset -x\n";
+    }
+    writeln!(text, "set -e\nautoconfigure {}\nbuiltin exit", hook.words())?;
+    text.extend(behind.into_iter().chain(below));
+    Ok(text)
+}
+
+/// The first lines. `below` are the lengths of what stands at the end.
+fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, below: [usize; 2]) -> String {
+    let Hook { instance, phase, side, .. } = hook;
+    let mut text = String::with_capacity(16 * 1024);
+    text += &format!(
+        "#!/bin/bash\n\
+         # {instance}, {phase} {side}: written by netnsinit, can be run by hand with bash\n\
+         BASH_ARGV0={program}\n\
+         NSTYPE={nstype} NSNAME={name} UPDOWN={phase} INOUT={side}\n\
+         {location}\n\
+         __netns_dir={dir} __netns_state={state} __netns_trap={trap} __netns_failure={failure}\n",
+        program = quote(caller.program.as_os_str()),
+        nstype = instance.nstype,
+        name = instance.name,
+        dir = quote(paths.netns.as_os_str()),
+        state = quote(paths.memory(instance).as_os_str()),
+        trap = below[0] + below[1],
+        failure = below[1],
+    );
+    text
+}
+
+/// What is done when something is wrong, with what it says then.
+fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
+    let Hook { instance, phase, side, .. } = hook;
+    format!(
+        "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase} __netns_patience={}\n\
+         __netns_netnsinit=(-a netnsinit {} --root {})\n{FAILURE}",
+        hook.function(),
+        caller.patience.as_millis(),
+        quote(caller.binary.as_os_str()),
+        quote(paths.root.as_os_str())
+    )
+}
+
+/// The function that sources the layers and calls the hook. Files are sourced in it, so `local` is legal in them and
+/// what they declare so lives until the hook is done.
+fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind) -> Result<String> {
+    let mut text = "autoconfigure() {\n".to_owned();
+    text += before(hook, caller);
+    text += &format!("echo \"{}\"\n", hook.starting());
+    let defined = layers.define(&hook.function());
+    text += &match defined {
+        Defined::Unknown => call(paths, hook, layers)?,
+        Defined::Yes | Defined::No => call_known(hook, layers, defined),
+    };
+    if (hook.phase, hook.side) == (Phase::Down, Side::Outside) && caller != CallerKind::Engine {
+        text += FORGET;
+    }
+    let is_last = (hook.phase, hook.side) == (Phase::Up, Side::Inside);
+    if is_last && layers.declaration(paths, &hook.instance.nstype).firewall {
+        let plugin = quote(layers.get(Role::Plugin).path.as_os_str());
+        text += &format!("__netns_failed __netns_open {} {plugin}\n", hook.instance.name);
+    }
+    Ok(text + DONE + "}\n")
+}
+
+/// What comes before any file is read.
+fn before(hook: &Hook, caller: CallerKind) -> &'static str {
+    match (hook.phase, hook.side) {
+        (_, Side::Inside) if caller != CallerKind::Hand => "",
+        // Whoever runs a wrapper by hand must not configure the host's own network with it.
+        (Phase::Up, Side::Inside) => {
+            "[[ /proc/self/ns/net -ef $__netns_dir/$NSNAME ]] || \
+             __netns_failed __netns_fail \"this is not the namespace '$NSNAME'\"\n"
+        }
+        (Phase::Down, Side::Inside) => {
+            "[[ ! /proc/self/ns/net -ef /proc/1/ns/net ]] || \
+             __netns_failed __netns_fail 'this is the namespace of PID 1'\n"
+        }
+        (Phase::Up, Side::Outside) => CLEAR,
+        (Phase::Down, Side::Outside) => MARK,
+    }
+}
+
+/// Sources a layer whose status ends the hook, or which has none.
+fn source(layer: &Layer) -> String {
+    format!("__netns_layer={}\nsource \"$__netns_layer\"\n", quote(layer.path.as_os_str()))
+}
+
+/// Sources layers that may do anything, and calls the hook if it is there by then.
+fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
+    let mut text = "declare -gA __netns_traps\n\
+                    builtin trap \"$__netns_on_error\" ERR\n\
+                    args=(\"$@\")\n"
+        .to_owned();
+    text += &source(layers.get(Role::Plugin));
+    text += &source_default(layers.get(Role::Default), hook.phase)?;
+    let conf = quote(paths.conf.as_os_str());
+    text += &format!(
+        "[[ ${{NO_CONFIG_REQUIRED-}} || -f {conf}/$NSTYPE.conf || -f {conf}/$NSTYPE-$NSNAME.conf ]] || \
+         __netns_failed __netns_no_conf {conf}\n"
+    );
+    for (name, role) in [("$NSTYPE.conf", Role::Type), ("$NSTYPE-$NSNAME.conf", Role::Instance)] {
+        // A layer may have changed either.
+        let judged = quote(layers.get(role).path.as_os_str());
+        text += &format!(
+            "__netns_layer={conf}/{name}\n\
+             [[ $__netns_layer == {judged} ]] || __netns_failed __netns_judge_layer\n\
+             if [[ -r $__netns_layer ]]; then source \"$__netns_layer\" || \
+             __netns_failed __netns_sourced $? \"$__netns_layer\"; \
+             elif [[ -e $__netns_layer || -L $__netns_layer ]]; then __netns_failed __netns_unreadable; fi\n"
+        );
+    }
+    // ERR moves into the hook's frame, but not where a plugin would notice, which has traps or follows what is run.
+    text += "__netns_hook=configure_${NSTYPE}_${UPDOWN}_$INOUT\n\
+             if declare -F -- \"$__netns_hook\" >/dev/null; then\n\
+             [[ -v __netns_traps[ERR] ]] || builtin trap '' ERR\n\
+             if [[ $- != *[xET]* && ! -v __netns_traps[DEBUG] && ! -v __netns_traps[RETURN] ]]; then\n\
+             declare -ft \"$__netns_hook\"\n\
+             builtin trap \"$__netns_on_entry\" DEBUG\n\
+             fi\n\
+             \"$__netns_hook\" \"${args[@]:1:${#args[@]} > 3 ? ${#args[@]} - 3 : 0}\"\n\
+             else\n";
+    text += &format!("echo '{NOTHING}'\nfi\n");
+    Ok(text)
+}
+
+/// Sources `default.conf`, if it is there.
+fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
+    let is_file = match is_usable(layer) {
+        Err(error) if phase == Phase::Down => {
+            print::warn(&format!("{error:#}; going on without it"));
+            return Ok(String::new());
+        }
+        Ok(None) => return Ok(String::new()),
+        found => found? == Some(true),
+    };
+    if phase == Phase::Up || !is_file || layer.is_plain() {
+        return Ok(source(layer));
+    }
+    // errexit has to be on in default.conf, and then a syntax error in it ends bash. Not for a FIFO: to parse it would take its
+    // content from bash.
+    Ok(format!(
+        "__netns_layer={}\n\
+         if __netns_failed __netns_parses \"$__netns_layer\"; then source \"$__netns_layer\"; \
+         else source \"$__netns_layer\" || __netns_sourced $? \"$__netns_layer\"; fi\n",
+        quote(layer.path.as_os_str())
+    ))
+}
+
+/// Whether there is a file that bash can read, and whether it is a regular one.
+fn is_usable(layer: &Layer) -> Result<Option<bool>> {
+    match layer.content {
+        Content::Missing => return Ok(None),
+        Content::Text(_) => return Ok(Some(true)),
+        Content::ForBash => {}
+    }
+    let path = &layer.path;
+    let found = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => bail!("{} is a directory, not a file", path.display()),
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+            bail!("{} is a symbolic link to nothing", path.display())
+        }
+        found => found.with_context(|| format!("cannot look at {}", path.display()))?,
+    };
+    access(path, AccessFlags::R_OK).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(found.is_file()))
+}
+
+/// Sources layers that do nothing but declare, and calls the hook if it is among that. The plugin alone can fail, by a syntax
+/// error in a function.
+fn call_known(hook: &Hook, layers: &Layers, defined: Defined) -> String {
+    let mut text = "args=(\"$@\")\n".to_owned();
+    text.extend(layers.there().map(source));
+    if defined == Defined::No {
+        return text + &format!("echo '{NOTHING}'\n");
+    }
+    let function = hook.function();
+    text + &format!(
+        "__netns_hook={function}\n\
+         if [[ $- != *x* ]]; then declare -ft {function}; builtin trap \"$__netns_on_entry\" DEBUG; fi\n\
+         {function} {}\n",
+        hook.arguments()
+    )
+}

@@ -1,0 +1,8 @@
+//! What the operating system has for everybody: files, processes, capabilities, signals, threads.
+
+pub mod capability;
+pub mod file;
+pub mod interrupt;
+pub mod parallel;
+pub mod process;
+pub mod wait;

@@ -1,0 +1,67 @@
+//! What the hooks of an instance have printed, out of the journal.
+
+use duct::cmd;
+use jiff::Timestamp;
+
+use crate::name::Instance;
+use crate::print::quoted;
+
+/// How many of the last lines of a failed unit are shown.
+const LINES: usize = 10;
+
+/// The last lines that the units of an instance have logged since then, for an error.
+#[must_use]
+pub fn since(instance: &Instance, since: Timestamp) -> String {
+    quoted(logged(instance, since))
+}
+
+/// The last lines that the units of an instance have logged.
+#[must_use]
+pub fn last_words(instance: &Instance) -> Vec<String> {
+    logged(instance, Timestamp::UNIX_EPOCH)
+}
+
+fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
+    let mut words = vec![
+        "--quiet".to_owned(),
+        "--boot".to_owned(),
+        "--output=json".to_owned(),
+        "--output-fields=MESSAGE,_PID".to_owned(),
+        // Whole seconds: the lines are looked at more closely below. With --lines, it would be the first ones.
+        format!("--since=@{}", since.as_second()),
+    ];
+    words.extend(
+        [instance.unit(), instance.outside_unit(), instance.name.unit()].map(|unit| format!("--unit={unit}")),
+    );
+    // Best effort: there may be no journal, and what is missing from it is no reason to fail.
+    _ = cmd!("journalctl", "--sync").stdin_null().stdout_null().stderr_null().unchecked().run();
+    let text = cmd("journalctl", words).stdin_null().stderr_null().unchecked().read().unwrap_or_default();
+    messages(&text, since)
+}
+
+/// The last lines in what `journalctl --output=json` prints: those of hooks, or else what systemd says.
+#[must_use]
+pub fn messages(text: &str, since: Timestamp) -> Vec<String> {
+    let (host, mut lines): (Vec<Entry>, Vec<Entry>) =
+        text.lines().filter_map(|line| Entry::read(line, since)).partition(|entry| entry.of_systemd);
+    if lines.is_empty() {
+        lines = host; // no hook came to say anything
+    }
+    lines.split_off(lines.len().saturating_sub(LINES)).into_iter().map(|entry| entry.message).collect()
+}
+
+/// An entry of the journal (systemd.journal-fields(7)).
+struct Entry {
+    message: String,
+    of_systemd: bool,
+}
+
+impl Entry {
+    /// Reads an entry, if it is as young as that.
+    fn read(line: &str, since: Timestamp) -> Option<Self> {
+        let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+        let microseconds: i64 = entry["__REALTIME_TIMESTAMP"].as_str()?.parse().ok()?;
+        let message = entry["MESSAGE"].as_str().unwrap_or("(binary)").to_owned();
+        (microseconds >= since.as_microsecond()).then(|| Self { message, of_systemd: entry["_PID"] == "1" })
+    }
+}

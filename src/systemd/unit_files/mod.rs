@@ -1,0 +1,302 @@
+//! The systemd units of every type: which should be there, which are. A plan, then its application.
+//!
+//! Each type has a pair of copies of the template units, `netns-TYPE@.service` and `netns_outside-TYPE@.service`,
+//! byte-identical to the template: `%j` in them is TYPE. An instance that requires something has a drop-in besides.
+
+mod apply;
+pub mod dropins;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use walkdir::DirEntry;
+
+pub use apply::{Outcome, lock};
+
+use crate::attach::{self, Attached};
+use crate::name::NsType;
+use crate::paths::Paths;
+use crate::sys::file;
+use crate::systemd::systemctl::Loaded;
+
+/// The two kinds of units that there are for each type, by the prefix of their name.
+pub(super) const KINDS: [&str; 2] = ["netns", "netns_outside"];
+
+/// A template unit, read.
+#[derive(Debug)]
+pub struct Template {
+    kind: &'static str,
+    content: Vec<u8>,
+    modified: SystemTime,
+    /// When it was put where it is: seconds and nanoseconds.
+    installed: (i64, i64),
+}
+
+/// Reads the two templates.
+///
+/// # Errors
+/// One is missing: the program is not installed completely.
+pub fn templates(paths: &Paths) -> Result<Vec<Template>> {
+    KINDS.iter().map(|kind| template(paths, kind)).collect()
+}
+
+fn template(paths: &Paths, kind: &'static str) -> Result<Template> {
+    let file = format!("{kind}@.service");
+    let place = paths.templates.iter().map(|place| place.join(&file)).find(|path| path.is_file());
+    let path = place.with_context(|| {
+        let [.., standard, _] = &paths.templates;
+        format!("cannot find template unit {}: install systemd-netns again", standard.join(&file).display())
+    })?;
+    let read = || -> std::io::Result<Template> {
+        let found = fs::metadata(&path)?;
+        let installed = (found.ctime(), found.ctime_nsec());
+        Ok(Template { kind, content: fs::read(&path)?, modified: found.modified()?, installed })
+    };
+    read().with_context(|| format!("cannot read template unit {}", path.display()))
+}
+
+/// What happens to a unit file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// There is none yet.
+    Create,
+    /// It differs from what it should hold.
+    Update,
+    /// A symbolic link gives way to a copy.
+    ReplaceLink,
+    /// Its type is gone, or its instance requires nothing.
+    Remove,
+    /// It is as it should be, or masked, or in place of a drop-in.
+    Keep,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "Creating",
+            Self::Update => "Updating",
+            Self::ReplaceLink => "Replacing symbolic link",
+            Self::Remove => "Removing",
+            Self::Keep => "Keeping",
+        })
+    }
+}
+
+/// One unit file and what happens to it.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// What is done.
+    pub action: Action,
+    /// The file.
+    pub path: PathBuf,
+    /// What it is to hold; `None` where nothing is written.
+    pub text: Option<Text<'a>>,
+}
+
+impl Change<'_> {
+    /// Whether it is about a drop-in, not about a unit.
+    #[must_use]
+    pub fn is_dropin(&self) -> bool {
+        self.path.parent().is_some_and(|directory| directory.extension().is_some_and(|end| end == "d"))
+    }
+}
+
+/// What a file is to hold.
+#[derive(Debug)]
+pub enum Text<'a> {
+    /// The same as a template.
+    Template(&'a Template),
+    /// This, and its directory goes with it.
+    DropIn(String),
+}
+
+/// All changes, in the order of their names, and what stands in their way.
+#[derive(Debug, Default)]
+pub struct Plan<'a> {
+    /// What is to be done.
+    pub changes: Vec<Change<'a>>,
+    /// A line for each thing that is not done though it should be.
+    pub complaints: Vec<String>,
+}
+
+/// What there is in the directory of the units, in the order of the names.
+///
+/// # Errors
+/// It cannot be read.
+pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
+    file::entries(&paths.units)
+}
+
+/// Works out what has to be done so that each of `types` has its units, and no other type has any of ours, where `present` is
+/// what there is. Units with instances among `loaded` that are active or failed, or that a service is attached to, are not
+/// removed.
+///
+/// # Errors
+/// The directory of the units cannot be read.
+pub fn plan<'a>(
+    paths: &Paths,
+    present: &[DirEntry],
+    types: &BTreeSet<NsType>,
+    templates: &'a [Template],
+    loaded: &[Loaded],
+) -> Result<Plan<'a>> {
+    let mut plan = Plan::default();
+    for template in templates {
+        for nstype in types {
+            let name = format!("{}-{nstype}@.service", template.kind);
+            let path = paths.units.join(&name);
+            let is_there = present.binary_search_by(|entry| entry.file_name().cmp(name.as_ref())).is_ok();
+            let action = if is_there { wanted(&path, template) } else { Ok(Action::Create) };
+            match action {
+                Ok(action) => {
+                    plan.changes.push(Change { action, path, text: Some(Text::Template(template)) });
+                }
+                Err(error) => plan.complaints.push(format!("{error:#}")),
+            }
+        }
+    }
+    let words: BTreeSet<&str> = types.iter().map(AsRef::as_ref).collect();
+    let gone = ours(paths, present, &words);
+    let attached = if gone.is_empty() { Vec::new() } else { attach::attached(paths)? };
+    for (path, word) in gone {
+        let holder = loaded.iter().find(|unit| unit.holds() && unit.nstype() == Some(&word));
+        let attached = attached.iter().filter(|one| one.needs(&word));
+        let reasons: Vec<String> =
+            holder.map(Loaded::advice).into_iter().chain(attached.map(Attached::advice)).collect();
+        if reasons.is_empty() {
+            plan.changes.push(Change { action: Action::Remove, path, text: None });
+        } else {
+            let line = |reason| format!("{} is not removed: {reason}", path.display());
+            plan.complaints.extend(reasons.into_iter().map(line));
+        }
+    }
+    plan.sort();
+    Ok(plan)
+}
+
+impl Plan<'_> {
+    fn sort(&mut self) {
+        self.changes.sort_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()));
+    }
+}
+
+/// What a unit file needs that is there, as it should be.
+fn wanted(path: &Path, template: &Template) -> Result<Action> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(Action::Create) };
+    if found.is_symlink() {
+        let masked = fs::canonicalize(path).is_ok_and(|target| target == Path::new("/dev/null"));
+        return Ok(if masked { Action::Keep } else { Action::ReplaceLink });
+    }
+    anyhow::ensure!(
+        found.is_file(),
+        "{} is not a regular file: it is left alone; remove it, then run this again",
+        path.display()
+    );
+    // Copies have the time of their template. One that agrees in that and in its length was not edited, and one that was
+    // written after the template was put where it is (which is when its inode changed) is a copy of this one.
+    let written = (found.ctime(), found.ctime_nsec());
+    if found.len() == template.content.len() as u64
+        && found.modified().ok() == Some(template.modified)
+        && written > template.installed
+    {
+        return Ok(Action::Keep);
+    }
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // An empty file is a mask as well (systemd.unit(5)).
+    if content.is_empty() || content == template.content {
+        return Ok(Action::Keep);
+    }
+    anyhow::ensure!(
+        is_copy(&content),
+        "{} is not a copy of a template, but somebody's own: it is left alone; move it away, then run this again",
+        path.display()
+    );
+    Ok(Action::Update)
+}
+
+/// Every unit file that is a copy of a template, ours or the bash original's, with the type it is for, unless that is one of
+/// `types`.
+fn ours(paths: &Paths, present: &[DirEntry], types: &BTreeSet<&str>) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in present {
+        let Some(word) = entry.file_name().to_str().and_then(type_of_unit_file) else { continue };
+        if types.contains(word) {
+            continue;
+        }
+        // A mask, a link to anything but a template, a directory or a FIFO is nobody's copy.
+        let is_template = || {
+            let target = fs::canonicalize(entry.path()).ok();
+            paths.templates.iter().any(|place| {
+                target
+                    .as_ref()
+                    .is_some_and(|target| target.parent() == fs::canonicalize(place).ok().as_deref())
+            })
+        };
+        if (entry.file_type().is_file() || entry.path_is_symlink() && is_template())
+            && fs::read(entry.path()).is_ok_and(|content| is_copy(&content))
+        {
+            found.push((entry.path().to_owned(), word.to_owned()));
+        }
+    }
+    found
+}
+
+fn type_of_unit_file(name: &str) -> Option<&str> {
+    let stem = name.strip_suffix("@.service")?;
+    let word = KINDS.iter().find_map(|kind| stem.strip_prefix(kind)?.strip_prefix('-'))?;
+    // With a hyphen, %j would be a part of it: no version of netns-update has made such a copy.
+    (!word.contains('-')).then_some(word)
+}
+
+/// Whether a unit runs netnsinit to bring up whatever type its own name tells (`%j`, `%J`). Nobody writes that into a
+/// unit of their own, and nothing else is the same in all versions of the templates.
+fn is_copy(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).any(|command| {
+        let command = command.trim_start_matches(['-', '@', ':', '+', '!']);
+        let words = shell_words::split(command).unwrap_or_default();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        matches!(words.as_slice(), [program, "%j" | "%J", "%i" | "%I", .., "up", "inside" | "outside"]
+            if Path::new(program).file_name().is_some_and(|name| name == "netnsinit"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_known_by_the_command_that_they_run() {
+        for ours in [
+            "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n",
+            "ExecStart=/usr/sbin/netnsinit %J %I up outside",
+            "  ExecStart=-netnsinit \"%J\" \"%I\" extra up inside\n",
+        ] {
+            assert!(is_copy(ours.as_bytes()), "{ours}");
+        }
+        for foreign in [
+            "",
+            "ExecStart=netnsinit foo %i up inside",
+            "ExecStart=/usr/bin/sleep infinity",
+            "# ExecStart=netnsinit %j %i up inside",
+            "ExecStart=notnetnsinit %j %i up inside",
+            "ExecStop=netnsinit %j %i down inside",
+        ] {
+            assert!(!is_copy(foreign.as_bytes()), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn only_template_units_with_a_type_have_a_type() {
+        assert_eq!(type_of_unit_file("netns-veth@.service"), Some("veth"));
+        assert_eq!(type_of_unit_file("netns_outside-a.b@.service"), Some("a.b"));
+        for other in ["netns@.service", "netns-veth@x.service", "netns_name@.service", "netns-veth.service"] {
+            assert_eq!(type_of_unit_file(other), None, "{other}");
+        }
+    }
+}

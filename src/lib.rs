@@ -40,3 +40,4 @@ pub mod run;
 pub mod sys;
 pub mod systemd;
 pub mod trust;
+pub mod update;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::bus::Bus;
 use super::unit::Kind;
 use super::{HEADER, Unit};
-use crate::name::{Instance, NsName};
+use crate::name::{Instance, NsName, UnitName};
 use crate::netns;
 use crate::netns::resolver;
 use crate::paths::Paths;
@@ -129,7 +129,8 @@ impl fmt::Display for DropIn {
         let bound = units.join(" ");
         writeln!(f, "Requires={bound}\nBindsTo={bound}\nAfter={bound}")?;
         // Another namespace that somebody has made under the name has no firewall.
-        writeln!(f, "Requires=netns_made@{namespace}.service\nAfter=netns_made@{namespace}.service")?;
+        let made = UnitName::Made(namespace.clone());
+        writeln!(f, "Requires={made}\nAfter={made}")?;
         writeln!(f, "StopPropagatedFrom={}", namespace.mount_unit())?;
         if unit.kind() == Kind::Socket {
             f.write_str(LATE_SOCKET)?;
@@ -167,10 +168,7 @@ impl DropIn {
 /// The instances that a drop-in of ours binds its unit to.
 pub(super) fn instances(text: &str) -> Vec<Instance> {
     let bound = text.lines().filter_map(|line| line.strip_prefix("BindsTo="));
-    bound
-        .flat_map(str::split_whitespace)
-        .filter_map(|unit| unit.strip_prefix("netns-")?.strip_suffix(".service")?.parse().ok())
-        .collect()
+    bound.flat_map(str::split_whitespace).filter_map(|unit| UnitName::parse(unit)?.instance()).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::name::UNIT_NAME_MAX;
+use crate::name::{UNIT_NAME_MAX, unit};
 
 /// What can be put into a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,12 +101,7 @@ impl FromStr for Unit {
             name.len() <= UNIT_NAME_MAX && name.bytes().all(allowed) && !name.starts_with(['.', '@']),
             "{word:?} is no name of a unit: use letters, digits and `:-_.\\@`"
         );
-        ensure!(
-            !["netns-", "netns_outside-", "netns_name@", "netns_made@", "netns_settle@"]
-                .iter()
-                .any(|own| name.starts_with(own)),
-            "`{name}` sets up a namespace: it cannot be put into one"
-        );
+        ensure!(!unit::is_ours(&name), "`{name}` sets up a namespace: it cannot be put into one");
         Ok(Self(name))
     }
 }

@@ -50,9 +50,8 @@ pub struct Explained {
 /// As for [`ask`].
 pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers) -> Result<Explained> {
     let asked = ask(paths, instance, layers, Question::Values);
-    let output = asked.map_err(|error| match error.is::<trust::Refused>() {
-        true => error,
-        false => error.context("cannot read its files"),
+    let output = asked.map_err(|error| {
+        if error.is::<trust::Refused>() { error } else { error.context("cannot read its files") }
     })?;
     let mut explained = parse(&String::from_utf8_lossy(&output.stdout))?;
     explained.said = String::from_utf8_lossy(&output.stderr).into_owned();

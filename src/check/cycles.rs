@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Examined, Finding};
 use crate::attach::{self, Unit};
-use crate::name::Instance;
+use crate::name::{Instance, unit};
 use crate::paths::Paths;
 use crate::systemd::cycles;
 
@@ -26,9 +26,7 @@ pub(super) fn check(
     if units.is_empty() {
         return Ok(Vec::new());
     }
-    let is_meant = |unit: &str| {
-        units.contains(unit) || all && (unit.starts_with("netns-") || unit.starts_with("netns_"))
-    };
+    let is_meant = |unit: &str| units.contains(unit) || all && unit::is_ours(unit);
     let found = cycles::find(&units, None)?.into_iter().filter(|cycle| cycle.has(is_meant));
     let finding = |cycle: cycles::Cycle| {
         Finding::error(cycle.to_string()).advice(

@@ -15,6 +15,7 @@ use crate::paths::Paths;
 use crate::requires::{self, Graph};
 use crate::sys::capability::{self, Capability};
 use crate::systemd::unit_files::{self, Action};
+use crate::update;
 
 /// What is found, and whether all could be looked at.
 pub(super) fn check(
@@ -97,12 +98,7 @@ fn lost(paths: &Paths, instance: &Instance) -> Option<Finding> {
 fn stale(paths: &Paths, graph: &Graph) -> Result<Vec<Finding>> {
     let listing = plugin::list(paths)?;
     let templates = unit_files::templates(paths)?;
-    let present = unit_files::present(paths)?;
-    let mut plan = unit_files::plan(paths, &present, &listing.types, &templates, &[])?;
-    if graph.problems.is_empty() {
-        plan.add_dropins(paths, &present, graph);
-    }
-    plan.add_firewalls(paths, &present, &plugin::firewalls(paths, &listing.types));
+    let plan = update::plan(paths, &listing.types, &templates, graph, &[])?;
     let finding = |change: &unit_files::Change| {
         let what = match change.action {
             Action::Create | Action::Update | Action::Remove if change.is_dropin() => {

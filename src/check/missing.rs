@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::Finding;
 use crate::engine::{Active, Condition};
 use crate::firewall;
-use crate::name::{Instance, NsName};
+use crate::name::{Instance, NsName, UnitName};
 use crate::paths::Paths;
 use crate::sys::file;
 
@@ -63,7 +63,10 @@ fn enabled(paths: &Paths) -> Result<BTreeSet<Instance>> {
 }
 
 fn instances_in(directory: &Path) -> Result<Vec<Instance>> {
-    let instance = |name: &str| name.strip_prefix("netns-")?.strip_suffix(".service")?.parse().ok();
+    let instance = |name: &str| match UnitName::parse(name) {
+        Some(UnitName::Inside(instance)) => Some(instance),
+        _ => None,
+    };
     let entries = file::entries(directory)?;
     Ok(entries.iter().filter_map(|entry| instance(entry.file_name().to_str()?)).collect())
 }

@@ -9,8 +9,7 @@ use crate::engine::{Active, Condition, EngineKind};
 use crate::name::Instance;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
-use crate::requires::{Asker, Requirement, states};
-use crate::systemd::unit_files::dropins;
+use crate::requires::{Asker, Requirement, states, unheard};
 use crate::trust;
 
 pub(super) fn check(
@@ -45,7 +44,7 @@ pub(super) fn check(
         // Of the others there is a finding for the drop-in.
         if one.engine == EngineKind::Systemd
             && !paths.conf_of(instance).is_file()
-            && let Some(why) = dropins::unheard(paths, instance, &required)
+            && let Some(why) = unheard(paths, instance, &required)
         {
             findings.push(Finding::error(format!("it is up, and {why}")).of(instance));
         }

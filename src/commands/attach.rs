@@ -14,7 +14,7 @@ use crate::exit::Status;
 use crate::firewall;
 use crate::lifecycle;
 use crate::name::Target;
-use crate::name::{Instance, NsName};
+use crate::name::{Instance, NsName, UnitName};
 use crate::netns::Id;
 use crate::netns::resolver::Mutable;
 use crate::paths::{GLOBAL_NETNS, Paths};
@@ -92,7 +92,7 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
     let namespace = attach::namespace(paths, &instances)?;
     namespace.mount_unit_fits()?;
     for instance in &instances {
-        let unit = paths.units.join(format!("netns-{}@.service", instance.nstype));
+        let unit = paths.units.join(UnitName::InsideTemplate(instance.nstype.clone()).to_string());
         ensure!(
             unit.exists(),
             "there is no {}: run `netns-update`, which writes the units of all types",

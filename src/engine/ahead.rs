@@ -9,7 +9,6 @@ use crate::config::declaration::Declaration;
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::requires::{self, Asker, Graph, Problem};
-use crate::systemd::unit_files::dropins;
 
 /// The graph of instances that are not up, with all that is wrong with it. What is up was brought up with what it requires.
 ///
@@ -20,7 +19,7 @@ pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> 
     let ask = |instance: &Instance| if up.contains(instance) { Ok(Vec::new()) } else { asker.of(instance) };
     let mut graph = Graph::of(paths, instances.iter().cloned(), ask, |instance| up.contains(instance));
     let unheard = graph.requires.iter().filter_map(|(instance, requires)| {
-        let message = dropins::unheard(paths, instance, requires)?;
+        let message = requires::unheard(paths, instance, requires)?;
         Some(Problem { instance: instance.clone(), message })
     });
     let problems: Vec<Problem> = requires::not_found(&graph)?

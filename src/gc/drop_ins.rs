@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::{Orphan, What, files};
 use crate::attach;
 use crate::config::plugin;
-use crate::name::{Instance, NsType};
+use crate::name::UnitName;
 use crate::paths::Paths;
 use crate::requires;
 use crate::sys::file;
@@ -21,8 +21,8 @@ type Judge = fn(&Paths, &str) -> Option<(What, String)>;
 
 /// Drop-ins that this program writes: the file, and what it begins with, so that it is known to be ours.
 const KINDS: [(&str, &str, Judge); 3] = [
-    (dropins::FILE, dropins::HEADER, of_instance),
-    (dropins::FIREWALL_FILE, dropins::FIREWALL_HEADER, of_type),
+    (dropins::REQUIRES.file, dropins::REQUIRES.header, of_instance),
+    (dropins::FIREWALL.file, dropins::FIREWALL.header, of_type),
     (attach::FILE, attach::HEADER, of_service),
 ];
 
@@ -49,13 +49,13 @@ fn is_ours(path: &Path, header: &str) -> bool {
 
 /// What an instance requires that may still be meant is netns-update's to say.
 fn of_instance(paths: &Paths, unit: &str) -> Option<(What, String)> {
-    let instance: Instance = unit.strip_prefix("netns_outside-")?.strip_suffix(".service")?.parse().ok()?;
+    let Some(UnitName::Outside(instance)) = UnitName::parse(unit) else { return None };
     Some((What::File, requires::unknown(paths, &instance)?))
 }
 
 /// The drop-in of a type, which `netns-update` has written for its firewall.
 fn of_type(paths: &Paths, unit: &str) -> Option<(What, String)> {
-    let nstype: NsType = unit.strip_prefix("netns_outside-")?.strip_suffix("@.service")?.parse().ok()?;
+    let Some(UnitName::OutsideTemplate(nstype)) = UnitName::parse(unit) else { return None };
     let is_gone = plugin::find(paths, &nstype).is_err() && paths.units.join(unit).symlink_metadata().is_err();
     is_gone.then(|| (What::File, format!("there is no type `{nstype}` any more")))
 }

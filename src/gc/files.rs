@@ -14,7 +14,7 @@ use walkdir::DirEntry;
 use super::{Orphan, What};
 use crate::config::plugin;
 use crate::engine::state::{self, State};
-use crate::name::{Instance, NsName};
+use crate::name::{Instance, NsName, unit};
 use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::sys::file;
@@ -121,7 +121,7 @@ fn is_rules(name: &str) -> bool {
 
 /// Whether it is the name of a unit of a type.
 fn is_copy(name: &str) -> bool {
-    (name.starts_with("netns-") || name.starts_with("netns_outside-")) && name.ends_with("@.service")
+    name.ends_with("@.service") && unit::type_word(name).is_some()
 }
 
 fn is_old(entry: &DirEntry) -> bool {

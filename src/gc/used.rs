@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::name::{Instance, NsName};
+use crate::name::{Instance, NsName, UnitName};
 use crate::netns::ownership;
 use crate::paths::Paths;
 use crate::sys::file;
@@ -46,15 +46,13 @@ impl Used {
             if ["inactive", "failed"].contains(&unit.active.as_str()) {
                 continue;
             }
-            let Some(stem) = unit.name.strip_suffix(".service") else { continue };
-            if let Some(name) = stem.strip_prefix("netns_name@") {
-                used.names.extend(name.parse::<NsName>());
-            } else if let Some((_, word)) = stem.split_once('-') {
-                // Either half of an instance.
-                if let Ok(instance) = word.parse::<Instance>() {
+            match UnitName::parse(&unit.name) {
+                Some(UnitName::Name(name)) => _ = used.names.insert(name),
+                Some(UnitName::Inside(instance) | UnitName::Outside(instance)) => {
                     used.names.insert(instance.name.clone());
                     used.instances.insert(instance);
                 }
+                _ => {}
             }
         }
         let mut others = BTreeSet::new();

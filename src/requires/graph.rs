@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::Result;
 
-use super::{Asker, Requirement};
+use super::{Asker, Requirement, units_of};
 use crate::config::plugin;
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -110,6 +110,12 @@ impl Graph {
         }
         self.requires.retain(|instance, _| kept.contains(instance));
         self
+    }
+
+    /// The units that each instance requires.
+    #[must_use]
+    pub fn units(&self) -> BTreeMap<Instance, Vec<String>> {
+        self.requires.iter().map(|(instance, requires)| (instance.clone(), units_of(requires))).collect()
     }
 
     /// The instances that one requires.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use graph::{Graph, Problem, instances_in, unknown};
 pub use requirement::Requirement;
-pub use unknown_units::{not_found, states};
+pub use unknown_units::{not_found, states, unheard, units_of};
 
 use crate::bash::ask::{Question, ask};
 use crate::config::layers::{Layer, LayerReader, Layers};

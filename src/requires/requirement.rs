@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Instance, NsName, UNIT_NAME_MAX};
+use crate::name::{Instance, NsName, UNIT_NAME_MAX, UnitName};
 
 /// What the name of a unit ends with (systemd.unit(5)).
 const SUFFIXES: [&str; 11] = [
@@ -52,13 +52,10 @@ impl FromStr for Requirement {
 
     /// A unit of ours is what it stands for; any other word with the suffix of a unit is one, also where it could be a name.
     fn from_str(word: &str) -> Result<Self> {
-        if let Some(stem) = word.strip_suffix(".service") {
-            if let Some(name) = stem.strip_prefix("netns_name@") {
-                return name.parse().map(Self::Namespace);
-            }
-            if let Some(Ok(instance)) = stem.strip_prefix("netns-").map(str::parse) {
-                return Ok(Self::Instance(instance));
-            }
+        match UnitName::parse(word) {
+            Some(UnitName::Name(name)) => return Ok(Self::Namespace(name)),
+            Some(UnitName::Inside(instance)) => return Ok(Self::Instance(instance)),
+            _ => {}
         }
         if word.rsplit_once('.').is_some_and(|(_, suffix)| SUFFIXES.contains(&suffix)) {
             ensure!(is_unit(word), "{word:?} is no name of a unit");

@@ -1,4 +1,4 @@
-//! What systemd says of the units that instances require.
+//! What systemd does not know: units that instances require, and that they require anything.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,9 @@ use anyhow::Result;
 
 use super::{Graph, Problem, Requirement};
 use crate::name::Instance;
+use crate::paths::Paths;
 use crate::systemd::show::Properties;
+use crate::systemd::unit_files::dropins::outdated;
 
 /// Units that systemd does not know, as problems of the instances that require them. systemd is asked once, and only where there is
 /// anything to ask.
@@ -48,4 +50,25 @@ fn units(graph: &Graph) -> impl Iterator<Item = (&Instance, &String)> {
             _ => None,
         })
     })
+}
+
+/// Why systemd does not know what an instance requires, and the next step; `None` where it does, or somebody's own file counts
+/// instead.
+#[must_use]
+pub fn unheard(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
+    let first = requires.first()?;
+    let why = outdated(paths, instance, &units_of(requires))?;
+    let conf = paths.conf_of(instance);
+    let next = if conf.is_file() {
+        "run `netns-update`".to_owned()
+    } else {
+        format!("create {}, which may be empty, then run `netns-update`", conf.display())
+    };
+    Some(format!("`{instance}` requires `{first}`, and systemd does not know that: {why}; {next}"))
+}
+
+/// The units that have to be active for what is required.
+#[must_use]
+pub fn units_of(requires: &[Requirement]) -> Vec<String> {
+    requires.iter().map(Requirement::unit).collect()
 }

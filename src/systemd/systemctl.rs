@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use duct::{Handle, cmd};
 
+use crate::name::unit::{self, UnitName};
 use crate::paths::Paths;
 
 /// How long `--now` waits for namespaces to go after their instances were stopped.
@@ -47,8 +48,7 @@ impl Loaded {
     /// The type that it is an instance of; `None` for `netns_name@`.
     #[must_use]
     pub fn nstype(&self) -> Option<&str> {
-        let stem = self.name.split('@').next()?;
-        super::unit_files::KINDS.iter().find_map(|kind| stem.strip_prefix(kind)?.strip_prefix('-'))
+        unit::type_word(&self.name)
     }
 }
 
@@ -167,9 +167,13 @@ pub fn parse(listing: &str) -> Vec<Loaded> {
         Some((columns.next()?, columns.nth(1)?))
     };
     let units: Vec<(&str, &str)> = listing.lines().filter_map(unit).collect();
-    let outside: BTreeSet<&str> =
-        units.iter().filter_map(|(name, _)| name.strip_prefix("netns_outside-")).collect();
-    let is_ours = |name: &str| name.strip_prefix("netns-").is_none_or(|word| outside.contains(word));
+    let all: BTreeSet<&str> = units.iter().map(|(name, _)| *name).collect();
+    let has_half = |name: &str| match UnitName::parse(name) {
+        Some(UnitName::Inside(instance)) => all.contains(instance.outside_unit().as_str()),
+        Some(_) => true,
+        None => false,
+    };
+    let is_ours = |name: &str| unit::is_ours(name) && has_half(name);
     let ours = units.iter().filter(|(name, _)| is_ours(name));
     ours.map(|&(name, active)| Loaded { name: name.to_owned(), active: active.to_owned() }).collect()
 }

@@ -17,8 +17,10 @@ use systemd_netns::gc::{self, What};
 use systemd_netns::name::NsName;
 use systemd_netns::netns;
 use systemd_netns::paths::Paths;
+use systemd_netns::requires::Graph;
 use systemd_netns::systemd::systemctl::Loaded;
 use systemd_netns::systemd::unit_files;
+use systemd_netns::update;
 
 const TEMPLATE: &str = "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n";
 
@@ -69,8 +71,7 @@ pub fn file_names(words: &[Vec<u8>]) {
     let templates = unit_files::templates(&paths).unwrap();
     let held = Loaded { name: "netns-lo@a.service".to_owned(), active: "active".to_owned() };
     for (types, loaded) in [(&listing.types, vec![]), (&BTreeSet::new(), vec![held])] {
-        let present = unit_files::present(&paths).unwrap();
-        let plan = unit_files::plan(&paths, &present, types, &templates, &loaded).unwrap();
+        let plan = update::plan(&paths, types, &templates, &Graph::default(), &loaded).unwrap();
         for change in &plan.changes {
             assert_eq!(change.path.parent(), Some(paths.units.as_path()));
         }

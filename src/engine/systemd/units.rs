@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::engine::dependants::Dependants;
 use crate::engine::{Active, Condition, EngineKind};
-use crate::name::Instance;
+use crate::name::{Instance, UnitName};
 use crate::paths::Paths;
 use crate::systemd::show::Properties;
 use crate::systemd::systemctl::{Loaded, Systemctl};
@@ -108,8 +108,7 @@ pub(super) fn needed(name: &str) -> Result<bool> {
 
 /// The instance that a unit is a half of.
 fn instance_of(unit: &str) -> Option<Instance> {
-    let stem = unit.strip_suffix(".service")?;
-    stem.strip_prefix("netns-").or_else(|| stem.strip_prefix("netns_outside-"))?.parse().ok()
+    UnitName::parse(unit)?.instance()
 }
 
 /// What its units have up, or have failed to bring up.
@@ -146,7 +145,7 @@ pub fn instances(units: &[Loaded]) -> Vec<(&str, Active)> {
         let condition = match Condition::of_unit(&unit.active) {
             Condition::Down => continue,
             // The outside half alone is on its way, one way or the other.
-            Condition::Up if !name.starts_with("netns-") => Condition::Changing,
+            Condition::Up if name != instance.unit() => Condition::Changing,
             condition => condition,
         };
         let found = (name, Active { instance, engine: EngineKind::Systemd, condition, since: None });

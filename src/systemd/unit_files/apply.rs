@@ -15,7 +15,7 @@ use crate::sys::file::{self, Draft, sync_directory};
 
 /// What came of a plan.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct Applied {
     /// How many unit files were changed.
     pub changed: usize,
     /// What could not be done.
@@ -32,48 +32,47 @@ pub fn lock(paths: &Paths) -> Result<Flock<File>> {
 
 impl Plan<'_> {
     /// Carries the plan out as far as possible, and calls `say` before each change.
-    pub fn apply(&self, paths: &Paths, mut say: impl FnMut(&Change)) -> Outcome {
-        let mut outcome = Outcome::default();
+    pub fn apply(&self, paths: &Paths, mut say: impl FnMut(&Change)) -> Applied {
+        let mut applied = Applied::default();
         let mut drafts = Vec::new();
-        let doing = self.changes.iter().filter(|change| change.action != Action::Keep);
-        if doing.clone().next().is_some()
+        if !self.is_done()
             && let Err(error) =
                 file::remove_drafts(&paths.units, |name| super::type_of_unit_file(name).is_some())
         {
-            outcome.errors.push(error);
+            applied.errors.push(error);
         }
-        for change in doing.clone().filter(|change| change.action != Action::Remove) {
+        for change in self.to_do().filter(|change| change.action != Action::Remove) {
             match change.draft() {
                 Ok(draft) => drafts.push((change, draft)),
-                Err(error) => outcome.errors.push(error),
+                Err(error) => applied.errors.push(error),
             }
         }
         // One sync for all: a rename must not reach the disk before what it puts in place.
         if !drafts.is_empty()
             && let Err(error) = File::open(&paths.units).and_then(|directory| Ok(syncfs(directory)?))
         {
-            outcome.errors.push(anyhow::Error::new(error).context("cannot write the units to the disk"));
-            return outcome;
+            applied.errors.push(anyhow::Error::new(error).context("cannot write the units to the disk"));
+            return applied;
         }
         let mut done = |change: &Change, result: Result<()>| match result {
-            Ok(()) => outcome.changed += 1,
-            Err(error) => outcome.errors.push(error.context(format!("{} failed", change.action))),
+            Ok(()) => applied.changed += 1,
+            Err(error) => applied.errors.push(error.context(format!("{} failed", change.action))),
         };
         for (change, draft) in drafts {
             say(change);
             done(change, draft.put());
         }
-        for change in doing.clone().filter(|change| change.action == Action::Remove) {
+        for change in self.to_do().filter(|change| change.action == Action::Remove) {
             say(change);
             done(change, change.remove());
         }
-        let mut directories: BTreeSet<&Path> = doing.clone().map(Change::directory).collect();
-        if outcome.changed > 0 {
+        let mut directories: BTreeSet<&Path> = self.to_do().map(Change::directory).collect();
+        if applied.changed > 0 {
             directories.insert(&paths.units);
         }
         let there = directories.into_iter().filter(|directory| directory.is_dir());
-        outcome.errors.extend(there.filter_map(|directory| sync_directory(directory).err()));
-        outcome
+        applied.errors.extend(there.filter_map(|directory| sync_directory(directory).err()));
+        applied
     }
 }
 

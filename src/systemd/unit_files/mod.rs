@@ -16,21 +16,16 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use walkdir::DirEntry;
 
-pub use apply::{Outcome, lock};
+pub use apply::{Applied, lock};
 
-use crate::attach::{self, Attached};
-use crate::name::NsType;
+use crate::name::{NsType, unit};
 use crate::paths::Paths;
 use crate::sys::file;
-use crate::systemd::systemctl::Loaded;
-
-/// The two kinds of units that there are for each type, by the prefix of their name.
-pub(super) const KINDS: [&str; 2] = ["netns", "netns_outside"];
 
 /// A template unit, read.
 #[derive(Debug)]
 pub struct Template {
-    kind: &'static str,
+    half: &'static str,
     content: Vec<u8>,
     modified: SystemTime,
     /// When it was put where it is: seconds and nanoseconds.
@@ -42,11 +37,11 @@ pub struct Template {
 /// # Errors
 /// One is missing: the program is not installed completely.
 pub fn templates(paths: &Paths) -> Result<Vec<Template>> {
-    KINDS.iter().map(|kind| template(paths, kind)).collect()
+    unit::HALVES.iter().map(|half| template(paths, half)).collect()
 }
 
-fn template(paths: &Paths, kind: &'static str) -> Result<Template> {
-    let file = format!("{kind}@.service");
+fn template(paths: &Paths, half: &'static str) -> Result<Template> {
+    let file = unit::template(half);
     let place = paths.templates.iter().map(|place| place.join(&file)).find(|path| path.is_file());
     let path = place.with_context(|| {
         let [.., standard, _] = &paths.templates;
@@ -55,7 +50,7 @@ fn template(paths: &Paths, kind: &'static str) -> Result<Template> {
     let read = || -> std::io::Result<Template> {
         let found = fs::metadata(&path)?;
         let installed = (found.ctime(), found.ctime_nsec());
-        Ok(Template { kind, content: fs::read(&path)?, modified: found.modified()?, installed })
+        Ok(Template { half, content: fs::read(&path)?, modified: found.modified()?, installed })
     };
     read().with_context(|| format!("cannot read template unit {}", path.display()))
 }
@@ -133,22 +128,19 @@ pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
 }
 
 /// Works out what has to be done so that each of `types` has its units, and no other type has any of ours, where `present` is
-/// what there is. Units with instances among `loaded` that are active or failed, or that a service is attached to, are not
-/// removed.
-///
-/// # Errors
-/// The directory of the units cannot be read.
+/// what there is. The units of a type are not removed if `needs` has reasons for that, by the type.
+#[must_use]
 pub fn plan<'a>(
     paths: &Paths,
     present: &[DirEntry],
     types: &BTreeSet<NsType>,
     templates: &'a [Template],
-    loaded: &[Loaded],
-) -> Result<Plan<'a>> {
+    needs: impl Fn(&str) -> Vec<String>,
+) -> Plan<'a> {
     let mut plan = Plan::default();
     for template in templates {
         for nstype in types {
-            let name = format!("{}-{nstype}@.service", template.kind);
+            let name = unit::of_type(template.half, nstype);
             let path = paths.units.join(&name);
             let is_there = present.binary_search_by(|entry| entry.file_name().cmp(name.as_ref())).is_ok();
             let action = if is_there { wanted(&path, template) } else { Ok(Action::Create) };
@@ -161,13 +153,8 @@ pub fn plan<'a>(
         }
     }
     let words: BTreeSet<&str> = types.iter().map(AsRef::as_ref).collect();
-    let gone = ours(paths, present, &words);
-    let attached = if gone.is_empty() { Vec::new() } else { attach::attached(paths)? };
-    for (path, word) in gone {
-        let holder = loaded.iter().find(|unit| unit.holds() && unit.nstype() == Some(&word));
-        let attached = attached.iter().filter(|one| one.needs(&word));
-        let reasons: Vec<String> =
-            holder.map(Loaded::advice).into_iter().chain(attached.map(Attached::advice)).collect();
+    for (path, word) in ours(paths, present, &words) {
+        let reasons = needs(&word);
         if reasons.is_empty() {
             plan.changes.push(Change { action: Action::Remove, path, text: None });
         } else {
@@ -176,10 +163,21 @@ pub fn plan<'a>(
         }
     }
     plan.sort();
-    Ok(plan)
+    plan
 }
 
 impl Plan<'_> {
+    /// What does not stay as it is.
+    pub fn to_do(&self) -> impl Iterator<Item = &Change<'_>> + Clone {
+        self.changes.iter().filter(|change| change.action != Action::Keep)
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.to_do().next().is_none()
+    }
+
     fn sort(&mut self) {
         self.changes.sort_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()));
     }
@@ -247,8 +245,7 @@ fn ours(paths: &Paths, present: &[DirEntry], types: &BTreeSet<&str>) -> Vec<(Pat
 }
 
 fn type_of_unit_file(name: &str) -> Option<&str> {
-    let stem = name.strip_suffix("@.service")?;
-    let word = KINDS.iter().find_map(|kind| stem.strip_prefix(kind)?.strip_prefix('-'))?;
+    let word = name.ends_with("@.service").then(|| unit::type_word(name))??;
     // With a hyphen, %j would be a part of it: no version of netns-update has made such a copy.
     (!word.contains('-')).then_some(word)
 }

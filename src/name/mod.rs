@@ -1,11 +1,15 @@
 //! The words of a command line as types: once a value of one exists, nobody checks it again.
 
+pub mod unit;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+
+pub use unit::UnitName;
 
 /// Longest type or name in bytes. Both together, and a name with many hyphens, may still be too long for a unit name:
 /// see [`unit_name_fits`].
@@ -230,13 +234,13 @@ impl NsName {
     /// The unit that creates and deletes the namespace.
     #[must_use]
     pub fn unit(&self) -> String {
-        format!("netns_name@{self}.service")
+        UnitName::Name(self.clone()).to_string()
     }
 
     /// The unit that closes it until its firewall is loaded.
     #[must_use]
     pub fn closed_unit(&self) -> String {
-        format!("netns_closed@{self}.service")
+        UnitName::Closed(self.clone()).to_string()
     }
 
     /// The mount unit of the namespace. systemd escapes each hyphen of a path as four bytes (`systemd-escape --path`).
@@ -283,13 +287,13 @@ impl Instance {
     /// The unit that people start and stop; it runs the inside hooks.
     #[must_use]
     pub fn unit(&self) -> String {
-        format!("netns-{self}.service")
+        UnitName::Inside(self.clone()).to_string()
     }
 
     /// The unit that runs the outside hooks.
     #[must_use]
     pub fn outside_unit(&self) -> String {
-        format!("netns_outside-{self}.service")
+        UnitName::Outside(self.clone()).to_string()
     }
 }
 

@@ -2,23 +2,23 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{End, Graph, Place};
+use super::{End, Map, Place};
 use crate::engine::Condition;
 use crate::foreign;
 use crate::requires::Requirement;
 
 /// The map as dot.
-pub(crate) fn dot(graph: &Graph) -> String {
+pub(crate) fn dot(map: &Map) -> String {
     let mut text = String::new();
-    write(graph, &mut text).expect("a String takes all");
+    write(map, &mut text).expect("a String takes all");
     text
 }
 
-fn write(graph: &Graph, out: &mut String) -> fmt::Result {
+fn write(map: &Map, out: &mut String) -> fmt::Result {
     writeln!(out, "digraph netns {{")?;
     writeln!(out, "  rankdir=LR; node [shape=box, fontname=\"monospace\"]; edge [fontname=\"sans-serif\"];")?;
     let shown = |place: &&Place| place.namespace.is_some() || !place.interfaces.is_empty();
-    for place in graph.places.iter().filter(shown) {
+    for place in map.places.iter().filter(shown) {
         let word = if place.exists { "" } else { " (not there)" };
         let border = if place.exists { "rounded" } else { "rounded,dashed" };
         // The node is what arrows to the namespace itself point at.
@@ -33,13 +33,13 @@ fn write(graph: &Graph, out: &mut String) -> fmt::Result {
             let style = style_of(interface.state());
             writeln!(out, "    {} [label={}, {style}];", at(&end), quote(&lines.join("\n")))?;
         }
-        for member in &place.instances {
-            let node = quote(&id("instance", &format!("{}@{}", member.nstype, place.title())));
-            let label = quote(&format!("{} {}", member.nstype, member.state));
-            writeln!(out, "    {node} [shape=ellipse, label={label}, {}];", style_of(member.state))?;
+        for placed in &place.instances {
+            let node = quote(&id("instance", &format!("{}@{}", placed.nstype, place.title())));
+            let label = quote(&format!("{} {}", placed.nstype, placed.state));
+            writeln!(out, "    {node} [shape=ellipse, label={label}, {}];", style_of(placed.state))?;
         }
         for service in
-            graph.attached.iter().filter(|service| Some(&service.namespace) == place.namespace.as_ref())
+            map.attached.iter().filter(|service| Some(&service.namespace) == place.namespace.as_ref())
         {
             let node = quote(&id("unit", &service.unit));
             let (word, style) =
@@ -49,28 +49,28 @@ fn write(graph: &Graph, out: &mut String) -> fmt::Result {
         }
         writeln!(out, "  }}")?;
     }
-    edges(graph, out)?;
+    edges(map, out)?;
     writeln!(out, "}}")
 }
 
-fn edges(graph: &Graph, out: &mut String) -> fmt::Result {
-    for link in &graph.links {
-        let kind = quote(&link.kind);
-        writeln!(out, "  {} -> {} [dir=none, penwidth=2, label={kind}];", at(&link.from), at(&link.to))?;
+fn edges(map: &Map, out: &mut String) -> fmt::Result {
+    for joint in &map.links {
+        let kind = quote(&joint.kind);
+        writeln!(out, "  {} -> {} [dir=none, penwidth=2, label={kind}];", at(&joint.from), at(&joint.to))?;
     }
-    for requires in &graph.requires {
-        let from = quote(&id("instance", &requires.instance.to_string()));
-        let to = quote(&match &requires.needs {
+    for dependency in &map.requires {
+        let from = quote(&id("instance", &dependency.instance.to_string()));
+        let to = quote(&match &dependency.needs {
             Requirement::Namespace(name) => id("place", name.as_ref()),
             Requirement::Instance(instance) => id("instance", &instance.to_string()),
             Requirement::Unit(unit) => id("unit", unit),
         });
-        if let Requirement::Unit(unit) = &requires.needs {
+        if let Requirement::Unit(unit) = &dependency.needs {
             writeln!(out, "  {to} [shape=component, label={}];", quote(unit))?;
         }
         writeln!(out, "  {from} -> {to} [label=requires];")?;
     }
-    for service in &graph.attached {
+    for service in &map.attached {
         for instance in &service.instances {
             let from = quote(&id("unit", &service.unit));
             let to = quote(&id("instance", &instance.to_string()));

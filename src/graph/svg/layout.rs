@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::lines::{ASIDE, Lanes, Port, arrows, wires};
 use crate::engine::Condition;
-use crate::graph::{End, Graph, Place};
+use crate::graph::{End, Map, Place};
 use crate::requires::Requirement;
 
 /// The distance between a box and what is in it.
@@ -142,7 +142,7 @@ impl Block<'_> {
 }
 
 /// Says where everything is.
-pub fn layout(graph: &Graph) -> Layout {
+pub fn layout(graph: &Map) -> Layout {
     let mut blocks = blocks(graph);
     let mut y = 44;
     for block in &mut blocks {
@@ -251,7 +251,7 @@ fn widest(cells: &[Cell]) -> i32 {
     cells.iter().map(|cell| cell.width).max().unwrap_or_default()
 }
 
-fn blocks(graph: &Graph) -> Vec<Block<'_>> {
+fn blocks(graph: &Map) -> Vec<Block<'_>> {
     let namespaces = graph.places.iter().filter(|place| place.namespace.is_some());
     namespaces
         .map(|place| {
@@ -274,14 +274,14 @@ fn blocks(graph: &Graph) -> Vec<Block<'_>> {
 }
 
 fn interfaces(place: &Place) -> Vec<Cell> {
-    let cell = |interface: &crate::graph::Interface| {
+    let cell = |interface: &crate::graph::MapInterface| {
         Cell::new(&interface.name, Some(interface.state()), &interface.addresses, Shape::Interface)
     };
     place.interfaces.iter().map(cell).collect()
 }
 
 /// The host's interfaces, each level with the first one that it is joined to, as far as there is room.
-fn host(graph: &Graph, blocks: &[Block]) -> Vec<Cell> {
+fn host(graph: &Map, blocks: &[Block]) -> Vec<Cell> {
     let ports: Vec<(&str, i32)> = graph
         .links
         .iter()
@@ -325,7 +325,7 @@ pub(super) fn inside_port(blocks: &[Block], end: &End) -> Option<i32> {
 }
 
 /// The units that are required and no instances, each level with what requires it, as far as there is room.
-fn units(graph: &Graph, blocks: &[Block]) -> Vec<Cell> {
+fn units(graph: &Map, blocks: &[Block]) -> Vec<Cell> {
     let mut wishes: BTreeMap<&str, i32> = BTreeMap::new();
     for requires in &graph.requires {
         if let (Requirement::Unit(unit), Some(y)) =

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::layout::{Block, Cell, Line, Shape, TITLE, inside_port, instance_port};
-use crate::graph::{End, Graph};
+use crate::graph::{End, Map};
 use crate::requires::Requirement;
 
 /// Where a line begins or ends.
@@ -44,7 +44,7 @@ impl Run {
 }
 
 /// What joins two interfaces.
-pub(super) fn wires(graph: &Graph, blocks: &[Block], host: &[Cell]) -> Vec<Run> {
+pub(super) fn wires(graph: &Map, blocks: &[Block], host: &[Cell]) -> Vec<Run> {
     let port = |end: &End| match &end.namespace {
         Some(_) => inside_port(blocks, end).map(Port::cell),
         None => host.iter().find(|cell| cell.name == end.interface).map(|cell| Port {
@@ -53,7 +53,7 @@ pub(super) fn wires(graph: &Graph, blocks: &[Block], host: &[Cell]) -> Vec<Run> 
             frame: false,
         }),
     };
-    let run = |link: &crate::graph::Link| {
+    let run = |link: &crate::graph::Joint| {
         let shape = if link.kind == "veth" { Shape::Pair } else { Shape::Shared };
         let parent = link.to.namespace.as_ref().map_or("", AsRef::as_ref);
         Some(Run {
@@ -71,7 +71,7 @@ pub(super) fn wires(graph: &Graph, blocks: &[Block], host: &[Cell]) -> Vec<Run> 
 pub(super) const ASIDE: i32 = 8;
 
 /// What requires, or is attached to, what.
-pub(super) fn arrows(graph: &Graph, blocks: &[Block], units: &[Cell]) -> Vec<Run> {
+pub(super) fn arrows(graph: &Map, blocks: &[Block], units: &[Cell]) -> Vec<Run> {
     let instance = |instance: &crate::name::Instance| instance_port(blocks, instance);
     let mut runs = Vec::new();
     for requires in &graph.requires {

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use layout::{Cell, Layout, Line, Shape};
 
-use super::Graph;
+use super::Map;
 use crate::engine::Condition;
 use crate::foreign;
 
@@ -55,13 +55,13 @@ const HEAD: &str = r"  <style>
 ";
 
 /// The map as SVG.
-pub(crate) fn svg(graph: &Graph) -> String {
+pub(crate) fn svg(graph: &Map) -> String {
     let mut text = String::new();
     draw(graph, &layout::layout(graph), &mut text).expect("a String takes all");
     text
 }
 
-fn draw(graph: &Graph, layout: &Layout, out: &mut String) -> fmt::Result {
+fn draw(graph: &Map, layout: &Layout, out: &mut String) -> fmt::Result {
     let Layout { width, height, .. } = layout;
     let below = height + LEGEND + 8;
     writeln!(
@@ -112,7 +112,7 @@ fn draw(graph: &Graph, layout: &Layout, out: &mut String) -> fmt::Result {
 }
 
 /// What the picture shows, for those who do not see it.
-fn summary(graph: &Graph) -> String {
+fn summary(graph: &Map) -> String {
     let names: Vec<&str> =
         graph.places.iter().filter_map(|place| place.namespace.as_ref()?.as_ref().into()).collect();
     let links: Vec<String> = graph

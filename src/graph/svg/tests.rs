@@ -99,5 +99,5 @@ fn the_same_map_is_the_same_picture() {
 
 #[test]
 fn a_machine_with_nothing_is_a_picture_too() {
-    assert!(svg(&Graph::default()).ends_with("</svg>\n"));
+    assert!(svg(&Map::default()).ends_with("</svg>\n"));
 }

@@ -36,7 +36,7 @@ pub(super) fn run(paths: &Paths, options: &Options) -> Result<Status> {
         Format::Text => graph::text(&map, |word, state| paint(word, style_of(state))),
         Format::Dot => graph::dot(&map),
         Format::Mermaid => graph::mermaid(&map),
-        Format::Svg => graph::svg(&map),
+        Format::Svg => graph::svg(&map)?,
     };
     if !text.is_empty() {
         say(text.trim_end());

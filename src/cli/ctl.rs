@@ -152,11 +152,11 @@ pub struct Graph {
 pub enum Format {
     /// Lines for a terminal
     Text,
-    /// For Graphviz
+    /// Input for `dot` of Graphviz
     Dot,
     /// For Markdown
     Mermaid,
-    /// A picture
+    /// A picture; needs Graphviz
     Svg,
 }
 

@@ -11,8 +11,11 @@ use crate::requires::Requirement;
 /// The page is white, also where a dark one shows it: dot has no colours for both.
 const HEAD: &str = r##"  rankdir=LR; compound=true; bgcolor=white; fontname=monospace; labeljust=l;
   node [shape=box, style=filled, fillcolor=white, fontname=monospace, fontsize=12];
-  edge [color="#2563eb", fontname="sans-serif", fontsize=11];
+  edge [color="#2563eb", fontcolor="#2563eb", fontname="sans-serif", fontsize=11];
 "##;
+
+/// The colours of what joins two interfaces.
+const WIRE: &str = r##"color="#c2410c", fontcolor="#c2410c""##;
 
 /// The map as dot.
 pub(crate) fn dot(map: &Map) -> String {
@@ -24,7 +27,7 @@ pub(crate) fn dot(map: &Map) -> String {
 fn write(map: &Map, out: &mut String) -> fmt::Result {
     // An edge to what is not drawn would draw it, by its id.
     let mut drawn = BTreeSet::new();
-    writeln!(out, "digraph netns {{\n{HEAD}")?;
+    write!(out, "digraph netns {{\n{HEAD}")?;
     let shown = |place: &&Place| place.namespace.is_some() || !place.interfaces.is_empty();
     for place in map.places.iter().filter(shown) {
         cluster(map, place, &mut drawn, out)?;
@@ -93,14 +96,16 @@ fn edges(map: &Map, drawn: &BTreeSet<String>, out: &mut String) -> fmt::Result {
     for joint in &map.links {
         // The ends of a pair are equal; all else is made on another one, or a port of it.
         let style = if joint.kind == "veth" { "dir=none, penwidth=2.5" } else { "arrowhead=dot" };
-        let attributes = format!("{style}, color=\"#c2410c\", label={}", quote(&joint.kind));
+        let attributes = format!("{style}, {WIRE}, label={}", quote(&joint.kind));
         edge(&at(&joint.from), &at(&joint.to), &attributes)?;
     }
     for dependency in &map.requires {
         let from = id("instance", &dependency.instance.to_string());
         match &dependency.needs {
             Requirement::Namespace(name) => {
-                let attributes = format!("label=requires, lhead={}", frame(name.as_ref()));
+                // A plain label would stand where the edge would be if it did not end at the border.
+                let attributes =
+                    format!("taillabel=requires, labeldistance=3, lhead={}", frame(name.as_ref()));
                 edge(&from, &id("place", name.as_ref()), &attributes)?;
             }
             Requirement::Instance(instance) => {
@@ -204,7 +209,7 @@ mod tests {
             r#""interface ve-nsbrowser1@nsbrowser" -> "interface ve-nsbrowser0@nstor" [dir=none"#,
             r#""interface macvlan0@nstor" -> "interface eth0@" [arrowhead=dot"#,
             r#""instance nft@nstor" -> "instance macvlan@nstor" [label=requires]"#,
-            r#""instance veth@nsbrowser" -> "place nstor" [label=requires, lhead="cluster nstor"]"#,
+            r#""instance veth@nsbrowser" -> "place nstor" [taillabel=requires, labeldistance=3, lhead="cluster nstor"]"#,
             r#""instance veth@nsbrowser" -> "unit network.target" [label=requires]"#,
             r#""unit browser.service" -> "instance veth@nsbrowser" [style=dashed, label="is attached to"]"#,
         ] {

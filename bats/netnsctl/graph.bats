@@ -109,7 +109,7 @@ END
     ip netns add "n$number"
     ip link add "out$number" type veth peer name in netns "n$number"
   done
-  local name names=('<x>"&' '-->]]' '&#1;' '&nosuch;' '&lt;' '\' 'a\' '\N\l"];' $'\uffff' $'\ufffe' $'\x9b31m' $'\u202e' '];}' '<b>')
+  local name names=('<x>"&' '-->]]' '&#1;' '&nosuch;' '&lt;' $'\\' $'a\\' '\N\l"];' $'\uffff' $'\ufffe' $'\x9b31m' $'\u202e' '];}' '<b>')
   for ((number = 0; number < ${#names[@]}; number += 2)); do
     ip -netns n0 link add "${names[number]}" type veth peer name "${names[number + 1]}"
   done

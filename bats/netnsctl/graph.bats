@@ -99,7 +99,7 @@ END
   run -0 netnsctl graph --format svg
   parses "$output"
   [[ $output == "$(netnsctl graph --format svg)" ]]
-  for word in 192.0.2.2/24 192.0.2.7/24 198.51.100.1/30 198.51.100.2/30 'prefers-color-scheme: dark'; do
+  for word in 192.0.2.2/24 192.0.2.7/24 198.51.100.1/30 198.51.100.2/30; do
     [[ $output == *"$word"* ]]
   done
 }
@@ -109,10 +109,33 @@ END
     ip netns add "n$number"
     ip link add "out$number" type veth peer name in netns "n$number"
   done
-  ip -netns n0 link add '<x>"&' type veth peer name '-->]]'
+  local name names=('<x>"&' '-->]]' '&#1;' '&nosuch;' '&lt;' $'\\' $'a\\' '\N\l"];' $'\uffff' $'\ufffe' $'\x9b31m' $'\u202e' '];}' '<b>')
+  for ((number = 0; number < ${#names[@]}; number += 2)); do
+    ip -netns n0 link add "${names[number]}" type veth peer name "${names[number + 1]}"
+  done
   run -0 netnsctl graph --format svg
   parses "$output"
-  [[ $output == *'&lt;x&gt;&quot;&amp;'* ]]
+  # As XML has it, each is there as it is, or with escapes as on a terminal.
+  shown=$(python3 -c 'import sys, xml.etree.ElementTree as tree
+for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): print(text.text)' <<<"$output")
+  for name in "${names[@]:0:8}" '\uffff' '\ufffe' '\x9b31m' '\u202e' '];}' '<b>'; do
+    grep --line-regexp --fixed-strings -e "$name down" <<<"$shown"
+  done
+}
+
+@test "a picture needs Graphviz: without it, or where it fails, the error says why and what to do" {
+  local tool
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  for tool in netnsctl bash; do ln -s "$(type -P "$tool")" "$BATS_TEST_TMPDIR/bin"; done
+  run --separate-stderr -1 env PATH="$BATS_TEST_TMPDIR/bin" netnsctl graph --format svg
+  # shellcheck disable=SC2154 # set by run
+  [[ -z $output && $stderr == *'`dot` is not installed'*'`apt install graphviz`'*'`netnsctl graph --format dot`'* ]]
+  PATH=$BATS_TEST_TMPDIR/bin run -0 netnsctl graph --format dot
+  [[ $output == 'digraph netns {'* ]]
+  printf '%s\n' '#!/bin/bash' $'printf \'no \e[35mfonts\' >&2; exit 3' >"$BATS_TEST_TMPDIR/bin/dot"
+  chmod +x "$BATS_TEST_TMPDIR/bin/dot"
+  run --separate-stderr -1 env PATH="$BATS_TEST_TMPDIR/bin" netnsctl graph --format svg
+  [[ -z $output && $stderr == *'`dot -Tsvg` failed'*'3'*'no \x1b[35mfonts'* ]]
 }
 
 @test "who may not enter namespaces gets the rest, and is told what is missing" {

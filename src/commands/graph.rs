@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::candidates;
 use super::output::{self, paint, style_of};
 use crate::exit::Status;
-use crate::graph::{self, Graph};
+use crate::graph::{self, Map};
 use crate::name::NsName;
 use crate::paths::Paths;
 use crate::print::say;
@@ -38,36 +38,36 @@ pub enum Format {
     Dot,
     /// For Markdown
     Mermaid,
-    /// A picture
+    /// A picture; needs Graphviz
     Svg,
 }
 
 pub(super) fn run(paths: &Paths, options: &GraphArgs) -> Result<Status> {
-    let mut graph = graph::gather(paths);
-    for missing in &graph.missing {
+    let mut map = graph::gather(paths);
+    for missing in &map.missing {
         crate::print::warn(missing);
     }
     if !options.names.is_empty() {
-        let known = |graph: &Graph, name: &NsName| {
-            graph.host_names.contains(name)
-                || graph.places.iter().any(|place| place.namespace.as_ref() == Some(name))
+        let known = |map: &Map, name: &NsName| {
+            map.host_names.contains(name)
+                || map.places.iter().any(|place| place.namespace.as_ref() == Some(name))
         };
-        if let Some(name) = options.names.iter().find(|name| !known(&graph, name)) {
+        if let Some(name) = options.names.iter().find(|name| !known(&map, name)) {
             bail!(
                 "there is no namespace `{name}`, and nothing is configured for it; `netnsctl list` and `ip netns` list what there is"
             );
         }
-        graph = graph.around(&options.names);
+        map = map.around(&options.names);
     }
     if options.json {
-        output::json("graph", slice::from_ref(&graph))?;
+        output::json("graph", slice::from_ref(&map))?;
         return Ok(Status::Done);
     }
     let text = match options.format {
-        Format::Text => graph::text(&graph, |word, state| paint(word, style_of(state))),
-        Format::Dot => graph::dot(&graph),
-        Format::Mermaid => graph::mermaid(&graph),
-        Format::Svg => graph::svg(&graph),
+        Format::Text => graph::text(&map, |word, state| paint(word, style_of(state))),
+        Format::Dot => graph::dot(&map),
+        Format::Mermaid => graph::mermaid(&map),
+        Format::Svg => graph::svg(&map)?,
     };
     if !text.is_empty() {
         say(text.trim_end());

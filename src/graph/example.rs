@@ -1,6 +1,6 @@
 //! Maps for the tests of the formats.
 
-use super::{End, Graph, Interface, Link, Member, Place, Requires, Service};
+use super::{Dependency, End, Joint, Map, MapInterface, MapService, Place, PlacedInstance};
 use crate::engine::Condition;
 use crate::requires::Requirement;
 
@@ -10,11 +10,11 @@ fn place(name: Option<&str>, instances: &[(&str, Condition)], interfaces: &[(&st
         exists: true,
         instances: instances
             .iter()
-            .map(|(nstype, state)| Member { nstype: nstype.parse().unwrap(), state: *state })
+            .map(|(nstype, state)| PlacedInstance { nstype: nstype.parse().unwrap(), state: *state })
             .collect(),
         interfaces: interfaces
             .iter()
-            .map(|(name, kind, address)| Interface {
+            .map(|(name, kind, address)| MapInterface {
                 name: (*name).to_owned(),
                 kind: (*kind).to_owned(),
                 up: true,
@@ -29,9 +29,9 @@ fn end(namespace: Option<&str>, interface: &str) -> End {
 }
 
 /// Two namespaces that are joined, one of them to the network.
-pub(super) fn pair() -> Graph {
+pub(super) fn pair() -> Map {
     use Condition::Up;
-    Graph {
+    Map {
         places: vec![
             place(None, &[], &[("eth0", "", "192.0.2.2/24")]),
             place(
@@ -46,101 +46,57 @@ pub(super) fn pair() -> Graph {
             ),
         ],
         links: vec![
-            Link { kind: "macvlan".to_owned(), from: end(Some("nstor"), "macvlan0"), to: end(None, "eth0") },
-            Link {
+            Joint { kind: "macvlan".to_owned(), from: end(Some("nstor"), "macvlan0"), to: end(None, "eth0") },
+            Joint {
                 kind: "veth".to_owned(),
                 from: end(Some("nsbrowser"), "ve-nsbrowser1"),
                 to: end(Some("nstor"), "ve-nsbrowser0"),
             },
         ],
         requires: vec![
-            Requires {
+            Dependency {
                 instance: "nft@nstor".parse().unwrap(),
                 needs: Requirement::Instance("macvlan@nstor".parse().unwrap()),
             },
-            Requires {
+            Dependency {
                 instance: "veth@nsbrowser".parse().unwrap(),
                 needs: Requirement::Namespace("nstor".parse().unwrap()),
             },
-            Requires {
+            Dependency {
                 instance: "veth@nsbrowser".parse().unwrap(),
                 needs: Requirement::Unit("network.target".to_owned()),
             },
         ],
-        attached: vec![Service {
+        attached: vec![MapService {
             unit: "browser.service".to_owned(),
             state: Some(Up),
             namespace: "nsbrowser".parse().unwrap(),
             instances: vec!["veth@nsbrowser".parse().unwrap()],
         }],
-        ..Graph::default()
+        ..Map::default()
     }
 }
 
 /// A namespace with an instance, and an attached service, in each state.
-pub(super) fn all_states() -> Graph {
+pub(super) fn all_states() -> Map {
     use Condition::{Changing, Down, Failed, Up};
     let instances = [("lo", Up), ("veth", Changing), ("nft", Failed), ("macvlan", Down)];
-    let mut graph = Graph { places: vec![place(Some("a"), &instances, &[])], ..Graph::default() };
+    let mut map = Map { places: vec![place(Some("a"), &instances, &[])], ..Map::default() };
     for (unit, state) in
         [("w", Some(Up)), ("x", Some(Changing)), ("y", Some(Failed)), ("z", Some(Down)), ("v", None)]
     {
-        graph.attached.push(Service {
+        map.attached.push(MapService {
             unit: format!("{unit}.service"),
             state,
             namespace: "a".parse().unwrap(),
             instances: vec!["lo@a".parse().unwrap()],
         });
     }
-    graph
+    map
 }
 
 /// An interface whose name is allowed by the kernel, and by no format.
-pub(super) fn hostile() -> Graph {
+pub(super) fn hostile() -> Map {
     let interfaces = [("<script>\"&]`#", "veth", "192.0.2.1/30")];
-    Graph { places: vec![place(Some("a"), &[], &interfaces)], ..Graph::default() }
-}
-
-/// Many namespaces, each joined to the host, to the next one, and to one interface that all share.
-pub(super) fn many(count: usize) -> Graph {
-    let mut graph =
-        Graph { places: vec![place(None, &[], &[("eth0", "", "192.0.2.2/24")])], ..Graph::default() };
-    for number in 0..count {
-        let name = format!("n{number:02}");
-        let (inside, outside, next) = (format!("ve-{name}1"), format!("ve-{name}0"), format!("next{number}"));
-        let mut interfaces = vec![("mv0", "macvlan", "192.0.2.9/24"), (&*inside, "veth", "198.51.100.1/30")];
-        let previous = format!("prev{number}");
-        interfaces.push((&next, "veth", "203.0.113.1/30"));
-        interfaces.push((&previous, "veth", "2001:db8:1234:5678:9abc:def0:1234:5678/64"));
-        let instances = [("macvlan", Condition::Up), ("nft", Condition::Failed), ("veth", Condition::Up)];
-        graph.places.push(place(Some(&name), &instances, &interfaces));
-        graph.places[0].interfaces.push(Interface {
-            name: outside.clone(),
-            kind: "veth".to_owned(),
-            up: true,
-            addresses: vec!["198.51.100.2/30".to_owned()],
-        });
-        graph.links.push(Link {
-            kind: "macvlan".to_owned(),
-            from: end(Some(&name), "mv0"),
-            to: end(None, "eth0"),
-        });
-        graph.links.push(Link {
-            kind: "veth".to_owned(),
-            from: end(Some(&name), &inside),
-            to: end(None, &outside),
-        });
-        if number + 1 < count {
-            graph.links.push(Link {
-                kind: "veth".to_owned(),
-                from: end(Some(&name), &next),
-                to: end(Some(&format!("n{:02}", number + 1)), &format!("prev{}", number + 1)),
-            });
-        }
-        graph.requires.push(Requires {
-            instance: format!("nft@{name}").parse().unwrap(),
-            needs: Requirement::Instance(format!("macvlan@n{:02}", number / 2).parse().unwrap()),
-        });
-    }
-    graph
+    Map { places: vec![place(Some("a"), &[], &interfaces)], ..Map::default() }
 }

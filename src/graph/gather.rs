@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{End, Graph, Interface, Link, Member, Place, Requires, Service};
+use super::{Dependency, End, Joint, Map, MapInterface, MapService, Place, PlacedInstance};
 use crate::attach;
 use crate::config::plugin;
 use crate::engine::{self, Condition};
@@ -20,69 +20,70 @@ use crate::sys::file;
 
 /// Looks at the machine. Nothing is changed.
 #[must_use]
-pub fn gather(paths: &Paths) -> Graph {
-    let mut graph = Graph::default();
+pub fn gather(paths: &Paths) -> Map {
+    let mut map = Map::default();
     let mut states: BTreeMap<Instance, Condition> = BTreeMap::new();
-    for instance in note(&mut graph, plugin::configured(paths)) {
+    for instance in note(&mut map, plugin::configured(paths)) {
         states.insert(instance, Condition::Down);
     }
-    for active in note(&mut graph, engine::active(paths)) {
+    for active in note(&mut map, engine::active(paths)) {
         states.insert(active.instance, active.condition);
     }
-    wishes(paths, &mut graph, &states);
-    let needed = graph.requires.iter().filter_map(|requires| match &requires.needs {
+    wishes(paths, &mut map, &states);
+    let needed = map.requires.iter().filter_map(|dependency| match &dependency.needs {
         Requirement::Instance(instance) => Some(instance),
         _ => None,
     });
-    for instance in needed.chain(graph.attached.iter().flat_map(|service| &service.instances)) {
+    for instance in needed.chain(map.attached.iter().flat_map(|service| &service.instances)) {
         states.entry(instance.clone()).or_insert(Condition::Down);
     }
 
-    let mut names: BTreeSet<NsName> = named(paths, &mut graph).into_iter().collect();
+    let mut names: BTreeSet<NsName> = named(paths, &mut map).into_iter().collect();
     names.extend(states.keys().map(|instance| instance.name.clone()));
-    names.extend(graph.requires.iter().filter_map(|requires| super::namespace_of(&requires.needs).cloned()));
-    names.extend(graph.attached.iter().map(|service| service.namespace.clone()));
+    names
+        .extend(map.requires.iter().filter_map(|dependency| super::namespace_of(&dependency.needs).cloned()));
+    names.extend(map.attached.iter().map(|service| service.namespace.clone()));
 
-    let everywhere = everywhere(paths, &names, &mut graph);
+    let everywhere = everywhere(paths, &names, &mut map);
     for namespace in [None].into_iter().chain(names.into_iter().map(Some)) {
-        if namespace.as_ref().is_some_and(|name| graph.host_names.contains(name)) {
+        if namespace.as_ref().is_some_and(|name| map.host_names.contains(name)) {
             continue; // the first one, by another name
         }
         let instances = states.iter().filter(|(instance, _)| Some(&instance.name) == namespace.as_ref());
-        graph.places.push(Place {
+        map.places.push(Place {
             exists: namespace
                 .as_ref()
                 .is_none_or(|name| matches!(netns::look(paths, name), Ok(Named::Namespace(_)))),
             instances: instances
-                .map(|(instance, state)| Member { nstype: instance.nstype.clone(), state: *state })
+                .map(|(instance, state)| PlacedInstance { nstype: instance.nstype.clone(), state: *state })
                 .collect(),
             interfaces: everywhere.get(&namespace).map(Inside::interfaces).unwrap_or_default(),
             namespace,
         });
     }
-    graph.links = links(&everywhere, &mut graph.missing);
-    graph.drop_loose_host_interfaces();
-    graph
+    map.links = links(&everywhere, &mut map.missing);
+    map.drop_loose_host_interfaces();
+    map
 }
 
 /// The names of namespaces, those of the host's own noted apart; what this program can have nothing to do with is named.
-fn named(paths: &Paths, graph: &mut Graph) -> Vec<NsName> {
+fn named(paths: &Paths, map: &mut Map) -> Vec<NsName> {
     let own = Id::of(OWN_NETNS.as_ref()).ok();
     let mut names = Vec::new();
-    let entries = if paths.netns.exists() { note(graph, file::entries(&paths.netns)) } else { Vec::new() };
+    let entries = if paths.netns.exists() { note(map, file::entries(&paths.netns)) } else { Vec::new() };
     for entry in entries {
         match NsName::new(entry.file_name()) {
             Ok(name) => {
                 if own.is_some_and(
                     |own| matches!(netns::look(paths, &name), Ok(Named::Namespace(id)) if id == own),
                 ) {
-                    graph.host_names.push(name.clone());
+                    map.host_names.push(name.clone());
                 }
                 names.push(name);
             }
             Err(error) => {
                 let place = paths.netns.display();
-                graph.missing.push(format!("a namespace in {place} is not shown: {error:#}"));
+                map.missing.push(format!("a namespace in {place} is not shown: {error:#}"));
             }
         }
     }
@@ -90,35 +91,34 @@ fn named(paths: &Paths, graph: &mut Graph) -> Vec<NsName> {
 }
 
 /// What instances require, and which services were put into namespaces.
-fn wishes(paths: &Paths, graph: &mut Graph, states: &BTreeMap<Instance, Condition>) {
+fn wishes(paths: &Paths, map: &mut Map, states: &BTreeMap<Instance, Condition>) {
     let asker = requires::Asker::new(paths);
     let ask = |instance: &Instance| asker.of(instance);
     // One whose files are gone may be up all the same.
     let is_up = |instance: &Instance| states.get(instance).is_some_and(|state| *state != Condition::Down);
     let found = requires::Graph::of(paths, states.keys().cloned(), ask, is_up);
-    graph.missing.extend(
+    map.missing.extend(
         found.problems.into_iter().map(|problem| format!("{}: {}", problem.instance, problem.message)),
     );
-    for attached in note(graph, attach::attached(paths)) {
+    for attached in note(map, attach::attached(paths)) {
         let attach::Attached { unit, instances, namespace } = attached;
-        graph.attached.push(Service { unit, state: None, namespace, instances });
+        map.attached.push(MapService { unit, state: None, namespace, instances });
     }
     if paths.is_live() && paths.systemd.is_dir() {
-        if let Err(error) = super::services::tell(&mut graph.attached) {
-            graph.missing.push(format!("{error:#}"));
+        if let Err(error) = super::services::tell(&mut map.attached) {
+            map.missing.push(format!("{error:#}"));
         }
     }
     for (instance, requirements) in found.requires {
-        graph
-            .requires
-            .extend(requirements.into_iter().map(|needs| Requires { instance: instance.clone(), needs }));
+        map.requires
+            .extend(requirements.into_iter().map(|needs| Dependency { instance: instance.clone(), needs }));
     }
 }
 
 /// What was found; why not is noted.
-fn note<Item>(graph: &mut Graph, found: Result<Vec<Item>>) -> Vec<Item> {
+fn note<Item>(map: &mut Map, found: Result<Vec<Item>>) -> Vec<Item> {
     found.unwrap_or_else(|error| {
-        graph.missing.push(format!("{error:#}"));
+        map.missing.push(format!("{error:#}"));
         Vec::new()
     })
 }
@@ -132,8 +132,8 @@ struct Inside {
 
 type Everywhere = BTreeMap<Option<NsName>, Inside>;
 
-fn everywhere(paths: &Paths, names: &BTreeSet<NsName>, graph: &mut Graph) -> Everywhere {
-    let Graph { missing, host_names, .. } = graph;
+fn everywhere(paths: &Paths, names: &BTreeSet<NsName>, map: &mut Map) -> Everywhere {
+    let Map { missing, host_names, .. } = map;
     let mut all = Everywhere::new();
     match Inside::look() {
         Ok(host) => _ = all.insert(None, host),
@@ -167,11 +167,11 @@ impl Inside {
         Ok(Self { itself, links: netlink::links()? })
     }
 
-    fn interfaces(&self) -> Vec<Interface> {
-        let mut interfaces: Vec<Interface> = self
+    fn interfaces(&self) -> Vec<MapInterface> {
+        let mut interfaces: Vec<MapInterface> = self
             .links
             .iter()
-            .map(|link| Interface {
+            .map(|link| MapInterface {
                 name: link.name.clone(),
                 kind: link.kind.clone(),
                 up: link.up,
@@ -190,7 +190,7 @@ fn is_telling(address: &str) -> bool {
 }
 
 /// All that joins two interfaces, each once.
-fn links(everywhere: &Everywhere, missing: &mut Vec<String>) -> Vec<Link> {
+fn links(everywhere: &Everywhere, missing: &mut Vec<String>) -> Vec<Joint> {
     let mut found = BTreeSet::new();
     for (place, inside) in everywhere {
         for link in &inside.links {
@@ -202,7 +202,7 @@ fn links(everywhere: &Everywhere, missing: &mut Vec<String>) -> Vec<Link> {
             let bridge = inside.links.iter().find(|other| Some(other.index) == link.controller);
             if let Some(bridge) = bridge {
                 let to = end(place.as_ref(), &bridge.name);
-                found.insert(Link { kind: "port".to_owned(), from: here.clone(), to });
+                found.insert(Joint { kind: "port".to_owned(), from: here.clone(), to });
             }
             let other = match other(everywhere, place.as_ref(), link) {
                 Ok(other) => other,
@@ -217,7 +217,7 @@ fn links(everywhere: &Everywhere, missing: &mut Vec<String>) -> Vec<Link> {
             let swap = link.kind == "veth"
                 && (here.namespace.is_none(), &here) > (there.namespace.is_none(), &there);
             let (from, to) = if swap { (there, here) } else { (here, there) };
-            found.insert(Link { kind: link.kind.clone(), from, to });
+            found.insert(Joint { kind: link.kind.clone(), from, to });
         }
     }
     found.into_iter().collect()

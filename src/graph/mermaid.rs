@@ -2,21 +2,21 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{End, Graph, Place};
+use super::{End, Map, Place};
 use crate::name::{Instance, NsName};
 use crate::print::escape;
 use crate::requires::Requirement;
 
 /// The map as Mermaid.
-pub(crate) fn mermaid(graph: &Graph) -> String {
+pub(crate) fn mermaid(map: &Map) -> String {
     let mut text = String::new();
-    write(graph, &mut text).expect("a String takes all");
+    write(map, &mut text).expect("a String takes all");
     text
 }
 
-fn write(graph: &Graph, out: &mut String) -> fmt::Result {
+fn write(map: &Map, out: &mut String) -> fmt::Result {
     writeln!(out, "flowchart LR")?;
-    for (number, place) in graph.places.iter().enumerate() {
+    for (number, place) in map.places.iter().enumerate() {
         if place.namespace.is_none() && place.interfaces.is_empty() {
             continue;
         }
@@ -31,11 +31,11 @@ fn write(graph: &Graph, out: &mut String) -> fmt::Result {
                 .collect();
             writeln!(out, "    p{number}i{row}[\"{}\"]:::{}", lines.join("<br>"), state)?;
         }
-        for (row, member) in place.instances.iter().enumerate() {
-            let (nstype, state) = (escape(member.nstype.as_ref()), member.state);
+        for (row, placed) in place.instances.iter().enumerate() {
+            let (nstype, state) = (escape(placed.nstype.as_ref()), placed.state);
             writeln!(out, "    p{number}t{row}([\"{nstype} {state}\"]):::{state}")?;
         }
-        for (row, service) in graph.attached.iter().enumerate() {
+        for (row, service) in map.attached.iter().enumerate() {
             if Some(&service.namespace) == place.namespace.as_ref() {
                 let (word, style) = service.state.map_or((String::new(), String::new()), |state| {
                     (format!(" {state}"), format!(":::{state}"))
@@ -45,55 +45,55 @@ fn write(graph: &Graph, out: &mut String) -> fmt::Result {
         }
         writeln!(out, "  end")?;
     }
-    edges(graph, out)?;
+    edges(map, out)?;
     writeln!(out, "  classDef up stroke-width:2px")?;
     writeln!(out, "  classDef changing stroke-dasharray:8 3")?;
     writeln!(out, "  classDef failed stroke-width:4px,stroke:#b91c1c")?;
     writeln!(out, "  classDef down stroke-dasharray:2 3")
 }
 
-fn edges(graph: &Graph, out: &mut String) -> fmt::Result {
-    for link in &graph.links {
-        if let (Some(from), Some(to)) = (interface(graph, &link.from), interface(graph, &link.to)) {
-            writeln!(out, "  {from} ---|\"{}\"| {to}", escape(&link.kind))?;
+fn edges(map: &Map, out: &mut String) -> fmt::Result {
+    for joint in &map.links {
+        if let (Some(from), Some(to)) = (interface(map, &joint.from), interface(map, &joint.to)) {
+            writeln!(out, "  {from} ---|\"{}\"| {to}", escape(&joint.kind))?;
         }
     }
-    for (number, requires) in graph.requires.iter().enumerate() {
-        let Some(from) = instance(graph, &requires.instance) else { continue };
-        let to = match &requires.needs {
-            Requirement::Namespace(name) => namespace(graph, name),
-            Requirement::Instance(needed) => instance(graph, needed),
+    for (number, dependency) in map.requires.iter().enumerate() {
+        let Some(from) = instance(map, &dependency.instance) else { continue };
+        let to = match &dependency.needs {
+            Requirement::Namespace(name) => namespace(map, name),
+            Requirement::Instance(needed) => instance(map, needed),
             Requirement::Unit(unit) => Some(format!("u{number}{{{{\"{}\"}}}}", escape(unit))),
         };
         if let Some(to) = to {
             writeln!(out, "  {from} -->|requires| {to}")?;
         }
     }
-    for (row, service) in graph.attached.iter().enumerate() {
-        for to in service.instances.iter().filter_map(|bound| instance(graph, bound)) {
+    for (row, service) in map.attached.iter().enumerate() {
+        for to in service.instances.iter().filter_map(|bound| instance(map, bound)) {
             writeln!(out, "  s{row} -.->|attached| {to}")?;
         }
     }
     Ok(())
 }
 
-fn place<'a>(graph: &'a Graph, namespace: Option<&NsName>) -> Option<(usize, &'a Place)> {
-    graph.places.iter().enumerate().find(|(_, place)| place.namespace.as_ref() == namespace)
+fn place<'a>(map: &'a Map, namespace: Option<&NsName>) -> Option<(usize, &'a Place)> {
+    map.places.iter().enumerate().find(|(_, place)| place.namespace.as_ref() == namespace)
 }
 
-fn namespace(graph: &Graph, name: &NsName) -> Option<String> {
-    place(graph, Some(name)).map(|(number, _)| format!("p{number}"))
+fn namespace(map: &Map, name: &NsName) -> Option<String> {
+    place(map, Some(name)).map(|(number, _)| format!("p{number}"))
 }
 
-fn interface(graph: &Graph, end: &End) -> Option<String> {
-    let (number, place) = place(graph, end.namespace.as_ref())?;
+fn interface(map: &Map, end: &End) -> Option<String> {
+    let (number, place) = place(map, end.namespace.as_ref())?;
     let row = place.interfaces.iter().position(|interface| interface.name == end.interface)?;
     Some(format!("p{number}i{row}"))
 }
 
-fn instance(graph: &Graph, instance: &Instance) -> Option<String> {
-    let (number, place) = place(graph, Some(&instance.name))?;
-    let row = place.instances.iter().position(|member| member.nstype == instance.nstype)?;
+fn instance(map: &Map, instance: &Instance) -> Option<String> {
+    let (number, place) = place(map, Some(&instance.name))?;
+    let row = place.instances.iter().position(|placed| placed.nstype == instance.nstype)?;
     Some(format!("p{number}t{row}"))
 }
 

@@ -25,15 +25,15 @@ use crate::requires::Requirement;
 
 /// The map.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Graph {
+pub struct Map {
     /// The host, then the namespaces by name.
     pub places: Vec<Place>,
     /// What joins two interfaces.
-    pub links: Vec<Link>,
+    pub links: Vec<Joint>,
     /// What instances need.
-    pub requires: Vec<Requires>,
+    pub requires: Vec<Dependency>,
     /// Services that were put into a namespace.
-    pub attached: Vec<Service>,
+    pub attached: Vec<MapService>,
     /// What could not be looked at, and why.
     pub missing: Vec<String>,
     /// Names of the host's own namespace in `/run/netns`.
@@ -49,14 +49,14 @@ pub struct Place {
     /// Whether it is there.
     pub exists: bool,
     /// The instances that are configured or up.
-    pub instances: Vec<Member>,
+    pub instances: Vec<PlacedInstance>,
     /// The interfaces; of the host's, those that are joined to others.
-    pub interfaces: Vec<Interface>,
+    pub interfaces: Vec<MapInterface>,
 }
 
 /// An instance on a namespace.
 #[derive(Clone, Debug, Serialize)]
-pub struct Member {
+pub struct PlacedInstance {
     /// Its type.
     #[serde(rename = "type")]
     pub nstype: NsType,
@@ -66,7 +66,7 @@ pub struct Member {
 
 /// An interface.
 #[derive(Clone, Debug, Serialize)]
-pub struct Interface {
+pub struct MapInterface {
     /// Its name.
     pub name: String,
     /// `veth`, `macvlan`, …; empty for a physical one.
@@ -79,7 +79,7 @@ pub struct Interface {
 
 /// What joins two interfaces: the ends of a pair, or an interface and what it is made on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Link {
+pub struct Joint {
     /// `veth`, `macvlan`, … or `port` for one of a bridge.
     pub kind: String,
     /// The inside end, or what was made.
@@ -99,7 +99,7 @@ pub struct End {
 
 /// That an instance needs something before it starts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Requires {
+pub struct Dependency {
     /// The instance.
     #[serde(serialize_with = "as_text")]
     pub instance: Instance,
@@ -109,7 +109,7 @@ pub struct Requires {
 
 /// A service that was put into a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Service {
+pub struct MapService {
     /// Its unit.
     pub unit: String,
     /// How far it is; `None` where that cannot be told. Of a template, how far its instances are.
@@ -137,7 +137,7 @@ impl Place {
     }
 }
 
-impl Interface {
+impl MapInterface {
     /// Whether it is up, in the words that instances have.
     #[must_use]
     pub fn state(&self) -> Condition {
@@ -145,28 +145,28 @@ impl Interface {
     }
 }
 
-impl Graph {
+impl Map {
     /// The part around some namespaces: they themselves, and what they are joined to, need or are needed by.
     #[must_use]
     pub fn around(mut self, names: &[NsName]) -> Self {
         let asked: BTreeSet<&NsName> = names.iter().collect();
         let is_asked = |name: &NsName| asked.contains(name);
         let host_is_asked = self.host_names.iter().any(is_asked);
-        let ends = |link: &Link| [link.from.namespace.clone(), link.to.namespace.clone()];
-        self.links.retain(|link| {
-            let ends = ends(link);
+        let ends = |joint: &Joint| [joint.from.namespace.clone(), joint.to.namespace.clone()];
+        self.links.retain(|joint| {
+            let ends = ends(joint);
             ends == [None, None]
                 || host_is_asked && ends.contains(&None)
                 || ends.iter().flatten().any(is_asked)
         });
-        self.requires.retain(|requires| {
-            is_asked(&requires.instance.name) || namespace_of(&requires.needs).is_some_and(is_asked)
+        self.requires.retain(|dependency| {
+            is_asked(&dependency.instance.name) || namespace_of(&dependency.needs).is_some_and(is_asked)
         });
         self.attached.retain(|service| is_asked(&service.namespace));
         let mut kept: BTreeSet<NsName> = names.iter().cloned().collect();
         kept.extend(self.links.iter().flat_map(ends).flatten());
-        kept.extend(self.requires.iter().map(|requires| requires.instance.name.clone()));
-        kept.extend(self.requires.iter().filter_map(|requires| namespace_of(&requires.needs).cloned()));
+        kept.extend(self.requires.iter().map(|dependency| dependency.instance.name.clone()));
+        kept.extend(self.requires.iter().filter_map(|dependency| namespace_of(&dependency.needs).cloned()));
         self.places.retain(|place| place.namespace.as_ref().is_none_or(|name| kept.contains(name)));
         self.drop_loose_host_interfaces();
         self
@@ -175,16 +175,16 @@ impl Graph {
     /// Leaves out of the host what has nothing to do with any namespace.
     fn drop_loose_host_interfaces(&mut self) {
         let Self { places, links, .. } = self;
-        let on_host = |link: &Link| link.from.namespace.is_none() && link.to.namespace.is_none();
+        let on_host = |joint: &Joint| joint.from.namespace.is_none() && joint.to.namespace.is_none();
         let joined: BTreeSet<End> = links
             .iter()
-            .filter(|link| !on_host(link))
-            .flat_map(|link| [&link.from, &link.to])
+            .filter(|joint| !on_host(joint))
+            .flat_map(|joint| [&joint.from, &joint.to])
             .cloned()
             .collect();
         // Of the links on the host itself, what such an interface is made on, or a port of, is worth knowing.
-        links.retain(|link| !on_host(link) || link.kind != "veth" && joined.contains(&link.from));
-        let shown: BTreeSet<&End> = links.iter().flat_map(|link| [&link.from, &link.to]).collect();
+        links.retain(|joint| !on_host(joint) || joint.kind != "veth" && joined.contains(&joint.from));
+        let shown: BTreeSet<&End> = links.iter().flat_map(|joint| [&joint.from, &joint.to]).collect();
         for place in places.iter_mut().filter(|place| place.namespace.is_none()) {
             place.interfaces.retain(|interface| {
                 shown.contains(&End { namespace: None, interface: interface.name.clone() })

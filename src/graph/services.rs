@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::Service;
+use super::MapService;
 use crate::engine::Condition;
 use crate::systemd::show::Properties;
 
 /// Tells each service its state.
-pub(super) fn tell(services: &mut [Service]) -> Result<()> {
+pub(super) fn tell(services: &mut [MapService]) -> Result<()> {
     let units = services.iter().map(|service| pattern(&service.unit));
     let units = Properties::of("Names,ActiveState", units)
         .context("the states of attached services are not shown")?;

@@ -4,7 +4,6 @@
 mod asked;
 pub mod expect;
 mod lookup;
-mod network;
 mod probe;
 pub mod targets;
 mod trace;

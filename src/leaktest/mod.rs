@@ -113,7 +113,7 @@ pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: b
     let tracer = Tracer::start(flows)
         .map_err(|error| crate::warn(&format!("which rule decides is not known: {error:#}")))
         .ok();
-    // A thread begins in the namespace of the one that starts it.
+    // A thread begins in the namespace of the one that starts it. Each makes one attempt: a lookup changes the thread's mounts.
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
         let try_one = |probe: Option<Result<Probe, Outcome>>, target: &Target| match probe {
             Some(prepared) => prepared.map_or_else(|outcome| outcome, |probe| probe.run()),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{Outcome, Verdict, asked};
+use super::{Answer, Verdict, asked};
 use crate::foreign;
 use crate::hook::UNWANTED;
 use crate::mounts;
@@ -27,21 +27,21 @@ const SCRIPT: &str = r#"echo begun >&2; exec 3<>"/dev/udp/$1/9""#;
 const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated with hostname"];
 
 /// Asks for a name. The thread gets mounts of its own, so it can be used for nothing else afterwards.
-pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Outcome {
+pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Answer {
     // Before this thread sees other files than the host.
     let whom = asked::whom(paths, namespace);
-    let outcome = match ask(paths, namespace, name) {
+    let answer = match ask(paths, namespace, name) {
         Ok(Some(said)) if !said.lines().any(|line| line == "begun") => cannot(foreign::line(said.trim())),
         Ok(Some(said)) => judge(&said, name),
-        Ok(None) => Outcome::new(Verdict::Unanswered, "it takes too long".to_owned()),
+        Ok(None) => Answer::new(Verdict::Unanswered, "it takes too long".to_owned()),
         Err(error) => cannot(format!("{error:#}")),
     };
-    let detail = outcome.detail.into_iter().chain(whom).collect::<Vec<_>>().join("; ");
-    Outcome { verdict: outcome.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
+    let detail = answer.detail.into_iter().chain(whom).collect::<Vec<_>>().join("; ");
+    Answer { verdict: answer.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
 }
 
-fn cannot(reason: impl fmt::Display) -> Outcome {
-    Outcome::new(Verdict::Blocked, format!("cannot be asked for: {reason}"))
+fn cannot(reason: impl fmt::Display) -> Answer {
+    Answer::new(Verdict::Blocked, format!("cannot be asked for: {reason}"))
 }
 
 /// What bash says of it; `None` where it does not come to an end.
@@ -85,13 +85,13 @@ fn ends(child: &mut Child) -> io::Result<bool> {
 }
 
 /// What bash says has the name and the library's reason, unless there is an address.
-fn judge(said: &str, name: &str) -> Outcome {
+fn judge(said: &str, name: &str) -> Answer {
     let reason =
         said.lines().find_map(|line| line.split_once(&format!(": {name}: ")).map(|(_, reason)| reason));
     match reason {
-        None => Outcome::new(Verdict::Passes, None),
-        Some(reason) if UNKNOWN.contains(&reason) => Outcome::new(Verdict::Refused, reason.to_owned()),
-        Some(reason) => Outcome::new(Verdict::Unanswered, reason.to_owned()),
+        None => Answer::new(Verdict::Passes, None),
+        Some(reason) if UNKNOWN.contains(&reason) => Answer::new(Verdict::Refused, reason.to_owned()),
+        Some(reason) => Answer::new(Verdict::Unanswered, reason.to_owned()),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::netns::{self, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 use crate::privilege::{self, Capability};
 use probe::{Echoes, Probe};
-use targets::{Attempt, Target};
+use targets::{Attempt, Destination};
 use trace::{Passage, Tracer};
 
 /// What became of an attempt.
@@ -51,7 +51,7 @@ impl fmt::Display for Verdict {
 
 /// What was found out about one attempt.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub struct Measurement {
     /// What was tried.
     #[serde(flatten)]
     pub attempt: Attempt,
@@ -69,12 +69,12 @@ pub struct Finding {
 
 /// How an attempt ended, as a program sees it.
 #[derive(Debug, PartialEq, Eq)]
-struct Outcome {
+struct Answer {
     verdict: Verdict,
     detail: Option<String>,
 }
 
-impl Outcome {
+impl Answer {
     fn new(verdict: Verdict, detail: impl Into<Option<String>>) -> Self {
         Self { verdict, detail: detail.into() }
     }
@@ -85,7 +85,12 @@ impl Outcome {
 ///
 /// # Errors
 /// There is no such namespace, it is the one of the machine itself, or it may not be entered.
-pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: bool) -> Result<Vec<Finding>> {
+pub fn measure(
+    paths: &Paths,
+    name: &NsName,
+    asked: Vec<Attempt>,
+    behind_each: bool,
+) -> Result<Vec<Measurement>> {
     privilege::need(Capability::SysAdmin, "to enter namespaces")?;
     privilege::need(Capability::NetAdmin, "to trace what rules do")?;
     privilege::need(Capability::NetRaw, "to send pings")?;
@@ -107,16 +112,16 @@ pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: b
     }
     attempts.extend(asked);
     let mut echoes = Echoes::new().context("cannot draw random numbers")?;
-    let probes: Vec<Option<Result<Probe, Outcome>>> =
+    let probes: Vec<Option<Result<Probe, Answer>>> =
         attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
     let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
     let tracer = Tracer::start(flows)
         .map_err(|error| crate::warn(&format!("which rule decides is not known: {error:#}")))
         .ok();
     // A thread begins in the namespace of the one that starts it. Each makes one attempt: a lookup changes the thread's mounts.
-    let outcomes: Vec<Outcome> = thread::scope(|scope| {
-        let try_one = |probe: Option<Result<Probe, Outcome>>, target: &Target| match probe {
-            Some(prepared) => prepared.map_or_else(|outcome| outcome, |probe| probe.run()),
+    let answers: Vec<Answer> = thread::scope(|scope| {
+        let try_one = |probe: Option<Result<Probe, Answer>>, target: &Destination| match probe {
+            Some(prepared) => prepared.map_or_else(|answer| answer, |probe| probe.run()),
             None => lookup::resolve(paths, name, &target.to_string()),
         };
         let running: Vec<_> = attempts
@@ -131,14 +136,14 @@ pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: b
     })?;
     let passages =
         tracer.map_or_else(|| attempts.iter().map(|_| Passage::default()).collect(), Tracer::finish);
-    let ends = attempts.into_iter().zip(outcomes).zip(passages);
-    Ok(ends.map(|((attempt, outcome), passage)| finding(attempt, outcome, passage, &links)).collect())
+    let ends = attempts.into_iter().zip(answers).zip(passages);
+    Ok(ends.map(|((attempt, answer), passage)| measurement(attempt, answer, passage, &links)).collect())
 }
 
 /// Puts together what the program saw, what the rules did, and which way the kernel chose.
-fn finding(attempt: Attempt, outcome: Outcome, passage: Passage, links: &[Link]) -> Finding {
+fn measurement(attempt: Attempt, answer: Answer, passage: Passage, links: &[Link]) -> Measurement {
     let way = attempt.target.address().map(netlink::way);
-    let Outcome { mut verdict, mut detail } = outcome;
+    let Answer { mut verdict, mut detail } = answer;
     if passage.dropped {
         // A rule that rejects sends an answer itself: it is not from outside.
         verdict = Verdict::Blocked;
@@ -148,7 +153,7 @@ fn finding(attempt: Attempt, outcome: Outcome, passage: Passage, links: &[Link])
     }
     let way = way.and_then(Result::ok).flatten();
     let interface = way.as_ref().and_then(|way| links.iter().find(|link| Some(link.index) == way.link));
-    Finding {
+    Measurement {
         interface: interface.map(|link| link.name.clone()),
         route: way.as_ref().map(route),
         rule: passage.rule,

@@ -52,7 +52,7 @@ impl FromStr for Protocol {
 
 /// What is to be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
+pub enum Destination {
     /// A port of a machine.
     Port(SocketAddr),
     /// A machine.
@@ -61,7 +61,7 @@ pub enum Target {
     Name(String),
 }
 
-impl Target {
+impl Destination {
     /// The address, if it is known.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
@@ -73,7 +73,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port(socket) => socket.fmt(f),
@@ -83,7 +83,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl Serialize for Target {
+impl Serialize for Destination {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -95,7 +95,7 @@ pub struct Attempt {
     /// By what.
     pub protocol: Protocol,
     /// What is to be reached.
-    pub target: Target,
+    pub target: Destination,
 }
 
 impl Attempt {
@@ -106,16 +106,16 @@ impl Attempt {
     pub fn new(protocol: Protocol, word: &str) -> Result<Self> {
         let target = match protocol {
             Protocol::Tcp | Protocol::Udp => match word.parse() {
-                Ok(socket) => Target::Port(socket),
+                Ok(socket) => Destination::Port(socket),
                 Err(_) => bail!(
                     "{word:?} is no target of {protocol}: write ADDRESS:PORT, or [ADDRESS]:PORT for IPv6"
                 ),
             },
             Protocol::Icmp => match word.parse() {
-                Ok(address) => Target::Address(address),
+                Ok(address) => Destination::Address(address),
                 Err(_) => bail!("{word:?} is no target of {protocol}: write an address"),
             },
-            Protocol::Dns => Target::Name(name(word)?),
+            Protocol::Dns => Destination::Name(name(word)?),
         };
         target.address().map_or(Ok(()), may_be_reached)?;
         Ok(Self { protocol, target })
@@ -177,7 +177,7 @@ impl FromStr for Asked {
             bail!("{word:?} is no target: write ADDRESS, ADDRESS:PORT, or [ADDRESS]:PORT for IPv6")
         };
         may_be_reached(socket.ip())?;
-        let attempt = |protocol| Attempt { protocol, target: Target::Port(socket) };
+        let attempt = |protocol| Attempt { protocol, target: Destination::Port(socket) };
         Ok(Self([Protocol::Tcp, Protocol::Udp].map(attempt).to_vec()))
     }
 }
@@ -197,15 +197,15 @@ pub fn asked(machines: &[Asked], names: &[Attempt]) -> Vec<Attempt> {
 /// The question for a name that nobody has.
 #[must_use]
 pub fn nobody() -> Attempt {
-    Attempt { protocol: Protocol::Dns, target: Target::Name(NOBODY.to_owned()) }
+    Attempt { protocol: Protocol::Dns, target: Destination::Name(NOBODY.to_owned()) }
 }
 
 fn of_machine(address: IpAddr) -> [Attempt; 3] {
-    let port = |protocol| Attempt { protocol, target: Target::Port(SocketAddr::new(address, DISCARD)) };
+    let port = |protocol| Attempt { protocol, target: Destination::Port(SocketAddr::new(address, DISCARD)) };
     [
         port(Protocol::Tcp),
         port(Protocol::Udp),
-        Attempt { protocol: Protocol::Icmp, target: Target::Address(address) },
+        Attempt { protocol: Protocol::Icmp, target: Destination::Address(address) },
     ]
 }
 

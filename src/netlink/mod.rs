@@ -1,5 +1,5 @@
-//! What the kernel says of the network that this thread is in, by netlink(7): no process is started for it. [`links`] and
-//! [`routes`] ask by `rtnetlink`, `nftables` and `trace` ask nf_tables; `message` is what both have in common.
+//! What the kernel says of the network that this thread is in, by netlink(7): no process is started for it. `links` and
+//! `routes` ask by `rtnetlink`, `nftables` and `trace` ask nf_tables; `message` is what both have in common.
 
 mod links;
 mod message;

@@ -113,7 +113,7 @@ instances() {
   netnsinit --create a
   outside 5 6 700 dns a up
   inside 7 6 782 dns a up
-  inside 1 2 208 dns a down
+  inside 1 1 55 dns a down
   outside 9 8 666 dns a down
 }
 

@@ -148,10 +148,12 @@ END
   mkdir -p /etc/netns/a
   echo 'nameserver 198.51.100.2' >/etc/netns/a/resolv.conf
   echo '192.0.2.80 known.test' >/etc/netns/a/hosts
+  mounts=$(</proc/self/mountinfo)
   shown=$(measured --dns known.test --dns unknown.test 198.51.100.2:80)
   rules a <<<'table inet filter { chain output { type filter hook output priority filter; udp dport 53 drop; }; }'
   later=$(measured --dns unknown.test 198.51.100.2:80)
   kill "$SERVER"
+  [[ $(</proc/self/mountinfo) == "$mounts" ]] # those for the names were of nobody else
   rm -r /etc/netns/a
   shows "$shown" 'dns known.test passes - - /etc/netns/a/resolv.conf names 198.51.100.2' \
     'dns unknown.test refused - - Name or service not known; /etc/netns/a/resolv.conf names 198.51.100.2'

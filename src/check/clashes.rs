@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::settings::{Network, address_of, mac, place as place_of, settings};
+use ipnet::IpNet;
+
+use super::settings::{address_of, mac, place as place_of, settings};
 use super::{Examined, Finding, Where};
 use crate::bash::explain::Variable;
 use crate::name::Instance;
@@ -14,7 +16,7 @@ type Use<'a> = (&'a Instance, &'a Variable);
 pub(super) fn check(paths: &Paths, examined: &[Examined], meant: &dyn Fn(&Instance) -> bool) -> Vec<Finding> {
     let mut names: BTreeMap<(Where, &str), Vec<Use>> = BTreeMap::new();
     let mut macs: BTreeMap<[u8; 6], Vec<Use>> = BTreeMap::new();
-    let mut addresses: Vec<(Where, bool, Network, Use)> = Vec::new();
+    let mut addresses: Vec<(Where, bool, IpNet, Use)> = Vec::new();
     for one in examined {
         let outside = outside(one);
         for setting in settings(one) {
@@ -58,9 +60,9 @@ pub(super) fn check(paths: &Paths, examined: &[Examined], meant: &dyn Fn(&Instan
     }
     for (index, (place, is_outside, network, this)) in addresses.iter().enumerate() {
         for (other_place, other_is_outside, other, that) in &addresses[index + 1..] {
-            if network.address == other.address {
-                tell(format!("the address `{}`", network.address), &[*this, *that]);
-            } else if place == other_place && *is_outside && *other_is_outside && network.overlaps(other) {
+            if network.addr() == other.addr() {
+                tell(format!("the address `{}`", network.addr()), &[*this, *that]);
+            } else if place == other_place && *is_outside && *other_is_outside && overlap(network, other) {
                 tell(format!("the network of `{}`", that.1.value), &[*this, *that]);
             }
         }
@@ -77,4 +79,25 @@ fn outside(one: &Examined) -> Where {
 /// Whether `TYPE_IFNAME` is what names begin with, since there is one for each side.
 fn has_sides(one: &Examined) -> bool {
     settings(one).any(|setting| setting.name.ends_with("_IFNAME_OUTSIDE"))
+}
+
+/// Whether two networks have an address in common: then one lies in the other.
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_overlap_where_one_lies_in_the_other() {
+        let overlap = |one: &str, other: &str| overlap(&one.parse().unwrap(), &other.parse().unwrap());
+        assert!(overlap("192.0.2.1/24", "192.0.2.130/25"));
+        assert!(overlap("192.0.2.130/25", "192.0.2.1/24"));
+        assert!(overlap("2001:db8::1/64", "2001:db8::2/64"));
+        assert!(overlap("0.0.0.0/0", "192.0.2.1/32"));
+        assert!(!overlap("192.0.2.1/30", "192.0.2.5/30"));
+        assert!(!overlap("192.0.2.1/0", "::1/0"));
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{Examined, Finding};
 use crate::bash::explain::Variable;
 use crate::config::plugin;
@@ -138,28 +140,8 @@ pub(super) fn mac(word: &str) -> Result<[u8; 6], String> {
     Ok(mac)
 }
 
-/// An address with the length of its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Network {
-    pub(super) address: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// Whether two have an address in common.
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
-        let bits = |address: IpAddr| match address {
-            IpAddr::V4(four) => (u128::from(four.to_bits()) << 96, 32),
-            IpAddr::V6(six) => (six.to_bits(), 128),
-        };
-        let ((one, family), (two, other_family)) = (bits(self.address), bits(other.address));
-        let length = u32::from(self.prefix.min(other.prefix));
-        family == other_family && (length == 0 || (one ^ two) >> (128 - length) == 0)
-    }
-}
-
 /// The address that a setting begins with; what follows is words for `ip address add`.
-pub(super) fn address_of(setting: &Variable) -> Result<Option<Network>, String> {
+pub(super) fn address_of(setting: &Variable) -> Result<Option<IpNet>, String> {
     if !is_about(setting, "IFADDR") {
         return Ok(None);
     }
@@ -167,20 +149,16 @@ pub(super) fn address_of(setting: &Variable) -> Result<Option<Network>, String> 
     network(word).map(Some)
 }
 
-fn network(word: &str) -> Result<Network, String> {
+/// Reads `ADDRESS/PREFIX`, or an address alone, which is a network of one.
+fn network(word: &str) -> Result<IpNet, String> {
     let (address, prefix) =
         word.split_once('/').map_or((word, None), |(address, prefix)| (address, Some(prefix)));
     let address: IpAddr = address.parse().map_err(|_| format!("`{word}` is no IP address"))?;
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = match prefix {
-        None => longest,
-        Some(prefix) => prefix
-            .parse()
-            .ok()
-            .filter(|length| *length <= longest)
-            .ok_or_else(|| format!("`{word}`: the length of the prefix is at most {longest}"))?,
-    };
-    Ok(Network { address, prefix })
+    let alone = IpNet::from(address);
+    let with = |prefix: &str| IpNet::new(address, prefix.parse().ok()?).ok();
+    prefix
+        .map_or(Some(alone), with)
+        .ok_or_else(|| format!("`{word}`: the length of the prefix is at most {}", alone.max_prefix_len()))
 }
 
 #[cfg(test)]
@@ -219,14 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn networks_overlap_where_one_lies_in_the_other() {
-        let overlap = |one, other| network(one).unwrap().overlaps(&network(other).unwrap());
-        assert!(overlap("192.0.2.1/24", "192.0.2.130/25"));
-        assert!(overlap("2001:db8::1/64", "2001:db8::2/64"));
-        assert!(overlap("0.0.0.0/0", "192.0.2.1/32"));
-        assert!(!overlap("192.0.2.1/30", "192.0.2.5/30"));
-        assert!(!overlap("192.0.2.1/0", "::1/0"));
-        for bad in ["", "192.0.2", "192.0.2.1/33", "192.0.2.1/x", "2001:db8::/129"] {
+    fn an_address_may_have_a_prefix_that_is_no_longer_than_itself() {
+        let read = |word| network(word).map(|network| network.to_string());
+        assert_eq!(read("192.0.2.1/24").as_deref(), Ok("192.0.2.1/24"));
+        assert_eq!(read("2001:db8::1").as_deref(), Ok("2001:db8::1/128"));
+        assert_eq!(
+            read("192.0.2.1/33").unwrap_err(),
+            "`192.0.2.1/33`: the length of the prefix is at most 32"
+        );
+        for bad in ["", "192.0.2", "192.0.2.1/", "192.0.2.1/x", "192.0.2.1/24/1", "2001:db8::/129"] {
             assert!(network(bad).is_err(), "{bad}");
         }
     }

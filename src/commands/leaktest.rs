@@ -8,7 +8,7 @@ use super::output::{self, paint};
 use crate::exit::{NotBegun, Status};
 use crate::leaktest::expect::{self, Expected};
 use crate::leaktest::targets::{self, Attempt};
-use crate::leaktest::{self, Finding, Verdict};
+use crate::leaktest::{self, Measurement, Verdict};
 use crate::name::NsName;
 use crate::paths::Paths;
 use clap::Args;
@@ -45,14 +45,14 @@ pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
         None => Vec::new(),
     };
     let behind_each = options.targets.is_empty() && options.expect.is_none();
-    let findings = leaktest::measure(paths, &options.name, attempts(options, &expected), behind_each)
+    let measurements = leaktest::measure(paths, &options.name, attempts(options, &expected), behind_each)
         .with_context(|| format!("cannot measure what gets out of `{}`", options.name))?;
     if options.output.json {
-        output::json("leaktest", &findings)?;
+        output::json("leaktest", &measurements)?;
     } else {
-        print(&findings, !options.output.no_legend)?;
+        print(&measurements, !options.output.no_legend)?;
     }
-    let differences = expect::differences(&expected, &findings)?;
+    let differences = expect::differences(&expected, &measurements)?;
     for difference in &differences {
         crate::print::complain(&difference.to_string());
     }
@@ -69,24 +69,24 @@ fn attempts(options: &LeaktestArgs, expected: &[Expected]) -> Vec<Attempt> {
     targets::asked(&options.targets, &others)
 }
 
-fn print(findings: &[Finding], legend: bool) -> Result<()> {
-    let row = |finding: &Finding| {
-        let style = match finding.verdict {
+fn print(measurements: &[Measurement], legend: bool) -> Result<()> {
+    let row = |measurement: &Measurement| {
+        let style = match measurement.verdict {
             Verdict::Passes => output::GREEN,
             Verdict::Refused | Verdict::Unanswered => output::YELLOW,
             Verdict::Blocked => output::RED,
         };
-        let why: Vec<&str> = finding.rule.iter().chain(&finding.detail).map(String::as_str).collect();
+        let why: Vec<&str> = measurement.rule.iter().chain(&measurement.detail).map(String::as_str).collect();
         vec![
-            finding.attempt.protocol.to_string(),
-            finding.attempt.target.to_string(),
-            paint(&finding.verdict.to_string(), style),
-            finding.interface.clone().unwrap_or_default(),
-            finding.route.clone().unwrap_or_default(),
+            measurement.attempt.protocol.to_string(),
+            measurement.attempt.target.to_string(),
+            paint(&measurement.verdict.to_string(), style),
+            measurement.interface.clone().unwrap_or_default(),
+            measurement.route.clone().unwrap_or_default(),
             why.join("; "),
         ]
     };
-    let rows: Vec<Vec<String>> = findings.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = measurements.iter().map(row).collect();
     output::table(
         legend.then_some(&["PROTOCOL", "TARGET", "VERDICT", "INTERFACE", "ROUTE", "DECIDED BY"][..]),
         &rows,

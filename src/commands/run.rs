@@ -68,7 +68,7 @@ pub(super) fn run(paths: &Paths, options: &RunArgs) -> Result<Status> {
     std::mem::forget(netns::enter(paths, name)?);
     mounts::separate()?;
     mounts::show_own_interfaces();
-    mounts::show_own_files(paths, name)?;
+    mounts::show_own_files(paths, name)?.iter().for_each(|line| warn(line));
     if options.hide_bus {
         mounts::hide(Path::new(bus::DIRECTORY))?;
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::targets::Attempt;
-use super::{Finding, Verdict};
+use super::{Measurement, Verdict};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,14 +70,14 @@ fn parse(line: &str) -> Result<Expected> {
 #[derive(Debug)]
 pub struct Difference<'a> {
     expected: &'a Expected,
-    finding: &'a Finding,
+    measurement: &'a Measurement,
 }
 
 impl fmt::Display for Difference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { expected, finding } = self;
-        write!(f, "{}: expected {}, but {}", expected.attempt, expected.words, finding.verdict)?;
-        for reason in finding.rule.iter().chain(&finding.detail) {
+        let Self { expected, measurement } = self;
+        write!(f, "{}: expected {}, but {}", expected.attempt, expected.words, measurement.verdict)?;
+        for reason in measurement.rule.iter().chain(&measurement.detail) {
             write!(f, "; {reason}")?;
         }
         Ok(())
@@ -88,15 +88,18 @@ impl fmt::Display for Difference<'_> {
 ///
 /// # Errors
 /// Something that is expected was not tried.
-pub fn differences<'a>(expected: &'a [Expected], findings: &'a [Finding]) -> Result<Vec<Difference<'a>>> {
+pub fn differences<'a>(
+    expected: &'a [Expected],
+    measurements: &'a [Measurement],
+) -> Result<Vec<Difference<'a>>> {
     let mut differences = Vec::new();
     for expected in expected {
-        let finding = findings
+        let measurement = measurements
             .iter()
-            .find(|finding| finding.attempt == expected.attempt)
+            .find(|measurement| measurement.attempt == expected.attempt)
             .ok_or_else(|| anyhow!("`{}` was not tried", expected.attempt))?;
-        if !expected.verdicts.contains(&finding.verdict) {
-            differences.push(Difference { expected, finding });
+        if !expected.verdicts.contains(&measurement.verdict) {
+            differences.push(Difference { expected, measurement });
         }
     }
     Ok(differences)
@@ -106,16 +109,16 @@ pub fn differences<'a>(expected: &'a [Expected], findings: &'a [Finding]) -> Res
 mod tests {
     use super::*;
 
-    fn finding(verdict: Verdict) -> Finding {
+    fn measurement(verdict: Verdict) -> Measurement {
         let attempt = parse("tcp 192.0.2.1:80 passes").unwrap().attempt;
-        Finding { attempt, verdict, interface: None, route: None, rule: None, detail: None }
+        Measurement { attempt, verdict, interface: None, route: None, rule: None, detail: None }
     }
 
     #[test]
     fn a_verdict_may_be_one_of_several_and_fails_is_any_but_passes() {
         let met = |words: &str, verdict| {
             let expected = [parse(&format!("tcp 192.0.2.1:80 {words}")).unwrap()];
-            differences(&expected, &[finding(verdict)]).unwrap().is_empty()
+            differences(&expected, &[measurement(verdict)]).unwrap().is_empty()
         };
         assert!(met("passes", Verdict::Passes) && !met("passes", Verdict::Refused));
         assert!(
@@ -127,9 +130,11 @@ mod tests {
     #[test]
     fn a_difference_says_what_was_expected_what_is_and_why() {
         let expected = [parse("tcp 192.0.2.1:80 blocked").unwrap()];
-        let findings =
-            [Finding { rule: Some("inet filter output: accept".to_owned()), ..finding(Verdict::Passes) }];
-        let said = differences(&expected, &findings).unwrap()[0].to_string();
+        let measurements = [Measurement {
+            rule: Some("inet filter output: accept".to_owned()),
+            ..measurement(Verdict::Passes)
+        }];
+        let said = differences(&expected, &measurements).unwrap()[0].to_string();
         assert_eq!(said, "tcp 192.0.2.1:80: expected blocked, but passes; inet filter output: accept");
     }
 

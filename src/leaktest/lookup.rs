@@ -1,15 +1,18 @@
 //! A name, asked for in the namespace with its files of /etc, by the C library of this machine: in a process of its own, since the
-//! library keeps what it has read.
+//! library keeps what it has read. The program itself is linked statically, and may have another library.
 
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::fmt;
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Outcome, Verdict, asked};
+use anyhow::{Context, Result};
+
+use super::{Answer, Verdict, asked};
 use crate::bash::UNWANTED;
 use crate::name::NsName;
+use crate::netns::mounts;
 use crate::paths::{BASH, Paths};
 use crate::print::escape;
 
@@ -23,58 +26,72 @@ const SCRIPT: &str = r#"echo begun >&2; exec 3<>"/dev/udp/$1/9""#;
 /// The words of gai_strerror(3) for names that whoever was asked does not know, or has no address for.
 const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated with hostname"];
 
-/// Asks for a name.
-pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Outcome {
-    let outcome = match ask(namespace, name) {
-        Ok(Some(said)) if !said.lines().any(|line| line == "begun") => {
-            Outcome::new(Verdict::Blocked, format!("cannot be asked for: {}", escape::line(said.trim())))
-        }
-        Ok(Some(said)) => judge(&said, name),
-        Ok(None) => Outcome::new(Verdict::Unanswered, "it takes too long".to_owned()),
-        Err(error) => Outcome::new(Verdict::Blocked, format!("cannot be asked for: {error}")),
-    };
+/// Asks for a name. The thread gets mounts of its own, so it can be used for nothing else afterwards.
+pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Answer {
+    // Before this thread sees other files than the host.
     let whom = asked::whom(paths, namespace);
-    let detail = outcome.detail.into_iter().chain(whom).collect::<Vec<_>>().join("; ");
-    Outcome { verdict: outcome.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
+    let answer = match ask(paths, namespace, name) {
+        Ok(Some(said)) if !said.lines().any(|line| line == "begun") => cannot(escape::line(said.trim())),
+        Ok(Some(said)) => judge(&said, name),
+        Ok(None) => Answer::new(Verdict::Unanswered, "it takes too long".to_owned()),
+        Err(error) => cannot(format!("{error:#}")),
+    };
+    let detail = answer.detail.into_iter().chain(whom).collect::<Vec<_>>().join("; ");
+    Answer { verdict: answer.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
+}
+
+fn cannot(reason: impl fmt::Display) -> Answer {
+    Answer::new(Verdict::Blocked, format!("cannot be asked for: {reason}"))
 }
 
 /// What bash says of it; `None` where it does not come to an end.
-fn ask(namespace: &NsName, name: &str) -> std::io::Result<Option<String>> {
-    let mut command = Command::new("/proc/self/exe");
+fn ask(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<String>> {
+    mounts::separate()?;
+    // Which files are left out, `netnsctl run` tells.
+    mounts::show_own_files(paths, namespace)?;
+    let mut child = bash(name).spawn().with_context(|| format!("cannot run {BASH}"))?;
+    if !ends(&mut child).context("cannot wait for bash")? {
+        return Ok(None);
+    }
+    let mut said = Vec::new();
+    let mut stderr = child.stderr.take().context("bash has no output")?;
+    stderr.read_to_end(&mut said).context("cannot read what bash says")?;
+    Ok(Some(escape::text(&said)))
+}
+
+fn bash(name: &str) -> Command {
+    let mut command = Command::new(BASH);
     for name in UNWANTED {
         command.env_remove(name);
     }
-    let mut child = command
-        .arg0("netnsctl")
-        .args(["run", namespace.as_ref(), "--", BASH, "-c", SCRIPT, "bash", name])
-        .env("LC_ALL", "C")
-        .env("RES_OPTIONS", "timeout:1 attempts:1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    command.args(["-c", SCRIPT, "bash", name]);
+    command.env("LC_ALL", "C").env("RES_OPTIONS", "timeout:1 attempts:1");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Waits for the end of a process, which is killed when that takes too long; then it is `false`.
+fn ends(child: &mut Child) -> io::Result<bool> {
     let end = Instant::now() + PATIENCE;
     while child.try_wait()?.is_none() {
         if Instant::now() > end {
             child.kill()?;
             child.wait()?;
-            return Ok(None);
+            return Ok(false);
         }
         thread::sleep(Duration::from_millis(5));
     }
-    let mut said = Vec::new();
-    child.stderr.take().map_or(Ok(0), |mut stderr| stderr.read_to_end(&mut said))?;
-    Ok(Some(escape::text(&said)))
+    Ok(true)
 }
 
 /// What bash says has the name and the library's reason, unless there is an address.
-fn judge(said: &str, name: &str) -> Outcome {
+fn judge(said: &str, name: &str) -> Answer {
     let reason =
         said.lines().find_map(|line| line.split_once(&format!(": {name}: ")).map(|(_, reason)| reason));
     match reason {
-        None => Outcome::new(Verdict::Passes, None),
-        Some(reason) if UNKNOWN.contains(&reason) => Outcome::new(Verdict::Refused, reason.to_owned()),
-        Some(reason) => Outcome::new(Verdict::Unanswered, reason.to_owned()),
+        None => Answer::new(Verdict::Passes, None),
+        Some(reason) if UNKNOWN.contains(&reason) => Answer::new(Verdict::Refused, reason.to_owned()),
+        Some(reason) => Answer::new(Verdict::Unanswered, reason.to_owned()),
     }
 }
 

@@ -4,25 +4,24 @@
 mod asked;
 pub mod expect;
 mod lookup;
-mod network;
 mod probe;
 pub mod targets;
 mod trace;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 
 use crate::name::NsName;
 use crate::netlink::{self, Link, Way};
-use crate::netns::{self, Id, Named};
+use crate::netns::{self, Entered, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 use crate::sys::capability::{self, Capability};
 use probe::{Echoes, Probe};
-use targets::{Attempt, Target};
+use targets::Attempt;
 use trace::{Passage, Tracer};
 
 /// What became of an attempt.
@@ -52,7 +51,7 @@ impl fmt::Display for Verdict {
 
 /// What was found out about one attempt.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub struct Measurement {
     /// What was tried.
     #[serde(flatten)]
     pub attempt: Attempt,
@@ -70,12 +69,12 @@ pub struct Finding {
 
 /// How an attempt ended, as a program sees it.
 #[derive(Debug, PartialEq, Eq)]
-struct Outcome {
+struct Answer {
     verdict: Verdict,
     detail: Option<String>,
 }
 
-impl Outcome {
+impl Answer {
     fn new(verdict: Verdict, detail: impl Into<Option<String>>) -> Self {
         Self { verdict, detail: detail.into() }
     }
@@ -86,7 +85,32 @@ impl Outcome {
 ///
 /// # Errors
 /// There is no such namespace, it is the one of the machine itself, or it may not be entered.
-pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: bool) -> Result<Vec<Finding>> {
+pub fn measure(
+    paths: &Paths,
+    name: &NsName,
+    asked: Vec<Attempt>,
+    behind_each: bool,
+) -> Result<Vec<Measurement>> {
+    let _inside = enter(paths, name)?;
+    let links = netlink::links()?;
+    let mut attempts =
+        if behind_each { targets::behind_each(&links, &netlink::routes()?) } else { Vec::new() };
+    attempts.extend(asked);
+    let mut echoes = Echoes::new().context("cannot draw random numbers")?;
+    let probes: Vec<Prepared> = attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
+    let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
+    let tracer = Tracer::start(flows)
+        .map_err(|error| crate::print::warn(&format!("which rule decides is not known: {error:#}")))
+        .ok();
+    let answers = try_all(paths, name, &attempts, probes)?;
+    let passages =
+        tracer.map_or_else(|| attempts.iter().map(|_| Passage::default()).collect(), Tracer::finish);
+    let ends = attempts.into_iter().zip(answers).zip(passages);
+    Ok(ends.map(|((attempt, answer), passage)| measurement(attempt, answer, passage, &links)).collect())
+}
+
+/// Enters a namespace to send something from there.
+fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     capability::need(Capability::SysAdmin, "to enter namespaces")?;
     capability::need(Capability::NetAdmin, "to trace what rules do")?;
     capability::need(Capability::NetRaw, "to send pings")?;
@@ -100,46 +124,32 @@ pub fn measure(paths: &Paths, name: &NsName, asked: Vec<Attempt>, behind_each: b
         !is_host(GLOBAL_NETNS) && !is_host(OWN_NETNS),
         "`{name}` is the namespace of this machine itself: nothing is sent from there"
     );
-    let _inside = netns::enter(paths, name)?;
-    let links = netlink::links()?;
-    let mut attempts = Vec::new();
-    if behind_each {
-        attempts = targets::behind_each(&links, &netlink::routes()?);
-    }
-    attempts.extend(asked);
-    let mut echoes = Echoes::new().context("cannot draw random numbers")?;
-    let probes: Vec<Option<Result<Probe, Outcome>>> =
-        attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
-    let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
-    let tracer = Tracer::start(flows)
-        .map_err(|error| crate::print::warn(&format!("which rule decides is not known: {error:#}")))
-        .ok();
-    // A thread begins in the namespace of the one that starts it.
-    let outcomes: Vec<Outcome> = thread::scope(|scope| {
-        let try_one = |probe: Option<Result<Probe, Outcome>>, target: &Target| match probe {
-            Some(prepared) => prepared.map_or_else(|outcome| outcome, |probe| probe.run()),
-            None => lookup::resolve(paths, name, &target.to_string()),
-        };
-        let running: Vec<_> = attempts
-            .iter()
-            .zip(probes)
-            .map(|(attempt, probe)| scope.spawn(move || try_one(probe, &attempt.target)))
-            .collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("a thread that measures has died")))
-            .collect::<Result<_>>()
-    })?;
-    let passages =
-        tracer.map_or_else(|| attempts.iter().map(|_| Passage::default()).collect(), Tracer::finish);
-    let ends = attempts.into_iter().zip(outcomes).zip(passages);
-    Ok(ends.map(|((attempt, outcome), passage)| finding(attempt, outcome, passage, &links)).collect())
+    netns::enter(paths, name)
+}
+
+/// A socket, or the answer where there is none to be had; `None` for a name, which is looked up.
+type Prepared = Option<Result<Probe, Answer>>;
+
+/// Makes each attempt in a thread, which begins in the namespace of this one, and ends with the attempt: a lookup changes its
+/// mounts.
+fn try_all(paths: &Paths, name: &NsName, attempts: &[Attempt], probes: Vec<Prepared>) -> Result<Vec<Answer>> {
+    let try_one = |attempt: &Attempt, probe: Prepared| match probe {
+        Some(Ok(probe)) => probe.run(),
+        Some(Err(answer)) => answer,
+        None => lookup::resolve(paths, name, &attempt.target.to_string()),
+    };
+    thread::scope(|scope| {
+        let start = |(attempt, probe)| scope.spawn(move || try_one(attempt, probe));
+        let running: Vec<_> = attempts.iter().zip(probes).map(start).collect();
+        let answers = running.into_iter().map(ScopedJoinHandle::join).collect::<Result<_, _>>();
+        answers.map_err(|_| anyhow!("a thread that measures has died"))
+    })
 }
 
 /// Puts together what the program saw, what the rules did, and which way the kernel chose.
-fn finding(attempt: Attempt, outcome: Outcome, passage: Passage, links: &[Link]) -> Finding {
+fn measurement(attempt: Attempt, answer: Answer, passage: Passage, links: &[Link]) -> Measurement {
     let way = attempt.target.address().map(netlink::way);
-    let Outcome { mut verdict, mut detail } = outcome;
+    let Answer { mut verdict, mut detail } = answer;
     if passage.dropped {
         // A rule that rejects sends an answer itself: it is not from outside.
         verdict = Verdict::Blocked;
@@ -149,7 +159,7 @@ fn finding(attempt: Attempt, outcome: Outcome, passage: Passage, links: &[Link])
     }
     let way = way.and_then(Result::ok).flatten();
     let interface = way.as_ref().and_then(|way| links.iter().find(|link| Some(link.index) == way.link));
-    Finding {
+    Measurement {
         interface: interface.map(|link| link.name.clone()),
         route: way.as_ref().map(route),
         rule: passage.rule,

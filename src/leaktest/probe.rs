@@ -15,9 +15,9 @@ use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvfrom, recvmsg, setsockopt};
 use socket2::{Domain, Protocol as Number, Socket, Type};
 
-use super::targets::{Attempt, Protocol, Target};
+use super::targets::{Attempt, Destination, Protocol};
 use super::trace::Flow;
-use super::{Outcome, Verdict};
+use super::{Answer, Verdict};
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -77,11 +77,11 @@ pub(super) struct Probe {
 
 impl Probe {
     /// Gets a socket for an attempt; `None` where that is for a name.
-    pub(super) fn prepare(attempt: &Attempt, echoes: &mut Echoes) -> Option<Result<Self, Outcome>> {
+    pub(super) fn prepare(attempt: &Attempt, echoes: &mut Echoes) -> Option<Result<Self, Answer>> {
         let to = match attempt.target {
-            Target::Port(to) => to,
-            Target::Address(address) => SocketAddr::new(address, 0),
-            Target::Name(_) => return None,
+            Destination::Port(to) => to,
+            Destination::Address(address) => SocketAddr::new(address, 0),
+            Destination::Name(_) => return None,
         };
         Some(Self::open(attempt.protocol, to, echoes).map_err(|error| blocked(&error)))
     }
@@ -128,19 +128,19 @@ impl Probe {
     }
 
     /// Tries it.
-    pub(super) fn run(&self) -> Outcome {
+    pub(super) fn run(&self) -> Answer {
         // What fails at once is this namespace's doing.
         if let Err(error) = self.begin() {
             return blocked(&error);
         }
         match self.wait() {
-            Ok(true) => Outcome::new(Verdict::Passes, None),
-            Ok(false) => Outcome::new(Verdict::Unanswered, None),
+            Ok(true) => Answer::new(Verdict::Passes, None),
+            Ok(false) => Answer::new(Verdict::Unanswered, None),
             // It may be the word of a router, or of this namespace, where no machine answers to the address.
             Err(error) if error.raw_os_error() == Some(Errno::EHOSTUNREACH as i32) => {
-                Outcome::new(Verdict::Unanswered, said(&error))
+                Answer::new(Verdict::Unanswered, said(&error))
             }
-            Err(error) => Outcome::new(Verdict::Refused, said(&error)),
+            Err(error) => Answer::new(Verdict::Refused, said(&error)),
         }
     }
 
@@ -278,8 +278,8 @@ fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
     port_of(address).map(|address| address.ip())
 }
 
-fn blocked(error: &io::Error) -> Outcome {
-    Outcome::new(Verdict::Blocked, said(error))
+fn blocked(error: &io::Error) -> Answer {
+    Answer::new(Verdict::Blocked, said(error))
 }
 
 /// What the kernel says, in the words of errno(3).

@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
+use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
-use super::network::Network;
 use crate::netlink::{Link, Route};
 
 /// By what is tried.
@@ -52,7 +52,7 @@ impl FromStr for Protocol {
 
 /// What is to be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
+pub enum Destination {
     /// A port of a machine.
     Port(SocketAddr),
     /// A machine.
@@ -61,7 +61,7 @@ pub enum Target {
     Name(String),
 }
 
-impl Target {
+impl Destination {
     /// The address, if it is known.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
@@ -73,7 +73,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port(socket) => socket.fmt(f),
@@ -83,7 +83,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl Serialize for Target {
+impl Serialize for Destination {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -95,7 +95,7 @@ pub struct Attempt {
     /// By what.
     pub protocol: Protocol,
     /// What is to be reached.
-    pub target: Target,
+    pub target: Destination,
 }
 
 impl Attempt {
@@ -106,16 +106,16 @@ impl Attempt {
     pub fn new(protocol: Protocol, word: &str) -> Result<Self> {
         let target = match protocol {
             Protocol::Tcp | Protocol::Udp => match word.parse() {
-                Ok(socket) => Target::Port(socket),
+                Ok(socket) => Destination::Port(socket),
                 Err(_) => bail!(
                     "{word:?} is no target of {protocol}: write ADDRESS:PORT, or [ADDRESS]:PORT for IPv6"
                 ),
             },
             Protocol::Icmp => match word.parse() {
-                Ok(address) => Target::Address(address),
+                Ok(address) => Destination::Address(address),
                 Err(_) => bail!("{word:?} is no target of {protocol}: write an address"),
             },
-            Protocol::Dns => Target::Name(name(word)?),
+            Protocol::Dns => Destination::Name(name(word)?),
         };
         target.address().map_or(Ok(()), may_be_reached)?;
         Ok(Self { protocol, target })
@@ -177,7 +177,7 @@ impl FromStr for Asked {
             bail!("{word:?} is no target: write ADDRESS, ADDRESS:PORT, or [ADDRESS]:PORT for IPv6")
         };
         may_be_reached(socket.ip())?;
-        let attempt = |protocol| Attempt { protocol, target: Target::Port(socket) };
+        let attempt = |protocol| Attempt { protocol, target: Destination::Port(socket) };
         Ok(Self([Protocol::Tcp, Protocol::Udp].map(attempt).to_vec()))
     }
 }
@@ -197,15 +197,15 @@ pub fn asked(machines: &[Asked], names: &[Attempt]) -> Vec<Attempt> {
 /// The question for a name that nobody has.
 #[must_use]
 pub fn nobody() -> Attempt {
-    Attempt { protocol: Protocol::Dns, target: Target::Name(NOBODY.to_owned()) }
+    Attempt { protocol: Protocol::Dns, target: Destination::Name(NOBODY.to_owned()) }
 }
 
 fn of_machine(address: IpAddr) -> [Attempt; 3] {
-    let port = |protocol| Attempt { protocol, target: Target::Port(SocketAddr::new(address, DISCARD)) };
+    let port = |protocol| Attempt { protocol, target: Destination::Port(SocketAddr::new(address, DISCARD)) };
     [
         port(Protocol::Tcp),
         port(Protocol::Udp),
-        Attempt { protocol: Protocol::Icmp, target: Target::Address(address) },
+        Attempt { protocol: Protocol::Icmp, target: Destination::Address(address) },
     ]
 }
 
@@ -213,20 +213,20 @@ fn of_machine(address: IpAddr) -> [Attempt; 3] {
 /// an address that is nobody's, behind the default route if there is one.
 #[must_use]
 pub fn behind_each(links: &[Link], routes: &[Route]) -> Vec<Attempt> {
-    let networks: Vec<Network> = links
+    let networks: Vec<IpNet> = links
         .iter()
         .filter(|link| link.up && link.name != "lo")
         .flat_map(|link| &link.addresses)
-        .filter_map(|address| Network::of(address))
+        .filter_map(|address| address.parse().ok())
         // Those of one link lead nowhere else.
-        .filter(|network| may_be_reached(network.own).is_ok())
+        .filter(|network: &IpNet| may_be_reached(network.addr()).is_ok())
         .collect();
     let mut machines: Vec<IpAddr> = Vec::new();
     machines.extend(routes.iter().filter_map(|route| route.gateway));
-    machines.extend(networks.iter().filter_map(|network| network.first_other(&networks)));
+    machines.extend(networks.iter().filter_map(|network| first_other(network, &networks)));
     for family in [true, false] {
         let is_free = |address: &&IpAddr| {
-            address.is_ipv4() == family && !networks.iter().any(|network| network.has(**address))
+            address.is_ipv4() == family && !networks.iter().any(|network| network.contains(*address))
         };
         machines.extend(BEYOND.iter().find(is_free));
     }
@@ -235,23 +235,25 @@ pub fn behind_each(links: &[Link], routes: &[Route]) -> Vec<Attempt> {
     machines.into_iter().flat_map(of_machine).collect()
 }
 
+/// The first address in a network that a machine can have and none of these has.
+fn first_other(network: &IpNet, own: &[IpNet]) -> Option<IpAddr> {
+    // In a network of two both are machines (RFC 3021, RFC 6164); else the first is no machine's (RFC 4291, 2.6.1).
+    let is_of_two = network.prefix_len() + 1 >= network.max_prefix_len();
+    let is_machine = |address: &IpAddr| is_of_two || *address != network.network();
+    let is_own = |address: &IpAddr| own.iter().any(|network| network.addr() == *address);
+    network.hosts().find(|address| is_machine(address) && !is_own(address))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn link(name: &str, addresses: &[&str]) -> Link {
         Link {
-            index: 2,
             name: name.to_owned(),
-            kind: String::new(),
             up: true,
-            state: "UP",
-            mac: String::new(),
-            peer: None,
-            peer_elsewhere: false,
-            peer_namespace: None,
-            controller: None,
             addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
+            ..Link::default()
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) struct Passage {
 pub(super) struct Tracer {
     nft: Owner,
     flows: Vec<Option<Flow>>,
-    rules: Rules,
+    rules: Ruleset,
     stop: Arc<AtomicBool>,
     reader: JoinHandle<Result<Vec<Step>>>,
 }
@@ -51,7 +51,7 @@ pub(super) struct Tracer {
 impl Tracer {
     /// Marks the packets of these flows.
     pub(super) fn start(flows: Vec<Option<Flow>>) -> Result<Self> {
-        let rules = Rules::of(&nft(&["-s", "-a", "list", "ruleset"])?);
+        let rules = Ruleset::of(&nft(&["-s", "-a", "list", "ruleset"])?);
         let traces = Traces::listen()?;
         let nft = Owner::make(&flows.iter().flatten().copied().collect::<Vec<_>>())?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -216,9 +216,9 @@ fn text_of(table: &str, flows: &[Flow]) -> String {
 }
 
 /// The rules as nft shows them, by table, chain and number.
-struct Rules(BTreeMap<(String, String, u64), String>);
+struct Ruleset(BTreeMap<(String, String, u64), String>);
 
-impl Rules {
+impl Ruleset {
     /// Reads what `nft -a list ruleset` prints: each rule ends in its number.
     fn of(listing: &str) -> Self {
         let (mut table, mut chain, mut text) = (String::new(), String::new(), String::new());

@@ -4,16 +4,14 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use netlink_packet_core::NlasIterator;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
-use super::{GENERIC, GET_TABLE, HEADER, NFTABLES, TABLE_NAME, ask, nftables};
-
-use crate::print::escape;
+use super::message::{self, Attributes};
+use super::nftables::{self, NFTABLES};
 
 /// `NFT_MSG_TRACE` and `NFNLGRP_NFTRACE`.
-const TRACE: u16 = NFTABLES + 17;
+const TRACE: u16 = NFTABLES | 0x11;
 const GROUP: u32 = 9;
 /// `NFTA_TRACE_…`
 const TABLE: u16 = 1;
@@ -29,6 +27,11 @@ const POLICY: u16 = 16;
 const BY_POLICY: u32 = 1;
 const BY_RULE: u32 = 3;
 const CODE: u16 = 1;
+/// `NF_DROP` and `NF_ACCEPT`.
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+/// Numbers of the protocols whose messages have an echo's number in place of ports: ICMP and ICMPv6.
+const PINGS: [u8; 2] = [1, 58];
 
 /// One step of a packet through the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,19 +78,6 @@ pub struct Header {
     pub to_port: u16,
 }
 
-/// The names of the tables of this namespace.
-///
-/// # Errors
-/// The kernel does not answer.
-pub fn tables() -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    ask(NETLINK_NETFILTER, &nftables(GET_TABLE), |answer| {
-        let name = attributes(answer).find(|(kind, _)| *kind == TABLE_NAME);
-        names.extend(name.map(|(_, value)| text(&value)));
-    })?;
-    Ok(names)
-}
-
 /// The traces of this namespace.
 #[derive(Debug)]
 pub struct Traces(Socket);
@@ -98,8 +88,7 @@ impl Traces {
     /// # Errors
     /// The kernel refuses.
     pub fn listen() -> Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER).context("cannot open a netlink socket")?;
-        socket.bind_auto().context("cannot bind a netlink socket")?;
+        let socket = message::open(NETLINK_NETFILTER)?;
         socket.add_membership(GROUP).context("cannot listen to the traces of nftables")?;
         socket.set_non_blocking(true).context("cannot set up a netlink socket")?;
         Ok(Self(socket))
@@ -121,93 +110,63 @@ impl Traces {
     }
 }
 
-fn attributes(message: &[u8]) -> impl Iterator<Item = (u16, Vec<u8>)> {
-    let body = message.get(HEADER + GENERIC..).unwrap_or_default();
-    NlasIterator::new(body).flatten().map(|attribute| (attribute.kind(), attribute.value().to_vec()))
-}
-
-fn text(value: &[u8]) -> String {
-    escape::text(value).trim_end_matches('\0').to_owned()
-}
-
-fn number(value: &[u8]) -> Option<u32> {
-    value.try_into().ok().map(u32::from_be_bytes)
-}
-
 /// Reads one message; `None` for what is no trace, or none that is known.
 fn step(message: &[u8]) -> Option<Step> {
-    if u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?) != TRACE {
+    if message::kind(message)? != TRACE {
         return None;
     }
-    // NFPROTO_… (include/uapi/linux/netfilter.h)
-    let family = match message.get(HEADER)? {
-        1 => "inet",
-        2 => "ip",
-        3 => "arp",
-        5 => "netdev",
-        7 => "bridge",
-        10 => "ip6",
-        _ => return None,
-    };
-    let (mut table, mut chain, mut rule, mut kind, mut code, mut policy) =
-        (None, None, None, None, None, None);
-    let (mut packet, mut network, mut transport) = (None, Vec::new(), Vec::new());
-    for (attribute, value) in attributes(message) {
-        match attribute {
-            TABLE => table = Some(text(&value)),
-            CHAIN => chain = Some(text(&value)),
-            HANDLE => rule = value.as_slice().try_into().ok().map(u64::from_be_bytes),
-            KIND => kind = number(&value),
-            ID => packet = number(&value),
-            POLICY => policy = number(&value),
-            NETWORK => network = value,
-            TRANSPORT => transport = value,
-            VERDICT => {
-                let nested =
-                    NlasIterator::new(value.as_slice()).flatten().find(|nested| nested.kind() == CODE);
-                code = nested.and_then(|nested| number(nested.value()));
-            }
-            _ => {}
-        }
+    let trace = nftables::attributes(message);
+    let by = trace.number(KIND)?;
+    Some(Step {
+        packet: trace.number(ID)?,
+        family: family(message)?,
+        table: trace.text(TABLE)?,
+        chain: trace.text(CHAIN)?,
+        rule: trace.long(HANDLE).filter(|_| by == BY_RULE),
+        decision: decision(by, trace),
+        header: trace.value(NETWORK).and_then(|network| header(network, trace.value(TRANSPORT)?)),
+    })
+}
+
+/// The word of nft(8) for a family.
+fn family(message: &[u8]) -> Option<&'static str> {
+    match nftables::family(message)? {
+        1 => Some("inet"),
+        2 => Some("ip"),
+        3 => Some("arp"),
+        5 => Some("netdev"),
+        7 => Some("bridge"),
+        10 => Some("ip6"),
+        _ => None,
     }
-    let decision = match kind? {
-        BY_RULE => code,
-        BY_POLICY => policy,
+}
+
+/// What a rule or the policy comes to. All else leads on.
+fn decision(by: u32, trace: Attributes) -> Decision {
+    let verdict = match by {
+        BY_RULE => trace.nested(VERDICT).and_then(|verdict| verdict.number(CODE)),
+        BY_POLICY => trace.number(POLICY),
         _ => None,
     };
-    Some(Step {
-        packet: packet?,
-        family,
-        table: table?,
-        chain: chain?,
-        rule: rule.filter(|_| kind == Some(BY_RULE)),
-        // NF_DROP and NF_ACCEPT; the others lead on.
-        decision: match decision {
-            Some(0) => Decision::Drop,
-            Some(1) => Decision::Accept,
-            _ => Decision::Continue,
-        },
-        header: header(&network, &transport),
-    })
+    match verdict {
+        Some(DROP) => Decision::Drop,
+        Some(ACCEPT) => Decision::Accept,
+        _ => Decision::Continue,
+    }
 }
 
 /// Reads the beginning of a packet (RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 4443).
 fn header(network: &[u8], transport: &[u8]) -> Option<Header> {
-    let address = |from: usize, length: usize| {
-        let bytes = network.get(from..from + length)?;
-        match length {
-            4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
-            _ => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
-        }
-    };
+    let four = |at: usize| network.get(at..)?.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes));
+    let six = |at: usize| network.get(at..)?.first_chunk::<16>().map(|bytes| IpAddr::from(*bytes));
     let (protocol, from, to) = match network.first()? >> 4 {
-        4 => (*network.get(9)?, address(12, 4)?, address(16, 4)?),
-        6 => (*network.get(6)?, address(8, 16)?, address(24, 16)?),
+        4 => (*network.get(9)?, four(12)?, four(16)?),
+        6 => (*network.get(6)?, six(8)?, six(24)?),
         _ => return None,
     };
-    let port = |at: usize| transport.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes);
+    let port = |at: usize| transport.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
     let (from_port, to_port) =
-        if [1, 58].contains(&protocol) { (port(4)?, port(4)?) } else { (port(0)?, port(2)?) };
+        if PINGS.contains(&protocol) { (port(4)?, port(4)?) } else { (port(0)?, port(2)?) };
     Some(Header { protocol, from, to, from_port, to_port })
 }
 

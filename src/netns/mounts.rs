@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -20,7 +20,8 @@ const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlag
 /// Source of that tmpfs, and of the sysfs of the namespace, in `/proc/PID/mountinfo`.
 const SOURCE: &str = "netns";
 
-/// Moves this process to a mount namespace of its own. It still sees new mounts of the host.
+/// Moves this thread, and the processes that it starts, to a mount namespace of its own; other threads stay (unshare(2)). It
+/// still sees new mounts of the host, which sees none of its.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -41,35 +42,24 @@ pub fn show_own_interfaces() {
 
 /// Puts the files of /etc/netns/NAME over those in /etc, and something empty over where the host's resolvers are asked. The
 /// latter come first: /etc/resolv.conf may be a link into one of them, and what is mounted in there stays, whatever the host
-/// does to its own.
+/// does to its own. Returns a line for each file that is left out, since the host has none that it could replace.
 ///
 /// # Errors
 /// A file or directory cannot be covered.
-pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
+pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     let doors = resolver::side_doors(paths, name, false);
     // First, since /etc/resolv.conf may be a link into one that does not exist yet.
     doors.iter().try_for_each(|door| make_mount_point(door))?;
-    let mut covers = Vec::new();
+    let (mut covers, mut left_out) = (Vec::new(), Vec::new());
     for file in netns::files(paths, name) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
-        let found = resolver::target(&target);
-        if let Some(found) =
-            found.ok().filter(|found| found.exists() || doors.iter().any(|door| found.starts_with(door)))
-        {
-            covers.push((file, found));
-        } else if target.is_symlink() {
-            bail!(
-                "{} is a link to nothing, so {} cannot take its place, and the host's could come back meanwhile: remove the link, or make \
-                 what it points to",
-                target.display(),
-                file.display()
-            );
-        } else {
-            crate::print::warn(&format!(
+        match replaced(&target, &file, &doors)? {
+            Some(found) => covers.push((file, found)),
+            None => left_out.push(format!(
                 "{} is left out: there is no {} that it could replace",
                 file.display(),
                 target.display()
-            ));
+            )),
         }
     }
     for door in &doors {
@@ -89,7 +79,23 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<()> {
         mount(None::<&str>, door, None::<&str>, flags, None::<&str>)
             .with_context(|| format!("cannot write-protect {}", door.display()))?;
     }
-    Ok(())
+    Ok(left_out)
+}
+
+/// The file that `target` in /etc stands for, which `file` is to cover; `None` where there is none, and will be none in what is
+/// mounted on the `doors`.
+fn replaced(target: &Path, file: &Path, doors: &[PathBuf]) -> Result<Option<PathBuf>> {
+    let found = resolver::target(target).ok();
+    let found = found.filter(|found| found.exists() || doors.iter().any(|door| found.starts_with(door)));
+    if found.is_none() && target.is_symlink() {
+        bail!(
+            "{} is a link to nothing, so {} cannot take its place, and the host's could come back meanwhile: remove the link, or make \
+             what it points to",
+            target.display(),
+            file.display()
+        );
+    }
+    Ok(found)
 }
 
 /// Mounts an empty directory over another one, which is created where nothing has used it yet.

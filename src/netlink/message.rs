@@ -1,0 +1,117 @@
+//! Messages of netlink(7) as bytes: a question is sent, and what comes back is taken apart into answers and their attributes.
+
+use anyhow::{Context, Result};
+use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NlasIterator};
+use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+
+use crate::print::escape;
+
+/// The length of `struct nlmsghdr`.
+pub(super) const HEADER: usize = 16;
+
+/// Opens a socket of `NETLINK_ROUTE`, or another protocol.
+pub(super) fn open(protocol: isize) -> Result<Socket> {
+    let mut socket = Socket::new(protocol).context("cannot open a netlink socket")?;
+    socket.bind_auto().context("cannot bind a netlink socket")?;
+    Ok(socket)
+}
+
+/// Sends a question and hands on each answer, whole.
+pub(super) fn ask(protocol: isize, question: &[u8], mut answered: impl FnMut(&[u8])) -> Result<()> {
+    let socket = open(protocol)?;
+    socket.send_to(question, &SocketAddr::new(0, 0), 0).context("cannot ask the kernel by netlink")?;
+    loop {
+        let (bytes, _) = socket.recv_from_full().context("the kernel does not answer by netlink")?;
+        if walk(&bytes, &mut answered)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Hands on each answer in what the kernel has sent; whether that was all.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn walk(bytes: &[u8], mut answered: impl FnMut(&[u8])) -> Result<bool> {
+    let mut rest = bytes;
+    while let Some(message) = first(rest) {
+        match kind(message) {
+            Some(NLMSG_DONE) => return Ok(true),
+            Some(NLMSG_ERROR) => return accepted(message).map(|()| true),
+            _ => answered(message),
+        }
+        // NLMSG_ALIGN
+        rest = rest.get(message.len().next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+/// The message that bytes begin with, if all of it is there.
+fn first(bytes: &[u8]) -> Option<&[u8]> {
+    let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
+    bytes.get(..length).filter(|message| message.len() >= HEADER)
+}
+
+/// `nlmsg_type`
+pub(super) fn kind(message: &[u8]) -> Option<u16> {
+    message.get(4..)?.first_chunk().map(|kind| u16::from_ne_bytes(*kind))
+}
+
+/// Reads `struct nlmsgerr`: a negative errno, or 0 where the kernel has done what was asked.
+fn accepted(message: &[u8]) -> Result<()> {
+    let code = message.get(HEADER..).and_then(|rest| rest.first_chunk());
+    match code.map_or(0, |code| i32::from_ne_bytes(*code)) {
+        0 => Ok(()),
+        code => Err(Errno::from_raw(code.wrapping_neg())).context("the kernel refuses by netlink"),
+    }
+}
+
+/// Attributes, one after another (`struct nlattr`). Of each kind, the first one counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
+
+impl<'a> Attributes<'a> {
+    /// The bytes of the attribute of that kind.
+    pub(super) fn value(self, kind: u16) -> Option<&'a [u8]> {
+        let found = NlasIterator::new(self.0).flatten().find(|attribute| attribute.kind() == kind)?;
+        let end = usize::from(found.length());
+        found.into_inner().get(4..end)
+    }
+
+    /// The same as text, which ends in a NUL.
+    pub(super) fn text(self, kind: u16) -> Option<String> {
+        self.value(kind).map(|value| escape::text(value).trim_end_matches('\0').to_owned())
+    }
+
+    /// The same as a number in network byte order, in which nf_tables has all of them.
+    pub(super) fn number(self, kind: u16) -> Option<u32> {
+        self.value(kind)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    /// The same as a number of 64 bits.
+    pub(super) fn long(self, kind: u16) -> Option<u64> {
+        self.value(kind)?.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    /// The attributes in the attribute of that kind.
+    pub(super) fn nested(self, kind: u16) -> Option<Self> {
+        self.value(kind).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_found_by_kind_whatever_their_flags_and_not_where_they_are_cut_short() {
+        // A text, a number that is marked as in network byte order, and a nested attribute.
+        let bytes = b"\x07\0\x01\0lo\0\0\x08\0\x02\x40\0\0\x01\x02\x0c\0\x03\x80\x08\0\x01\0\0\0\0\x07";
+        let all = Attributes(bytes);
+        assert_eq!((all.text(1).as_deref(), all.number(2), all.long(2)), (Some("lo"), Some(258), None));
+        assert_eq!(all.nested(3).and_then(|nested| nested.number(1)), Some(7));
+        assert_eq!(all.value(4), None);
+        assert_eq!(Attributes(&bytes[..bytes.len() - 1]).value(3), None);
+    }
+}

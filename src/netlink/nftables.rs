@@ -1,0 +1,231 @@
+//! Tables, chains and rules of nftables (include/uapi/linux/netfilter/nf_tables.h).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use anyhow::Result;
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use serde::Serialize;
+
+use super::message::{Attributes, HEADER, ask};
+
+/// `NFNL_SUBSYS_NFTABLES`, in the upper byte of the type of its messages.
+pub(super) const NFTABLES: u16 = 10 << 8;
+/// `NFT_MSG_GETTABLE`, `NFT_MSG_GETCHAIN` and `NFT_MSG_GETRULE`.
+const GET_TABLE: u16 = NFTABLES | 1;
+const GET_CHAIN: u16 = NFTABLES | 4;
+const GET_RULE: u16 = NFTABLES | 7;
+/// The length of `struct nfgenmsg`.
+const GENERIC: usize = 4;
+/// `NFTA_TABLE_NAME`, `NFTA_TABLE_FLAGS` and `NFT_TABLE_F_DORMANT`.
+const TABLE_NAME: u16 = 1;
+const TABLE_FLAGS: u16 = 2;
+const DORMANT: u32 = 1;
+/// `NFTA_CHAIN_TABLE` to `NFTA_CHAIN_TYPE`, and in a hook `NFTA_HOOK_HOOKNUM`.
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
+const CHAIN_TYPE: u16 = 7;
+const HOOK_NUMBER: u16 = 1;
+/// `NFTA_RULE_TABLE` and `NFTA_RULE_CHAIN`.
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
+/// `NF_INET_LOCAL_IN` and `NF_INET_LOCAL_OUT`.
+const LOCAL: [u32; 2] = [1, 3];
+/// `NFPROTO_INET`, `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+const IP_FAMILIES: [u8; 3] = [1, 2, 10];
+/// `NF_DROP`
+const DROP: u32 = 0;
+
+/// What is known of the nftables rules.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Rules {
+    /// How many there are.
+    pub count: usize,
+    /// The policy of each chain that has one, in the order of the kernel.
+    pub policies: Vec<Policy>,
+}
+
+/// What becomes of what no rule of a chain decides.
+#[derive(Clone, Debug, Serialize)]
+pub struct Policy {
+    /// The chain.
+    pub chain: String,
+    /// `accept` or `drop`.
+    pub policy: &'static str,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.chain, self.policy)
+    }
+}
+
+/// A base chain of type filter, for IP, in a table that is not dormant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Filter {
+    family: u8,
+    /// Its table.
+    pub table: String,
+    chain: String,
+    /// Whether it filters what arrives for, or leaves from, the processes of this namespace.
+    pub local: bool,
+    drops: bool,
+}
+
+/// The names of the tables of this namespace.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn tables() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    dump(GET_TABLE, |answer| names.extend(attributes(answer).text(TABLE_NAME)))?;
+    Ok(names)
+}
+
+/// The nftables rules, counted, and the policies of their chains.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn rules() -> Result<Rules> {
+    let mut rules = Rules::default();
+    dump(GET_RULE, |_| rules.count += 1)?;
+    dump(GET_CHAIN, |answer| rules.policies.extend(policy_in(answer)))?;
+    Ok(rules)
+}
+
+/// The base chains that filter IP packets in this namespace.
+///
+/// # Errors
+/// The kernel does not answer, or has no nf_tables.
+pub fn filters() -> Result<Vec<Filter>> {
+    let mut dormant = BTreeSet::new();
+    dump(GET_TABLE, |answer| dormant.extend(dormant_table_in(answer)))?;
+    let mut filters = Vec::new();
+    dump(GET_CHAIN, |answer| filters.extend(filter_in(answer)))?;
+    filters.retain(|filter: &Filter| !dormant.contains(&(filter.family, filter.table.clone())));
+    Ok(filters)
+}
+
+/// Whether any packet could be dropped: a filter has a rule, or drops by its policy.
+///
+/// # Errors
+/// The kernel does not answer.
+pub fn filters_anything() -> Result<bool> {
+    let filters = filters()?;
+    let mut anything = filters.iter().any(|filter| filter.drops);
+    dump(GET_RULE, |answer| anything |= filters.iter().any(|filter| has_rule(filter, answer)))?;
+    Ok(anything)
+}
+
+/// Whether an answer of the kernel is about a rule in a chain.
+fn has_rule(filter: &Filter, answer: &[u8]) -> bool {
+    let rule = attributes(answer);
+    family(answer) == Some(filter.family)
+        && rule.text(RULE_TABLE).as_ref() == Some(&filter.table)
+        && rule.text(RULE_CHAIN).as_ref() == Some(&filter.chain)
+}
+
+/// The policy of the chain that an answer of the kernel is about.
+#[must_use]
+pub fn policy_in(answer: &[u8]) -> Option<Policy> {
+    let chain = attributes(answer);
+    let policy = if chain.number(CHAIN_POLICY)? == DROP { "drop" } else { "accept" };
+    Some(Policy { chain: chain.text(CHAIN_NAME)?, policy })
+}
+
+/// The filter that an answer of the kernel is about, if the chain is one.
+fn filter_in(answer: &[u8]) -> Option<Filter> {
+    let chain = attributes(answer);
+    let family = family(answer).filter(|family| IP_FAMILIES.contains(family))?;
+    let hook = chain.nested(CHAIN_HOOK).and_then(|hook| hook.number(HOOK_NUMBER));
+    let is_filter = chain.text(CHAIN_TYPE)? == "filter";
+    Some(Filter {
+        family,
+        table: chain.text(CHAIN_TABLE)?,
+        chain: chain.text(CHAIN_NAME)?,
+        local: hook.is_some_and(|hook| LOCAL.contains(&hook)),
+        drops: chain.number(CHAIN_POLICY) == Some(DROP),
+    })
+    .filter(|_| is_filter)
+}
+
+/// The family and name of the table that an answer of the kernel is about, if it is dormant.
+fn dormant_table_in(answer: &[u8]) -> Option<(u8, String)> {
+    let table = attributes(answer);
+    let is_dormant = table.number(TABLE_FLAGS)? & DORMANT != 0;
+    Some((family(answer)?, table.text(TABLE_NAME)?)).filter(|_| is_dormant)
+}
+
+/// Asks for all that there is of something, in all families (`AF_UNSPEC`).
+fn dump(kind: u16, answered: impl FnMut(&[u8])) -> Result<()> {
+    let mut question = Vec::new();
+    question.extend(20_u32.to_ne_bytes());
+    question.extend(kind.to_ne_bytes());
+    question.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    question.extend([0; 8 + GENERIC]);
+    ask(NETLINK_NETFILTER, &question, answered)
+}
+
+/// `nfgen_family`: one of `NFPROTO_…` (include/uapi/linux/netfilter.h).
+pub(super) fn family(answer: &[u8]) -> Option<u8> {
+    answer.get(HEADER).copied()
+}
+
+/// The attributes of an answer, which follow `struct nfgenmsg`.
+pub(super) fn attributes(answer: &[u8]) -> Attributes<'_> {
+    Attributes(answer.get(HEADER + GENERIC..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer with these attributes.
+    fn answer(family: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        bytes.extend([family, 0, 0, 0]);
+        for (kind, value) in attributes {
+            let length = u16::try_from(4 + value.len()).unwrap();
+            bytes.extend(length.to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(*value);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_base_chain_of_type_filter_for_ip_is_a_filter_and_others_are_not() {
+        let hook: &[u8] = &[8, 0, 1, 0, 0, 0, 0, 3];
+        let chain = |family, kind| {
+            filter_in(&answer(
+                family,
+                &[
+                    (CHAIN_TABLE, b"t\0"),
+                    (CHAIN_NAME, b"c\0"),
+                    (CHAIN_HOOK, hook),
+                    (CHAIN_POLICY, &[0; 4]),
+                    (CHAIN_TYPE, kind),
+                ],
+            ))
+        };
+        let filter =
+            Filter { family: 1, table: "t".to_owned(), chain: "c".to_owned(), local: true, drops: true };
+        assert_eq!(chain(1, b"filter\0"), Some(filter.clone()));
+        assert_eq!((chain(5, b"filter\0"), chain(1, b"nat\0")), (None, None));
+        let rule = |chain| answer(1, &[(RULE_TABLE, b"t\0"), (RULE_CHAIN, chain)]);
+        assert!(has_rule(&filter, &rule(b"c\0")) && !has_rule(&filter, &rule(b"d\0")));
+    }
+
+    #[test]
+    fn a_table_is_dormant_by_its_flag() {
+        let table = |flags: u8| {
+            dormant_table_in(&answer(2, &[(TABLE_NAME, b"t\0"), (TABLE_FLAGS, &[0, 0, 0, flags])]))
+        };
+        assert_eq!(table(3), Some((2, "t".to_owned())));
+        assert_eq!(table(2), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! Questions by rtnetlink(7), and their answers decoded, whatever bytes a name is made of.
+
+use anyhow::Result;
+use netlink_packet_core::{
+    NLA_TYPE_MASK, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkAttribute;
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+use super::message::{self, Attributes, HEADER, ask};
+
+/// Asks for all that there is of something.
+pub(super) fn dump(question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    exchange(question, NLM_F_REQUEST | NLM_F_DUMP)
+}
+
+/// Asks for one thing, or has one thing done.
+pub(super) fn request(question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    exchange(question, NLM_F_REQUEST | NLM_F_ACK)
+}
+
+fn exchange(question: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>> {
+    let mut message = NetlinkMessage::from(question);
+    message.header.flags = flags;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    let mut answers = Vec::new();
+    // What this program does not know the shape of, it does not show.
+    ask(NETLINK_ROUTE, &bytes, |answer| answers.extend(decode(answer)))?;
+    Ok(answers)
+}
+
+/// Reads an answer. The kernel takes any bytes for a name, but the decoder only UTF-8: so that nobody hides an interface or an
+/// address, it is then decoded without names.
+pub(super) fn decode(answer: &[u8]) -> Option<RouteNetlinkMessage> {
+    decode_utf8(answer).or_else(|| {
+        let (nameless, name) = without_names(answer)?;
+        let mut decoded = decode_utf8(&nameless)?;
+        if let RouteNetlinkMessage::NewLink(message) = &mut decoded {
+            message.attributes.extend(name.map(LinkAttribute::IfName));
+        }
+        Some(decoded)
+    })
+}
+
+fn decode_utf8(answer: &[u8]) -> Option<RouteNetlinkMessage> {
+    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(answer).ok()?.payload {
+        NetlinkPayload::InnerMessage(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+/// `RTM_NEWLINK`, the length of `struct ifinfomsg`, and `IFLA_IFNAME`, `IFLA_IFALIAS` and `IFLA_PROP_LIST`
+/// (include/uapi/linux/if_link.h).
+const NEW_LINK: u16 = 16;
+const LINK: usize = 16;
+const LINK_NAME: u16 = 3;
+const LINK_ALIAS: u16 = 20;
+const LINK_OTHER_NAMES: u16 = 52;
+/// `RTM_NEWADDR`, the length of `struct ifaddrmsg`, and `IFA_LABEL` (include/uapi/linux/if_addr.h).
+const NEW_ADDRESS: u16 = 20;
+const ADDRESS: usize = 8;
+const ADDRESS_LABEL: u16 = 3;
+
+/// An answer about an interface or an address with its names marked as attributes that nobody knows, and the first of them.
+fn without_names(answer: &[u8]) -> Option<(Vec<u8>, Option<String>)> {
+    let (length, names): (usize, &[u16]) = match message::kind(answer)? {
+        NEW_LINK => (LINK, &[LINK_NAME, LINK_ALIAS, LINK_OTHER_NAMES]),
+        NEW_ADDRESS => (ADDRESS, &[ADDRESS_LABEL]),
+        _ => return None,
+    };
+    let mut at = HEADER + length;
+    let name = Attributes(answer.get(at..)?).text(names[0]);
+    let mut answer = answer.to_vec();
+    while let Some(attribute) = answer.get_mut(at..).filter(|rest| rest.len() >= 4) {
+        let length = usize::from(u16::from_ne_bytes([attribute[0], attribute[1]]));
+        let kind = u16::from_ne_bytes([attribute[2], attribute[3]]);
+        attribute.get(4..length)?;
+        if names.contains(&(kind & NLA_TYPE_MASK)) {
+            attribute[2..4].copy_from_slice(&NLA_TYPE_MASK.to_ne_bytes());
+        }
+        at += length.next_multiple_of(4);
+    }
+    Some((answer, name))
+}

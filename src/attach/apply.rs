@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{DropIn, Found, Unit, look, place};
+use super::{DropIn, Found, ServiceUnit, look, place};
 use crate::paths::Paths;
 use crate::sys::file::{Draft, sync_directory};
 
@@ -14,7 +14,7 @@ use crate::sys::file::{Draft, sync_directory};
 ///
 /// # Errors
 /// There is a file of somebody else's, or it cannot be written.
-pub fn attach(paths: &Paths, unit: &Unit, drop_in: &DropIn) -> Result<bool> {
+pub fn attach(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool> {
     let path = place(paths, unit);
     let text = drop_in.to_string();
     match look(paths, unit)? {
@@ -42,7 +42,7 @@ pub fn attach(paths: &Paths, unit: &Unit, drop_in: &DropIn) -> Result<bool> {
 ///
 /// # Errors
 /// The file is somebody else's, or cannot be removed.
-pub fn detach(paths: &Paths, unit: &Unit) -> Result<bool> {
+pub fn detach(paths: &Paths, unit: &ServiceUnit) -> Result<bool> {
     let path = place(paths, unit);
     match look(paths, unit)? {
         Found::Nothing => return Ok(false),
@@ -66,7 +66,7 @@ pub fn detach(paths: &Paths, unit: &Unit) -> Result<bool> {
 }
 
 /// What is said of a file of somebody else's.
-pub(super) fn foreign(paths: &Paths, unit: &Unit) -> String {
+pub(super) fn foreign(paths: &Paths, unit: &ServiceUnit) -> String {
     format!(
         "{} was not written by `netnsctl attach`, and is left alone: look at it, and give it another name",
         place(paths, unit).display()
@@ -81,14 +81,14 @@ mod tests {
     use super::*;
     use crate::name::Instance;
 
-    fn world() -> (tempfile::TempDir, Paths, Unit) {
+    fn world() -> (tempfile::TempDir, Paths, ServiceUnit) {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
         fs::create_dir_all(&paths.units).unwrap();
         (root, paths, "nginx".parse().unwrap())
     }
 
-    fn drop_in(paths: &Paths, unit: &Unit, word: &str) -> DropIn {
+    fn drop_in(paths: &Paths, unit: &ServiceUnit, word: &str) -> DropIn {
         let instance: Instance = word.parse().unwrap();
         DropIn::of(paths, unit, std::slice::from_ref(&instance), &instance.name)
     }

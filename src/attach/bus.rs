@@ -3,8 +3,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::Unit;
-use super::unit::Kind;
+use super::ServiceUnit;
+use super::service_unit::UnitKind;
 use crate::name::NsName;
 use crate::systemd::show::Properties;
 
@@ -73,10 +73,10 @@ impl Bus {
     ///
     /// # Errors
     /// The unit is a socket, or owns a name on the bus.
-    pub fn fits(self, unit: &Unit, properties: &Properties) -> Result<()> {
+    pub fn fits(self, unit: &ServiceUnit, properties: &Properties) -> Result<()> {
         let option = self.option().trim_start();
         ensure!(
-            option.is_empty() || unit.kind() == Kind::Service,
+            option.is_empty() || unit.kind() == UnitKind::Service,
             "cannot use {option} for the socket `{unit}`: use it for the service that the socket starts"
         );
         let name = properties.get("BusName");
@@ -193,13 +193,13 @@ mod tests {
     #[test]
     fn a_socket_and_a_service_with_a_bus_name_cannot_be_without_the_bus() {
         let properties = Properties::parse("Id=a.service\nBusName=org.example\n").remove(0);
-        let service: Unit = "a".parse().unwrap();
+        let service: ServiceUnit = "a".parse().unwrap();
         assert!(
             Bus::Hidden.fits(&service, &properties).unwrap_err().to_string().contains("BusName=org.example")
         );
         assert!(Bus::Kept.fits(&service, &properties).is_ok());
         assert!(Bus::Hidden.fits(&service, &Properties::default()).is_ok());
-        let socket: Unit = "a.socket".parse().unwrap();
+        let socket: ServiceUnit = "a.socket".parse().unwrap();
         assert!(Bus::Hidden.fits(&socket, &Properties::default()).is_err());
         assert!(Bus::Undecided.fits(&socket, &properties).is_ok());
     }

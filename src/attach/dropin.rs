@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use super::bus::Bus;
-use super::unit::Kind;
-use super::{HEADER, Unit};
+use super::service_unit::UnitKind;
+use super::{HEADER, ServiceUnit};
 use crate::name::{Instance, NsName, UnitName};
 use crate::netns;
 use crate::netns::resolver;
@@ -33,7 +33,7 @@ Before=shutdown.target
 /// A drop-in that puts a unit into a namespace.
 #[derive(Clone, Debug)]
 pub struct DropIn {
-    unit: Unit,
+    unit: ServiceUnit,
     instances: Vec<Instance>,
     namespace: NsName,
     /// The files of /etc/netns/NAME, and whether each has to be there: else the service would have the host's.
@@ -49,7 +49,7 @@ pub struct DropIn {
 impl DropIn {
     /// Plans it, from what there is on the machine. The instances are on that namespace.
     #[must_use]
-    pub fn of(paths: &Paths, unit: &Unit, instances: &[Instance], namespace: &NsName) -> Self {
+    pub fn of(paths: &Paths, unit: &ServiceUnit, instances: &[Instance], namespace: &NsName) -> Self {
         let dns = instances.iter().any(|instance| instance.nstype.as_ref() == DNS);
         let mut files: BTreeMap<String, bool> =
             FILES.into_iter().map(|file| (file.to_owned(), dns && WRITTEN.contains(&file))).collect();
@@ -84,13 +84,13 @@ impl DropIn {
     /// Whether the unit gets a resolver of its own.
     #[must_use]
     pub fn has_resolver(&self) -> bool {
-        self.unit.kind() == Kind::Service && self.files.get("resolv.conf") == Some(&true)
+        self.unit.kind() == UnitKind::Service && self.files.get("resolv.conf") == Some(&true)
     }
 
     /// Whether it has the host's resolvers.
     #[must_use]
     pub fn asks_the_host(&self) -> bool {
-        self.unit.kind() == Kind::Service && !self.has_resolver()
+        self.unit.kind() == UnitKind::Service && !self.has_resolver()
     }
 
     /// The directories that are hidden from the unit.
@@ -132,12 +132,12 @@ impl fmt::Display for DropIn {
         let made = UnitName::Made(namespace.clone());
         writeln!(f, "Requires={made}\nAfter={made}")?;
         writeln!(f, "StopPropagatedFrom={}", namespace.mount_unit())?;
-        if unit.kind() == Kind::Socket {
+        if unit.kind() == UnitKind::Socket {
             f.write_str(LATE_SOCKET)?;
         }
         match unit.kind() {
-            Kind::Socket => write!(f, "\n[Socket]\nNetworkNamespacePath=/run/netns/{namespace}\n"),
-            Kind::Service => {
+            UnitKind::Socket => write!(f, "\n[Socket]\nNetworkNamespacePath=/run/netns/{namespace}\n"),
+            UnitKind::Service => {
                 write!(f, "\n[Service]\nNetworkNamespacePath=/run/netns/{namespace}\n{}", self.mounts())
             }
         }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::members::release;
-use super::unit::Kind;
-use super::{Attached, Unit};
+use super::service_unit::UnitKind;
+use super::{Attached, ServiceUnit};
 use crate::name::NsName;
 use crate::systemd::show::Properties;
 
@@ -31,8 +31,8 @@ impl Properties {
     ///
     /// # Errors
     /// systemctl is missing or fails.
-    pub fn ask_half(&mut self, unit: &Unit) -> Result<()> {
-        if unit.kind() == Kind::Socket {
+    pub fn ask_half(&mut self, unit: &ServiceUnit) -> Result<()> {
+        if unit.kind() == UnitKind::Socket {
             if let (true, Some(stem)) = (self.accepts(), unit.as_ref().strip_suffix(".socket")) {
                 self.add("Triggers", &format!("{stem}@.service"));
             }
@@ -76,7 +76,7 @@ impl Properties {
 /// Settings of a unit with which it would be elsewhere than it is put: systemd (252) has it share the network of the other
 /// one, even of the host, whatever its own `NetworkNamespacePath=` says.
 #[must_use]
-pub fn shares(unit: &Unit, properties: &Properties) -> Option<String> {
+pub fn shares(unit: &ServiceUnit, properties: &Properties) -> Option<String> {
     let others = properties.get("JoinsNamespaceOf");
     (!others.is_empty()).then(|| {
         format!(
@@ -88,7 +88,7 @@ pub fn shares(unit: &Unit, properties: &Properties) -> Option<String> {
 
 /// Settings of a unit that do not go together with a namespace of its own, a line each.
 #[must_use]
-pub fn conflicts(unit: &Unit, properties: &Properties, namespace: &NsName) -> Vec<String> {
+pub fn conflicts(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> Vec<String> {
     let mut found = Vec::new();
     let other = properties.get("NetworkNamespacePath");
     if !other.is_empty() && other != format!("/run/netns/{namespace}") {
@@ -104,7 +104,7 @@ pub fn conflicts(unit: &Unit, properties: &Properties, namespace: &NsName) -> Ve
             before.join(", ")
         ));
     }
-    if unit.kind() == Kind::Socket {
+    if unit.kind() == UnitKind::Socket {
         return found;
     }
     let families = properties.get("RestrictAddressFamilies");
@@ -159,30 +159,30 @@ pub fn reopened(unit: &str, properties: &Properties, doors: &[PathBuf], what: &s
 /// own unit says, and hands that to the service.
 #[must_use]
 pub fn stranded(
-    unit: &Unit,
+    unit: &ServiceUnit,
     properties: &Properties,
     namespace: &NsName,
     attached: &[Attached],
 ) -> Vec<String> {
-    let (key, is_half): (_, fn(&Unit) -> bool) = match unit.kind() {
-        Kind::Service => ("TriggeredBy", |other| other.kind() == Kind::Socket),
-        Kind::Socket => ("Triggers", |other| other.kind() == Kind::Service),
+    let (key, is_half): (_, fn(&ServiceUnit) -> bool) = match unit.kind() {
+        UnitKind::Service => ("TriggeredBy", |other| other.kind() == UnitKind::Socket),
+        UnitKind::Socket => ("Triggers", |other| other.kind() == UnitKind::Service),
     };
-    let is_there = |other: &Unit| {
+    let is_there = |other: &ServiceUnit| {
         attached.iter().any(|one| {
             one.namespace == *namespace
                 && (one.unit == other.as_ref() || Some(&one.unit) == other.template().as_ref())
         })
     };
-    let line = |other: Unit| match unit.kind() {
-        Kind::Service => format!(
+    let line = |other: ServiceUnit| match unit.kind() {
+        UnitKind::Service => format!(
             "`{other}` listens for `{unit}` in another namespace than `{namespace}`: attach it, too, if it should listen there"
         ),
-        Kind::Socket => format!(
+        UnitKind::Socket => format!(
             "`{other}`, which `{unit}` starts, is in another namespace than `{namespace}`: attach it, too, if what it opens itself should be there"
         ),
     };
-    let others: BTreeSet<Unit> =
+    let others: BTreeSet<ServiceUnit> =
         properties.get(key).split_whitespace().filter_map(|word| word.parse().ok()).collect();
     others.into_iter().filter(is_half).filter(|other| !is_there(other)).map(line).collect()
 }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_other_half_of_a_pair_is_told_unless_it_is_there() {
-        let (unit, name): (Unit, NsName) = ("a".parse().unwrap(), "n".parse().unwrap());
+        let (unit, name): (ServiceUnit, NsName) = ("a".parse().unwrap(), "n".parse().unwrap());
         let told = |attached: &[Attached]| {
             stranded(&unit, &properties("TriggeredBy=a.socket a.timer"), &name, attached).len()
         };
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(told(&[]), 1);
         assert_eq!(told(&there("a.socket", "m")), 1);
         assert_eq!(told(&there("a.socket", "n")), 0);
-        let socket: Unit = "a.socket".parse().unwrap();
+        let socket: ServiceUnit = "a.socket".parse().unwrap();
         let triggers = properties("Triggers=a@1.service");
         assert_eq!(stranded(&socket, &triggers, &name, &[]).len(), 1);
         assert_eq!(stranded(&socket, &triggers, &name, &there("a@.service", "n")).len(), 0);

@@ -6,7 +6,7 @@ pub mod bus;
 mod dropin;
 mod fit;
 mod members;
-mod unit;
+mod service_unit;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ pub use apply::{attach, detach};
 pub use dropin::DropIn;
 pub use fit::{conflicts, reopened, shares, stranded};
 pub use members::{listed, members_in, release, renewal};
-pub use unit::Unit;
+pub use service_unit::ServiceUnit;
 
 use crate::config::plugin;
 use crate::name::{Instance, NsName};
@@ -74,7 +74,7 @@ pub fn attached(paths: &Paths) -> Result<Vec<Attached>> {
         let Some(name) = entry.file_name().to_str().and_then(|name| name.strip_suffix(".d")) else {
             continue;
         };
-        let Ok(unit) = name.parse::<Unit>() else { continue };
+        let Ok(unit) = name.parse::<ServiceUnit>() else { continue };
         // What cannot be read, or is not ours, is no reason to hide the others.
         if let Ok(Found::Ours(text)) = look(paths, &unit) {
             let instances = dropin::instances(&text);
@@ -101,7 +101,7 @@ pub enum Found {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn look(paths: &Paths, unit: &Unit) -> Result<Found> {
+pub fn look(paths: &Paths, unit: &ServiceUnit) -> Result<Found> {
     let path = place(paths, unit);
     if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
         return Ok(Found::Foreign); // a directory, or a pipe that nobody writes to
@@ -118,7 +118,7 @@ pub fn look(paths: &Paths, unit: &Unit) -> Result<Found> {
 
 /// Whether the drop-in of a unit hides the bus.
 #[must_use]
-pub fn bus_of(paths: &Paths, unit: &Unit) -> bus::Bus {
+pub fn bus_of(paths: &Paths, unit: &ServiceUnit) -> bus::Bus {
     match look(paths, unit) {
         Ok(Found::Ours(text)) => bus::Bus::of(&text),
         _ => bus::Bus::default(),
@@ -127,7 +127,7 @@ pub fn bus_of(paths: &Paths, unit: &Unit) -> bus::Bus {
 
 /// Where the drop-in of a unit stands.
 #[must_use]
-pub fn place(paths: &Paths, unit: &Unit) -> PathBuf {
+pub fn place(paths: &Paths, unit: &ServiceUnit) -> PathBuf {
     paths.units.join(format!("{unit}.d")).join(FILE)
 }
 

@@ -13,7 +13,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Finding;
 use crate::attach::bus::{self, Bus};
-use crate::attach::{self, Attached, DropIn, Found, Unit};
+use crate::attach::{self, Attached, DropIn, Found, ServiceUnit};
 use crate::name::{Instance, NsName};
 use crate::netns::mounts;
 use crate::netns::processes::{self, GroupMember};
@@ -35,7 +35,7 @@ pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool)
     let attached = attach::attached(paths)?;
     let managers = if attached.is_empty() { Vec::new() } else { bus::managers()? };
     for one in attached.iter().filter(|one| all || one.instances.iter().any(meant)) {
-        let unit: Unit = one.unit.parse()?;
+        let unit: ServiceUnit = one.unit.parse()?;
         findings.extend(stale(paths, &unit, one)?);
         findings.extend(too_long(paths, &unit, one));
         for properties in Properties::of_service(&unit.running())? {
@@ -55,7 +55,7 @@ pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool)
 }
 
 /// Whether the drop-in is what an attach would write now.
-fn stale(paths: &Paths, unit: &Unit, one: &Attached) -> Result<Option<Finding>> {
+fn stale(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Result<Option<Finding>> {
     let Found::Ours(text) = attach::look(paths, unit)? else { return Ok(None) };
     let bus = Bus::of(&text);
     let planned = DropIn::of(paths, unit, &one.instances, &one.namespace).with_bus(bus).to_string();
@@ -72,7 +72,7 @@ fn stale(paths: &Paths, unit: &Unit, one: &Attached) -> Result<Option<Finding>> 
 }
 
 /// Whether systemd ignores the dependency that stops the unit with its namespace.
-fn too_long(paths: &Paths, unit: &Unit, one: &Attached) -> Option<Finding> {
+fn too_long(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Option<Finding> {
     let error = one.namespace.mount_unit_fits().err()?;
     Some(
         Finding::error(format!("`{unit}` does not stop when its namespace is deleted: {error:#}"))

@@ -7,14 +7,14 @@ use std::path::Path;
 use super::Finding;
 use super::attached::open;
 use crate::attach::bus::{self, Bus};
-use crate::attach::{self, Attached, Unit};
+use crate::attach::{self, Attached, ServiceUnit};
 use crate::paths::Paths;
 use crate::systemd::show::Properties;
 
 /// Checks an attached unit, or an instance of an attached template.
 pub(super) fn check(
     paths: &Paths,
-    unit: &Unit,
+    unit: &ServiceUnit,
     one: &Attached,
     properties: &Properties,
     managers: &[String],

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::{Examined, Finding};
-use crate::attach::{self, Unit};
+use crate::attach::{self, ServiceUnit};
 use crate::name::{Instance, unit};
 use crate::paths::Paths;
 use crate::systemd::cycles;
@@ -21,7 +21,7 @@ pub(super) fn check(
     let mut units: BTreeSet<String> = instances.map(Instance::unit).collect();
     let attached = attach::attached(paths)?;
     for one in attached.iter().filter(|one| all || one.instances.iter().any(meant)) {
-        units.insert(one.unit.parse::<Unit>()?.sample());
+        units.insert(one.unit.parse::<ServiceUnit>()?.sample());
     }
     if units.is_empty() {
         return Ok(Vec::new());

@@ -126,7 +126,7 @@ fn parse(path: &Path, said: &str) -> Finding {
 
 /// What `shellcheck --format=json1` prints.
 #[derive(Deserialize)]
-struct Report {
+struct ShellcheckReport {
     comments: Vec<Comment>,
 }
 
@@ -152,7 +152,7 @@ fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             done => done.context("cannot run shellcheck")?,
         };
-    let Ok(report) = serde_json::from_slice::<Report>(&output.stdout) else {
+    let Ok(report) = serde_json::from_slice::<ShellcheckReport>(&output.stdout) else {
         bail!("shellcheck failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     };
     let finding = |comment: Comment| {

@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
 use super::Finding;
-use crate::attach::Unit;
+use crate::attach::ServiceUnit;
 use crate::print::escape;
 use crate::sys::parallel::parallel;
 use crate::systemd::show::Properties;
@@ -63,8 +63,10 @@ impl Manager {
         let list = ["list-unit-files", "--type=service,socket", "--full", "--no-legend", "--no-pager"];
         let files = self.ask(list.iter().map(ToString::to_string))?;
         let words = files.lines().filter_map(|line| line.split_whitespace().next());
-        let names =
-            words.filter_map(|word| word.parse::<Unit>().ok()).map(|unit| unit.sample()).take(UNITS_MAX);
+        let names = words
+            .filter_map(|word| word.parse::<ServiceUnit>().ok())
+            .map(|unit| unit.sample())
+            .take(UNITS_MAX);
         let show =
             ["show", "--no-pager", "--property=Id,NetworkNamespacePath", "--", "*.service", "*.socket"];
         Ok(Properties::parse(&self.ask(show.iter().map(ToString::to_string).chain(names))?))
@@ -76,7 +78,7 @@ impl Manager {
             .iter()
             .map(|unit| (unit.id(), unit.get("NetworkNamespacePath")))
             .filter(|(id, wanted)| {
-                !wanted.is_empty() && *wanted != self.network && id.parse::<Unit>().is_ok()
+                !wanted.is_empty() && *wanted != self.network && id.parse::<ServiceUnit>().is_ok()
             })
             .collect();
         wrong.sort_unstable();
@@ -88,7 +90,7 @@ impl Manager {
             let wanted: String = wanted.chars().take(VALUE_MAX).collect();
             Finding::error(format!(
                 "the unit `{}` of user {user} runs in {network}: the user manager ignores NetworkNamespacePath={}",
-                Unit::template_of_sample(id),
+                ServiceUnit::template_of_sample(id),
                 escape::line(&wanted)
             ))
             .advice(format!(

@@ -8,7 +8,7 @@ use duct::cmd;
 
 use super::candidates;
 use crate::attach::bus::{self, Bus};
-use crate::attach::{self, Attached, DropIn, Found, Unit};
+use crate::attach::{self, Attached, DropIn, Found, ServiceUnit};
 use crate::engine::{self, Active, EngineKind};
 use crate::exit::Status;
 use crate::firewall;
@@ -32,7 +32,7 @@ use clap_complete::ArgValueCandidates;
 pub struct AttachArgs {
     /// A service, a socket (x.socket), or a template (x@), which stands for all its instances
     #[arg(value_name = "UNIT", add = ArgValueCandidates::new(candidates::units))]
-    pub unit: Unit,
+    pub unit: ServiceUnit,
     /// Instances that it needs, all on one namespace; NAME stands for every type that is configured
     #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(candidates::targets))]
     pub targets: Vec<Target>,
@@ -75,7 +75,7 @@ impl BusArgs {
 pub struct DetachArgs {
     /// The service or socket
     #[arg(value_name = "UNIT", add = ArgValueCandidates::new(candidates::attached))]
-    pub unit: Unit,
+    pub unit: ServiceUnit,
     /// Say what would be removed, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -190,7 +190,7 @@ pub(super) fn detach(paths: &Paths, options: &DetachArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
-fn nothing(unit: &Unit) -> Result<Status> {
+fn nothing(unit: &ServiceUnit) -> Result<Status> {
     bail!("`{unit}` is not attached: `netnsctl status` shows what is");
 }
 
@@ -200,7 +200,7 @@ fn systemd(paths: &Paths) -> Result<Systemctl> {
 }
 
 /// A unit by its own name, which may be another than the one it was called by, and what systemd says of it.
-fn loaded(unit: &Unit) -> Result<(Unit, Properties)> {
+fn loaded(unit: &ServiceUnit) -> Result<(ServiceUnit, Properties)> {
     let sample = unit.sample();
     let mut properties = Properties::of_service(&sample)?.pop().unwrap_or_default();
     properties.ask_half(unit)?;
@@ -220,7 +220,7 @@ fn loaded(unit: &Unit) -> Result<(Unit, Properties)> {
 /// What will not be as one might expect.
 fn warn_of(
     paths: &Paths,
-    unit: &Unit,
+    unit: &ServiceUnit,
     properties: &Properties,
     (instances, namespace): (&[Instance], &NsName),
     drop_in: &DropIn,
@@ -268,12 +268,12 @@ fn warn_of(
 /// Warns of a service that has the system bus of the host.
 fn warn_of_bus(
     paths: &Paths,
-    unit: &Unit,
+    unit: &ServiceUnit,
     properties: &Properties,
     namespace: &NsName,
     bus: Bus,
 ) -> Result<()> {
-    let template: Option<Unit> = unit.template().map(|template| template.parse()).transpose()?;
+    let template: Option<ServiceUnit> = unit.template().map(|template| template.parse()).transpose()?;
     let before = [Some(unit), template.as_ref()]
         .into_iter()
         .flatten()
@@ -306,7 +306,7 @@ fn warn_of_bus(
 }
 
 /// Warns of the ordering cycles that the unit is in once it has the drop-in.
-fn warn_of_cycles(unit: &Unit, drop_in: &DropIn) -> Result<()> {
+fn warn_of_cycles(unit: &ServiceUnit, drop_in: &DropIn) -> Result<()> {
     let overlay = tempfile::tempdir().context("cannot create a temporary directory")?;
     let sample = unit.sample();
     let directory = overlay.path().join(format!("{unit}.d"));
@@ -324,7 +324,7 @@ fn warn_of_cycles(unit: &Unit, drop_in: &DropIn) -> Result<()> {
 }
 
 /// The units of that name that run.
-fn running(unit: &Unit) -> Result<Vec<String>> {
+fn running(unit: &ServiceUnit) -> Result<Vec<String>> {
     let units = Properties::of_service(&unit.running())?;
     Ok(units.iter().filter(|one| one.runs()).map(|one| one.get("Id").to_owned()).collect())
 }
@@ -342,14 +342,14 @@ fn ensure_no_direct(paths: &Paths, instances: &[Instance]) -> Result<()> {
 }
 
 /// The loaded units of that name. An instance of a template that has a drop-in of its own is not among them.
-fn of_name(unit: &Unit, attached: &[Attached]) -> Result<Vec<Properties>> {
+fn of_name(unit: &ServiceUnit, attached: &[Attached]) -> Result<Vec<Properties>> {
     let mut units = Properties::of_service(&unit.running())?;
     units.retain(|one| one.id() == unit.as_ref() || !attached.iter().any(|other| other.unit == one.id()));
     Ok(units)
 }
 
 /// What runs in the namespace would stay there, and not stop with it any more.
-fn ensure_outside(paths: &Paths, unit: &Unit, attached: &[Attached]) -> Result<()> {
+fn ensure_outside(paths: &Paths, unit: &ServiceUnit, attached: &[Attached]) -> Result<()> {
     let Some(one) = attached.iter().find(|one| one.unit == unit.as_ref()) else { return Ok(()) };
     let namespace = Id::of(&paths.namespace(&one.namespace)).ok();
     let host = Id::of(GLOBAL_NETNS.as_ref()).ok();
@@ -388,14 +388,14 @@ impl Left {
         Some(Self { id, name: "the host's network".to_owned() })
     }
 
-    fn namespace(paths: &Paths, unit: &Unit, attached: &[Attached]) -> Option<Self> {
+    fn namespace(paths: &Paths, unit: &ServiceUnit, attached: &[Attached]) -> Option<Self> {
         let one = attached.iter().find(|one| one.unit == unit.as_ref())?;
         let id = Id::of(&paths.namespace(&one.namespace)).ok()?;
         Some(Self { id, name: format!("`{}`", one.namespace) })
     }
 
     /// The processes that are still there, a line for each unit.
-    fn behind(&self, unit: &Unit, attached: &[Attached]) -> Result<Vec<String>> {
+    fn behind(&self, unit: &ServiceUnit, attached: &[Attached]) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         for properties in of_name(unit, attached)? {
             let members = attach::members_in(&properties, SETTLING, &|id| id == self.id);
@@ -414,7 +414,7 @@ impl Left {
 }
 
 /// What runs is stopped by systemd as soon as it reads that it is bound to something that is down.
-fn ensure_bound_is_up(unit: &Unit, instances: &[Instance]) -> Result<()> {
+fn ensure_bound_is_up(unit: &ServiceUnit, instances: &[Instance]) -> Result<()> {
     for instance in instances {
         let id = instance.unit();
         let is_up = Properties::of_service(&id)?.iter().any(|one| one.get("ActiveState") == "active");

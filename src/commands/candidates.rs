@@ -50,7 +50,7 @@ pub(super) fn units() -> Vec<CompletionCandidate> {
     );
     let text = listing.stdin_null().stderr_null().unchecked().read().unwrap_or_default();
     let units = text.lines().filter_map(|line| line.split_whitespace().next());
-    candidates(units.filter(|unit| unit.parse::<attach::Unit>().is_ok()).map(str::to_owned).collect())
+    candidates(units.filter(|unit| unit.parse::<attach::ServiceUnit>().is_ok()).map(str::to_owned).collect())
 }
 
 /// Every unit that is attached.

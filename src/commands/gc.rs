@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::arguments::OutputArgs;
 use super::output::{self, paint};
 use crate::exit::{NotBegun, Status};
-use crate::gc::{self, Collector, Kind, Orphan, What};
+use crate::gc::{self, Collector, Orphan, OrphanKind, What};
 use crate::paths::Paths;
 use crate::print::say;
 use crate::sys::file::pass_over;
@@ -26,8 +26,8 @@ pub struct GcArgs {
 
 /// One thing as JSON.
 #[derive(Serialize)]
-struct Item {
-    kind: Kind,
+struct OrphanItem {
+    kind: OrphanKind,
     path: String,
     reason: String,
     removed: bool,
@@ -52,7 +52,7 @@ pub(super) fn run(paths: &Paths, options: &GcArgs) -> Result<Status> {
         if !options.output.json {
             print(orphan, &removed, options.dry_run);
         }
-        items.push(Item {
+        items.push(OrphanItem {
             kind: orphan.what.kind(),
             path: orphan.path.display().to_string(),
             reason: orphan.reason.clone(),

@@ -60,7 +60,7 @@ fn run(paths: &Paths, options: &LifecycleArgs, work: Work, words: [&str; 2]) -> 
     let LifecycleArgs { targets, engine, adopt, output } = options;
     let report = lifecycle::run(paths, work, targets, *engine, *adopt)?;
     if output.json {
-        output::json("lifecycle", &report.outcomes.iter().map(Item::of).collect::<Vec<_>>())?;
+        output::json("lifecycle", &report.outcomes.iter().map(OutcomeItem::of).collect::<Vec<_>>())?;
     } else {
         for Outcome { instance, changed, .. } in &report.outcomes {
             if let Ok(changed) = changed {
@@ -91,7 +91,7 @@ fn failure(Report { outcomes, firewalls }: Report) -> Result<()> {
 
 /// One outcome as JSON.
 #[derive(Serialize)]
-struct Item<'a> {
+struct OutcomeItem<'a> {
     instance: String,
     engine: EngineKind,
     changed: bool,
@@ -102,7 +102,7 @@ struct Item<'a> {
     namespace: &'a NsName,
 }
 
-impl<'a> Item<'a> {
+impl<'a> OutcomeItem<'a> {
     fn of(outcome: &'a Outcome) -> Self {
         Self {
             instance: outcome.instance.to_string(),

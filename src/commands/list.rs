@@ -26,7 +26,7 @@ pub struct ListArgs {
 
 /// One instance as JSON.
 #[derive(Serialize)]
-struct Item {
+struct ListItem {
     instance: String,
     namespace: NsName,
     #[serde(rename = "type")]
@@ -38,7 +38,7 @@ struct Item {
 }
 
 pub(super) fn run(paths: &Paths, options: &ListArgs) -> Result<Status> {
-    let mut items: BTreeMap<(NsName, NsType), Item> = BTreeMap::new();
+    let mut items: BTreeMap<(NsName, NsType), ListItem> = BTreeMap::new();
     for instance in plugin::configured(paths)? {
         items.insert(key(&instance), item(instance, Condition::Down, None, None));
     }
@@ -53,7 +53,7 @@ pub(super) fn run(paths: &Paths, options: &ListArgs) -> Result<Status> {
             .or_insert_with(|| netns::addresses(paths, &item.namespace));
         item.addresses.clone_from(found);
     }
-    let items: Vec<Item> = items.into_values().collect();
+    let items: Vec<ListItem> = items.into_values().collect();
     if options.output.json {
         output::json("list", &items)?;
     } else {
@@ -66,8 +66,13 @@ fn key(instance: &Instance) -> (NsName, NsType) {
     (instance.name.clone(), instance.nstype.clone())
 }
 
-fn item(instance: Instance, state: Condition, engine: Option<EngineKind>, since: Option<Timestamp>) -> Item {
-    Item {
+fn item(
+    instance: Instance,
+    state: Condition,
+    engine: Option<EngineKind>,
+    since: Option<Timestamp>,
+) -> ListItem {
+    ListItem {
         instance: instance.to_string(),
         namespace: instance.name,
         nstype: instance.nstype,
@@ -78,7 +83,7 @@ fn item(instance: Instance, state: Condition, engine: Option<EngineKind>, since:
     }
 }
 
-fn print(items: &[Item], legend: bool) -> Result<()> {
+fn print(items: &[ListItem], legend: bool) -> Result<()> {
     let rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| {

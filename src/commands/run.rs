@@ -14,7 +14,7 @@ use crate::netns::resolver::{self, Mutable};
 use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::print::warn;
-use crate::run::{self, Plan};
+use crate::run::{self, Login};
 use crate::sys::capability::{self, Capability};
 use clap::Args;
 use clap_complete::ArgValueCandidates;
@@ -48,7 +48,7 @@ pub(super) fn run(paths: &Paths, options: &RunArgs) -> Result<Status> {
     capability::need(Capability::SysAdmin, "to enter namespaces")?;
     // The system may ask the network for users, and has to do so from the host.
     let plan = |user: &String| {
-        Plan::new(user, &options.preserve_env, &options.command, &paths.login_defs).map_err(NotBegun::from)
+        Login::new(user, &options.preserve_env, &options.command, &paths.login_defs).map_err(NotBegun::from)
     };
     let plan = options.user.as_ref().map(plan).transpose()?;
     if options.up {
@@ -76,7 +76,7 @@ pub(super) fn run(paths: &Paths, options: &RunArgs) -> Result<Status> {
 }
 
 /// Becomes the command, or runs it as another user and ends as it ends.
-fn execute(options: &RunArgs, plan: Option<Plan>) -> Result<Status> {
+fn execute(options: &RunArgs, plan: Option<Login>) -> Result<Status> {
     match plan {
         Some(plan) => plan.run(),
         None => Ok(run::exec(&options.command, |command| command)),

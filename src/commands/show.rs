@@ -49,7 +49,7 @@ impl ShownLayer {
 
 /// An instance as JSON.
 #[derive(Serialize)]
-struct Item {
+struct ShownInstance {
     instance: String,
     layers: Vec<ShownLayer>,
     variables: Vec<Variable>,
@@ -67,7 +67,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
     let prefix = format!("configure_{}_", instance.nstype);
     let settings = about(&layers.get(Role::Plugin).path, &instance.nstype)?.settings;
     let is_set = |name: &str| explained.variables.iter().any(|variable| variable.name == name);
-    let item = Item {
+    let item = ShownInstance {
         instance: instance.to_string(),
         unset: settings.into_iter().map(|setting| setting.name).filter(|name| !is_set(name)).collect(),
         hooks: explained
@@ -93,7 +93,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
-fn print(item: &Item) -> Result<()> {
+fn print(item: &ShownInstance) -> Result<()> {
     say(&paint(&item.instance, output::BOLD));
     let heading = |text: &str| say(&paint(text, output::DIM));
     heading("layers, each overriding those above it");

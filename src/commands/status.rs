@@ -37,7 +37,7 @@ pub struct StatusArgs {
 
 /// One namespace as JSON.
 #[derive(Serialize)]
-struct Item {
+struct NamespaceItem {
     namespace: NsName,
     /// Whether it is there.
     exists: bool,
@@ -131,9 +131,9 @@ fn names(paths: &Paths, options: &StatusArgs, active: &[Active]) -> Result<BTree
 }
 
 /// The interfaces of the host and of every namespace.
-type Everywhere = BTreeMap<Option<NsName>, Vec<Link>>;
+type LinksByPlace = BTreeMap<Option<NsName>, Vec<Link>>;
 
-fn everywhere(paths: &Paths) -> Result<Everywhere> {
+fn everywhere(paths: &Paths) -> Result<LinksByPlace> {
     let mut all = BTreeMap::from([(None, netlink::links()?)]);
     for name in netns::names(paths)? {
         // One that goes just now, or may not be entered, is none to be found in.
@@ -147,9 +147,9 @@ fn item(
     paths: &Paths,
     name: &NsName,
     members: Vec<&Active>,
-    everywhere: &Everywhere,
+    everywhere: &LinksByPlace,
     processes: &BTreeMap<netns::Id, Vec<Resident>>,
-) -> Result<Item> {
+) -> Result<NamespaceItem> {
     let instances = members
         .into_iter()
         .map(|active| Member {
@@ -172,7 +172,7 @@ fn item(
     };
     let interface_name =
         |index: u32| links?.iter().find(|link| link.index == index).map(|link| link.name.clone());
-    Ok(Item {
+    Ok(NamespaceItem {
         exists: matches!(named, Named::Namespace(_)),
         instances,
         interfaces: links
@@ -200,7 +200,7 @@ fn item(
 }
 
 /// The other end of a veth pair, or the parent of a macvlan: the kernel tells its number alone.
-fn other(name: &NsName, link: &Link, everywhere: &Everywhere) -> Option<Other> {
+fn other(name: &NsName, link: &Link, everywhere: &LinksByPlace) -> Option<Other> {
     let index = link.peer?;
     let is_other = |other: &&Link| {
         other.index == index
@@ -220,7 +220,7 @@ fn other(name: &NsName, link: &Link, everywhere: &Everywhere) -> Option<Other> {
     }
 }
 
-fn tree(item: &Item) -> Tree<String> {
+fn tree(item: &NamespaceItem) -> Tree<String> {
     let state = if item.exists { paint("there", output::GREEN) } else { paint("not there", output::DIM) };
     let mut tree = Tree::new(format!("{} ({state})", paint(item.namespace.as_ref(), output::BOLD)));
     let branch =

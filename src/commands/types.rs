@@ -31,7 +31,7 @@ pub struct TypesArgs {
 
 /// One type as JSON.
 #[derive(Serialize)]
-struct Item {
+struct TypeItem {
     #[serde(rename = "type")]
     nstype: NsType,
     path: String,
@@ -55,7 +55,7 @@ pub(super) fn run(options: &TypesArgs) -> Result<Status> {
         let [own, shipped] = paths.plugin(&nstype);
         let overrides = (path == own && shipped.is_file()).then(|| shipped.display().to_string());
         let about = about(&path, &nstype)?;
-        items.push(Item { nstype, path: path.display().to_string(), overrides, about });
+        items.push(TypeItem { nstype, path: path.display().to_string(), overrides, about });
     }
     if options.output.json {
         output::json("types", &items)?;
@@ -80,7 +80,7 @@ pub(super) fn run(options: &TypesArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
-fn describe(item: &Item) -> Result<()> {
+fn describe(item: &TypeItem) -> Result<()> {
     use crate::print::say;
     say(&format!("{}: {}", item.nstype, item.about.description));
     say(&format!("  from   {}", item.path));

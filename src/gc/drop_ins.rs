@@ -17,10 +17,10 @@ use crate::sys::file;
 use crate::systemd::unit_files::dropins;
 
 /// What is said of a drop-in of ours, given its unit, if nobody needs it.
-type Judge = fn(&Paths, &str) -> Option<(What, String)>;
+type DropInJudge = fn(&Paths, &str) -> Option<(What, String)>;
 
 /// Drop-ins that this program writes: the file, and what it begins with, so that it is known to be ours.
-const KINDS: [(&str, &str, Judge); 3] = [
+const KINDS: [(&str, &str, DropInJudge); 3] = [
     (dropins::REQUIRES.file, dropins::REQUIRES.header, of_instance),
     (dropins::FIREWALL.file, dropins::FIREWALL.header, of_type),
     (attach::FILE, attach::HEADER, of_service),

@@ -59,17 +59,17 @@ pub enum What {
 impl What {
     /// The kind, as JSON has it.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> OrphanKind {
         match self {
-            Self::Namespace(..) => Kind::Namespace,
-            Self::Debris(_) => Kind::Debris,
-            Self::Note(..) => Kind::Note,
-            Self::HalfWay(..) => Kind::State,
-            Self::Instance(_) => Kind::Instance,
-            Self::Lock(_) => Kind::Lock,
-            Self::File => Kind::File,
-            Self::Foreign => Kind::Foreign,
-            Self::Odd => Kind::Odd,
+            Self::Namespace(..) => OrphanKind::Namespace,
+            Self::Debris(_) => OrphanKind::Debris,
+            Self::Note(..) => OrphanKind::Note,
+            Self::HalfWay(..) => OrphanKind::State,
+            Self::Instance(_) => OrphanKind::Instance,
+            Self::Lock(_) => OrphanKind::Lock,
+            Self::File => OrphanKind::File,
+            Self::Foreign => OrphanKind::Foreign,
+            Self::Odd => OrphanKind::Odd,
         }
     }
 }
@@ -78,7 +78,7 @@ impl What {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)] // as in `What`
-pub enum Kind {
+pub enum OrphanKind {
     Namespace,
     Debris,
     Note,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::identity::Identity;
+use super::user::User;
 
 /// What describes the terminal, and is kept: as `runuser --login` does.
 const TERMINAL: [&str; 3] = ["TERM", "COLORTERM", "NO_COLOR"];
@@ -12,7 +12,7 @@ const TERMINAL: [&str; 3] = ["TERM", "COLORTERM", "NO_COLOR"];
 /// environment of this process, `login_defs` the text of login.defs(5).
 #[must_use]
 pub fn of(
-    identity: &Identity,
+    identity: &User,
     preserved: &[String],
     inherited: impl Fn(&str) -> Option<OsString>,
     login_defs: &str,
@@ -52,8 +52,8 @@ mod tests {
 
     use super::*;
 
-    fn bob() -> Identity {
-        Identity {
+    fn bob() -> User {
+        User {
             name: "bob".into(),
             uid: Uid::from_raw(1000),
             gid: Gid::from_raw(1000),

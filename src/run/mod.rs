@@ -4,17 +4,17 @@
 //! user's terminal <-> relay (this process) <-> monitor (leads the session) <-> command
 //! ```
 //!
-//! [`Plan`] finds out all that is needed, while the host's files and resolvers are still there. [`relay`] gives the command a
+//! [`Login`] finds out all that is needed, while the host's files and resolvers are still there. [`relay`] gives the command a
 //! terminal of its own, since whoever has a terminal for the controlling one can type on it (`TIOCSTI`, ioctl_tty(2)). Without
 //! any terminal, this process becomes the command.
 
 mod environment;
-mod identity;
 mod message;
 mod monitor;
 mod relay;
 mod signals;
 mod terminal;
+mod user;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -28,24 +28,24 @@ use anyhow::{Context, Result};
 use nix::unistd::{ForkResult, close};
 
 use crate::exit::Status;
-use identity::Identity;
 use terminal::Terminal;
+use user::User;
 
 /// A command, and who runs it with what.
 #[derive(Debug)]
-pub struct Plan {
-    identity: Identity,
+pub struct Login {
+    identity: User,
     environment: BTreeMap<OsString, OsString>,
     words: Vec<OsString>,
 }
 
-impl Plan {
+impl Login {
     /// Looks the user up. `preserved` names variables that the command keeps, `login_defs` is the file of login.defs(5).
     ///
     /// # Errors
     /// There is no such user, or the system cannot answer.
     pub fn new(user: &str, preserved: &[String], words: &[OsString], login_defs: &Path) -> Result<Self> {
-        let identity = Identity::look_up(user)?;
+        let identity = User::look_up(user)?;
         // Not every system has the file.
         let login_defs = std::fs::read(login_defs).unwrap_or_default();
         let inherited = |name: &str| std::env::var_os(name);

@@ -14,7 +14,7 @@ use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 use super::message::{Event, Order, receive, send};
 use super::signals::Blocked;
-use super::{Plan, fork};
+use super::{Login, fork};
 
 struct Monitor {
     relay: UnixStream,
@@ -29,7 +29,7 @@ struct Monitor {
 /// # Errors
 /// The session cannot be set up.
 pub fn run(
-    plan: &Plan,
+    plan: &Login,
     relay: UnixStream,
     terminal: OwnedFd,
     standard: [bool; 3],
@@ -54,7 +54,7 @@ pub fn run(
 
 /// Becomes the command.
 fn start(
-    plan: &Plan,
+    plan: &Login,
     terminal: &OwnedFd,
     standard: [bool; 3],
     foreground: bool,

@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::message::{Event, Order, receive, send};
 use super::signals::Blocked;
 use super::terminal::{self, Terminal};
-use super::{Plan, fork, monitor};
+use super::{Login, fork, monitor};
 
 /// More than a terminal holds: what a command has printed by its end is read, and not what others print for ever.
 const HELD: usize = 256 * 1024;
@@ -49,7 +49,7 @@ struct Relay {
 ///
 /// # Errors
 /// It cannot be started.
-pub fn run(plan: &Plan, terminal: Terminal) -> Result<Infallible> {
+pub fn run(plan: &Login, terminal: Terminal) -> Result<Infallible> {
     // The number of a child that has ended is needed, also where the caller ignores SIGCHLD.
     signal_hook::flag::register(signal_hook::consts::SIGCHLD, std::sync::Arc::default())
         .context("cannot set the disposition of SIGCHLD")?;

@@ -42,8 +42,8 @@ fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
 /// The last lines in what `journalctl --output=json` prints: those of hooks, or else what systemd says.
 #[must_use]
 pub fn messages(text: &str, since: Timestamp) -> Vec<String> {
-    let (host, mut lines): (Vec<Entry>, Vec<Entry>) =
-        text.lines().filter_map(|line| Entry::read(line, since)).partition(|entry| entry.of_systemd);
+    let (host, mut lines): (Vec<JournalEntry>, Vec<JournalEntry>) =
+        text.lines().filter_map(|line| JournalEntry::read(line, since)).partition(|entry| entry.of_systemd);
     if lines.is_empty() {
         lines = host; // no hook came to say anything
     }
@@ -51,12 +51,12 @@ pub fn messages(text: &str, since: Timestamp) -> Vec<String> {
 }
 
 /// An entry of the journal (systemd.journal-fields(7)).
-struct Entry {
+struct JournalEntry {
     message: String,
     of_systemd: bool,
 }
 
-impl Entry {
+impl JournalEntry {
     /// Reads an entry, if it is as young as that.
     fn read(line: &str, since: Timestamp) -> Option<Self> {
         let entry: serde_json::Value = serde_json::from_str(line).ok()?;

@@ -14,7 +14,7 @@ use crate::paths::Paths;
 
 /// A kind of drop-ins of ours.
 #[derive(Debug)]
-pub struct Kind {
+pub struct DropInKind {
     /// The name of the file. An administrator's `20-….conf` is read after it.
     pub file: &'static str,
     /// What ours begin with, and nobody else's.
@@ -22,16 +22,17 @@ pub struct Kind {
 }
 
 /// Of an instance that requires something: `netns_outside-TYPE@NAME.service.d/10-requires.conf`.
-pub const REQUIRES: Kind = Kind { file: "10-requires.conf", header: "# Written by netns-update from what " };
+pub const REQUIRES: DropInKind =
+    DropInKind { file: "10-requires.conf", header: "# Written by netns-update from what " };
 
 /// Of a type that provides a firewall: `netns_outside-TYPE@.service.d/10-firewall.conf`.
-pub const FIREWALL: Kind =
-    Kind { file: "10-firewall.conf", header: "# Written by netns-update, since the type " };
+pub const FIREWALL: DropInKind =
+    DropInKind { file: "10-firewall.conf", header: "# Written by netns-update, since the type " };
 
 /// The unit that has the namespace go when what is required does not come (units/netns_settle@.service).
 const SETTLE: &str = "netns_settle@%i.service";
 
-impl Kind {
+impl DropInKind {
     /// Where the drop-in of a unit is.
     fn place(&self, paths: &Paths, unit: &UnitName) -> PathBuf {
         paths.units.join(format!("{unit}.d")).join(self.file)
@@ -94,7 +95,7 @@ impl Plan<'_> {
         &mut self,
         paths: &Paths,
         present: &[DirEntry],
-        kind: &Kind,
+        kind: &DropInKind,
         wanted: BTreeMap<UnitName, String>,
         is_meant: impl Fn(&UnitName) -> bool,
     ) {

@@ -9,7 +9,7 @@ use crate::name::{UNIT_NAME_MAX, unit};
 
 /// What can be put into a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum UnitKind {
     /// A service; a name without a suffix is one's.
     Service,
     /// A socket: it listens where its own unit says.
@@ -18,13 +18,13 @@ pub enum Kind {
 
 /// The name of a service or socket, with its suffix; `x@.service` is a template, which stands for all its instances.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Unit(String);
+pub struct ServiceUnit(String);
 
-impl Unit {
+impl ServiceUnit {
     /// What it is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
-        if self.0.ends_with(".socket") { Kind::Socket } else { Kind::Service }
+    pub fn kind(&self) -> UnitKind {
+        if self.0.ends_with(".socket") { UnitKind::Socket } else { UnitKind::Service }
     }
 
     /// Whether it is a template.
@@ -81,7 +81,7 @@ impl Unit {
     }
 }
 
-impl FromStr for Unit {
+impl FromStr for ServiceUnit {
     type Err = anyhow::Error;
 
     fn from_str(word: &str) -> Result<Self> {
@@ -106,13 +106,13 @@ impl FromStr for Unit {
     }
 }
 
-impl AsRef<str> for Unit {
+impl AsRef<str> for ServiceUnit {
     fn as_ref(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for Unit {
+impl fmt::Display for ServiceUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -132,7 +132,7 @@ mod tests {
             ("cups.socket", "cups.socket"),
             (r"a\x2db", r"a\x2db.service"),
         ] {
-            assert_eq!(word.parse::<Unit>().unwrap().to_string(), name);
+            assert_eq!(word.parse::<ServiceUnit>().unwrap().to_string(), name);
         }
     }
 
@@ -141,18 +141,18 @@ mod tests {
         for word in
             ["a.timer", "a.mount", "", "../a", "a b", "é", "@a", "netns-veth@a", "netns_name@a.service"]
         {
-            assert!(word.parse::<Unit>().is_err(), "{word:?}");
+            assert!(word.parse::<ServiceUnit>().is_err(), "{word:?}");
         }
     }
 
     #[test]
     fn a_template_is_asked_as_an_instance() {
-        let unit: Unit = "a@.service".parse().unwrap();
+        let unit: ServiceUnit = "a@.service".parse().unwrap();
         assert_eq!((unit.sample().as_str(), unit.running().as_str()), ("a@netnsctl.service", "a@*.service"));
-        let unit: Unit = "a@b.service".parse().unwrap();
+        let unit: ServiceUnit = "a@b.service".parse().unwrap();
         assert_eq!((unit.sample().as_str(), unit.running().as_str()), ("a@b.service", "a@b.service"));
         for instance in ["a@b@.service", "a@.b.service"] {
-            let unit: Unit = instance.parse().unwrap();
+            let unit: ServiceUnit = instance.parse().unwrap();
             assert_eq!(
                 (unit.sample(), unit.template().unwrap().as_str()),
                 (instance.to_owned(), "a@.service")
@@ -168,8 +168,8 @@ mod tests {
             ("alias", "a.service", "a.service"),
             ("alias", "a@b.service", "a@b.service"),
         ] {
-            assert_eq!(called.parse::<Unit>().unwrap().known_as(id).unwrap().as_ref(), meant);
+            assert_eq!(called.parse::<ServiceUnit>().unwrap().known_as(id).unwrap().as_ref(), meant);
         }
-        assert!("alias".parse::<Unit>().unwrap().known_as("netns-lo@a.service").is_err());
+        assert!("alias".parse::<ServiceUnit>().unwrap().known_as("netns-lo@a.service").is_err());
     }
 }

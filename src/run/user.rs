@@ -9,7 +9,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 /// A user with all that a login needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct User {
     /// The login name.
     pub name: String,
     /// The user's number.
@@ -24,7 +24,7 @@ pub struct Identity {
     pub shell: String,
 }
 
-impl Identity {
+impl User {
     /// Looks a user up by name or number. Users may come from any source in nsswitch.conf(5), which a static program cannot
     /// load: getent(1) and id(1) can.
     ///
@@ -102,20 +102,20 @@ mod tests {
 
     #[test]
     fn a_line_of_passwd_is_parsed_and_empty_fields_have_the_defaults_of_login() {
-        let bob = Identity::parse("bob:x:1000:100:Bob,,,:/home/bob:/bin/bash").unwrap();
+        let bob = User::parse("bob:x:1000:100:Bob,,,:/home/bob:/bin/bash").unwrap();
         assert_eq!((bob.uid.as_raw(), bob.gid.as_raw()), (1000, 100));
         assert_eq!((bob.home.as_str(), bob.shell.as_str()), ("/home/bob", "/bin/bash"));
-        let bare = Identity::parse("bare:x:1:1:::").unwrap();
+        let bare = User::parse("bare:x:1:1:::").unwrap();
         assert_eq!((bare.home.as_str(), bare.shell.as_str()), ("/", "/bin/sh"));
         for line in ["", "bob", "bob:x:a:1:::", "bob:x:1:-1:::", "bob:x:1:1:::::"] {
-            assert!(Identity::parse(line).is_err(), "{line}");
+            assert!(User::parse(line).is_err(), "{line}");
         }
     }
 
     #[test]
     fn an_invalid_name_is_no_option_of_getent() {
         for name in ["", "--help", "-s"] {
-            assert!(Identity::look_up(name).is_err(), "{name}");
+            assert!(User::look_up(name).is_err(), "{name}");
         }
     }
 }

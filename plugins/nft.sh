@@ -41,7 +41,7 @@ configure_nft_up_inside() {
 configure_nft_down_inside() {
   [[ ${NFT_AUTO_SAVE-} == yes ]] || return 0
   if inside_check "$1"; then
-    netns-nft-save "$1"
+    netns-nft-save --type "$NSTYPE" "$1"
   else
     echo "the name of namespace '$1' is gone: its rules are not saved" >&2
   fi

@@ -147,18 +147,6 @@ impl Paths {
     pub fn files(&self, name: &NsName) -> PathBuf {
         self.root.join("etc/netns").join(name.to_string())
     }
-
-    /// The firewall of the namespaces that have no rules of their own.
-    #[must_use]
-    pub fn shared_rules(&self) -> PathBuf {
-        self.conf.join("nft.rules")
-    }
-
-    /// The saved firewall of a namespace.
-    #[must_use]
-    pub fn rules(&self, name: &NsName) -> PathBuf {
-        self.conf.join(format!("nft-{name}.rules"))
-    }
 }
 
 /// The shell that hooks run in. Not below any root: it is a program of this machine.

@@ -7,17 +7,14 @@ use std::path::PathBuf;
 use super::bus::Bus;
 use super::service_unit::UnitKind;
 use super::{HEADER, ServiceUnit};
+use crate::config::declaration::Declaration;
 use crate::name::{Instance, NsName, UnitName};
 use crate::netns;
 use crate::netns::resolver;
 use crate::paths::Paths;
 
-/// The type that writes files of /etc/netns/NAME.
-const DNS: &str = "dns";
-/// Those that it may write, and with them what is covered as soon as it is there.
+/// The files by which libc resolves names. Each is covered as soon as the namespace has its own.
 const FILES: [&str; 3] = ["hosts", "nsswitch.conf", "resolv.conf"];
-/// Those that it always writes.
-const WRITTEN: [&str; 2] = ["nsswitch.conf", "resolv.conf"];
 
 /// The dependencies of a socket in a namespace: those that each socket has by default (systemd.socket(5)), without
 /// Before=sockets.target.
@@ -50,9 +47,12 @@ impl DropIn {
     /// Plans it, from what there is on the machine. The instances are on that namespace.
     #[must_use]
     pub fn of(paths: &Paths, unit: &ServiceUnit, instances: &[Instance], namespace: &NsName) -> Self {
-        let dns = instances.iter().any(|instance| instance.nstype.as_ref() == DNS);
         let mut files: BTreeMap<String, bool> =
-            FILES.into_iter().map(|file| (file.to_owned(), dns && WRITTEN.contains(&file))).collect();
+            FILES.into_iter().map(|file| (file.to_owned(), false)).collect();
+        let declared = instances.iter().map(|instance| Declaration::of(paths, &instance.nstype));
+        // They are there as soon as the instance is up.
+        files.extend(declared.flat_map(|declared| declared.etc).map(|file| (file, true)));
+        let dns = files[resolver::FILE];
         for file in netns::files(paths, namespace) {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             files.insert(name.into_owned(), true);
@@ -178,6 +178,8 @@ mod tests {
     use super::*;
 
     fn text(paths: &Paths, unit: &str, instances: &[&str]) -> String {
+        fs::create_dir_all(&paths.share).unwrap();
+        fs::write(paths.share.join("dns.sh"), include_str!("../../plugins/dns.sh")).unwrap();
         let etc = paths.root.join("etc");
         fs::create_dir_all(&etc).unwrap();
         for file in FILES {

@@ -6,6 +6,7 @@
 
 mod close;
 pub mod nft;
+pub mod save;
 
 use anyhow::{Result, anyhow};
 

@@ -12,6 +12,7 @@ use anyhow::Result;
 use walkdir::DirEntry;
 
 use super::{Orphan, What};
+use crate::config::declaration::Declaration;
 use crate::config::plugin;
 use crate::engine::state::{self, State};
 use crate::name::{Instance, NsName, unit};
@@ -79,12 +80,14 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
             found.push(Orphan { what: What::File, path, reason });
         }
     }
+    let types = plugin::list(paths).unwrap_or_default().types;
+    let declared: Vec<Declaration> = types.iter().map(|nstype| Declaration::of(paths, nstype)).collect();
     let places = [&paths.conf, &paths.units, &paths.made, &paths.closed, &paths.direct, &paths.remembered];
     for directory in places {
         let own = directory.starts_with(paths.made.parent().unwrap_or(&paths.made));
         for entry in entries(directory)? {
             let name = entry.file_name().to_string_lossy();
-            let left = is_draft(&name, own);
+            let left = is_draft(&name, own, &declared);
             let left = left || directory == &paths.remembered && name.ends_with(REMEMBERING);
             if left && entry.file_type().is_file() && is_old(&entry) {
                 let reason = "it was being written when the writer was killed".to_owned();
@@ -109,14 +112,14 @@ fn lock(paths: &Paths, path: PathBuf, word: &str, states: &BTreeMap<NsName, Stat
 }
 
 /// Whether a file is a draft of ours; in directories of others, of a file that is ours.
-fn is_draft(file: &str, own: bool) -> bool {
-    file::drafted(file).is_some_and(|name| own || is_rules(name) || is_copy(name))
+fn is_draft(file: &str, own: bool, rules: &[Declaration]) -> bool {
+    file::drafted(file).is_some_and(|name| own || is_rules(name, rules) || is_copy(name))
 }
 
 /// Whether it is the name of rules that are saved, or of the previous ones.
-fn is_rules(name: &str) -> bool {
+fn is_rules(name: &str, types: &[Declaration]) -> bool {
     let name = name.strip_suffix('~').unwrap_or(name);
-    name.strip_prefix("nft-").is_some_and(|rest| rest.strip_suffix(".rules").is_some())
+    types.iter().any(|declared| declared.has_rules(name))
 }
 
 /// Whether it is the name of a unit of a type.
@@ -135,10 +138,11 @@ mod tests {
 
     #[test]
     fn in_directories_of_others_drafts_of_our_files_alone_are_ours() {
+        let rules = [Declaration::read("# Rules: nft-NAME.rules nft.rules\n")];
         for ours in [".nft-a.rules.netns-draft-aB3xYz", ".netns-veth@.service.netns-draft-aB3xYz"] {
-            assert!(is_draft(ours, false), "{ours}");
+            assert!(is_draft(ours, false, &rules), "{ours}");
         }
         let other = ".a.json.netns-draft-aB3xYz";
-        assert!(!is_draft(other, false) && is_draft(other, true));
+        assert!(!is_draft(other, false, &rules) && is_draft(other, true, &rules));
     }
 }

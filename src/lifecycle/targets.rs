@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow, bail, ensure};
 
+use crate::config::declaration::Declaration;
 use crate::config::plugin;
 use crate::engine;
 use crate::name::{Instance, NsName, Target};
@@ -57,12 +58,23 @@ pub fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     let instances = plugin::configured_for(paths, name)?;
     if instances.is_empty() {
         bail!(
-            "nothing is configured for namespace `{name}`: there is no TYPE-{name}.conf, and no nft-{name}.rules, in {}{}",
+            "nothing is configured for namespace `{name}`: there is no TYPE-{name}.conf{} in {}{}",
+            others(paths, name),
             paths.conf.display(),
             hint(paths, name)?
         );
     }
     Ok(instances)
+}
+
+/// The other files that could configure one.
+fn others(paths: &Paths, name: &NsName) -> String {
+    let types = plugin::list(paths).unwrap_or_default().types.into_iter();
+    let files = types.flat_map(|nstype| {
+        let instance = Instance { nstype, name: name.clone() };
+        Declaration::of(paths, &instance.nstype).files_of(&instance).collect::<Vec<_>>()
+    });
+    files.map(|file| format!(", and no {file},")).collect()
 }
 
 fn hint(paths: &Paths, name: &NsName) -> Result<String> {

@@ -15,7 +15,9 @@ pub const RESOLVED: &str = "/run/systemd/resolve";
 /// What in there is asked.
 pub const SOCKETS: [&str; 2] = ["/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"];
 
-/// The file that says which resolver is asked.
+/// The file that says which resolver is asked, in `/etc` and in `/etc/netns/NAME`.
+pub const FILE: &str = "resolv.conf";
+/// See [`FILE`].
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Whether a namespace has a resolv.conf of its own.
@@ -25,7 +27,7 @@ pub fn has_own(paths: &Paths, name: &NsName) -> bool {
 }
 
 /// The directories to hide from a process in a namespace, so that it asks nobody but the namespace's resolver. None where
-/// the namespace has no such file of its own, now or as soon as an instance of type `dns` is up (`expected`): then the
+/// the namespace has no such file of its own, now or as soon as an instance is up that writes it (`expected`): then the
 /// host's is meant.
 #[must_use]
 pub fn side_doors(paths: &Paths, name: &NsName, expected: bool) -> Vec<PathBuf> {

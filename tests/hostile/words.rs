@@ -31,7 +31,6 @@ pub fn name(word: &[u8]) {
         assert!(plain(b".:-") && name.as_ref().as_bytes() == word);
         assert_eq!(paths.namespace(&name).parent(), Some(paths.netns.as_path()));
         assert_eq!(paths.state(&name).parent(), Some(paths.direct.as_path()));
-        assert_eq!(paths.rules(&name).parent(), Some(paths.conf.as_path()));
     }
     let Ok(text) = std::str::from_utf8(word) else { return };
     if let Ok(instance) = text.parse::<Instance>() {

@@ -1,0 +1,176 @@
+//! Saves the nftables rules in force in a namespace to the file that the plugin of its firewall loads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sched::{CloneFlags, unshare};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::close::TABLE;
+use super::nft;
+use crate::config::declaration::RulesFiles;
+use crate::config::plugin;
+use crate::name::{Instance, NsName, NsType};
+use crate::netlink;
+use crate::netns;
+use crate::paths::Paths;
+use crate::sys::file::{Draft, lock_directory, remove_drafts, sync_directory};
+
+/// How long another run may take; a unit that saves on its way down has 30 seconds for all of it.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// A save that is about to be done.
+#[derive(Debug)]
+pub struct Save<'a> {
+    paths: &'a Paths,
+    name: &'a NsName,
+    rules: RulesFiles,
+}
+
+impl<'a> Save<'a> {
+    /// Finds the file. `asked` is the type of the firewall, where there are several.
+    ///
+    /// # Errors
+    /// No plugin declares files of rules, or several do, and `asked` names none of them; or there is a directory in the place of the file.
+    pub fn of(paths: &'a Paths, name: &'a NsName, asked: Option<&NsType>) -> Result<Self> {
+        let save = Self { paths, name, rules: choose(paths, name, asked)? };
+        let target = save.target();
+        ensure!(
+            !target.is_dir(),
+            "cannot write {}: it is a directory; move it out of the way",
+            target.display()
+        );
+        Ok(save)
+    }
+
+    /// Where the rules are saved.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        // The list is never empty.
+        self.rules.files.first().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// Saves. `force`: an empty ruleset may replace rules.
+    ///
+    /// # Errors
+    /// There is no such namespace, the rules cannot be read or loaded again, they are empty, or the file cannot be written. The old file
+    /// stays then.
+    pub fn run(&self, force: bool) -> Result<()> {
+        let rules = self.read(force)?;
+        // From here on a signal waits: the few milliseconds until the file is in its place are no time to leave.
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
+                .context("cannot set the disposition of a signal")?;
+        }
+        self.write(&rules)
+    }
+
+    /// The rules in force, as a file for `nft --file`.
+    fn read(&self, force: bool) -> Result<Vec<u8>> {
+        let _inside = netns::enter(self.paths, self.name)?;
+        self.require_rules(force)?;
+        let rules = [b"flush ruleset\n".as_slice(), &nft::run(&["list", "ruleset"], b"")?].concat();
+        // What cannot be loaded must not take the place of what can (rules of iptables-nft may list as comments).
+        nft::run(&["--check", "--file", "-"], &rules)
+            .context("the rules cannot be loaded again, so they are not saved")?;
+        Ok(rules)
+    }
+
+    /// An empty ruleset must not replace rules: whoever flushes the rules, be it a service in the namespace, would switch the
+    /// firewall off for good.
+    fn require_rules(&self, force: bool) -> Result<()> {
+        let (name, nstype) = (self.name, &self.rules.nstype);
+        let tables = netlink::tables().context("cannot read the nftables rules in force")?;
+        ensure!(
+            !tables.iter().any(|table| table == TABLE),
+            "refusing to save the rules of namespace `{name}`: its firewall is not loaded\n  fix: `netnsctl restart {nstype}@{name}`, \
+             then save again"
+        );
+        ensure!(
+            force || netlink::filters_anything()? || !self.file_has_rules(),
+            "refusing to save the rules of namespace `{name}`: no rules are in force, and the file has rules\n  fix: `netnsctl \
+             restart {nstype}@{name}` loads them; `--force` saves the empty ruleset"
+        );
+        Ok(())
+    }
+
+    /// Whether the file that the next start loads filters anything. It is loaded in a namespace of its own; a file that cannot be
+    /// loaded there is assumed to have rules.
+    fn file_has_rules(&self) -> bool {
+        let Some(file) = self.rules.files.iter().find(|file| file.symlink_metadata().is_ok()) else {
+            return false;
+        };
+        if !file.is_file() {
+            return true;
+        }
+        let file = file.to_string_lossy().into_owned();
+        let load = move || -> Result<bool> {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            nft::run(&["--file", &file], b"")?;
+            netlink::filters_anything()
+        };
+        thread::spawn(load).join().is_ok_and(|filters| filters.unwrap_or(true))
+    }
+
+    fn write(&self, rules: &[u8]) -> Result<()> {
+        let (conf, target) = (&self.paths.conf, self.target());
+        fs::create_dir_all(conf).with_context(|| format!("cannot create {}", conf.display()))?;
+        let _lock = lock_directory(conf, TIME_LIMIT)?;
+        let files = [target, &backup(target)].map(|path| path.file_name().map(ToOwned::to_owned));
+        remove_drafts(conf, |file| files.iter().flatten().any(|name| name == file))?;
+        let draft = Draft::on_disk(target, rules)?;
+        keep_previous(target, rules)?;
+        draft.put()?;
+        sync_directory(conf)
+    }
+}
+
+/// The files of the type that is asked for; else of the only one that has any, or of the only one of these that is configured.
+fn choose(paths: &Paths, name: &NsName, asked: Option<&NsType>) -> Result<RulesFiles> {
+    let mut found = RulesFiles::of(paths, name);
+    if let Some(asked) = asked {
+        found.retain(|one| one.nstype == *asked);
+    } else if found.len() > 1 {
+        let is_configured = |nstype: &NsType| {
+            plugin::is_configured(paths, &Instance { nstype: nstype.clone(), name: name.clone() })
+        };
+        let configured: Vec<RulesFiles> =
+            found.iter().filter(|one| is_configured(&one.nstype)).cloned().collect();
+        if configured.len() == 1 {
+            found = configured;
+        }
+    }
+    let types: Vec<String> = found.iter().map(|one| format!("--type {}", one.nstype)).collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(_), false) => {
+            bail!("several types save the rules of namespace `{name}`: say which by {}", types.join(" or "))
+        }
+        (None, _) => bail!(
+            "cannot tell where to save the rules of namespace `{name}`: no plugin{} declares `# Rules: FILE`; is it installed?",
+            asked.map(|nstype| format!(" of the type `{nstype}`")).unwrap_or_default()
+        ),
+    }
+}
+
+/// Keeps the file that is about to be replaced, with `~` behind its name, unless its contents are the same.
+fn keep_previous(target: &Path, rules: &[u8]) -> Result<()> {
+    // A pipe would block.
+    if !fs::metadata(target).is_ok_and(|found| found.is_file()) {
+        return Ok(());
+    }
+    let previous = fs::read(target).with_context(|| format!("cannot read {}", target.display()))?;
+    if previous == rules { Ok(()) } else { Draft::on_disk(&backup(target), &previous)?.put() }
+}
+
+/// Where the replaced file is kept.
+fn backup(target: &Path) -> PathBuf {
+    let mut path = target.as_os_str().to_owned();
+    path.push("~");
+    path.into()
+}

@@ -13,7 +13,7 @@ CONFDIR = /etc/conf.d/netns
 
 CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)/release
-# What the demonstrations show: built in a third of the time, and slower.
+# The program for the demonstrations: built in a third of the time, by the profile demo of Cargo.toml.
 DEMO = $(or $(CARGO_TARGET_DIR),target)/demo
 # The one binary, and the names it is called by.
 BINARY = netnsctl

@@ -451,9 +451,11 @@ fn uninstall_removes_nothing_while_instances_hold_their_units() {
 
 #[test]
 fn demonstrations_show_a_program_that_was_built_for_them_and_say_that_it_takes_time() {
-    let shows = "#!/bin/sh\necho \"${0##*/} $NETNS_BIN $(readlink \"$NETNS_BIN/netnsinit\")\" >>\"$CALLED\"\n";
+    let shows =
+        "#!/bin/sh\necho \"${0##*/} $NETNS_BIN $(readlink \"$NETNS_BIN/netnsinit\")\" >>\"$CALLED\"\n";
     for demonstration in ["demo", "demo-systemd"] {
-        let test = with_stubs().directory("checkout/target").directory("checkout/target/demo").file("shows", shows);
+        let test =
+            with_stubs().directory("checkout/target").directory("checkout/target/demo").file("shows", shows);
         for (stub, name) in [("stub", "need"), ("shows", demonstration)] {
             let place = test.path(&format!("checkout/tests/{name}"));
             run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path(stub)).arg(place));

@@ -13,6 +13,8 @@ CONFDIR = /etc/conf.d/netns
 
 CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)/release
+# The program for the demonstrations: built in a third of the time, by the profile demo of Cargo.toml.
+DEMO = $(or $(CARGO_TARGET_DIR),target)/demo
 # The one binary, and the names it is called by.
 BINARY = netnsctl
 LINKS = netnsinit netns-update netns-nft-save
@@ -97,11 +99,18 @@ bench: build ## Measure what things cost, each beside its floor (as root, some m
 	$(CARGO) build --release --locked --example bench
 	@bench/run
 
-demo: build ## Show it at work, in namespaces of its own (no root needed where users may have namespaces)
-	@tests/demo
+demo: $(DEMO) ## Show it at work, in namespaces of its own (no root needed where users may have namespaces)
+	@NETNS_BIN=$(DEMO) tests/demo
 
-demo-systemd: build ## Show it at work on a real systemd, in a throw-away container
-	@tests/demo-systemd
+demo-systemd: $(DEMO) ## Show it at work on a real systemd, in a throw-away container
+	@NETNS_BIN=$(DEMO) tests/demo-systemd
+
+.PHONY: $(DEMO)
+$(DEMO):
+	@tests/need cargo
+	@test -x $@/$(BINARY) || echo 'Building the program without optimisation, which takes about a minute.'
+	$(CARGO) build --profile demo --locked --bin $(BINARY)
+	@for link in $(LINKS); do ln -sf $(BINARY) $@/$$link; done
 
 lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
 	@tests/need lint

@@ -446,3 +446,32 @@ fn uninstall_removes_nothing_while_instances_hold_their_units() {
     assert_eq!(test.state("live"), before);
     assert!(!test.read("called").contains("rmdir") && !test.read("called").contains("systemctl"));
 }
+
+// --- demonstrations
+
+#[test]
+fn demonstrations_show_a_program_that_was_built_for_them_and_say_that_it_takes_time() {
+    let shows =
+        "#!/bin/sh\necho \"${0##*/} $NETNS_BIN $(readlink \"$NETNS_BIN/netnsinit\")\" >>\"$CALLED\"\n";
+    for demonstration in ["demo", "demo-systemd"] {
+        let test =
+            with_stubs().directory("checkout/target").directory("checkout/target/demo").file("shows", shows);
+        for (stub, name) in [("stub", "need"), ("shows", demonstration)] {
+            let place = test.path(&format!("checkout/tests/{name}"));
+            run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path(stub)).arg(place));
+        }
+        let show = || test.judge(&command(&test, &[demonstration]).output().expect("make starts"));
+        show().stdout_has("takes about a minute").stderr("").status(0);
+        assert_eq!(
+            called(&test),
+            [
+                "need cargo",
+                "cargo build --profile demo --locked --bin netnsctl",
+                &format!("{demonstration} target/demo netnsctl"),
+            ]
+        );
+        run(Command::new("cp").arg(test.path("stub")).arg(test.path("checkout/target/demo/netnsctl")));
+        run(Command::new("chmod").arg("755").arg(test.path("checkout/target/demo/netnsctl")));
+        show().stdout("").stderr("").status(0);
+    }
+}

@@ -74,7 +74,7 @@ fn others(paths: &Paths, name: &NsName) -> String {
         let instance = Instance { nstype, name: name.clone() };
         Declaration::of(paths, &instance.nstype).files_of(&instance).collect::<Vec<_>>()
     });
-    files.map(|file| format!(", and no {file},")).collect()
+    files.fold(String::new(), |text, file| text + ", and no " + &file + ",")
 }
 
 fn hint(paths: &Paths, name: &NsName) -> Result<String> {

@@ -329,3 +329,29 @@ $CONF/nft.sh: warning: this copy does not declare that it is a firewall: the nam
 add the line \`# Provides: firewall\` to its first comment, as in /usr/share/systemd-netns/nft.sh
 END
 }
+
+@test "a setting that is nearly one of the type is told, unless a file reads it" {
+  # shellcheck disable=SC2016 # for the file
+  veth a VETH_IFNAM_INSIDE=x VETH_MAC_INSID2=y 'helper() { echo "$VETH_MAC_INSID2"; }'
+  finds <<END
+$CONF/veth-a.conf:3: warning: veth@a: \`VETH_IFNAM_INSIDE\` is no setting of the type \`veth\`: is \`VETH_IFNAME_INSIDE\` meant?
+END
+}
+
+@test "a plugin of an administrator declares its interfaces, and two in one place are found" {
+  printf '%s\n' '# t: a bridge' '#' '# Links: T_BRIDGE@' | config t.sh
+  config t-a.conf <<<T_BRIDGE=br0
+  config t-b.conf <<<T_BRIDGE=br0
+  finds <<END
+$CONF/t-b.conf:1: error: t@b: the interface name \`br0\` on the host is that of t@a as well ($CONF/t-a.conf:1)
+END
+}
+
+@test "a plugin says what is wrong with its settings, where they are" {
+  # shellcheck disable=SC2016 # for the file
+  config t.sh <<<'configure_t_validate() { [[ $T_PORT == [0-9]* ]] || echo "T_PORT: $T_PORT is not a port"; }'
+  config t-a.conf <<<T_PORT=http
+  finds <<END
+$CONF/t-a.conf:1: error: t@a: T_PORT: http is not a port
+END
+}

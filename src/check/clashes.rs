@@ -7,78 +7,131 @@ use ipnet::IpNet;
 use super::settings::{address_of, mac, place as place_of, settings};
 use super::{Examined, Finding, Where};
 use crate::bash::explain::Variable;
+use crate::config::declaration::LinkPlace;
 use crate::name::Instance;
 use crate::paths::Paths;
 
 /// A setting with whose it is.
 type Use<'a> = (&'a Instance, &'a Variable);
 
+/// What instances claim for themselves.
+#[derive(Default)]
+struct Claims<'a> {
+    names: BTreeMap<(Where, &'a str), Vec<Use<'a>>>,
+    macs: BTreeMap<[u8; 6], Vec<Use<'a>>>,
+    addresses: Vec<AddressClaim<'a>>,
+}
+
+struct AddressClaim<'a> {
+    place: Where,
+    is_outside: bool,
+    network: IpNet,
+    owner: Use<'a>,
+}
+
 pub(super) fn check(paths: &Paths, examined: &[Examined], meant: &dyn Fn(&Instance) -> bool) -> Vec<Finding> {
-    let mut names: BTreeMap<(Where, &str), Vec<Use>> = BTreeMap::new();
-    let mut macs: BTreeMap<[u8; 6], Vec<Use>> = BTreeMap::new();
-    let mut addresses: Vec<(Where, bool, IpNet, Use)> = Vec::new();
+    let mut claims = Claims::default();
     for one in examined {
+        claims.add(one);
+    }
+    let clashes = claims.clashes().into_iter();
+    clashes
+        .filter(|(_, uses)| uses.iter().any(|(instance, _)| meant(instance)))
+        .flat_map(|(what, uses)| findings(paths, &what, &uses))
+        .collect()
+}
+
+impl<'a> Claims<'a> {
+    fn add(&mut self, one: &'a Examined) {
+        for (setting, place) in names(one) {
+            self.names.entry((place, &setting.value)).or_default().push((&one.instance, setting));
+        }
         let outside = outside(one);
         for setting in settings(one) {
             let parts: Vec<&str> = setting.name.split('_').skip(1).collect();
-            let is_outside = parts.last() == Some(&"OUTSIDE");
-            let place = if is_outside { outside.clone() } else { Some(one.instance.name.clone()) };
-            let this = (&one.instance, setting);
-            if parts.starts_with(&["IFNAME"]) && (parts.len() == 2 || !has_sides(one)) {
-                names.entry((place.clone(), &setting.value)).or_default().push(this);
-            }
+            let owner = (&one.instance, setting);
             if parts.starts_with(&["MAC"])
                 && let Ok(mac) = mac(&setting.value)
             {
-                macs.entry(mac).or_default().push(this);
+                self.macs.entry(mac).or_default().push(owner);
             }
             if let Ok(Some(network)) = address_of(setting) {
-                addresses.push((place, is_outside, network, this));
+                let is_outside = parts.last() == Some(&"OUTSIDE");
+                let place = if is_outside { outside.clone() } else { Some(one.instance.name.clone()) };
+                self.addresses.push(AddressClaim { place, is_outside, network, owner });
             }
         }
     }
-    let mut findings = Vec::new();
-    let mut tell = |what: String, uses: &[Use]| {
-        if let [(first, setting), others @ ..] = uses
-            && !others.is_empty()
-            && uses.iter().any(|(instance, _)| meant(instance))
-        {
-            for (instance, other) in others {
-                let message =
-                    format!("{what} is that of {first} as well ({})", place_of(setting, first, paths));
-                findings.push(Finding::error(message).at(place_of(other, instance, paths)).of(instance));
-            }
+
+    /// What several claim, in words, with all who do.
+    fn clashes(self) -> Vec<(String, Vec<Use<'a>>)> {
+        let mut clashes = Vec::new();
+        for ((place, name), uses) in self.names {
+            let place = place.map_or("on the host".to_owned(), |place| format!("in namespace `{place}`"));
+            clashes.push((format!("the interface name `{name}` {place}"), uses));
         }
+        for uses in self.macs.into_values() {
+            clashes.push((format!("the hardware address `{}`", uses[0].1.value), uses));
+        }
+        clashes.retain(|(_, uses)| uses.len() > 1);
+        for (index, one) in self.addresses.iter().enumerate() {
+            let others = self.addresses[index + 1..].iter();
+            clashes
+                .extend(others.filter_map(|other| Some((one.clash(other)?, vec![one.owner, other.owner]))));
+        }
+        clashes
+    }
+}
+
+impl AddressClaim<'_> {
+    /// What this and another one cannot have both.
+    fn clash(&self, other: &Self) -> Option<String> {
+        if self.network.addr() == other.network.addr() {
+            return Some(format!("the address `{}`", self.network.addr()));
+        }
+        let are_side_by_side = self.place == other.place && self.is_outside && other.is_outside;
+        (are_side_by_side && overlap(&self.network, &other.network))
+            .then(|| format!("the network of `{}`", other.owner.1.value))
+    }
+}
+
+/// A finding for each but the first.
+fn findings(paths: &Paths, what: &str, uses: &[Use]) -> Vec<Finding> {
+    let [(first, setting), others @ ..] = uses else { return Vec::new() };
+    let place = place_of(setting, first, paths);
+    let message = format!("{what} is that of {first} as well ({place})");
+    let finding =
+        |(instance, other): &Use| Finding::error(&message).at(place_of(other, instance, paths)).of(instance);
+    others.iter().map(finding).collect()
+}
+
+/// The settings that hold names of interfaces, and where these are: as the plugin declares, else as the names of the settings say.
+fn names(one: &Examined) -> Vec<(&Variable, Where)> {
+    let inside = || Some(one.instance.name.clone());
+    let named = |name: &str| settings(one).find(|setting| setting.name == name);
+    if !one.declaration.links.is_empty() {
+        let links = one.declaration.links.iter().filter_map(|link| Some((named(&link.ifname)?, &link.place)));
+        let place = |place: &LinkPlace| match place {
+            LinkPlace::Inside => inside(),
+            LinkPlace::Outside(setting) => named(setting.as_ref()?)?.value.parse().ok(),
+        };
+        return links.map(|(setting, at)| (setting, place(at))).collect();
+    }
+    // One that both sides have is what their names begin with.
+    let has_sides = settings(one).any(|setting| setting.name.ends_with("_IFNAME_OUTSIDE"));
+    let outside = outside(one);
+    let name = |setting: &'_ Variable| {
+        let parts: Vec<&str> = setting.name.split('_').skip(1).collect();
+        let is_name = parts.starts_with(&["IFNAME"]) && (parts.len() == 2 || !has_sides);
+        is_name.then(|| if parts.last() == Some(&"OUTSIDE") { outside.clone() } else { inside() })
     };
-    for ((place, name), uses) in &names {
-        let place =
-            place.as_ref().map_or("on the host".to_owned(), |place| format!("in namespace `{place}`"));
-        tell(format!("the interface name `{name}` {place}"), uses);
-    }
-    for uses in macs.values() {
-        tell(format!("the hardware address `{}`", uses[0].1.value), uses);
-    }
-    for (index, (place, is_outside, network, this)) in addresses.iter().enumerate() {
-        for (other_place, other_is_outside, other, that) in &addresses[index + 1..] {
-            if network.addr() == other.addr() {
-                tell(format!("the address `{}`", network.addr()), &[*this, *that]);
-            } else if place == other_place && *is_outside && *other_is_outside && overlap(network, other) {
-                tell(format!("the network of `{}`", that.1.value), &[*this, *that]);
-            }
-        }
-    }
-    findings
+    settings(one).filter_map(|setting| Some((setting, name(setting)?))).collect()
 }
 
 /// Where the outside end of an instance is: `TYPE_NSNAME_OUTSIDE`.
 fn outside(one: &Examined) -> Where {
     let setting = settings(one).find(|setting| setting.name.ends_with("_NSNAME_OUTSIDE"));
     setting.and_then(|setting| setting.value.parse().ok())
-}
-
-/// Whether `TYPE_IFNAME` is what names begin with, since there is one for each side.
-fn has_sides(one: &Examined) -> bool {
-    settings(one).any(|setting| setting.name.ends_with("_IFNAME_OUTSIDE"))
 }
 
 /// Whether two networks have an address in common: then one lies in the other.

@@ -19,6 +19,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::bash::explain::{Explained, explain};
+use crate::config::declaration::Declaration;
 use crate::config::layers::{LayerReader, Layers};
 use crate::config::plugin;
 use crate::engine;
@@ -150,6 +151,8 @@ impl FromStr for Subject {
 struct Examined {
     instance: Instance,
     layers: Layers,
+    /// What the plugin declares.
+    declaration: Declaration,
     explained: Explained,
 }
 
@@ -221,7 +224,8 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
 fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance) -> Result<Examined> {
     let layers = reader.read(instance)?;
     let explained = explain(paths, instance, &layers)?;
-    Ok(Examined { instance: instance.clone(), layers, explained })
+    let declaration = layers.declaration(paths, &instance.nstype);
+    Ok(Examined { instance: instance.clone(), layers, declaration, explained })
 }
 
 /// Every instance that has a file of its own or is up.

@@ -6,6 +6,8 @@ use ipnet::IpNet;
 
 use super::{Examined, Finding};
 use crate::bash::explain::Variable;
+use crate::config::about::About;
+use crate::config::layers::Role;
 use crate::config::plugin;
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;
@@ -24,6 +26,7 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
             findings.push(Finding::warning(message).at(&function.place));
         }
     }
+    findings.extend(mistyped(one, paths));
     findings.extend(explained.invalid.iter().map(|line| invalid(paths, one, line)));
     for setting in settings(one) {
         findings.extend(
@@ -35,6 +38,36 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
                 },
             ),
         );
+    }
+    findings
+}
+
+/// Settings that the plugin does not list, and that are nearly one that it does.
+fn mistyped(one: &Examined, paths: &Paths) -> Vec<Finding> {
+    let Examined { instance, layers, .. } = one;
+    let plugin = layers.get(Role::Plugin);
+    let Some(about) = plugin.text().map(|text| About::read(text, &instance.nstype)) else {
+        return Vec::new();
+    };
+    let is_known = |name: &str| about.settings.iter().any(|known| known.name == name);
+    // What the plugin sets itself is its own.
+    let by_plugin = |setting: &Variable| setting.place.starts_with(&*plugin.path.to_string_lossy());
+    let mut findings = Vec::new();
+    // What a function of a .conf reads is not mistyped.
+    let is_read = |name: &str| layers.mention(&format!("${name}")) || layers.mention(&format!("${{{name}"));
+    for setting in settings(one) {
+        let name = &setting.name;
+        if is_known(name) || by_plugin(setting) || is_read(name) {
+            continue;
+        }
+        let near = about.settings.iter().find(|known| strsim::damerau_levenshtein(&known.name, name) <= 2);
+        if let Some(near) = near {
+            let message = format!(
+                "`{}` is no setting of the type `{}`: is `{}` meant?",
+                setting.name, instance.nstype, near.name
+            );
+            findings.push(Finding::warning(message).at(place(setting, instance, paths)).of(instance));
+        }
     }
     findings
 }

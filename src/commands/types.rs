@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::arguments::OutputArgs;
 use super::candidates;
 use super::output;
-use crate::config::about::{About, about};
+use crate::config::about::About;
 use crate::config::plugin;
 use crate::exit::Status;
 use crate::name::NsType;
@@ -54,7 +54,7 @@ pub(super) fn run(options: &TypesArgs) -> Result<Status> {
         let path = plugin::find(&paths, &nstype)?;
         let [own, shipped] = paths.plugin(&nstype);
         let overrides = (path == own && shipped.is_file()).then(|| shipped.display().to_string());
-        let about = about(&path, &nstype)?;
+        let about = About::of(&path, &nstype)?;
         items.push(TypeItem { nstype, path: path.display().to_string(), overrides, about });
     }
     if options.output.json {

@@ -1,0 +1,155 @@
+//! The rooms of `src/`: each folder is one, and imports lead from a later one to an earlier one only.
+
+#![allow(clippy::unwrap_used)] // a test
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use walkdir::WalkDir;
+
+/// The order of the rooms. What stands in a line has no order but the one that it is written in.
+const ORDER: [&str; 27] = [
+    "name",
+    "paths",
+    "argv",
+    "exit",
+    "print",
+    "sys", // what everybody may use
+    "netlink",
+    "config",
+    "trust",
+    "bash",
+    "netns",
+    "systemd", // the kernel, the files, and the programs beside us
+    "firewall",
+    "hook",
+    "requires",
+    "engine", // an instance, up and down
+    "lifecycle",
+    "attach",
+    "update",
+    "run",
+    "leaktest",
+    "gc",
+    "graph",
+    "status",
+    "check", // the capabilities
+    "commands",
+    "main",
+];
+
+/// A source file without comments and tests, and the room that it is in.
+struct Source {
+    path: String,
+    room: String,
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = WalkDir::new(&all).into_iter().map(Result::unwrap);
+    let rust = files.filter(|entry| entry.path().extension().is_some_and(|end| end == "rs"));
+    let read = |entry: walkdir::DirEntry| {
+        let path = entry.path().strip_prefix(&all).unwrap().to_str().unwrap().to_owned();
+        let room = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        let text = fs::read_to_string(entry.path()).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        let code: Vec<&str> = code.filter(|line| !line.trim_start().starts_with("//")).collect();
+        Source { path, room, code: code.join("\n") }
+    };
+    let found: Vec<Source> = rust.map(read).filter(|source| source.room != "lib").collect();
+    assert!(found.len() > 100, "the sources are not found");
+    found
+}
+
+/// The rooms that a text imports from.
+fn imports(code: &str) -> BTreeSet<String> {
+    let behind = code.split("crate::").skip(1);
+    behind.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
+}
+
+fn place(room: &str) -> usize {
+    ORDER
+        .iter()
+        .position(|known| *known == room)
+        .unwrap_or_else(|| panic!("no room `{room}` is in the order"))
+}
+
+#[test]
+fn a_room_imports_from_earlier_rooms_only() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for other in imports(&source.code).iter().filter(|other| **other != source.room && !other.is_empty())
+        {
+            if place(other) >= place(&source.room) {
+                wrong.push(format!("src/{} imports from {other}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_import_of_a_later_room_would_be_found() {
+    let code = "use crate::engine::{self, Active};\nfn f() { crate::check::check() }\n";
+    assert_eq!(imports(code), BTreeSet::from(["check".to_owned(), "engine".to_owned()]));
+    assert!(place("check") > place("engine"));
+}
+
+#[test]
+fn the_root_of_the_sources_has_at_most_eight_files() {
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let files: Vec<_> = files.map(Result::unwrap).filter(|entry| entry.path().is_file()).collect();
+    assert!(files.len() <= 8, "{files:?}");
+}
+
+#[test]
+fn no_two_types_have_one_name() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources() {
+        for line in source.code.lines() {
+            let line = line.trim_start();
+            let line =
+                line.strip_prefix("pub ").or_else(|| Some(line.split_once("pub(")?.1.split_once(") ")?.1));
+            let line = line.unwrap_or_else(|| "");
+            for kind in ["struct ", "enum ", "trait "] {
+                if let Some(rest) = line.strip_prefix(kind) {
+                    let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+                    places.entry(name).or_default().push(source.path.clone());
+                }
+            }
+        }
+    }
+    assert!(places.len() > 100, "the types are not found");
+    places.retain(|_, places| places.len() > 1);
+    assert!(places.is_empty(), "{places:?}");
+}
+
+#[test]
+fn the_host_knows_no_type_by_its_name() {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins");
+    let types: Vec<String> = fs::read_dir(plugins)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert!(types.len() > 3, "{types:?}");
+    let mut wrong = Vec::new();
+    for Source { path, code, .. } in sources() {
+        for nstype in &types {
+            let uses = [
+                format!("configure_{nstype}_"),
+                format!("{nstype}.sh"),
+                format!("{nstype}.conf"),
+                format!("{nstype}.rules"),
+                format!("{nstype}-{{"),
+                format!("{nstype}@{{"),
+                format!("nstype.as_ref() == \"{nstype}\""),
+            ];
+            wrong.extend(
+                uses.iter().filter(|word| code.contains(*word)).map(|word| format!("src/{path}: {word}")),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use systemd_netns::netns;
-use systemd_netns::paths::Paths;
+use systemd_netns::door::Paths;
+use systemd_netns::door::netns;
 
 use crate::measure::{Measured, Pairs, Unit, in_turn, run, time};
 

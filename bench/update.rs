@@ -3,8 +3,8 @@
 use std::fs;
 
 use anyhow::Result;
-use systemd_netns::paths::Paths;
-use systemd_netns::systemd::systemctl::Systemctl;
+use systemd_netns::door::Paths;
+use systemd_netns::door::systemd::Systemctl;
 
 use crate::measure::{Measured, floor, in_turn, median, run, time};
 

@@ -3,41 +3,94 @@
 //! A hook is one call of one function of a plugin. Its data flows one way:
 //!
 //! ```text
-//! words -> name -> plugin -> layers -> wrapper -> hook -> bash
+//! words -> name -> plugin -> layers -> wrapper -> bash
 //! ```
 //!
-//! [`name`] turns words into types, [`plugin`] and [`layers`] find the files, [`wrapper`] writes the bash text that
-//! sources them (with `runtime.sh` in front, the functions that plugins may call), and [`hook`] becomes bash on it.
-//! [`netns`] is the kernel's side: create, delete, enter and identify namespaces. [`units`] keeps the systemd units of
-//! every type, by a plan that is then applied. [`requires`] tells which instances come before which. [`engine`] brings them
-//! up, by those units or, where systemd does not run, by itself; [`gc`] finds and removes what nobody needs. [`trust`] says
-//! who could have written what is run. [`firewall`] keeps a namespace closed until its rules are loaded. [`attach`] puts
-//! services into namespaces. [`run_as`] runs a command as another user. [`graph`] draws what there is, [`leaktest`] measures
-//! what gets out. [`foreign`] makes text from outside safe to print. [`paths`] is the only place that spells a directory, [`cli`] the only one
-//! that reads arguments; [`commands`] has one short file for each applet.
+//! Each folder is a room. A room imports from earlier ones only, in this order (`tests/rooms.rs`):
+//!
+//! - [`name`] the words of a command line as types, [`paths`] every directory below one root, [`argv`] what this process was called by,
+//!   [`exit`] its status, [`print`] all that it prints, [`sys`] files, processes, signals;
+//! - [`netlink`] what the kernel says of networks, [`config`] the files of an instance, [`trust`] who could have written them, [`bash`] the
+//!   texts that bash is given and what it answers, [`netns`] the namespaces themselves, [`systemd`] units and their files;
+//! - [`firewall`] a namespace is closed until its rules are loaded, [`hook`] one hook, [`requires`] what comes before an instance,
+//!   [`engine`] who brings it up;
+//! - [`lifecycle`], [`attach`], [`update`], [`run`], [`leaktest`], [`gc`], [`graph`], [`check`]: one capability each;
+//! - [`commands`] one short file a verb.
 
-pub mod argv;
-pub mod attach;
-pub mod bash;
-pub mod check;
-pub mod commands;
-pub mod config;
-pub mod engine;
-pub mod exit;
-pub mod firewall;
-pub mod gc;
-pub mod graph;
-pub mod hook;
-pub mod leaktest;
-pub mod lifecycle;
-pub mod name;
-pub mod netlink;
-pub mod netns;
-pub mod paths;
-pub mod print;
-pub mod requires;
-pub mod run;
-pub mod sys;
-pub mod systemd;
-pub mod trust;
-pub mod update;
+mod argv;
+mod attach;
+mod bash;
+mod check;
+mod commands;
+mod config;
+mod engine;
+mod exit;
+mod firewall;
+mod gc;
+mod graph;
+mod hook;
+mod leaktest;
+mod lifecycle;
+mod name;
+mod netlink;
+mod netns;
+mod paths;
+mod print;
+mod requires;
+mod run;
+mod sys;
+mod systemd;
+mod trust;
+mod update;
+
+/// What `main` needs.
+pub mod entry {
+    pub use crate::argv::keep;
+    pub use crate::commands::run;
+    pub use crate::exit::{NotBegun, Status};
+    pub use crate::print::complain;
+}
+
+/// The one door for tests, fuzzing and benchmarks. Nobody else links this library, so all else is private, and the compiler tells what
+/// is not used.
+#[doc(hidden)]
+pub mod door {
+    pub use crate::commands::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};
+    pub use crate::config::plain::assignments;
+    pub use crate::name::{Instance, NsName, NsType, Target};
+    pub use crate::paths::Paths;
+
+    pub mod engine {
+        pub use crate::engine::{Condition, active, state, systemd::instances};
+    }
+    pub mod explain {
+        pub use crate::bash::explain::parse;
+    }
+    pub mod gc {
+        pub use crate::gc::{What, find};
+    }
+    pub mod hook {
+        pub use crate::hook::parse;
+    }
+    pub mod netlink {
+        pub use crate::netlink::{link_in, policy_in, walk};
+    }
+    pub mod netns {
+        pub use crate::netns::{create, delete, enter, names, ownership};
+    }
+    pub mod plugin {
+        pub use crate::config::plugin::{configured, list};
+    }
+    pub mod requires {
+        pub use crate::requires::Graph;
+    }
+    pub mod systemd {
+        pub use crate::systemd::journal::messages;
+        pub use crate::systemd::show::Properties;
+        pub use crate::systemd::systemctl::{Loaded, Systemctl, parse};
+        pub use crate::systemd::unit_files::templates;
+    }
+    pub mod update {
+        pub use crate::update::plan;
+    }
+}

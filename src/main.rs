@@ -8,22 +8,22 @@ use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use systemd_netns::{argv, commands, exit, print};
+use systemd_netns::entry::{self, NotBegun, Status};
 
 #[allow(unsafe_code)] // the name of an entry point cannot be mangled
 #[allow(clippy::disallowed_methods)] // stdout is flushed, nothing is printed
 #[unsafe(no_mangle)]
 extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
-    argv::keep(read(count, words));
-    let ended = commands::run();
+    entry::keep(read(count, words));
+    let ended = entry::run();
     // What does not end with a line feed is still held back. That nobody reads it is no failure.
     _ = io::stdout().flush();
     match ended {
         Ok(status) => status as c_int,
         Err(error) => {
-            print::complain(&format!("{error:#}"));
-            let begun = !error.is::<exit::NotBegun>();
-            (if begun { exit::Status::Failed } else { exit::Status::NotBegun }) as c_int
+            entry::complain(&format!("{error:#}"));
+            let begun = !error.is::<NotBegun>();
+            (if begun { Status::Failed } else { Status::NotBegun }) as c_int
         }
     }
 }

@@ -10,7 +10,7 @@ pub mod save;
 
 use anyhow::{Result, anyhow};
 
-pub use close::{TABLE, close, is_closed, open, require_open};
+pub use close::{close, is_closed, open, require_open};
 
 use crate::config::declaration::Declaration;
 use crate::config::plugin;

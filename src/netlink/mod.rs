@@ -10,6 +10,6 @@ mod trace;
 
 pub use links::{Link, link_in, links, namespace_number, set_down};
 pub use message::walk;
-pub use nftables::{Filter, Policy, Rules, filters, filters_anything, policy_in, rules, tables};
+pub use nftables::{Rules, filters, filters_anything, policy_in, rules, tables};
 pub use routes::{Route, Way, routes, way};
 pub use trace::{Decision, Header, Step, Traces};

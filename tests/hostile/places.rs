@@ -10,17 +10,17 @@ use std::path::Path;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use systemd_netns::config::plugin;
-use systemd_netns::engine;
-use systemd_netns::engine::state::{self, Known};
-use systemd_netns::gc::{self, What};
-use systemd_netns::name::NsName;
-use systemd_netns::netns;
-use systemd_netns::paths::Paths;
-use systemd_netns::requires::Graph;
-use systemd_netns::systemd::systemctl::Loaded;
-use systemd_netns::systemd::unit_files;
-use systemd_netns::update;
+use systemd_netns::door::NsName;
+use systemd_netns::door::Paths;
+use systemd_netns::door::engine;
+use systemd_netns::door::engine::state::{self, Known};
+use systemd_netns::door::gc::{self, What};
+use systemd_netns::door::netns;
+use systemd_netns::door::plugin;
+use systemd_netns::door::requires::Graph;
+use systemd_netns::door::systemd::Loaded;
+use systemd_netns::door::systemd::templates;
+use systemd_netns::door::update;
 
 const TEMPLATE: &str = "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n";
 
@@ -68,7 +68,7 @@ pub fn file_names(words: &[Vec<u8>]) {
     for name in netns::names(&paths).unwrap() {
         assert!(paths.namespace(&name).is_file());
     }
-    let templates = unit_files::templates(&paths).unwrap();
+    let templates = templates(&paths).unwrap();
     let held = Loaded { name: "netns-lo@a.service".to_owned(), active: "active".to_owned() };
     for (types, loaded) in [(&listing.types, vec![]), (&BTreeSet::new(), vec![held])] {
         let plan = update::plan(&paths, types, &templates, &Graph::default(), &loaded).unwrap();

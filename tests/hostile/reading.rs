@@ -1,11 +1,11 @@
 //! What other programs and the kernel say, cut short or wrong.
 
 use jiff::Timestamp;
-use systemd_netns::bash::explain;
-use systemd_netns::engine::{Condition, systemd};
-use systemd_netns::netlink;
-use systemd_netns::systemd::show::Properties;
-use systemd_netns::systemd::{journal, systemctl};
+use systemd_netns::door::engine::{self, Condition};
+use systemd_netns::door::explain;
+use systemd_netns::door::netlink;
+use systemd_netns::door::systemd::Properties;
+use systemd_netns::door::systemd::{self, messages};
 
 /// `systemctl show`, `systemctl list-units`, `journalctl --output=json`, and what `show.sh` prints.
 pub fn listing(bytes: &[u8]) {
@@ -13,15 +13,15 @@ pub fn listing(bytes: &[u8]) {
     for unit in Properties::parse(&text) {
         assert!(unit.id().lines().all(|id| text.contains(id)));
     }
-    let loaded = systemctl::parse(&text);
-    for (unit, active) in systemd::instances(&loaded) {
+    let loaded = systemd::parse(&text);
+    for (unit, active) in engine::instances(&loaded) {
         assert!(unit.contains(&active.instance.to_string()) && active.condition != Condition::Down);
     }
     for unit in loaded {
         assert!(text.contains(&unit.name) && unit.nstype().is_none_or(|nstype| unit.name.contains(nstype)));
         assert!(unit.advice().contains(&unit.name));
     }
-    for message in journal::messages(&text, Timestamp::UNIX_EPOCH) {
+    for message in messages(&text, Timestamp::UNIX_EPOCH) {
         assert!(message == "(binary)" || message.len() <= text.len());
     }
     if let Ok(explained) = explain::parse(&text) {

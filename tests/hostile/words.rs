@@ -5,10 +5,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use clap::Parser;
-use systemd_netns::commands::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};
-use systemd_netns::hook;
-use systemd_netns::name::{Instance, NsName, NsType, Target};
-use systemd_netns::paths::Paths;
+use systemd_netns::door::Paths;
+use systemd_netns::door::hook;
+use systemd_netns::door::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};
+use systemd_netns::door::{Instance, NsName, NsType, Target};
 
 /// The longest name; in `src/name.rs` is why.
 const MAX: usize = 200;

@@ -64,7 +64,7 @@ __netns_clear() {
     (exec "${__netns_netnsinit[@]}" "${@:1:$#-2}" down outside) ||
       printf 'netnsinit: %s: warning: something of it may be left\n' "$__netns_what" >&2
   fi
-  rm -f -- "$__netns_state"
+  __netns_forget
 }
 
 # Nobody has looked yet who can write this layer. What is wrong with it, netnsinit says.

@@ -15,6 +15,9 @@ __netns_load() {
 # Calls what is in failure.sh.
 __netns_failed() { __netns_load "$__netns_failure" "$__netns_failure" && "$@"; }
 
+# What the instance remembers is not needed any more.
+__netns_forget() { [[ ! -e $__netns_state ]] || rm -f -- "$__netns_state"; }
+
 # Notes where a command failed. Not that a `source` of the host's own did, which says nothing of the line in its file. LINENO
 # is right in the first line of a trap alone.
 # shellcheck disable=SC2016 # expanded when it fires
@@ -33,7 +36,7 @@ __netns_end='if [[ $__netns_status-$__netns_command != 0-exit* ]]; then
   set +eu
   __netns_failed __netns_end_command
   ((${#__netns_undo[@]} == 0)) || __netns_roll_back
-  [[ $__netns_hook != *_up_outside || ! -e $__netns_state ]] || rm -f -- "$__netns_state"
+  [[ $__netns_hook != *_up_outside ]] || __netns_forget
   [[ $__netns_status == 0 || $__netns_told ]] ||
     __netns_failed __netns_explain "$__netns_status" "$__netns_command" ||
     echo "netnsinit: $NSTYPE@$NSNAME: $UPDOWN $INOUT failed with status $__netns_status" >&2

@@ -5,6 +5,7 @@ mod ahead;
 mod course;
 mod dependants;
 mod direct;
+pub mod leftovers;
 mod log;
 mod runner;
 pub mod state;

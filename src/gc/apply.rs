@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::used::Used;
 use super::{Orphan, What};
-use crate::engine::{Direct, state};
+use crate::config::remembered;
+use crate::engine::{Direct, leftovers, state};
 use crate::name::{Instance, NsName};
 use crate::netns::ownership;
 use crate::netns::{self, Deleted};
@@ -98,9 +99,8 @@ impl<'a> Collector<'a> {
         let used = Used::ask(self.paths)?;
         ensure!(!used.instances.contains(instance), "its unit is up meanwhile");
         ensure!(!used.made.contains(&instance.name), "a unit has made its namespace meanwhile");
-        Direct::of(self.paths, false)?.down_outside(instance)?;
-        drop(held);
-        remove(&self.paths.memory(instance))
+        leftovers::clear(self.paths, &held, instance)?;
+        remembered::forget(self.paths, instance)
     }
 }
 

@@ -29,7 +29,7 @@ const MARK: &str =
     "[[ ! -f $__netns_state ]] || { printf '__netns_left\\0' >>\"$__netns_state\"; } 2>/dev/null || :\n";
 
 /// The instance is gone, and what it remembered with it.
-const FORGET: &str = "[[ ! -e $__netns_state ]] || rm -f -- \"$__netns_state\"\n";
+const FORGET: &str = "__netns_forget\n";
 
 /// The hook has come to its end. A signal from here on would have it taken for one that has failed, with nothing undone;
 /// what a trap for EXIT starts can be ended by one all the same.

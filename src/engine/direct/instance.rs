@@ -7,33 +7,13 @@ use anyhow::{Result, anyhow, bail};
 
 use super::Direct;
 use crate::config::remembered;
-use crate::engine;
-use crate::engine::state::{self, Held, Stage};
-use crate::name::{Instance, NsType, Phase, Side};
+use crate::engine::state::{Held, Stage};
+use crate::engine::{self, leftovers};
+use crate::name::{NsType, Phase, Side};
 use crate::netns::ownership;
 use crate::netns::{self, Named};
-use crate::paths::Paths;
 
 impl Direct {
-    /// Removes what an instance has left that is not up, whichever engine it was.
-    ///
-    /// # Errors
-    /// As for [`down_outside`](Self::down_outside); the namespace cannot be locked.
-    pub fn clear(paths: &Paths, instance: &Instance) -> Result<()> {
-        let _held = state::hold(paths, &instance.name)?;
-        Self::of(paths, false)?.down_outside(instance)
-    }
-
-    /// Runs the last hook of an instance that is not up, to remove what an earlier one has left.
-    ///
-    /// # Errors
-    /// The hook cannot be run, or fails.
-    pub fn down_outside(&self, instance: &Instance) -> Result<()> {
-        self.runner.run(instance, (Phase::Down, Side::Outside), true, None, |_| Ok(()))?;
-        _ = fs::remove_file(self.paths.log(instance));
-        Ok(())
-    }
-
     pub(super) fn up_one(&self, held: &mut Held, nstype: &NsType) -> Result<bool> {
         if held.stage(nstype) == Some(Stage::Up) {
             return Ok(false);
@@ -76,7 +56,7 @@ impl Direct {
         if held.stage(nstype).is_none() {
             _ = fs::remove_file(self.paths.log(&instance));
             if remembered::exists(&self.paths, &instance) {
-                self.down_outside(&instance)?;
+                leftovers::run(&self.paths, &self.runner, &instance)?;
                 return Ok(true);
             }
             let name = &held.name;

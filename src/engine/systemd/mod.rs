@@ -17,7 +17,8 @@ use units::{Units, dependants, needed};
 
 use super::ahead;
 use super::dependants::Dependants;
-use super::{Active, Condition, Direct, Engine, EngineKind, Outcome};
+use super::{Active, Condition, Engine, EngineKind, Outcome};
+use super::{leftovers, state};
 use crate::config::declaration::Declaration;
 use crate::config::remembered;
 use crate::firewall;
@@ -238,6 +239,12 @@ impl Systemd {
         })
     }
 
+    /// Removes what an instance has left that is down.
+    fn clear(&self, instance: &Instance) -> Result<()> {
+        let held = state::hold(&self.paths, &instance.name)?;
+        leftovers::clear(&self.paths, &held, instance)
+    }
+
     fn stop(&self, instances: &[Instance]) -> Vec<Outcome> {
         if instances.is_empty() {
             return Vec::new();
@@ -268,7 +275,7 @@ impl Systemd {
                         Err(anyhow!("`{instance}` is down, but {said}{}", journal::since(instance, begun)))
                     }
                     None if remembered::exists(&self.paths, instance) => {
-                        Direct::clear(&self.paths, instance).map(|()| true)
+                        self.clear(instance).map(|()| true)
                     }
                     None => Ok(was_there),
                 }

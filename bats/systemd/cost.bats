@@ -62,7 +62,7 @@ asks_once() {
   starts 13 15 nft@a
   starts 16 20 macvlan@a
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
-  starts 24 24 dns@a
+  starts 24 23 dns@a
 }
 
 @test "a restart is two netnsinit, for the hooks inside, and what these run" {

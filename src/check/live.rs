@@ -6,12 +6,13 @@ use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
 use crate::bash::ask::{Question, ask, check_function};
 use crate::config::plugin;
-use crate::engine::{self, Condition, EngineKind};
+use crate::engine::{self, Active, Condition, EngineKind};
 use crate::name::{Instance, Side};
 use crate::netlink;
 use crate::netns;
 use crate::netns::ownership;
 use crate::paths::Paths;
+use crate::print;
 use crate::requires::{self, Graph};
 use crate::sys::capability::{self, Capability};
 use crate::systemd::unit_files::{self, Action};
@@ -25,66 +26,88 @@ pub(super) fn check(
     subjects: &[Subject],
     meant: &dyn Fn(&Instance) -> bool,
 ) -> Result<(Vec<Finding>, bool)> {
-    let mut findings = Vec::new();
-    let mut whole = true;
-    let links = netlink::links()?;
-    for one in examined.iter().filter(|one| meant(&one.instance)) {
-        for setting in settings(one).filter(|setting| setting.name.ends_with("_PARENT_IFNAME")) {
-            if !links.iter().any(|link| link.name == setting.value) {
-                findings.push(
-                    Finding::error(format!(
-                        "{}: the host has no interface `{}`",
-                        setting.name, setting.value
-                    ))
-                    .at(place(setting, &one.instance, paths))
-                    .of(&one.instance)
-                    .advice("`ip link` lists those that there are"),
-                );
-            }
-        }
-    }
-    if subjects.is_empty() && paths.systemd.is_dir() {
-        findings.extend(stale(paths, graph)?);
-        findings.extend(super::user_units::check()?);
-    }
+    let all = subjects.is_empty();
+    let mut findings = parents(paths, examined, meant)?;
     if paths.systemd.is_dir() {
-        findings.extend(super::attached::check(paths, subjects.is_empty(), meant)?);
-        findings.extend(super::cycles::check(paths, examined, subjects.is_empty(), meant)?);
+        findings.extend(of_systemd(paths, examined, graph, all, meant)?);
     }
-    if subjects.is_empty() {
+    if all {
         findings.extend(super::attached::commands(paths)?);
-    }
-    if paths.systemd.is_dir() {
-        for problem in requires::not_found(graph)?.iter().filter(|problem| meant(&problem.instance)) {
-            findings.push(Finding::error(&problem.message).of(&problem.instance));
-        }
     }
     let active = engine::active(paths)?;
     findings.extend(super::required::check(paths, &active, meant)?);
     findings.extend(super::missing::check(paths, &active, meant)?);
+    let mut whole = true;
     for active in active.iter().filter(|active| meant(&active.instance)) {
-        let instance = &active.instance;
-        match active.condition {
-            Condition::Failed => findings.push(
-                Finding::error("it has failed")
-                    .of(instance)
-                    .advice(format!("`netnsctl status {}` has its last lines", instance.name)),
-            ),
-            Condition::Up => {
-                let lost = if active.engine == EngineKind::Systemd { lost(paths, instance) } else { None };
-                match (lost, capability::need(Capability::SysAdmin, "to look into namespaces")) {
-                    (Some(finding), _) => findings.push(finding),
-                    (None, Ok(())) => findings.extend(drift(paths, examined, instance)),
-                    (None, Err(error)) => {
-                        crate::print::warn(&format!("`{instance}` is up, and is not looked at: {error:#}"));
-                        whole = false;
-                    }
-                }
+        match instance(paths, examined, active) {
+            Ok(found) => findings.extend(found),
+            Err(error) => {
+                let instance = &active.instance;
+                print::warn(&format!("`{instance}` is up, and is not looked at: {error:#}"));
+                whole = false;
             }
-            Condition::Changing | Condition::Down => {}
         }
     }
     Ok((findings, whole))
+}
+
+/// Interfaces of the host that settings name, and that are not there.
+fn parents(paths: &Paths, examined: &[Examined], meant: &dyn Fn(&Instance) -> bool) -> Result<Vec<Finding>> {
+    let links = netlink::links()?;
+    let mut findings = Vec::new();
+    for one in examined.iter().filter(|one| meant(&one.instance)) {
+        for setting in settings(one).filter(|setting| setting.name.ends_with("_PARENT_IFNAME")) {
+            if links.iter().any(|link| link.name == setting.value) {
+                continue;
+            }
+            let message = format!("{}: the host has no interface `{}`", setting.name, setting.value);
+            let finding = Finding::error(message).at(place(setting, &one.instance, paths)).of(&one.instance);
+            findings.push(finding.advice("`ip link` lists those that there are"));
+        }
+    }
+    Ok(findings)
+}
+
+/// What systemd has, and has not.
+fn of_systemd(
+    paths: &Paths,
+    examined: &[Examined],
+    graph: &Graph,
+    all: bool,
+    meant: &dyn Fn(&Instance) -> bool,
+) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    if all {
+        findings.extend(stale(paths, graph)?);
+        findings.extend(super::user_units::check()?);
+    }
+    findings.extend(super::attached::check(paths, all, meant)?);
+    findings.extend(super::cycles::check(paths, examined, all, meant)?);
+    for problem in requires::not_found(graph)?.iter().filter(|problem| meant(&problem.instance)) {
+        findings.push(Finding::error(&problem.message).of(&problem.instance));
+    }
+    Ok(findings)
+}
+
+/// One instance that an engine knows of. An error: it may not be looked at.
+fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec<Finding>> {
+    let instance = &active.instance;
+    Ok(match active.condition {
+        Condition::Failed => vec![
+            Finding::error("it has failed")
+                .of(instance)
+                .advice(format!("`netnsctl status {}` has its last lines", instance.name)),
+        ],
+        Condition::Up => {
+            let is_systemds = active.engine == EngineKind::Systemd;
+            if let Some(lost) = is_systemds.then(|| lost(paths, instance)).flatten() {
+                return Ok(vec![lost]);
+            }
+            capability::need(Capability::SysAdmin, "to look into namespaces")?;
+            drift(paths, examined, instance)
+        }
+        Condition::Changing | Condition::Down => Vec::new(),
+    })
 }
 
 /// An instance whose namespace is not the one that was made; or of which that cannot be told.

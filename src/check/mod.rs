@@ -13,6 +13,7 @@ mod user_units;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::Result;
@@ -174,33 +175,10 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     if subjects.is_empty() {
         findings.extend(listing.complaints.into_iter().map(Finding::error));
     }
-    // All are read, since one may clash with another that is not asked for.
-    let mut examined = Vec::new();
-    // Those whose files are not read to their end, which is told once: what they require cannot be told then.
-    let mut broken = BTreeSet::new();
-    let instances = instances(paths)?;
-    let work = instances.into_iter().filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
-    let reader = LayerReader::new(paths);
-    let mut read = parallel(work, |instance| (examine(paths, &reader, &instance), instance));
-    read.sort_by(|(_, one), (_, other)| one.cmp(other));
-    for (found, instance) in read {
-        match found {
-            Ok(found) => {
-                let is_unsound = found.layers.all().any(|layer| unsound.contains(&layer.path));
-                if found.explained.exited.is_some() || is_unsound {
-                    broken.insert(instance);
-                }
-                examined.push(found);
-            }
-            Err(error) => {
-                // Of one that is asked for, the files tell that already.
-                if !error.is::<trust::Refused>() && meant(&instance) {
-                    findings.push(Finding::error(format!("{error:#}")).of(&instance));
-                }
-                broken.insert(instance);
-            }
-        }
-    }
+    let Read { examined, broken, errors } = read(paths, &unsound)?;
+    // Of one that is asked for, the files tell that others can write them.
+    let told = errors.into_iter().filter(|(one, error)| !error.is::<trust::Refused>() && meant(one));
+    findings.extend(told.map(|(one, error)| Finding::error(format!("{error:#}")).of(&one)));
     for one in examined.iter().filter(|one| meant(&one.instance)) {
         findings.extend(settings::check(paths, one));
     }
@@ -219,6 +197,41 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     findings.sort();
     findings.dedup();
     Ok(Checked { findings, whole })
+}
+
+/// What the files of all instances come to.
+#[derive(Default)]
+struct Read {
+    examined: Vec<Examined>,
+    /// Those whose files are not read to their end, which is told once: what they require cannot be told then.
+    broken: BTreeSet<Instance>,
+    errors: Vec<(Instance, anyhow::Error)>,
+}
+
+/// Reads all instances, since one may clash with another that is not asked for. `unsound` are files that bash cannot read.
+fn read(paths: &Paths, unsound: &BTreeSet<PathBuf>) -> Result<Read> {
+    let instances = instances(paths)?.into_iter();
+    let work = instances.filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
+    let reader = LayerReader::new(paths);
+    let mut examined = parallel(work, |instance| (examine(paths, &reader, &instance), instance));
+    examined.sort_by(|(_, one), (_, other)| one.cmp(other));
+    let mut read = Read::default();
+    for (found, instance) in examined {
+        match found {
+            Ok(found) => {
+                let is_unsound = found.layers.all().any(|layer| unsound.contains(&layer.path));
+                if found.explained.exited.is_some() || is_unsound {
+                    read.broken.insert(instance);
+                }
+                read.examined.push(found);
+            }
+            Err(error) => {
+                read.broken.insert(instance.clone());
+                read.errors.push((instance, error));
+            }
+        }
+    }
+    Ok(read)
 }
 
 fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance) -> Result<Examined> {

@@ -6,14 +6,14 @@ use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use duct::{Handle, cmd};
+use duct::{Expression, Handle, cmd};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{getpid, getppid};
 
 use super::plan::{Planned, plan, skip};
-use super::{Caller, Hook};
+use super::{Bash, Caller, Hook};
 use crate::name::Side;
 use crate::netns::{self, Identity};
 use crate::paths::{BASH, Paths};
@@ -44,33 +44,30 @@ pub fn start(
         Planned::Bash(bash) => bash,
     };
     note()?;
-    let environment = environment(caller);
+    command(bash, environment(caller), log).start().with_context(what).map(Some)
+}
+
+fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Expression {
     let words = bash.words.clone();
     let parent = getpid();
     let bash = Arc::new(bash);
-    let command = cmd(BASH, words)
-        .dir("/")
-        .full_env(environment)
-        .stdin_null()
-        .stderr_to_stdout()
-        .stdout_file(log)
-        .unchecked()
-        .before_spawn(move |command| {
-            let bash = Arc::clone(&bash);
-            command.process_group(0);
-            #[allow(unsafe_code)] // what it calls is safe after a fork (signal-safety(7))
-            unsafe {
-                command.pre_exec(move || {
-                    bash.hand_over()?;
-                    // Nobody else would know of the hook. SIGTERM lets it undo its steps, as a rule: it comes again for each
-                    // thread of this process that outlives the one before, and a second one may end bash at once.
-                    prctl::set_pdeathsig(Signal::SIGTERM)?;
-                    if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
-                });
-            }
-            Ok(())
-        });
-    command.start().with_context(what).map(Some)
+    let command = cmd(BASH, words).dir("/").full_env(environment);
+    let command = command.stdin_null().stderr_to_stdout().stdout_file(log).unchecked();
+    command.before_spawn(move |command| {
+        let bash = Arc::clone(&bash);
+        command.process_group(0);
+        #[allow(unsafe_code)] // what it calls is safe after a fork (signal-safety(7))
+        unsafe {
+            command.pre_exec(move || {
+                bash.hand_over()?;
+                // Nobody else would know of the hook. SIGTERM lets it undo its steps, as a rule: it comes again for each
+                // thread of this process that outlives the one before, and a second one may end bash at once.
+                prctl::set_pdeathsig(Signal::SIGTERM)?;
+                if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+            });
+        }
+        Ok(())
+    })
 }
 
 /// The environment of a hook: as of a service, and the variables that lead this program and choose its language.

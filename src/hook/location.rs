@@ -12,7 +12,7 @@ use crate::paths::{GLOBAL_NETNS, Paths};
 
 /// Where this process is, as plugins are told of it.
 #[derive(Debug)]
-pub struct Whereabouts {
+pub struct Location {
     /// `None` where PID 1 may not be asked, as in a user namespace.
     global: Option<Id>,
     current: Id,
@@ -20,7 +20,7 @@ pub struct Whereabouts {
     name: Option<String>,
 }
 
-impl Whereabouts {
+impl Location {
     /// The variables as a line of bash.
     #[must_use]
     pub fn assignments(&self) -> String {
@@ -66,7 +66,7 @@ pub fn check_inside(
     name: &NsName,
     phase: Phase,
     ours: Option<&Identity>,
-) -> Result<Option<Whereabouts>> {
+) -> Result<Option<Location>> {
     let global = global();
     let current = own()?;
     if global.as_ref().is_ok_and(|global| current == *global) {
@@ -87,7 +87,7 @@ pub fn check_inside(
         }
     }
     if is_named {
-        return Ok(Some(Whereabouts { global: global.ok(), current, name: Some(name.to_string()) }));
+        return Ok(Some(Location { global: global.ok(), current, name: Some(name.to_string()) }));
     }
     // In any other one, it has to be certain that it is not PID 1's.
     let global = Some(global?);
@@ -98,7 +98,7 @@ pub fn check_inside(
         bail!("{said}");
     }
     crate::print::warn(&format!("{said}; going on, to tear down what is left"));
-    Ok(Some(Whereabouts { global, current, name: called }))
+    Ok(Some(Location { global, current, name: called }))
 }
 
 /// The name of a namespace, the first in the order of the alphabet.

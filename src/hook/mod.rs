@@ -26,7 +26,7 @@ use crate::config::layers::Layers;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::paths::Paths;
 use foreground::PATIENCE;
-use location::Whereabouts;
+use location::Location;
 use wrapper::wrapper;
 
 /// One call of one function, with all that the wrapper has to know of it.
@@ -128,13 +128,13 @@ impl Caller {
 /// # Errors
 /// No usable plugin, or an unusable `default.conf`.
 pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
-    let whereabouts = match hook.side {
+    let location = match hook.side {
         Side::Outside => location::outside(false),
-        Side::Inside => Whereabouts::expected(paths, &hook.instance.name).assignments(),
+        Side::Inside => Location::expected(paths, &hook.instance.name).assignments(),
     };
     let layers = Layers::of(paths, &hook.instance)?;
     let caller = Caller::of(trace, CallerKind::Hand)?;
-    wrapper(paths, hook, &layers, &whereabouts, &caller)
+    wrapper(paths, hook, &layers, &location, &caller)
 }
 
 #[cfg(test)]

@@ -32,9 +32,9 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     // Before any file of the instance is run, and whatever is wrong with these files.
     firewall::before_hook(paths, &hook.instance, (hook.phase, hook.side), ours)?;
     let name = &hook.instance.name;
-    let whereabouts = match (hook.side, hook.phase) {
+    let location = match (hook.side, hook.phase) {
         (Side::Inside, phase) => match location::check_inside(paths, name, phase, ours)? {
-            Some(whereabouts) => whereabouts.assignments(),
+            Some(location) => location.assignments(),
             None => return Ok(Planned::Nothing),
         },
         (Side::Outside, Phase::Up) => {
@@ -57,7 +57,7 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     if does_nothing && !left && !caller.trace {
         return Ok(Planned::Nothing);
     }
-    let text = wrapper(paths, hook, &layers, &whereabouts, caller)?;
+    let text = wrapper(paths, hook, &layers, &location, caller)?;
     Ok(Planned::Bash(Bash::of(hook, &text)?))
 }
 

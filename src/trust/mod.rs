@@ -206,12 +206,15 @@ impl<'a> Judge<'a> {
         if found.mode() & 0o020 == 0 {
             return;
         }
-        let Some(entries) = acl::writers(path) else {
-            if !self.trusts_group(found.gid()) {
-                self.add(path, format!("the group {} can {what}", group(found.gid())), &["chmod", "g-w"]);
-            }
-            return;
-        };
+        match acl::writers(path) {
+            Some(entries) => self.look_at_list(path, found, entries, what),
+            None if self.trusts_group(found.gid()) => {}
+            None => self.add(path, format!("the group {} can {what}", group(found.gid())), &["chmod", "g-w"]),
+        }
+    }
+
+    /// Looks at an access control list.
+    fn look_at_list(&mut self, path: &Path, found: &Metadata, entries: Vec<acl::Writer>, what: &str) {
         for entry in entries {
             let (trusted, who, word) = match entry {
                 acl::Writer::User(uid) => {

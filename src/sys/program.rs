@@ -210,7 +210,7 @@ impl Running {
     pub fn wait(mut self) -> Result<Answer> {
         if self.leads_group {
             // While its pid is still its own.
-            self.ends_within(None)?;
+            self.ends_within(Duration::MAX)?;
             self.kill_group();
         }
         self.answer()
@@ -221,7 +221,7 @@ impl Running {
     /// # Errors
     /// What it has printed cannot be read.
     pub fn wait_within(mut self, limit: Duration) -> Result<Option<Answer>> {
-        let has_ended = self.ends_within(Some(limit))?;
+        let has_ended = self.ends_within(limit)?;
         if self.leads_group {
             self.kill_group();
         }
@@ -233,7 +233,7 @@ impl Running {
         Ok(None)
     }
 
-    fn ends_within(&mut self, limit: Option<Duration>) -> Result<bool> {
+    fn ends_within(&mut self, limit: Duration) -> Result<bool> {
         ends_within(&mut self.spawned.child, limit)
             .with_context(|| format!("cannot wait for `{}`", self.called))
     }
@@ -255,28 +255,23 @@ impl Running {
 }
 
 /// Whether a process comes to its end in time.
-fn ends_within(child: &mut Child, limit: Option<Duration>) -> io::Result<bool> {
+fn ends_within(child: &mut Child, limit: Duration) -> io::Result<bool> {
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     match pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
         Some(Ok(process)) => becomes_readable(&process, limit),
         // Linux before 5.3, or a container that forbids it.
-        _ => looks_ended(child, limit.unwrap_or(Duration::MAX)),
+        _ => looks_ended(child, limit),
     }
 }
 
-fn becomes_readable(process: &impl AsFd, limit: Option<Duration>) -> io::Result<bool> {
+fn becomes_readable(process: &impl AsFd, limit: Duration) -> io::Result<bool> {
     let begun = Instant::now();
     loop {
-        let left = match limit {
-            // The kernel rounds the time up, this conversion down.
-            Some(limit) => {
-                PollTimeout::try_from(limit.saturating_sub(begun.elapsed())).unwrap_or(PollTimeout::MAX)
-            }
-            None => PollTimeout::NONE,
-        };
-        match poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], left) {
+        let left = limit.saturating_sub(begun.elapsed());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout) {
             Err(Errno::EINTR) => {}
-            Ok(0) if limit.is_some_and(|limit| begun.elapsed() < limit) => {}
+            Ok(0) if !left.is_zero() => {} // the timeout is in whole milliseconds, and no more than 24 days
             ready => return Ok(ready? > 0),
         }
     }

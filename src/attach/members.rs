@@ -1,12 +1,12 @@
 //! The processes of a unit, by the network that each of them is in. systemd puts the processes that it starts into the
 //! namespace; those that an earlier start has left keep the network they had.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::netns::Id;
 use crate::netns::processes::{self, GroupMember};
 use crate::print::escape;
+use crate::sys::wait::wait_until;
 use crate::systemd::show::Properties;
 
 /// Pause between two looks.
@@ -27,13 +27,14 @@ pub fn members_in(
         members.retain(|member| member.namespaces.iter().any(|id| is_meant(*id)));
         members
     };
-    let end = Instant::now() + patience;
     let mut found = look();
-    while !found.is_empty() && Instant::now() < end {
-        thread::sleep(POLL_INTERVAL);
-        let now = look();
-        found.retain(|member| now.iter().any(|other| other.pid == member.pid));
-    }
+    wait_until(patience, POLL_INTERVAL, || {
+        if !found.is_empty() {
+            let now = look();
+            found.retain(|member| now.iter().any(|other| other.pid == member.pid));
+        }
+        found.is_empty().then_some(())
+    });
     found
 }
 

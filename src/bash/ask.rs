@@ -1,7 +1,5 @@
 //! Questions that bash answers of an instance: it reads the layers as in a hook, and calls no hook.
 
-use std::process::Output;
-
 use anyhow::Result;
 
 use super::run::run;
@@ -10,6 +8,7 @@ use super::{CHECK, REQUIRES, SHOW, quote};
 use crate::config::layers::Layers;
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
+use crate::sys::program::Answer;
 use crate::trust;
 
 /// What is asked.
@@ -46,7 +45,7 @@ pub fn check_function(instance: &Instance, side: Side) -> String {
 ///
 /// # Errors
 /// Others can write one of the files ([`trust::Refused`]), or bash cannot be run, or does not come to an end.
-pub fn ask(paths: &Paths, instance: &Instance, layers: &Layers, question: Question) -> Result<Output> {
+pub fn ask(paths: &Paths, instance: &Instance, layers: &Layers, question: Question) -> Result<Answer> {
     trust::require(&paths.root, layers.read_from(paths))?;
     let Instance { nstype, name } = instance;
     let files: Vec<String> = layers.there().map(|layer| quote(layer.path.as_os_str())).collect();

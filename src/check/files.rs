@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use duct::cmd;
+use anyhow::{Result, bail};
 use serde::Deserialize;
 
 use super::{Finding, Severity, Subject};
@@ -15,6 +13,7 @@ use crate::config::plugin;
 use crate::name::NsType;
 use crate::paths::{BASH, Paths};
 use crate::sys::file;
+use crate::sys::program::Program;
 use crate::trust;
 
 /// What shellcheck cannot know of these files: settings are used by others (SC2034), and set by others (SC2154), and what is
@@ -94,18 +93,12 @@ fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeS
 fn syntax(path: &Path) -> Result<Option<Finding>> {
     // A file may set extglob and so change what is sound.
     for options in [&["-n"][..], &["-O", "extglob", "-n"]] {
-        let output = cmd(BASH, options.iter().map(AsRef::as_ref).chain([path.as_os_str()]))
-            .stdin_null()
-            .stdout_null()
-            .stderr_capture()
-            .unchecked()
-            .run()
-            .with_context(|| format!("cannot run {BASH}"))?;
-        if output.status.success() {
+        let answer = Program::new(BASH).words(options).words([path]).run()?;
+        if answer.status.success() {
             return Ok(None);
         }
         if options.len() > 1 {
-            let said = String::from_utf8_lossy(&output.stderr);
+            let said = String::from_utf8_lossy(&answer.stderr);
             return Ok(Some(parse(path, said.lines().next().unwrap_or_default())));
         }
     }
@@ -146,14 +139,11 @@ fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
         return Ok(Vec::new());
     }
     let options = ["--format=json1", "--shell=bash", "--severity=warning", "--exclude", EXCLUDED, "--"];
-    let words = options.iter().map(AsRef::as_ref).chain(files.iter().map(|path| path.as_os_str()));
-    let output =
-        match cmd("shellcheck", words).stdin_null().stdout_capture().stderr_capture().unchecked().run() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            done => done.context("cannot run shellcheck")?,
-        };
-    let Ok(report) = serde_json::from_slice::<ShellcheckReport>(&output.stdout) else {
-        bail!("shellcheck failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let Some(answer) = Program::new("shellcheck").words(options).words(files).run_if_installed()? else {
+        return Ok(Vec::new());
+    };
+    let Ok(report) = serde_json::from_slice::<ShellcheckReport>(&answer.stdout) else {
+        bail!("shellcheck failed: {}", answer.message());
     };
     let finding = |comment: Comment| {
         let severity = if comment.level == "error" { Severity::Error } else { Severity::Warning };

@@ -4,7 +4,6 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use duct::cmd;
 
 use super::candidates;
 use crate::attach::bus::{self, Bus};
@@ -21,6 +20,7 @@ use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print::say;
 use crate::print::warn;
 use crate::systemd::cycles;
+use crate::systemd::journal;
 use crate::systemd::show::Properties;
 use crate::systemd::systemctl::Systemctl;
 use crate::systemd::unit_files;
@@ -145,7 +145,7 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
              and run this again"
         ));
     }
-    follow(&running, options.now)?;
+    follow(&systemd, &running, options.now)?;
     if options.now || running.is_empty() {
         let attached = attach::attached(paths)?;
         let left = Left::host().map_or(Ok(Vec::new()), |host| host.behind(&unit, &attached))?;
@@ -182,7 +182,7 @@ pub(super) fn detach(paths: &Paths, options: &DetachArgs) -> Result<Status> {
     }
     systemd.daemon_reload()?;
     say(&format!("{unit} is detached"));
-    follow(&running, options.now)?;
+    follow(&systemd, &running, options.now)?;
     if options.now {
         let left = namespace.map_or(Ok(Vec::new()), |namespace| namespace.behind(&unit, &attached))?;
         ensure!(left.is_empty(), "{}", left.join("\n"));
@@ -427,30 +427,21 @@ fn ensure_bound_is_up(unit: &ServiceUnit, instances: &[Instance]) -> Result<()> 
     Ok(())
 }
 
-/// The last lines of a unit, and what systemd says of it.
-fn last_words(name: &str) -> String {
-    let said = cmd!("journalctl", "--quiet", "--boot", "--output=cat", "--lines=5", "--unit", name);
-    let text = said.stdin_null().stderr_null().unchecked().read().unwrap_or_default();
-    text.lines().flat_map(|line| ["\n  | ", line]).collect()
-}
-
 /// Has what ran before follow, or says that it does not yet.
-fn follow(running: &[String], now: bool) -> Result<()> {
+fn follow(systemd: &Systemctl, running: &[String], now: bool) -> Result<()> {
     if running.is_empty() {
         return Ok(());
     }
     let names = running.join(" ");
     if now {
-        let words = ["restart", "--"].into_iter().chain(running.iter().map(String::as_str));
-        // How it went, each unit is asked.
-        cmd("systemctl", words).stderr_null().unchecked().run().context("cannot run systemctl")?;
+        systemd.change("restart", running);
         for name in running {
             let state = Properties::of_service(name)?.pop().unwrap_or_default().get("ActiveState").to_owned();
             ensure!(
                 state == "active" || state == "activating",
                 "{name} did not come up again, and is {state} now; the drop-ins are as they should be, so mend that, then \
                  `systemctl start {name}`{}",
-                last_words(name)
+                journal::of_unit(name)
             );
         }
         say(&format!("{names} was restarted"));

@@ -7,6 +7,7 @@ use crate::config::plugin;
 use crate::engine;
 use crate::netns;
 use crate::paths::Paths;
+use crate::systemd::systemctl;
 
 /// Every instance that is configured or up, and every name; what cannot be looked at is not offered.
 pub(super) fn targets() -> Vec<CompletionCandidate> {
@@ -39,18 +40,8 @@ pub(super) fn subjects() -> Vec<CompletionCandidate> {
 
 /// Every service and socket that systemd has loaded.
 pub(super) fn units() -> Vec<CompletionCandidate> {
-    let listing = duct::cmd!(
-        "systemctl",
-        "list-units",
-        "--all",
-        "--plain",
-        "--no-legend",
-        "--no-pager",
-        "--type=service,socket"
-    );
-    let text = listing.stdin_null().stderr_null().unchecked().read().unwrap_or_default();
-    let units = text.lines().filter_map(|line| line.split_whitespace().next());
-    candidates(units.filter(|unit| unit.parse::<attach::ServiceUnit>().is_ok()).map(str::to_owned).collect())
+    let units = systemctl::loaded_of_types("service,socket").into_iter();
+    candidates(units.filter(|unit| unit.parse::<attach::ServiceUnit>().is_ok()).collect())
 }
 
 /// Every unit that is attached.

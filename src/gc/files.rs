@@ -61,16 +61,8 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
         if let Some(word) = file.strip_suffix(".lock") {
             found.extend(lock(paths, path, word, states));
         } else if let Some(word) = file.strip_suffix(".log") {
-            let Some((instance, _)) = record::<Instance>(&path, word, &mut found) else { continue };
-            let known = states.get(&instance.name).is_some_and(|state| {
-                state.instances.is_empty()
-                    || state.instances.iter().any(|entry| entry.nstype == instance.nstype)
-            });
-            // Of what has failed, the log is kept until it is taken down; without a plugin that will not be.
-            if !known && plugin::find(paths, &instance.nstype).is_err() {
-                let reason = format!("there is no type `{}` any more", instance.nstype);
-                found.push(Orphan { what: What::File, path, reason });
-            }
+            let Some((instance, _)) = record(&path, word, &mut found) else { continue };
+            found.extend(log(paths, path, &instance, states));
         }
     }
     for (path, word) in records(&paths.closed)? {
@@ -80,6 +72,13 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
             found.push(Orphan { what: What::File, path, reason });
         }
     }
+    found.extend(unfinished(paths)?);
+    Ok(found)
+}
+
+/// What was being written when the writer was killed.
+fn unfinished(paths: &Paths) -> Result<Vec<Orphan>> {
+    let mut found = Vec::new();
     let types = plugin::list(paths).unwrap_or_default().types;
     let declared: Vec<Declaration> = types.iter().map(|nstype| Declaration::of(paths, nstype)).collect();
     let places = [&paths.conf, &paths.units, &paths.made, &paths.closed, &paths.direct, &paths.remembered];
@@ -96,6 +95,22 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
         }
     }
     Ok(found)
+}
+
+/// Of what has failed, the log is kept until it is taken down; without a plugin that will not be.
+fn log(
+    paths: &Paths,
+    path: PathBuf,
+    instance: &Instance,
+    states: &BTreeMap<NsName, State>,
+) -> Option<Orphan> {
+    let is_known = states.get(&instance.name).is_some_and(|state| {
+        state.instances.is_empty() || state.instances.iter().any(|entry| entry.nstype == instance.nstype)
+    });
+    (!is_known && plugin::find(paths, &instance.nstype).is_err()).then(|| {
+        let reason = format!("there is no type `{}` any more", instance.nstype);
+        Orphan { what: What::File, path, reason }
+    })
 }
 
 fn lock(paths: &Paths, path: PathBuf, word: &str, states: &BTreeMap<NsName, State>) -> Option<Orphan> {

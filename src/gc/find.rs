@@ -1,17 +1,16 @@
 //! What there is that nobody needs. Nothing is changed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
 
+use super::records::Records;
 use super::used::Used;
 use super::{Orphan, What, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Known, Stage, State};
 use crate::name::{Instance, NsName};
-use crate::netns::ownership;
 use crate::netns::processes;
 use crate::netns::{self, Id, Identity, Named};
 use crate::paths::Paths;
@@ -22,216 +21,158 @@ use crate::paths::Paths;
 /// A directory cannot be read, or systemd does not answer.
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     // The records come before the question of who needs them.
-    let mut found: Vec<Orphan> = Vec::new();
-    let notes = notes(paths, &mut found)?;
-    let Records { states, unusable } = records(paths, &mut found)?;
-    let memories = memories(paths, &mut found)?;
-    let names: BTreeSet<NsName> = netns::names(paths)?.into_iter().chain(notes.keys().cloned()).collect();
-    let used = Used::ask(paths)?;
-
-    for (name, state) in &states {
-        // Of a lock that cannot be looked at, the files tell.
-        // Whoever held it when it was read may be done by now: then it says something else.
-        let says_so_still =
-            || matches!(state::read(paths, name), Ok(Some(Known::State(now))) if now == *state);
-        if state::is_held(paths, name).unwrap_or(true) || !says_so_still() {
-            continue;
-        }
-        let path = paths.state(name);
-        match half_way(paths, name, state) {
-            Ok(Some((reason, instances))) => {
-                found.push(Orphan { what: What::HalfWay(name.clone(), instances), path, reason });
-            }
-            Ok(None) => {}
-            Err(error) => found.push(Orphan::odd(&path, format!("{error:#}"))),
-        }
-    }
-    // What the direct engine has, it puts right itself; the rest is about what it has not.
-    let of_direct = |name: &NsName| states.contains_key(name) || unusable.contains(name);
-    let direct = |instance: &Instance| {
-        let entries = states.get(&instance.name).map_or([].as_slice(), |state| &state.instances);
-        entries.iter().any(|entry| entry.nstype == instance.nstype) || unusable.contains(&instance.name)
-    };
-    for instance in memories {
-        if !used.instances.contains(&instance) && !direct(&instance) {
-            let path = paths.memory(&instance);
-            let ours = states.get(&instance.name).and_then(|state| state.namespace);
-            let orphan = remembered(paths, instance, &notes, &used, ours);
-            found.push(orphan.unwrap_or_else(|error| Orphan::odd(&path, format!("{error:#}"))));
-        }
-    }
-    let processes = processes::by_namespace();
-    for name in names.iter().filter(|name| !used.needs(name) && !of_direct(name)) {
-        let busy = |id| processes.contains_key(&id);
-        match name_of_nobody(paths, name, &notes, &used, &busy) {
-            Ok(orphan) => found.extend(orphan),
-            Err(error) => found.push(Orphan::odd(&paths.namespace(name), format!("{error:#}"))),
-        }
-    }
-    found.extend(files::find(paths, &states)?);
+    let mut found = Vec::new();
+    let records = Records::read(paths, &mut found)?;
+    let names = netns::names(paths)?.into_iter().chain(records.notes.keys().cloned()).collect();
+    let search = Search { paths, records, used: Used::ask(paths)? };
+    found.extend(search.left_half_way());
+    found.extend(search.remembered());
+    found.extend(search.unneeded(&names));
+    found.extend(files::find(paths, &search.records.states)?);
     found.extend(drop_ins::find(paths)?);
     Ok(found)
 }
 
-/// Why the direct engine has something to put right on a namespace that nobody works on, and with which instances.
-fn half_way(paths: &Paths, name: &NsName, state: &State) -> Result<Option<(String, Vec<Instance>)>> {
-    let there = state.namespace.map_or(Ok(false), |ours| ours.has_name(paths, name))?;
-    let concerned = state.instances.iter().filter(|entry| !there || entry.stage != Stage::Up);
-    let instances: Vec<Instance> =
-        concerned.map(|entry| Instance { nstype: entry.nstype.clone(), name: name.clone() }).collect();
-    let reason = if !there {
-        "the namespace was deleted by hand, or never made"
-    } else if !instances.is_empty() {
-        "netnsctl was killed while it worked on it"
-    } else if state.instances.is_empty() && !engine::required(paths)?.contains(name) {
-        "netnsctl was killed before anything was up on it"
-    } else {
-        return Ok(None);
-    };
-    Ok(Some((reason.to_owned(), instances)))
+/// What the search goes by. What the direct engine has, it puts right itself; the rest is about what it has not.
+struct Search<'a> {
+    paths: &'a Paths,
+    records: Records,
+    used: Used,
 }
 
-/// What an instance remembers that no engine has up.
-fn remembered(
-    paths: &Paths,
-    instance: Instance,
-    notes: &BTreeMap<NsName, String>,
-    used: &Used,
-    of_direct: Option<Identity>,
-) -> Result<Orphan> {
-    let path = paths.memory(&instance);
-    // Somebody may run the hooks by hand, or by another init system: then the namespace is theirs.
-    let of_others = match netns::look(paths, &instance.name)? {
-        Named::Nothing | Named::Debris => false,
-        Named::Namespace(_)
-            if of_direct.map_or(Ok(false), |ours| ours.has_name(paths, &instance.name))? =>
-        {
-            false
+impl Search<'_> {
+    /// What the direct engine has to put right.
+    fn left_half_way(&self) -> Vec<Orphan> {
+        let quiet = self.records.states.iter().filter(|(name, state)| !self.is_worked_on(name, state));
+        let orphan = |(name, state): (&NsName, &State)| {
+            let path = self.paths.state(name);
+            match self.half_way(name, state) {
+                Ok(found) => found.map(|(reason, instances)| Orphan {
+                    what: What::HalfWay(name.clone(), instances),
+                    path,
+                    reason: reason.to_owned(),
+                }),
+                Err(error) => Some(Orphan::odd(&path, format!("{error:#}"))),
+            }
+        };
+        quiet.filter_map(orphan).collect()
+    }
+
+    /// Whether somebody works on a namespace, or has done so since its state was read: then that says something else.
+    fn is_worked_on(&self, name: &NsName, state: &State) -> bool {
+        let says_so_still =
+            || matches!(state::read(self.paths, name), Ok(Some(Known::State(now))) if now == *state);
+        // Of a lock that cannot be looked at, the files tell.
+        state::is_held(self.paths, name).unwrap_or(true) || !says_so_still()
+    }
+
+    /// Why the direct engine has something to put right on a namespace that nobody works on, and with which instances.
+    fn half_way(&self, name: &NsName, state: &State) -> Result<Option<(&'static str, Vec<Instance>)>> {
+        let there = state.namespace.map_or(Ok(false), |ours| ours.has_name(self.paths, name))?;
+        let concerned = state.instances.iter().filter(|entry| !there || entry.stage != Stage::Up);
+        let instances: Vec<Instance> =
+            concerned.map(|entry| Instance { nstype: entry.nstype.clone(), name: name.clone() }).collect();
+        let reason = if !there {
+            "the namespace was deleted by hand, or never made"
+        } else if !instances.is_empty() {
+            "netnsctl was killed while it worked on it"
+        } else if state.instances.is_empty() && !engine::required(self.paths)?.contains(name) {
+            "netnsctl was killed before anything was up on it"
+        } else {
+            return Ok(None);
+        };
+        Ok(Some((reason, instances)))
+    }
+
+    /// What instances remember that no engine has up.
+    fn remembered(&self) -> Vec<Orphan> {
+        let is_up = |instance: &&Instance| {
+            self.used.instances.contains(instance) || self.records.has_direct(instance)
+        };
+        let orphan = |instance: &Instance| {
+            let path = self.paths.memory(instance);
+            let foreign = self.is_of_others(instance);
+            foreign.map_or_else(
+                |error| Orphan::odd(&path, format!("{error:#}")),
+                |is_foreign| memory(instance, &path, is_foreign),
+            )
+        };
+        self.records.memories.iter().filter(|instance| !is_up(instance)).map(orphan).collect()
+    }
+
+    /// Whether the namespace of an instance is somebody else's, who may run the hooks by hand, or by another init system.
+    fn is_of_others(&self, instance: &Instance) -> Result<bool> {
+        let name = &instance.name;
+        if !matches!(netns::look(self.paths, name)?, Named::Namespace(_)) {
+            return Ok(false);
         }
-        Named::Namespace(_) => {
-            !used.systemd
-                || used.made.contains(&instance.name)
-                || noted(paths, &instance.name, notes)?.is_none()
+        let of_direct = self.records.states.get(name).and_then(|state| state.namespace);
+        if of_direct.map_or(Ok(false), |ours| ours.has_name(self.paths, name))? {
+            return Ok(false);
         }
-    };
-    Ok(if of_others {
+        Ok(!self.used.systemd
+            || self.used.made.contains(name)
+            || self.records.noted(self.paths, name)?.is_none())
+    }
+
+    /// What stands behind names that neither systemd nor the direct engine needs.
+    fn unneeded(&self, names: &BTreeSet<NsName>) -> Vec<Orphan> {
+        let processes = processes::by_namespace();
+        let is_busy = |id| processes.contains_key(&id);
+        let nobodys = |name: &&NsName| !self.used.needs(name) && !self.records.is_of_direct(name);
+        let orphan = |name: &NsName| {
+            self.behind(name, &is_busy)
+                .unwrap_or_else(|error| Some(Orphan::odd(&self.paths.namespace(name), format!("{error:#}"))))
+        };
+        names.iter().filter(nobodys).filter_map(orphan).collect()
+    }
+
+    fn behind(&self, name: &NsName, is_busy: &dyn Fn(Id) -> bool) -> Result<Option<Orphan>> {
+        let note = self.records.notes.get(name);
+        let found = netns::look(self.paths, name)?;
+        if found == Named::Debris {
+            return Ok(Some(self.debris(name, note.is_some())));
+        }
+        let ours = self.records.noted(self.paths, name)?;
+        if let (Named::Namespace(id), Some(ours)) = (found, ours) {
+            // Without systemd it was made by `netnsinit --create`, by hand or by a script, which alone knows.
+            return Ok(self.used.systemd.then(|| self.namespace(name, ours, is_busy(id))));
+        }
+        Ok(note.map(|note| Orphan {
+            what: What::Note(name.clone(), note.clone()),
+            path: self.paths.note(name),
+            reason: "the namespace that it is about is gone".to_owned(),
+        }))
+    }
+
+    fn namespace(&self, name: &NsName, ours: Identity, is_busy: bool) -> Orphan {
+        let (what, reason) = if is_busy {
+            (What::Foreign, "no unit needs this namespace of ours, but processes run in it")
+        } else {
+            (What::Namespace(name.clone(), ours), "we have made it, and no unit needs it")
+        };
+        Orphan { what, path: self.paths.namespace(name), reason: reason.to_owned() }
+    }
+
+    fn debris(&self, name: &NsName, is_ours: bool) -> Orphan {
+        let (what, reason) = if is_ours {
+            (What::Debris(name.clone()), "an attempt of ours was broken off")
+        } else {
+            (What::Foreign, "it is not known to be ours: look at it, and remove it by `rm`")
+        };
+        let reason = format!("no namespace is mounted on it; {reason}");
+        Orphan { what, path: self.paths.namespace(name), reason }
+    }
+}
+
+fn memory(instance: &Instance, path: &Path, is_foreign: bool) -> Orphan {
+    let (what, reason) = if is_foreign {
         let reason = "no engine has this instance up, but there is a namespace of its name that is not ours";
-        Orphan { what: What::Foreign, path, reason: reason.to_owned() }
+        (What::Foreign, reason.to_owned())
     } else {
         let reason =
             format!("it is not up; its `down outside` removes that, by what {} holds", path.display());
-        Orphan { what: What::Instance(instance), path, reason }
-    })
-}
-
-/// What stands behind a name that neither systemd nor the direct engine needs.
-fn name_of_nobody(
-    paths: &Paths,
-    name: &NsName,
-    notes: &BTreeMap<NsName, String>,
-    used: &Used,
-    busy: &dyn Fn(Id) -> bool,
-) -> Result<Option<Orphan>> {
-    let path = paths.namespace(name);
-    let note_path = paths.note(name);
-    let orphan = |what, path: &Path, reason: &str| {
-        Some(Orphan { what, path: path.to_owned(), reason: reason.to_owned() })
+        (What::Instance(instance.clone()), reason)
     };
-    Ok(match (netns::look(paths, name)?, notes.get(name), noted(paths, name, notes)?) {
-        (Named::Namespace(id), _, Some(ours)) => {
-            if !used.systemd {
-                // Made by `netnsinit --create`, by hand or by a script, which alone knows.
-                None
-            } else if busy(id) {
-                orphan(What::Foreign, &path, "no unit needs this namespace of ours, but processes run in it")
-            } else {
-                orphan(What::Namespace(name.clone(), ours), &path, "we have made it, and no unit needs it")
-            }
-        }
-        (Named::Debris, Some(_), _) => orphan(
-            What::Debris(name.clone()),
-            &path,
-            "no namespace is mounted on it; an attempt of ours was broken off",
-        ),
-        (Named::Debris, None, _) => orphan(
-            What::Foreign,
-            &path,
-            "no namespace is mounted on it; it is not known to be ours: look at it, and remove it by `rm`",
-        ),
-        (Named::Nothing | Named::Namespace(_), Some(note), _) => orphan(
-            What::Note(name.clone(), note.clone()),
-            &note_path,
-            "the namespace that it is about is gone",
-        ),
-        (Named::Nothing | Named::Namespace(_), None, _) => None,
-    })
-}
-
-/// What `netnsinit --create` has noted. What is none of its notes goes to `found`, here as below.
-fn notes(paths: &Paths, found: &mut Vec<Orphan>) -> Result<BTreeMap<NsName, String>> {
-    let mut notes = BTreeMap::new();
-    for (path, word) in files::records(&paths.made)? {
-        let Some((name, file)) = files::record(&path, &word, found) else { continue };
-        match io::read_to_string(file) {
-            Ok(note) => _ = notes.insert(name, note),
-            Err(error) => found.push(Orphan::odd(&path, error)),
-        }
-    }
-    Ok(notes)
-}
-
-/// The namespace behind a name, if it is the one that was noted.
-fn noted(paths: &Paths, name: &NsName, notes: &BTreeMap<NsName, String>) -> Result<Option<Identity>> {
-    let Some((ours, _)) = notes.get(name).and_then(|note| ownership::read(note).ok()) else {
-        return Ok(None);
-    };
-    Ok(ours.has_name(paths, name)?.then_some(ours))
-}
-
-/// What the direct engine knows.
-#[derive(Default)]
-struct Records {
-    states: BTreeMap<NsName, State>,
-    /// Those of files that cannot be used: they stay for people to look at, with all that they may be about.
-    unusable: BTreeSet<NsName>,
-}
-
-fn records(paths: &Paths, found: &mut Vec<Orphan>) -> Result<Records> {
-    let mut records = Records::default();
-    for (path, file) in files::records(&paths.direct)? {
-        let Some(word) = file.strip_suffix(".json") else { continue };
-        let name: NsName = match word.parse() {
-            Ok(name) => name,
-            Err(error) => {
-                found.push(Orphan::odd(&path, error));
-                continue;
-            }
-        };
-        let orphan = match state::read(paths, &name) {
-            Ok(Some(Known::State(state))) => {
-                records.states.insert(name, state);
-                continue;
-            }
-            Ok(Some(Known::Unusable(error))) => {
-                Orphan { what: What::Foreign, path, reason: format!("{error:#}") }
-            }
-            Ok(Some(Known::Odd(error))) => Orphan::odd(&path, error),
-            Err(error) => Orphan::odd(&path, format!("{error:#}")),
-            Ok(None) => continue,
-        };
-        found.push(orphan);
-        records.unusable.insert(name);
-    }
-    Ok(records)
-}
-
-/// The instances that remember something.
-fn memories(paths: &Paths, found: &mut Vec<Orphan>) -> Result<Vec<Instance>> {
-    let mut memories = Vec::new();
-    for (path, word) in files::records(&paths.remembered)? {
-        if !word.ends_with(files::REMEMBERING) {
-            memories.extend(files::record(&path, &word, found).map(|(instance, _)| instance));
-        }
-    }
-    Ok(memories)
+    Orphan { what, path: path.to_owned(), reason }
 }

@@ -9,6 +9,7 @@ mod apply;
 mod drop_ins;
 mod files;
 mod find;
+mod records;
 mod used;
 
 use std::fmt;

@@ -2,12 +2,9 @@
 //! library keeps what it has read. The program itself is linked statically, and may have another library.
 
 use std::fmt;
-use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Answer, Verdict, asked};
 use crate::bash::UNWANTED;
@@ -15,6 +12,7 @@ use crate::name::NsName;
 use crate::netns::mounts;
 use crate::paths::{BASH, Paths};
 use crate::print::escape;
+use crate::sys::program::Program;
 
 /// How long the library may take: it may ask several servers, each for a second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,39 +47,9 @@ fn ask(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<String>> 
     mounts::separate()?;
     // Which files are left out, `netnsctl run` tells.
     mounts::show_own_files(paths, namespace)?;
-    let mut child = bash(name).spawn().with_context(|| format!("cannot run {BASH}"))?;
-    if !ends(&mut child).context("cannot wait for bash")? {
-        return Ok(None);
-    }
-    let mut said = Vec::new();
-    let mut stderr = child.stderr.take().context("bash has no output")?;
-    stderr.read_to_end(&mut said).context("cannot read what bash says")?;
-    Ok(Some(escape::text(&said)))
-}
-
-fn bash(name: &str) -> Command {
-    let mut command = Command::new(BASH);
-    for name in UNWANTED {
-        command.env_remove(name);
-    }
-    command.args(["-c", SCRIPT, "bash", name]);
-    command.env("LC_ALL", "C").env("RES_OPTIONS", "timeout:1 attempts:1");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command
-}
-
-/// Waits for the end of a process, which is killed when that takes too long; then it is `false`.
-fn ends(child: &mut Child) -> io::Result<bool> {
-    let end = Instant::now() + PATIENCE;
-    while child.try_wait()?.is_none() {
-        if Instant::now() > end {
-            child.kill()?;
-            child.wait()?;
-            return Ok(false);
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(true)
+    let bash = Program::new(BASH).without(&UNWANTED).words(["-c", SCRIPT, "bash", name]);
+    let bash = bash.env("LC_ALL", "C").env("RES_OPTIONS", "timeout:1 attempts:1");
+    Ok(bash.run_within(PATIENCE)?.map(|answer| escape::text(&answer.stderr)))
 }
 
 /// What bash says has the name and the library's reason, unless there is an address.

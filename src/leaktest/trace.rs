@@ -10,12 +10,17 @@ use std::process::{self, Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use crate::firewall::nft;
 use crate::netlink::{self, Decision, Header, Step, Traces};
 use crate::print::escape;
+use crate::sys::wait::{try_wait_until, wait_until};
+
+/// Pause between two looks.
+const GLANCE: Duration = Duration::from_millis(2);
 
 /// What the packets of an attempt can be told by.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +56,8 @@ pub(super) struct Tracer {
 impl Tracer {
     /// Marks the packets of these flows.
     pub(super) fn start(flows: Vec<Option<Flow>>) -> Result<Self> {
-        let rules = Ruleset::of(&nft(&["-s", "-a", "list", "ruleset"])?);
+        let rules = nft::run(&["-s", "-a", "list", "ruleset"], b"").context("cannot run nft")?;
+        let rules = Ruleset::of(&escape::text(&rules));
         let traces = Traces::listen()?;
         let nft = Owner::make(&flows.iter().flatten().copied().collect::<Vec<_>>())?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -64,7 +70,7 @@ impl Tracer {
                 if last {
                     return Ok(steps);
                 }
-                thread::sleep(Duration::from_millis(2));
+                thread::sleep(GLANCE);
             }
         });
         Ok(Self { nft, flows, rules, stop, reader })
@@ -157,16 +163,16 @@ impl Owner {
         let text = text_of(&owner.table, flows);
         let mut input = owner.input.as_ref().context("nft has no input")?;
         input.write_all(text.as_bytes()).context("cannot write to nft")?;
-        let end = Instant::now() + Duration::from_secs(3);
-        while !netlink::tables()?.contains(&owner.table) {
+        // That it has ended is found as well, and then there is no table.
+        let is_there = try_wait_until(Duration::from_secs(3), GLANCE, || {
+            let is_there = netlink::tables()?.contains(&owner.table);
             let has_ended = owner.process.try_wait().context("cannot wait for nft")?.is_some();
-            if has_ended || Instant::now() > end {
-                bail!(
-                    "nft cannot trace here (it has to be able to be interactive, `nft -i`, and Linux to be 5.12 or later)"
-                );
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+            anyhow::Ok((is_there || has_ended).then_some(is_there))
+        })?;
+        ensure!(
+            is_there == Some(true),
+            "nft cannot trace here (it has to be able to be interactive, `nft -i`, and Linux to be 5.12 or later)"
+        );
         Ok(owner)
     }
 }
@@ -174,12 +180,9 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         drop(self.input.take());
-        let end = Instant::now() + Duration::from_secs(1);
-        while matches!(self.process.try_wait(), Ok(None)) {
-            if Instant::now() > end {
-                _ = self.process.kill();
-            }
-            thread::sleep(Duration::from_millis(2));
+        let ended = || (!matches!(self.process.try_wait(), Ok(None))).then_some(());
+        if wait_until(Duration::from_secs(1), GLANCE, ended).is_none() {
+            _ = self.process.kill().and_then(|()| self.process.wait());
         }
     }
 }
@@ -265,17 +268,4 @@ impl Ruleset {
         };
         format!("{table} {}: {what}", step.chain)
     }
-}
-
-fn nft(words: &[&str]) -> Result<String> {
-    let output = duct::cmd("nft", words)
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .context("cannot run nft (the package nftables has it)")?;
-    if !output.status.success() {
-        bail!("nft {}: {}", words.join(" "), escape::text(&output.stderr).trim());
-    }
-    Ok(escape::text(&output.stdout))
 }

@@ -1,11 +1,10 @@
 //! The user that a command runs as: found through the system's own programs, then assumed by this process.
 
-use std::process::Output;
-
 use anyhow::{Context, Result, bail, ensure};
-use duct::cmd;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::sys::program::{Answer, Program};
 
 /// A user with all that a login needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +84,14 @@ impl User {
     }
 }
 
-fn ask(program: &str, arguments: &[&str]) -> Result<Output> {
-    let output = cmd(program, arguments).stdin_null().stdout_capture().stderr_capture().unchecked().run();
-    output.with_context(|| format!("cannot run {program} to look up the user"))
+fn ask(program: &str, words: &[&str]) -> Result<Answer> {
+    let asked = Program::new(program).called(format!("{program} {}", words.join(" "))).words(words).run();
+    asked.context("cannot look up the user")
 }
 
-fn text(output: Output, program: &str) -> Result<String> {
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} cannot look up the user: {}, {}", output.status, said.trim());
-    String::from_utf8(output.stdout).with_context(|| format!("{program} printed invalid UTF-8"))
+fn text(answer: Answer, program: &str) -> Result<String> {
+    let answer = answer.success().context("cannot look up the user")?;
+    String::from_utf8(answer.stdout).with_context(|| format!("{program} printed invalid UTF-8"))
 }
 
 #[cfg(test)]

@@ -3,21 +3,22 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use tempfile::{Builder, TempPath};
 use walkdir::{DirEntry, WalkDir};
 
+use super::wait::wait_until;
 use crate::print::escape;
 
 /// What stands between the name of a file and the random end of its draft. Nobody names a copy of their own like that, as they may by
@@ -88,6 +89,19 @@ impl Draft {
             .map_err(|failed| failed.error)
             .with_context(|| format!("cannot replace {}", target.display()))
     }
+}
+
+/// A file in memory, without a name, at its beginning.
+///
+/// # Errors
+/// There is no memory, or no descriptor.
+pub fn in_memory(content: &[u8]) -> io::Result<File> {
+    let mut file: File = memfd_create(c"netns", MFdFlags::MFD_CLOEXEC)?.into();
+    if !content.is_empty() {
+        file.write_all(content)?;
+        file.rewind()?;
+    }
+    Ok(file)
 }
 
 /// Opens a file of ours. No link is followed, and nobody is waited for: what is there may be a pipe.
@@ -198,15 +212,18 @@ pub fn lock_directory(directory: &Path, patience: Duration) -> Result<Flock<File
 ///
 /// # Errors
 /// `EAGAIN`, if somebody else has locked it all the time.
-pub fn lock_within(mut file: File, patience: Duration) -> Result<Flock<File>, Errno> {
-    let deadline = Instant::now() + patience;
-    loop {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Err((file, Errno::EAGAIN)) if Instant::now() < deadline => file,
-            done => return done.map_err(|(_, error)| error),
-        };
-        thread::sleep(Duration::from_micros(500));
-    }
+pub fn lock_within(file: File, patience: Duration) -> Result<Flock<File>, Errno> {
+    let mut unlocked = Some(file);
+    let locked = wait_until(patience, Duration::from_micros(500), || {
+        match Flock::lock(unlocked.take()?, FlockArg::LockExclusiveNonblock) {
+            Err((file, Errno::EAGAIN)) => {
+                unlocked = Some(file);
+                None
+            }
+            done => Some(done.map_err(|(_, error)| error)),
+        }
+    });
+    locked.unwrap_or(Err(Errno::EAGAIN))
 }
 
 /// Removes the drafts, of files whose names are `ours`, that runs which were killed have left. Nobody else may be writing:

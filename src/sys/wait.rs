@@ -1,5 +1,6 @@
 //! Waits for something that nobody announces.
 
+use std::convert::Infallible;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,14 +10,27 @@ pub fn wait_until<Found>(
     interval: Duration,
     mut look: impl FnMut() -> Option<Found>,
 ) -> Option<Found> {
-    let deadline = Instant::now() + limit;
+    let Ok(found) = try_wait_until(limit, interval, || Ok::<_, Infallible>(look()));
+    found
+}
+
+/// The same where a look may fail, which ends the wait.
+///
+/// # Errors
+/// A look has failed.
+pub fn try_wait_until<Found, Error>(
+    limit: Duration,
+    interval: Duration,
+    mut look: impl FnMut() -> Result<Option<Found>, Error>,
+) -> Result<Option<Found>, Error> {
+    let begun = Instant::now();
     loop {
-        let is_last = Instant::now() >= deadline;
-        if let Some(found) = look() {
-            return Some(found);
+        let is_last = begun.elapsed() >= limit;
+        if let Some(found) = look()? {
+            return Ok(Some(found));
         }
         if is_last {
-            return None;
+            return Ok(None);
         }
         thread::sleep(interval);
     }
@@ -35,5 +49,11 @@ mod tests {
         });
         assert_eq!(third, Some(3));
         assert_eq!(wait_until(Duration::ZERO, Duration::from_secs(60), || None::<()>), None);
+    }
+
+    #[test]
+    fn a_look_that_fails_is_the_last_one() {
+        let second = Duration::from_secs(60);
+        assert_eq!(try_wait_until::<(), _>(second, second, || Err("it failed")), Err("it failed"));
     }
 }

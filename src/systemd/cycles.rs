@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use duct::cmd;
+use anyhow::Result;
+
+use crate::sys::program::Program;
 
 /// The target of a boot, which has everything that is enabled started together.
 const BOOT: &str = "default.target";
@@ -44,28 +44,24 @@ pub fn find<Unit: AsRef<str>>(
     units: impl IntoIterator<Item = Unit>,
     overlay: Option<&Path>,
 ) -> Result<BTreeSet<Cycle>> {
-    let units: Vec<String> = units.into_iter().map(|unit| unit.as_ref().to_owned()).collect();
-    let words = ["verify", "--man=no", "--"].map(str::to_owned).into_iter().chain(units);
-    let mut command = cmd("systemd-analyze", words.chain([BOOT.to_owned()]))
+    let units = units.into_iter().map(|unit| unit.as_ref().to_owned());
+    let mut verify = Program::new("systemd-analyze")
+        .words(["verify", "--man=no", "--"])
+        .words(units)
+        .words([BOOT])
         // It also looks for units in the current directory, which may be any user's.
-        .dir("/")
+        .directory("/")
         .env("SYSTEMD_LOG_LEVEL", "info")
         .env("SYSTEMD_LOG_TARGET", "console")
         .env("SYSTEMD_LOG_COLOR", "no")
         .env("SYSTEMD_LOG_LOCATION", "no")
-        .env("SYSTEMD_LOG_TIME", "no")
-        .stdin_null()
-        .stdout_null()
-        .stderr_capture()
-        .unchecked();
+        .env("SYSTEMD_LOG_TIME", "no");
     if let Some(overlay) = overlay {
         // An empty part of the path stands for the default directories (systemd.unit(5)).
-        command = command.env("SYSTEMD_UNIT_PATH", format!("{}:", overlay.display()));
+        verify = verify.env("SYSTEMD_UNIT_PATH", format!("{}:", overlay.display()));
     }
-    match command.run() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeSet::new()),
-        done => Ok(parse(&String::from_utf8_lossy(&done.context("cannot run systemd-analyze")?.stderr))),
-    }
+    let answer = verify.run_if_installed()?;
+    Ok(answer.map(|answer| parse(&answer.message())).unwrap_or_default())
 }
 
 /// Reads the messages of `transaction_verify_order_one` in systemd's src/core/transaction.c: one line that begins with `Found

@@ -1,10 +1,13 @@
-//! What the hooks of an instance have printed, out of the journal.
+//! What units have printed, out of the journal, by journalctl(1). There may be no journal, and what is missing from it is no reason
+//! to fail.
 
-use duct::cmd;
+use std::ffi::OsStr;
+
 use jiff::Timestamp;
 
 use crate::name::Instance;
 use crate::print::quoted;
+use crate::sys::program::Program;
 
 /// How many of the last lines of a failed unit are shown.
 const LINES: usize = 10;
@@ -21,10 +24,14 @@ pub fn last_words(instance: &Instance) -> Vec<String> {
     logged(instance, Timestamp::UNIX_EPOCH)
 }
 
+/// The last lines of a unit, and what systemd says of it, for an error.
+#[must_use]
+pub fn of_unit(unit: &str) -> String {
+    quoted(read(["--output=cat", "--lines=5", "--unit", unit]).lines())
+}
+
 fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
     let mut words = vec![
-        "--quiet".to_owned(),
-        "--boot".to_owned(),
         "--output=json".to_owned(),
         "--output-fields=MESSAGE,_PID".to_owned(),
         // Whole seconds: the lines are looked at more closely below. With --lines, it would be the first ones.
@@ -33,10 +40,18 @@ fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
     words.extend(
         [instance.unit(), instance.outside_unit(), instance.name.unit()].map(|unit| format!("--unit={unit}")),
     );
-    // Best effort: there may be no journal, and what is missing from it is no reason to fail.
-    _ = cmd!("journalctl", "--sync").stdin_null().stdout_null().stderr_null().unchecked().run();
-    let text = cmd("journalctl", words).stdin_null().stderr_null().unchecked().read().unwrap_or_default();
-    messages(&text, since)
+    _ = journalctl().words(["--sync"]).run();
+    messages(&read(words), since)
+}
+
+/// What it shows of this boot; nothing where it cannot.
+fn read<Word: AsRef<OsStr>>(words: impl IntoIterator<Item = Word>) -> String {
+    let answer = journalctl().words(["--quiet", "--boot"]).words(words).run();
+    answer.map(|answer| answer.text()).unwrap_or_default()
+}
+
+fn journalctl() -> Program {
+    Program::new("journalctl").package("systemd")
 }
 
 /// The last lines in what `journalctl --output=json` prints: those of hooks, or else what systemd says.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
-use duct::cmd;
+use anyhow::Result;
 use jiff::Timestamp;
+
+use super::systemctl::systemctl;
 
 /// The properties of one unit (systemd.unit(5), org.freedesktop.systemd1(5)).
 #[derive(Clone, Debug, Default)]
@@ -21,17 +22,9 @@ impl Properties {
         if units.is_empty() {
             return Ok(Vec::new()); // systemctl would tell of systemd itself
         }
-        let words = ["show", "--timestamp=unix", &format!("--property=Id,{keys}"), "--"].map(str::to_owned);
-        let output = cmd("systemctl", words.into_iter().chain(units))
-            .stdin_null()
-            .stdout_capture()
-            .stderr_capture()
-            .unchecked()
-            .run()
-            .context("cannot run systemctl")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "`systemctl show` failed: {}", said.trim());
-        Ok(Self::parse(&String::from_utf8_lossy(&output.stdout)))
+        let words = ["--timestamp=unix", &format!("--property=Id,{keys}"), "--"].map(str::to_owned);
+        let answer = systemctl("show").words(words).words(units).run()?.success()?;
+        Ok(Self::parse(&answer.text()))
     }
 
     /// Reads blocks of `KEY=value` lines with an empty line between them. A key may stand there several times; a block without `Id` is

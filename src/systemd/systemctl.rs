@@ -1,18 +1,20 @@
-//! What is asked of a running systemd.
+//! What is asked of a running systemd, by systemctl(1).
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use duct::{Handle, cmd};
+use anyhow::{Result, bail};
 
 use crate::name::unit::{self, UnitName};
 use crate::paths::Paths;
+use crate::sys::program::{Program, Running};
+use crate::sys::wait::try_wait_until;
 
 /// How long `--now` waits for namespaces to go after their instances were stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two looks whether they are gone.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A unit of ours that systemd has loaded, as `systemctl list-units` tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,11 +60,25 @@ impl fmt::Display for Loaded {
     }
 }
 
-const LISTING_FAILED: &str = "`systemctl list-units` failed";
+/// The options of `list-units` with which it prints whole names, and nothing else than units.
+const LISTING: [&str; 4] = ["--all", "--plain", "--no-legend", "--no-pager"];
+
+/// systemctl with a verb.
+pub(super) fn systemctl(verb: &str) -> Program {
+    Program::new("systemctl").package("systemd").called(format!("systemctl {verb}")).words([verb])
+}
+
+/// The names of all units of these types, `TYPE,TYPE`, that systemd has loaded; none where it cannot be asked.
+#[must_use]
+pub fn loaded_of_types(types: &str) -> Vec<String> {
+    let listing = systemctl("list-units").words(LISTING).words([format!("--type={types}")]);
+    let text = listing.run().map(|answer| answer.text()).unwrap_or_default();
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
 
 /// What [`Systemctl::ask_for_loaded`] has asked for.
 #[derive(Debug)]
-pub struct Loading(Handle);
+pub struct Loading(Running);
 
 impl Loading {
     /// Waits for the answer.
@@ -70,8 +86,7 @@ impl Loading {
     /// # Errors
     /// systemctl fails.
     pub fn wait(self) -> Result<Vec<Loaded>> {
-        let output = self.0.into_output().context(LISTING_FAILED)?;
-        Ok(parse(&String::from_utf8_lossy(&output.stdout)))
+        Ok(parse(&self.0.wait()?.success()?.text()))
     }
 }
 
@@ -90,13 +105,10 @@ impl Systemctl {
     ///
     /// # Errors
     /// systemctl is missing.
-    #[allow(clippy::unused_self)] // as for `run`
+    #[allow(clippy::unused_self)] // the value is the proof that there is a systemd, here and below
     pub fn ask_for_loaded(&self) -> Result<Loading> {
         let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
-        let listing = ["list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager"];
-        let words = listing.iter().chain(&patterns);
-        let asked = cmd("systemctl", words).stdout_capture().start().context(LISTING_FAILED)?;
-        Ok(Loading(asked))
+        systemctl("list-units").words(LISTING).words(["--full"]).words(patterns).start().map(Loading)
     }
 
     /// All instances of our template units.
@@ -111,16 +123,28 @@ impl Systemctl {
     ///
     /// # Errors
     /// systemctl is missing or fails.
+    #[allow(clippy::unused_self)]
     pub fn daemon_reload(&self) -> Result<()> {
-        self.run(["daemon-reload"]).map(drop)
+        systemctl("daemon-reload").run()?.success().map(drop)
     }
 
     /// Clears the failed state of units.
     ///
     /// # Errors
     /// systemctl is missing or fails.
-    pub fn reset_failed(&self, units: &[&str]) -> Result<()> {
-        self.run(["reset-failed", "--"].iter().chain(units)).map(drop)
+    #[allow(clippy::unused_self)]
+    pub fn reset_failed<Unit: AsRef<str>>(&self, units: &[Unit]) -> Result<()> {
+        on_units("reset-failed", units).run()?.success().map(drop)
+    }
+
+    /// Has units started, stopped, restarted or reset, and returns what systemctl complains of. That is no error yet: each unit is
+    /// asked how it went.
+    #[allow(clippy::unused_self)]
+    pub fn change<Unit: AsRef<str>>(&self, verb: &str, units: &[Unit]) -> String {
+        match on_units(verb, units).run() {
+            Ok(answer) => answer.message(),
+            Err(error) => format!("{error:#}"),
+        }
     }
 
     /// Stops all instances, and waits until their namespaces are gone too: systemd removes those only after `stop` has
@@ -137,25 +161,24 @@ impl Systemctl {
             .map(|unit| unit.name.as_str())
             .collect();
         if !names.is_empty() {
-            self.run(["stop", "--"].iter().chain(&names))?;
+            on_units("stop", &names).run()?.success()?;
             // Nothing to reset is no error worth a word: what failed before may have been stopped properly now.
-            _ = cmd("systemctl", ["reset-failed", "--"].iter().chain(&names)).stderr_null().unchecked().run();
+            self.change("reset-failed", &names);
         }
-        while let Some(unit) = self.loaded()?.into_iter().find(Loaded::holds) {
-            if begun.elapsed() > PATIENCE {
-                bail!("{unit} though it was stopped; see `systemctl status '{}'`", unit.name);
-            }
-            sleep(Duration::from_millis(50));
+        let mut left = None;
+        try_wait_until(PATIENCE.saturating_sub(begun.elapsed()), POLL_INTERVAL, || {
+            left = self.loaded()?.into_iter().find(Loaded::holds);
+            anyhow::Ok(left.is_none().then_some(()))
+        })?;
+        match left {
+            None => Ok(()),
+            Some(unit) => bail!("{unit} though it was stopped; see `systemctl status '{}'`", unit.name),
         }
-        Ok(())
     }
+}
 
-    #[allow(clippy::unused_self)] // the value is the proof that there is a systemd
-    fn run<Word: AsRef<str>>(&self, words: impl IntoIterator<Item = Word>) -> Result<String> {
-        let words: Vec<String> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
-        let verb = words.first().cloned().unwrap_or_default();
-        cmd("systemctl", words).read().with_context(|| format!("`systemctl {verb}` failed"))
-    }
+fn on_units<Unit: AsRef<str>>(verb: &str, units: &[Unit]) -> Program {
+    systemctl(verb).words(["--"]).words(units.iter().map(AsRef::as_ref))
 }
 
 /// Reads lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Lines that are cut short are left out, and so is what only has a name like ours:

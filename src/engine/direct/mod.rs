@@ -16,7 +16,7 @@ use super::state::{self, Held};
 use super::{Engine, EngineKind, Outcome};
 use crate::config::declaration::Declaration;
 use crate::firewall;
-use crate::name::{Instance, NsName};
+use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::requires::Requirement;
 use crate::sys::capability::{self, Capability};
@@ -56,62 +56,73 @@ impl Direct {
         self.finish(held)
     }
 
-    /// Takes the course that `plan` makes of what is up: one wave after the other, in each all namespaces in parallel.
+    /// Takes the course that `plan` makes of what is up.
     fn follow(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Course) -> Vec<Outcome> {
         let outcome = |instance: &Instance, changed| Outcome {
             instance: instance.clone(),
             engine: EngineKind::Direct,
             changed,
         };
-        let (course, held, mut broken) = match self.lock(plan) {
+        let (mut course, held, mut broken) = match self.lock(plan) {
             Ok(locked) => locked,
             Err(error) => {
-                return instances
-                    .iter()
-                    .map(|instance| outcome(instance, Err(anyhow!("{error:#}"))))
-                    .collect();
+                let all = instances.iter();
+                return all.map(|instance| outcome(instance, Err(anyhow!("{error:#}")))).collect();
             }
         };
-        // All namespaces come before any hook: one may want to put an interface into another.
+        let held = self.prepare(&course, held, &mut broken);
+        let mut results = self.take_waves(&mut course, held, &broken);
+        let never = |name: &NsName| {
+            Err(broken.get(name).map_or_else(|| anyhow!("it was not begun"), |why| anyhow!("{why}")))
+        };
+        let told = course.told.iter();
+        told.map(|instance| {
+            outcome(instance, results.remove(instance).unwrap_or_else(|| never(&instance.name)))
+        })
+        .collect()
+    }
+
+    /// Makes all namespaces. They come before any hook: one may want to put an interface into another.
+    fn prepare(&self, course: &Course, held: VecDeque<Held>, broken: &mut Broken) -> BTreeMap<NsName, Held> {
         let prepared = parallel(held, |mut held| {
             let need = course.names[&held.name];
             let begun = self
                 .settle(&mut held)
                 .and_then(|()| self.ensure_namespace(&mut held, need))
-                .and_then(|()| self.close_for_firewall(&course, &held.name));
+                .and_then(|()| self.close_for_firewall(course, &held.name));
             (held, begun)
         });
-        let mut groups = BTreeMap::new();
+        let mut all = BTreeMap::new();
         for (held, begun) in prepared {
             if let Err(error) = begun {
                 broken.insert(held.name.clone(), format!("{error:#}"));
             }
-            groups.insert(held.name.clone(), held);
+            all.insert(held.name.clone(), held);
         }
-        let mut results: BTreeMap<Instance, Result<bool>> =
-            course.refused.into_iter().map(|(instance, error)| (instance, Err(error))).collect();
+        all
+    }
+
+    /// Takes one wave after the other, in each all namespaces in parallel, and lets go of the namespaces.
+    fn take_waves(
+        &self,
+        course: &mut Course,
+        mut held: BTreeMap<NsName, Held>,
+        broken: &Broken,
+    ) -> BTreeMap<Instance, Result<bool>> {
+        let refused = course.refused.drain(..).map(|(instance, error)| (instance, Err(error)));
+        let mut results: BTreeMap<Instance, Result<bool>> = refused.collect();
         for wave in &course.waves {
             let mut steps: BTreeMap<&NsName, Vec<&(Act, Instance)>> = BTreeMap::new();
             for step in wave {
                 steps.entry(&step.1.name).or_default().push(step);
             }
-            let work =
-                groups.iter_mut().filter_map(|(name, held)| Some((held, steps.remove(name)?))).collect();
-            let before = Before { requires: &course.requires, results: &results, broken: &broken };
+            let work = held.iter_mut().filter_map(|(name, held)| Some((held, steps.remove(name)?))).collect();
+            let before = Before { requires: &course.requires, results: &results, broken };
             let done = parallel(work, |(held, steps)| self.one_by_one(held, &steps, &before));
             results.extend(done.into_iter().flatten());
         }
-        self.finish_all(groups.into_values().collect());
-        let never = |name: &NsName| {
-            Err(broken.get(name).map_or_else(|| anyhow!("it was not begun"), |why| anyhow!("{why}")))
-        };
-        course
-            .told
-            .iter()
-            .map(|instance| {
-                outcome(instance, results.remove(instance).unwrap_or_else(|| never(&instance.name)))
-            })
-            .collect()
+        self.finish_all(held.into_values().collect());
+        results
     }
 
     /// All locks come before any work, in the order of the names: so two commands never wait for each other. By the time that all
@@ -176,15 +187,7 @@ impl Direct {
                 Err(anyhow!("`{instance}` was not begun: {why}"))
             } else {
                 held.required = before.requires.get(instance).cloned().unwrap_or_default();
-                match act {
-                    Act::Up => self.up_one(held, &instance.nstype),
-                    Act::Down => self.down_one(held, &instance.nstype),
-                    Act::Restart => self.restart_one(held, &instance.nstype),
-                    Act::Pause => self.down_one(held, &instance.nstype).or_else(|error| {
-                        crate::print::warn(&format!("{error:#}; going on"));
-                        Ok(true)
-                    }),
-                }
+                self.act(*act, held, &instance.nstype)
             };
             if changed.is_err() && !goes {
                 stopped.get_or_insert(format!("`{instance}` had failed"));
@@ -192,6 +195,18 @@ impl Direct {
             results.push((instance.clone(), changed));
         }
         results
+    }
+
+    fn act(&self, act: Act, held: &mut Held, nstype: &NsType) -> Result<bool> {
+        match act {
+            Act::Up => self.up_one(held, nstype),
+            Act::Down => self.down_one(held, nstype),
+            Act::Restart => self.restart_one(held, nstype),
+            Act::Pause => self.down_one(held, nstype).or_else(|error| {
+                crate::print::warn(&format!("{error:#}; going on"));
+                Ok(true)
+            }),
+        }
     }
 
     fn finish_all(&self, groups: VecDeque<Held>) {

@@ -17,19 +17,7 @@ impl Direct {
         }
         let name = held.name.clone();
         let Some(ours) = held.state.namespace else { return Ok(()) };
-        let found = netns::look(&self.paths, &name)?;
-        let there = match found {
-            Named::Namespace(_) if ours.has_name(&self.paths, &name)? => true,
-            Named::Namespace(_) => {
-                crate::print::warn(&replaced(&name));
-                false
-            }
-            Named::Debris => {
-                netns::delete(&self.paths, &name)?;
-                false
-            }
-            Named::Nothing => false,
-        };
+        let there = self.is_there(&name, ours)?;
         for entry in held.state.instances.clone().into_iter().rev() {
             let instance = held.instance(&entry.nstype);
             if !there {
@@ -51,6 +39,17 @@ impl Direct {
             held.save()?;
         }
         Ok(())
+    }
+
+    /// Whether a namespace of ours is there; what an attempt of ours has left of it is removed.
+    fn is_there(&self, name: &NsName, ours: Identity) -> Result<bool> {
+        match netns::look(&self.paths, name)? {
+            Named::Namespace(_) if ours.has_name(&self.paths, name)? => return Ok(true),
+            Named::Namespace(_) => crate::print::warn(&replaced(name)),
+            Named::Debris => _ = netns::delete(&self.paths, name)?,
+            Named::Nothing => {}
+        }
+        Ok(false)
     }
 
     pub(super) fn ensure_namespace(&self, held: &mut Held, need: Need) -> Result<()> {

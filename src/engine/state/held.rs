@@ -9,6 +9,7 @@ use std::{process, thread};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{Entry, Known, Stage, State, VERSION, read};
@@ -20,6 +21,8 @@ use crate::sys::process::Process;
 
 /// After this long a wait is worth a message.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between two attempts before that.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The state of a namespace, with the right to change it: one process at a time has it.
 #[derive(Debug)]
@@ -92,7 +95,7 @@ pub fn is_held(paths: &Paths, name: &NsName) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         opened => opened.with_context(|| format!("cannot look at {}", path.display()))?,
     };
-    Ok(matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EAGAIN))))
+    Ok(matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EAGAIN))))
 }
 
 fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
@@ -109,41 +112,37 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = file::open(&path, options).with_context(what)?;
-        let locked = if told {
-            Flock::lock(file, FlockArg::LockExclusive)
-        } else {
-            Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        };
-        match locked {
+        let how = if told { FlockArg::LockExclusive } else { FlockArg::LockExclusiveNonblock };
+        match Flock::lock(file, how) {
             // Whoever had it before may have removed the file: then this lock is on nothing that others can find.
             Ok(lock) if lock.metadata().with_context(what)?.nlink() > 0 => {
-                if lock.metadata().is_ok_and(|found| found.len() > 0) {
-                    // Who had it before was killed, perhaps while it wrote the state.
-                    let ours = paths.state(name);
-                    remove_drafts(&paths.direct, |file| ours.file_name().is_some_and(|name| name == file))?;
-                }
-                // For who waits to read; on a full disk they have to do without.
-                _ = lock
-                    .set_len(0)
-                    .and_then(|()| (&*lock).write_all(format!("{}\n", process::id()).as_bytes()));
+                take_over(paths, name, &lock)?;
                 return Ok(lock);
             }
             Ok(_) => {}
-            Err((file, nix::errno::Errno::EAGAIN)) => {
-                if begun.elapsed() >= PATIENCE {
-                    let holder = io::read_to_string(file).unwrap_or_default();
-                    crate::print::warn(&format!(
-                        "namespace `{name}` is being worked on by process {}; waiting for it",
-                        holder.trim()
-                    ));
-                    told = true;
-                } else {
-                    thread::sleep(Duration::from_millis(10));
-                }
+            Err((file, Errno::EAGAIN)) if begun.elapsed() >= PATIENCE => {
+                let holder = io::read_to_string(file).unwrap_or_default();
+                crate::print::warn(&format!(
+                    "namespace `{name}` is being worked on by process {}; waiting for it",
+                    holder.trim()
+                ));
+                told = true;
             }
+            Err((_, Errno::EAGAIN)) => thread::sleep(POLL_INTERVAL),
             Err((_, error)) => return Err(error).with_context(what),
         }
     }
+}
+
+/// Removes what a holder that was killed, perhaps while it wrote the state, has left, and writes who holds it now.
+fn take_over(paths: &Paths, name: &NsName, lock: &Flock<File>) -> Result<()> {
+    if lock.metadata().is_ok_and(|found| found.len() > 0) {
+        let ours = paths.state(name);
+        remove_drafts(&paths.direct, |file| ours.file_name().is_some_and(|name| name == file))?;
+    }
+    // For who waits to read; on a full disk they have to do without.
+    _ = lock.set_len(0).and_then(|()| (&**lock).write_all(format!("{}\n", process::id()).as_bytes()));
+    Ok(())
 }
 
 impl Held {

@@ -4,11 +4,9 @@ mod units;
 
 use std::collections::BTreeSet;
 use std::slice;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail, ensure};
-use duct::cmd;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::Timestamp;
 
 pub(super) use units::active;
@@ -27,11 +25,16 @@ use crate::netns::ownership::{self, Made};
 use crate::paths::Paths;
 use crate::requires::Graph;
 use crate::sys::interrupt::Interrupt;
+use crate::sys::wait::try_wait_until;
 use crate::systemd::journal;
+use crate::systemd::systemctl::Systemctl;
 
 /// How long the rest of a stop may take after `systemctl stop` has returned: `down outside` and the removal of the namespace,
 /// by their units' own time limits, and a moment.
 const PATIENCE: Duration = Duration::from_secs(90 + 30 + 5);
+
+/// Pause between two looks at what is to go.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// When an outside half that nothing needs is stopped, if systemd has not begun that by itself.
 const UNNEEDED: Duration = Duration::from_secs(3);
@@ -40,6 +43,7 @@ const UNNEEDED: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Systemd {
     paths: Paths,
+    systemctl: Systemctl,
     interrupt: Interrupt,
 }
 
@@ -49,11 +53,8 @@ impl Systemd {
     /// # Errors
     /// systemd is not PID 1 here.
     pub fn of(paths: &Paths) -> Result<Self> {
-        ensure!(
-            paths.is_live() && paths.systemd.is_dir(),
-            "systemd does not run here: use `--engine direct`"
-        );
-        Ok(Self { paths: paths.clone(), interrupt: Interrupt::catch()? })
+        let systemctl = Systemctl::of(paths).context("systemd does not run here: use `--engine direct`")?;
+        Ok(Self { paths: paths.clone(), systemctl, interrupt: Interrupt::catch()? })
     }
 
     /// Has systemd start or restart the units of all instances at once, which lets it find the order. What leads to a problem is not
@@ -90,7 +91,7 @@ impl Systemd {
         // systemd gets one job after the other: with the firewalls first, it knows of them when an interface is begun.
         let mut order: Vec<&Instance> = instances.iter().collect();
         order.sort_by_key(|instance| !Declaration::of(&self.paths, &instance.nstype).firewall);
-        let said = systemctl(verb, &order.into_iter().map(Instance::unit).collect::<Vec<_>>());
+        let said = self.systemctl.change(verb, &order.into_iter().map(Instance::unit).collect::<Vec<_>>());
         let all: Vec<Instance> = instances.iter().chain(graph.requires.keys()).cloned().collect();
         let after = Units::of_instances(&all);
         let is_up = |units: &Result<Units>, instance: &Instance| {
@@ -140,28 +141,24 @@ impl Systemd {
     /// Waits until nothing of an instance is there, and no namespace that nobody needs. Somebody else may bring it up again.
     fn wait_until_gone(&self, instance: &Instance) -> Result<()> {
         let begun = Instant::now();
-        let deadline = begun + PATIENCE;
         let mut stopped = false;
         let (inside, outside, name) = (instance.unit(), instance.outside_unit(), instance.name.unit());
-        loop {
+        let gone = try_wait_until(PATIENCE, POLL_INTERVAL, || {
             let units = Units::of([&inside, &outside, &name])?;
             ensure!(!units.is_up(&inside), "somebody else has brought `{instance}` up again");
             if !units.is_there(&outside) && (!units.is_there(&name) || needed(&name)?) {
-                return Ok(());
+                return Ok(Some(()));
             }
             // systemd (252) does not look again whether anything needs the outside half, if a stop cancels a start in the moment
             // in which that half has come up.
             if !stopped && begun.elapsed() > UNNEEDED && units.is_up(&outside) && !needed(&outside)? {
-                systemctl("stop", slice::from_ref(&outside));
+                self.systemctl.change("stop", slice::from_ref(&outside));
                 stopped = true;
             }
             ensure!(!self.interrupt.is_set(), "interrupted while systemd takes `{instance}` down");
-            ensure!(
-                Instant::now() < deadline,
-                "`{instance}` is not gone yet; see `systemctl status {outside} {name}`"
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
+            Ok(None)
+        })?;
+        gone.with_context(|| format!("`{instance}` is not gone yet; see `systemctl status {outside} {name}`"))
     }
 }
 
@@ -256,9 +253,9 @@ impl Systemd {
         // What failed earlier is not what fails now.
         let failed: Vec<String> = before.failed().map(str::to_owned).collect();
         if !failed.is_empty() {
-            systemctl("reset-failed", &failed);
+            self.systemctl.change("reset-failed", &failed);
         }
-        systemctl("stop", &instances.iter().map(Instance::unit).collect::<Vec<_>>());
+        self.systemctl.change("stop", &instances.iter().map(Instance::unit).collect::<Vec<_>>());
         let outcome = |instance: &Instance| {
             let [inside, outside, name] = units(instance);
             let was_there = [&inside, &outside].into_iter().any(|half| before.is_there(half));
@@ -302,13 +299,4 @@ fn refused(instances: &[Instance], error: &str) -> Vec<Outcome> {
         changed: Err(anyhow!("{error}")),
     };
     instances.iter().map(outcome).collect()
-}
-
-/// Runs systemctl on units; returns what it complains of. That is no error yet: each unit is asked how it went.
-fn systemctl(verb: &str, units: &[String]) -> String {
-    let words = [verb, "--"].into_iter().chain(units.iter().map(String::as_str));
-    match cmd("systemctl", words).stdin_null().stdout_null().stderr_capture().unchecked().run() {
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(error) => format!("cannot run systemctl: {error}"),
-    }
 }

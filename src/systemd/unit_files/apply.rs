@@ -54,25 +54,35 @@ impl Plan<'_> {
             applied.errors.push(anyhow::Error::new(error).context("cannot write the units to the disk"));
             return applied;
         }
-        let mut done = |change: &Change, result: Result<()>| match result {
-            Ok(()) => applied.changed += 1,
-            Err(error) => applied.errors.push(error.context(format!("{} failed", change.action))),
-        };
         for (change, draft) in drafts {
             say(change);
-            done(change, draft.put());
+            applied.count(change, draft.put());
         }
         for change in self.to_do().filter(|change| change.action == Action::Remove) {
             say(change);
-            done(change, change.remove());
+            applied.count(change, change.remove());
         }
+        self.sync(paths, &mut applied);
+        applied
+    }
+
+    /// Waits until what was removed and renamed is on the disk.
+    fn sync(&self, paths: &Paths, applied: &mut Applied) {
         let mut directories: BTreeSet<&Path> = self.to_do().map(Change::directory).collect();
         if applied.changed > 0 {
             directories.insert(&paths.units);
         }
         let there = directories.into_iter().filter(|directory| directory.is_dir());
         applied.errors.extend(there.filter_map(|directory| sync_directory(directory).err()));
-        applied
+    }
+}
+
+impl Applied {
+    fn count(&mut self, change: &Change, result: Result<()>) {
+        match result {
+            Ok(()) => self.changed += 1,
+            Err(error) => self.errors.push(error.context(format!("{} failed", change.action))),
+        }
     }
 }
 

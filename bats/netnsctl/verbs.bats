@@ -149,6 +149,10 @@ END
   netnsctl up bridge@example
   [[ $(ip -netns example -brief address show dev br0) == *192.0.2.1/24* ]]
   netnsctl restart bridge@example
+  # What `up` has created goes, whatever the .conf says by now.
+  config bridge-example.conf <<<BRIDGE_IFNAME=br1
+  run --separate-stderr -1 netnsctl check bridge
+  [[ $output == *"$CONF/bridge-example.conf: error: bridge@example: BRIDGE_IFADDR: is not set"* ]]
   netnsctl down bridge@example
   nothing_left
   rm -rf /etc/systemd/system/netns*

@@ -289,8 +289,8 @@ fn what_is_installed_works_in_its_image() {
         .flat_map(|word| ["netns", "netns_outside"].map(|kind| format!("{kind}-{word}@.service")))
         .collect();
     let firewalls = plugins.iter().filter(|file| {
-        let text = test.read(&format!("checkout/plugins/{file}"));
-        text.lines().any(|line| line == "# Provides: firewall")
+        let plugin = test.read(&format!("checkout/plugins/{file}"));
+        plugin.lines().any(|line| line == "# Provides: firewall")
     });
     let firewalls: Vec<_> = firewalls.filter_map(|file| file.strip_suffix(".sh")).collect();
     assert!(!firewalls.is_empty(), "no type provides a firewall");

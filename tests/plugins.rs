@@ -1,18 +1,183 @@
-//! What the plugins that ship may depend on.
+//! What each plugin that ships has to have. The list of plugins is the directory: a new one is held against all of this.
 
+#![allow(clippy::unwrap_used)] // a test
+
+mod support;
+
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::Test;
+
+/// A plugin, and what the program reads in its first comment.
+struct Plugin {
+    nstype: String,
+    text: String,
+    description: String,
+    settings: BTreeSet<String>,
+}
+
+impl Plugin {
+    /// Those of the project.
+    fn shipped() -> Vec<Self> {
+        let files = fs::read_dir("plugins").unwrap().map(|entry| entry.unwrap().path());
+        let plugins: Vec<Self> = files
+            .filter(|path| path.extension().is_some_and(|end| end == "sh"))
+            .map(|path| {
+                Self::read(path.file_stem().unwrap().to_str().unwrap(), &fs::read_to_string(&path).unwrap())
+            })
+            .collect();
+        assert!(plugins.len() >= 5, "the plugins are not found");
+        plugins
+    }
+
+    /// Has `netnsctl types` read a plugin.
+    fn read(nstype: &str, text: &str) -> Self {
+        let machine = Test::new("netnsctl")
+            .directory("etc/conf.d/netns")
+            .file(&format!("usr/share/systemd-netns/{nstype}.sh"), text);
+        let root = machine.path("/").display().to_string();
+        let types = machine.run_live(&["types", nstype, "--json", "--root", &root]);
+        let json: serde_json::Value = serde_json::from_str(&types.stdout).unwrap();
+        let about = &json["items"][0];
+        let settings = about["settings"].as_array().unwrap().iter();
+        Self {
+            nstype: nstype.to_owned(),
+            text: text.to_owned(),
+            description: about["description"].as_str().unwrap().to_owned(),
+            settings: settings.map(|setting| setting["name"].as_str().unwrap().to_owned()).collect(),
+        }
+    }
+
+    /// Its lines but for comments.
+    fn code(&self) -> impl Iterator<Item = &str> {
+        self.text.lines().filter(|line| !line.trim_start().starts_with('#'))
+    }
+
+    /// The words of a declaration.
+    fn declared(&self, key: &str) -> Vec<&str> {
+        let head = self.text.lines().map_while(|line| line.strip_prefix('#'));
+        let values = head.filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':'));
+        values.flat_map(str::split_whitespace).collect()
+    }
+
+    /// The variables in its code that have the name of a setting, `TYPE_…`, but for those that it sets for itself.
+    fn uses(&self) -> BTreeSet<String> {
+        let prefix = format!("{}_", self.nstype.to_uppercase());
+        let is_own = |name: &str| self.code().any(|line| line.contains(&format!("{name}=")));
+        let words = self.code().flat_map(|line| {
+            line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+        });
+        words.filter(|word| word.starts_with(&prefix) && !is_own(word)).map(ToOwned::to_owned).collect()
+    }
+
+    /// Whether bash only defines functions and sets variables when it reads the text, tried with bash.
+    fn has_only_definitions(&self) -> bool {
+        let machine = Test::new("netnsctl").file("plugin.sh", &self.text);
+        let traced = Command::new("bash")
+            .args(["-T", "-c", "trap 'printf \"%s\\n\" \"$BASH_COMMAND\"' DEBUG; source \"$1\"", "bash"])
+            .arg(machine.path("plugin.sh"))
+            .output()
+            .unwrap();
+        let commands = String::from_utf8(traced.stdout).unwrap();
+        let mut commands = commands.lines();
+        assert_eq!(commands.next(), Some("source \"$1\""));
+        let is_name = |word: &str| word.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');
+        commands.all(|line| line.split_once('=').is_some_and(|(name, _)| is_name(name)))
+    }
+
+    /// What is wrong with it. `manual` and `readme` are netns.conf(5) and the README, `suites` the directory of its tests.
+    fn faults(&self, manual: &str, readme: &str, suites: &Path) -> Vec<String> {
+        let nstype = &self.nstype;
+        let mut faults = Vec::new();
+        let mut require = |is_so: bool, fault: String| {
+            if !is_so {
+                faults.push(format!("{nstype}: {fault}"));
+            }
+        };
+        require(!self.description.is_empty(), format!("has no line `# {nstype}: DESCRIPTION`"));
+        for name in self.uses().difference(&self.settings) {
+            require(false, format!("reads `{name}`, and does not list it after `# Settings`"));
+        }
+        for name in &self.settings {
+            require(
+                self.code().any(|line| has_word(line, name)),
+                format!("lists `{name}`, and does not read it"),
+            );
+            require(has_word(manual, name), format!("netns.conf(5) does not describe `{name}`"));
+            require(has_word(readme, name), format!("the README does not describe `{name}`"));
+        }
+        for name in ["Links", "Requires"].into_iter().flat_map(|key| self.declared(key)) {
+            for name in name.split('@').filter(|name| !name.is_empty()) {
+                require(
+                    self.settings.contains(name),
+                    format!("declares `{name}`, which is not in its settings"),
+                );
+            }
+        }
+        let section = format!(".SH {}", nstype.to_uppercase());
+        require(manual.lines().any(|line| line == section), "netns.conf(5) has no section for it".to_owned());
+        let section = format!("### {nstype}");
+        require(readme.lines().any(|line| line == section), "the README has no section for it".to_owned());
+        let suite = suites.join(format!("{nstype}.bats"));
+        require(suite.is_file(), format!("there is no {}", suite.display()));
+        require(
+            self.has_only_definitions() == (self.declared("Contains") == ["only", "definitions"]),
+            "`# Contains: only definitions` is missing, or not true".to_owned(),
+        );
+        faults
+    }
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+        .any(|found| found == word)
+}
+
+#[test]
+fn each_is_described_tested_and_declares_what_is_so() {
+    let manual = fs::read_to_string("man/netns.conf.5").unwrap();
+    let readme = fs::read_to_string("README.md").unwrap();
+    let faults: Vec<String> = Plugin::shipped()
+        .iter()
+        .flat_map(|plugin| plugin.faults(&manual, &readme, Path::new("bats/kernel")))
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_plugin_without_any_of_that_would_be_found() {
+    let text = "# Contains: only definitions\n# Links: T_LINK@T_PLACE\n#\n# Settings:\n#   T_KNOWN  x\n#   T_UNUSED  x\n\n\
+                T_OWN=1\nconfigure_t_up_inside() {\n  echo \"$T_KNOWN ${T_SECRET-} $T_OWN\"\n}\necho read\n";
+    let faults = Plugin::read("t", text).faults(".SH U\nT_UNUSED", "## t\nT_KNOWN", Path::new("/nosuch"));
+    assert_eq!(
+        faults,
+        [
+            "t: has no line `# t: DESCRIPTION`",
+            "t: reads `T_SECRET`, and does not list it after `# Settings`",
+            "t: netns.conf(5) does not describe `T_KNOWN`",
+            "t: lists `T_UNUSED`, and does not read it",
+            "t: the README does not describe `T_UNUSED`",
+            "t: declares `T_LINK`, which is not in its settings",
+            "t: declares `T_PLACE`, which is not in its settings",
+            "t: netns.conf(5) has no section for it",
+            "t: the README has no section for it",
+            "t: there is no /nosuch/t.bats",
+            "t: `# Contains: only definitions` is missing, or not true",
+        ]
+    );
+}
 
 /// pipefail is off in hooks, so a failing producer would go unnoticed.
 #[test]
 fn shipped_plugins_have_no_pipelines() {
-    let plugins = fs::read_dir("plugins").unwrap().map(|entry| entry.unwrap().path());
-    let plugins: Vec<_> = plugins.filter(|path| path.extension().is_some_and(|end| end == "sh")).collect();
-    assert!(plugins.len() >= 5, "{plugins:?}");
-    for path in plugins {
-        let text = fs::read_to_string(&path).unwrap();
-        let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        let found: Vec<&str> =
-            code.filter(|line| [" | ", " |& ", "<(", ">("].iter().any(|sign| line.contains(sign))).collect();
-        assert!(found.is_empty(), "{}: {found:?}", path.display());
+    for plugin in Plugin::shipped() {
+        let found: Vec<&str> = plugin
+            .code()
+            .filter(|line| [" | ", " |& ", "<(", ">("].iter().any(|sign| line.contains(sign)))
+            .collect();
+        assert!(found.is_empty(), "{}: {found:?}", plugin.nstype);
     }
 }

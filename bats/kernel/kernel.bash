@@ -11,6 +11,10 @@ source "$ROOT/bats/eventually.bash"
 source "$ROOT/bats/stranger.bash"
 # Where the program under test is, under all its names.
 NETNS_BIN=$(cd "${NETNS_BIN:-$ROOT/target/release}" && pwd -P)
+# cargo builds the binary alone; `make build` adds the names that it is called by.
+for link in netnsinit netns-update netns-nft-save; do
+  [[ ! -x $NETNS_BIN/netnsctl || -e $NETNS_BIN/$link ]] || ln -s netnsctl "$NETNS_BIN/$link"
+done
 PATH=$NETNS_BIN:$PATH:/usr/sbin:/sbin
 
 # The places that it looks at.

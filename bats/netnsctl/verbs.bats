@@ -135,7 +135,10 @@ END
 @test "types tells where each is from, what it replaces, its hooks and settings" {
   cp /usr/share/systemd-netns/lo.sh "$CONF"
   run -0 netnsctl types --no-legend
-  [[ ${lines[1]} == lo*"$CONF/lo.sh (instead of /usr/share/systemd-netns/lo.sh)" && ${lines[4]} == veth*'a pair of virtual interfaces'* ]]
+  shipped=("$ROOT"/plugins/*.sh)
+  ((${#lines[@]} == ${#shipped[@]}))
+  grep --quiet "^lo .* $CONF/lo.sh (instead of /usr/share/systemd-netns/lo.sh)\$" <<<"$output"
+  grep --quiet '^veth .*a pair of virtual interfaces' <<<"$output"
   run -0 netnsctl types macvlan
   [[ $output == *'up outside, up inside, '*'MACVLAN_SOURCE_MACS'* ]]
 }
@@ -149,6 +152,10 @@ END
   netnsctl up bridge@example
   [[ $(ip -netns example -brief address show dev br0) == *192.0.2.1/24* ]]
   netnsctl restart bridge@example
+  # What `up` has created goes, whatever the .conf says by now.
+  config bridge-example.conf <<<BRIDGE_IFNAME=br1
+  run --separate-stderr -1 netnsctl check bridge
+  [[ $output == *"$CONF/bridge-example.conf: error: bridge@example: BRIDGE_IFADDR: is not set"* ]]
   netnsctl down bridge@example
   nothing_left
   rm -rf /etc/systemd/system/netns*
@@ -218,7 +225,7 @@ END
   completes 'netnsctl up lo@' shop
   completes 'netnsctl up ns' nstest
   completes 'netnsctl up veth' veth@nstest
-  completes 'netnsctl types v' veth
+  completes 'netnsctl types vet' veth
   completes 'netnsctl run n' nstest
   completes 'netnsctl up --engine d' direct
 }

@@ -1,43 +1,60 @@
 # shellcheck shell=bash
-# TYPE: one line that says what it is.
+# TYPE: a bridge in the namespace, with an address.
+#
+# Contains: only definitions
+# Links: SETTING_IFNAME
 #
 # Settings (in TYPE-NAME.conf; those for all instances in TYPE.conf):
-#   SETTING_IFADDR  the address, words for `ip address add`: "192.0.2.1/24"
+#   SETTING_IFNAME  name of the bridge: "br0"
+#   SETTING_IFADDR  its address, words for `ip address add`: "192.0.2.1/24"
 
-# Runs first, on the host. Make interfaces here, in the namespace at once, and say how to undo each step.
+# Checks the settings for `netnsctl check`: prints a line for each error, and changes nothing.
+configure_TYPE_validate() {
+  [[ ${SETTING_IFNAME-} ]] || echo 'SETTING_IFNAME: is not set'
+  [[ ${SETTING_IFADDR-} ]] || echo 'SETTING_IFADDR: is not set'
+}
+
+# Runs first, on the host. Creates interfaces, each directly in the namespace.
 configure_TYPE_up_outside() {
-  local ns_name=$1
   assert_command ip iproute2
+  assert_ifname SETTING_IFNAME
   assert_non_empty SETTING_IFADDR
 
   # The .conf may be edited before the instance goes down.
-  remember SETTING_IFADDR
-  if [[ $(ip -netns "$ns_name" -oneline link show type bridge) != *": br0: "* ]]; then
-    # Before it is made: a signal may end this at any moment.
-    on_failure configure_TYPE_down_outside "$ns_name"
-    ip link add br0 netns "$ns_name" type bridge
+  remember SETTING_IFNAME
+  if ! TYPE_exists "$1"; then
+    # Before the interface is created: a signal may end the hook at any moment.
+    on_failure configure_TYPE_down_outside "$1"
+    ip link add "$SETTING_IFNAME" netns "$1" type bridge
   fi
 }
 
-# Runs then, in the namespace, and again on each restart.
+# Runs next, in the namespace, and again on each restart.
 configure_TYPE_up_inside() {
   recall
   # shellcheck disable=SC2086 # words for ip, on purpose
-  ip address replace $SETTING_IFADDR dev br0
-  ip link set dev br0 up
+  ip address replace $SETTING_IFADDR dev "$SETTING_IFNAME"
+  ip link set dev "$SETTING_IFNAME" up
 }
 
-# Undoes `up inside`. A restart runs this and `up inside`.
+# Undoes `up inside`. A restart runs this, then `up inside`.
 configure_TYPE_down_inside() {
-  ip address flush dev br0
-  ip link set dev br0 down
+  recall
+  TYPE_exists "$1" || return 0
+  ip address flush dev "$SETTING_IFNAME"
+  ip link set dev "$SETTING_IFNAME" down
 }
 
-# Undoes `up outside`, also when half of it is gone already.
+# Undoes `up outside`, also if only part of it was done. NSNAME_LOST: the namespace of this name is not ours any more.
 configure_TYPE_down_outside() {
-  local ns_name=$1
-  [[ -e /run/netns/$ns_name ]] || return 0 # gone, and the interface with it
-  if [[ $(ip -netns "$ns_name" -oneline link show type bridge) == *": br0: "* ]]; then
-    ip -netns "$ns_name" link delete dev br0
+  recall
+  if [[ ! ${NSNAME_LOST-} ]] && TYPE_exists "$1"; then
+    ip -netns "$1" link delete dev "$SETTING_IFNAME"
   fi
+}
+
+# Usage: TYPE_exists NAME
+# Whether the bridge exists in the namespace.
+TYPE_exists() {
+  [[ -e /run/netns/$1 && $(ip -netns "$1" -oneline link show type bridge) == *": $SETTING_IFNAME: "* ]]
 }

@@ -23,7 +23,7 @@ use crate::sys::file;
 /// Nobody writes a file for that long.
 const OLD: Duration = Duration::from_secs(60);
 
-/// The end of what a hook writes before it takes the place of what was remembered (`remember` in src/runtime.sh).
+/// The end of what a hook writes before it takes the place of what was remembered (`remember` in src/bash/runtime.sh).
 pub const REMEMBERING: char = '~';
 
 /// The entries of a directory that may be missing.

@@ -10,7 +10,7 @@ use systemd_netns::door::hook;
 use systemd_netns::door::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};
 use systemd_netns::door::{Instance, NsName, NsType, Target};
 
-/// The longest name; in `src/name.rs` is why.
+/// The longest name; in `src/name/` is why.
 const MAX: usize = 200;
 
 /// A name that is taken is what it was, and no path goes out of its directory by it.

@@ -14,7 +14,7 @@
 //!   texts that bash is given and what it answers, [`netns`] the namespaces themselves, [`systemd`] units and their files;
 //! - [`firewall`] a namespace is closed until its rules are loaded, [`hook`] one hook, [`requires`] what comes before an instance,
 //!   [`engine`] who brings it up;
-//! - [`lifecycle`], [`attach`], [`update`], [`run`], [`leaktest`], [`gc`], [`graph`], [`check`]: one capability each;
+//! - [`lifecycle`], [`attach`], [`update`], [`run`], [`leaktest`], [`gc`], [`graph`], [`status`], [`check`]: one capability each;
 //! - [`commands`] one short file a verb.
 
 mod argv;
@@ -38,6 +38,7 @@ mod paths;
 mod print;
 mod requires;
 mod run;
+mod status;
 mod sys;
 mod systemd;
 mod trust;

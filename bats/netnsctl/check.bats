@@ -332,7 +332,7 @@ END
 
 @test "a setting that is nearly one of the type is told, unless a file reads it" {
   # shellcheck disable=SC2016 # for the file
-  veth a VETH_IFNAM_INSIDE=x VETH_MAC_INSID2=y 'helper() { echo "$VETH_MAC_INSID2"; }'
+  veth a VETH_IFNAM_INSIDE=x VETH_MTU_INSIDE=y 'helper() { echo "$VETH_MTU_INSIDE"; }'
   finds <<END
 $CONF/veth-a.conf:3: warning: veth@a: \`VETH_IFNAM_INSIDE\` is no setting of the type \`veth\`: is \`VETH_IFNAME_INSIDE\` meant?
 END

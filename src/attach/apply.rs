@@ -14,7 +14,7 @@ use crate::sys::file::{Draft, sync_directory};
 ///
 /// # Errors
 /// There is a file of somebody else's, or it cannot be written.
-pub fn attach(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool> {
+pub fn write(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool> {
     let path = place(paths, unit);
     let text = drop_in.to_string();
     match look(paths, unit)? {
@@ -42,7 +42,7 @@ pub fn attach(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<boo
 ///
 /// # Errors
 /// The file is somebody else's, or cannot be removed.
-pub fn detach(paths: &Paths, unit: &ServiceUnit) -> Result<bool> {
+pub fn remove(paths: &Paths, unit: &ServiceUnit) -> Result<bool> {
     let path = place(paths, unit);
     match look(paths, unit)? {
         Found::Nothing => return Ok(false),
@@ -96,16 +96,16 @@ mod tests {
     #[test]
     fn what_is_attached_is_listed_and_detach_leaves_nothing() {
         let (_root, paths, unit) = world();
-        assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "veth@a")).unwrap());
-        assert!(!attach(&paths, &unit, &drop_in(&paths, &unit, "veth@a")).unwrap());
-        assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "veth@b")).unwrap());
+        assert!(write(&paths, &unit, &drop_in(&paths, &unit, "veth@a")).unwrap());
+        assert!(!write(&paths, &unit, &drop_in(&paths, &unit, "veth@a")).unwrap());
+        assert!(write(&paths, &unit, &drop_in(&paths, &unit, "veth@b")).unwrap());
         let (instance, namespace) = ("veth@b".parse().unwrap(), "b".parse().unwrap());
         assert_eq!(
             attached(&paths).unwrap(),
             [Attached { unit: "nginx.service".to_owned(), instances: vec![instance], namespace }]
         );
-        assert!(detach(&paths, &unit).unwrap());
-        assert!(!detach(&paths, &unit).unwrap());
+        assert!(remove(&paths, &unit).unwrap());
+        assert!(!remove(&paths, &unit).unwrap());
         assert_eq!(fs::read_dir(&paths.units).unwrap().count(), 0);
     }
 
@@ -116,16 +116,16 @@ mod tests {
         let directory = path.parent().unwrap();
         fs::create_dir_all(directory).unwrap();
         fs::write(&path, "[Service]\n").unwrap();
-        let said = attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
+        let said = write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
         assert!(said.contains("50-netns.conf was not written by"), "{said}");
-        assert!(detach(&paths, &unit).is_err());
+        assert!(remove(&paths, &unit).is_err());
         assert_eq!(attached(&paths).unwrap(), []);
         assert_eq!(fs::read_to_string(&path).unwrap(), "[Service]\n");
 
         fs::remove_file(&path).unwrap();
         fs::write(directory.join("override.conf"), "").unwrap();
-        assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap());
-        assert!(detach(&paths, &unit).unwrap());
+        assert!(write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap());
+        assert!(remove(&paths, &unit).unwrap());
         assert!(directory.join("override.conf").exists());
     }
 
@@ -139,13 +139,13 @@ mod tests {
             if make {
                 fs::create_dir(&shared).unwrap();
             }
-            let said = attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
+            let said = write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
             assert!(said.contains("nginx.service.d is a link"), "{said}");
         }
         // It was made a link later: systemd reads the file.
         fs::write(shared.join("50-netns.conf"), drop_in(&paths, &unit, "lo@a").to_string()).unwrap();
         assert_eq!(attached(&paths).unwrap().len(), 1);
-        assert!(detach(&paths, &unit).unwrap());
+        assert!(remove(&paths, &unit).unwrap());
         assert!(directory.is_symlink() && fs::read_dir(&shared).unwrap().count() == 0);
     }
 
@@ -155,7 +155,7 @@ mod tests {
         let path = place(&paths, &unit);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(attach(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).is_err());
+        assert!(write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).is_err());
         assert_eq!(attached(&paths).unwrap(), []);
     }
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
+use anyhow::Result;
+
 use super::bus::Bus;
 use super::service_unit::UnitKind;
 use super::{HEADER, ServiceUnit};
 use crate::config::declaration::Declaration;
+use crate::config::plugin;
 use crate::name::{Instance, NsName, UnitName};
 use crate::netns;
 use crate::netns::resolver;
@@ -81,6 +84,12 @@ impl DropIn {
 }
 
 impl DropIn {
+    /// Whether it hides the system bus.
+    #[must_use]
+    pub fn bus(&self) -> Bus {
+        self.bus
+    }
+
     /// Whether the unit gets a resolver of its own.
     #[must_use]
     pub fn has_resolver(&self) -> bool {
@@ -110,6 +119,17 @@ impl DropIn {
         };
         self.left_out.iter().map(line).collect()
     }
+}
+
+/// The instances that would give a namespace a resolver of its own, by what plugins declare.
+///
+/// # Errors
+/// The directory of the plugins cannot be read.
+pub fn with_resolver(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
+    let types = plugin::known(paths)?.into_iter();
+    let have =
+        types.filter(|nstype| Declaration::of(paths, nstype).etc.iter().any(|file| file == resolver::FILE));
+    Ok(have.map(|nstype| Instance { nstype, name: namespace.clone() }).collect())
 }
 
 /// Whether a file's name stands for itself in a unit file.

@@ -2,11 +2,14 @@
 //! [`fit`] what in the unit does not go together with it, [`members`] where its processes are, [`apply`] the one place that writes.
 
 mod apply;
+mod attachment;
 pub mod bus;
 mod dropin;
 mod fit;
 mod members;
+mod running;
 mod service_unit;
+mod warnings;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,9 +17,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub use apply::{attach, detach};
-pub use dropin::DropIn;
-pub use fit::{conflicts, reopened, shares, stranded};
+pub use attachment::{Attachment, Detachment};
+pub use dropin::{DropIn, with_resolver};
+pub use fit::reopened;
 pub use members::{listed, members_in, release, renewal};
 pub use service_unit::ServiceUnit;
 

@@ -2,32 +2,23 @@
 //! running process, since mounts in it may have gone by what the host did to the files below.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::io::{self};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use anyhow::Result;
 
-use super::Finding;
+use super::{Finding, view};
 use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, DropIn, Found, ServiceUnit};
 use crate::name::{Instance, NsName};
-use crate::netns::mounts;
 use crate::netns::processes::{self, GroupMember};
-use crate::netns::resolver::{self, Mutable};
+use crate::netns::resolver::{self};
 use crate::netns::{self, Id};
 use crate::paths::{GLOBAL_NETNS, Paths};
-use crate::print::escape;
 use crate::systemd::show::Properties;
 
 /// A process that systemd has just started enters its namespace within this time.
 const SETTLING: Duration = Duration::from_secs(1);
-
-/// Files that are no longer than this are compared whole.
-const LONGEST: u64 = 1 << 20;
 
 /// All that is attached, or what is attached to the instances that are asked for.
 pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool) -> Result<Vec<Finding>> {
@@ -130,8 +121,8 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
         }
     }
     let whose = format!("`{unit}` (process {pid})");
-    findings.extend(files(paths, namespace, &whose, pid, &restart));
-    let open = doors(paths, namespace, &whose, pid, &restart);
+    findings.extend(view::files(paths, namespace, &whose, pid, &restart));
+    let open = view::doors(paths, namespace, &whose, pid, &restart);
     let own = attach::reopened(
         unit,
         properties,
@@ -200,113 +191,4 @@ fn stored(namespace: &NsName, properties: &Properties) -> Option<Finding> {
         ))
         .advice(format!("if it ran before it was attached: {}", attach::release(unit)))
     })
-}
-
-/// The files of the namespace that the process does not have.
-fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for file in netns::files(paths, namespace) {
-        let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
-        if !file.is_file() || target.symlink_metadata().is_err() {
-            continue; // `stale` and `attach` speak of those
-        }
-        let wanted = File::open(&file).map_err(anyhow::Error::from).and_then(|file| read(&file));
-        let found = open(pid, &target).and_then(|file| read(&file));
-        match (wanted, found) {
-            (Ok(wanted), Ok(found)) if wanted == found => {}
-            (Ok(_), found) => {
-                let has = found.ok().filter(|_| target == Path::new(resolver::RESOLV_CONF));
-                let asks = has.map(|text| format!(": {}", nameservers(&text))).unwrap_or_default();
-                let replaced = target == Path::new(resolver::RESOLV_CONF)
-                    && matches!(Mutable::of(paths), Mutable::File(_));
-                let why = if replaced {
-                    ", each time that something on the host has replaced its own; netnsctl(8) has how to be safe, \"ATTACHED SERVICES\""
-                } else {
-                    ""
-                };
-                findings.push(
-                    Finding::error(format!(
-                        "{} of {whose} is not {}{asks}",
-                        target.display(),
-                        file.display()
-                    ))
-                    .advice(format!("{restart}{why}")),
-                );
-            }
-            (Err(error), _) => findings.push(Finding::error(format!("{}: {error:#}", file.display()))),
-        }
-    }
-    findings
-}
-
-/// The resolvers of the host that the process can still ask.
-fn doors(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
-    let doors = resolver::side_doors(paths, namespace, false);
-    let is_open = |socket: &&&str| {
-        doors.iter().any(|door| Path::new(**socket).starts_with(door))
-            && open(pid, Path::new(**socket)).is_ok()
-    };
-    let finding = |socket: &&str| {
-        Finding::error(format!("{whose} can ask a resolver of the host, by {socket}")).advice(restart)
-    };
-    resolver::SOCKETS.iter().filter(is_open).map(finding).collect()
-}
-
-/// Commands of `netnsctl run` that have lost a file of their namespace, or can ask a resolver of the host.
-pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    let processes = processes::by_namespace();
-    for namespace in netns::names(paths)? {
-        let Ok(id) = Id::of(&paths.namespace(&namespace)) else { continue };
-        for one in processes.get(&id).into_iter().flatten().filter(|one| mounts::are_of(one.pid)) {
-            let Ok(pid) = one.pid.try_into() else { continue };
-            let whose = format!("process {pid} ({}) in `{namespace}`", escape::line(&one.name));
-            let advice = "end it, then repeat `netnsctl run`";
-            findings.extend(files(paths, &namespace, &whose, pid, advice));
-            findings.extend(doors(paths, &namespace, &whose, pid, advice));
-        }
-    }
-    Ok(findings)
-}
-
-/// Opens what a path is to a process; links are followed within its own root.
-pub(super) fn open(pid: u32, path: &Path) -> Result<File> {
-    let root = File::open(format!("/proc/{pid}/root"))?;
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    let found = openat2(&root, path.strip_prefix("/").unwrap_or(path), how)?;
-    Ok(File::from(found))
-}
-
-/// The content of a file that is open by its path alone, or to be read. What else a process may have put there, such as a pipe
-/// that nobody writes to, is not waited for.
-fn read(file: &File) -> Result<Vec<u8>> {
-    ensure!(file.metadata()?.is_file(), "it is no regular file");
-    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot read it")?;
-    let mut content = Vec::new();
-    again.take(LONGEST).read_to_end(&mut content).context("cannot read it")?;
-    Ok(content)
-}
-
-/// Who is asked by a resolv.conf(5), for a message.
-fn nameservers(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let servers: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("nameserver")?.split_whitespace().next()).collect();
-    if servers.is_empty() {
-        "it asks 127.0.0.1".to_owned()
-    } else {
-        format!("it asks {}", servers.join(", "))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_is_asked_is_read_from_resolv_conf() {
-        let text = b"# c\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 # x\nsearch a\n";
-        assert_eq!(nameservers(text), "it asks 192.0.2.1, 2001:db8::1");
-        assert_eq!(nameservers(b""), "it asks 127.0.0.1");
-    }
 }

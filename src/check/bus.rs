@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Finding;
-use super::attached::open;
+use super::view::open;
 use crate::attach::bus::{self, Bus};
 use crate::attach::{self, Attached, ServiceUnit};
 use crate::paths::Paths;

@@ -32,7 +32,7 @@ pub(super) fn check(
         findings.extend(of_systemd(paths, examined, graph, all, meant)?);
     }
     if all {
-        findings.extend(super::attached::commands(paths)?);
+        findings.extend(super::view::commands(paths)?);
     }
     let active = engine::active(paths)?;
     findings.extend(super::required::check(paths, &active, meant)?);

@@ -10,6 +10,7 @@ mod missing;
 mod required;
 mod settings;
 mod user_units;
+mod view;
 
 use std::collections::BTreeSet;
 use std::fmt;

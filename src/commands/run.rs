@@ -1,24 +1,18 @@
 //! `netnsctl run`: a command in a namespace, as `ip netns exec` does it.
 
-use std::path::Path;
+use std::ffi::OsString;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
 
 use super::candidates;
-use crate::attach::bus;
 use crate::exit::{NotBegun, Status};
 use crate::lifecycle;
 use crate::name::NsName;
-use crate::netns::mounts;
-use crate::netns::resolver::{self, Mutable};
-use crate::netns::{self, Named};
 use crate::paths::Paths;
-use crate::print::warn;
-use crate::run::{self, Login};
+use crate::run::{self, login::Login};
 use crate::sys::capability::{self, Capability};
-use clap::Args;
-use clap_complete::ArgValueCandidates;
-use std::ffi::OsString;
 
 /// What `run` takes.
 #[derive(Debug, Args)]
@@ -44,41 +38,17 @@ pub struct RunArgs {
 }
 
 pub(super) fn run(paths: &Paths, options: &RunArgs) -> Result<Status> {
-    let name = &options.name;
+    let RunArgs { name, user, preserve_env, up, hide_bus, command } = options;
     capability::need(Capability::SysAdmin, "to enter namespaces")?;
     // The system may ask the network for users, and has to do so from the host.
-    let plan = |user: &String| {
-        Login::new(user, &options.preserve_env, &options.command, &paths.login_defs).map_err(NotBegun::from)
-    };
-    let plan = options.user.as_ref().map(plan).transpose()?;
-    if options.up {
+    let login = user.as_ref().map(|user| Login::new(user, preserve_env, command, &paths.login_defs));
+    let login = login.transpose().map_err(NotBegun::from)?;
+    if *up {
         lifecycle::up(paths, name)?;
     }
-    if !matches!(netns::look(paths, name)?, Named::Namespace(_)) {
-        bail!(
-            "there is no namespace `{name}`: bring it up by `netnsctl up {name}`, or let this do so by --up"
-        );
-    }
-    if resolver::has_own(paths, name)
-        && let Some(line) = Mutable::of(paths).warning("the command")
-    {
-        warn(&line);
-    }
-    // For good: this process becomes the command.
-    std::mem::forget(netns::enter(paths, name)?);
-    mounts::separate()?;
-    mounts::show_own_interfaces();
-    mounts::show_own_files(paths, name)?.iter().for_each(|line| warn(line));
-    if options.hide_bus {
-        mounts::hide(Path::new(bus::DIRECTORY))?;
-    }
-    execute(options, plan)
-}
-
-/// Becomes the command, or runs it as another user and ends as it ends.
-fn execute(options: &RunArgs, plan: Option<Login>) -> Result<Status> {
-    match plan {
-        Some(plan) => plan.run(),
-        None => Ok(run::exec(&options.command, |command| command)),
+    run::enter(paths, name, *hide_bus)?;
+    match login {
+        Some(login) => login.run(),
+        None => Ok(run::exec(command, |command| command)),
     }
 }

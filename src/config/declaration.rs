@@ -148,7 +148,7 @@ impl RulesFiles {
     /// has those of the plugin that ships.
     #[must_use]
     pub fn of(paths: &Paths, name: &NsName) -> Vec<Self> {
-        let types = plugin::list(paths).unwrap_or_default().types.into_iter();
+        let types = plugin::known(paths).unwrap_or_default().into_iter();
         let found = types.map(|nstype| {
             let declared = paths.plugin(&nstype).into_iter().filter_map(|place| Declaration::of_file(&place));
             let rules = declared.map(|one| one.rules).find(|rules| !rules.is_empty()).unwrap_or_default();

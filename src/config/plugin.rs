@@ -61,8 +61,20 @@ pub struct Listing {
 /// # Errors
 /// The administrator's directory cannot be read. The one of the shipped plugins may be missing.
 pub fn list(paths: &Paths) -> Result<Listing> {
-    let entries = file::entries(&paths.conf)?;
-    let mut wanted = candidates(&entries, &["sh", "conf"]);
+    list_in(paths, &file::entries(&paths.conf)?)
+}
+
+/// The same, where the administrator's directory may be missing, too.
+///
+/// # Errors
+/// One of the directories is there and cannot be read.
+pub fn known(paths: &Paths) -> Result<BTreeSet<NsType>> {
+    let entries = if paths.conf.exists() { file::entries(&paths.conf)? } else { Vec::new() };
+    Ok(list_in(paths, &entries)?.types)
+}
+
+fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
+    let mut wanted = candidates(entries, &["sh", "conf"]);
     if paths.share.exists() {
         wanted.extend(candidates(&file::entries(&paths.share)?, &["sh"]));
     }
@@ -91,7 +103,7 @@ pub fn list(paths: &Paths) -> Result<Listing> {
             listing.types.insert(nstype);
         }
     }
-    listing.complaints.extend(too_long(paths, &entries));
+    listing.complaints.extend(too_long(paths, entries));
     Ok(listing)
 }
 

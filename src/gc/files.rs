@@ -79,7 +79,7 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
 /// What was being written when the writer was killed.
 fn unfinished(paths: &Paths) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
-    let types = plugin::list(paths).unwrap_or_default().types;
+    let types = plugin::known(paths).unwrap_or_default();
     let declared: Vec<Declaration> = types.iter().map(|nstype| Declaration::of(paths, nstype)).collect();
     let places = [&paths.conf, &paths.units, &paths.made, &paths.closed, &paths.direct, &paths.remembered];
     for directory in places {

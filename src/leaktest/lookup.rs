@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Answer, Verdict, asked};
+use super::{AttemptEnd, Verdict, asked};
 use crate::bash::UNWANTED;
 use crate::name::NsName;
 use crate::netns::mounts;
@@ -25,21 +25,21 @@ const SCRIPT: &str = r#"echo begun >&2; exec 3<>"/dev/udp/$1/9""#;
 const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated with hostname"];
 
 /// Asks for a name. The thread gets mounts of its own, so it can be used for nothing else afterwards.
-pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> Answer {
+pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> AttemptEnd {
     // Before this thread sees other files than the host.
     let whom = asked::whom(paths, namespace);
     let answer = match ask(paths, namespace, name) {
         Ok(Some(said)) if !said.lines().any(|line| line == "begun") => cannot(escape::line(said.trim())),
         Ok(Some(said)) => judge(&said, name),
-        Ok(None) => Answer::new(Verdict::Unanswered, "it takes too long".to_owned()),
+        Ok(None) => AttemptEnd::new(Verdict::Unanswered, "it takes too long".to_owned()),
         Err(error) => cannot(format!("{error:#}")),
     };
     let detail = answer.detail.into_iter().chain(whom).collect::<Vec<_>>().join("; ");
-    Answer { verdict: answer.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
+    AttemptEnd { verdict: answer.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
 }
 
-fn cannot(reason: impl fmt::Display) -> Answer {
-    Answer::new(Verdict::Blocked, format!("cannot be asked for: {reason}"))
+fn cannot(reason: impl fmt::Display) -> AttemptEnd {
+    AttemptEnd::new(Verdict::Blocked, format!("cannot be asked for: {reason}"))
 }
 
 /// What bash says of it; `None` where it does not come to an end.
@@ -53,13 +53,13 @@ fn ask(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<String>> 
 }
 
 /// What bash says has the name and the library's reason, unless there is an address.
-fn judge(said: &str, name: &str) -> Answer {
+fn judge(said: &str, name: &str) -> AttemptEnd {
     let reason =
         said.lines().find_map(|line| line.split_once(&format!(": {name}: ")).map(|(_, reason)| reason));
     match reason {
-        None => Answer::new(Verdict::Passes, None),
-        Some(reason) if UNKNOWN.contains(&reason) => Answer::new(Verdict::Refused, reason.to_owned()),
-        Some(reason) => Answer::new(Verdict::Unanswered, reason.to_owned()),
+        None => AttemptEnd::new(Verdict::Passes, None),
+        Some(reason) if UNKNOWN.contains(&reason) => AttemptEnd::new(Verdict::Refused, reason.to_owned()),
+        Some(reason) => AttemptEnd::new(Verdict::Unanswered, reason.to_owned()),
     }
 }
 

@@ -69,12 +69,12 @@ pub struct Measurement {
 
 /// How an attempt ended, as a program sees it.
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
+struct AttemptEnd {
     verdict: Verdict,
     detail: Option<String>,
 }
 
-impl Answer {
+impl AttemptEnd {
     fn new(verdict: Verdict, detail: impl Into<Option<String>>) -> Self {
         Self { verdict, detail: detail.into() }
     }
@@ -128,11 +128,16 @@ fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
 }
 
 /// A socket, or the answer where there is none to be had; `None` for a name, which is looked up.
-type Prepared = Option<Result<Probe, Answer>>;
+type Prepared = Option<Result<Probe, AttemptEnd>>;
 
 /// Makes each attempt in a thread, which begins in the namespace of this one, and ends with the attempt: a lookup changes its
 /// mounts.
-fn try_all(paths: &Paths, name: &NsName, attempts: &[Attempt], probes: Vec<Prepared>) -> Result<Vec<Answer>> {
+fn try_all(
+    paths: &Paths,
+    name: &NsName,
+    attempts: &[Attempt],
+    probes: Vec<Prepared>,
+) -> Result<Vec<AttemptEnd>> {
     let try_one = |attempt: &Attempt, probe: Prepared| match probe {
         Some(Ok(probe)) => probe.run(),
         Some(Err(answer)) => answer,
@@ -147,9 +152,9 @@ fn try_all(paths: &Paths, name: &NsName, attempts: &[Attempt], probes: Vec<Prepa
 }
 
 /// Puts together what the program saw, what the rules did, and which way the kernel chose.
-fn measurement(attempt: Attempt, answer: Answer, passage: Passage, links: &[Link]) -> Measurement {
+fn measurement(attempt: Attempt, answer: AttemptEnd, passage: Passage, links: &[Link]) -> Measurement {
     let way = attempt.target.address().map(netlink::way);
-    let Answer { mut verdict, mut detail } = answer;
+    let AttemptEnd { mut verdict, mut detail } = answer;
     if passage.dropped {
         // A rule that rejects sends an answer itself: it is not from outside.
         verdict = Verdict::Blocked;

@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol as Number, Socket, Type};
 
 use super::targets::{Attempt, Destination, Protocol};
 use super::trace::Flow;
-use super::{Answer, Verdict};
+use super::{AttemptEnd, Verdict};
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -77,7 +77,7 @@ pub(super) struct Probe {
 
 impl Probe {
     /// Gets a socket for an attempt; `None` where that is for a name.
-    pub(super) fn prepare(attempt: &Attempt, echoes: &mut Echoes) -> Option<Result<Self, Answer>> {
+    pub(super) fn prepare(attempt: &Attempt, echoes: &mut Echoes) -> Option<Result<Self, AttemptEnd>> {
         let to = match attempt.target {
             Destination::Port(to) => to,
             Destination::Address(address) => SocketAddr::new(address, 0),
@@ -128,19 +128,19 @@ impl Probe {
     }
 
     /// Tries it.
-    pub(super) fn run(&self) -> Answer {
+    pub(super) fn run(&self) -> AttemptEnd {
         // What fails at once is this namespace's doing.
         if let Err(error) = self.begin() {
             return blocked(&error);
         }
         match self.wait() {
-            Ok(true) => Answer::new(Verdict::Passes, None),
-            Ok(false) => Answer::new(Verdict::Unanswered, None),
+            Ok(true) => AttemptEnd::new(Verdict::Passes, None),
+            Ok(false) => AttemptEnd::new(Verdict::Unanswered, None),
             // It may be the word of a router, or of this namespace, where no machine answers to the address.
             Err(error) if error.raw_os_error() == Some(Errno::EHOSTUNREACH as i32) => {
-                Answer::new(Verdict::Unanswered, said(&error))
+                AttemptEnd::new(Verdict::Unanswered, said(&error))
             }
-            Err(error) => Answer::new(Verdict::Refused, said(&error)),
+            Err(error) => AttemptEnd::new(Verdict::Refused, said(&error)),
         }
     }
 
@@ -278,8 +278,8 @@ fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
     port_of(address).map(|address| address.ip())
 }
 
-fn blocked(error: &io::Error) -> Answer {
-    Answer::new(Verdict::Blocked, said(error))
+fn blocked(error: &io::Error) -> AttemptEnd {
+    AttemptEnd::new(Verdict::Blocked, said(error))
 }
 
 /// What the kernel says, in the words of errno(3).

@@ -69,7 +69,7 @@ pub fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
 
 /// The other files that could configure one.
 fn others(paths: &Paths, name: &NsName) -> String {
-    let types = plugin::list(paths).unwrap_or_default().types.into_iter();
+    let types = plugin::known(paths).unwrap_or_default().into_iter();
     let files = types.flat_map(|nstype| {
         let instance = Instance { nstype, name: name.clone() };
         Declaration::of(paths, &instance.nstype).files_of(&instance).collect::<Vec<_>>()

@@ -1,14 +1,7 @@
-//! Runs a command as another user, who is not trusted: with a terminal, an environment and descriptors of their own.
-//!
-//! ```text
-//! user's terminal <-> relay (this process) <-> monitor (leads the session) <-> command
-//! ```
-//!
-//! [`Login`] finds out all that is needed, while the host's files and resolvers are still there. [`relay`] gives the command a
-//! terminal of its own, since whoever has a terminal for the controlling one can type on it (`TIOCSTI`, ioctl_tty(2)). Without
-//! any terminal, this process becomes the command.
+//! Runs a command in a namespace: [`enter`] gives this process the namespace and its files, [`login`] makes another user of it.
 
 mod environment;
+pub mod login;
 mod message;
 mod monitor;
 mod relay;
@@ -16,85 +9,52 @@ mod signals;
 mod terminal;
 mod user;
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::ErrorKind;
+use std::mem;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
-use nix::unistd::{ForkResult, close};
+use anyhow::{Result, bail};
 
+use crate::attach::bus;
 use crate::exit::Status;
-use terminal::Terminal;
-use user::User;
+use crate::name::NsName;
+use crate::netns::resolver::{self, Mutable};
+use crate::netns::{self, Named, mounts};
+use crate::paths::Paths;
+use crate::print;
 
-/// A command, and who runs it with what.
-#[derive(Debug)]
-pub struct Login {
-    identity: User,
-    environment: BTreeMap<OsString, OsString>,
-    words: Vec<OsString>,
-}
-
-impl Login {
-    /// Looks the user up. `preserved` names variables that the command keeps, `login_defs` is the file of login.defs(5).
-    ///
-    /// # Errors
-    /// There is no such user, or the system cannot answer.
-    pub fn new(user: &str, preserved: &[String], words: &[OsString], login_defs: &Path) -> Result<Self> {
-        let identity = User::look_up(user)?;
-        // Not every system has the file.
-        let login_defs = std::fs::read(login_defs).unwrap_or_default();
-        let inherited = |name: &str| std::env::var_os(name);
-        let environment =
-            environment::of(&identity, preserved, inherited, &String::from_utf8_lossy(&login_defs));
-        Ok(Self { identity, environment, words: words.to_vec() })
+/// Moves this process into a namespace, for good, with its `/sys` and its files of `/etc`. `hide_bus`: without the system bus of the
+/// host.
+///
+/// # Errors
+/// There is no such namespace, or the kernel refuses.
+pub fn enter(paths: &Paths, name: &NsName, hide_bus: bool) -> Result<()> {
+    if !matches!(netns::look(paths, name)?, Named::Namespace(_)) {
+        bail!(
+            "there is no namespace `{name}`: bring it up by `netnsctl up {name}`, or let this do so by --up"
+        );
     }
-
-    /// Runs the command, and ends as it ends.
-    ///
-    /// # Errors
-    /// It cannot be started; where it cannot be executed, that is a status.
-    pub fn run(&self) -> Result<Status> {
-        let Some(terminal) = Terminal::find()? else { return Ok(self.become_command()) };
-        let never: Infallible = relay::run(self, terminal)?;
-        match never {}
+    if resolver::has_own(paths, name)
+        && let Some(line) = Mutable::of(paths).warning("the command")
+    {
+        print::warn(&line);
     }
-
-    /// Becomes the command. If it returns, that has failed, and the reason was printed.
-    fn become_command(&self) -> Status {
-        if let Err(error) = close_descriptors().and_then(|()| self.identity.assume()) {
-            crate::print::complain(&format!("cannot run as `{}`: {error:#}", self.identity.name));
-            return Status::Failed;
-        }
-        exec(&self.words, |command| command.env_clear().envs(&self.environment))
+    mem::forget(netns::enter(paths, name)?);
+    mounts::separate()?;
+    mounts::show_own_interfaces();
+    for line in mounts::show_own_files(paths, name)? {
+        print::warn(&line);
     }
+    if hide_bus { mounts::hide(Path::new(bus::DIRECTORY)) } else { Ok(()) }
 }
 
 /// Becomes a command. If it returns, that has failed, and the reason was printed.
 pub fn exec(words: &[OsString], set_up: impl FnOnce(&mut Command) -> &mut Command) -> Status {
     let Some((program, words)) = words.split_first() else { return Status::NotBegun };
     let error = set_up(Command::new(program).args(words)).exec();
-    crate::print::complain(&format!("cannot run {}: {error}", program.to_string_lossy()));
+    print::complain(&format!("cannot run {}: {error}", program.to_string_lossy()));
     if error.kind() == ErrorKind::NotFound { Status::NotFound } else { Status::NotExecutable }
-}
-
-/// Closes all descriptors but stdin, stdout and stderr: root's may lead anywhere.
-fn close_descriptors() -> Result<()> {
-    let open =
-        std::fs::read_dir("/proc/self/fd").context("cannot list the open descriptors (is /proc mounted?)")?;
-    let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The one that the list was read from is closed already.
-        _ = close(descriptor);
-    }
-    Ok(())
-}
-
-fn fork() -> Result<ForkResult> {
-    #[allow(unsafe_code)] // no other thread runs that could hold a lock
-    unsafe { nix::unistd::fork() }.context("cannot start a process")
 }

@@ -12,9 +12,9 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, getpgrp, getpid, setpgid, setsid};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
+use super::login::{Login, fork};
 use super::message::{Event, Order, receive, send};
 use super::signals::Blocked;
-use super::{Login, fork};
 
 struct Monitor {
     relay: UnixStream,

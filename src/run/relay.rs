@@ -13,10 +13,11 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid, fchown, read, write};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::login::{Login, fork};
 use super::message::{Event, Order, receive, send};
+use super::monitor;
 use super::signals::Blocked;
 use super::terminal::{self, Terminal};
-use super::{Login, fork, monitor};
 
 /// More than a terminal holds: what a command has printed by its end is read, and not what others print for ever.
 const HELD: usize = 256 * 1024;

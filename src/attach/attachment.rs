@@ -1,0 +1,242 @@
+//! To attach a unit and to detach it, step by step: whether it can be done, what will be odd about it, and the change itself.
+
+use std::fs::File;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::fcntl::Flock;
+
+use super::bus::Bus;
+use super::fit::shares;
+use super::running::{Left, ensure_outside, restart, running};
+use super::{Attached, DropIn, Found, ServiceUnit, apply, attached, look, namespace, place, warnings};
+use crate::engine::{self, Active, EngineKind};
+use crate::name::{Instance, NsName, UnitName};
+use crate::paths::Paths;
+use crate::systemd::show::Properties;
+use crate::systemd::systemctl::Systemctl;
+use crate::systemd::unit_files;
+
+/// A unit that is about to be attached.
+#[derive(Debug)]
+pub struct Attachment<'a> {
+    paths: &'a Paths,
+    systemd: Systemctl,
+    /// The unit, by its own name.
+    pub unit: ServiceUnit,
+    /// What it will be bound to, on the namespace.
+    instances: Vec<Instance>,
+    /// The namespace.
+    pub namespace: NsName,
+    /// What is about to be written.
+    pub drop_in: DropIn,
+    /// What will not be as one might expect, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// A unit whose drop-in was changed, with what runs of it.
+#[derive(Debug)]
+pub struct ChangedUnit<'a> {
+    paths: &'a Paths,
+    systemd: Systemctl,
+    unit: ServiceUnit,
+    /// The units that ran before.
+    pub names: Vec<String>,
+    /// Where no process of it may be any more.
+    left: Option<Left>,
+    /// Nobody else changes units meanwhile.
+    _lock: Flock<File>,
+}
+
+impl<'a> Attachment<'a> {
+    /// Looks whether the unit can be bound to the instances. Nothing is changed.
+    ///
+    /// # Errors
+    /// It cannot; says why, and what to do.
+    pub fn plan(paths: &'a Paths, called: &ServiceUnit, instances: Vec<Instance>, bus: Bus) -> Result<Self> {
+        let namespace = namespace(paths, &instances)?;
+        namespace.mount_unit_fits()?;
+        ensure_unit_files(paths, &instances)?;
+        let systemd = systemd(paths)?;
+        ensure_no_direct(paths, &instances)?;
+        let (unit, properties) = loaded(called)?;
+        ensure!(
+            properties.get("Transient") != "yes",
+            "`{unit}` was made by systemd-run and goes when it ends: give that --property=NetworkNamespacePath=/run/netns/{namespace}"
+        );
+        if let Some(reason) = shares(&unit, &properties) {
+            bail!("cannot attach `{unit}`: {reason}");
+        }
+        bus.fits(&unit, &properties)?;
+        let drop_in = DropIn::of(paths, &unit, &instances, &namespace).with_bus(bus);
+        let warnings = warnings::of(paths, &unit, &properties, (&instances, &namespace), &drop_in)?;
+        Ok(Self { paths, systemd, unit, instances, namespace, drop_in, warnings })
+    }
+
+    /// Writes the drop-in, and has systemd read it. Returns whether that made a difference, and what runs. `now`: that will be
+    /// restarted.
+    ///
+    /// # Errors
+    /// What runs would be stopped by it, the drop-in cannot be written, or does not take effect.
+    pub fn write(self, now: bool) -> Result<(bool, ChangedUnit<'a>)> {
+        let Self { paths, systemd, unit, instances, namespace, drop_in, .. } = self;
+        let names = running(&unit)?;
+        if !names.is_empty() && !now {
+            ensure_bound_is_up(&unit, &instances)?;
+        }
+        let lock = unit_files::lock(paths)?;
+        let changed =
+            apply::write(paths, &unit, &drop_in).with_context(|| format!("cannot attach `{unit}`"))?;
+        systemd.daemon_reload()?;
+        // Drop-ins whose names sort behind ours, such as those of `systemctl edit`, win.
+        let (_, properties) = loaded(&unit)?;
+        let (wanted, found) = (format!("/run/netns/{namespace}"), properties.get("NetworkNamespacePath"));
+        ensure!(
+            found == wanted,
+            "`{unit}` is not in `{namespace}`: a file that is read later sets NetworkNamespacePath={found}; \
+             `systemctl cat {unit}` shows which: take that line out, and run this again"
+        );
+        Ok((changed, ChangedUnit { paths, systemd, unit, names, left: Left::host(), _lock: lock }))
+    }
+}
+
+impl ChangedUnit<'_> {
+    /// Restarts it.
+    ///
+    /// # Errors
+    /// A unit does not come up again.
+    pub fn restart(&self) -> Result<()> {
+        if self.names.is_empty() { Ok(()) } else { restart(&self.systemd, &self.names) }
+    }
+
+    /// The processes that are still where they were, a line for each unit.
+    ///
+    /// # Errors
+    /// systemd cannot be asked.
+    pub fn behind(&self) -> Result<Vec<String>> {
+        let attached = attached(self.paths)?;
+        self.left.as_ref().map_or(Ok(Vec::new()), |left| left.behind(&self.unit, &attached))
+    }
+}
+
+/// A unit that is about to be detached.
+#[derive(Debug)]
+pub struct Detachment<'a> {
+    paths: &'a Paths,
+    systemd: Systemctl,
+    /// The unit, by its own name.
+    pub unit: ServiceUnit,
+}
+
+impl<'a> Detachment<'a> {
+    /// Finds the unit. One whose own file is gone may still have our drop-in.
+    ///
+    /// # Errors
+    /// systemd does not run here.
+    pub fn plan(paths: &'a Paths, called: &ServiceUnit) -> Result<Self> {
+        let systemd = systemd(paths)?;
+        let unit = loaded(called).map_or_else(|_| called.clone(), |(unit, _)| unit);
+        Ok(Self { paths, systemd, unit })
+    }
+
+    /// Where the drop-in is.
+    ///
+    /// # Errors
+    /// There is none of ours.
+    pub fn place(&self) -> Result<String> {
+        match look(self.paths, &self.unit)? {
+            Found::Ours(_) => Ok(place(self.paths, &self.unit).display().to_string()),
+            _ => Err(self.nothing()),
+        }
+    }
+
+    fn nothing(&self) -> anyhow::Error {
+        anyhow!("`{}` is not attached: `netnsctl status` shows what is", self.unit)
+    }
+
+    /// Removes the drop-in, and has systemd read that. `now`: what runs will be restarted.
+    ///
+    /// # Errors
+    /// What runs would stay in the namespace, there is no drop-in of ours, or it cannot be removed.
+    pub fn remove(self, now: bool) -> Result<ChangedUnit<'a>> {
+        let names = running(&self.unit)?;
+        let attached: Vec<Attached> = attached(self.paths)?;
+        if !now {
+            ensure_outside(self.paths, &self.unit, &attached)?;
+        }
+        let left = Left::namespace(self.paths, &self.unit, &attached);
+        let lock = unit_files::lock(self.paths)?;
+        let is_removed = apply::remove(self.paths, &self.unit)
+            .with_context(|| format!("cannot detach `{}`", self.unit))?;
+        ensure!(is_removed, "{}", self.nothing());
+        self.systemd.daemon_reload()?;
+        Ok(ChangedUnit {
+            paths: self.paths,
+            systemd: self.systemd,
+            unit: self.unit,
+            names,
+            left,
+            _lock: lock,
+        })
+    }
+}
+
+fn systemd(paths: &Paths) -> Result<Systemctl> {
+    Systemctl::of(paths)
+        .context("systemd does not run here: only its units can be attached; use `netnsctl run`")
+}
+
+/// A unit by its own name, which may be another than the one it was called by, and what systemd says of it.
+fn loaded(unit: &ServiceUnit) -> Result<(ServiceUnit, Properties)> {
+    let sample = unit.sample();
+    let mut properties = Properties::of_service(&sample)?.pop().unwrap_or_default();
+    properties.ask_half(unit)?;
+    match properties.get("LoadState") {
+        "loaded" => {}
+        "masked" => bail!("`{unit}` is masked: `systemctl unmask {unit}` first"),
+        "not-found" => {
+            bail!("there is no unit `{unit}`: `systemctl list-unit-files` lists those that there are")
+        }
+        state => bail!("systemd cannot load `{unit}` ({state}): see `systemctl status {sample}`"),
+    }
+    let id = properties.get("Id");
+    let own = if id == sample { unit.clone() } else { unit.known_as(id)? };
+    Ok((own, properties))
+}
+
+fn ensure_unit_files(paths: &Paths, instances: &[Instance]) -> Result<()> {
+    for instance in instances {
+        let unit = paths.units.join(UnitName::InsideTemplate(instance.nstype.clone()).to_string());
+        ensure!(
+            unit.exists(),
+            "there is no {}: run `netns-update`, which writes the units of all types",
+            unit.display()
+        );
+    }
+    Ok(())
+}
+
+/// Units do not know of what the direct engine has up, and would fail to make the namespace.
+fn ensure_no_direct(paths: &Paths, instances: &[Instance]) -> Result<()> {
+    let active = engine::active(paths)?;
+    let direct = |one: &&Active| one.engine == EngineKind::Direct && instances.contains(&one.instance);
+    let Some(one) = active.iter().find(direct) else { return Ok(()) };
+    let instance = &one.instance;
+    bail!(
+        "`{instance}` is up by the direct engine, of which systemd knows nothing: `netnsctl down {instance}`, then \
+         `netnsctl up --engine systemd {instance}`, and run this again"
+    )
+}
+
+/// What runs is stopped by systemd as soon as it reads that it is bound to something that is down.
+fn ensure_bound_is_up(unit: &ServiceUnit, instances: &[Instance]) -> Result<()> {
+    for instance in instances {
+        let id = instance.unit();
+        let is_up = Properties::of_service(&id)?.iter().any(|one| one.get("ActiveState") == "active");
+        ensure!(
+            is_up,
+            "cannot attach `{unit}`: it runs, and systemd would stop it at once, since `{instance}` is not up; \
+             run `netnsctl up {instance}` first, or have it restarted by --now"
+        );
+    }
+    Ok(())
+}

@@ -11,9 +11,7 @@ use crate::paths::Paths;
 use crate::sys::file::{Draft, sync_directory};
 
 /// Writes the drop-in of a unit, in place of an earlier one. Returns whether that made a difference.
-///
-/// # Errors
-/// There is a file of somebody else's, or it cannot be written.
+/// Errors: there is a file of somebody else's, or it cannot be written.
 pub fn write(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool> {
     let path = place(paths, unit);
     let text = drop_in.to_string();
@@ -39,9 +37,7 @@ pub fn write(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool
 }
 
 /// Removes the drop-in of a unit, and its directory if nothing else is in it. Returns whether there was one.
-///
-/// # Errors
-/// The file is somebody else's, or cannot be removed.
+/// Errors: the file is somebody else's, or cannot be removed.
 pub fn remove(paths: &Paths, unit: &ServiceUnit) -> Result<bool> {
     let path = place(paths, unit);
     match look(paths, unit)? {

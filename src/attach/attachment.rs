@@ -49,9 +49,7 @@ pub struct ChangedUnit<'a> {
 
 impl<'a> Attachment<'a> {
     /// Looks whether the unit can be bound to the instances. Nothing is changed.
-    ///
-    /// # Errors
-    /// It cannot; says why, and what to do.
+    /// Errors: it cannot; says why, and what to do.
     pub fn plan(paths: &'a Paths, called: &ServiceUnit, instances: Vec<Instance>, bus: Bus) -> Result<Self> {
         let namespace = namespace(paths, &instances)?;
         namespace.mount_unit_fits()?;
@@ -74,9 +72,7 @@ impl<'a> Attachment<'a> {
 
     /// Writes the drop-in, and has systemd read it. Returns whether that made a difference, and what runs. `now`: that will be
     /// restarted.
-    ///
-    /// # Errors
-    /// What runs would be stopped by it, the drop-in cannot be written, or does not take effect.
+    /// Errors: what runs would be stopped by it, the drop-in cannot be written, or does not take effect.
     pub fn write(self, now: bool) -> Result<(bool, ChangedUnit<'a>)> {
         let Self { paths, systemd, unit, instances, namespace, drop_in, .. } = self;
         let names = running(&unit)?;
@@ -101,17 +97,13 @@ impl<'a> Attachment<'a> {
 
 impl ChangedUnit<'_> {
     /// Restarts it.
-    ///
-    /// # Errors
-    /// A unit does not come up again.
+    /// Errors: a unit does not come up again.
     pub fn restart(&self) -> Result<()> {
         if self.names.is_empty() { Ok(()) } else { restart(&self.systemd, &self.names) }
     }
 
     /// The processes that are still where they were, a line for each unit.
-    ///
-    /// # Errors
-    /// systemd cannot be asked.
+    /// Errors: systemd cannot be asked.
     pub fn behind(&self) -> Result<Vec<String>> {
         let attached = attached(self.paths)?;
         self.left.as_ref().map_or(Ok(Vec::new()), |left| left.behind(&self.unit, &attached))
@@ -129,9 +121,7 @@ pub struct Detachment<'a> {
 
 impl<'a> Detachment<'a> {
     /// Finds the unit. One whose own file is gone may still have our drop-in.
-    ///
-    /// # Errors
-    /// systemd does not run here.
+    /// Errors: systemd does not run here.
     pub fn plan(paths: &'a Paths, called: &ServiceUnit) -> Result<Self> {
         let systemd = systemd(paths)?;
         let unit = loaded(called).map_or_else(|_| called.clone(), |(unit, _)| unit);
@@ -139,9 +129,7 @@ impl<'a> Detachment<'a> {
     }
 
     /// Where the drop-in is.
-    ///
-    /// # Errors
-    /// There is none of ours.
+    /// Errors: there is none of ours.
     pub fn place(&self) -> Result<String> {
         match look(self.paths, &self.unit)? {
             Found::Ours(_) => Ok(place(self.paths, &self.unit).display().to_string()),
@@ -154,9 +142,7 @@ impl<'a> Detachment<'a> {
     }
 
     /// Removes the drop-in, and has systemd read that. `now`: what runs will be restarted.
-    ///
-    /// # Errors
-    /// What runs would stay in the namespace, there is no drop-in of ours, or it cannot be removed.
+    /// Errors: what runs would stay in the namespace, there is no drop-in of ours, or it cannot be removed.
     pub fn remove(self, now: bool) -> Result<ChangedUnit<'a>> {
         let names = running(&self.unit)?;
         let attached: Vec<Attached> = attached(self.paths)?;

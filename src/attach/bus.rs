@@ -70,9 +70,7 @@ impl Bus {
     }
 
     /// Checks that a unit can be attached with the option.
-    ///
-    /// # Errors
-    /// The unit is a socket, or owns a name on the bus.
+    /// Errors: the unit is a socket, or owns a name on the bus.
     pub fn fits(self, unit: &ServiceUnit, properties: &Properties) -> Result<()> {
         let option = self.option().trim_start();
         ensure!(
@@ -89,9 +87,7 @@ impl Bus {
 }
 
 /// Finds the managers of links that run or are enabled on the host.
-///
-/// # Errors
-/// systemctl is missing or fails.
+/// Errors: systemctl is missing or fails.
 pub fn managers() -> Result<Vec<String>> {
     let is_used = |one: &Properties| one.runs() || one.get("UnitFileState").starts_with("enabled");
     let all = Properties::of("ActiveState,UnitFileState", MANAGERS)?;

@@ -122,9 +122,7 @@ impl DropIn {
 }
 
 /// The instances that would give a namespace a resolver of its own, by what plugins declare.
-///
-/// # Errors
-/// The directory of the plugins cannot be read.
+/// Errors: the directory of the plugins cannot be read.
 pub fn with_resolver(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::known(paths)?.into_iter();
     let have =

@@ -19,18 +19,14 @@ const ASKED: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNam
 
 impl Properties {
     /// Those that matter here, of one unit, or of all that are loaded and fit a pattern.
-    ///
-    /// # Errors
-    /// systemctl is missing or fails.
+    /// Errors: systemctl is missing or fails.
     pub fn of_service(pattern: &str) -> Result<Vec<Self>> {
         Self::of(ASKED, [pattern])
     }
 
     /// Notes the other half of a pair of socket and service that systemd does not tell of by itself: a socket that is not loaded
     /// yet, and those with Accept=yes, which have a service only with each connection.
-    ///
-    /// # Errors
-    /// systemctl is missing or fails.
+    /// Errors: systemctl is missing or fails.
     pub fn ask_half(&mut self, unit: &ServiceUnit) -> Result<()> {
         if unit.kind() == UnitKind::Socket {
             if let (true, Some(stem)) = (self.accepts(), unit.as_ref().strip_suffix(".socket")) {

@@ -65,9 +65,7 @@ impl Attached {
 }
 
 /// Every unit that is attached, in the order of the names.
-///
-/// # Errors
-/// The directory of the units is there and cannot be read.
+/// Errors: the directory of the units is there and cannot be read.
 pub fn attached(paths: &Paths) -> Result<Vec<Attached>> {
     if !paths.units.exists() {
         return Ok(Vec::new());
@@ -101,9 +99,7 @@ pub enum Found {
 }
 
 /// Looks whether a unit has a drop-in of ours.
-///
-/// # Errors
-/// It cannot be read.
+/// Errors: it cannot be read.
 pub fn look(paths: &Paths, unit: &ServiceUnit) -> Result<Found> {
     let path = place(paths, unit);
     if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
@@ -135,9 +131,7 @@ pub fn place(paths: &Paths, unit: &ServiceUnit) -> PathBuf {
 }
 
 /// The one namespace that instances are on, each of a type that is there.
-///
-/// # Errors
-/// They are on several, or there is no such type.
+/// Errors: they are on several, or there is no such type.
 pub fn namespace(paths: &Paths, instances: &[Instance]) -> Result<NsName> {
     for instance in instances {
         plugin::find(paths, &instance.nstype)?;

@@ -95,9 +95,7 @@ impl Left {
 }
 
 /// Restarts units that ran before.
-///
-/// # Errors
-/// One does not come up again.
+/// Errors: one does not come up again.
 pub(super) fn restart(systemd: &Systemctl, running: &[String]) -> Result<()> {
     systemd.change("restart", running);
     for name in running {

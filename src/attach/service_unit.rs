@@ -43,9 +43,7 @@ impl ServiceUnit {
     }
 
     /// The same kind of unit by its own name, where this one was called by an alias and systemd says that its sample is `id`.
-    ///
-    /// # Errors
-    /// That is nothing to put into a namespace.
+    /// Errors: that is nothing to put into a namespace.
     pub fn known_as(&self, id: &str) -> Result<Self> {
         let own: Self = id.parse()?;
         match own.template() {

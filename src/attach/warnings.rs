@@ -15,9 +15,7 @@ use crate::systemd::cycles::{self, Cycle};
 use crate::systemd::show::Properties;
 
 /// All warnings, a line each. The instances are on that namespace.
-///
-/// # Errors
-/// Something cannot be looked at.
+/// Errors: something cannot be looked at.
 pub(super) fn of(
     paths: &Paths,
     unit: &ServiceUnit,

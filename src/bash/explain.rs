@@ -45,9 +45,7 @@ pub struct Explained {
 }
 
 /// Has bash read the layers and follow them. What they do besides setting variables, they do.
-///
-/// # Errors
-/// As for [`ask`].
+/// Errors: as for [`ask`].
 pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers) -> Result<Explained> {
     let asked = ask(paths, instance, layers, Question::Values);
     let output = asked.map_err(|error| {
@@ -59,9 +57,7 @@ pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers) -> Result<Ex
 }
 
 /// Reads what `show.sh` prints.
-///
-/// # Errors
-/// It is cut short.
+/// Errors: it is cut short.
 pub fn parse(text: &str) -> Result<Explained> {
     let mut explained = Explained::default();
     let mut fields = text.split_terminator('\0').map(str::to_owned);

@@ -15,9 +15,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs bash text with these words, in the namespace of this thread; what it prints is kept, and what it has started and left is
 /// ended.
-///
-/// # Errors
-/// bash cannot be run, or does not come to an end.
+/// Errors: bash cannot be run, or does not come to an end.
 pub(super) fn run(text: &str, words: &[&str]) -> Result<Answer> {
     let script = file::in_memory(text.as_bytes()).context("cannot create a file in memory")?;
     let place = format!("/proc/{}/fd/{}", std::process::id(), script.as_raw_fd());

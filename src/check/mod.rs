@@ -159,9 +159,7 @@ struct Examined {
 }
 
 /// Checks everything, or the subjects alone. The findings are in the order of the places.
-///
-/// # Errors
-/// Something cannot be looked at.
+/// Errors: something cannot be looked at.
 pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     let listing = plugin::list(paths)?;
     let meant =

@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
 
 use super::candidates;
 use crate::exit::Status;
 use crate::hook;
 use crate::name::Instance;
 use crate::paths::Paths;
-use clap::Args;
-use clap_complete::ArgValueCandidates;
+use crate::print;
 
 /// What `cat` takes.
 #[derive(Debug, Args)]
@@ -34,6 +35,6 @@ pub(super) fn run(paths: &Paths, options: &CatArgs) -> Result<Status> {
     .concat();
     let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
     let text = hook::print(paths, &hook::parse(&words)?, false)?;
-    crate::print::say(text.trim_end());
+    print::say(text.trim_end());
     Ok(Status::Done)
 }

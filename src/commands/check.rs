@@ -1,6 +1,10 @@
 //! `netnsctl check`: what is wrong, before it goes wrong.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
 
 use super::arguments::OutputArgs;
 use super::candidates;
@@ -10,9 +14,6 @@ use crate::check::{self, Checked, Severity};
 use crate::exit::{NotBegun, Status};
 use crate::paths::Paths;
 use crate::print::say;
-use clap::Args;
-use clap_complete::ArgValueCandidates;
-use std::path::PathBuf;
 
 /// What `check` takes.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! `netnsctl gc`: what nobody needs any more.
 
 use anyhow::{Result, ensure};
+use clap::Args;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
@@ -11,7 +12,6 @@ use crate::gc::{self, Collector, Orphan, OrphanKind, What};
 use crate::paths::Paths;
 use crate::print::say;
 use crate::sys::file::pass_over;
-use clap::Args;
 
 /// What `gc` takes.
 #[derive(Debug, Args)]

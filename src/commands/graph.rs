@@ -3,6 +3,9 @@
 use std::slice;
 
 use anyhow::{Result, bail};
+use clap::Args;
+use clap::ValueEnum;
+use clap_complete::ArgValueCandidates;
 
 use super::candidates;
 use super::output::{self, paint, style_of};
@@ -10,10 +13,7 @@ use crate::exit::Status;
 use crate::graph::{self, Map};
 use crate::name::NsName;
 use crate::paths::Paths;
-use crate::print::say;
-use clap::Args;
-use clap::ValueEnum;
-use clap_complete::ArgValueCandidates;
+use crate::print::{self, say};
 
 /// What `graph` takes.
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub enum Format {
 pub(super) fn run(paths: &Paths, options: &GraphArgs) -> Result<Status> {
     let mut map = graph::gather(paths);
     for missing in &map.missing {
-        crate::print::warn(missing);
+        print::warn(missing);
     }
     if !options.names.is_empty() {
         let known = |map: &Map, name: &NsName| {

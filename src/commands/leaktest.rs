@@ -1,6 +1,10 @@
 //! `netnsctl leaktest`: what gets out of a namespace, and whether that is what is expected.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
+use clap::Args;
+use clap_complete::ArgValueCandidates;
 
 use super::arguments::OutputArgs;
 use super::candidates;
@@ -11,9 +15,7 @@ use crate::leaktest::targets::{self, Attempt};
 use crate::leaktest::{self, Measurement, Verdict};
 use crate::name::NsName;
 use crate::paths::Paths;
-use clap::Args;
-use clap_complete::ArgValueCandidates;
-use std::path::PathBuf;
+use crate::print;
 
 /// What `leaktest` takes.
 #[derive(Debug, Args)]
@@ -54,7 +56,7 @@ pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
     }
     let differences = expect::differences(&expected, &measurements)?;
     for difference in &differences {
-        crate::print::complain(&difference.to_string());
+        print::complain(&difference.to_string());
     }
     Ok(if differences.is_empty() { Status::Done } else { Status::Failed })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -14,7 +15,6 @@ use crate::exit::Status;
 use crate::name::{Instance, NsName, NsType};
 use crate::netns;
 use crate::paths::Paths;
-use clap::Args;
 
 /// What `list` takes.
 #[derive(Debug, Args)]

@@ -23,26 +23,23 @@ mod status;
 mod types;
 mod update;
 
-pub use netnsctl::Ctl;
-pub use netnsinit::InitArgs;
-pub use nft_save::NftSaveArgs;
-pub use update::UpdateArgs;
-
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
-use crate::exit::Status;
+pub use netnsctl::Ctl;
+pub use netnsinit::InitArgs;
+pub use nft_save::NftSaveArgs;
+pub use update::UpdateArgs;
 
 use crate::argv::{applet, words};
-use crate::print::escape;
+use crate::exit::Status;
+use crate::print::{self, escape};
 
 /// Runs the applet that this process was called as.
-///
-/// # Errors
-/// Whatever the applet could not do. `main` prints it.
+/// Errors: whatever the applet could not do. `main` prints it.
 pub fn run() -> Result<Status> {
     let arguments = words().iter().skip(1).cloned().collect();
     if applet() == "netnsinit" {
@@ -81,7 +78,7 @@ fn explain(error: &clap::Error) -> Status {
     if words().iter().all(|word| word.to_str().is_some_and(|word| escape::line(word) == word)) {
         _ = error.print();
     } else {
-        crate::print::remark(error.render().to_string().trim_end());
+        print::remark(error.render().to_string().trim_end());
     }
     Status::Failed
 }

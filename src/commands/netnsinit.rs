@@ -3,9 +3,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::{CommandFactory, Parser};
 use nix::unistd::geteuid;
 
 use crate::config::remembered;
@@ -17,9 +19,8 @@ use crate::name::NsName;
 use crate::netns::ownership;
 use crate::netns::{Deleted, etc};
 use crate::paths::Paths;
+use crate::print;
 use crate::trust;
-use clap::{CommandFactory, Parser};
-use std::path::PathBuf;
 
 /// Runs one hook of a namespace type.
 ///
@@ -80,9 +81,7 @@ pub struct InitArgs {
 
 impl InitArgs {
     /// Splits the arguments where TYPE begins: everything from there on is passed on as it is, `--` and `--help` too.
-    ///
-    /// # Errors
-    /// clap's, also for `--help` and `--version`.
+    /// Errors: clap's, also for `--help` and `--version`.
     pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
         let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
         if !arguments.first().is_some_and(is_option) {
@@ -184,9 +183,9 @@ fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
     }
     match ownership::delete(paths, &name)? {
         Deleted::Now => {}
-        Deleted::Before => crate::print::warn(&format!("namespace `{name}` was gone already")),
+        Deleted::Before => print::warn(&format!("namespace `{name}` was gone already")),
         Deleted::NotOurs => {
-            crate::print::warn(&format!(
+            print::warn(&format!(
                 "namespace `{name}` was made by somebody else meanwhile, and is left alone"
             ));
         }
@@ -194,7 +193,7 @@ fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
     // Their `down outside` has not come to its end, or has not run at all.
     for instance in remembered::on(paths, &name)? {
         if let Err(error) = remembered::mark(paths, &instance) {
-            crate::print::warn(&format!("{error:#}"));
+            print::warn(&format!("{error:#}"));
         }
     }
     Ok(Status::Done)

@@ -4,8 +4,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 
 use super::update;
 use crate::config::plugin;
@@ -13,8 +15,6 @@ use crate::exit::Status;
 use crate::name::NsType;
 use crate::paths::Paths;
 use crate::print::say;
-use clap::Args;
-use std::path::PathBuf;
 
 /// What `new` takes.
 #[derive(Debug, Args)]

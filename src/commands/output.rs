@@ -9,8 +9,7 @@ use serde::Serialize;
 use tabwriter::TabWriter;
 
 use crate::engine::Condition;
-use crate::print::escape;
-use crate::print::say;
+use crate::print::{escape, say};
 
 /// The version of the shapes that are printed as JSON: it changes when a field goes or changes its meaning.
 const VERSION: u32 = 1;

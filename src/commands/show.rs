@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::arguments::OutputArgs;
@@ -14,10 +16,7 @@ use crate::config::layers::{Layer, Layers, Role};
 use crate::exit::Status;
 use crate::name::Instance;
 use crate::paths::Paths;
-use crate::print::escape;
-use crate::print::say;
-use clap::Args;
-use clap_complete::ArgValueCandidates;
+use crate::print::{self, escape, say};
 
 /// What `show` takes.
 #[derive(Debug, Args)]
@@ -80,10 +79,10 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
         layers: layers.all().map(ShownLayer::of).collect(),
     };
     for line in explained.said.lines() {
-        crate::print::warn(line);
+        print::warn(line);
     }
     if let Some(place) = &explained.exited {
-        crate::print::warn(&format!("the reading ended at {place}"));
+        print::warn(&format!("the reading ended at {place}"));
     }
     if options.output.json {
         output::json("show", &[item])?;

@@ -1,6 +1,10 @@
 //! `netnsctl types`: the plugins, where they are from, and what they are for.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::arguments::OutputArgs;
@@ -11,9 +15,6 @@ use crate::config::plugin;
 use crate::exit::Status;
 use crate::name::NsType;
 use crate::paths::Paths;
-use clap::Args;
-use clap_complete::ArgValueCandidates;
-use std::path::PathBuf;
 
 /// What `types` takes.
 #[derive(Debug, Args)]

@@ -30,9 +30,7 @@ pub struct Setting {
 
 impl About {
     /// Reads what a plugin says of itself. It is not run.
-    ///
-    /// # Errors
-    /// The file cannot be read.
+    /// Errors: the file cannot be read.
     pub fn of(path: &Path, nstype: &NsType) -> Result<Self> {
         let text = fs::read(path).with_context(|| format!("cannot read plugin {}", path.display()))?;
         Ok(Self::read(&String::from_utf8_lossy(&text), nstype))

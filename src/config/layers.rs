@@ -151,9 +151,7 @@ pub enum Defined {
 
 impl Layers {
     /// Finds and reads the layers of an instance.
-    ///
-    /// # Errors
-    /// No usable plugin.
+    /// Errors: no usable plugin.
     pub fn of(paths: &Paths, instance: &Instance) -> Result<Self> {
         Ok(Self::with(of_type(paths, &instance.nstype)?, paths, instance))
     }
@@ -274,9 +272,7 @@ impl<'a> LayerReader<'a> {
     }
 
     /// The layers of an instance.
-    ///
-    /// # Errors
-    /// As for [`Layers::of`].
+    /// Errors: as for [`Layers::of`].
     pub fn read(&self, instance: &Instance) -> Result<Layers> {
         let known = || self.types.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known().get(&instance.nstype).cloned();

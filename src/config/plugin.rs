@@ -16,9 +16,7 @@ use crate::paths::Paths;
 use crate::sys::file::{self, printable};
 
 /// Finds the plugin of a type: the administrator's, else the one that ships.
-///
-/// # Errors
-/// No such file (both places are named), not a regular file, or not readable. Something odd at the administrator's
+/// Errors: no such file (both places are named), not a regular file, or not readable. Something odd at the administrator's
 /// place is an error, not a reason to run the other one.
 pub fn find(paths: &Paths, nstype: &NsType) -> Result<PathBuf> {
     let [own, shipped] = paths.plugin(nstype);
@@ -57,17 +55,13 @@ pub struct Listing {
 }
 
 /// Lists the types: every `TYPE.sh` in either directory. A `.conf` asks for a plugin, too.
-///
-/// # Errors
-/// The administrator's directory cannot be read. The one of the shipped plugins may be missing.
+/// Errors: the administrator's directory cannot be read. The one of the shipped plugins may be missing.
 pub fn list(paths: &Paths) -> Result<Listing> {
     list_in(paths, &file::entries(&paths.conf)?)
 }
 
 /// The same, where the administrator's directory may be missing, too.
-///
-/// # Errors
-/// One of the directories is there and cannot be read.
+/// Errors: one of the directories is there and cannot be read.
 pub fn known(paths: &Paths) -> Result<BTreeSet<NsType>> {
     let entries = if paths.conf.exists() { file::entries(&paths.conf)? } else { Vec::new() };
     Ok(list_in(paths, &entries)?.types)
@@ -129,9 +123,7 @@ fn candidates(entries: &[DirEntry], extensions: &[&str]) -> BTreeMap<String, Pat
 
 /// Every instance that is configured by a file of its own and has a plugin: `TYPE-NAME.conf`, or a file that the plugin
 /// declares, such as `nft-NAME.rules`.
-///
-/// # Errors
-/// The administrator's directory is there and cannot be read.
+/// Errors: the administrator's directory is there and cannot be read.
 pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
     if !paths.conf.exists() {
         return Ok(Vec::new());
@@ -144,9 +136,7 @@ pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
 }
 
 /// Every instance that is configured for a namespace; see [`configured`].
-///
-/// # Errors
-/// As for [`configured`]; or the names of the units of one would be too long.
+/// Errors: as for [`configured`]; or the names of the units of one would be too long.
 pub fn configured_for(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if !paths.conf.exists() {
         return Ok(Vec::new());

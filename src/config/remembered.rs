@@ -21,17 +21,13 @@ pub fn exists(paths: &Paths, instance: &Instance) -> bool {
 }
 
 /// It is not needed any more.
-///
-/// # Errors
-/// It cannot be removed.
+/// Errors: it cannot be removed.
 pub fn forget(paths: &Paths, instance: &Instance) -> Result<()> {
     file::remove(&paths.memory(instance))
 }
 
 /// Marks it, if there is any: `down outside` has not come to its end.
-///
-/// # Errors
-/// It cannot be written to.
+/// Errors: it cannot be written to.
 pub fn mark(paths: &Paths, instance: &Instance) -> Result<()> {
     let memory = paths.memory(instance);
     match file::open(&memory, OpenOptions::new().append(true)) {
@@ -43,9 +39,7 @@ pub fn mark(paths: &Paths, instance: &Instance) -> Result<()> {
 }
 
 /// The instances on a namespace that remember something.
-///
-/// # Errors
-/// The directory cannot be read.
+/// Errors: the directory cannot be read.
 pub fn on(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if !paths.remembered.exists() {
         return Ok(Vec::new());

@@ -11,9 +11,7 @@ use crate::paths::Paths;
 use crate::requires::{self, Asker, Graph, Problem};
 
 /// The graph of instances that are not up, with all that is wrong with it. What is up was brought up with what it requires.
-///
-/// # Errors
-/// systemd cannot be asked.
+/// Errors: systemd cannot be asked.
 pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Graph> {
     let asker = Asker::new(paths);
     let ask = |instance: &Instance| if up.contains(instance) { Ok(Vec::new()) } else { asker.of(instance) };

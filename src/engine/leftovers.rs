@@ -10,9 +10,7 @@ use crate::name::{Instance, Phase, Side};
 use crate::paths::Paths;
 
 /// Runs `down outside` of an instance that is not up, on a namespace that nobody else works on.
-///
-/// # Errors
-/// The hook cannot be run, or fails.
+/// Errors: the hook cannot be run, or fails.
 pub fn clear(paths: &Paths, _held: &Held, instance: &Instance) -> Result<()> {
     run(paths, &Runner::new(paths)?, instance)
 }

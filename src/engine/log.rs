@@ -21,9 +21,7 @@ const LINES: usize = 10;
 const LOOK_BACK: u64 = 1 << 16;
 
 /// Opens the log of an instance, and tells how long it is already.
-///
-/// # Errors
-/// It cannot be written to.
+/// Errors: it cannot be written to.
 pub fn open(path: &Path) -> Result<(File, u64)> {
     let what = || format!("cannot write {}", path.display());
     let mut options = OpenOptions::new();

@@ -122,9 +122,7 @@ pub trait Engine {
 }
 
 /// The engine of this machine, or the one that was asked for.
-///
-/// # Errors
-/// The handlers of signals cannot be set, or systemd was asked for and is not PID 1.
+/// Errors: the handlers of signals cannot be set, or systemd was asked for and is not PID 1.
 pub fn choose(paths: &Paths, asked: Option<EngineKind>, adopt: bool) -> Result<Box<dyn Engine>> {
     match asked.unwrap_or_else(|| default(paths)) {
         EngineKind::Systemd => {
@@ -145,9 +143,7 @@ pub fn default(paths: &Paths) -> EngineKind {
 }
 
 /// All that any engine has up, in the order of the names.
-///
-/// # Errors
-/// One of them cannot be asked.
+/// Errors: one of them cannot be asked.
 pub fn active(paths: &Paths) -> Result<Vec<Active>> {
     let mut active = direct::active(paths)?;
     active.extend(systemd::active(paths)?);
@@ -156,9 +152,7 @@ pub fn active(paths: &Paths) -> Result<Vec<Active>> {
 }
 
 /// The namespaces that something requires which the direct engine has up.
-///
-/// # Errors
-/// What it knows cannot be read.
+/// Errors: what it knows cannot be read.
 pub fn required(paths: &Paths) -> Result<BTreeSet<NsName>> {
     Ok(course::needed(&state::entries(paths)?).into_iter().cloned().collect())
 }

@@ -43,9 +43,7 @@ pub struct Runner {
 
 impl Runner {
     /// As systemd's units do it, from the directory `/` with umask 022.
-    ///
-    /// # Errors
-    /// The path of this program is not known, the handlers of signals cannot be set, or `NETNS_HOOK_TIMEOUT` is no time.
+    /// Errors: the path of this program is not known, the handlers of signals cannot be set, or `NETNS_HOOK_TIMEOUT` is no time.
     pub fn new(paths: &Paths) -> Result<Self> {
         let binary = env::current_exe().context("cannot tell the path of this program")?;
         umask(Mode::from_bits_truncate(0o022));
@@ -96,9 +94,7 @@ impl Runner {
     /// Runs one hook to its end. It is a process group of its own, which `note` is told of, dies with this process, and has
     /// the time that it has under systemd. `whatever_comes`: also after somebody has asked this process to end. `ours`: the
     /// namespace that it is about; in another one nothing is run.
-    ///
-    /// # Errors
-    /// It could not be started, or failed; then the last lines that it printed are in the error.
+    /// Errors: it could not be started, or failed; then the last lines that it printed are in the error.
     pub fn run(
         &self,
         instance: &Instance,

@@ -53,9 +53,7 @@ fn filtering() -> Result<Filtering> {
 
 /// Closes a namespace unless rules are in force in it: nothing but loopback traffic passes. If `nft` cannot do that, all
 /// interfaces but `lo` are taken down, and [`require_open`] fails until the next call succeeds.
-///
-/// # Errors
-/// The rules cannot be loaded. The message says whether the interfaces are down.
+/// Errors: the rules cannot be loaded. The message says whether the interfaces are down.
 pub fn close(paths: &Paths, name: &NsName) -> Result<()> {
     let _inside = netns::enter(paths, name)?;
     match close_by_rules() {
@@ -105,9 +103,7 @@ fn take_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
 }
 
 /// Makes sure that interfaces may come up in a namespace.
-///
-/// # Errors
-/// Its firewall cannot be loaded, so its interfaces have to stay down.
+/// Errors: its firewall cannot be loaded, so its interfaces have to stay down.
 pub fn require_open(paths: &Paths, name: &NsName) -> Result<()> {
     let note = paths.closed(name);
     if !note.exists() {
@@ -122,9 +118,7 @@ pub fn require_open(paths: &Paths, name: &NsName) -> Result<()> {
 }
 
 /// Whether only loopback traffic passes in a namespace, because its firewall is not loaded.
-///
-/// # Errors
-/// Nothing filters its traffic, or that cannot be read.
+/// Errors: nothing filters its traffic, or that cannot be read.
 pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
     if paths.closed(name).exists() {
         return Ok(true);
@@ -139,9 +133,7 @@ pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
 
 /// Opens a namespace after the hook of its firewall has returned. The hook normally has replaced the closing rules by its own.
 /// `needs_rules`: the success of the hook does not show that it has loaded rules, so only rules in force open the namespace.
-///
-/// # Errors
-/// No rules were loaded, or the closing rules cannot be removed.
+/// Errors: no rules were loaded, or the closing rules cannot be removed.
 pub fn open(paths: &Paths, name: &NsName, needs_rules: bool) -> Result<()> {
     let _inside = netns::enter(paths, name)?;
     match filtering()? {

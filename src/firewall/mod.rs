@@ -20,9 +20,7 @@ use crate::paths::Paths;
 
 /// Closes the namespace of an `up` hook if that belongs to a firewall, which may not be loaded. Other types come up only if
 /// closing was possible. `ours` is the namespace that was created under the name, if that is known; another one is left alone.
-///
-/// # Errors
-/// The namespace cannot be closed by rules; its interfaces are down then, and have to stay so.
+/// Errors: the namespace cannot be closed by rules; its interfaces are down then, and have to stay so.
 pub fn before_hook(
     paths: &Paths,
     instance: &Instance,
@@ -73,9 +71,7 @@ pub fn hold_back(
 }
 
 /// The firewalls that are configured for a namespace.
-///
-/// # Errors
-/// The directory of the plugins cannot be read.
+/// Errors: the directory of the plugins cannot be read.
 pub fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::firewalls(paths, &plugin::list(paths)?.types);
     let instances = types.into_iter().map(|nstype| Instance { nstype, name: name.clone() });

@@ -34,9 +34,7 @@ pub struct Save<'a> {
 
 impl<'a> Save<'a> {
     /// Finds the file. `asked` is the type of the firewall, where there are several.
-    ///
-    /// # Errors
-    /// No plugin declares files of rules, or several do, and `asked` names none of them; or there is a directory in the place of the file.
+    /// Errors: no plugin declares files of rules, or several do, and `asked` names none of them; or there is a directory in the place of the file.
     pub fn of(paths: &'a Paths, name: &'a NsName, asked: Option<&NsType>) -> Result<Self> {
         let save = Self { paths, name, rules: choose(paths, name, asked)? };
         let target = save.target();
@@ -56,9 +54,7 @@ impl<'a> Save<'a> {
     }
 
     /// Saves. `force`: an empty ruleset may replace rules.
-    ///
-    /// # Errors
-    /// There is no such namespace, the rules cannot be read or loaded again, they are empty, or the file cannot be written. The old file
+    /// Errors: there is no such namespace, the rules cannot be read or loaded again, they are empty, or the file cannot be written. The old file
     /// stays then.
     pub fn run(&self, force: bool) -> Result<()> {
         let rules = self.read(force)?;

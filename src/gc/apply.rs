@@ -30,9 +30,7 @@ impl<'a> Collector<'a> {
     }
 
     /// Removes one; `false`: it is to stay.
-    ///
-    /// # Errors
-    /// It cannot be removed, or is not what it was any more.
+    /// Errors: it cannot be removed, or is not what it was any more.
     pub fn remove(&self, orphan: &Orphan) -> Result<bool> {
         match &orphan.what {
             What::Foreign | What::Odd => return Ok(false),

@@ -16,9 +16,7 @@ use crate::netns::{self, Id, Identity, Named};
 use crate::paths::Paths;
 
 /// Everything that is found, in an order in which it can be removed.
-///
-/// # Errors
-/// A directory cannot be read, or systemd does not answer.
+/// Errors: a directory cannot be read, or systemd does not answer.
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     // The records come before the question of who needs them.
     let mut found = Vec::new();

@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::name::{Instance, NsName};
-use crate::netns::Identity;
-
 pub use apply::Collector;
 pub use find::find;
+
+use crate::name::{Instance, NsName};
+use crate::netns::Identity;
 
 /// Something that nobody needs.
 #[derive(Clone, Debug)]

@@ -35,9 +35,7 @@ pub struct Used {
 
 impl Used {
     /// Asks systemd, where it runs.
-    ///
-    /// # Errors
-    /// It does not answer.
+    /// Errors: it does not answer.
     pub fn ask(paths: &Paths) -> Result<Self> {
         let Some(systemctl) = Systemctl::of(paths) else { return Ok(Self::default()) };
         let mut used = Self { systemd: true, ..Self::default() };

@@ -23,9 +23,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Starts a hook, and calls `note` before that; `None` where there is nothing to do. It is a process group of its own, prints to `log`,
 /// and dies with this process.
-///
-/// # Errors
-/// It cannot be started: see [`plan`].
+/// Errors: it cannot be started: see [`plan`].
 pub fn start(
     paths: &Paths,
     hook: &Hook,

@@ -50,9 +50,7 @@ impl Bash {
 
     /// Lets the program that this process becomes have the wrapper. What it calls is safe after a fork
     /// (signal-safety(7)).
-    ///
-    /// # Errors
-    /// The kernel refuses.
+    /// Errors: the kernel refuses.
     pub fn hand_over(&self) -> nix::Result<()> {
         fcntl(&self.script, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
     }

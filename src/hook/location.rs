@@ -9,6 +9,7 @@ use crate::name::{NsName, Phase};
 use crate::netns::ownership;
 use crate::netns::{Id, Identity, own};
 use crate::paths::{GLOBAL_NETNS, Paths};
+use crate::print;
 
 /// Where this process is, as plugins are told of it.
 #[derive(Debug)]
@@ -57,9 +58,7 @@ fn global() -> Result<Id> {
 
 /// Makes sure that this process is in the namespace `name`, and that this is `ours`, where that is known. `None`: it is another
 /// one, in which there is nothing to take down.
-///
-/// # Errors
-/// This is the namespace of PID 1, or, on `up`, another one. On `down` the latter is only warned of: the name may have
+/// Errors: this is the namespace of PID 1, or, on `up`, another one. On `down` the latter is only warned of: the name may have
 /// been deleted by hand, and the hook still has to run in what is left, if that is ours.
 pub fn check_inside(
     paths: &Paths,
@@ -77,7 +76,7 @@ pub fn check_inside(
     let is_named = Id::of(&paths.namespace(name)).is_ok_and(|wanted| wanted == current);
     if !ours.map_or(Ok(true), Identity::is_own)? {
         if phase == Phase::Down {
-            crate::print::warn(&format!(
+            print::warn(&format!(
                 "this is not the namespace that was made as `{name}`: nothing is run in it, and it is left alone"
             ));
             return Ok(None);
@@ -97,7 +96,7 @@ pub fn check_inside(
     if phase == Phase::Up {
         bail!("{said}");
     }
-    crate::print::warn(&format!("{said}; going on, to tear down what is left"));
+    print::warn(&format!("{said}; going on, to tear down what is left"));
     Ok(Some(Location { global, current, name: called }))
 }
 

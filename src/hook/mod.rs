@@ -97,9 +97,7 @@ pub enum CallerKind {
 }
 
 /// Takes the words `TYPE NAME [EXTRA ...] up|down outside|inside`.
-///
-/// # Errors
-/// Says which word is wrong and what is allowed.
+/// Errors: says which word is wrong and what is allowed.
 pub fn parse(words: &[OsString]) -> Result<Hook> {
     let [nstype, name, extra @ .., phase, side] = words else {
         bail!("{} words where at least four are needed: TYPE NAME up|down outside|inside", words.len());
@@ -124,9 +122,7 @@ impl Caller {
 }
 
 /// The wrapper of a hook that is not run now.
-///
-/// # Errors
-/// No usable plugin, or an unusable `default.conf`.
+/// Errors: no usable plugin, or an unusable `default.conf`.
 pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
     let location = match hook.side {
         Side::Outside => location::outside(false),

@@ -25,9 +25,7 @@ pub enum Planned {
 
 /// Looks what a hook comes to, in the namespace that it is to run in. Where it is known which one is `ours`, nothing is done to
 /// another one that somebody has made in its place.
-///
-/// # Errors
-/// The wrong namespace, an unusable layer, or one that others can write.
+/// Errors: the wrong namespace, an unusable layer, or one that others can write.
 pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>) -> Result<Planned> {
     // Before any file of the instance is run, and whatever is wrong with these files.
     firewall::before_hook(paths, &hook.instance, (hook.phase, hook.side), ours)?;
@@ -62,9 +60,7 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
 }
 
 /// Does what is left of a hook that is not for bash to run: the outside ones begin and end what an instance remembers.
-///
-/// # Errors
-/// That cannot be removed.
+/// Errors: that cannot be removed.
 pub fn skip(paths: &Paths, hook: &Hook) -> Result<()> {
     if hook.side == Side::Outside { remembered::forget(paths, &hook.instance) } else { Ok(()) }
 }

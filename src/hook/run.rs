@@ -13,9 +13,7 @@ use crate::netns::ownership;
 use crate::paths::Paths;
 
 /// Runs a hook in this very process, which becomes bash. It returns if there was nothing to do.
-///
-/// # Errors
-/// The wrong namespace, an unusable layer, or no bash. Nothing has been run then.
+/// Errors: the wrong namespace, an unusable layer, or no bash. Nothing has been run then.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
     let caller = Caller::of(trace, CallerKind::Netnsinit)?;
     let planned = ownership::noted(paths, &hook.instance.name)

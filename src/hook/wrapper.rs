@@ -36,9 +36,7 @@ const FORGET: &str = "__netns_forget\n";
 const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
 
 /// Writes the wrapper of a hook; `location` is the line that tells it where it runs.
-///
-/// # Errors
-/// On `up`, a `default.conf` that is there but cannot be read; on `down` that is only warned of.
+/// Errors: on `up`, a `default.conf` that is there but cannot be read; on `down` that is only warned of.
 pub(super) fn wrapper(
     paths: &Paths,
     hook: &Hook,

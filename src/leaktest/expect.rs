@@ -21,9 +21,7 @@ pub struct Expected {
 }
 
 /// Reads a file.
-///
-/// # Errors
-/// It cannot be read, or a line is wrong.
+/// Errors: it cannot be read, or a line is wrong.
 pub fn read(file: &Path) -> Result<Vec<Expected>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut all: Vec<Expected> = Vec::new();
@@ -85,9 +83,7 @@ impl fmt::Display for Difference<'_> {
 }
 
 /// What went otherwise than expected.
-///
-/// # Errors
-/// Something that is expected was not tried.
+/// Errors: something that is expected was not tried.
 pub fn differences<'a>(
     expected: &'a [Expected],
     measurements: &'a [Measurement],

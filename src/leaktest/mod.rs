@@ -19,6 +19,7 @@ use crate::name::NsName;
 use crate::netlink::{self, Link, Way};
 use crate::netns::{self, Entered, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
+use crate::print;
 use crate::sys::capability::{self, Capability};
 use probe::{Echoes, Probe};
 use targets::Attempt;
@@ -82,9 +83,7 @@ impl AttemptEnd {
 
 /// Makes all attempts at once, each for a second, and tells what became of them; before those that are asked for, the ones that lie
 /// behind each interface, where `behind_each` says so.
-///
-/// # Errors
-/// There is no such namespace, it is the one of the machine itself, or it may not be entered.
+/// Errors: there is no such namespace, it is the one of the machine itself, or it may not be entered.
 pub fn measure(
     paths: &Paths,
     name: &NsName,
@@ -100,7 +99,7 @@ pub fn measure(
     let probes: Vec<Prepared> = attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
     let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
     let tracer = Tracer::start(flows)
-        .map_err(|error| crate::print::warn(&format!("which rule decides is not known: {error:#}")))
+        .map_err(|error| print::warn(&format!("which rule decides is not known: {error:#}")))
         .ok();
     let answers = try_all(paths, name, &attempts, probes)?;
     let passages =

@@ -100,9 +100,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// Takes a protocol and a word for what it can reach.
-    ///
-    /// # Errors
-    /// Says what is allowed.
+    /// Errors: says what is allowed.
     pub fn new(protocol: Protocol, word: &str) -> Result<Self> {
         let target = match protocol {
             Protocol::Tcp | Protocol::Udp => match word.parse() {

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::firewall::nft;
 use crate::netlink::{self, Decision, Header, Step, Traces};
-use crate::print::escape;
+use crate::print::{self, escape};
 use crate::sys::wait::{try_wait_until, wait_until};
 
 /// Pause between two looks.
@@ -81,7 +81,7 @@ impl Tracer {
         self.stop.store(true, Ordering::Relaxed);
         let steps = self.reader.join().unwrap_or_else(|_| bail!("the thread that reads them died"));
         let steps = steps.unwrap_or_else(|error| {
-            crate::print::warn(&format!("which rule decides is not known for all: {error:#}"));
+            print::warn(&format!("which rule decides is not known for all: {error:#}"));
             Vec::new()
         });
         let table = self.nft.table.clone();

@@ -74,9 +74,7 @@ impl Work {
 
 /// Does the work on what is named, by the engine that is asked for; else by the one that an instance is up under, or this machine's.
 /// `adopt`: a namespace that somebody else has made is taken over.
-///
-/// # Errors
-/// There is no such type, namespace or engine. What goes wrong with an instance is in its outcome.
+/// Errors: there is no such type, namespace or engine. What goes wrong with an instance is in its outcome.
 pub fn run(
     paths: &Paths,
     work: Work,
@@ -105,9 +103,7 @@ pub fn run(
 }
 
 /// Brings up what is configured for a namespace, by the engine of this machine.
-///
-/// # Errors
-/// Nothing is configured, or something does not come up.
+/// Errors: nothing is configured, or something does not come up.
 pub fn up(paths: &Paths, name: &NsName) -> Result<()> {
     let instances = configured(paths, name)?;
     firewall::close_requested(paths, &instances);

@@ -11,9 +11,7 @@ use crate::paths::Paths;
 use crate::print;
 
 /// The instances that are meant, each once. `all_of` tells what a bare name stands for.
-///
-/// # Errors
-/// There is no such type or namespace; the message may have the word that was probably meant.
+/// Errors: there is no such type or namespace; the message may have the word that was probably meant.
 pub fn resolve(
     paths: &Paths,
     targets: &[Target],
@@ -51,9 +49,7 @@ fn known_type(paths: &Paths, instance: &Instance) -> Result<()> {
 }
 
 /// Every type that is configured for a namespace.
-///
-/// # Errors
-/// There is none.
+/// Errors: there is none.
 pub fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     let instances = plugin::configured_for(paths, name)?;
     if instances.is_empty() {
@@ -92,9 +88,7 @@ fn active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
 }
 
 /// Every type that is up on a namespace, where there has to be one.
-///
-/// # Errors
-/// There is none.
+/// Errors: there is none.
 pub fn some_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     let instances = active(paths, name)?;
     ensure!(!instances.is_empty(), "nothing is up on namespace `{name}`{}", hint(paths, name)?);
@@ -102,9 +96,7 @@ pub fn some_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
 }
 
 /// Every type that is up on a namespace; none is nothing to do, unless nobody knows of such a namespace.
-///
-/// # Errors
-/// Nobody knows of it.
+/// Errors: nobody knows of it.
 pub fn any_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if active(paths, name)?.is_empty() && is_known(paths, name)? {
         print::remark(&format!("nothing is up on namespace `{name}`"));

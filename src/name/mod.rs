@@ -23,9 +23,7 @@ pub(crate) const UNIT_NAME_MAX: usize = 255;
 const LOGGED_UNIT_NAME_MAX: usize = UNIT_NAME_MAX - 1;
 
 /// Checks the length of a unit name that is derived from a type or name. `what` is the cause, for the message.
-///
-/// # Errors
-/// It is too long.
+/// Errors: it is too long.
 fn unit_name_fits(unit: &str, limit: usize, what: fmt::Arguments<'_>) -> Result<()> {
     let length = unit.len();
     ensure!(
@@ -56,9 +54,7 @@ fn well_formed(word: &str, inside: &[u8]) -> bool {
 
 impl NsType {
     /// Takes a word for a type.
-    ///
-    /// # Errors
-    /// Says what is allowed.
+    /// Errors: says what is allowed.
     pub fn new(word: &OsStr) -> Result<Self> {
         match word.to_str() {
             Some("default") => bail!("`default` is no type: default.conf is read for every type"),
@@ -72,9 +68,7 @@ impl NsType {
 
 impl NsName {
     /// Takes a word for a name.
-    ///
-    /// # Errors
-    /// Says what is allowed.
+    /// Errors: says what is allowed.
     pub fn new(word: &OsStr) -> Result<Self> {
         match word.to_str() {
             Some(text) if well_formed(text, b".:-") => Ok(Self(text.to_owned())),
@@ -174,9 +168,7 @@ pub enum Side {
 
 impl Phase {
     /// Takes `up` or `down`, exactly so.
-    ///
-    /// # Errors
-    /// Says which two there are.
+    /// Errors: says which two there are.
     pub fn new(word: &OsStr) -> Result<Self> {
         match word.as_encoded_bytes() {
             b"up" => Ok(Self::Up),
@@ -188,9 +180,7 @@ impl Phase {
 
 impl Side {
     /// Takes `outside` or `inside`, exactly so.
-    ///
-    /// # Errors
-    /// Says which two there are.
+    /// Errors: says which two there are.
     pub fn new(word: &OsStr) -> Result<Self> {
         match word.as_encoded_bytes() {
             b"outside" => Ok(Self::Outside),
@@ -250,9 +240,7 @@ impl NsName {
     }
 
     /// Checks that a unit can depend on the mount unit.
-    ///
-    /// # Errors
-    /// The escaped name is too long.
+    /// Errors: the escaped name is too long.
     pub fn mount_unit_fits(&self) -> Result<()> {
         unit_name_fits(
             &self.mount_unit(),
@@ -273,9 +261,7 @@ pub struct Instance {
 
 impl Instance {
     /// A type on a namespace.
-    ///
-    /// # Errors
-    /// The name of one of its units would be too long.
+    /// Errors: the name of one of its units would be too long.
     pub fn new(nstype: NsType, name: NsName) -> Result<Self> {
         let instance = Self { nstype, name };
         for unit in [instance.unit(), instance.outside_unit()] {

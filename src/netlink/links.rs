@@ -41,9 +41,7 @@ pub struct Link {
 }
 
 /// All interfaces with their addresses.
-///
-/// # Errors
-/// The kernel does not answer.
+/// Errors: the kernel does not answer.
 pub fn links() -> Result<Vec<Link>> {
     let mut links = Vec::new();
     for answer in dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
@@ -71,9 +69,7 @@ pub fn link_in(answer: &[u8]) -> Option<Link> {
 }
 
 /// Takes an interface down.
-///
-/// # Errors
-/// There is none of that number, or the kernel refuses.
+/// Errors: there is none of that number, or the kernel refuses.
 pub fn set_down(index: u32) -> Result<()> {
     let mut message = LinkMessage::default();
     message.header.index = index;
@@ -82,9 +78,7 @@ pub fn set_down(index: u32) -> Result<()> {
 }
 
 /// The number that the namespace of this thread has for another one, if it has met it (ip-netns(8), "set").
-///
-/// # Errors
-/// The kernel does not answer.
+/// Errors: the kernel does not answer.
 pub fn namespace_number(of: BorrowedFd) -> Result<Option<i32>> {
     let mut question = NsidMessage::default();
     question.attributes.push(NsidAttribute::Fd(u32::try_from(of.as_raw_fd())?));

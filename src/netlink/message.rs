@@ -30,9 +30,7 @@ pub(super) fn ask(protocol: isize, question: &[u8], mut answered: impl FnMut(&[u
 }
 
 /// Hands on each answer in what the kernel has sent; whether that was all.
-///
-/// # Errors
-/// The kernel refuses.
+/// Errors: the kernel refuses.
 pub fn walk(bytes: &[u8], mut answered: impl FnMut(&[u8])) -> Result<bool> {
     let mut rest = bytes;
     while let Some(message) = first(rest) {

@@ -76,9 +76,7 @@ pub struct Filter {
 }
 
 /// The names of the tables of this namespace.
-///
-/// # Errors
-/// The kernel does not answer.
+/// Errors: the kernel does not answer.
 pub fn tables() -> Result<Vec<String>> {
     let mut names = Vec::new();
     dump(GET_TABLE, |answer| names.extend(attributes(answer).text(TABLE_NAME)))?;
@@ -86,9 +84,7 @@ pub fn tables() -> Result<Vec<String>> {
 }
 
 /// The nftables rules, counted, and the policies of their chains.
-///
-/// # Errors
-/// The kernel does not answer.
+/// Errors: the kernel does not answer.
 pub fn rules() -> Result<Rules> {
     let mut rules = Rules::default();
     dump(GET_RULE, |_| rules.count += 1)?;
@@ -97,9 +93,7 @@ pub fn rules() -> Result<Rules> {
 }
 
 /// The base chains that filter IP packets in this namespace.
-///
-/// # Errors
-/// The kernel does not answer, or has no nf_tables.
+/// Errors: the kernel does not answer, or has no nf_tables.
 pub fn filters() -> Result<Vec<Filter>> {
     let mut dormant = BTreeSet::new();
     dump(GET_TABLE, |answer| dormant.extend(dormant_table_in(answer)))?;
@@ -110,9 +104,7 @@ pub fn filters() -> Result<Vec<Filter>> {
 }
 
 /// Whether any packet could be dropped: a filter has a rule, or drops by its policy.
-///
-/// # Errors
-/// The kernel does not answer.
+/// Errors: the kernel does not answer.
 pub fn filters_anything() -> Result<bool> {
     let filters = filters()?;
     let mut anything = filters.iter().any(|filter| filter.drops);

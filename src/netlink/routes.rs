@@ -34,9 +34,7 @@ pub struct Way {
 }
 
 /// The routes of the main table.
-///
-/// # Errors
-/// The kernel does not answer.
+/// Errors: the kernel does not answer.
 pub fn routes() -> Result<Vec<Route>> {
     let answers = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()))?;
     let messages = answers.iter().filter_map(message);
@@ -47,9 +45,7 @@ pub fn routes() -> Result<Vec<Route>> {
 }
 
 /// The way that the kernel would choose to an address.
-///
-/// # Errors
-/// There is none: `ENETUNREACH`, as the source of the error.
+/// Errors: there is none: `ENETUNREACH`, as the source of the error.
 pub fn way(to: IpAddr) -> Result<Option<Way>> {
     let answers = request(RouteNetlinkMessage::GetRoute(question(to)))?;
     Ok(answers.iter().find_map(message).map(|message| {

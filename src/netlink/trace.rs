@@ -84,9 +84,7 @@ pub struct Traces(Socket);
 
 impl Traces {
     /// Begins to listen.
-    ///
-    /// # Errors
-    /// The kernel refuses.
+    /// Errors: the kernel refuses.
     pub fn listen() -> Result<Self> {
         let socket = message::open(NETLINK_NETFILTER)?;
         socket.add_membership(GROUP).context("cannot listen to the traces of nftables")?;
@@ -95,9 +93,7 @@ impl Traces {
     }
 
     /// The steps that have come since; none where there is nothing new.
-    ///
-    /// # Errors
-    /// The kernel does not answer.
+    /// Errors: the kernel does not answer.
     pub fn read(&self) -> Result<Vec<Step>> {
         let mut steps = Vec::new();
         loop {

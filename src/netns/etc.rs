@@ -34,9 +34,7 @@ const SYSTEMD: &str = "/run/systemd";
 /// In its mount namespace, /etc is read-only. Each file of /etc/netns/NAME is a symbolic link there, and so is resolv.conf:
 /// a program that resolves the link first can also replace the file. A bind mount, as ip-netns(8) makes it, cannot be
 /// renamed over. The command has a host name of its own, too.
-///
-/// # Errors
-/// The view cannot be made (without CAP_SYS_ADMIN, for example), or the command cannot be run.
+/// Errors: the view cannot be made (without CAP_SYS_ADMIN, for example), or the command cannot be run.
 pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infallible> {
     let own = paths.files(name);
     fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;

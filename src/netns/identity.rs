@@ -27,9 +27,7 @@ pub struct Id {
 
 impl Id {
     /// The one that a file stands for, such as `/proc/PID/ns/net`.
-    ///
-    /// # Errors
-    /// It cannot be looked at.
+    /// Errors: it cannot be looked at.
     pub fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
     }
@@ -67,36 +65,28 @@ impl FromStr for Identity {
 
 impl Identity {
     /// That of the namespace that this thread is in.
-    ///
-    /// # Errors
-    /// It cannot be told.
+    /// Errors: it cannot be told.
     pub fn of_own() -> Result<Self> {
         let Id { device, inode } = own()?;
         Ok(Self { device, inode, cookie: own_cookie()? })
     }
 
     /// That of a named namespace, which this thread enters for that.
-    ///
-    /// # Errors
-    /// There is none of that name, or entering it is not permitted.
+    /// Errors: there is none of that name, or entering it is not permitted.
     pub fn of_name(paths: &Paths, name: &NsName) -> Result<Self> {
         let _inside = super::enter(paths, name)?;
         Self::of_own()
     }
 
     /// Whether this thread is in it.
-    ///
-    /// # Errors
-    /// It cannot be told.
+    /// Errors: it cannot be told.
     pub fn is_own(&self) -> Result<bool> {
         Ok(self.has(own()?) && self.has_cookie(own_cookie)?)
     }
 
     /// Whether a name stands for it. Only where device and inode agree the namespace is entered, to ask for its cookie; who may
     /// not do so has to go by those.
-    ///
-    /// # Errors
-    /// What is there cannot be looked at.
+    /// Errors: what is there cannot be looked at.
     pub fn has_name(&self, paths: &Paths, name: &NsName) -> Result<bool> {
         let path = paths.namespace(name);
         let what = || format!("cannot look at {}", path.display());

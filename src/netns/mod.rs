@@ -25,6 +25,7 @@ pub use identity::{Id, Identity};
 
 use crate::name::NsName;
 use crate::paths::{OWN_NETNS, Paths};
+use crate::print;
 use crate::sys::file::lock_within;
 
 /// How long to wait for the lock on `/run/netns`, which iproute2 and we hold for a moment.
@@ -42,9 +43,7 @@ pub enum Named {
 }
 
 /// Looks what stands behind a name.
-///
-/// # Errors
-/// It cannot be looked at.
+/// Errors: it cannot be looked at.
 pub fn look(paths: &Paths, name: &NsName) -> Result<Named> {
     let path = paths.namespace(name);
     match Id::of(&path) {
@@ -57,9 +56,7 @@ pub fn look(paths: &Paths, name: &NsName) -> Result<Named> {
 }
 
 /// The names of all namespaces that this program can have to do with, in their order.
-///
-/// # Errors
-/// `/run/netns` is there and cannot be read.
+/// Errors: `/run/netns` is there and cannot be read.
 pub fn names(paths: &Paths) -> Result<Vec<NsName>> {
     if !paths.netns.exists() {
         return Ok(Vec::new());
@@ -82,9 +79,7 @@ pub(crate) fn own() -> Result<Id> {
 
 /// Creates a named namespace. `note` is told which one it will be before it has its name, so that whoever keeps a record
 /// can tell it from somebody else's, wherever this is broken off.
-///
-/// # Errors
-/// There is one of that name (which is left alone), the kernel refuses, or `note` fails.
+/// Errors: there is one of that name (which is left alone), the kernel refuses, or `note` fails.
 pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Identity) -> Result<()>) -> Result<()> {
     let path = paths.namespace(name);
     let what = || format!("cannot create namespace `{name}`");
@@ -110,9 +105,7 @@ pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Identity) -> Resul
 
 /// Removes the file of a creation that was broken off before a namespace was bound on it. Only for who knows that it was
 /// their own.
-///
-/// # Errors
-/// It cannot be looked at, or the kernel refuses.
+/// Errors: it cannot be looked at, or the kernel refuses.
 pub fn remove_debris(paths: &Paths, name: &NsName) -> Result<()> {
     // Nobody is between the two steps while this is held.
     let _lock = share(&paths.netns)?;
@@ -145,7 +138,7 @@ fn share(directory: &Path) -> Result<Option<Flock<File>>> {
     let lock = match lock_within(File::open(directory).with_context(what)?, PATIENCE) {
         Err(Errno::EAGAIN) => {
             let place = directory.display();
-            crate::print::warn(&format!(
+            print::warn(&format!(
                 "another process keeps {place} locked; going on without the lock (`lslocks`, or `fuser {place}`, finds it)"
             ));
             None
@@ -173,9 +166,7 @@ fn bind(what: &Path, target: &Path) -> Result<()> {
 
 /// Deletes the name of a namespace; the kernel removes the namespace when its last process is gone. Returns whether
 /// there was one of that name.
-///
-/// # Errors
-/// The kernel refuses.
+/// Errors: the kernel refuses.
 pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     let path = paths.namespace(name);
     let what = || format!("cannot delete namespace `{name}`");
@@ -205,9 +196,7 @@ pub enum Deleted {
 
 /// Deletes a name if it stands for a namespace of ours, or for none any more. Nobody makes one meanwhile: this holds the
 /// lock that [`create`] and iproute2 take.
-///
-/// # Errors
-/// It cannot be looked at, or the kernel refuses.
+/// Errors: it cannot be looked at, or the kernel refuses.
 pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Deleted> {
     if !paths.netns.exists() {
         return Ok(Deleted::Before);
@@ -234,9 +223,7 @@ impl Drop for Entered {
 }
 
 /// Enters a named namespace with this thread, and the processes that it starts.
-///
-/// # Errors
-/// There is none of that name, or entering it is not permitted.
+/// Errors: there is none of that name, or entering it is not permitted.
 pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     let path = paths.namespace(name);
     match look(paths, name)? {
@@ -255,9 +242,7 @@ pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
 }
 
 /// Enters a namespace that is open as a file; otherwise as [`enter`].
-///
-/// # Errors
-/// Entering it is not permitted.
+/// Errors: entering it is not permitted.
 pub fn enter_file(wanted: &File) -> Result<Entered> {
     let home = File::open(OWN_NETNS).context("cannot tell the current namespace (is /proc mounted?)")?;
     setns(wanted, CloneFlags::CLONE_NEWNET)?;

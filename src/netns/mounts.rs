@@ -13,6 +13,7 @@ use crate::name::NsName;
 use crate::netns;
 use crate::netns::resolver;
 use crate::paths::Paths;
+use crate::print;
 
 /// Mount flags of the tmpfs that hides a directory.
 const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
@@ -22,9 +23,7 @@ const SOURCE: &str = "netns";
 
 /// Moves this thread, and the processes that it starts, to a mount namespace of its own; other threads stay (unshare(2)). It
 /// still sees new mounts of the host, which sees none of its.
-///
-/// # Errors
-/// The kernel refuses.
+/// Errors: the kernel refuses.
 pub fn separate() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot unshare the mounts")?;
     let all = MsFlags::MS_SLAVE | MsFlags::MS_REC;
@@ -36,16 +35,14 @@ pub fn show_own_interfaces() {
     let remounted = umount2("/sys", MntFlags::MNT_DETACH)
         .and_then(|()| mount(Some(SOURCE), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>));
     if let Err(error) = remounted {
-        crate::print::warn(&format!("/sys shows the host's interfaces: {}", error.desc()));
+        print::warn(&format!("/sys shows the host's interfaces: {}", error.desc()));
     }
 }
 
 /// Puts the files of /etc/netns/NAME over those in /etc, and something empty over where the host's resolvers are asked. The
 /// latter come first: /etc/resolv.conf may be a link into one of them, and what is mounted in there stays, whatever the host
 /// does to its own. Returns a line for each file that is left out, since the host has none that it could replace.
-///
-/// # Errors
-/// A file or directory cannot be covered.
+/// Errors: a file or directory cannot be covered.
 pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     let doors = resolver::side_doors(paths, name, false);
     // First, since /etc/resolv.conf may be a link into one that does not exist yet.
@@ -99,9 +96,7 @@ fn replaced(target: &Path, file: &Path, doors: &[PathBuf]) -> Result<Option<Path
 }
 
 /// Mounts an empty directory over another one, which is created where nothing has used it yet.
-///
-/// # Errors
-/// It cannot be created or covered.
+/// Errors: it cannot be created or covered.
 pub fn hide(directory: &Path) -> Result<()> {
     make_mount_point(directory)?;
     let flags = HIDING | MsFlags::MS_RDONLY;
@@ -111,9 +106,7 @@ pub fn hide(directory: &Path) -> Result<()> {
 
 /// Creates a directory to mount on. A daemon of the host that starts later uses it too, so it must exist before. systemd does
 /// the same for `TemporaryFileSystem=` of an attached service, and also leaves it (`apply_one_mount` in src/core/namespace.c).
-///
-/// # Errors
-/// It cannot be created.
+/// Errors: it cannot be created.
 pub fn make_mount_point(directory: &Path) -> Result<()> {
     let mask = umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);

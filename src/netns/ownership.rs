@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::name::NsName;
 use crate::netns::{self, Deleted, Identity, Named};
 use crate::paths::Paths;
+use crate::print;
 use crate::sys::file::{self, Draft};
 
 /// What stands behind a name, by the note of its making.
@@ -26,9 +27,7 @@ pub enum Made {
 }
 
 /// Makes a namespace, and notes which one it is: by the time that it goes, somebody may have put another in its place.
-///
-/// # Errors
-/// There is one of that name, or it cannot be made or noted.
+/// Errors: there is one of that name, or it cannot be made or noted.
 pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
     let note = paths.note(name);
     if note.exists() {
@@ -57,9 +56,7 @@ fn maker() -> Option<String> {
 }
 
 /// What a note says: which namespace it is, and the service that has made it, if it was one.
-///
-/// # Errors
-/// It is damaged.
+/// Errors: it is damaged.
 pub fn read(note: &str) -> Result<(Identity, Option<&str>)> {
     let (identity, maker) =
         note.split_once(' ').map_or((note, None), |(identity, maker)| (identity, Some(maker)));
@@ -67,9 +64,7 @@ pub fn read(note: &str) -> Result<(Identity, Option<&str>)> {
 }
 
 /// Deletes a namespace, unless it is another than the one that was made, and what was noted of it.
-///
-/// # Errors
-/// It cannot be deleted, or the note not be removed.
+/// Errors: it cannot be deleted, or the note not be removed.
 pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
     let deleted = match noted(paths, name) {
         Ok(Some(ours)) => netns::delete_ours(paths, name, &ours)?,
@@ -77,7 +72,7 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
         Ok(None) if netns::delete(paths, name)? => Deleted::Now,
         Ok(None) => Deleted::Before,
         Err(error) => {
-            crate::print::warn(&format!("{error:#}"));
+            print::warn(&format!("{error:#}"));
             Deleted::NotOurs
         }
     };
@@ -87,9 +82,7 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
 }
 
 /// What has been noted of a namespace; `None` where nobody has, or for others to read.
-///
-/// # Errors
-/// The note cannot be read, or is damaged.
+/// Errors: the note cannot be read, or is damaged.
 pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
     let note = paths.note(name);
     let what = || format!("cannot use {}", note.display());
@@ -107,9 +100,7 @@ pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
 }
 
 /// Looks what stands behind a name.
-///
-/// # Errors
-/// It cannot be looked at, or the note on it is damaged.
+/// Errors: it cannot be looked at, or the note on it is damaged.
 pub fn look(paths: &Paths, name: &NsName) -> Result<Made> {
     let Named::Namespace(_) = netns::look(paths, name)? else { return Ok(Made::Gone) };
     Ok(match noted(paths, name)? {
@@ -120,9 +111,7 @@ pub fn look(paths: &Paths, name: &NsName) -> Result<Made> {
 }
 
 /// What is said of the namespace of something that is up, if that is not the one that was made, which systemd does not notice.
-///
-/// # Errors
-/// As for [`look`].
+/// Errors: as for [`look`].
 pub fn lost(paths: &Paths, name: &NsName) -> Result<Option<String>> {
     Ok(match look(paths, name)? {
         Made::Ours | Made::Unknown => None,
@@ -132,9 +121,7 @@ pub fn lost(paths: &Paths, name: &NsName) -> Result<Option<String>> {
 }
 
 /// Makes sure that a name stands for a namespace of ours.
-///
-/// # Errors
-/// It is gone, or another one; or it cannot be looked at.
+/// Errors: it is gone, or another one; or it cannot be looked at.
 pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     if ours.has_name(paths, name)? {
         return Ok(());
@@ -146,9 +133,7 @@ pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
 }
 
 /// Makes sure that a namespace is the one that was made: another one has neither its interfaces nor its firewall.
-///
-/// # Errors
-/// It is not.
+/// Errors: it is not.
 pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
     match look(paths, name)? {
         Made::Ours => Ok(()),

@@ -96,9 +96,7 @@ impl Mutable {
 }
 
 /// What a path stands for, where its last part need not be there.
-///
-/// # Errors
-/// The directory is not there either.
+/// Errors: the directory is not there either.
 pub fn target(path: &Path) -> io::Result<PathBuf> {
     path.canonicalize().or_else(|error| {
         let link = path.parent().unwrap_or(path).join(path.read_link()?);

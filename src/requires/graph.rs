@@ -30,9 +30,7 @@ pub struct Problem {
 
 impl Graph {
     /// Of every instance that has a file of its own, `TYPE-NAME.conf`.
-    ///
-    /// # Errors
-    /// The directory of those files cannot be read.
+    /// Errors: the directory of those files cannot be read.
     pub fn of_configured(paths: &Paths) -> Result<Self> {
         let asker = Asker::new(paths);
         Ok(Self::of(paths, plugin::configured(paths)?, |instance| asker.of(instance), |_| false))

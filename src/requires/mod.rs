@@ -35,9 +35,7 @@ impl<'a> Asker<'a> {
 
     /// Asks the layers of an instance: each thing once, and not its own namespace, which comes first anyway.
     /// bash is not started where the layers show that there is nothing to ask.
-    ///
-    /// # Errors
-    /// There is no plugin, bash cannot read the files, the function fails or does not come to an end, or prints what is no
+    /// Errors: there is no plugin, bash cannot read the files, the function fails or does not come to an end, or prints what is no
     /// requirement.
     pub fn of(&self, instance: &Instance) -> Result<Vec<Requirement>> {
         let what = || format!("cannot tell what `{instance}` requires");

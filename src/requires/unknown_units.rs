@@ -12,9 +12,7 @@ use crate::systemd::unit_files::dropins::outdated;
 
 /// Units that systemd does not know, as problems of the instances that require them. systemd is asked once, and only where there is
 /// anything to ask.
-///
-/// # Errors
-/// systemctl cannot be run.
+/// Errors: systemctl cannot be run.
 pub fn not_found(graph: &Graph) -> Result<Vec<Problem>> {
     let states = states("LoadState", units(graph).map(|(_, unit)| unit))?;
     let unknown =
@@ -29,9 +27,7 @@ pub fn not_found(graph: &Graph) -> Result<Vec<Problem>> {
 }
 
 /// A property of each unit. One command shows them in the order of its arguments, aliases under their real names.
-///
-/// # Errors
-/// systemctl cannot be run.
+/// Errors: systemctl cannot be run.
 pub fn states<'a>(
     property: &str,
     units: impl Iterator<Item = &'a String>,

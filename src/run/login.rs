@@ -32,9 +32,7 @@ pub struct Login {
 
 impl Login {
     /// Looks the user up. `preserved` names variables that the command keeps, `login_defs` is the file of login.defs(5).
-    ///
-    /// # Errors
-    /// There is no such user, or the system cannot answer.
+    /// Errors: there is no such user, or the system cannot answer.
     pub fn new(user: &str, preserved: &[String], words: &[OsString], login_defs: &Path) -> Result<Self> {
         let identity = User::look_up(user)?;
         // Not every system has the file.
@@ -46,9 +44,7 @@ impl Login {
     }
 
     /// Runs the command, and ends as it ends.
-    ///
-    /// # Errors
-    /// It cannot be started; where it cannot be executed, that is a status.
+    /// Errors: it cannot be started; where it cannot be executed, that is a status.
     pub fn run(&self) -> Result<Status> {
         let Some(terminal) = Terminal::find()? else { return Ok(self.become_command()) };
         let never: Infallible = relay::run(self, terminal)?;

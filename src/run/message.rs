@@ -72,17 +72,13 @@ impl Message for Event {
 }
 
 /// Sends a message.
-///
-/// # Errors
-/// The other end is gone.
+/// Errors: the other end is gone.
 pub fn send(mut socket: &UnixStream, message: impl Message) -> io::Result<()> {
     socket.write_all(&message.encode())
 }
 
 /// Waits for a message.
-///
-/// # Errors
-/// The other end is gone.
+/// Errors: the other end is gone.
 pub fn receive<M: Message>(mut socket: &UnixStream) -> io::Result<M> {
     let mut bytes = [0; 2];
     socket.read_exact(&mut bytes)?;

@@ -28,9 +28,7 @@ use crate::print;
 
 /// Moves this process into a namespace, for good, with its `/sys` and its files of `/etc`. `hide_bus`: without the system bus of the
 /// host.
-///
-/// # Errors
-/// There is no such namespace, or the kernel refuses.
+/// Errors: there is no such namespace, or the kernel refuses.
 pub fn enter(paths: &Paths, name: &NsName, hide_bus: bool) -> Result<()> {
     if !matches!(netns::look(paths, name)?, Named::Namespace(_)) {
         bail!(

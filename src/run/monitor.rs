@@ -15,6 +15,7 @@ use rustix::termios::{tcgetpgrp, tcsetpgrp};
 use super::login::{Login, fork};
 use super::message::{Event, Order, receive, send};
 use super::signals::Blocked;
+use crate::print;
 
 struct Monitor {
     relay: UnixStream,
@@ -25,9 +26,7 @@ struct Monitor {
 }
 
 /// Starts the command in a session of its own, on its terminal, and reports to the relay what becomes of it.
-///
-/// # Errors
-/// The session cannot be set up.
+/// Errors: the session cannot be set up.
 pub fn run(
     plan: &Login,
     relay: UnixStream,
@@ -74,7 +73,7 @@ fn start(
     match prepared {
         Ok(()) => plan.become_command(),
         Err(error) => {
-            crate::print::complain(&format!("{error:#}"));
+            print::complain(&format!("{error:#}"));
             crate::exit::Status::Failed
         }
     }

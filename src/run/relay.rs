@@ -18,6 +18,7 @@ use super::message::{Event, Order, receive, send};
 use super::monitor;
 use super::signals::Blocked;
 use super::terminal::{self, Terminal};
+use crate::print;
 
 /// More than a terminal holds: what a command has printed by its end is read, and not what others print for ever.
 const HELD: usize = 256 * 1024;
@@ -47,9 +48,7 @@ struct Relay {
 }
 
 /// Runs a command on a terminal of its own, and ends as it ends.
-///
-/// # Errors
-/// It cannot be started.
+/// Errors: it cannot be started.
 pub fn run(plan: &Login, terminal: Terminal) -> Result<Infallible> {
     // The number of a child that has ended is needed, also where the caller ignores SIGCHLD.
     signal_hook::flag::register(signal_hook::consts::SIGCHLD, std::sync::Arc::default())
@@ -63,7 +62,7 @@ pub fn run(plan: &Login, terminal: Terminal) -> Result<Infallible> {
         drop((terminal, master, monitor));
         let watched = monitor::run(plan, relay, slave, standard, &blocked);
         if let Err(error) = &watched {
-            crate::print::complain(&format!("{error:#}"));
+            print::complain(&format!("{error:#}"));
         }
         std::process::exit(i32::from(watched.is_err()));
     }

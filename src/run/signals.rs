@@ -28,9 +28,7 @@ pub struct Blocked {
 
 impl Blocked {
     /// Blocks them.
-    ///
-    /// # Errors
-    /// The kernel refuses it.
+    /// Errors: the kernel refuses it.
     pub fn new() -> Result<Self> {
         let set: SigSet = TAKEN.into_iter().collect();
         let mut before = SigSet::empty();
@@ -45,9 +43,7 @@ impl Blocked {
     }
 
     /// Blocks what was blocked before, for a command.
-    ///
-    /// # Errors
-    /// The kernel refuses it.
+    /// Errors: the kernel refuses it.
     pub fn restore(&self) -> Result<()> {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None).context("cannot unblock signals")
     }

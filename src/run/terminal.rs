@@ -30,9 +30,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// The terminal of stdin, stdout or stderr, or the controlling one; `None` if there is neither.
-    ///
-    /// # Errors
-    /// There is one, and it cannot be opened: a command must not have it then.
+    /// Errors: there is one, and it cannot be opened: a command must not have it then.
     pub fn find() -> Result<Option<Self>> {
         let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
         let device =
@@ -123,9 +121,7 @@ fn open(path: &str) -> io::Result<File> {
 }
 
 /// Creates a terminal with the settings and the size of the user's: the end to relay, and the end of the command.
-///
-/// # Errors
-/// The kernel has none left.
+/// Errors: the kernel has none left.
 pub fn create(like: &Terminal) -> Result<(OwnedFd, OwnedFd)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags).context("cannot create a terminal for the command (is /dev/pts mounted?)")?;

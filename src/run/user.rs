@@ -26,9 +26,7 @@ pub struct User {
 impl User {
     /// Looks a user up by name or number. Users may come from any source in nsswitch.conf(5), which a static program cannot
     /// load: getent(1) and id(1) can.
-    ///
-    /// # Errors
-    /// There is no such user, or the system cannot answer.
+    /// Errors: there is no such user, or the system cannot answer.
     pub fn look_up(user: &str) -> Result<Self> {
         ensure!(!user.is_empty() && !user.starts_with('-'), "invalid user `{user}`");
         let found = ask("getent", &["passwd", user])?;
@@ -63,9 +61,7 @@ impl User {
 
     /// Gives this process the groups and the user, and takes away all capabilities of any user but root. no_new_privs stays
     /// as it is: ping(8) gets its capability from its file.
-    ///
-    /// # Errors
-    /// The kernel refuses one of them.
+    /// Errors: the kernel refuses one of them.
     pub fn assume(&self) -> Result<()> {
         setgroups(&self.groups).context("cannot set the groups")?;
         setresgid(self.gid, self.gid, self.gid).context("cannot set the primary group")?;

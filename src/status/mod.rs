@@ -71,9 +71,7 @@ pub struct NamedRoute {
 }
 
 /// Looks at the namespaces that are asked for; where none is, at all that anything is up on.
-///
-/// # Errors
-/// There is none of that name, or something cannot be looked at.
+/// Errors: there is none of that name, or something cannot be looked at.
 pub fn look(paths: &Paths, asked: &[NsName]) -> Result<Vec<NamespaceStatus>> {
     let active = engine::active(paths)?;
     let names = names(paths, asked, &active)?;

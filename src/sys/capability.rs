@@ -26,9 +26,7 @@ impl Capability {
 }
 
 /// Makes sure that this process has a capability, here or in its user namespace.
-///
-/// # Errors
-/// It has not; the error says what it is for.
+/// Errors: it has not; the error says what it is for.
 pub fn need(capability: Capability, purpose: &str) -> Result<()> {
     let status = fs::read_to_string("/proc/self/status")
         .context("cannot tell the capabilities (is /proc mounted?)")?;

@@ -19,7 +19,7 @@ use tempfile::{Builder, TempPath};
 use walkdir::{DirEntry, WalkDir};
 
 use super::wait::wait_until;
-use crate::print::escape;
+use crate::print::{self, escape};
 
 /// What stands between the name of a file and the random end of its draft. Nobody names a copy of their own like that, as they may by
 /// `.backup` or `.before`.
@@ -34,25 +34,19 @@ pub struct Draft {
 
 impl Draft {
     /// Writes the new version of `target`, mode 0644.
-    ///
-    /// # Errors
-    /// The directory is missing or cannot be written to, or the disk is full.
+    /// Errors: the directory is missing or cannot be written to, or the disk is full.
     pub fn of(target: &Path, content: &[u8]) -> Result<Self> {
         Self::write(target, content, |_| Ok(()))
     }
 
     /// The same, with this as the time of its last change.
-    ///
-    /// # Errors
-    /// As for [`of`](Self::of).
+    /// Errors: as for [`of`](Self::of).
     pub fn of_time(target: &Path, content: &[u8], modified: SystemTime) -> Result<Self> {
         Self::write(target, content, |file| file.set_modified(modified))
     }
 
     /// The same as [`of`](Self::of), and it is on the disk.
-    ///
-    /// # Errors
-    /// As for [`of`](Self::of).
+    /// Errors: as for [`of`](Self::of).
     pub fn on_disk(target: &Path, content: &[u8]) -> Result<Self> {
         Self::write(target, content, File::sync_all)
     }
@@ -80,9 +74,7 @@ impl Draft {
     }
 
     /// Puts the new version into its place.
-    ///
-    /// # Errors
-    /// The target is a directory, or the file system refuses.
+    /// Errors: the target is a directory, or the file system refuses.
     pub fn put(self) -> Result<()> {
         let Self { path, target } = self;
         path.persist(&target)
@@ -92,9 +84,7 @@ impl Draft {
 }
 
 /// A file in memory, without a name, at its beginning.
-///
-/// # Errors
-/// There is no memory, or no descriptor.
+/// Errors: there is no memory, or no descriptor.
 pub fn in_memory(content: &[u8]) -> io::Result<File> {
     let mut file: File = memfd_create(c"netns", MFdFlags::MFD_CLOEXEC)?.into();
     if !content.is_empty() {
@@ -105,9 +95,7 @@ pub fn in_memory(content: &[u8]) -> io::Result<File> {
 }
 
 /// Opens a file of ours. No link is followed, and nobody is waited for: what is there may be a pipe.
-///
-/// # Errors
-/// It cannot be opened, or is something else than a file: then it is [`ErrorKind::InvalidInput`].
+/// Errors: it cannot be opened, or is something else than a file: then it is [`ErrorKind::InvalidInput`].
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let opened = options.custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
     let is_odd = match &opened {
@@ -124,9 +112,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 }
 
 /// Reads a file of ours; see [`open`].
-///
-/// # Errors
-/// As for [`open`].
+/// Errors: as for [`open`].
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     open(path, OpenOptions::new().read(true))?.read_to_end(&mut text)?;
@@ -134,26 +120,20 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the first bytes of a file, in one call, at most as many as `head` has. A link is followed; a pipe is not waited for.
-///
-/// # Errors
-/// It cannot be opened or read.
+/// Errors: it cannot be opened or read.
 pub fn read_head<'a>(path: &Path, head: &'a mut [u8]) -> io::Result<&'a [u8]> {
     let length = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?.read(head)?;
     Ok(&head[..length])
 }
 
 /// The same as [`read`] of a text.
-///
-/// # Errors
-/// As for [`open`]; or it is not UTF-8.
+/// Errors: as for [`open`]; or it is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     io::read_to_string(open(path, OpenOptions::new().read(true))?)
 }
 
 /// Removes a file, if there is one.
-///
-/// # Errors
-/// It cannot be removed.
+/// Errors: it cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -165,7 +145,7 @@ pub fn remove(path: &Path) -> Result<()> {
 pub fn pass_over(path: &Path, why: impl Display) {
     static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     if TOLD.lock().is_ok_and(|mut told| told.insert(path.to_owned())) {
-        crate::print::warn(&format!("{}: {why}; it is passed over", printable(path)));
+        print::warn(&format!("{}: {why}; it is passed over", printable(path)));
     }
 }
 
@@ -176,9 +156,7 @@ pub fn printable(path: &Path) -> String {
 }
 
 /// Waits until what was renamed in a directory is on the disk.
-///
-/// # Errors
-/// The disk refuses.
+/// Errors: the disk refuses.
 pub fn sync_directory(directory: &Path) -> Result<()> {
     File::open(directory)
         .and_then(|opened| opened.sync_all())
@@ -187,9 +165,7 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
 
 /// Waits for the right to write into a directory. The lock is on the directory itself, so nothing is left behind; but then
 /// whoever can read it can lock it, so nobody waits for that for ever.
-///
-/// # Errors
-/// There is no such directory, or it is locked for that long.
+/// Errors: there is no such directory, or it is locked for that long.
 pub fn lock_directory(directory: &Path, patience: Duration) -> Result<Flock<File>> {
     let what = || format!("cannot lock {}", directory.display());
     let opened = File::open(directory).with_context(what)?;
@@ -197,7 +173,7 @@ pub fn lock_directory(directory: &Path, patience: Duration) -> Result<Flock<File
         Ok(lock) => return Ok(lock),
         Err((opened, _)) => opened,
     };
-    crate::print::warn(&format!("waiting for another run to be done with {}", directory.display()));
+    print::warn(&format!("waiting for another run to be done with {}", directory.display()));
     match lock_within(opened, patience) {
         Ok(lock) => Ok(lock),
         Err(Errno::EAGAIN) => {
@@ -209,9 +185,7 @@ pub fn lock_directory(directory: &Path, patience: Duration) -> Result<Flock<File
 }
 
 /// Tries to lock a file again and again, for that long.
-///
-/// # Errors
-/// `EAGAIN`, if somebody else has locked it all the time.
+/// Errors: `EAGAIN`, if somebody else has locked it all the time.
 pub fn lock_within(file: File, patience: Duration) -> Result<Flock<File>, Errno> {
     let mut unlocked = Some(file);
     let locked = wait_until(patience, Duration::from_micros(500), || {
@@ -228,9 +202,7 @@ pub fn lock_within(file: File, patience: Duration) -> Result<Flock<File>, Errno>
 
 /// Removes the drafts, of files whose names are `ours`, that runs which were killed have left. Nobody else may be writing:
 /// see [`lock_directory`].
-///
-/// # Errors
-/// The directory cannot be read, or not be written to.
+/// Errors: the directory cannot be read, or not be written to.
 pub fn remove_drafts(directory: &Path, ours: impl Fn(&str) -> bool) -> Result<()> {
     for entry in entries(directory)? {
         if entry.file_type().is_file() && entry.file_name().to_str().and_then(drafted).is_some_and(&ours) {
@@ -251,9 +223,7 @@ pub fn drafted(name: &str) -> Option<&str> {
 }
 
 /// The entries of a directory, in the order of their names.
-///
-/// # Errors
-/// It is none, or cannot be read.
+/// Errors: it is none, or cannot be read.
 pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
     let what = || format!("cannot read {}", directory.display());
     fs::read_dir(directory).with_context(what)?; // walkdir takes a file for a directory with nothing in it

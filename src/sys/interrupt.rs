@@ -12,9 +12,7 @@ pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// From now on these signals are noted, and have no other effect.
-    ///
-    /// # Errors
-    /// The kernel refuses.
+    /// Errors: the kernel refuses.
     pub fn catch() -> Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {

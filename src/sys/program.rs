@@ -122,17 +122,13 @@ impl Program {
     }
 
     /// Runs it to its end.
-    ///
-    /// # Errors
-    /// It is not installed, or cannot be run.
+    /// Errors: it is not installed, or cannot be run.
     pub fn run(self) -> Result<Answer> {
         self.start()?.wait()
     }
 
     /// Runs it to its end; `None` where it is not installed.
-    ///
-    /// # Errors
-    /// It cannot be run.
+    /// Errors: it cannot be run.
     pub fn run_if_installed(mut self) -> Result<Option<Answer>> {
         match self.spawn()? {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -141,17 +137,13 @@ impl Program {
     }
 
     /// Runs it to its end; `None` where that is not reached in time: then it is killed.
-    ///
-    /// # Errors
-    /// It is not installed, or cannot be run.
+    /// Errors: it is not installed, or cannot be run.
     pub fn run_within(self, limit: Duration) -> Result<Option<Answer>> {
         self.start()?.wait_within(limit)
     }
 
     /// Starts it.
-    ///
-    /// # Errors
-    /// It is not installed, or cannot be run.
+    /// Errors: it is not installed, or cannot be run.
     pub fn start(mut self) -> Result<Running> {
         let spawned = self.spawn()?;
         self.running(spawned)
@@ -204,9 +196,7 @@ pub struct Running {
 
 impl Running {
     /// Waits for its end.
-    ///
-    /// # Errors
-    /// What it has printed cannot be read.
+    /// Errors: what it has printed cannot be read.
     pub fn wait(mut self) -> Result<Answer> {
         if self.leads_group {
             // While its pid is still its own.
@@ -217,9 +207,7 @@ impl Running {
     }
 
     /// Waits for its end; `None` where that is not reached in time: then it is killed.
-    ///
-    /// # Errors
-    /// What it has printed cannot be read.
+    /// Errors: what it has printed cannot be read.
     pub fn wait_within(mut self, limit: Duration) -> Result<Option<Answer>> {
         let has_ended = self.ends_within(limit)?;
         if self.leads_group {
@@ -310,9 +298,7 @@ pub struct Answer {
 
 impl Answer {
     /// Itself, if the program was successful.
-    ///
-    /// # Errors
-    /// It was not; its messages are in the error.
+    /// Errors: it was not; its messages are in the error.
     pub fn success(self) -> Result<Self> {
         let (called, status, message) = (&self.called, self.status, self.message());
         let end = if message.is_empty() { String::new() } else { format!(": {message}") };

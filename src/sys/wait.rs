@@ -15,9 +15,7 @@ pub fn wait_until<Found>(
 }
 
 /// The same where a look may fail, which ends the wait.
-///
-/// # Errors
-/// A look has failed.
+/// Errors: a look has failed.
 pub fn try_wait_until<Found, Error>(
     limit: Duration,
     interval: Duration,

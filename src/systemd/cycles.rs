@@ -37,9 +37,7 @@ impl fmt::Display for Cycle {
 
 /// Finds the cycles of a start of these units, and of a boot. Unit files and drop-ins below `overlay` override the installed
 /// ones. Without systemd-analyze there are none.
-///
-/// # Errors
-/// It cannot be run.
+/// Errors: it cannot be run.
 pub fn find<Unit: AsRef<str>>(
     units: impl IntoIterator<Item = Unit>,
     overlay: Option<&Path>,

@@ -14,9 +14,7 @@ pub struct Properties(BTreeMap<String, String>);
 impl Properties {
     /// Asks for some properties, `KEY,KEY`, and `Id`, of units, by names or patterns. A name has its block, in this order, also where
     /// there is no such unit; a pattern has those of all that are loaded.
-    ///
-    /// # Errors
-    /// systemctl is missing or fails.
+    /// Errors: systemctl is missing or fails.
     pub fn of<Word: AsRef<str>>(keys: &str, units: impl IntoIterator<Item = Word>) -> Result<Vec<Self>> {
         let units: Vec<String> = units.into_iter().map(|unit| unit.as_ref().to_owned()).collect();
         if units.is_empty() {

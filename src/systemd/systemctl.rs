@@ -82,9 +82,7 @@ pub struct Loading(Running);
 
 impl Loading {
     /// Waits for the answer.
-    ///
-    /// # Errors
-    /// systemctl fails.
+    /// Errors: systemctl fails.
     pub fn wait(self) -> Result<Vec<Loaded>> {
         Ok(parse(&self.0.wait()?.success()?.text()))
     }
@@ -102,9 +100,7 @@ impl Systemctl {
     }
 
     /// Asks for all instances of our template units, and does not wait for the answer.
-    ///
-    /// # Errors
-    /// systemctl is missing.
+    /// Errors: systemctl is missing.
     #[allow(clippy::unused_self)] // the value is the proof that there is a systemd, here and below
     pub fn ask_for_loaded(&self) -> Result<Loading> {
         let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
@@ -112,26 +108,20 @@ impl Systemctl {
     }
 
     /// All instances of our template units.
-    ///
-    /// # Errors
-    /// systemctl is missing or fails.
+    /// Errors: systemctl is missing or fails.
     pub fn loaded(&self) -> Result<Vec<Loaded>> {
         self.ask_for_loaded()?.wait()
     }
 
     /// Makes systemd read its units again.
-    ///
-    /// # Errors
-    /// systemctl is missing or fails.
+    /// Errors: systemctl is missing or fails.
     #[allow(clippy::unused_self)]
     pub fn daemon_reload(&self) -> Result<()> {
         systemctl("daemon-reload").run()?.success().map(drop)
     }
 
     /// Clears the failed state of units.
-    ///
-    /// # Errors
-    /// systemctl is missing or fails.
+    /// Errors: systemctl is missing or fails.
     #[allow(clippy::unused_self)]
     pub fn reset_failed<Unit: AsRef<str>>(&self, units: &[Unit]) -> Result<()> {
         on_units("reset-failed", units).run()?.success().map(drop)
@@ -149,9 +139,7 @@ impl Systemctl {
 
     /// Stops all instances, and waits until their namespaces are gone too: systemd removes those only after `stop` has
     /// returned (StopWhenUnneeded= in systemd.unit(5)).
-    ///
-    /// # Errors
-    /// systemctl is missing or fails, or something does not go.
+    /// Errors: systemctl is missing or fails, or something does not go.
     pub fn stop_all(&self) -> Result<()> {
         let begun = Instant::now();
         let units = self.loaded()?;

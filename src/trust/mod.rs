@@ -11,6 +11,9 @@
 //!
 //! What lies above the root is not looked at, unless a link leads there: whoever names a root trusts in it.
 
+mod acl;
+mod overflow;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -23,8 +26,7 @@ use anyhow::Result;
 use nix::sys::stat::{major, minor};
 use nix::unistd::geteuid;
 
-mod acl;
-mod overflow;
+use crate::print;
 
 /// The variable that allows all this, if it is 1.
 pub const ALLOW: &str = "NETNS_ALLOW_UNSAFE_FILES";
@@ -66,9 +68,7 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// Makes sure that nobody else can write these files, before they are run. Where that is allowed nevertheless, it is warned of.
-///
-/// # Errors
-/// Names each file and directory that somebody else can write, and what mends it.
+/// Errors: names each file and directory that somebody else can write, and what mends it.
 pub fn require<File: AsRef<Path>>(root: &Path, files: impl IntoIterator<Item = File>) -> Result<()> {
     let found = judge(root, files);
     if found.is_empty() {
@@ -76,7 +76,7 @@ pub fn require<File: AsRef<Path>>(root: &Path, files: impl IntoIterator<Item = F
     }
     if allowed() {
         for one in found {
-            crate::print::warn(&format!("{one} (it is run nevertheless, as {ALLOW}=1 says)"));
+            print::warn(&format!("{one} (it is run nevertheless, as {ALLOW}=1 says)"));
         }
         return Ok(());
     }

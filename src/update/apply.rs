@@ -38,9 +38,7 @@ fn note(reload: &Path) -> Result<()> {
 
 /// Has systemd read its units again, if `reload`, and clears the failed state of instances, so that `systemctl --failed` shows what
 /// fails from now on. `say` is called before each.
-///
-/// # Errors
-/// systemctl fails.
+/// Errors: systemctl fails.
 pub fn finish(machine: &Machine, loaded: &[Loaded], reload: bool, say: impl Fn(&str)) -> Result<()> {
     let Some(systemctl) = &machine.systemctl else {
         if reload {

@@ -38,9 +38,7 @@ pub struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     /// Looks. `now`: all instances are about to be stopped, so systemd is not asked for them yet.
-    ///
-    /// # Errors
-    /// A directory cannot be read, a template is missing, or systemctl is.
+    /// Errors: a directory cannot be read, a template is missing, or systemctl is.
     pub fn look(paths: &'a Paths, scope: Scope, now: bool) -> Result<Self> {
         let systemctl = Systemctl::of(paths);
         // It answers while the files are read.
@@ -79,9 +77,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Stops all instances, and waits until their namespaces are gone.
-    ///
-    /// # Errors
-    /// systemctl fails, or something does not go.
+    /// Errors: systemctl fails, or something does not go.
     pub fn stop_all(&mut self) -> Result<()> {
         if let Some(systemctl) = &self.systemctl {
             systemctl.stop_all()?;
@@ -91,18 +87,14 @@ impl<'a> Machine<'a> {
     }
 
     /// The units of instances that systemd has loaded. None where it was not asked: by `--now --dry-run`, nothing would be left.
-    ///
-    /// # Errors
-    /// systemctl fails.
+    /// Errors: systemctl fails.
     pub fn loaded(&mut self) -> Result<Vec<Loaded>> {
         self.loading.take().map_or(Ok(Vec::new()), Loading::wait)
     }
 
     /// Units that instances require and that systemd does not know, a line each. They may be installed later: nothing is wrong with the
     /// drop-in.
-    ///
-    /// # Errors
-    /// systemctl fails.
+    /// Errors: systemctl fails.
     pub fn unknown_units(&self) -> Result<Vec<String>> {
         if self.systemctl.is_none() {
             return Ok(Vec::new());

@@ -16,9 +16,7 @@ use crate::systemd::unit_files::{self, Plan, Template};
 /// Plans that each type has its units, each instance that requires something its drop-in, and each firewall its own. Units with
 /// instances among `loaded` that are active or failed, or that a service is attached to, are not removed. What instances require is left
 /// alone where that cannot be.
-///
-/// # Errors
-/// The directory of the units cannot be read.
+/// Errors: the directory of the units cannot be read.
 pub fn plan<'a>(
     paths: &Paths,
     types: &BTreeSet<NsType>,

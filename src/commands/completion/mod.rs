@@ -4,13 +4,13 @@ use std::env;
 use std::io::{Write, stdout};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::env::{CompleteEnv, EnvCompleter, Fish, Zsh};
 
 use super::netnsctl::Ctl;
 use crate::argv::words;
 use crate::exit::Status;
-use clap::Args;
 
 /// The variable by which the shell asks.
 const VARIABLE: &str = "NETNSCTL_COMPLETE";

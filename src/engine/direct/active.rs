@@ -7,6 +7,7 @@ use crate::engine::state::{self, Known, Stage};
 use crate::engine::{Active, Condition, EngineKind};
 use crate::name::Instance;
 use crate::paths::Paths;
+use crate::print;
 
 /// What this engine has up, by its files alone.
 pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
@@ -30,7 +31,7 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
                 condition: if entry.stage == Stage::Up { Condition::Up } else { Condition::Changing },
                 since: Some(entry.since),
             })),
-            Some(Known::Unusable(error)) => crate::print::warn(&format!("{error:#}")),
+            Some(Known::Unusable(error)) => print::warn(&format!("{error:#}")),
             Some(Known::Odd(error)) => crate::sys::file::pass_over(entry.path(), error),
             None => {}
         }

@@ -12,6 +12,7 @@ use crate::engine::{self, leftovers};
 use crate::name::{NsType, Phase, Side};
 use crate::netns::ownership;
 use crate::netns::{self, Named};
+use crate::print;
 
 impl Direct {
     pub(super) fn up_one(&self, held: &mut Held, nstype: &NsType) -> Result<bool> {
@@ -61,7 +62,7 @@ impl Direct {
             }
             let name = &held.name;
             if held.state.namespace.is_none() && netns::look(&self.paths, name)? != Named::Nothing {
-                crate::print::warn(&format!(
+                print::warn(&format!(
                     "there is a namespace `{name}` that this engine knows nothing of, and leaves alone"
                 ));
             }
@@ -82,7 +83,7 @@ impl Direct {
         }
         let instance = held.instance(nstype);
         if let Err(error) = self.run(held, nstype, (Phase::Down, Side::Inside), false) {
-            crate::print::warn(&format!("`{instance}`: {error:#}; going on"));
+            print::warn(&format!("`{instance}`: {error:#}; going on"));
         }
         let up =
             self.run(held, nstype, (Phase::Up, Side::Inside), false).and_then(|()| self.still_there(held));
@@ -133,7 +134,7 @@ impl Direct {
             match held.note(nstype, stage, process) {
                 // A tear-down goes on without its note: to take it down twice, after a crash, does no harm.
                 Err(error) if whatever_comes => {
-                    crate::print::warn(&format!("{error:#}"));
+                    print::warn(&format!("{error:#}"));
                     Ok(())
                 }
                 noted => noted,

@@ -18,6 +18,7 @@ use crate::config::declaration::Declaration;
 use crate::firewall;
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
+use crate::print;
 use crate::requires::Requirement;
 use crate::sys::capability::{self, Capability};
 use crate::sys::parallel::parallel;
@@ -35,9 +36,7 @@ type Broken = BTreeMap<NsName, String>;
 
 impl Direct {
     /// The engine; `adopt` lets it take over namespaces that somebody else has made.
-    ///
-    /// # Errors
-    /// A privilege is missing, or the handlers of signals cannot be set.
+    /// Errors: a privilege is missing, or the handlers of signals cannot be set.
     pub fn of(paths: &Paths, adopt: bool) -> Result<Self> {
         capability::need(Capability::SysAdmin, "to create and enter namespaces")?;
         capability::need(Capability::NetAdmin, "to configure interfaces")?;
@@ -45,9 +44,7 @@ impl Direct {
     }
 
     /// Puts right what was broken off on a namespace, and removes that if nobody needs it.
-    ///
-    /// # Errors
-    /// The namespace cannot be looked at or deleted, or the state not written.
+    /// Errors: the namespace cannot be looked at or deleted, or the state not written.
     pub fn put_right(&self, held: &mut Held) -> Result<()> {
         self.settle(held)?;
         if super::required(&self.paths)?.contains(&held.name) {
@@ -203,7 +200,7 @@ impl Direct {
             Act::Down => self.down_one(held, nstype),
             Act::Restart => self.restart_one(held, nstype),
             Act::Pause => self.down_one(held, nstype).or_else(|error| {
-                crate::print::warn(&format!("{error:#}; going on"));
+                print::warn(&format!("{error:#}; going on"));
                 Ok(true)
             }),
         }
@@ -220,7 +217,7 @@ impl Direct {
                 Err(error) => Err(anyhow!("{error:#}")),
             };
             if let Err(error) = finished {
-                crate::print::warn(&format!("{error:#}"));
+                print::warn(&format!("{error:#}"));
             }
         });
     }

@@ -7,6 +7,7 @@ use crate::engine::course::Need;
 use crate::engine::state::{Held, Stage};
 use crate::name::NsName;
 use crate::netns::{self, Identity, Named};
+use crate::print;
 use crate::sys::file;
 
 impl Direct {
@@ -21,17 +22,15 @@ impl Direct {
         for entry in held.state.instances.clone().into_iter().rev() {
             let instance = held.instance(&entry.nstype);
             if !there {
-                crate::print::warn(&format!(
-                    "namespace `{name}` was deleted by hand: taking `{instance}` down"
-                ));
+                print::warn(&format!("namespace `{name}` was deleted by hand: taking `{instance}` down"));
             } else if entry.stage == Stage::Up {
                 continue;
             } else {
-                crate::print::warn(&format!("`{instance}` was left half-way: taking it down first"));
+                print::warn(&format!("`{instance}` was left half-way: taking it down first"));
             }
             let inside = there && entry.stage == Stage::DownInside;
             for error in self.take_down(held, &entry.nstype, inside)? {
-                crate::print::warn(&format!("{error:#}"));
+                print::warn(&format!("{error:#}"));
             }
         }
         if !there {
@@ -45,7 +44,7 @@ impl Direct {
     fn is_there(&self, name: &NsName, ours: Identity) -> Result<bool> {
         match netns::look(&self.paths, name)? {
             Named::Namespace(_) if ours.has_name(&self.paths, name)? => return Ok(true),
-            Named::Namespace(_) => crate::print::warn(&replaced(name)),
+            Named::Namespace(_) => print::warn(&replaced(name)),
             Named::Debris => _ = netns::delete(&self.paths, name)?,
             Named::Nothing => {}
         }
@@ -92,7 +91,7 @@ impl Direct {
         if !held.state.adopted
             && netns::delete_ours(&self.paths, &held.name, &ours)? == netns::Deleted::NotOurs
         {
-            crate::print::warn(&replaced(&held.name));
+            print::warn(&replaced(&held.name));
         }
         file::remove(&self.paths.closed(&held.name))?;
         held.state.namespace = None;

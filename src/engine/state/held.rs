@@ -15,6 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::{Entry, Known, Stage, State, VERSION, read};
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
+use crate::print;
 use crate::requires::Requirement;
 use crate::sys::file::{self, Draft, remove_drafts};
 use crate::sys::process::Process;
@@ -39,9 +40,7 @@ pub struct Held {
 
 /// Waits for the right to change a namespace, and reads its state. What cannot be used is put aside, under a name that a warning
 /// tells.
-///
-/// # Errors
-/// `/run/systemd-netns` cannot be written to.
+/// Errors: `/run/systemd-netns` cannot be written to.
 pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
     let lock = lock(paths, name)?;
     let mut held = Held {
@@ -63,14 +62,12 @@ pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
     };
     let aside = path.with_extension(format!("json.{}", Timestamp::now().as_second()));
     fs::rename(&path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
-    crate::print::warn(&format!("{why}; going by what the kernel shows; it is kept as {}", aside.display()));
+    print::warn(&format!("{why}; going by what the kernel shows; it is kept as {}", aside.display()));
     Ok(held)
 }
 
 /// Takes the right to change a namespace, if nobody has it. What is known of it has to be usable.
-///
-/// # Errors
-/// `/run/systemd-netns` cannot be written to, or the file cannot be used.
+/// Errors: `/run/systemd-netns` cannot be written to, or the file cannot be used.
 pub fn try_hold(paths: &Paths, name: &NsName) -> Result<Option<Held>> {
     if is_held(paths, name)? {
         return Ok(None);
@@ -86,9 +83,7 @@ pub fn try_hold(paths: &Paths, name: &NsName) -> Result<Option<Held>> {
 }
 
 /// Whether somebody has the right to change a namespace now.
-///
-/// # Errors
-/// The lock cannot be looked at.
+/// Errors: the lock cannot be looked at.
 pub fn is_held(paths: &Paths, name: &NsName) -> Result<bool> {
     let path = paths.lock(name);
     let file = match file::open(&path, OpenOptions::new().read(true)) {
@@ -122,7 +117,7 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
             Ok(_) => {}
             Err((file, Errno::EAGAIN)) if begun.elapsed() >= PATIENCE => {
                 let holder = io::read_to_string(file).unwrap_or_default();
-                crate::print::warn(&format!(
+                print::warn(&format!(
                     "namespace `{name}` is being worked on by process {}; waiting for it",
                     holder.trim()
                 ));
@@ -159,9 +154,7 @@ impl Held {
     }
 
     /// Notes how far the instance of that type is.
-    ///
-    /// # Errors
-    /// The file cannot be written.
+    /// Errors: the file cannot be written.
     pub fn note(&mut self, nstype: &NsType, stage: Stage, hook: Option<Process>) -> Result<()> {
         let since = Timestamp::now();
         match self.state.instances.iter_mut().find(|entry| entry.nstype == *nstype) {
@@ -177,18 +170,14 @@ impl Held {
     }
 
     /// Nothing of the instance of that type is there any more.
-    ///
-    /// # Errors
-    /// The file cannot be written.
+    /// Errors: the file cannot be written.
     pub fn forget(&mut self, nstype: &NsType) -> Result<()> {
         self.state.instances.retain(|entry| entry.nstype != *nstype);
         self.save()
     }
 
     /// Writes the state; where there is nothing to know, removes the file.
-    ///
-    /// # Errors
-    /// `/run/systemd-netns` cannot be written to.
+    /// Errors: `/run/systemd-netns` cannot be written to.
     pub fn save(&mut self) -> Result<()> {
         let path = self.paths.state(&self.name);
         if self.state.namespace.is_none() && self.state.instances.is_empty() {

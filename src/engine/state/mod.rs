@@ -95,9 +95,7 @@ pub enum Known {
 }
 
 /// Reads the state of a namespace, without the right to change it. There may be none.
-///
-/// # Errors
-/// The file cannot be read now; it may be later.
+/// Errors: the file cannot be read now; it may be later.
 pub fn read(paths: &Paths, name: &NsName) -> Result<Option<Known>> {
     let path = paths.state(name);
     let text = match file::read(&path).map_err(|error| (error.kind(), error)) {
@@ -123,9 +121,7 @@ pub fn name_of(entry: &DirEntry) -> Option<NsName> {
 }
 
 /// All instances that anything of is there, by the files of all namespaces.
-///
-/// # Errors
-/// They cannot be read.
+/// Errors: they cannot be read.
 pub fn entries(paths: &Paths) -> Result<BTreeMap<Instance, Entry>> {
     let mut entries = BTreeMap::new();
     if !paths.direct.exists() {

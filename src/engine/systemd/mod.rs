@@ -11,7 +11,6 @@ use jiff::Timestamp;
 
 pub(super) use units::active;
 pub use units::instances;
-use units::{Units, dependants, needed};
 
 use super::ahead;
 use super::dependants::Dependants;
@@ -28,6 +27,7 @@ use crate::sys::interrupt::Interrupt;
 use crate::sys::wait::try_wait_until;
 use crate::systemd::journal;
 use crate::systemd::systemctl::Systemctl;
+use units::{Units, dependants, needed};
 
 /// How long the rest of a stop may take after `systemctl stop` has returned: `down outside` and the removal of the namespace,
 /// by their units' own time limits, and a moment.
@@ -49,9 +49,7 @@ pub struct Systemd {
 
 impl Systemd {
     /// The engine.
-    ///
-    /// # Errors
-    /// systemd is not PID 1 here.
+    /// Errors: systemd is not PID 1 here.
     pub fn of(paths: &Paths) -> Result<Self> {
         let systemctl = Systemctl::of(paths).context("systemd does not run here: use `--engine direct`")?;
         Ok(Self { paths: paths.clone(), systemctl, interrupt: Interrupt::catch()? })

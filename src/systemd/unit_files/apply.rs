@@ -23,9 +23,7 @@ pub struct Applied {
 }
 
 /// Waits until no other run works on the units.
-///
-/// # Errors
-/// There is no such directory, or it is locked for a minute.
+/// Errors: there is no such directory, or it is locked for a minute.
 pub fn lock(paths: &Paths) -> Result<Flock<File>> {
     file::lock_directory(&paths.units, Duration::from_secs(60))
 }

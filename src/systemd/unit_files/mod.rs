@@ -33,9 +33,7 @@ pub struct Template {
 }
 
 /// Reads the two templates.
-///
-/// # Errors
-/// One is missing: the program is not installed completely.
+/// Errors: one is missing: the program is not installed completely.
 pub fn templates(paths: &Paths) -> Result<Vec<Template>> {
     unit::HALVES.iter().map(|half| template(paths, half)).collect()
 }
@@ -120,9 +118,7 @@ pub struct Plan<'a> {
 }
 
 /// What there is in the directory of the units, in the order of the names.
-///
-/// # Errors
-/// It cannot be read.
+/// Errors: it cannot be read.
 pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
     file::entries(&paths.units)
 }

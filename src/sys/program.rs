@@ -2,35 +2,33 @@
 //! leave behind. What they are given and what they print are files in memory: a pipe stays open as long as any process that they have
 //! started has it, and one that is not read ends the writer by SIGPIPE.
 
-use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use duct::{Expression, Handle, cmd};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::file::in_memory;
-use super::process::GLANCE;
-use super::wait::try_wait_until;
 use crate::print::escape;
 
 /// A program that is about to be run.
 #[derive(Debug)]
 pub struct Program {
+    name: String,
     called: String,
     package: Option<&'static str>,
-    command: Command,
+    words: Vec<OsString>,
+    set: Vec<(OsString, OsString)>,
+    removed: Vec<String>,
+    directory: Option<PathBuf>,
     input: Vec<u8>,
     on_disk: bool,
     leads_group: bool,
@@ -40,15 +38,14 @@ impl Program {
     /// A program in PATH, or by its path.
     #[must_use]
     pub fn new(program: &str) -> Self {
-        let mut command = Command::new(program);
-        if let Some(path) = env::var_os("PATH") {
-            // With a PATH that was set, std forks. By posix_spawn(3) it takes over a hundred system calls more: glibc resets each signal.
-            command.env("PATH", path);
-        }
         Self {
+            name: program.to_owned(),
             called: program.to_owned(),
             package: None,
-            command,
+            words: Vec::new(),
+            set: Vec::new(),
+            removed: Vec::new(),
+            directory: None,
             input: Vec::new(),
             on_disk: false,
             leads_group: false,
@@ -72,30 +69,28 @@ impl Program {
     /// Adds arguments.
     #[must_use]
     pub fn words<Word: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = Word>) -> Self {
-        self.command.args(words);
+        self.words.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
         self
     }
 
     /// Sets a variable of its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
+        self.set.push((name.into(), value.as_ref().to_owned()));
         self
     }
 
     /// Keeps variables from it.
     #[must_use]
     pub fn without(mut self, names: &[&str]) -> Self {
-        for name in names {
-            self.command.env_remove(name);
-        }
+        self.removed.extend(names.iter().map(ToString::to_string));
         self
     }
 
     /// Its working directory.
     #[must_use]
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
-        self.command.current_dir(directory);
+        self.directory = Some(directory.as_ref().to_owned());
         self
     }
 
@@ -116,7 +111,6 @@ impl Program {
     /// Makes it a process group of its own, all of which is killed at its end.
     #[must_use]
     pub fn with_all_it_starts(mut self) -> Self {
-        self.command.process_group(0);
         self.leads_group = true;
         self
     }
@@ -129,7 +123,7 @@ impl Program {
 
     /// Runs it to its end; `None` where it is not installed.
     /// Errors: it cannot be run.
-    pub fn run_if_installed(mut self) -> Result<Option<Answer>> {
+    pub fn run_if_installed(self) -> Result<Option<Answer>> {
         match self.spawn()? {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             spawned => self.running(spawned)?.wait().map(Some),
@@ -144,22 +138,47 @@ impl Program {
 
     /// Starts it.
     /// Errors: it is not installed, or cannot be run.
-    pub fn start(mut self) -> Result<Running> {
+    pub fn start(self) -> Result<Running> {
         let spawned = self.spawn()?;
         self.running(spawned)
     }
 
     /// The inner error is that of the program.
-    fn spawn(&mut self) -> Result<io::Result<Spawned>> {
+    fn spawn(&self) -> Result<io::Result<Spawned>> {
         let files = || -> io::Result<_> {
-            let stdin = if self.input.is_empty() { Stdio::null() } else { in_memory(&self.input)?.into() };
             let (stdout, stderr) = (self.anonymous_file()?, self.anonymous_file()?);
-            Ok((stdin, (stdout.try_clone()?, stdout), (stderr.try_clone()?, stderr)))
+            let copies = (stdout.try_clone()?, stderr.try_clone()?);
+            let stdin = if self.input.is_empty() { None } else { Some(in_memory(&self.input)?) };
+            Ok((stdin, copies, stdout, stderr))
         };
         let what = || format!("cannot create the files for what `{}` prints", self.called);
-        let (stdin, (for_stdout, stdout), (for_stderr, stderr)) = files().with_context(what)?;
-        let child = self.command.stdin(stdin).stdout(for_stdout).stderr(for_stderr).spawn();
-        Ok(child.map(|child| Spawned { child, stdout, stderr }))
+        let (stdin, copies, stdout, stderr) = files().with_context(what)?;
+        let command = self.command().stdout_file(copies.0).stderr_file(copies.1);
+        let command = match stdin {
+            Some(stdin) => command.stdin_file(stdin),
+            None => command.stdin_null(),
+        };
+        Ok(command.start().map(|handle| Spawned { handle, stdout, stderr }))
+    }
+
+    fn command(&self) -> Expression {
+        let mut command = cmd(&self.name, &self.words).unchecked();
+        for (name, value) in &self.set {
+            command = command.env(name, value);
+        }
+        for name in &self.removed {
+            command = command.env_remove(name);
+        }
+        if let Some(directory) = &self.directory {
+            command = command.dir(directory);
+        }
+        if !self.leads_group {
+            return command;
+        }
+        command.before_spawn(|command| {
+            command.process_group(0);
+            Ok(())
+        })
     }
 
     fn anonymous_file(&self) -> io::Result<File> {
@@ -167,13 +186,12 @@ impl Program {
     }
 
     fn running(self, spawned: io::Result<Spawned>) -> Result<Running> {
-        let Self { called, package, command, leads_group, .. } = self;
-        let program = command.get_program().to_string_lossy();
+        let Self { name, called, package, leads_group, .. } = self;
         let spawned = spawned.map_err(|error| match (error.kind(), package) {
             (ErrorKind::NotFound, Some(package)) => {
-                anyhow!("`{program}` is not installed, or not in PATH: on Debian `apt install {package}`")
+                anyhow!("`{name}` is not installed, or not in PATH: on Debian `apt install {package}`")
             }
-            _ => anyhow!("cannot run `{program}`: {error}"),
+            _ => anyhow!("cannot run `{name}`: {error}"),
         })?;
         Ok(Running { called, leads_group, spawned })
     }
@@ -181,7 +199,7 @@ impl Program {
 
 #[derive(Debug)]
 struct Spawned {
-    child: Child,
+    handle: Handle,
     stdout: File,
     stderr: File,
 }
@@ -197,76 +215,41 @@ pub struct Running {
 impl Running {
     /// Waits for its end.
     /// Errors: what it has printed cannot be read.
-    pub fn wait(mut self) -> Result<Answer> {
-        if self.leads_group {
-            // While its pid is still its own.
-            self.ends_within(Duration::MAX)?;
-            self.kill_group();
-        }
-        self.answer()
+    pub fn wait(self) -> Result<Answer> {
+        let status = self.spawned.handle.wait().map(|output| output.status);
+        let status = status.with_context(|| format!("cannot wait for `{}`", self.called))?;
+        self.kill_group();
+        self.answer(status)
     }
 
     /// Waits for its end; `None` where that is not reached in time: then it is killed.
     /// Errors: what it has printed cannot be read.
-    pub fn wait_within(mut self, limit: Duration) -> Result<Option<Answer>> {
-        let has_ended = self.ends_within(limit)?;
-        if self.leads_group {
-            self.kill_group();
-        }
-        if has_ended {
-            return self.answer().map(Some);
-        }
-        let child = &mut self.spawned.child;
-        child.kill().and_then(|()| child.wait()).with_context(|| format!("cannot end `{}`", self.called))?;
-        Ok(None)
-    }
-
-    fn ends_within(&mut self, limit: Duration) -> Result<bool> {
-        ends_within(&mut self.spawned.child, limit)
-            .with_context(|| format!("cannot wait for `{}`", self.called))
+    pub fn wait_within(self, limit: Duration) -> Result<Option<Answer>> {
+        let status = self.spawned.handle.wait_timeout(limit).map(|output| output.map(|output| output.status));
+        let status = status.with_context(|| format!("cannot wait for `{}`", self.called))?;
+        self.kill_group();
+        let Some(status) = status else {
+            self.spawned.handle.kill().with_context(|| format!("cannot end `{}`", self.called))?;
+            return Ok(None);
+        };
+        self.answer(status).map(Some)
     }
 
     fn kill_group(&self) {
-        if let Ok(pid) = i32::try_from(self.spawned.child.id()) {
+        let pids = self.spawned.handle.pids();
+        let leader = pids.first().filter(|_| self.leads_group).and_then(|&pid| i32::try_from(pid).ok());
+        if let Some(leader) = leader {
             // That the group is gone by now is what is wanted.
-            _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            _ = killpg(Pid::from_raw(leader), Signal::SIGKILL);
         }
     }
 
-    fn answer(self) -> Result<Answer> {
-        let Self { called, spawned: Spawned { mut child, stdout, stderr }, .. } = self;
-        let status = child.wait().with_context(|| format!("cannot wait for `{called}`"))?;
+    fn answer(self, status: ExitStatus) -> Result<Answer> {
+        let Self { called, spawned: Spawned { stdout, stderr, .. }, .. } = self;
         let read = |file| content(file).with_context(|| format!("cannot read what `{called}` has printed"));
         let (stdout, stderr) = (read(&stdout)?, read(&stderr)?);
         Ok(Answer { called, status, stdout, stderr })
     }
-}
-
-/// Whether a process comes to its end in time.
-fn ends_within(child: &mut Child, limit: Duration) -> io::Result<bool> {
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    match pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        Some(Ok(process)) => becomes_readable(&process, limit),
-        // Linux before 5.3, or a container that forbids it.
-        _ => looks_ended(child, limit),
-    }
-}
-
-fn becomes_readable(process: &impl AsFd, limit: Duration) -> io::Result<bool> {
-    let begun = Instant::now();
-    loop {
-        let left = limit.saturating_sub(begun.elapsed());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout) {
-            Err(Errno::EINTR) => {}
-            Ok(0) if !left.is_zero() => {} // the timeout is in whole milliseconds, and no more than 24 days
-            ready => return Ok(ready? > 0),
-        }
-    }
-}
-
-fn looks_ended(child: &mut Child, limit: Duration) -> io::Result<bool> {
-    try_wait_until(limit, GLANCE, || child.try_wait()).map(|ended| ended.is_some())
 }
 
 /// What is in a file now, wherever the writers are in it.
@@ -321,6 +304,9 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use super::super::process::GLANCE;
     use super::*;
 
     const SOON: Duration = Duration::from_millis(100);
@@ -384,14 +370,5 @@ mod tests {
         assert!(bash("sleep 60").run_within(SOON).unwrap().is_none());
         assert!(bash("sleep 60").with_all_it_starts().run_within(SOON).unwrap().is_none());
         assert!(bash("exit 0").run_within(LATE).unwrap().unwrap().status.success());
-    }
-
-    #[test]
-    fn the_end_is_seen_without_a_descriptor_of_the_process_too() {
-        let mut quick = Command::new("true").spawn().unwrap();
-        assert!(looks_ended(&mut quick, LATE).unwrap());
-        let mut slow = Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(!looks_ended(&mut slow, SOON).unwrap());
-        slow.kill().and_then(|()| slow.wait()).unwrap();
     }
 }

@@ -103,6 +103,14 @@ pub fn conflicts(unit: &ServiceUnit, properties: &Properties, namespace: &NsName
     if unit.kind() == UnitKind::Socket {
         return found;
     }
+    found.extend(service_conflicts(unit, properties));
+    found.extend(covered(unit, properties, namespace));
+    found
+}
+
+/// Those that only a service has.
+fn service_conflicts(unit: &ServiceUnit, properties: &Properties) -> Vec<String> {
+    let mut found = Vec::new();
     let families = properties.get("RestrictAddressFamilies");
     let refused = families.starts_with('~');
     let named: Vec<&str> = families.trim_start_matches('~').split_whitespace().collect();
@@ -120,6 +128,12 @@ pub fn conflicts(unit: &ServiceUnit, properties: &Properties, namespace: &NsName
             release(unit.as_ref())
         ));
     }
+    found
+}
+
+/// Mounts of its own on the files that the namespace covers, or the other way round.
+fn covered(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> Vec<String> {
+    let mut found = Vec::new();
     let own = format!("/etc/netns/{namespace}/");
     for key in ["BindPaths", "BindReadOnlyPaths"] {
         for word in properties.get(key).split_whitespace() {

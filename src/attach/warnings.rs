@@ -23,19 +23,6 @@ pub(super) fn of(
     (instances, namespace): (&[Instance], &NsName),
     drop_in: &DropIn,
 ) -> Result<Vec<String>> {
-    let mut lines = expectations(paths, unit, properties, (instances, namespace), drop_in)?;
-    lines.extend(of_cycles(unit, drop_in)?);
-    lines.extend(of_bus(paths, unit, properties, namespace, drop_in.bus())?);
-    Ok(lines)
-}
-
-fn expectations(
-    paths: &Paths,
-    unit: &ServiceUnit,
-    properties: &Properties,
-    (instances, namespace): (&[Instance], &NsName),
-    drop_in: &DropIn,
-) -> Result<Vec<String>> {
     let attached = attached(paths)?;
     let mut lines = conflicts(unit, properties, namespace);
     retain_foreign(&mut lines, unit, namespace, &attached);
@@ -53,6 +40,8 @@ fn expectations(
     if drop_in.has_resolver() {
         lines.extend(Mutable::of(paths).warning(&format!("`{unit}`")));
     }
+    lines.extend(of_cycles(unit, drop_in)?);
+    lines.extend(of_bus(paths, unit, properties, namespace, drop_in.bus())?);
     Ok(lines)
 }
 

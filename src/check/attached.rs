@@ -81,6 +81,34 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
                 .advice(format!("`netnsctl detach {}`", one.unit)),
         ];
     }
+    let mut findings = settings(unit, namespace, properties);
+    findings.extend(members(paths, namespace, properties));
+    findings.extend(stored(namespace, properties));
+    let Some(pid) = properties.main_pid() else { return findings };
+    let restart = format!("`systemctl restart {unit}`");
+    match network(paths, namespace, unit, pid, &restart) {
+        Network::Wanted => {}
+        Network::Other(finding) => findings.push(finding),
+        Network::Unknown(finding) => {
+            findings.extend(finding);
+            return findings;
+        }
+    }
+    let whose = format!("`{unit}` (process {pid})");
+    findings.extend(view::files(paths, namespace, &whose, pid, &restart));
+    let open = view::doors(paths, namespace, &whose, pid, &restart);
+    let own = attach::reopened(
+        unit,
+        properties,
+        &resolver::side_doors(paths, namespace, false),
+        "a resolver of the host",
+    );
+    findings.extend(if own.is_empty() { open } else { own.into_iter().map(Finding::error).collect() });
+    findings
+}
+
+/// Settings of its files by which the unit would not be in the namespace.
+fn settings(unit: &str, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
     let mut findings = Vec::new();
     let found = properties.get("NetworkNamespacePath");
     if found != format!("/run/netns/{namespace}") {
@@ -96,41 +124,32 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
                 .advice("take JoinsNamespaceOf= out of its files"),
         );
     }
-    findings.extend(members(paths, namespace, properties));
-    findings.extend(stored(namespace, properties));
-    let Some(pid) = properties.main_pid() else { return findings };
-    let restart = format!("`systemctl restart {unit}`");
+    findings
+}
+
+/// The network of a main process.
+enum Network {
+    Wanted,
+    Other(Finding),
+    /// It has just ended, or is not ours to look at.
+    Unknown(Option<Finding>),
+}
+
+fn network(paths: &Paths, namespace: &NsName, unit: &str, pid: u32, restart: &str) -> Network {
     let there = Id::of(format!("/proc/{pid}/ns/net").as_ref());
     match (there, Id::of(&paths.namespace(namespace))) {
-        (Ok(there), Ok(wanted)) if there == wanted => {}
-        (Ok(_), _) => findings.push(
-            Finding::error(format!(
-                "`{unit}` (process {pid}) runs in another network namespace than `{namespace}`"
-            ))
-            .advice(restart.clone()),
-        ),
-        // It has just ended, or is not ours to look at.
-        (Err(error), _) => {
-            if error.kind() == io::ErrorKind::PermissionDenied {
-                findings.push(
-                    Finding::warning(format!("`{unit}` (process {pid}) may not be looked at"))
-                        .advice("be root"),
-                );
-            }
-            return findings;
+        (Ok(there), Ok(wanted)) if there == wanted => Network::Wanted,
+        (Ok(_), _) => {
+            let message =
+                format!("`{unit}` (process {pid}) runs in another network namespace than `{namespace}`");
+            Network::Other(Finding::error(message).advice(restart))
         }
+        (Err(error), _) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let message = format!("`{unit}` (process {pid}) may not be looked at");
+            Network::Unknown(Some(Finding::warning(message).advice("be root")))
+        }
+        (Err(_), _) => Network::Unknown(None),
     }
-    let whose = format!("`{unit}` (process {pid})");
-    findings.extend(view::files(paths, namespace, &whose, pid, &restart));
-    let open = view::doors(paths, namespace, &whose, pid, &restart);
-    let own = attach::reopened(
-        unit,
-        properties,
-        &resolver::side_doors(paths, namespace, false),
-        "a resolver of the host",
-    );
-    findings.extend(if own.is_empty() { open } else { own.into_iter().map(Finding::error).collect() });
-    findings
 }
 
 /// Processes of a unit with a thread in the host's network or in another namespace with a name. One without a name is a sandbox

@@ -11,9 +11,10 @@ use super::output::{self, paint, style_of};
 use crate::engine::Condition;
 use crate::exit::Status;
 use crate::name::NsName;
+use crate::netns::processes::Resident;
 use crate::paths::Paths;
 use crate::print::{escape, say};
-use crate::status::{self, NamespaceStatus};
+use crate::status::{self, InstanceStatus, InterfaceStatus, NamedRoute, NamespaceStatus};
 
 /// What `status` takes.
 #[derive(Debug, Args)]
@@ -43,55 +44,57 @@ pub(super) fn run(paths: &Paths, options: &StatusArgs) -> Result<Status> {
 fn tree(item: &NamespaceStatus) -> Tree<String> {
     let state = if item.exists { paint("there", output::GREEN) } else { paint("not there", output::DIM) };
     let mut tree = Tree::new(format!("{} ({state})", paint(item.namespace.as_ref(), output::BOLD)));
-    let branch =
-        |label: &str, leaves: Vec<Tree<String>>| Tree::new(paint(label, output::DIM)).with_leaves(leaves);
-    let leaves = item.instances.iter().map(|member| {
-        let since = member.since.map(|since| format!(" since {}", output::time(since))).unwrap_or_default();
-        let engine = member.engine.map(|engine| format!(", {engine}")).unwrap_or_default();
-        let state = paint(&member.state.to_string(), style_of(member.state));
-        Tree::new(format!("{} {state}{since}{engine}", member.nstype))
-            .with_leaves(member.said.iter().cloned())
-    });
-    tree.push(branch("instances", leaves.collect()));
+    tree.push(branch("instances").with_leaves(item.instances.iter().map(instance)));
     if !item.attached.is_empty() {
-        tree.push(branch("attached", item.attached.iter().cloned().map(Tree::new).collect()));
+        tree.push(branch("attached").with_leaves(item.attached.iter().cloned()));
     }
     if !item.exists {
         return tree;
     }
-    let leaves = item.interfaces.iter().map(|interface| {
-        let link = &interface.link;
-        let other = interface.other.as_ref().map(|other| match &other.namespace {
-            Some(namespace) => format!(" -> {} in {namespace}", other.name),
-            None => format!(" -> {} on the host", other.name),
-        });
-        let addresses = link.addresses.join(" ");
-        let state = if link.up { paint(link.state, output::GREEN) } else { paint("DOWN", output::DIM) };
-        let text = format!("{} {state} {addresses}{}", link.name, other.unwrap_or_default());
-        Tree::new(text.trim_end().to_owned())
-    });
-    tree.push(branch("interfaces", leaves.collect()));
-    let leaves = item.routes.iter().map(|via| {
-        let gateway = via.route.gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
-        let device = via.interface.as_ref().map(|name| format!(" dev {name}")).unwrap_or_default();
-        Tree::new(format!("{}{gateway}{device}", via.route.destination))
-    });
-    tree.push(branch("routes", leaves.collect()));
+    tree.push(branch("interfaces").with_leaves(item.interfaces.iter().map(interface)));
+    tree.push(branch("routes").with_leaves(item.routes.iter().map(route)));
     let dns = item.files.iter().any(|file| file.ends_with("/resolv.conf"));
-    tree.push(Tree::new(format!(
-        "{} {}",
-        paint("DNS", output::DIM),
-        if dns { "its own" } else { "the host's" }
-    )));
+    let whose = if dns { "its own" } else { "the host's" };
+    tree.push(Tree::new(format!("{} {whose}", paint("DNS", output::DIM))));
     if let Some(rules) = &item.rules {
-        let policies = rules.policies.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let policies: String = rules.policies.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let policies = if policies.is_empty() { policies } else { format!("; {policies}") };
         tree.push(Tree::new(format!("{} {}{policies}", paint("rules", output::DIM), rules.count)));
     }
-    let leaves = item.processes.iter().map(|process| {
-        let unit = process.unit.as_ref().map(|unit| format!(" ({unit})")).unwrap_or_default();
-        Tree::new(format!("{} {}{unit}", process.pid, escape::line(&process.name)))
-    });
-    tree.push(branch("processes", leaves.collect()));
+    tree.push(branch("processes").with_leaves(item.processes.iter().map(process)));
     tree
+}
+
+fn branch(label: &str) -> Tree<String> {
+    Tree::new(paint(label, output::DIM))
+}
+
+fn instance(one: &InstanceStatus) -> Tree<String> {
+    let since = one.since.map(|since| format!(" since {}", output::time(since))).unwrap_or_default();
+    let engine = one.engine.map(|engine| format!(", {engine}")).unwrap_or_default();
+    let state = paint(&one.state.to_string(), style_of(one.state));
+    Tree::new(format!("{} {state}{since}{engine}", one.nstype)).with_leaves(one.said.iter().cloned())
+}
+
+fn interface(one: &InterfaceStatus) -> String {
+    let link = &one.link;
+    let other = one.other.as_ref().map(|other| match &other.namespace {
+        Some(namespace) => format!(" -> {} in {namespace}", other.name),
+        None => format!(" -> {} on the host", other.name),
+    });
+    let addresses = link.addresses.join(" ");
+    let state = if link.up { paint(link.state, output::GREEN) } else { paint("DOWN", output::DIM) };
+    let text = format!("{} {state} {addresses}{}", link.name, other.unwrap_or_default());
+    text.trim_end().to_owned()
+}
+
+fn route(NamedRoute { route, interface }: &NamedRoute) -> String {
+    let gateway = route.gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
+    let device = interface.as_ref().map(|name| format!(" dev {name}")).unwrap_or_default();
+    format!("{}{gateway}{device}", route.destination)
+}
+
+fn process(one: &Resident) -> String {
+    let unit = one.unit.as_ref().map(|unit| format!(" ({unit})")).unwrap_or_default();
+    format!("{} {}{unit}", one.pid, escape::line(&one.name))
 }

@@ -45,6 +45,19 @@ pub struct InstanceStatus {
     pub said: Vec<String>,
 }
 
+impl InstanceStatus {
+    fn of(paths: &Paths, active: &Active) -> Self {
+        let has_failed = active.condition == Condition::Failed;
+        Self {
+            nstype: active.instance.nstype.clone(),
+            state: active.condition,
+            engine: Some(active.engine),
+            since: active.since,
+            said: if has_failed { engine::last_words(paths, active) } else { Vec::new() },
+        }
+    }
+}
+
 /// An interface, and where the other end of it is.
 #[derive(Debug, Serialize)]
 pub struct InterfaceStatus {
@@ -121,19 +134,6 @@ fn item<'a>(
     everywhere: &LinksByPlace,
     processes: &BTreeMap<Id, Vec<Resident>>,
 ) -> Result<NamespaceStatus> {
-    let instances = members
-        .map(|active| InstanceStatus {
-            nstype: active.instance.nstype.clone(),
-            state: active.condition,
-            engine: Some(active.engine),
-            since: active.since,
-            said: if active.condition == Condition::Failed {
-                engine::last_words(paths, active)
-            } else {
-                Vec::new()
-            },
-        })
-        .collect();
     let links = everywhere.get(&Some(name.clone()));
     let named = netns::look(paths, name)?;
     let (routes, rules) = match netns::enter(paths, name) {
@@ -144,7 +144,7 @@ fn item<'a>(
         |index: u32| links?.iter().find(|link| link.index == index).map(|link| link.name.clone());
     Ok(NamespaceStatus {
         exists: matches!(named, Named::Namespace(_)),
-        instances,
+        instances: members.map(|active| InstanceStatus::of(paths, active)).collect(),
         interfaces: links
             .into_iter()
             .flatten()

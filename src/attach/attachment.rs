@@ -7,12 +7,13 @@ use nix::fcntl::Flock;
 
 use super::bus::Bus;
 use super::fit::shares;
-use super::running::{Left, ensure_outside, restart, running};
+use super::preconditions::{
+    ensure_bound_is_up, ensure_no_direct, ensure_outside, ensure_unit_files, loaded, systemd,
+};
+use super::running::{Left, restart, running};
 use super::{Attached, DropIn, Found, ServiceUnit, apply, attached, look, namespace, place, warnings};
-use crate::engine::{self, Active, EngineKind};
-use crate::name::{Instance, NsName, UnitName};
+use crate::name::{Instance, NsName};
 use crate::paths::Paths;
-use crate::systemd::show::Properties;
 use crate::systemd::systemctl::Systemctl;
 use crate::systemd::unit_files;
 
@@ -164,65 +165,4 @@ impl<'a> Detachment<'a> {
             _lock: lock,
         })
     }
-}
-
-fn systemd(paths: &Paths) -> Result<Systemctl> {
-    Systemctl::of(paths)
-        .context("systemd does not run here: only its units can be attached; use `netnsctl run`")
-}
-
-/// A unit by its own name, which may be another than the one it was called by, and what systemd says of it.
-fn loaded(unit: &ServiceUnit) -> Result<(ServiceUnit, Properties)> {
-    let sample = unit.sample();
-    let mut properties = Properties::of_service(&sample)?.pop().unwrap_or_default();
-    properties.ask_half(unit)?;
-    match properties.get("LoadState") {
-        "loaded" => {}
-        "masked" => bail!("`{unit}` is masked: `systemctl unmask {unit}` first"),
-        "not-found" => {
-            bail!("there is no unit `{unit}`: `systemctl list-unit-files` lists those that there are")
-        }
-        state => bail!("systemd cannot load `{unit}` ({state}): see `systemctl status {sample}`"),
-    }
-    let id = properties.get("Id");
-    let own = if id == sample { unit.clone() } else { unit.known_as(id)? };
-    Ok((own, properties))
-}
-
-fn ensure_unit_files(paths: &Paths, instances: &[Instance]) -> Result<()> {
-    for instance in instances {
-        let unit = paths.units.join(UnitName::InsideTemplate(instance.nstype.clone()).to_string());
-        ensure!(
-            unit.exists(),
-            "there is no {}: run `netns-update`, which writes the units of all types",
-            unit.display()
-        );
-    }
-    Ok(())
-}
-
-/// Units do not know of what the direct engine has up, and would fail to make the namespace.
-fn ensure_no_direct(paths: &Paths, instances: &[Instance]) -> Result<()> {
-    let active = engine::active(paths)?;
-    let direct = |one: &&Active| one.engine == EngineKind::Direct && instances.contains(&one.instance);
-    let Some(one) = active.iter().find(direct) else { return Ok(()) };
-    let instance = &one.instance;
-    bail!(
-        "`{instance}` is up by the direct engine, of which systemd knows nothing: `netnsctl down {instance}`, then \
-         `netnsctl up --engine systemd {instance}`, and run this again"
-    )
-}
-
-/// What runs is stopped by systemd as soon as it reads that it is bound to something that is down.
-fn ensure_bound_is_up(unit: &ServiceUnit, instances: &[Instance]) -> Result<()> {
-    for instance in instances {
-        let id = instance.unit();
-        let is_up = Properties::of_service(&id)?.iter().any(|one| one.get("ActiveState") == "active");
-        ensure!(
-            is_up,
-            "cannot attach `{unit}`: it runs, and systemd would stop it at once, since `{instance}` is not up; \
-             run `netnsctl up {instance}` first, or have it restarted by --now"
-        );
-    }
-    Ok(())
 }

@@ -52,9 +52,9 @@ impl DropIn {
     pub fn of(paths: &Paths, unit: &ServiceUnit, instances: &[Instance], namespace: &NsName) -> Self {
         let mut files: BTreeMap<String, bool> =
             FILES.into_iter().map(|file| (file.to_owned(), false)).collect();
-        let declared = instances.iter().map(|instance| Declaration::of(paths, &instance.nstype));
         // They are there as soon as the instance is up.
-        files.extend(declared.flat_map(|declared| declared.etc).map(|file| (file, true)));
+        let written = instances.iter().flat_map(|instance| Declaration::etc_of(paths, &instance.nstype));
+        files.extend(written.map(|file| (file, true)));
         let dns = files[resolver::FILE];
         for file in netns::files(paths, namespace) {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -126,7 +126,7 @@ impl DropIn {
 pub fn with_resolver(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::known(paths)?.into_iter();
     let have =
-        types.filter(|nstype| Declaration::of(paths, nstype).etc.iter().any(|file| file == resolver::FILE));
+        types.filter(|nstype| Declaration::etc_of(paths, nstype).iter().any(|file| file == resolver::FILE));
     Ok(have.map(|nstype| Instance { nstype, name: namespace.clone() }).collect())
 }
 

@@ -7,6 +7,7 @@ pub mod bus;
 mod dropin;
 mod fit;
 mod members;
+mod preconditions;
 mod running;
 mod service_unit;
 mod warnings;

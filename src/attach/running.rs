@@ -22,38 +22,10 @@ pub(super) fn running(unit: &ServiceUnit) -> Result<Vec<String>> {
 }
 
 /// The loaded units of that name. An instance of a template that has a drop-in of its own is not among them.
-fn of_name(unit: &ServiceUnit, attached: &[Attached]) -> Result<Vec<Properties>> {
+pub(super) fn of_name(unit: &ServiceUnit, attached: &[Attached]) -> Result<Vec<Properties>> {
     let mut units = Properties::of_service(&unit.running())?;
     units.retain(|one| one.id() == unit.as_ref() || !attached.iter().any(|other| other.unit == one.id()));
     Ok(units)
-}
-
-/// What runs in the namespace would stay there, and not stop with it any more.
-pub(super) fn ensure_outside(paths: &Paths, unit: &ServiceUnit, attached: &[Attached]) -> Result<()> {
-    let Some(one) = attached.iter().find(|one| one.unit == unit.as_ref()) else { return Ok(()) };
-    let namespace = Id::of(&paths.namespace(&one.namespace)).ok();
-    let host = Id::of(GLOBAL_NETNS.as_ref()).ok();
-    let is_in = |pid: u32| Id::of(format!("/proc/{pid}/ns/net").as_ref()).ok() == namespace;
-    for properties in of_name(unit, attached)? {
-        let id = properties.id();
-        ensure!(
-            !properties.runs() || !properties.main_pid().is_none_or(is_in),
-            "cannot detach `{unit}`: {id} runs in `{}`, and would go on there without stopping with it; `systemctl stop {id}` \
-             first, or have it restarted outside by --now",
-            one.namespace
-        );
-        // If the name is gone, any namespace but the host's may be it.
-        let is_meant = |found: Id| namespace.map_or(Some(found) != host, |namespace| found == namespace);
-        let left = members_in(&properties, Duration::ZERO, &is_meant);
-        ensure!(
-            left.is_empty(),
-            "cannot detach `{unit}`: {} of {id} would stay in `{}`, without stopping with it; `systemctl kill {id}` ends all \
-             processes of the unit",
-            listed(&left),
-            one.namespace
-        );
-    }
-    Ok(())
 }
 
 /// A network that no process of a unit may be in any more, and its name.

@@ -15,7 +15,10 @@ use crate::trust;
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     /// What the layers set, and where (`show.sh`).
-    Values,
+    Values {
+        /// The plugin looks whether that is valid, too (`configure_TYPE_validate`).
+        validate: bool,
+    },
     /// What the instance requires (`requires.sh`), by the values of these settings, too.
     Requirements(&'a [String]),
     /// What is not as `up` has left it, on one side (`check.sh`).
@@ -26,7 +29,9 @@ impl Question<'_> {
     /// The bash text, for behind what every question needs.
     fn text(self, instance: &Instance) -> String {
         match self {
-            Self::Values => SHOW.to_owned(),
+            Self::Values { validate } => {
+                format!("__netns_validates={}\n{SHOW}", if validate { "y" } else { "" })
+            }
             Self::Requirements(settings) => format!("__netns_settings=({})\n{REQUIRES}", settings.join(" ")),
             Self::Check(side) => {
                 format!("__netns_function={}\n{CHECK}", check_function(instance, side))

@@ -44,10 +44,10 @@ pub struct Explained {
     pub said: String,
 }
 
-/// Has bash read the layers and follow them. What they do besides setting variables, they do.
+/// Has bash read the layers and follow them; if `validate`, the plugin looks at the values, too. What they do besides setting variables, they do.
 /// Errors: as for [`ask`].
-pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers) -> Result<Explained> {
-    let asked = ask(paths, instance, layers, Question::Values);
+pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers, validate: bool) -> Result<Explained> {
+    let asked = ask(paths, instance, layers, Question::Values { validate });
     let output = asked.map_err(|error| {
         if error.is::<trust::Refused>() { error } else { error.context("cannot read its files") }
     })?;

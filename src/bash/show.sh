@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # netnsctl sets __netns_layers in front
+# shellcheck shell=bash disable=SC2154 # netnsctl sets __netns_layers and __netns_validates in front
 # Reads the layers of an instance as a hook does, and tells where each variable and function was set last. Printed are
 # records of NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `function NAME FILE:LINE`, `invalid LINE`, `exited FILE:LINE`.
 
@@ -79,7 +79,7 @@ __netns_read_layers() {
 # The plugin looks at the settings alone, and prints what is wrong with them, a line each.
 __netns_validate() {
   local __netns_line
-  declare -F "configure_${NSTYPE}_validate" >/dev/null || return 0
+  [[ $__netns_validates ]] && declare -F "configure_${NSTYPE}_validate" >/dev/null || return 0
   while IFS= read -r __netns_line || [[ $__netns_line ]]; do
     printf >&"$__netns_out" 'invalid\0%s\0' "$__netns_line"
   done < <("configure_${NSTYPE}_validate" "$NSNAME")

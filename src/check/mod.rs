@@ -235,7 +235,7 @@ fn read(paths: &Paths, unsound: &BTreeSet<PathBuf>) -> Result<Read> {
 
 fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance) -> Result<Examined> {
     let layers = reader.read(instance)?;
-    let explained = explain(paths, instance, &layers)?;
+    let explained = explain(paths, instance, &layers, true)?;
     let declaration = layers.declaration(paths, &instance.nstype);
     Ok(Examined { instance: instance.clone(), layers, declaration, explained })
 }

@@ -62,7 +62,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
     let paths = Paths::under(&options.root);
     let instance = &options.instance;
     let layers = Layers::of(&paths, instance)?;
-    let explained = explain(&paths, instance, &layers)?;
+    let explained = explain(&paths, instance, &layers, false)?;
     let prefix = format!("configure_{}_", instance.nstype);
     let settings = About::of(&layers.get(Role::Plugin).path, &instance.nstype)?.settings;
     let is_set = |name: &str| explained.variables.iter().any(|variable| variable.name == name);

@@ -86,25 +86,39 @@ impl Declaration {
         Some(Self::read(&String::from_utf8_lossy(text)))
     }
 
-    /// Reads the declaration in the text of a plugin.
+    /// Reads the declaration in the text of a plugin. A line of other words is a comment for people: `# Requires: wireguard-tools`.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let mut declared = Self::default();
         for line in text.lines().map_while(|line| line.strip_prefix('#')) {
             let Some((key, value)) = line.trim().split_once(':') else { continue };
-            let words = || value.split_whitespace().map(ToOwned::to_owned);
+            let all = |is_meant: fn(&str) -> bool| -> Vec<String> {
+                let words: Vec<String> = value.split_whitespace().map(ToOwned::to_owned).collect();
+                if words.iter().all(|word| is_meant(word)) { words } else { Vec::new() }
+            };
             match key {
-                "Provides" => declared.firewall |= words().any(|word| word == "firewall"),
+                "Provides" => declared.firewall |= value.split_whitespace().any(|word| word == "firewall"),
                 "Contains" => declared.only_definitions |= value.trim() == "only definitions",
-                "Files" => declared.files.extend(words()),
-                "Rules" => declared.rules.extend(words()),
-                "Etc" => declared.etc.extend(words()),
-                "Links" => declared.links.extend(words().map(|word| DeclaredLink::read(&word))),
-                "Requires" => declared.requires.extend(words()),
+                "Files" => declared.files.extend(all(is_pattern)),
+                "Rules" => declared.rules.extend(all(is_file)),
+                "Etc" => declared.etc.extend(all(is_file)),
+                "Links" => declared.links.extend(all(is_link).iter().map(|word| DeclaredLink::read(word))),
+                "Requires" => declared.requires.extend(all(is_setting)),
                 _ => {}
             }
         }
+        if !declared.rules.first().is_some_and(|first| is_pattern(first)) {
+            declared.rules.clear();
+        }
         declared
+    }
+
+    /// The files of `/etc/netns/NAME` that a type always writes. An administrator's copy of a plugin that declares none has those of
+    /// the plugin that ships: older copies do not declare them.
+    #[must_use]
+    pub fn etc_of(paths: &Paths, nstype: &NsType) -> Vec<String> {
+        let declared = paths.plugin(nstype).into_iter().filter_map(|place| Self::of_file(&place));
+        declared.map(|one| one.etc).find(|etc| !etc.is_empty()).unwrap_or_default()
     }
 
     /// The files that configure an instance besides its `.conf`.
@@ -123,6 +137,29 @@ impl Declaration {
     pub fn has_rules(&self, file: &str) -> bool {
         self.rules.iter().any(|pattern| pattern == file || name_by(pattern, file).is_some())
     }
+}
+
+/// The name of a setting, in capitals.
+fn is_setting(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_uppercase())
+        && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn is_link(word: &str) -> bool {
+    let (ifname, place) = word.split_once('@').unwrap_or((word, ""));
+    is_setting(ifname) && (place.is_empty() || is_setting(place))
+}
+
+/// The name of a file, with a dot or for each namespace.
+fn is_file(word: &str) -> bool {
+    !word.contains('/')
+        && !word.starts_with('.')
+        && (word.contains('.') || is_pattern(word) || word == "hosts")
+}
+
+/// The name of a file for each namespace.
+fn is_pattern(word: &str) -> bool {
+    !word.contains('/') && word.matches("NAME").count() == 1
 }
 
 fn filled(pattern: &str, name: &NsName) -> String {
@@ -179,6 +216,13 @@ mod tests {
             declared.has_rules("f.rules") && declared.has_rules("f-a.rules") && !declared.has_rules("f.x")
         );
         assert_eq!(Declaration::read("echo\n# Provides: firewall\n"), Declaration::default());
+    }
+
+    #[test]
+    fn a_comment_for_people_declares_nothing() {
+        let text = "# Requires: wireguard-tools (>= 1.0), $(touch x)\n# Files: see README\n# Rules: none\n# Rules: x.rules\n\
+                    # Links: https://example.org\n# Etc: writes /etc/hosts\n# Contains: only definitions, and a call\n# Provides: a way out\n";
+        assert_eq!(Declaration::read(text), Declaration::default());
     }
 
     #[test]

@@ -100,22 +100,48 @@ impl Layer {
     /// Whether bash defines functions and sets variables when it reads the file, and does nothing else.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.text().is_some_and(|text| {
-            self.role == Role::Plugin && Declaration::read(text).only_definitions
-                || assignments(text).is_some()
-        })
+        self.variables().is_some()
     }
 
-    /// The variables that it sets when bash reads it, where that is certain: for a plugin, by the lines that begin with `NAME=`.
+    /// The variables that it sets when bash reads it, with their values as they are written, if it is certain that it does nothing but
+    /// that and define functions. What a plugin declares is believed; it sets what stands at the beginning of a line.
     fn variables(&self) -> Option<Vec<(&str, &str)>> {
         let text = self.text()?;
-        assignments(text).or_else(|| {
-            let begins =
-                |line: &'_ str| line.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-            let lines = text.lines().filter(|line| begins(line));
-            self.is_plain().then(|| lines.filter_map(|line| line.split_once('=')).collect())
-        })
+        if self.role != Role::Plugin || !Declaration::read(text).only_definitions {
+            return assignments(text);
+        }
+        if text.lines().any(|line| SETTERS.contains(&first_word(line))) {
+            return None;
+        }
+        let sets = |line: &&str| {
+            let name = first_word(line);
+            !name.is_empty() && line[name.len()..].starts_with(['=', '+', '['])
+        };
+        let set = text.lines().filter(sets).map(assignments).collect::<Option<Vec<_>>>()?;
+        Some(set.concat())
     }
+}
+
+/// Commands that set variables in ways that are not followed.
+const SETTERS: [&str; 12] = [
+    "declare",
+    "export",
+    "eval",
+    "let",
+    "local",
+    "mapfile",
+    "printf",
+    "read",
+    "readarray",
+    "readonly",
+    "source",
+    "typeset",
+];
+
+/// The letters, digits and `_` that a line begins with.
+fn first_word(line: &str) -> &str {
+    let end = line.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    &line[..end.unwrap_or(line.len())]
 }
 
 /// The text of a regular file, `None` where there is nothing. A FIFO is left for bash to read.
@@ -205,9 +231,10 @@ impl Layers {
     /// `NO_CONFIG_REQUIRED` sets it to something.
     #[must_use]
     pub fn need_conf(&self) -> bool {
-        let lines = self.all().filter_map(Layer::text).flat_map(str::lines);
+        let lines = self.all().filter_map(Layer::text).flat_map(str::lines).map(str::trim_start);
         let value = lines.filter_map(|line| line.strip_prefix("NO_CONFIG_REQUIRED=")).last();
-        value.is_none_or(|value| value.contains('$') || ["", "''", "\"\""].contains(&value.trim()))
+        let value = value.map(|value| value.split(['#', ';']).next().unwrap_or_default().trim());
+        value.is_none_or(|value| value.contains('$') || ["", "''", "\"\""].contains(&value))
     }
 
     /// The variables that all layers set when bash reads them, where it is certain that they do nothing else, and that bash itself and

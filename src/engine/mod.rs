@@ -11,7 +11,7 @@ mod runner;
 pub mod state;
 pub mod systemd;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::Result;
@@ -134,6 +134,26 @@ pub fn choose(paths: &Paths, asked: Option<EngineKind>, adopt: bool) -> Result<B
         }
         EngineKind::Direct => Ok(Box::new(Direct::of(paths, adopt)?)),
     }
+}
+
+/// The instances by the engine that works on them: the one that is asked for; else the one that an instance is up under, or this
+/// machine's. `adopt`: none is looked for.
+/// Errors: what is up cannot be told.
+pub fn by_instance(
+    paths: &Paths,
+    asked: Option<EngineKind>,
+    adopt: bool,
+    instances: &[Instance],
+) -> Result<BTreeMap<EngineKind, Vec<Instance>>> {
+    let mut groups: BTreeMap<EngineKind, Vec<Instance>> = BTreeMap::new();
+    let active = if asked.is_none() && !adopt { active(paths)? } else { Vec::new() };
+    let is_there = |one: &&Active| matches!(one.condition, Condition::Up | Condition::Changing);
+    for instance in instances {
+        let has_it = active.iter().filter(is_there).find(|one| one.instance == *instance);
+        let kind = asked.or(has_it.map(|one| one.engine)).unwrap_or_else(|| default(paths));
+        groups.entry(kind).or_default().push(instance.clone());
+    }
+    Ok(groups)
 }
 
 /// The engine of this machine.

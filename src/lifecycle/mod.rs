@@ -5,14 +5,13 @@ mod firewall;
 mod progress;
 mod targets;
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::Result;
 
 pub use targets::{configured, resolve};
 
-use crate::engine::{self, Active, Condition, Engine, EngineKind, Outcome};
+use crate::engine::{self, Engine, EngineKind, Outcome};
 use crate::name::{Instance, NsName, Target};
 use crate::paths::Paths;
 use progress::while_telling;
@@ -87,7 +86,7 @@ pub fn run(
         firewall::close_requested(paths, &instances);
     }
     let mut outcomes = Vec::new();
-    for (kind, group) in by_engine(paths, asked, adopt, &instances)? {
+    for (kind, group) in engine::by_instance(paths, asked, adopt, &instances)? {
         let engine = engine::choose(paths, Some(kind), adopt)?;
         outcomes.extend(while_telling(work.present(), &group, || work.act(engine.as_ref(), &group)));
         if matches!(work, Work::Down { .. }) && kind == EngineKind::Systemd && asked.is_none() {
@@ -118,21 +117,4 @@ fn after_failure(paths: &Paths, outcomes: &[Outcome]) -> Vec<String> {
     // A unit that is masked, or that systemd does not find, has closed nothing.
     firewall::close_requested(paths, &failed);
     firewall::after_failure(paths, &failed)
-}
-
-fn by_engine(
-    paths: &Paths,
-    asked: Option<EngineKind>,
-    adopt: bool,
-    instances: &[Instance],
-) -> Result<BTreeMap<EngineKind, Vec<Instance>>> {
-    let mut groups: BTreeMap<EngineKind, Vec<Instance>> = BTreeMap::new();
-    let active = if asked.is_none() && !adopt { engine::active(paths)? } else { Vec::new() };
-    let is_there = |one: &&Active| matches!(one.condition, Condition::Up | Condition::Changing);
-    for instance in instances {
-        let has_it = active.iter().filter(is_there).find(|one| one.instance == *instance);
-        let kind = asked.or(has_it.map(|one| one.engine)).unwrap_or_else(|| engine::default(paths));
-        groups.entry(kind).or_default().push(instance.clone());
-    }
-    Ok(groups)
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use anyhow::Result;
 
 use super::{Asker, Requirement, units_of};
+use crate::config::layers::Layers;
 use crate::config::plugin;
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -185,25 +186,13 @@ pub fn instances_in(requires: &[Requirement]) -> impl Iterator<Item = &Instance>
 /// shall not pass because of `TYPE.conf`.
 #[must_use]
 pub fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
-    let plugin = match plugin::find(paths, &instance.nstype) {
-        Ok(plugin) => plugin,
+    let layers = match Layers::of(paths, instance) {
+        Ok(layers) => layers,
         Err(error) => return Some(format!("{error:#}")),
     };
     let conf = paths.conf_of(instance);
-    let needs_none = |text: String| {
-        text.lines().any(|line| {
-            line.trim_start()
-                .strip_prefix("NO_CONFIG_REQUIRED=")
-                .is_some_and(|value| !["", "''", "\"\""].contains(&value.trim()))
-        })
-    };
-    let needs_none = || {
-        [plugin, paths.default_conf(), paths.conf_of_type(&instance.nstype)]
-            .into_iter()
-            .filter(|file| file.is_file())
-            .any(|file| std::fs::read_to_string(file).is_ok_and(needs_none))
-    };
-    (!conf.is_file() && !needs_none()).then(|| format!("there is no {}, which may be empty", conf.display()))
+    (!conf.is_file() && layers.need_conf())
+        .then(|| format!("there is no {}, which may be empty", conf.display()))
 }
 
 #[cfg(test)]

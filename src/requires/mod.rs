@@ -205,6 +205,10 @@ mod tests {
             ("configure_t_requires() { :; }", ""),
             ("# Contains: only definitions\n\nconfigure_t_requires() {\n  echo y\n}\n", ""),
             ("# Contains: only definitions\n\nT_X=1\n", ""),
+            ("# Contains: only definitions\n\nexport T_X=1\n", ""),
+            ("# Contains: only definitions\n\nT_Y=1 T_X=1\n", ""),
+            ("# Contains: only definitions\n\nT_X+=1\n", ""),
+            ("# Contains: only definitions\n\nT_X[0]=1\n", ""),
             ("# Contains: only definitions\n\nNETNS_REQUIRES=(b)\n", ""),
         ] {
             assert!(!silent(plugin, conf), "{plugin} {conf}");

@@ -226,13 +226,16 @@ pub fn drafted(name: &str) -> Option<&str> {
 /// Errors: it is none, or cannot be read.
 pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
     let what = || format!("cannot read {}", directory.display());
-    fs::read_dir(directory).with_context(what)?; // walkdir takes a file for a directory with nothing in it
     // Their paths differ in the names alone, and are compared faster as a whole.
     let walk = WalkDir::new(directory)
         .min_depth(1)
         .max_depth(1)
         .sort_by(|one, other| one.path().as_os_str().cmp(other.path().as_os_str()));
-    walk.into_iter().collect::<Result<_, _>>().with_context(what)
+    let entries = walk.into_iter().collect::<Result<Vec<_>, _>>().with_context(what)?;
+    if entries.is_empty() {
+        fs::read_dir(directory).with_context(what)?; // for walkdir, a file is an empty directory
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]

@@ -75,11 +75,7 @@ pub fn measure_new(measured: &mut Measured) -> Result<()> {
             clean()?;
             Ok(written)
         },
-        || {
-            let updated = time(|| run(&["netns-update"]))?;
-            clean()?;
-            Ok(updated)
-        },
+        updated,
     )?;
     let reload = median(&reloads);
     let with_reload = median(&pairs.ours);
@@ -102,18 +98,12 @@ fn new_by_number(measured: &mut Measured) -> Result<()> {
         let pairs = in_turn(
             4,
             || {
-                let written = time(|| {
+                timed_then_cleaned(|| {
                     floor(&["write", UNITS, &count.to_string()])?;
                     run(&["systemctl", "daemon-reload"])
-                })?;
-                clean()?;
-                Ok(written)
+                })
             },
-            || {
-                let updated = time(|| run(&["netns-update"]))?;
-                clean()?;
-                Ok(updated)
-            },
+            updated,
         )?;
         by_number.push((u32::try_from(count)?, pairs));
         remove_types(count)?;
@@ -128,11 +118,7 @@ fn new_by_number(measured: &mut Measured) -> Result<()> {
 
 /// What it takes at least that each file is whole at any moment: it is written beside its place, then renamed.
 fn whole(measured: &mut Measured) -> Result<()> {
-    let written = |how: &str| {
-        let written = time(|| floor(&[how, UNITS, &TYPES.to_string()]))?;
-        clean()?;
-        Ok(written)
-    };
+    let written = |how: &str| timed_then_cleaned(|| floor(&[how, UNITS, &TYPES.to_string()]));
     let pairs = in_turn(8, || written("write"), || written("replace"))?;
     measured.rows.push(pairs.row(
         "writing 2000 files beside their place, then renaming them, in a loop",
@@ -140,6 +126,17 @@ fn whole(measured: &mut Measured) -> Result<()> {
         2.0,
     ));
     Ok(())
+}
+
+fn updated() -> Result<f64> {
+    timed_then_cleaned(|| run(&["netns-update"]))
+}
+
+/// How long something takes, whose units are removed behind it.
+fn timed_then_cleaned(act: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let took = time(act)?;
+    clean()?;
+    Ok(took)
 }
 
 fn add_types(from: usize, to: usize) -> Result<()> {

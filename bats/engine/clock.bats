@@ -6,7 +6,7 @@ load engine
 
 setup() {
   [[ $ENGINE == direct ]]
-  config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  pair a
 }
 
 # Usage: since INSTANCE

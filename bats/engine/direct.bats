@@ -64,12 +64,16 @@ is_up() {
     ip link show dev pr-a >/dev/null
 }
 
-@test "killed at any step of an up: the next up, and the next down, put it right" {
+# Usage: put_right_after_killing up|down
+# Kills that verb at each of its steps, and whether the next up, and the next down, put it right.
+put_right_after_killing() {
+  local side moment next
   for side in outside inside; do
     for moment in during after; do
       for next in up down; do
         stoppable
-        stop_in up "$side" up
+        [[ $1 == up ]] || netnsctl up probe@a
+        stop_in "$1" "$side" "$1"
         killed "$moment"
         netnsctl "$next" probe@a
         if [[ $next == up ]]; then
@@ -82,23 +86,12 @@ is_up() {
   done
 }
 
+@test "killed at any step of an up: the next up, and the next down, put it right" {
+  put_right_after_killing up
+}
+
 @test "killed at any step of a down: the next up, and the next down, put it right" {
-  for side in outside inside; do
-    for moment in during after; do
-      for next in up down; do
-        stoppable
-        netnsctl up probe@a
-        stop_in down "$side" down
-        killed "$moment"
-        netnsctl "$next" probe@a
-        if [[ $next == up ]]; then
-          is_up
-          netnsctl down probe@a
-        fi
-        nothing_left
-      done
-    done
-  done
+  put_right_after_killing down
 }
 
 @test "killed in a restart: the next up puts it right" {
@@ -293,13 +286,9 @@ interrupt_often() {
 }
 
 @test "namespaces come before any hook: one may put an interface into another" {
-  config veth-client.conf <<'END'
-VETH_NSNAME_OUTSIDE=server
-VETH_IFADDR_OUTSIDE=192.0.2.2/30
-VETH_IFADDR_INSIDE=192.0.2.1/30
-END
+  pair client VETH_NSNAME_OUTSIDE=server
   netnsctl up veth@client lo@server
-  ip netns exec client ping -q -c1 -w5 192.0.2.2
+  ip netns exec client ping -q -c1 -w5 192.0.2.1
   netnsctl down veth@client lo@server
   nothing_left
 }
@@ -411,7 +400,7 @@ END
 }
 
 @test "as in a container, CAP_NET_ADMIN and CAP_SYS_ADMIN are enough" {
-  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
+  pair a
   contained() { setpriv --bounding-set=-all,+net_admin,+sys_admin --inh-caps=-all,+net_admin,+sys_admin "$@"; }
   contained netnsctl up veth@a nft@a
   contained netnsctl restart a

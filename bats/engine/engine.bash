@@ -68,6 +68,10 @@ plugin() {
   update
 }
 
+# Usage: pair NAME [LINE...]
+# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and what the LINEs say.
+pair() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
+
 # Usage: hooks
 # What the hooks of test plugins noted, in order, on one line; from here on anew.
 hooks() { on bash -c "[[ ! -e $LOG ]] || { cat $LOG && rm $LOG; }" | paste -sd,; }

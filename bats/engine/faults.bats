@@ -111,6 +111,18 @@ forget_failures() {
   each_hook_fails 'kill -SEGV $$; sleep 10'
 }
 
+# Usage: up_fails_of_a_signal
+# Brings up slow@a, whose hook notes its bash in /run/hook, and ends that bash, alone: the up fails.
+up_fails_of_a_signal() {
+  local command status=0
+  on netnsctl up slow@a 3>&- &
+  command=$!
+  eventually on test -s /run/hook
+  on bash -c 'kill -TERM "$(</run/hook)"; rm /run/hook'
+  wait "$command" || status=$?
+  ((status == 1))
+}
+
 @test "a signal while a command is at its step: the command is ended, waited for, and then undone; what runs in the background is left alone" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin slow 'configure_slow_up_outside() {
@@ -120,15 +132,10 @@ forget_failures() {
     (bash -c '\''trap "sleep 0.5; echo made >>/run/steps; exit 1" TERM; echo "$0" >/run/hook; while :; do sleep 0.05; done'\'' "$$"; true)
   }
   step() { kill -0 "$background" && echo "$1" >>/run/steps; }'
-  on netnsctl up slow@a 3>&- &
-  command=$! status=0
-  eventually on test -s /run/hook
-  # Bash alone: it has to tell the command.
-  on bash -c 'kill -TERM "$(</run/hook)"'
-  wait "$command" || status=$?
-  ((status == 1))
+  # Bash has to tell the command.
+  up_fails_of_a_signal
   [[ $(on cat /run/steps | paste -sd,) == made,undone ]]
-  on rm /run/hook /run/steps
+  on rm /run/steps
   forget_failures
   nothing_left
 }
@@ -142,15 +149,10 @@ while :; do sleep 0.05; done
 END
   # shellcheck disable=SC2016 # for the hook to expand
   plugin slow 'configure_slow_up_outside() { (bash /run/step "$$"; : s3cret); }'
-  on netnsctl up slow@a 3>&- &
-  command=$! status=0
-  eventually on test -s /run/hook
-  on bash -c 'kill -TERM "$(</run/hook)"'
-  wait "$command" || status=$?
-  ((status == 1))
+  up_fails_of_a_signal
   on grep --line-regexp --fixed-strings --quiet -e --end-command /run/seen
   run -1 on grep s3cret /run/seen
-  on rm /run/hook /run/seen /run/step
+  on rm /run/seen /run/step
   forget_failures
   nothing_left
 }
@@ -224,9 +226,6 @@ limited() {
   if [[ $ENGINE == direct ]]; then umount /run/systemd-netns/direct; fi
   nothing_left
 }
-
-# Usage: pair NAME
-pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'; }
 
 # Usage: taken_down [INSTANCE]
 # Takes down what is up on `a`, whatever was done to it, and whether the machine is as it was BEFORE. What has to be told is.

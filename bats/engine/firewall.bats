@@ -6,9 +6,7 @@ load engine
 
 ACCEPT='table inet t { chain c { type filter hook input priority 0; policy accept; }; }'
 
-setup() {
-  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
-}
+setup() { pair a; }
 
 # Usage: reaches / cut_off
 # Whether the namespace a answers the host.

@@ -3,10 +3,6 @@
 
 load engine
 
-pair() {
-  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config "veth-$1.conf"
-}
-
 @test "up and down: the network works, and nothing is left" {
   pair a
   run -0 on netnsctl up veth@a

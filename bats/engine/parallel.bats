@@ -4,7 +4,7 @@
 load engine
 
 @test "50 commands at once, up and down of the same name: each comes to an end, none breaks another, and nothing is left" {
-  config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  pair a
   before=$(machine)
   # shellcheck disable=SC2016 # for the machine to expand
   run -0 on bash -c '

@@ -154,16 +154,11 @@ failing() { run --separate-stderr -1 on "$@"; }
 
 @test "veth requires the namespace of its outside end, and what its .conf asks for" {
   requires base@b
-  config veth-client.conf <<'END'
-VETH_NSNAME_OUTSIDE=server
-VETH_IFADDR_OUTSIDE=192.0.2.2/30
-VETH_IFADDR_INSIDE=192.0.2.1/30
-NETNS_REQUIRES=base@b
-END
+  pair client VETH_NSNAME_OUTSIDE=server NETNS_REQUIRES=base@b
   update
   on netnsctl up veth@client
   [[ $(state base@b) == up ]]
-  on ip netns exec client ping -q -c1 -w5 192.0.2.2
+  on ip netns exec client ping -q -c1 -w5 192.0.2.1
   on netnsctl down client b
   eventually gone server
   nothing_left

@@ -16,21 +16,6 @@ load kernel
 # Usage: plugin TYPE <<<TEXT
 plugin() { cat >"$SHARE/$1.sh"; }
 
-# Usage: refused WORD... -- COMMAND...
-# Whether COMMAND fails with one line that has these words, and changes nothing.
-refused() {
-  local words=()
-  while [[ $1 != -- ]]; do
-    words+=("$1")
-    shift
-  done
-  shift
-  local before
-  before=$(world)
-  run --separate-stderr "$@"
-  told "${words[@]}" && unchanged "$before"
-}
-
 @test "up inside on the host" {
   create a
   refused 'current netns is the global netns' 'ip netns exec a' -- netnsinit lo a up inside

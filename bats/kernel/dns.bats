@@ -113,13 +113,7 @@ END
 
 @test "every hook may run twice" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
-  create a
-  for phase in up down; do
-    for side in outside inside; do
-      hook dns a "$phase" "$side"
-      hook dns a "$phase" "$side"
-    done
-  done
+  each_hook_twice dns a test -e $OWN/resolv.conf
 }
 
 @test "its check tells a file that is gone or different" {

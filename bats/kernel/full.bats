@@ -51,8 +51,7 @@ pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADD
   hook veth a up outside
   hook veth a up inside
   head -c 1M /dev/zero >/run/systemd-netns/ballast || true
-  hook veth a down inside
-  hook veth a down outside
+  down_hooks veth a
   [[ $(find /run/systemd-netns -type f) == /run/systemd-netns/ballast ]]
   umount /run/systemd-netns
   unchanged "$before"

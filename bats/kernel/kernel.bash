@@ -102,9 +102,13 @@ up() {
 # What `systemctl restart` comes to.
 restart_inside() { hook "$1" "$2" down inside && hook "$1" "$2" up inside; }
 
+# Usage: down_hooks TYPE NAME
+# Takes an instance down, and keeps the namespace.
+down_hooks() { hook "$1" "$2" down inside && hook "$1" "$2" down outside; }
+
 # Usage: down TYPE NAME
 # Takes down the only instance on a namespace, and the namespace.
-down() { hook "$1" "$2" down inside && hook "$1" "$2" down outside && netnsinit --delete "$2"; }
+down() { down_hooks "$1" "$2" && netnsinit --delete "$2"; }
 
 # Usage: hold NAME
 # Keeps a namespace when its name is deleted, as systemd does, under the path HELD.
@@ -211,6 +215,42 @@ each_failure_leaves() {
     }
   done
   ((FAIL_AT > 1))
+}
+
+# Usage: fails COMMAND...
+# Whether COMMAND fails, and changes nothing.
+fails() {
+  local before
+  before=$(world)
+  run --separate-stderr ! "$@" && unchanged "$before"
+}
+
+# Usage: refused WORD... -- COMMAND...
+# Whether COMMAND fails with one line that has these words, and changes nothing.
+refused() {
+  local words=()
+  while [[ $1 != -- ]]; do
+    words+=("$1")
+    shift
+  done
+  shift
+  fails "$@" && told "${words[@]}"
+}
+
+# Usage: twice TYPE NAME up|down outside|inside
+# Whether a hook may run twice, and the second time changes nothing.
+twice() {
+  local before
+  hook "$@" && before=$(world) && hook "$@" && unchanged "$before"
+}
+
+# Usage: each_hook_twice TYPE NAME COMMAND...
+# Whether each hook may run twice, in a namespace of its own: COMMAND succeeds in between, and nothing is left.
+each_hook_twice() {
+  local before
+  before=$(world)
+  create "$2" && twice "$1" "$2" up outside && twice "$1" "$2" up inside && "${@:3}" &&
+    twice "$1" "$2" down inside && twice "$1" "$2" down outside && netnsinit --delete "$2" && unchanged "$before"
 }
 
 # Usage: told WORD...

@@ -20,13 +20,7 @@ load kernel
 }
 
 @test "every hook may run twice" {
-  create a
-  for phase in up down; do
-    for side in outside inside; do
-      hook lo a "$phase" "$side"
-      hook lo a "$phase" "$side"
-    done
-  done
+  each_hook_twice lo a reaches a ::1
 }
 
 @test "a restart leaves it up, any number of times" {
@@ -39,8 +33,7 @@ load kernel
 
 @test "it stays up after the down: other types may need it" {
   up lo a
-  hook lo a down inside
-  hook lo a down outside
+  down_hooks lo a
   reaches a 127.0.0.1
 }
 
@@ -53,8 +46,5 @@ load kernel
 
 @test "without ip, one line names its package" {
   create a
-  before=$(world)
-  run --separate-stderr inside a env PATH="$(only)" netnsinit lo a up inside
-  told '`ip`' 'apt install iproute2'
-  unchanged "$before"
+  refused '`ip`' 'apt install iproute2' -- inside a env PATH="$(only)" netnsinit lo a up inside
 }

@@ -86,9 +86,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ $(mode a) == passthru ]]
   reaches a 192.0.2.1
   create b
-  before=$(world)
-  run ! hook macvlan b up outside
-  unchanged "$before"
+  fails hook macvlan b up outside
 }
 
 @test "source: only those in MACVLAN_SOURCE_MACS may send to it" {
@@ -109,19 +107,14 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   setup_parent
   macvlan a MACVLAN_MODE=source
   create a
-  before=$(world)
-  run --separate-stderr hook macvlan a up outside
-  told MACVLAN_SOURCE_MACS
-  unchanged "$before"
+  refused MACVLAN_SOURCE_MACS -- hook macvlan a up outside
 }
 
 @test "a mode that there is not: up fails, and nothing is left" {
   setup_parent
   macvlan a MACVLAN_MODE=nonsense
   create a
-  before=$(world)
-  run ! hook macvlan a up outside
-  unchanged "$before"
+  fails hook macvlan a up outside
 }
 
 @test "MACVLAN_MAC is the hardware address; without it, the kernel makes one up" {
@@ -139,9 +132,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   create a
   for mac in nonsense 02:00:00 01:00:00:00:00:01; do
     macvlan a "MACVLAN_MAC=$mac"
-    before=$(world)
-    run ! hook macvlan a up outside
-    unchanged "$before"
+    fails hook macvlan a up outside
   done
 }
 
@@ -220,10 +211,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   create a
   for missing in MACVLAN_PARENT_IFNAME MACVLAN_IFNAME; do
     macvlan a "unset $missing"
-    before=$(world)
-    run --separate-stderr hook macvlan a up outside
-    told "$missing"
-    unchanged "$before"
+    refused "$missing" -- hook macvlan a up outside
   done
 }
 
@@ -232,20 +220,15 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   create a
   for name in sixteen-charsxxx a/b ..; do
     macvlan a "MACVLAN_IFNAME=$name"
-    before=$(world)
-    run --separate-stderr hook macvlan a up outside
-    told MACVLAN_IFNAME "'$name'"
-    unchanged "$before"
+    refused MACVLAN_IFNAME "'$name'" -- hook macvlan a up outside
   done
 }
 
 @test "a parent that is missing: up fails, says so, and nothing is left" {
   macvlan a
   create a
-  before=$(world)
-  run --separate-stderr ! hook macvlan a up outside
+  fails hook macvlan a up outside
   [[ $stderr == *"the host has no interface 'up0' (MACVLAN_PARENT_IFNAME)"* ]]
-  unchanged "$before"
 }
 
 @test "an interface of that name in the namespace: up fails, and leaves it alone" {
@@ -253,32 +236,14 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   macvlan a
   create a
   ip -netns a link add mv0 type veth peer name mine
-  before=$(world)
-  run --separate-stderr ! hook macvlan a up outside
+  fails hook macvlan a up outside
   [[ $stderr == *"cannot make 'mv0' in namespace 'a' on 'up0'"* ]]
-  unchanged "$before"
 }
 
 @test "every hook may run twice, and the second time changes nothing" {
   setup_parent
   macvlan a MACVLAN_GATEWAY=192.0.2.1
-  start=$(world)
-  create a
-  for side in outside inside; do
-    hook macvlan a up "$side"
-    before=$(world)
-    hook macvlan a up "$side"
-    unchanged "$before"
-  done
-  reaches a 192.0.2.1
-  for side in inside outside; do
-    hook macvlan a down "$side"
-    before=$(world)
-    hook macvlan a down "$side"
-    unchanged "$before"
-  done
-  netnsinit --delete a
-  unchanged "$start"
+  each_hook_twice macvlan a reaches a 192.0.2.1
 }
 
 @test "down without up has nothing to do" {
@@ -286,8 +251,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   macvlan a
   create a
   before=$(world)
-  hook macvlan a down inside
-  hook macvlan a down outside
+  down_hooks macvlan a
   unchanged "$before"
 }
 
@@ -310,11 +274,9 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   start=$(world)
   create a
   before=$(world)
-  hook macvlan a up outside
-  hook macvlan a up inside
+  up macvlan a
   macvlan a MACVLAN_IFNAME=new0 MACVLAN_PARENT_IFNAME=nosuch
-  hook macvlan a down inside
-  hook macvlan a down outside
+  down_hooks macvlan a
   unchanged "$before"
   netnsinit --delete a
   unchanged "$start"
@@ -326,8 +288,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   up macvlan a
   ip link add link up0 name new0 netns a type macvlan mode bridge
   macvlan a MACVLAN_IFNAME=new0
-  hook macvlan a down inside
-  hook macvlan a down outside
+  down_hooks macvlan a
   [[ $(links a macvlan) == new0 ]]
 }
 
@@ -390,11 +351,9 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   macvlan a
   create a
   before=$(ip netns exec a ip -oneline link)
-  hook macvlan a up outside
-  hook macvlan a up inside
+  up macvlan a
   ip link delete dev up0
-  hook macvlan a down inside
-  hook macvlan a down outside
+  down_hooks macvlan a
   [[ $(ip netns exec a ip -oneline link) == "$before" ]]
 }
 
@@ -429,8 +388,5 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   setup_parent
   macvlan a
   create a
-  before=$(world)
-  run --separate-stderr env PATH="$(only)" netnsinit macvlan a up outside
-  told '`ip`' 'apt install iproute2'
-  unchanged "$before"
+  refused '`ip`' 'apt install iproute2' -- env PATH="$(only)" netnsinit macvlan a up outside
 }

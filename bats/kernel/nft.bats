@@ -189,8 +189,7 @@ END
   cp "$ROOT/etc/nft.rules" "$CONF"
   up nft a
   before=$(ruleset)
-  hook nft a down inside
-  hook nft a down outside
+  down_hooks nft a
   [[ $(ruleset) == "$before" ]]
   cut_off host 192.0.2.2
 }

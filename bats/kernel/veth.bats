@@ -95,10 +95,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   for missing in VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE; do
     veth a "unset $missing"
-    before=$(world)
-    run --separate-stderr hook veth a up outside
-    told "$missing"
-    unchanged "$before"
+    refused "$missing" -- hook veth a up outside
   done
 }
 
@@ -136,14 +133,9 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   veth a-long-name # ve-a-long-name0 has 15 characters
   veth a-longer-name
   create a b a-long-name a-longer-name
-  before=$(world)
-  run --separate-stderr hook veth a up outside
-  told VETH_IFNAME_OUTSIDE "'outside-78901234'" 15 16
-  run --separate-stderr hook veth b up outside
-  told VETH_IFNAME_INSIDE "'inside-678901234'" 15 16
-  run --separate-stderr hook veth a-longer-name up outside
-  told VETH_IFNAME_OUTSIDE "'ve-a-longer-name0'" 15 17
-  unchanged "$before"
+  refused VETH_IFNAME_OUTSIDE "'outside-78901234'" 15 16 -- hook veth a up outside
+  refused VETH_IFNAME_INSIDE "'inside-678901234'" 15 16 -- hook veth b up outside
+  refused VETH_IFNAME_OUTSIDE "'ve-a-longer-name0'" 15 17 -- hook veth a-longer-name up outside
   up veth a-long-name
 }
 
@@ -151,40 +143,20 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   for name in a/b a:b . .. 'a b'; do
     veth a "VETH_IFNAME_OUTSIDE='$name'"
-    before=$(world)
-    run --separate-stderr hook veth a up outside
-    told VETH_IFNAME_OUTSIDE "'$name'"
-    unchanged "$before"
+    refused VETH_IFNAME_OUTSIDE "'$name'" -- hook veth a up outside
   done
 }
 
 @test "every hook may run twice, and the second time changes nothing" {
   veth a
-  start=$(world)
-  create a
-  for side in outside inside; do
-    hook veth a up "$side"
-    before=$(world)
-    hook veth a up "$side"
-    unchanged "$before"
-  done
-  reaches host 192.0.2.2
-  for side in inside outside; do
-    hook veth a down "$side"
-    before=$(world)
-    hook veth a down "$side"
-    unchanged "$before"
-  done
-  netnsinit --delete a
-  unchanged "$start"
+  each_hook_twice veth a reaches host 192.0.2.2
 }
 
 @test "down without up has nothing to do" {
   veth a
   create a
   before=$(world)
-  hook veth a down inside
-  hook veth a down outside
+  down_hooks veth a
   unchanged "$before"
 }
 
@@ -281,8 +253,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   up veth a
   ip link delete dev ve-a0
   veth a VETH_IFNAME=wire
-  hook veth a up outside
-  hook veth a up inside
+  up veth a
   [[ $(links host veth) == wirea0 && $(links a veth) == wirea1 ]]
 }
 
@@ -328,9 +299,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   for address in 192.0.2.300/30 192.0.2.1/33 "'192.0.2.1/30 nonsense'"; do
     veth a "VETH_IFADDR_OUTSIDE=$address"
-    before=$(world)
-    run ! hook veth a up outside
-    unchanged "$before"
+    fails hook veth a up outside
   done
 }
 
@@ -339,9 +308,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   before=$(world)
   hook veth a up outside
-  half=$(world)
-  run ! hook veth a up inside
-  unchanged "$half"
+  fails hook veth a up inside
   hook veth a down outside
   unchanged "$before"
 }
@@ -351,9 +318,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   for side in OUTSIDE INSIDE; do
     for mac in nonsense 02:00:00 01:00:00:00:00:01; do
       veth a "VETH_MAC_$side=$mac"
-      before=$(world)
-      run ! hook veth a up outside
-      unchanged "$before"
+      fails hook veth a up outside
     done
   done
 }
@@ -362,27 +327,21 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   veth a
   create a
   ip link add ve-a0 type veth peer name mine
-  before=$(world)
-  run --separate-stderr ! hook veth a up outside
+  fails hook veth a up outside
   [[ $stderr == *"cannot make the pair 've-a0'"* ]]
-  unchanged "$before"
 }
 
 @test "an interface of the inside end's name: up fails, leaves it alone, and no outside end" {
   veth a
   create a
   ip -netns a link add ve-a1 type veth peer name mine
-  before=$(world)
-  run --separate-stderr ! hook veth a up outside
+  fails hook veth a up outside
   [[ $stderr == *"cannot make the pair"*"'ve-a1'"* ]]
-  unchanged "$before"
 }
 
 @test "a namespace that is missing: up outside fails, and nothing is left" {
   veth a
-  before=$(world)
-  run ! hook veth a up outside
-  unchanged "$before"
+  fails hook veth a up outside
 }
 
 @test "while it comes up, the inside end never shows on the host, nor an outside end without its hardware address" {
@@ -507,8 +466,5 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
 @test "without ip, one line names its package" {
   veth a
   create a
-  before=$(world)
-  run --separate-stderr env PATH="$(only)" netnsinit veth a up outside
-  told '`ip`' 'apt install iproute2'
-  unchanged "$before"
+  refused '`ip`' 'apt install iproute2' -- env PATH="$(only)" netnsinit veth a up outside
 }

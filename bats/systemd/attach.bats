@@ -23,18 +23,14 @@ answers() {
 }
 
 @test "an attached service is reached from the other namespace, and not from the host" {
-  config veth-client.conf <<'END'
-VETH_NSNAME_OUTSIDE=server
-VETH_IFADDR_OUTSIDE=192.0.2.2/30
-VETH_IFADDR_INSIDE=192.0.2.1/30
-END
+  pair client VETH_NSNAME_OUTSIDE=server
   lab netns-update
   lab netnsctl attach test-web lo@server
   lab systemctl start test-web
   lab netnsctl up veth@client
   is_in server test-web
-  eventually answers client 192.0.2.2
-  run ! answers host 192.0.2.2
+  eventually answers client 192.0.2.1
+  run ! answers host 192.0.2.1
   run ! answers host 127.0.0.1
   lab netnsctl check
   run -0 lab netnsctl status server
@@ -42,7 +38,7 @@ END
   # Where it is not attached, the host does reach it.
   lab netnsctl detach test-web --now
   eventually answers host 127.0.0.1
-  run ! answers client 192.0.2.2
+  run ! answers client 192.0.2.1
   lab netnsctl down client server
 }
 

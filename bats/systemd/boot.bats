@@ -24,10 +24,7 @@ END
 }
 
 @test "what is enabled is up after a reboot, and what is disabled is not" {
-  config veth-other.conf <<'END'
-VETH_IFADDR_OUTSIDE=192.0.2.33/30
-VETH_IFADDR_INSIDE=192.0.2.34/30
-END
+  pair other
   lab systemctl enable --quiet netns-veth@nstest netns-nft@nstest netns-veth@other netns-lo@my-net
   lab systemctl disable --quiet netns-veth@other
   [[ $(lab systemctl is-enabled netns-veth@nstest) == enabled ]]

@@ -5,8 +5,7 @@ load systemd
 
 @test "a failing up inside runs down outside and removes the namespace; nothing stands in the way of the next start" {
   plugin t "configure_t_up_inside() { echo \"t@\$1 up inside\" >>$LOG; [[ -e /run/mended ]]; }"
-  run lab systemctl start netns-t@n
-  ((status != 0))
+  run ! lab systemctl start netns-t@n
   eventually gone n
   [[ $(hooks) == 't@n up outside,t@n up inside,t@n down outside' ]]
   is netns-t@n failed
@@ -21,8 +20,7 @@ load systemd
 
 @test "a failing up outside leaves no namespace, and no other hook runs" {
   plugin t "configure_t_up_outside() { echo 'up outside' >>$LOG; return 7; }"
-  run lab systemctl start netns-t@n
-  ((status != 0))
+  run ! lab systemctl start netns-t@n
   eventually gone n
   [[ $(hooks) == 'up outside' ]]
   is netns-t@n inactive
@@ -52,8 +50,7 @@ load systemd
 @test "a second type that fails leaves the first one and the namespace" {
   plugin t "configure_t_up_inside() { return 1; }"
   lab systemctl start netns-veth@nstest
-  run lab systemctl start netns-t@nstest
-  ((status != 0))
+  run ! lab systemctl start netns-t@nstest
   eventually is netns_outside-t@nstest inactive
   up netns-veth@nstest netns_name@nstest
   lab ping -c1 -W1 -q 192.0.2.130
@@ -61,8 +58,7 @@ load systemd
 
 @test "a hook that is killed counts as failed, and the rest goes" {
   plugin t "configure_t_up_inside() { kill -9 \$\$; }"
-  run lab systemctl start netns-t@n
-  ((status != 0))
+  run ! lab systemctl start netns-t@n
   eventually gone n
   run -0 lab systemctl show --property=Result netns-t@n
   [[ $output == Result=signal ]]
@@ -72,8 +68,7 @@ load systemd
 @test "an existing namespace makes the start fail, is left alone, and the message says what to do" {
   lab ip netns add mine
   lab ip -netns mine link add inmine type veth peer name inmine-peer
-  run lab systemctl start netns-lo@mine
-  ((status != 0))
+  run ! lab systemctl start netns-lo@mine
   said=$(journal netns_name@mine)
   [[ $said == *'there is one of that name'*'ip netns delete mine'* ]]
   lab ip -netns mine link show dev inmine
@@ -101,8 +96,7 @@ load systemd
 @test "a stale file in the place of the namespace is left alone, and named" {
   lab mkdir -p /run/netns
   lab touch /run/netns/stale
-  run lab systemctl start netns-lo@stale
-  ((status != 0))
+  run ! lab systemctl start netns-lo@stale
   [[ $(journal netns_name@stale) == */run/netns/stale* ]]
   lab test -f /run/netns/stale
   lab rm /run/netns/stale
@@ -149,27 +143,13 @@ load systemd
 }
 
 @test "an up outside that fails half-way leaves nothing on the host" {
-  config veth-bad.conf <<'END'
-VETH_IFADDR_OUTSIDE=no-address
-VETH_IFADDR_INSIDE=192.0.2.30/30
-END
-  run lab systemctl start netns-veth@bad
-  ((status != 0))
-  eventually gone bad
-  lab systemctl reset-failed 'netns*'
-  nothing_left bad
+  pair bad VETH_IFADDR_OUTSIDE=no-address
+  cannot_start veth bad
 }
 
 @test "an up inside that fails half-way leaves nothing on the host" {
-  config veth-bad.conf <<'END'
-VETH_IFADDR_OUTSIDE=192.0.2.29/30
-VETH_IFADDR_INSIDE=no-address
-END
-  run lab systemctl start netns-veth@bad
-  ((status != 0))
-  eventually gone bad
-  lab systemctl reset-failed 'netns*'
-  nothing_left bad
+  pair bad VETH_IFADDR_INSIDE=no-address
+  cannot_start veth bad
 }
 
 @test "a plugin removed while its instance is active: the stop still removes the namespace" {
@@ -207,8 +187,7 @@ made_anew() {
 @test "systemctl restart in a namespace that somebody has made in place of ours: it fails, says what to do, and touches nothing" {
   lab netnsctl up nft@a
   replaced a
-  run lab systemctl restart netns-nft@a
-  ((status != 0))
+  run ! lab systemctl restart netns-nft@a
   theirs a
   said=$(journal netns-nft@a)
   [[ $said == *'to tear down what is left'*'is not the one that was made'*'`ip netns delete a`'* ]]
@@ -224,9 +203,8 @@ made_anew() {
   lab netnsctl up lo@a
   replaced a
   for type in nft veth; do
-    config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
-    run lab systemctl start "netns-$type@a"
-    ((status != 0))
+    pair a
+    run ! lab systemctl start "netns-$type@a"
     # A firewall has its namespace closed first.
     local unit=netns_outside-$type@a
     [[ $type != nft ]] || unit=netns_closed@a
@@ -255,7 +233,7 @@ made_anew() {
 @test "netnsctl up and restart refuse a namespace that somebody has made in place of ours, also of what is up" {
   lab netnsctl up lo@a nft@a
   replaced a
-  config veth-a.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  pair a
   for words in 'up veth@a' 'up nft@a' 'restart nft@a' 'restart a'; do
     # shellcheck disable=SC2086 # words
     run --separate-stderr -1 lab netnsctl $words

@@ -63,25 +63,26 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
   done < <(broken)
 }
 
+# Usage: closed_while_waiting UNIT UNITS...
+# Starts UNITS, and whether nothing passes while the interface is up and UNIT has not come to its end.
+closed_while_waiting() {
+  watch_pings
+  lab systemctl start --no-block "${@:2}"
+  eventually up netns-veth@nstest
+  eventually is "$1" activating
+  no_answer "$1"
+  lab systemctl kill "$1"
+}
+
 @test "a firewall whose file hangs: nothing passes while the interface is up" {
   config nft-nstest.conf <<<'sleep 600'
-  watch_pings
-  lab systemctl start --no-block netns-veth@nstest netns-nft@nstest
-  eventually up netns-veth@nstest
-  eventually is netns_outside-nft@nstest activating
-  no_answer hangs
-  lab systemctl kill netns_outside-nft@nstest
+  closed_while_waiting netns_outside-nft@nstest netns-veth@nstest netns-nft@nstest
 }
 
 @test "a firewall that waits for its interface: nothing passes while the interface is up alone" {
   config nft-nstest.conf <<<'NETNS_REQUIRES=veth@nstest; [[ $INOUT == inside ]] && sleep 600'
   lab netns-update >/dev/null
-  watch_pings
-  lab systemctl start --no-block netns-nft@nstest
-  eventually up netns-veth@nstest
-  eventually is netns-nft@nstest activating
-  no_answer waits
-  lab systemctl kill netns-nft@nstest
+  closed_while_waiting netns-nft@nstest netns-nft@nstest
 }
 
 @test "after a boot, too: an enabled interface passes nothing without its enabled firewall" {

@@ -7,8 +7,7 @@ load systemd
   lab systemctl start netns-veth@nstest
   lab ping -c1 -W1 -q 192.0.2.130
   lab systemctl start netns-nft@nstest
-  run lab ping -c1 -W1 -q 192.0.2.130
-  ((status != 0))
+  run ! lab ping -c1 -W1 -q 192.0.2.130
   run reaches nstest 192.0.2.129
   ((status != 0))
   reaches nstest 127.0.0.1
@@ -32,12 +31,10 @@ END
 @test "rules that do not load: a first start lets nothing through, and fails" {
   config nft-nstest.rules <<<'no rules at all'
   lab systemctl start netns-veth@nstest
-  run lab systemctl start netns-nft@nstest
-  ((status != 0))
+  run ! lab systemctl start netns-nft@nstest
   is netns-nft@nstest failed
   up netns-veth@nstest
-  run lab ping -c1 -W1 -q 192.0.2.130
-  ((status != 0))
+  run ! lab ping -c1 -W1 -q 192.0.2.130
   reaches nstest 127.0.0.1
   [[ $(journal netns-nft@nstest) == *nft-nstest.rules*'systemctl restart netns-nft@nstest'* ]]
 
@@ -63,8 +60,7 @@ END
   lab systemctl start netns-veth@nstest netns-nft@nstest
   lab ping -c1 -W1 -q 192.0.2.130
   config nft-nstest.rules <<<'table inet mine {'
-  run lab systemctl restart netns-nft@nstest
-  ((status != 0))
+  run ! lab systemctl restart netns-nft@nstest
   run -0 lab ip netns exec nstest nft list tables
   [[ $output == 'table inet mine' ]]
   lab ping -c1 -W1 -q 192.0.2.130

@@ -3,51 +3,47 @@
 
 load systemd
 
+# Usage: twenty_restarts TYPE NAME COMMAND...
+# Whether an instance is active after each of twenty restarts in a row, and COMMAND succeeds; then it stops, and leaves nothing.
+twenty_restarts() {
+  local turn
+  for ((turn = 0; turn < 20; turn++)); do
+    lab systemctl restart "netns-$1@$2"
+    up "netns-$1@$2"
+    "${@:3}"
+  done
+  lab systemctl stop "netns-$1@$2"
+  nothing_left "$2"
+}
+
 @test "veth: twenty restarts in a row, alone, keep it reachable and the unit active" {
   lab systemctl start netns-veth@nstest
-  for ((turn = 0; turn < 20; turn++)); do
-    lab systemctl restart netns-veth@nstest
-    up netns-veth@nstest
-    lab ping -c1 -W1 -q 192.0.2.130
-  done
-  lab systemctl stop netns-veth@nstest
-  nothing_left nstest
+  twenty_restarts veth nstest lab ping -c1 -W1 -q 192.0.2.130
 }
 
 @test "macvlan: twenty restarts in a row, alone, keep interface, address and route" {
   parent eth0
   config macvlan-shop.conf <<<'MACVLAN_GATEWAY=192.0.2.1'
   lab systemctl start netns-macvlan@shop
-  before=$(lab ip -netns shop -oneline address show dev macvlan0 scope global)
-  for ((turn = 0; turn < 20; turn++)); do
-    lab systemctl restart netns-macvlan@shop
-    up netns-macvlan@shop
-    [[ $(lab ip -netns shop -oneline address show dev macvlan0 scope global) == "$before" ]]
-    [[ $(lab ip -netns shop route show default) == *'via 192.0.2.1 dev macvlan0'* ]]
-  done
-  lab systemctl stop netns-macvlan@shop
-  nothing_left shop
+  addresses() { lab ip -netns shop -oneline address show dev macvlan0 scope global; }
+  before=$(addresses)
+  whole() {
+    [[ $(addresses) == "$before" && $(lab ip -netns shop route show default) == *'via 192.0.2.1 dev macvlan0'* ]]
+  }
+  twenty_restarts macvlan shop whole
 }
 
 @test "nft: twenty restarts in a row, alone, load the same rules once" {
   lab systemctl start netns-nft@x
-  before=$(lab ip netns exec x nft list ruleset)
-  for ((turn = 0; turn < 20; turn++)); do
-    lab systemctl restart netns-nft@x
-    [[ $(lab ip netns exec x nft list ruleset) == "$before" ]]
-  done
-  lab systemctl stop netns-nft@x
-  nothing_left x
+  rules() { lab ip netns exec x nft list ruleset; }
+  before=$(rules)
+  as_before() { [[ $(rules) == "$before" ]]; }
+  twenty_restarts nft x as_before
 }
 
 @test "lo: twenty restarts in a row, alone" {
   lab systemctl start netns-lo@x
-  for ((turn = 0; turn < 20; turn++)); do
-    lab systemctl restart netns-lo@x
-    reaches x 127.0.0.1
-  done
-  lab systemctl stop netns-lo@x
-  nothing_left x
+  twenty_restarts lo x reaches x 127.0.0.1
 }
 
 @test "each type restarts with the others on its namespace, and leaves them active and whole" {

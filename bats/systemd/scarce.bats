@@ -4,9 +4,9 @@
 
 load systemd
 
-# Usage: pair
-pair() {
-  config veth-n.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+# Usage: pair_and_firewall
+pair_and_firewall() {
+  pair n
   config nft-n.rules <<<'table inet t { chain in { type filter hook input priority 0; policy drop; }; }'
 }
 
@@ -35,13 +35,13 @@ refused() {
 }
 
 @test "an /etc that is read-only: instances come and go" {
-  pair
+  pair_and_firewall
   read_only /etc
   come_and_go
 }
 
 @test "a /run that is read-only below what is ours: told, and undone" {
-  pair
+  pair_and_firewall
   for directory in /run/systemd-netns /run/netns; do
     read_only "$directory"
     refused 'Read-only file system'
@@ -51,7 +51,7 @@ refused() {
 }
 
 @test "no space in /run, on the way up: told, and undone; on the way down: it goes all the way" {
-  pair
+  pair_and_firewall
   lab bash -c 'mkdir -p /run/systemd-netns && mount -t tmpfs -o size=64k small /run/systemd-netns'
   fill() { lab bash -c 'head -c 1M /dev/zero >/run/systemd-netns/ballast' 2>/dev/null || true; }
   fill

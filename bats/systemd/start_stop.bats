@@ -49,16 +49,13 @@ END
 }
 
 @test "names with hyphens work from end to end" {
-  config veth-my-net.conf <<'END'
-VETH_IFADDR_OUTSIDE=192.0.2.17/30
-VETH_IFADDR_INSIDE=192.0.2.18/30
-END
+  pair my-net
   lab systemctl start netns-veth@my-net netns-nft@my-net
   lab ip netns exec my-net ip link show dev ve-my-net1
   lab ip link show dev ve-my-net0
   config nft-my-net.rules <<<'flush ruleset'
   lab systemctl restart netns-nft@my-net
-  reaches my-net 192.0.2.17
+  reaches my-net 192.0.2.1
   lab netns-nft-save my-net
   lab systemctl stop netns-veth@my-net netns-nft@my-net
   nothing_left my-net
@@ -75,8 +72,7 @@ END
 
 @test "names outside the rule start nothing, and the journal says what is allowed" {
   for name in 'a\x20b' a-; do
-    run lab systemctl start "netns-lo@$name"
-    ((status != 0))
+    run ! lab systemctl start "netns-lo@$name"
     [[ $(journal "netns_name@$name") == *'is no namespace name: use letters, digits'* ]]
   done
   run -0 lab ip netns list
@@ -130,39 +126,28 @@ END
 }
 
 @test "two namespaces joined by veth reach each other, after the netns-update that the error asks for" {
-  config veth-left.conf <<'END'
-VETH_NSNAME_OUTSIDE=right
-VETH_IFADDR_OUTSIDE=192.0.2.21/30
-VETH_IFADDR_INSIDE=192.0.2.22/30
-END
-  run lab systemctl start netns-veth@left
-  ((status != 0))
+  pair left VETH_NSNAME_OUTSIDE=right
+  run ! lab systemctl start netns-veth@left
   [[ $(journal netns_outside-veth@left) == *"there is no namespace 'right'"*'run `netns-update`'* ]]
   eventually gone left
 
   lab netns-update
   lab systemctl start netns-veth@left
   up netns_name@right netns_name@left
-  reaches right 192.0.2.22
-  reaches left 192.0.2.21
+  reaches right 192.0.2.2
+  reaches left 192.0.2.1
   lab systemctl stop netns-veth@left
   nothing_left left
   nothing_left right
 }
 
 @test "what up made goes, also when the .conf was edited in between" {
-  config veth-edit.conf <<'END'
-VETH_IFNAME_OUTSIDE=before0
-VETH_IFNAME_INSIDE=before1
-VETH_IFADDR_OUTSIDE=192.0.2.25/30
-VETH_IFADDR_INSIDE=192.0.2.26/30
-END
+  pair edit VETH_IFNAME_OUTSIDE=before0 VETH_IFNAME_INSIDE=before1
   lab systemctl start netns-lo@edit netns-veth@edit
   sed -i 's/before/after/' "$CONF/veth-edit.conf"
   lab systemctl stop netns-veth@edit
   eventually is netns_outside-veth@edit inactive
-  run lab ip link show dev before0
-  ((status != 0))
+  run ! lab ip link show dev before0
   lab systemctl stop netns-lo@edit
   nothing_left edit
 }
@@ -173,8 +158,7 @@ END
     --property=BindsTo=netns-veth@nstest.service --property=After=netns-veth@nstest.service \
     systemd-socket-activate --listen=8080 cat
   eventually lab bash -c 'exec 3<>/dev/tcp/192.0.2.130/8080'
-  run lab bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080'
-  ((status != 0))
+  run ! lab bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080'
   lab systemctl stop netns-veth@nstest
   eventually is web inactive
   nothing_left nstest

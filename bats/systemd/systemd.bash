@@ -68,6 +68,10 @@ plugin() {
   lab netns-update >/dev/null
 }
 
+# Usage: pair NAME [LINE...]
+# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and what the LINEs say.
+pair() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
+
 # Usage: hooks
 # What the hooks of test plugins noted, in order, on one line.
 hooks() { lab cat "$LOG" | paste -sd,; }
@@ -127,6 +131,15 @@ nothing_left() {
     echo "left: $links" >&2
     return 1
   }
+}
+
+# Usage: cannot_start TYPE NAME
+# Whether an instance cannot be started, and nothing is left but that this has failed.
+cannot_start() {
+  run ! lab systemctl start "netns-$1@$2"
+  eventually gone "$2"
+  lab systemctl reset-failed 'netns*'
+  nothing_left "$2"
 }
 
 # Usage: journal UNIT

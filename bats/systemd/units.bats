@@ -18,8 +18,7 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
 
 @test "the namespace and the outside half refuse to be started by hand" {
   for unit in netns_name@n netns_outside-lo@n; do
-    run lab systemctl start "$unit"
-    ((status != 0))
+    run ! lab systemctl start "$unit"
     [[ $output == *'may be requested by dependency only'* ]]
   done
   gone n
@@ -27,8 +26,7 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
 
 @test "the namespace refuses to be stopped by hand, and stays" {
   lab systemctl start netns-lo@n
-  run lab systemctl stop netns_name@n
-  ((status != 0))
+  run ! lab systemctl stop netns_name@n
   [[ $output == *'may be requested by dependency only'* ]]
   exists n
   up netns-lo@n netns_name@n

@@ -32,8 +32,7 @@ units=/etc/systemd/system
   lab systemctl reset-failed 'netns*-t@*'
   run -0 lab netns-update
   [[ $output == *"Removing '$units/netns-t@.service'."* ]]
-  run lab test -e "$units/netns-t@.service"
-  ((status != 0))
+  run ! lab test -e "$units/netns-t@.service"
 }
 
 @test "an instance that failed holds its units, too" {
@@ -51,8 +50,7 @@ units=/etc/systemd/system
   run -1 lab netns-update --clean
   [[ $output == *'netns-veth@nstest.service is active'* ]]
   lab test -e "$units/netns-veth@.service"
-  run lab test -e "$units/netns-lo@.service"
-  ((status != 0))
+  run ! lab test -e "$units/netns-lo@.service"
   lab ping -c1 -W1 -q 192.0.2.130
 }
 
@@ -161,8 +159,7 @@ units=/etc/systemd/system
   lab netns-update
   [[ $(lab readlink "$units/netns-lo@.service") == /dev/null ]]
   lab test -e "$units/netns-veth@.service.d/mine.conf"
-  run lab systemctl start netns-lo@n
-  ((status != 0))
+  run ! lab systemctl start netns-lo@n
   lab rm "$units/netns-lo@.service"
 }
 

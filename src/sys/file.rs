@@ -231,11 +231,12 @@ pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
         .min_depth(1)
         .max_depth(1)
         .sort_by(|one, other| one.path().as_os_str().cmp(other.path().as_os_str()));
-    let entries = walk.into_iter().collect::<Result<Vec<_>, _>>().with_context(what)?;
-    if entries.is_empty() {
-        fs::read_dir(directory).with_context(what)?; // for walkdir, a file is an empty directory
+    let entries: Result<Vec<_>, _> = walk.into_iter().collect();
+    // For walkdir a file is an empty directory, and its errors repeat the path.
+    if entries.as_ref().map_or(true, Vec::is_empty) {
+        fs::read_dir(directory).with_context(what)?;
     }
-    Ok(entries)
+    entries.with_context(what)
 }
 
 #[cfg(test)]

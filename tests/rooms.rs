@@ -63,9 +63,11 @@ fn sources() -> Vec<Source> {
     found
 }
 
-/// The rooms that a text imports from.
-fn imports(code: &str) -> BTreeSet<String> {
-    let behind = code.split("crate::").skip(1);
+/// The rooms that a file imports from, by `crate::` or by as many `super::` as lead to the root.
+fn imports(path: &str, code: &str) -> BTreeSet<String> {
+    let above = path.trim_end_matches("/mod.rs").split('/').count();
+    let roots = ["crate::".to_owned(), "super::".repeat(above)];
+    let behind = roots.iter().flat_map(|root| code.split(root.as_str()).skip(1));
     behind.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
 }
 
@@ -80,7 +82,7 @@ fn place(room: &str) -> usize {
 fn a_room_imports_from_earlier_rooms_only() {
     let mut wrong = Vec::new();
     for source in sources() {
-        for other in imports(&source.code).iter().filter(|other| **other != source.room) {
+        for other in imports(&source.path, &source.code).iter().filter(|other| **other != source.room) {
             if place(other) >= place(&source.room) {
                 wrong.push(format!("src/{} imports from {other}", source.path));
             }
@@ -92,7 +94,12 @@ fn a_room_imports_from_earlier_rooms_only() {
 #[test]
 fn an_import_of_a_later_room_would_be_found() {
     let code = "use crate::engine::{self, Active};\nfn f() { crate::check::check() }\n";
-    assert_eq!(imports(code), BTreeSet::from(["check".to_owned(), "engine".to_owned()]));
+    assert_eq!(imports("name/mod.rs", code), BTreeSet::from(["check".to_owned(), "engine".to_owned()]));
+    for (path, code) in
+        [("name/unit.rs", "use super::super::engine::Active;"), ("name/mod.rs", "super::engine::up()")]
+    {
+        assert_eq!(imports(path, code), BTreeSet::from(["engine".to_owned()]), "{path}");
+    }
     assert!(place("check") > place("engine"));
 }
 
@@ -132,8 +139,26 @@ fn the_host_knows_no_type_by_its_name() {
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert!(types.len() > 3, "{types:?}");
+    // These words are also a program, kinds and names of interfaces, and what leaktest asks.
+    let others = [
+        r#"kind == "veth""#,
+        r#"kind != "veth""#,
+        r#"name != "lo""#,
+        r#"Program::new("nft")"#,
+        r#"Command::new("nft")"#,
+        r#"long = "dns""#,
+    ];
+    let has_others = |source: &Source| source.room == "leaktest" || source.path == "graph/example.rs";
     let mut wrong = Vec::new();
-    for Source { path, code, .. } in sources() {
+    for mut source in sources() {
+        let quoted = |nstype| [format!("\"{nstype}\""), format!("\"{nstype}-"), format!("\"{nstype}@")];
+        source.code = others.iter().fold(source.code, |code, word| code.replace(word, ""));
+        let in_quotes =
+            if has_others(&source) { Vec::new() } else { types.iter().flat_map(quoted).collect() };
+        let Source { path, code, .. } = source;
+        wrong.extend(
+            in_quotes.iter().filter(|word| code.contains(*word)).map(|word| format!("src/{path}: {word}")),
+        );
         for nstype in &types {
             let uses = [
                 format!("configure_{nstype}_"),
@@ -142,7 +167,6 @@ fn the_host_knows_no_type_by_its_name() {
                 format!("{nstype}.rules"),
                 format!("{nstype}-{{"),
                 format!("{nstype}@{{"),
-                format!("nstype.as_ref() == \"{nstype}\""),
             ];
             wrong.extend(
                 uses.iter().filter(|word| code.contains(*word)).map(|word| format!("src/{path}: {word}")),

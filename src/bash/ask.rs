@@ -47,9 +47,12 @@ pub fn check_function(instance: &Instance, side: Side) -> String {
 }
 
 /// Has bash read the layers, in the network namespace of this thread, and answer. What they do besides setting variables, they do.
-/// Errors: others can write one of the files ([`trust::Refused`]), or bash cannot be run, or does not come to an end.
+/// Errors: others can write one of the files ([`trust::Refused`]), or one cannot be read, or bash cannot be run, or does not come to an end.
 pub fn ask(paths: &Paths, instance: &Instance, layers: &Layers, question: Question) -> Result<Answer> {
     trust::require(&paths.root, layers.read_from(paths))?;
+    for layer in layers.there() {
+        layer.is_usable()?;
+    }
     let Instance { nstype, name } = instance;
     let files: Vec<String> = layers.there().map(|layer| quote(layer.path.as_os_str())).collect();
     let text = format!(

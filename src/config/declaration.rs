@@ -90,7 +90,8 @@ impl Declaration {
     #[must_use]
     pub fn read(text: &str) -> Self {
         let mut declared = Self::default();
-        for line in text.lines().map_while(|line| line.strip_prefix('#')) {
+        let head = String::from_utf8_lossy(&text.as_bytes()[..text.len().min(LONGEST_HEADER)]);
+        for line in head.lines().map_while(|line| line.strip_prefix('#')) {
             let Some((key, value)) = line.trim().split_once(':') else { continue };
             let all = |is_meant: fn(&str) -> bool| -> Vec<String> {
                 let words: Vec<String> = value.split_whitespace().map(ToOwned::to_owned).collect();

@@ -6,17 +6,18 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 
 use super::declaration::Declaration;
-use super::plain::assignments;
+use super::plain::{assignments, definitions};
 use super::plugin;
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;
@@ -104,44 +105,35 @@ impl Layer {
     }
 
     /// The variables that it sets when bash reads it, with their values as they are written, if it is certain that it does nothing but
-    /// that and define functions. What a plugin declares is believed; it sets what stands at the beginning of a line.
+    /// that and define functions. A plugin has to declare it, too.
     fn variables(&self) -> Option<Vec<(&str, &str)>> {
         let text = self.text()?;
-        if self.role != Role::Plugin || !Declaration::read(text).only_definitions {
-            return assignments(text);
+        if self.role == Role::Plugin && Declaration::read(text).only_definitions {
+            definitions(text)
+        } else {
+            assignments(text)
         }
-        if text.lines().any(|line| SETTERS.contains(&first_word(line))) {
-            return None;
-        }
-        let sets = |line: &&str| {
-            let name = first_word(line);
-            !name.is_empty() && line[name.len()..].starts_with(['=', '+', '['])
-        };
-        let set = text.lines().filter(sets).map(assignments).collect::<Option<Vec<_>>>()?;
-        Some(set.concat())
     }
-}
 
-/// Commands that set variables in ways that are not followed.
-const SETTERS: [&str; 12] = [
-    "declare",
-    "export",
-    "eval",
-    "let",
-    "local",
-    "mapfile",
-    "printf",
-    "read",
-    "readarray",
-    "readonly",
-    "source",
-    "typeset",
-];
-
-/// The letters, digits and `_` that a line begins with.
-fn first_word(line: &str) -> &str {
-    let end = line.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
-    &line[..end.unwrap_or(line.len())]
+    /// Whether there is a file that bash can read, and whether it is a regular one.
+    /// Errors: there is something else, or it cannot be read.
+    pub fn is_usable(&self) -> Result<Option<bool>> {
+        match self.content {
+            Content::Missing => return Ok(None),
+            Content::Text(_) => return Ok(Some(true)),
+            Content::ForBash => {}
+        }
+        let path = &self.path;
+        let found = match fs::metadata(path) {
+            Ok(found) if found.is_dir() => bail!("{} is a directory, not a file", path.display()),
+            Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+                bail!("{} is a symbolic link to nothing", path.display())
+            }
+            found => found.with_context(|| format!("cannot look at {}", path.display()))?,
+        };
+        access(path, AccessFlags::R_OK).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Some(found.is_file()))
+    }
 }
 
 /// The text of a regular file, `None` where there is nothing. A FIFO is left for bash to read.

@@ -14,6 +14,25 @@ pub fn assignments(text: &str) -> Option<Vec<(&str, &str)>> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(assignment).collect()
 }
 
+/// The variables that a plugin of nothing but definitions sets, in the same way: there are functions, too, each from a line `NAME() {`
+/// to a line `}`, or in one line. `None` where there is anything else outside a function.
+#[must_use]
+pub fn definitions(text: &str) -> Option<Vec<(&str, &str)>> {
+    let mut outside = Vec::new();
+    let mut within = false;
+    for line in text.split('\n') {
+        let head = line.split_once("() {").filter(|(name, _)| is_name(name));
+        match head.map(|(_, body)| body) {
+            _ if within => within = line != "}",
+            Some("") => within = true,
+            // A second `{` could be a command behind the function.
+            Some(body) => _ = body.strip_suffix("; }").filter(|body| !body.contains("{ "))?,
+            None => outside.extend(assignments(line)?),
+        }
+    }
+    (!within).then_some(outside)
+}
+
 /// Takes `NAME=value`, where nothing in the value has an effect or can fail.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=').filter(|(name, _)| is_name(name))?;
@@ -70,6 +89,42 @@ mod tests {
             [("A_B", "1"), ("C_D", "x y $A_B"), ("E_F", "it is; $(this)"), ("G_H", "${A_B}/24"), ("I_J", "")]
         );
         assert!(assignments(include_str!("../../etc/macvlan.conf")).is_some());
+    }
+
+    #[test]
+    fn functions_and_values_are_definitions() {
+        let text = "# f\nA_B=1\n\nf() {\n  A_C=2\n  x\n}\ng() { echo \"${A_B}\"; }\nA_D=$A_B\n";
+        assert_eq!(definitions(text).unwrap(), [("A_B", "1"), ("A_D", "$A_B")]);
+    }
+
+    #[test]
+    fn what_is_beside_functions_and_values_is_no_definition() {
+        for line in [
+            "source lib.sh",
+            ". lib.sh",
+            "export A_B=1",
+            "  export A_B=1",
+            "declare -g A_B=1",
+            ": \"${A_B:=1}\"",
+            "A_B+=1",
+            "A_B[0]=1",
+            "A_B=1 A_C=2",
+            "(( A_B = 1 ))",
+            "if true; then",
+            "g() { :; }; { A_B=1; }",
+            "g() {",
+            "function g {",
+            "}",
+        ] {
+            for text in [format!("f() {{\n  :\n}}\n{line}\n"), format!("{line}\nf() {{\n  :\n}}\n")] {
+                let is_inner = line == "g() {" && text.starts_with(line);
+                assert_eq!(definitions(&text).is_some(), is_inner, "{text}");
+            }
+        }
+        for plugin in ["lo", "macvlan", "veth", "dns"] {
+            let file = format!("{}/plugins/{plugin}.sh", env!("CARGO_MANIFEST_DIR"));
+            assert!(definitions(&std::fs::read_to_string(file).unwrap()).is_some(), "{plugin}");
+        }
     }
 
     #[test]

@@ -141,6 +141,8 @@ fn choose(paths: &Paths, name: &NsName, asked: Option<&NsType>) -> Result<RulesF
             found = configured;
         }
     }
+    // A copy of a plugin by another name has the same file.
+    found.dedup_by(|one, other| one.files.first() == other.files.first());
     let types: Vec<String> = found.iter().map(|one| format!("--type {}", one.nstype)).collect();
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),

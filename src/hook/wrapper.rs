@@ -1,16 +1,13 @@
 //! The wrapper: the bash text of one hook. What plugins may call, then `source` lines, then the call.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io::ErrorKind;
 
-use anyhow::{Context, Result, bail};
-use nix::unistd::{AccessFlags, access};
+use anyhow::Result;
 
 use super::{Caller, CallerKind, Hook};
 use crate::bash::runtime::{self, bare, calls_unnamed, lines};
 use crate::bash::{FAILURE, HOST, TRAP, quote};
-use crate::config::layers::{Content, Defined, Layer, Layers, Role};
+use crate::config::layers::{Defined, Layer, Layers, Role};
 use crate::name::{Phase, Side};
 use crate::paths::Paths;
 use crate::print;
@@ -185,7 +182,7 @@ fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
 
 /// Sources `default.conf`, if it is there.
 fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
-    let is_file = match is_usable(layer) {
+    let is_file = match layer.is_usable() {
         Err(error) if phase == Phase::Down => {
             print::warn(&format!("{error:#}; going on without it"));
             return Ok(String::new());
@@ -204,25 +201,6 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
          else source \"$__netns_layer\" || __netns_sourced $? \"$__netns_layer\"; fi\n",
         quote(layer.path.as_os_str())
     ))
-}
-
-/// Whether there is a file that bash can read, and whether it is a regular one.
-fn is_usable(layer: &Layer) -> Result<Option<bool>> {
-    match layer.content {
-        Content::Missing => return Ok(None),
-        Content::Text(_) => return Ok(Some(true)),
-        Content::ForBash => {}
-    }
-    let path = &layer.path;
-    let found = match fs::metadata(path) {
-        Ok(found) if found.is_dir() => bail!("{} is a directory, not a file", path.display()),
-        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-            bail!("{} is a symbolic link to nothing", path.display())
-        }
-        found => found.with_context(|| format!("cannot look at {}", path.display()))?,
-    };
-    access(path, AccessFlags::R_OK).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Some(found.is_file()))
 }
 
 /// Sources layers that do nothing but declare, and calls the hook if it is among that. The plugin alone can fail, by a syntax

@@ -275,3 +275,20 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   told root
   [[ ! -e $RULES ]]
 }
+
+@test "of several types, --type or the one that is configured tells the file; one file needs neither" {
+  setup_rules
+  sed 's/^# Rules:.*/# Rules: fw-NAME.rules/' "$SHARE/nft.sh" >"$CONF/fw.sh"
+  refused 'several types save' 'type fw' 'type nft' -- netns-nft-save a
+  no_draft fw.sh
+  netns-nft-save --type fw a
+  cmp "$CONF/fw-a.rules" <(echo 'flush ruleset' && inside a nft list ruleset)
+  touch "$CONF/nft-a.conf"
+  netns-nft-save a
+  cmp "$CONF/fw-a.rules" "$RULES"
+  rm "$CONF"/{nft-a.conf,fw-a.rules}
+  cp "$SHARE/nft.sh" "$CONF/fw.sh"
+  rm "$RULES"
+  netns-nft-save a
+  [[ -s $RULES && ! -e $CONF/fw-a.rules ]]
+}

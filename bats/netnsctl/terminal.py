@@ -15,7 +15,8 @@ at = sys.argv.index("--")
 steps, command = sys.argv[1:at], sys.argv[at + 1:]
 pid, master = pty.fork()
 if pid == 0:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it in the background
+    for ignored in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:  # by a shell in the background, and by nohup
+        signal.signal(ignored, signal.SIG_DFL)
     os.execvp(command[0], command)
 before = None
 printed, seen, deadline = b"", 0, time.monotonic() + 120

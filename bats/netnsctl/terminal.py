@@ -13,12 +13,13 @@ import codecs, fcntl, os, pty, select, signal, struct, sys, termios, time
 
 at = sys.argv.index("--")
 steps, command = sys.argv[1:at], sys.argv[at + 1:]
+began, begin = os.pipe()
 pid, master = pty.fork()
 if pid == 0:
+    os.read(began, 1)  # the settings from before are noted first
     for ignored in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:  # by a shell in the background, and by nohup
         signal.signal(ignored, signal.SIG_DFL)
     os.execvp(command[0], command)
-before = None
 printed, seen, deadline = b"", 0, time.monotonic() + 120
 
 
@@ -43,6 +44,7 @@ def read(timeout=0.1):
 
 resize(24, 80)
 before = termios.tcgetattr(master)
+os.write(begin, b"\n")
 for step in steps:
     verb, _, text = step.partition(":")
     if verb == "expect":

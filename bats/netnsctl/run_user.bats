@@ -208,7 +208,8 @@ END
 
 @test "the terminal has its settings again, however the command and netnsctl end" {
   for kill in TERM HUP INT QUIT; do
-    on_terminal expect:ready "kill:$kill" -- "${RUN[@]}" bash -c 'echo ready; exec sleep 300'
+    # Bash ignores SIGQUIT until the exec.
+    on_terminal expect:ready "kill:$kill" -- "${RUN[@]}" sh -c 'echo ready; exec sleep 300'
     [[ ${lines[-1]} == "ended with -"*", terminal restored" ]]
   done
   on_terminal expect:ready kill:TERM expect:terminated -- \

@@ -44,7 +44,7 @@ pub struct Explained {
     pub said: String,
 }
 
-/// Has bash read the layers and follow them; if `validate`, the plugin looks at the values, too. What they do besides setting variables, they do.
+/// Has bash read the layers and follow them. Commands in the layers are executed. If `validate`, the plugin also checks the values.
 /// Errors: as for [`ask`].
 pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers, validate: bool) -> Result<Explained> {
     let asked = ask(paths, instance, layers, Question::Values { validate });

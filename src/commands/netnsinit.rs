@@ -1,6 +1,5 @@
 //! `netnsinit`: one hook.
 
-use std::env;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -140,7 +139,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         let (name, command) = options.words.split_first().context("no NAME")?;
         return etc::run(&paths, &NsName::new(name)?, command).map(|never| match never {});
     }
-    let trace = options.trace || env::var_os("NETNS_TRACE").is_some_and(|value| value == "1");
+    let trace = options.trace || hook::traced_by_environment();
     let hook = hook::parse(&options.words).map_err(|error| match options.words.len() {
         ..4 => anyhow!("{error:#}\n{}", InitArgs::usage()),
         _ => error,

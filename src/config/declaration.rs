@@ -114,12 +114,17 @@ impl Declaration {
         declared
     }
 
-    /// The files of `/etc/netns/NAME` that a type always writes. An administrator's copy of a plugin that declares none has those of
-    /// the plugin that ships: older copies do not declare them.
+    /// The files of `/etc/netns/NAME` that a type always writes.
     #[must_use]
     pub fn etc_of(paths: &Paths, nstype: &NsType) -> Vec<String> {
+        Self::inherited(paths, nstype, |one| one.etc)
+    }
+
+    /// A list of files that a type declares. An administrator's copy of a plugin without this declaration inherits the list of the
+    /// plugin that ships, because older copies do not declare it.
+    fn inherited(paths: &Paths, nstype: &NsType, list: fn(Self) -> Vec<String>) -> Vec<String> {
         let declared = paths.plugin(nstype).into_iter().filter_map(|place| Self::of_file(&place));
-        declared.map(|one| one.etc).find(|etc| !etc.is_empty()).unwrap_or_default()
+        declared.map(list).find(|files| !files.is_empty()).unwrap_or_default()
     }
 
     /// The files that configure an instance besides its `.conf`.
@@ -182,14 +187,12 @@ pub struct RulesFiles {
 }
 
 impl RulesFiles {
-    /// Those of each type that declares `# Rules:`, for one namespace. An administrator's copy of a plugin that does not declare it
-    /// has those of the plugin that ships.
+    /// Those of each type that declares `# Rules:`, for one namespace.
     #[must_use]
     pub fn of(paths: &Paths, name: &NsName) -> Vec<Self> {
         let types = plugin::known(paths).unwrap_or_default().into_iter();
         let found = types.map(|nstype| {
-            let declared = paths.plugin(&nstype).into_iter().filter_map(|place| Declaration::of_file(&place));
-            let rules = declared.map(|one| one.rules).find(|rules| !rules.is_empty()).unwrap_or_default();
+            let rules = Declaration::inherited(paths, &nstype, |one| one.rules);
             Self { nstype, files: rules.iter().map(|file| paths.conf.join(filled(file, name))).collect() }
         });
         found.filter(|one| !one.files.is_empty()).collect()

@@ -13,7 +13,7 @@ use nix::sys::stat::{Mode, umask};
 
 use super::log;
 use crate::config::remembered;
-use crate::hook::{Caller, CallerKind, Hook, child};
+use crate::hook::{Caller, CallerKind, Hook, child, traced_by_environment};
 use crate::name::{Instance, Phase, Side};
 use crate::netns::Identity;
 use crate::paths::Paths;
@@ -52,7 +52,7 @@ impl Runner {
         let caller = Caller {
             program: binary.with_file_name("netnsinit"),
             binary,
-            trace: env::var_os("NETNS_TRACE").is_some_and(|value| value == "1"),
+            trace: traced_by_environment(),
             // The rest is for what it undoes.
             patience: grace / 2,
             kind: CallerKind::Engine,

@@ -10,12 +10,12 @@ use std::os::unix::ffi::OsStringExt;
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::execve;
 
 use super::Hook;
 use crate::bash::UNWANTED;
 use crate::paths::BASH;
+use crate::sys::file::in_memory;
 
 /// The command of a hook. `ps` shows the hook's words instead of a wall of text, as the wrapper stands in a file without a
 /// name.
@@ -29,9 +29,7 @@ pub struct Bash {
 
 impl Bash {
     pub(super) fn of(hook: &Hook, wrapper: &str) -> Result<Self> {
-        let mut script: File = memfd_create(c"netnsinit", MFdFlags::MFD_CLOEXEC)
-            .context("cannot create a file in memory")?
-            .into();
+        let mut script = in_memory(b"").context("cannot create a file in memory")?;
         let descriptor = script.as_raw_fd();
         // The hook does not inherit it: bash has opened the file anew by the time that it reads this line.
         script

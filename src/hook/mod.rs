@@ -110,6 +110,12 @@ pub fn parse(words: &[OsString]) -> Result<Hook> {
     })
 }
 
+/// Whether the environment asks for a trace: `NETNS_TRACE=1`.
+#[must_use]
+pub fn traced_by_environment() -> bool {
+    env::var_os("NETNS_TRACE").is_some_and(|value| value == "1")
+}
+
 impl Caller {
     /// This process, where it was called as netnsinit: the links to the one binary lie beside it.
     fn of(trace: bool, kind: CallerKind) -> Result<Self> {

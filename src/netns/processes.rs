@@ -93,19 +93,19 @@ fn is_program_of_init(process: &Path) -> bool {
 
 /// Whether a process with these lines of cgroups(7) is in a group of systemd's, or below it.
 fn is_in(groups: &str, group: &str) -> bool {
-    let paths = groups
-        .lines()
-        .filter_map(|line| line.strip_prefix("0::").or_else(|| Some(line.split_once(":name=systemd:")?.1)));
-    paths
-        .into_iter()
+    of_systemd(groups)
         .any(|path| path.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// The paths in the hierarchies that systemd has its units in: the unified one, and its own beside those of cgroups version 1.
+fn of_systemd(groups: &str) -> impl Iterator<Item = &str> {
+    let lines = groups.lines();
+    lines.filter_map(|line| line.strip_prefix("0::").or_else(|| Some(line.split_once(":name=systemd:")?.1)))
 }
 
 /// The unit in a line of cgroups(7), `0::/system.slice/nginx.service`: the last part that is one.
 fn unit(groups: &str) -> Option<String> {
-    let path = groups.lines().find_map(|line| {
-        line.strip_prefix("0::").or_else(|| line.split_once(":name=systemd:").map(|(_, path)| path))
-    })?;
+    let path = of_systemd(groups).next()?;
     path.rsplit('/')
         .find(|part| [".service", ".scope", ".socket"].iter().any(|suffix| part.ends_with(suffix)))
         .map(str::to_owned)

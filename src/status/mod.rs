@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::attach;
+use crate::attach::{self, Attached};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition, EngineKind};
 use crate::name::{NsName, NsType};
@@ -90,9 +90,10 @@ pub fn look(paths: &Paths, asked: &[NsName]) -> Result<Vec<NamespaceStatus>> {
     let names = names(paths, asked, &active)?;
     let processes = processes::by_namespace();
     let everywhere = everywhere(paths)?;
+    let attached = attach::attached(paths)?;
     let item = |name: &NsName| {
         let members = active.iter().filter(|active| active.instance.name == *name);
-        item(paths, name, members, &everywhere, &processes)
+        item(paths, name, members, &attached, &everywhere, &processes)
     };
     names.iter().map(item).collect()
 }
@@ -131,6 +132,7 @@ fn item<'a>(
     paths: &Paths,
     name: &NsName,
     members: impl Iterator<Item = &'a Active>,
+    attached: &[Attached],
     everywhere: &LinksByPlace,
     processes: &BTreeMap<Id, Vec<Resident>>,
 ) -> Result<NamespaceStatus> {
@@ -156,11 +158,7 @@ fn item<'a>(
             .collect(),
         files: netns::files(paths, name).into_iter().map(|file| file.display().to_string()).collect(),
         rules,
-        attached: attach::attached(paths)?
-            .into_iter()
-            .filter(|one| one.namespace == *name)
-            .map(|one| one.unit)
-            .collect(),
+        attached: attached.iter().filter(|one| one.namespace == *name).map(|one| one.unit.clone()).collect(),
         processes: match named {
             Named::Namespace(id) => processes.get(&id).cloned().unwrap_or_default(),
             _ => Vec::new(),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
-use systemd_netns::door::Paths;
-use systemd_netns::door::netns::ownership;
+use systemd_netns::internals::Paths;
+use systemd_netns::internals::netns::ownership;
 
 use crate::measure::{Measured, in_turn, run, time};
 

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use systemd_netns::door::Paths;
-use systemd_netns::door::netns;
+use systemd_netns::internals::Paths;
+use systemd_netns::internals::netns;
 
 use crate::measure::{Measured, Pairs, Unit, in_turn, run, time};
 

@@ -127,9 +127,9 @@ pub fn median(figures: &[f64]) -> f64 {
 
 /// How long something takes, in seconds.
 pub fn time(act: impl FnOnce() -> Result<()>) -> Result<f64> {
-    let begun = Instant::now();
+    let accepted = Instant::now();
     act()?;
-    Ok(begun.elapsed().as_secs_f64())
+    Ok(accepted.elapsed().as_secs_f64())
 }
 
 /// Runs a program that has nothing to read and whose output nobody reads.

@@ -3,8 +3,8 @@
 use std::fs;
 
 use anyhow::Result;
-use systemd_netns::door::Paths;
-use systemd_netns::door::systemd::Systemctl;
+use systemd_netns::internals::Paths;
+use systemd_netns::internals::systemd::Systemctl;
 
 use crate::measure::{Measured, floor, in_turn, median, run, time};
 

@@ -10,27 +10,27 @@ pub enum Status {
     /// Something failed, or was found to be wrong.
     Failed = 1,
     /// netnsctl alone: nothing was begun, since a word is wrong or something could not be looked at.
-    NotBegun = 2,
+    NotStarted = 2,
     /// A command that was to be run cannot be executed; as shells have it (bash(1), "EXIT STATUS").
     NotExecutable = 126,
     /// A command that was to be run is not found.
     NotFound = 127,
 }
 
-/// An error that ends in [`Status::NotBegun`].
+/// An error that ends in [`Status::NotStarted`].
 #[derive(Debug)]
-pub struct NotBegun(anyhow::Error);
+pub struct NotStarted(anyhow::Error);
 
-impl From<anyhow::Error> for NotBegun {
+impl From<anyhow::Error> for NotStarted {
     fn from(error: anyhow::Error) -> Self {
         Self(error)
     }
 }
 
-impl fmt::Display for NotBegun {
+impl fmt::Display for NotStarted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.0)
     }
 }
 
-impl std::error::Error for NotBegun {}
+impl std::error::Error for NotStarted {}

@@ -48,16 +48,16 @@ mod update;
 pub mod entry {
     pub use crate::argv::keep;
     pub use crate::commands::run;
-    pub use crate::exit::{NotBegun, Status};
+    pub use crate::exit::{NotStarted, Status};
     pub use crate::print::complain;
 }
 
 /// The one door for tests, fuzzing and benchmarks. Nobody else links this library, so all else is private, and the compiler tells what
 /// is not used.
 #[doc(hidden)]
-pub mod door {
+pub mod internals {
     pub use crate::commands::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};
-    pub use crate::config::plain::assignments;
+    pub use crate::config::parse::assignments;
     pub use crate::name::{Instance, NsName, NsType, Target};
     pub use crate::paths::Paths;
 

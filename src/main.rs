@@ -8,7 +8,7 @@ use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use systemd_netns::entry::{self, NotBegun, Status};
+use systemd_netns::entry::{self, NotStarted, Status};
 
 #[allow(unsafe_code)] // the name of an entry point cannot be mangled
 #[allow(clippy::disallowed_methods)] // stdout is flushed, nothing is printed
@@ -22,8 +22,8 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
         Ok(status) => status as c_int,
         Err(error) => {
             entry::complain(&format!("{error:#}"));
-            let begun = !error.is::<NotBegun>();
-            (if begun { Status::Failed } else { Status::NotBegun }) as c_int
+            let accepted = !error.is::<NotStarted>();
+            (if accepted { Status::Failed } else { Status::NotStarted }) as c_int
         }
     }
 }

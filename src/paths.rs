@@ -23,7 +23,7 @@ pub struct Paths {
     /// What plugins remember for each instance: `/run/systemd-netns/remembered`.
     pub remembered: PathBuf,
     /// Which namespaces `netnsinit --create` has made: `/run/systemd-netns/made`.
-    pub made: PathBuf,
+    pub ownership: PathBuf,
     /// Namespaces whose interfaces have to stay down: `/run/systemd-netns/closed`.
     pub closed: PathBuf,
     /// What the direct engine knows of each namespace: `/run/systemd-netns/direct`.
@@ -53,7 +53,7 @@ impl Paths {
             units: root.join("etc/systemd/system"),
             netns: root.join("run/netns"),
             remembered: root.join("run/systemd-netns/remembered"),
-            made: root.join("run/systemd-netns/made"),
+            ownership: root.join("run/systemd-netns/made"),
             closed: root.join("run/systemd-netns/closed"),
             direct: root.join("run/systemd-netns/direct"),
             reload: root.join("run/systemd-netns/reload"),
@@ -108,8 +108,8 @@ impl Paths {
 
     /// Which namespace `netnsinit --create` has made by that name.
     #[must_use]
-    pub fn note(&self, name: &NsName) -> PathBuf {
-        self.made.join(name.to_string())
+    pub fn ownership(&self, name: &NsName) -> PathBuf {
+        self.ownership.join(name.to_string())
     }
 
     /// Exists while the interfaces of a namespace have to stay down, since its firewall cannot be loaded; holds the reason.
@@ -120,7 +120,7 @@ impl Paths {
 
     /// What an instance remembers between its hooks.
     #[must_use]
-    pub fn memory(&self, instance: &Instance) -> PathBuf {
+    pub fn remembered(&self, instance: &Instance) -> PathBuf {
         self.remembered.join(instance.to_string())
     }
 

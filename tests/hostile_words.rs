@@ -54,7 +54,7 @@ fn root_called(name: &OsStr, unsettled: bool) {
     let words: Vec<OsString> =
         vec![OsString::from_vec(root), "t".into(), "n".into(), "up".into(), "outside".into()];
     let output = test.command(&words).current_dir(place.path()).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{:?}", test.judge(&output));
+    assert!(output.status.success() && output.stderr.is_empty(), "{:?}", test.ran(&output));
     assert_eq!(fs::read(place.path().join("arguments")).unwrap(), b"n\0");
     assert!(!place.path().join("canary").exists());
 }
@@ -71,7 +71,7 @@ proptest! {
         all.extend(words.iter().cloned());
         all.extend(["up".into(), "outside".into()]);
         let output = test.command_below_root(&all).current_dir(test.path("/")).output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{:?}", test.judge(&output));
+        assert!(output.status.success() && output.stderr.is_empty(), "{:?}", test.ran(&output));
         let expected = [OsString::from("n")].into_iter().chain(words);
         let expected: Vec<u8> = expected.flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
         assert_eq!(fs::read(test.path("arguments")).unwrap(), expected);
@@ -112,7 +112,7 @@ proptest! {
         let test = test.variable(&name, &value).variable("ARGUMENTS", "arguments");
         let words = ["t", "n", "up", "outside"];
         let output = test.command_below_root(&words).current_dir(test.path("/")).output().unwrap();
-        assert_eq!(fs::read(test.path("arguments")).ok().as_deref(), Some(&b"n\0"[..]), "{:?}", test.judge(&output));
+        assert_eq!(fs::read(test.path("arguments")).ok().as_deref(), Some(&b"n\0"[..]), "{:?}", test.ran(&output));
         no_canary(&test);
     }
 }

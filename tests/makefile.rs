@@ -59,7 +59,7 @@ fn variable(test: &Test, name: &str, path: &str) -> String {
 fn make(test: &Test, words: &[&str]) -> Ran {
     let mut make = command(test, words);
     make.args([variable(test, "TARGET", "target"), variable(test, "DESTDIR", "stage")]);
-    test.judge(&make.output().expect("make starts"))
+    test.ran(&make.output().expect("make starts"))
 }
 
 /// The files of the checkout that are to be installed: where they come from, where they go.
@@ -109,7 +109,7 @@ const PLACES: [&str; 4] = ["usr/sbin", "usr/lib", "usr/share/man", "usr/share"];
 fn make_alone_prints_what_there_is_to_make() {
     let test = checkout();
     let before = test.state("");
-    let ran = test.judge(&command(&test, &[]).output().expect("make starts"));
+    let ran = test.ran(&command(&test, &[]).output().expect("make starts"));
     let makefile = test.read("checkout/Makefile");
     let targets = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).expect("there are some");
     let targets: Vec<&str> = targets.split(' ').collect();
@@ -123,7 +123,7 @@ fn make_alone_prints_what_there_is_to_make() {
     }
     let said = ran.stdout.clone();
     ran.stdout_has("DESTDIR").stderr("").status(0);
-    test.judge(&command(&test, &["help"]).output().expect("make starts")).stdout(&said).stderr("").status(0);
+    test.ran(&command(&test, &["help"]).output().expect("make starts")).stdout(&said).stderr("").status(0);
     assert_eq!(test.state(""), before);
 }
 
@@ -151,7 +151,7 @@ fn what_is_installed_may_be_read_by_all_whatever_the_umask() {
     let mut make = test.program("sh");
     make.args(["-c", "umask 077; exec make -s install \"$@\"", "sh"]).current_dir(test.path("checkout"));
     make.args([variable(&test, "TARGET", "target"), variable(&test, "DESTDIR", "stage")]);
-    test.judge(&make.output().expect("sh starts")).stdout("").stderr("").status(0);
+    test.ran(&make.output().expect("sh starts")).stdout("").stderr("").status(0);
     assert_eq!(installed(&test), expected(&test, PLACES));
     let mut directories = test.tree("stage");
     directories.retain(|line| line.starts_with("04") && !line.starts_with("040755 "));
@@ -205,7 +205,7 @@ fn units_call_the_program_where_it_is_if_systemd_would_not_look_there() {
 fn a_place_with_a_blank_is_refused() {
     let test = checkout();
     let ran = command(&test, &["install", "DESTDIR=/nonexistent/a b"]).output().expect("make starts");
-    test.judge(&ran).stderr_has("DESTDIR must not have blanks in it").status(2);
+    test.ran(&ran).stderr_has("DESTDIR must not have blanks in it").status(2);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn what_was_built_is_taken_from_where_cargo_put_it() {
     fs::rename(test.path("target/netnsctl"), test.path("target/release/netnsctl")).expect("it is there");
     let test = test.variable("CARGO_TARGET_DIR", "../target");
     let mut make = command(&test, &["install", "DESTDIR=../stage"]);
-    test.judge(&make.output().expect("make starts")).stdout("").stderr("").status(0);
+    test.ran(&make.output().expect("make starts")).stdout("").stderr("").status(0);
     assert_eq!(installed(&test), expected(&test, PLACES));
 }
 
@@ -277,11 +277,11 @@ fn what_is_installed_works_in_its_image() {
         let version = format!("{link} {}\n", env!("CARGO_PKG_VERSION"));
         let mut program = test.program(test.path(&format!("stage/usr/sbin/{link}")));
         let ran = program.arg("--version").output().expect("it starts");
-        test.judge(&ran).stdout(&version).stderr("").status(0);
+        test.ran(&ran).stdout(&version).stderr("").status(0);
     }
     let mut update = test.program(test.path("stage/usr/sbin/netns-update"));
     let ran = update.arg("--root").arg(test.path("stage")).output().expect("it starts");
-    test.judge(&ran).stderr("").stdout_has("Update successful").status(0);
+    test.ran(&ran).stderr("").stdout_has("Update successful").status(0);
     let plugins = test.names("checkout/plugins");
     let mut units: Vec<_> = plugins
         .iter()
@@ -398,7 +398,7 @@ fn make_live(test: &Test, word: &str) -> Ran {
     ] {
         make.arg(variable(test, name, path));
     }
-    test.judge(&make.output().expect("make starts"))
+    test.ran(&make.output().expect("make starts"))
 }
 
 #[test]
@@ -466,7 +466,7 @@ fn demonstrations_show_a_program_that_was_built_for_them_and_say_that_it_takes_t
             let place = test.path(&format!("checkout/tests/{name}"));
             run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path(stub)).arg(place));
         }
-        let show = || test.judge(&command(&test, &[demonstration]).output().expect("make starts"));
+        let show = || test.ran(&command(&test, &[demonstration]).output().expect("make starts"));
         show().stdout_has("takes about a minute").stderr("").status(0);
         assert_eq!(
             called(&test),

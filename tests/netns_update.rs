@@ -119,9 +119,9 @@ fn netnsctl_update_is_the_same_program() {
     let test = with_good();
     let ran =
         test.command(&["update", "--root"]).arg0("netnsctl").arg(test.path("")).output().expect("it starts");
-    test.judge(&ran).stdout(&created(&GOOD)).stderr("").status(0);
+    test.ran(&ran).stdout(&created(&GOOD)).stderr("").status(0);
     let ran = test.command(&["update", "--nosuch"]).arg0("netnsctl").output().expect("it starts");
-    test.judge(&ran).stdout("").stderr_has("Usage: netnsctl update").status(2);
+    test.ran(&ran).stdout("").stderr_has("Usage: netnsctl update").status(2);
 }
 
 // --- the root
@@ -134,7 +134,7 @@ fn a_root_may_be_relative() {
         let ran = command.current_dir(test.path(directory)).output().expect("it starts");
         let last = summary("Dry run, nothing was changed.", [2, 0, 0, 0, 0]);
         let said = format!("{PROCESSING}{}{last}", lines("Creating", &GOOD));
-        test.judge(&ran).stdout(&said).stderr("").status(0);
+        test.ran(&ran).stdout(&said).stderr("").status(0);
     }
 }
 
@@ -167,7 +167,7 @@ fn a_root_that_is_not_there_is_told() {
             format!("netns-update: cannot find {}: No such file or directory (os error 2)\n", root.display());
         let output = test.command(&[bytes(b"--root"), root.into()]).output().expect("it starts");
         assert_eq!(String::from_utf8_lossy(&output.stderr), said);
-        test.judge(&output).stdout("").status(1);
+        test.ran(&output).stdout("").status(1);
     }
     for words in [&["--root"][..], &["--root", ""]] {
         test.run_live(words).stdout("").stderr_has("a value is required for '--root <DIR>'").status(1);

@@ -46,7 +46,7 @@ fn there_may_be_more_types_than_descriptors() {
     let types: Vec<String> = (0..100).map(|number| format!("etc/conf.d/netns/type{number}.sh")).collect();
     let test = types.iter().fold(with_good(), |test, plugin| test.file(plugin, ""));
     let ran = after("ulimit -n 32", &test, &[]).output().expect("it starts");
-    test.judge(&ran).stderr("").status(0);
+    test.ran(&ran).stderr("").status(0);
     assert!(test.path(&unit("netns_outside-type99@.service")).is_file());
 }
 
@@ -60,7 +60,7 @@ fn copies_have_the_templates_content_and_time_and_mode_644() {
             File::options().write(true).open(test.path(file)).unwrap().set_modified(time).unwrap();
         }
         let ran = after(&format!("umask {umask}"), &test, &[]).output().expect("it starts");
-        test.judge(&ran).stderr("").status(0);
+        test.ran(&ran).stderr("").status(0);
         for (file, template) in GOOD.iter().zip([INSIDE, OUTSIDE]) {
             let found = fs::metadata(test.path(&unit(file))).unwrap();
             assert_eq!((found.mode(), found.modified().unwrap()), (0o100_644, time), "{file}, umask {umask}");
@@ -362,7 +362,7 @@ fn where_nothing_can_be_written_the_old_files_stay_whole_and_no_others_are_left(
     let test = with_good().file(&unit(GOOD[0]), OLD_INSIDE);
     let before = test.state(UNITS);
     let full = after("trap '' XFSZ; ulimit -f 0", &test, &[]).output().expect("it starts");
-    let ran = test.judge(&full);
+    let ran = test.ran(&full);
     for (line, file) in ran.stderr.lines().zip(GOOD) {
         let said = format!("netns-update: warning: cannot write /{UNITS}/{file}: File too large");
         assert!(line.starts_with(&said), "{ran:#?}");

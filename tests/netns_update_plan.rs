@@ -281,7 +281,7 @@ fn a_run_waits_for_another_and_says_so() {
     assert!(test.names(UNITS).is_empty());
     assert!(child.try_wait().expect("it was started").is_none(), "it did not wait");
     drop(lock);
-    test.judge(&end(child, stderr)).stdout(&created(&GOOD)).stderr("").status(0);
+    test.ran(&end(child, stderr)).stdout(&created(&GOOD)).stderr("").status(0);
     assert_eq!(test.names(UNITS), GOOD);
 }
 
@@ -302,7 +302,7 @@ fn a_run_sees_what_was_changed_while_it_waited() {
         lines("Updating", &["netns-good@.service", "netns-new@.service"]),
         summary("Update successful.", [0, 2, 0, 0, 2])
     );
-    test.judge(&end(child, stderr)).stdout(&said).stderr("").status(0);
+    test.ran(&end(child, stderr)).stdout(&said).stderr("").status(0);
     assert_eq!(test.names(UNITS).len(), 4);
 }
 
@@ -325,7 +325,7 @@ fn runs_at_once_all_succeed_and_each_thing_is_done_once() {
         let runs: Vec<Child> = (0..8).map(|_| start(&test, words)).collect();
         let mut done = 0;
         for run in runs {
-            let ran = test.judge(&run.wait_with_output().expect("it ends"));
+            let ran = test.ran(&run.wait_with_output().expect("it ends"));
             done += ran.stdout.lines().filter(|line| line.starts_with(action)).count();
             ran.stdout_has("Update successful").status(0);
         }

@@ -44,7 +44,7 @@ fn the_hook_runs_in_the_process_that_was_started() {
         .spawn()
         .expect("it starts");
     let said = format!("{STARTING_UP}pid {}\n", child.id());
-    test.judge(&child.wait_with_output().expect("it ends")).stdout(&said).stderr("").status(0);
+    test.ran(&child.wait_with_output().expect("it ends")).stdout(&said).stderr("").status(0);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_printed_wrapper_runs_nothing_and_does_by_hand_what_netnsinit_does() {
     assert!(!String::from_utf8_lossy(&printed.stdout).contains("\nplugin\n"), "{printed:?}");
     test.write("wrapper", &printed.stdout);
     let by_hand = Command::new("bash").arg(test.path("wrapper")).output().expect("bash starts");
-    test.judge(&by_hand).stdout(&expected).stderr("").status(0);
+    test.ran(&by_hand).stdout(&expected).stderr("").status(0);
 }
 
 #[test]

@@ -62,15 +62,17 @@ fn a_layer_that_others_have_had_read_is_refused_too() {
 }
 
 #[test]
-fn any_file_can_be_judged() {
-    let test = with_plugin(PLUGIN);
-    let file = test.path(SH).display().to_string();
-    test.run(&["--judge", &file]).stdout("").stderr("").status(0);
-    test.mode(SH, 0o666)
-        .run(&["--judge", &file])
-        .stdout("")
-        .stderr_has("t.sh: everybody can write it")
-        .status(1);
+fn any_file_can_be_checked_also_by_the_old_name_of_the_option() {
+    for option in ["--check-trust", "--judge"] {
+        let test = with_plugin(PLUGIN);
+        let file = test.path(SH).display().to_string();
+        test.run(&[option, &file]).stdout("").stderr("").status(0);
+        test.mode(SH, 0o666)
+            .run(&[option, &file])
+            .stdout("")
+            .stderr_has("t.sh: everybody can write it")
+            .status(1);
+    }
 }
 
 #[test]

@@ -122,7 +122,7 @@ instances() {
   costs 1 1 40 netnsinit --create a
   costs 1 1 27 netnsinit --verify a
   costs 1 1 40 netnsinit --delete a
-  costs 1 1 16 netnsinit --judge /etc/conf.d/netns/default.conf
+  costs 1 1 16 netnsinit --check-trust /etc/conf.d/netns/default.conf
 }
 
 @test "netnsinit makes 51 system calls until it is bash; to make sure that the namespace is ours, 7 more inside, 12 outside" {

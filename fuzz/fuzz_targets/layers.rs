@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use hostile::{bash, input};
 use libfuzzer_sys::fuzz_target;
-use systemd_netns::door::assignments;
+use systemd_netns::internals::assignments;
 
 /// How many texts go into one bash.
 const BATCH: usize = 200;

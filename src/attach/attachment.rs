@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::fcntl::Flock;
 
 use super::bus::Bus;
-use super::fit::shares;
+use super::compatibility::shares;
 use super::preconditions::{
     ensure_bound_is_up, ensure_no_direct, ensure_outside, ensure_unit_files, loaded, systemd,
 };

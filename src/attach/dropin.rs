@@ -41,7 +41,7 @@ pub struct DropIn {
     /// The files that cannot be put over one in /etc.
     left_out: Vec<String>,
     /// The directories that are hidden.
-    doors: Vec<PathBuf>,
+    resolver_directories: Vec<PathBuf>,
     /// Whether the system bus is hidden, too.
     bus: Bus,
 }
@@ -71,7 +71,7 @@ impl DropIn {
             instances: instances.to_vec(),
             namespace: namespace.clone(),
             files,
-            doors: resolver::side_doors(paths, namespace, dns),
+            resolver_directories: resolver::resolver_directories(paths, namespace, dns),
             bus: Bus::default(),
         }
     }
@@ -104,8 +104,8 @@ impl DropIn {
 
     /// The directories that are hidden from the unit.
     #[must_use]
-    pub fn doors(&self) -> &[PathBuf] {
-        &self.doors
+    pub fn resolver_directories(&self) -> &[PathBuf] {
+        &self.resolver_directories
     }
 
     /// The files of the namespace that do not apply, a line each.
@@ -171,12 +171,12 @@ impl DropIn {
             let optional = if *required { "" } else { "-" };
             _ = writeln!(text, "BindReadOnlyPaths={optional}/etc/netns/{directory}/{file}:/etc/{file}");
         }
-        if !self.doors.is_empty() {
+        if !self.resolver_directories.is_empty() {
             text += "# Resolvers of the host, which would be asked round the namespace. It is on directories, since the\n\
                      # kernel takes a mount away when the file under it is replaced.\n";
         }
-        for door in &self.doors {
-            _ = writeln!(text, "TemporaryFileSystem={}:ro", door.display());
+        for directory in &self.resolver_directories {
+            _ = writeln!(text, "TemporaryFileSystem={}:ro", directory.display());
         }
         text += &self.bus.lines();
         text

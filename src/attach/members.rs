@@ -19,7 +19,7 @@ const LISTED: usize = 5;
 #[must_use]
 pub fn members_in(
     properties: &Properties,
-    patience: Duration,
+    timeout: Duration,
     is_meant: &dyn Fn(Id) -> bool,
 ) -> Vec<GroupMember> {
     let look = || {
@@ -28,7 +28,7 @@ pub fn members_in(
         members
     };
     let mut found = look();
-    wait_until(patience, POLL_INTERVAL, || {
+    wait_until(timeout, POLL_INTERVAL, || {
         if !found.is_empty() {
             let now = look();
             found.retain(|member| now.iter().any(|other| other.pid == member.pid));

@@ -4,8 +4,8 @@
 mod apply;
 mod attachment;
 pub mod bus;
+mod compatibility;
 mod dropin;
-mod fit;
 mod members;
 mod preconditions;
 mod running;
@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 pub use attachment::{Attachment, Detachment};
+pub use compatibility::reopened;
 pub use dropin::{DropIn, with_resolver};
-pub use fit::reopened;
 pub use members::{listed, members_in, release, renewal};
 pub use service_unit::ServiceUnit;
 

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::bus::{self, Bus};
-use super::fit::{conflicts, reopened, stranded};
+use super::compatibility::{conflicts, reopened, stranded};
 use super::{Attached, DropIn, FILE, ServiceUnit, attached, bus_of};
 use crate::firewall;
 use crate::name::{Instance, NsName};
@@ -27,7 +27,12 @@ pub(super) fn of(
     let mut lines = conflicts(unit, properties, namespace);
     retain_foreign(&mut lines, unit, namespace, &attached);
     lines.extend(stranded(unit, properties, namespace, &attached));
-    lines.extend(reopened(unit.as_ref(), properties, drop_in.doors(), "a resolver of the host"));
+    lines.extend(reopened(
+        unit.as_ref(),
+        properties,
+        drop_in.resolver_directories(),
+        "a resolver of the host",
+    ));
     lines.extend(drop_in.gaps());
     for firewall in firewall::configured(paths, namespace)? {
         if !instances.contains(&firewall) {

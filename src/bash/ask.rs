@@ -60,7 +60,7 @@ pub fn ask(paths: &Paths, instance: &Instance, layers: &Layers, question: Questi
          __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n\
          remember() {{ :; }} # what the live instance remembers is not touched\n{}",
         quote(paths.netns.as_os_str()),
-        quote(paths.memory(instance).as_os_str()),
+        quote(paths.remembered(instance).as_os_str()),
         files.join(" "),
         question.text(instance),
     );

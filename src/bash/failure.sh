@@ -68,8 +68,8 @@ __netns_clear() {
 }
 
 # Nobody has looked yet who can write this layer. What is wrong with it, netnsinit says.
-__netns_judge_layer() {
-  (exec "${__netns_netnsinit[@]}" --judge "$__netns_layer") && return
+__netns_check_layer_trust() {
+  (exec "${__netns_netnsinit[@]}" --check-trust "$__netns_layer") && return
   __netns_told=y
   builtin exit 1
 }

@@ -96,11 +96,11 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     }
     let whose = format!("`{unit}` (process {pid})");
     findings.extend(view::files(paths, namespace, &whose, pid, &restart));
-    let open = view::doors(paths, namespace, &whose, pid, &restart);
+    let open = view::open_resolver_sockets(paths, namespace, &whose, pid, &restart);
     let own = attach::reopened(
         unit,
         properties,
-        &resolver::side_doors(paths, namespace, false),
+        &resolver::resolver_directories(paths, namespace, false),
         "a resolver of the host",
     );
     findings.extend(if own.is_empty() { open } else { own.into_iter().map(Finding::error).collect() });

@@ -9,7 +9,7 @@ use crate::engine::{Active, Condition, EngineKind};
 use crate::name::Instance;
 use crate::netns::{self, Named};
 use crate::paths::Paths;
-use crate::requires::{Asker, Requirement, states, unheard};
+use crate::requires::{Requirement, RequirementReader, stale_dropin, states};
 use crate::trust;
 
 pub(super) fn check(
@@ -18,12 +18,12 @@ pub(super) fn check(
     meant: &dyn Fn(&Instance) -> bool,
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    let asker = Asker::new(paths);
+    let reader = RequirementReader::new(paths);
     let of_up = || active.iter().filter(|one| one.condition == Condition::Up);
     let up: BTreeSet<&Instance> = of_up().map(|one| &one.instance).collect();
     for one in of_up().filter(|one| meant(&one.instance)) {
         let instance = &one.instance;
-        let required = match asker.of(instance) {
+        let required = match reader.of(instance) {
             // There is a finding of each such file, and of each problem of an instance that has one of its own.
             Err(error) if error.is::<trust::Refused>() || paths.conf_of(instance).is_file() => continue,
             Err(error) => {
@@ -44,7 +44,7 @@ pub(super) fn check(
         // Of the others there is a finding for the drop-in.
         if one.engine == EngineKind::Systemd
             && !paths.conf_of(instance).is_file()
-            && let Some(why) = unheard(paths, instance, &required)
+            && let Some(why) = stale_dropin(paths, instance, &required)
         {
             findings.push(Finding::error(format!("it is up, and {why}")).of(instance));
         }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{Examined, Finding};
 use crate::bash::explain::Variable;
-use crate::config::about::About;
+use crate::config::header::PluginHeader;
 use crate::config::layers::Role;
 use crate::config::plugin;
 use crate::name::{Instance, NsType};
@@ -46,7 +46,7 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
 fn mistyped(one: &Examined, paths: &Paths) -> Vec<Finding> {
     let Examined { instance, layers, .. } = one;
     let plugin = layers.get(Role::Plugin);
-    let Some(about) = plugin.text().map(|text| About::read(text, &instance.nstype)) else {
+    let Some(about) = plugin.text().map(|text| PluginHeader::read(text, &instance.nstype)) else {
         return Vec::new();
     };
     let is_known = |name: &str| about.settings.iter().any(|known| known.name == name);

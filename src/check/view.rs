@@ -30,7 +30,7 @@ pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
             let whose = format!("process {pid} ({}) in `{namespace}`", escape::line(&one.name));
             let advice = "end it, then repeat `netnsctl run`";
             findings.extend(files(paths, &namespace, &whose, pid, advice));
-            findings.extend(doors(paths, &namespace, &whose, pid, advice));
+            findings.extend(open_resolver_sockets(paths, &namespace, &whose, pid, advice));
         }
     }
     Ok(findings)
@@ -74,10 +74,16 @@ pub(super) fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, re
 }
 
 /// The resolvers of the host that the process can still ask.
-pub(super) fn doors(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
-    let doors = resolver::side_doors(paths, namespace, false);
+pub(super) fn open_resolver_sockets(
+    paths: &Paths,
+    namespace: &NsName,
+    whose: &str,
+    pid: u32,
+    restart: &str,
+) -> Vec<Finding> {
+    let directories = resolver::resolver_directories(paths, namespace, false);
     let is_open = |socket: &&&str| {
-        doors.iter().any(|door| Path::new(**socket).starts_with(door))
+        directories.iter().any(|directory| Path::new(**socket).starts_with(directory))
             && open(pid, Path::new(**socket)).is_ok()
     };
     let finding = |socket: &&str| {

@@ -11,7 +11,7 @@ use super::candidates;
 use super::output::{self, paint};
 use crate::check::Subject;
 use crate::check::{self, Checked, Severity};
-use crate::exit::{NotBegun, Status};
+use crate::exit::{NotStarted, Status};
 use crate::paths::Paths;
 use crate::print::say;
 
@@ -31,7 +31,7 @@ pub struct CheckArgs {
 
 pub(super) fn run(options: &CheckArgs) -> Result<Status> {
     let Checked { findings, whole } =
-        check::check(&Paths::under(&options.root), &options.subjects).map_err(NotBegun::from)?;
+        check::check(&Paths::under(&options.root), &options.subjects).map_err(NotStarted::from)?;
     if options.output.json {
         output::json("check", &findings)?;
     } else {
@@ -47,7 +47,7 @@ pub(super) fn run(options: &CheckArgs) -> Result<Status> {
     }
     Ok(match (findings.as_slice(), whole) {
         ([], true) => Status::Done,
-        ([], false) => Status::NotBegun,
+        ([], false) => Status::NotStarted,
         _ => Status::Failed,
     })
 }

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::arguments::OutputArgs;
 use super::output::{self, paint};
-use crate::exit::{NotBegun, Status};
+use crate::exit::{NotStarted, Status};
 use crate::gc::{self, Collector, Orphan, OrphanKind, What};
 use crate::paths::Paths;
 use crate::print::say;
-use crate::sys::file::pass_over;
+use crate::sys::file::warn_skipped;
 
 /// What `gc` takes.
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub(super) fn run(paths: &Paths, options: &GcArgs) -> Result<Status> {
         );
         gc::find(paths)
     };
-    let found = begin().map_err(NotBegun::from)?;
+    let found = begin().map_err(NotStarted::from)?;
     let collector = Collector::new(paths);
     let mut items = Vec::new();
     let mut whole = true;
@@ -69,7 +69,7 @@ pub(super) fn run(paths: &Paths, options: &GcArgs) -> Result<Status> {
 fn print(orphan: &Orphan, removed: &Result<bool>, dry_run: bool) {
     match removed {
         Err(error) => say(&format!("{} {orphan}; {error:#}", paint("not removed:", output::RED))),
-        Ok(_) if orphan.what == What::Odd => pass_over(&orphan.path, &orphan.reason),
+        Ok(_) if orphan.what == What::Odd => warn_skipped(&orphan.path, &orphan.reason),
         Ok(_) if orphan.what == What::Foreign => say(&format!("left alone: {orphan}")),
         Ok(_) if dry_run => say(&format!("would be removed: {orphan}")),
         Ok(_) => say(&format!("removed: {orphan}")),

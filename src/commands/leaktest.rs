@@ -9,7 +9,7 @@ use clap_complete::ArgValueCandidates;
 use super::arguments::OutputArgs;
 use super::candidates;
 use super::output::{self, paint};
-use crate::exit::{NotBegun, Status};
+use crate::exit::{NotStarted, Status};
 use crate::leaktest::expect::{self, Expected};
 use crate::leaktest::targets::{self, Attempt};
 use crate::leaktest::{self, Measurement, Verdict};
@@ -43,7 +43,7 @@ fn dns(word: &str) -> anyhow::Result<targets::Attempt> {
 
 pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
     let expected = match &options.expect {
-        Some(file) => expect::read(file).map_err(NotBegun::from)?,
+        Some(file) => expect::read(file).map_err(NotStarted::from)?,
         None => Vec::new(),
     };
     let behind_each = options.targets.is_empty() && options.expect.is_none();

@@ -34,14 +34,14 @@ pub use netnsinit::InitArgs;
 pub use nft_save::NftSaveArgs;
 pub use update::UpdateArgs;
 
-use crate::argv::{applet, words};
+use crate::argv::{applet, arguments};
 use crate::exit::Status;
 use crate::print::{self, escape};
 
 /// Runs the applet that this process was called as.
 /// Errors: whatever the applet could not do. `main` prints it.
 pub fn run() -> Result<Status> {
-    let arguments = words().iter().skip(1).cloned().collect();
+    let arguments = arguments().iter().skip(1).cloned().collect();
     if applet() == "netnsinit" {
         return netnsinit::run(arguments);
     }
@@ -57,7 +57,7 @@ pub fn run() -> Result<Status> {
         _ => match parse(arguments) {
             Ok(options) => netnsctl::dispatch(&options),
             // Scripts can tell this from work that failed.
-            Err(status) => Ok(if status == Status::Done { status } else { Status::NotBegun }),
+            Err(status) => Ok(if status == Status::Done { status } else { Status::NotStarted }),
         },
     }
 }
@@ -75,7 +75,7 @@ fn explain(error: &clap::Error) -> Status {
         return Status::Done;
     }
     // It quotes words. clap's own colours are only for those that are harmless.
-    if words().iter().all(|word| word.to_str().is_some_and(|word| escape::line(word) == word)) {
+    if arguments().iter().all(|word| word.to_str().is_some_and(|word| escape::line(word) == word)) {
         _ = error.print();
     } else {
         print::remark(error.render().to_string().trim_end());

@@ -30,7 +30,7 @@ use crate::trust;
     name = "netnsinit",
     version,
     override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
-                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --judge FILE...",
+                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --check-trust FILE...",
     after_help = "Options stand before TYPE; every word after it belongs to the hook.\n\n\
                   Environment:\n  NETNS_TRACE=1  as --trace\n\n\
                   Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
@@ -61,21 +61,21 @@ pub struct InitArgs {
     /// With --open: the success of the hook does not show that rules are in force
     #[arg(long, hide = true, requires = "open")]
     pub unsure: bool,
-    /// Make sure that nobody but root can write these FILEs, as it is done before they are run
-    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
-    pub judge: bool,
+    /// Check that only root can write these FILEs, as is done before a file is run
+    #[arg(long, alias = "judge", conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
+    pub check_trust: bool,
     /// Called by a hook that a signal has ended: end its foreground command, from `jobs -l` on stdin, within that time
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     pub end_command: Option<u32>,
-    /// Called by a hook: run the command of the WORDs, NAME COMMAND..., with the files of /etc/netns/NAME in /etc
+    /// Called by a hook: run the command of the ARGs, NAME COMMAND..., with the files of /etc/netns/NAME in /etc
     #[arg(long, hide = true)]
     pub with_files: bool,
     /// Take all files from below DIR
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// TYPE NAME [EXTRA]... up|down outside|inside
-    #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    pub words: Vec<OsString>,
+    #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub arguments: Vec<OsString>,
 }
 
 impl InitArgs {
@@ -100,11 +100,11 @@ impl InitArgs {
             close: false,
             open: false,
             unsure: false,
-            judge: false,
+            check_trust: false,
             end_command: None,
             with_files: false,
             root: "/".into(),
-            words,
+            arguments: words,
         }
     }
 
@@ -124,23 +124,23 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     if options.create || options.delete || options.verify || options.close || options.open {
         return namespace(&paths, &options);
     }
-    if options.judge {
-        trust::require(&paths.root, &options.words)?;
+    if options.check_trust {
+        trust::require(&paths.root, &options.arguments)?;
         return Ok(Status::Done);
     }
     if let Some(milliseconds) = options.end_command {
         let mut jobs = Vec::new();
         std::io::stdin().read_to_end(&mut jobs).context("cannot read the list of jobs")?;
-        let patience = Duration::from_millis(milliseconds.into());
-        foreground::end(&String::from_utf8_lossy(&jobs), patience);
+        let timeout = Duration::from_millis(milliseconds.into());
+        foreground::end(&String::from_utf8_lossy(&jobs), timeout);
         return Ok(Status::Done);
     }
     if options.with_files {
-        let (name, command) = options.words.split_first().context("no NAME")?;
+        let (name, command) = options.arguments.split_first().context("no NAME")?;
         return etc::run(&paths, &NsName::new(name)?, command).map(|never| match never {});
     }
     let trace = options.trace || hook::traced_by_environment();
-    let hook = hook::parse(&options.words).map_err(|error| match options.words.len() {
+    let hook = hook::parse(&options.arguments).map_err(|error| match options.arguments.len() {
         ..4 => anyhow!("{error:#}\n{}", InitArgs::usage()),
         _ => error,
     })?;
@@ -158,7 +158,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
 /// `--create NAME` and `--delete NAME`, the two commands of netns_name@.service, `--verify NAME`, that of netns_made@.service, and
 /// `--close NAME`, that of netns_closed@.service; `--open NAME` is called by hooks.
 fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
-    let [name] = options.words.as_slice() else {
+    let [name] = options.arguments.as_slice() else {
         bail!("one namespace name is needed\n{}", InitArgs::usage())
     };
     let name = NsName::new(name)?;

@@ -7,7 +7,7 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 
 use super::candidates;
-use crate::exit::{NotBegun, Status};
+use crate::exit::{NotStarted, Status};
 use crate::lifecycle;
 use crate::name::NsName;
 use crate::paths::Paths;
@@ -42,7 +42,7 @@ pub(super) fn run(paths: &Paths, options: &RunArgs) -> Result<Status> {
     capability::need(Capability::SysAdmin, "to enter namespaces")?;
     // The system may ask the network for users, and has to do so from the host.
     let login = user.as_ref().map(|user| Login::new(user, preserve_env, command, &paths.login_defs));
-    let login = login.transpose().map_err(NotBegun::from)?;
+    let login = login.transpose().map_err(NotStarted::from)?;
     if *up {
         lifecycle::up(paths, name)?;
     }

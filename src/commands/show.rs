@@ -11,7 +11,7 @@ use super::arguments::OutputArgs;
 use super::candidates;
 use super::output::{self, paint};
 use crate::bash::explain::{Function, Variable, explain};
-use crate::config::about::About;
+use crate::config::header::PluginHeader;
 use crate::config::layers::{Layer, Layers, Role};
 use crate::exit::Status;
 use crate::name::Instance;
@@ -64,7 +64,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
     let layers = Layers::of(&paths, instance)?;
     let explained = explain(&paths, instance, &layers, false)?;
     let prefix = format!("configure_{}_", instance.nstype);
-    let settings = About::of(&layers.get(Role::Plugin).path, &instance.nstype)?.settings;
+    let settings = PluginHeader::of(&layers.get(Role::Plugin).path, &instance.nstype)?.settings;
     let is_set = |name: &str| explained.variables.iter().any(|variable| variable.name == name);
     let item = ShownInstance {
         instance: instance.to_string(),

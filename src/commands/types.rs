@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::arguments::OutputArgs;
 use super::candidates;
 use super::output;
-use crate::config::about::About;
+use crate::config::header::PluginHeader;
 use crate::config::plugin;
 use crate::exit::Status;
 use crate::name::NsType;
@@ -40,7 +40,7 @@ struct TypeItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     overrides: Option<String>,
     #[serde(flatten)]
-    about: About,
+    about: PluginHeader,
 }
 
 pub(super) fn run(options: &TypesArgs) -> Result<Status> {
@@ -55,7 +55,7 @@ pub(super) fn run(options: &TypesArgs) -> Result<Status> {
         let path = plugin::find(&paths, &nstype)?;
         let [own, shipped] = paths.plugin(&nstype);
         let overrides = (path == own && shipped.is_file()).then(|| shipped.display().to_string());
-        let about = About::of(&path, &nstype)?;
+        let about = PluginHeader::of(&path, &nstype)?;
         items.push(TypeItem { nstype, path: path.display().to_string(), overrides, about });
     }
     if options.output.json {

@@ -17,7 +17,7 @@ use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 
 use super::declaration::Declaration;
-use super::plain::{assignments, definitions};
+use super::parse::{assignments, definitions};
 use super::plugin;
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;

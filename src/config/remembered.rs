@@ -17,19 +17,19 @@ const LEFT: &str = "__netns_left";
 /// Whether an instance remembers anything.
 #[must_use]
 pub fn exists(paths: &Paths, instance: &Instance) -> bool {
-    paths.memory(instance).exists()
+    paths.remembered(instance).exists()
 }
 
 /// It is not needed any more.
 /// Errors: it cannot be removed.
 pub fn forget(paths: &Paths, instance: &Instance) -> Result<()> {
-    file::remove(&paths.memory(instance))
+    file::remove(&paths.remembered(instance))
 }
 
 /// Marks it, if there is any: `down outside` has not come to its end.
 /// Errors: it cannot be written to.
 pub fn mark(paths: &Paths, instance: &Instance) -> Result<()> {
-    let memory = paths.memory(instance);
+    let memory = paths.remembered(instance);
     match file::open(&memory, OpenOptions::new().append(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         opened => opened

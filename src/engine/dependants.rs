@@ -22,7 +22,7 @@ impl Dependants {
 
     /// All that require any of the instances, or one another that does.
     #[must_use]
-    pub fn beyond(&self, instances: &[Instance]) -> BTreeSet<Instance> {
+    pub fn transitive(&self, instances: &[Instance]) -> BTreeSet<Instance> {
         let mut found = BTreeSet::new();
         let mut next: Vec<&Instance> = instances.iter().collect();
         while let Some(instance) = next.pop() {

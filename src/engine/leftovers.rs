@@ -5,13 +5,13 @@ use std::fs;
 use anyhow::Result;
 
 use super::runner::Runner;
-use super::state::Held;
+use super::state::LockedState;
 use crate::name::{Instance, Phase, Side};
 use crate::paths::Paths;
 
 /// Runs `down outside` of an instance that is not up, on a namespace that nobody else works on.
 /// Errors: the hook cannot be run, or fails.
-pub fn clear(paths: &Paths, _held: &Held, instance: &Instance) -> Result<()> {
+pub fn clear(paths: &Paths, _held: &LockedState, instance: &Instance) -> Result<()> {
     run(paths, &Runner::new(paths)?, instance)
 }
 

@@ -1,13 +1,13 @@
 //! Who brings instances up: systemd by its units, or this program itself where systemd is not PID 1. Both run the same
 //! hooks, in the same order, and undo the same when one fails.
 
-mod ahead;
-mod course;
 mod dependants;
 mod direct;
 pub mod leftovers;
 mod log;
+mod preflight;
 mod runner;
+mod schedule;
 pub mod state;
 pub mod systemd;
 
@@ -174,7 +174,7 @@ pub fn active(paths: &Paths) -> Result<Vec<Active>> {
 /// The namespaces that something requires which the direct engine has up.
 /// Errors: what it knows cannot be read.
 pub fn required(paths: &Paths) -> Result<BTreeSet<NsName>> {
-    Ok(course::needed(&state::entries(paths)?).into_iter().cloned().collect())
+    Ok(schedule::needed(&state::entries(paths)?).into_iter().cloned().collect())
 }
 
 /// The last lines that the hooks of an instance have printed.

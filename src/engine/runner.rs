@@ -19,7 +19,7 @@ use crate::netns::Identity;
 use crate::paths::Paths;
 use crate::print::quoted;
 use crate::sys::interrupt::Interrupt;
-use crate::sys::process::{self, GLANCE, Process};
+use crate::sys::process::{self, POLL_INTERVAL, Process};
 use crate::sys::wait::wait_until;
 
 /// How long a hook that is asked to end has to clean up, unless it has less time for all.
@@ -54,7 +54,7 @@ impl Runner {
             binary,
             trace: traced_by_environment(),
             // The rest is for what it undoes.
-            patience: grace / 2,
+            timeout: grace / 2,
             kind: CallerKind::Engine,
         };
         Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()?, limit, grace })
@@ -81,7 +81,7 @@ impl Runner {
         let left = || process::that_print_to(&self.paths.log(instance));
         let signal = |signal| left().into_iter().for_each(|pid| _ = kill(pid, signal));
         signal(Signal::SIGTERM);
-        if wait_until(self.grace, GLANCE, || left().is_empty().then_some(())).is_none() {
+        if wait_until(self.grace, POLL_INTERVAL, || left().is_empty().then_some(())).is_none() {
             signal(Signal::SIGKILL);
         }
     }

@@ -51,14 +51,14 @@ pub fn before_hook(
 /// Returns the instances that may be begun.
 pub fn hold_back(
     paths: &Paths,
-    begun: Vec<Instance>,
+    accepted: Vec<Instance>,
     refused: &mut Vec<(Instance, anyhow::Error)>,
 ) -> Vec<Instance> {
     let is_firewall = |instance: &Instance| Declaration::of(paths, &instance.nstype).firewall;
     let firewalls: Vec<Instance> =
         refused.iter().map(|(instance, _)| instance).filter(|one| is_firewall(one)).cloned().collect();
     let mut kept = Vec::new();
-    for instance in begun {
+    for instance in accepted {
         match firewalls.iter().find(|firewall| firewall.name == instance.name) {
             Some(firewall) => {
                 let error = anyhow!("`{instance}` was not begun: its firewall `{firewall}` cannot come up");

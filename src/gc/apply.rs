@@ -41,18 +41,18 @@ impl<'a> Collector<'a> {
                     "namespace `{name}` was made anew by somebody else meanwhile, and is left alone"
                 );
                 if ownership::noted(self.paths, name).is_ok_and(|noted| noted == Some(*ours)) {
-                    remove(&self.paths.note(name))?;
+                    remove(&self.paths.ownership(name))?;
                 }
             }
             What::Debris(name) => {
                 self.unneeded(name)?;
-                netns::remove_debris(self.paths, name)?;
+                netns::remove_leftover(self.paths, name)?;
             }
             What::Note(name, text) => {
                 self.unneeded(name)?;
                 self.remove_note(name, text)?;
             }
-            What::HalfWay(name, instances) => self.put_right(name, instances)?,
+            What::PartiallyUp(name, instances) => self.recover(name, instances)?,
             What::Instance(instance) => self.down_outside(instance)?,
             What::Lock(name) => drop(state::try_hold(self.paths, name)?), // which removes it
             What::File => remove(&orphan.path)?,
@@ -66,18 +66,18 @@ impl<'a> Collector<'a> {
     }
 
     fn remove_note(&self, name: &NsName, text: &str) -> Result<()> {
-        let note = self.paths.note(name);
+        let note = self.paths.ownership(name);
         if file::read_text(&note).is_ok_and(|found| found == text) { remove(&note) } else { Ok(()) }
     }
 
     /// The direct engine puts right what it has left; it looks anew how far that is.
-    fn put_right(&self, name: &NsName, instances: &[Instance]) -> Result<()> {
+    fn recover(&self, name: &NsName, instances: &[Instance]) -> Result<()> {
         let Some(mut held) = state::try_hold(self.paths, name)? else {
             bail!("somebody works on namespace `{name}` meanwhile");
         };
-        Direct::of(self.paths, false)?.put_right(&mut held)?;
+        Direct::of(self.paths, false)?.recover(&mut held)?;
         for instance in instances {
-            let memory = self.paths.memory(instance);
+            let memory = self.paths.remembered(instance);
             ensure!(
                 !memory.exists(),
                 "`{instance}` still remembers what it has made, in {}",

@@ -40,9 +40,9 @@ pub fn records(directory: &Path) -> Result<Vec<(PathBuf, String)>> {
 }
 
 /// A record of ours: what it is about, by a word of its name, and the file. What is none goes to `found`.
-pub fn record<About>(path: &Path, word: &str, found: &mut Vec<Orphan>) -> Option<(About, File)>
+pub fn record<Description>(path: &Path, word: &str, found: &mut Vec<Orphan>) -> Option<(Description, File)>
 where
-    About: FromStr<Err: Display>,
+    Description: FromStr<Err: Display>,
 {
     let about = word.parse().map_err(|error| found.push(Orphan::odd(path, error))).ok()?;
     match file::open(path, OpenOptions::new().read(true)) {
@@ -81,9 +81,10 @@ fn unfinished(paths: &Paths) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
     let types = plugin::known(paths).unwrap_or_default();
     let declared: Vec<Declaration> = types.iter().map(|nstype| Declaration::of(paths, nstype)).collect();
-    let places = [&paths.conf, &paths.units, &paths.made, &paths.closed, &paths.direct, &paths.remembered];
+    let places =
+        [&paths.conf, &paths.units, &paths.ownership, &paths.closed, &paths.direct, &paths.remembered];
     for directory in places {
-        let own = directory.starts_with(paths.made.parent().unwrap_or(&paths.made));
+        let own = directory.starts_with(paths.ownership.parent().unwrap_or(&paths.ownership));
         for entry in entries(directory)? {
             let name = entry.file_name().to_string_lossy();
             let left = is_draft(&name, own, &declared);

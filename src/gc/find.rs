@@ -44,9 +44,9 @@ impl Search<'_> {
         let quiet = self.records.states.iter().filter(|(name, state)| !self.is_worked_on(name, state));
         let orphan = |(name, state): (&NsName, &State)| {
             let path = self.paths.state(name);
-            match self.half_way(name, state) {
+            match self.partially_up(name, state) {
                 Ok(found) => found.map(|(reason, instances)| Orphan {
-                    what: What::HalfWay(name.clone(), instances),
+                    what: What::PartiallyUp(name.clone(), instances),
                     path,
                     reason: reason.to_owned(),
                 }),
@@ -65,7 +65,7 @@ impl Search<'_> {
     }
 
     /// Why the direct engine has something to put right on a namespace that nobody works on, and with which instances.
-    fn half_way(&self, name: &NsName, state: &State) -> Result<Option<(&'static str, Vec<Instance>)>> {
+    fn partially_up(&self, name: &NsName, state: &State) -> Result<Option<(&'static str, Vec<Instance>)>> {
         let there = state.namespace.map_or(Ok(false), |ours| ours.has_name(self.paths, name))?;
         let concerned = state.instances.iter().filter(|entry| !there || entry.stage != Stage::Up);
         let instances: Vec<Instance> =
@@ -88,7 +88,7 @@ impl Search<'_> {
             self.used.instances.contains(instance) || self.records.has_direct(instance)
         };
         let orphan = |instance: &Instance| {
-            let path = self.paths.memory(instance);
+            let path = self.paths.remembered(instance);
             let foreign = self.is_of_others(instance);
             foreign.map_or_else(
                 |error| Orphan::odd(&path, format!("{error:#}")),
@@ -129,7 +129,7 @@ impl Search<'_> {
         let note = self.records.notes.get(name);
         let found = netns::look(self.paths, name)?;
         if found == Named::Debris {
-            return Ok(Some(self.debris(name, note.is_some())));
+            return Ok(Some(self.leftover(name, note.is_some())));
         }
         let ours = self.records.noted(self.paths, name)?;
         if let (Named::Namespace(id), Some(ours)) = (found, ours) {
@@ -138,7 +138,7 @@ impl Search<'_> {
         }
         Ok(note.map(|note| Orphan {
             what: What::Note(name.clone(), note.clone()),
-            path: self.paths.note(name),
+            path: self.paths.ownership(name),
             reason: "the namespace that it is about is gone".to_owned(),
         }))
     }
@@ -152,7 +152,7 @@ impl Search<'_> {
         Orphan { what, path: self.paths.namespace(name), reason: reason.to_owned() }
     }
 
-    fn debris(&self, name: &NsName, is_ours: bool) -> Orphan {
+    fn leftover(&self, name: &NsName, is_ours: bool) -> Orphan {
         let (what, reason) = if is_ours {
             (What::Debris(name.clone()), "an attempt of ours was broken off")
         } else {

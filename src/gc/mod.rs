@@ -44,7 +44,7 @@ pub enum What {
     /// A note of a namespace of ours that is gone, with what stands in it.
     Note(NsName, String),
     /// What the direct engine has left half-way, or has lost its namespace. These are its instances.
-    HalfWay(NsName, Vec<Instance>),
+    PartiallyUp(NsName, Vec<Instance>),
     /// What a hook outside has made for an instance that is not up.
     Instance(Instance),
     /// A lock that nobody holds.
@@ -65,7 +65,7 @@ impl What {
             Self::Namespace(..) => OrphanKind::Namespace,
             Self::Debris(_) => OrphanKind::Debris,
             Self::Note(..) => OrphanKind::Note,
-            Self::HalfWay(..) => OrphanKind::State,
+            Self::PartiallyUp(..) => OrphanKind::State,
             Self::Instance(_) => OrphanKind::Instance,
             Self::Lock(_) => OrphanKind::Lock,
             Self::File => OrphanKind::File,
@@ -103,7 +103,7 @@ impl fmt::Display for Orphan {
         let path = self.path.display();
         match &self.what {
             What::Namespace(name, _) => write!(f, "namespace `{name}`")?,
-            What::HalfWay(name, _) => write!(f, "what is left on namespace `{name}`")?,
+            What::PartiallyUp(name, _) => write!(f, "what is left on namespace `{name}`")?,
             What::Instance(instance) => write!(f, "what `{instance}` has made outside")?,
             _ => write!(f, "{path}")?,
         }

@@ -53,7 +53,7 @@ impl Records {
 
 fn notes(paths: &Paths, found: &mut Vec<Orphan>) -> Result<BTreeMap<NsName, String>> {
     let mut notes = BTreeMap::new();
-    for (path, word) in files::records(&paths.made)? {
+    for (path, word) in files::records(&paths.ownership)? {
         let Some((name, file)) = files::record(&path, &word, found) else { continue };
         match io::read_to_string(file) {
             Ok(note) => _ = notes.insert(name, note),

@@ -79,9 +79,9 @@ impl Used {
 
 /// What these units have made, be it by a script, as is noted.
 fn made_by(paths: &Paths, units: &BTreeSet<String>) -> Vec<NsName> {
-    let entries = file::entries(&paths.made).unwrap_or_default();
+    let entries = file::entries(&paths.ownership).unwrap_or_default();
     let by_one_of_these = |name: &NsName| {
-        let note = file::read_text(&paths.note(name)).unwrap_or_default();
+        let note = file::read_text(&paths.ownership(name)).unwrap_or_default();
         matches!(ownership::read(&note), Ok((_, Some(maker))) if units.contains(maker))
     };
     entries.iter().filter_map(|entry| NsName::new(entry.file_name()).ok()).filter(by_one_of_these).collect()

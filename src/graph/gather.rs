@@ -92,8 +92,8 @@ fn named(paths: &Paths, map: &mut Map) -> Vec<NsName> {
 
 /// What instances require, and which services were put into namespaces.
 fn wishes(paths: &Paths, map: &mut Map, states: &BTreeMap<Instance, Condition>) {
-    let asker = requires::Asker::new(paths);
-    let ask = |instance: &Instance| asker.of(instance);
+    let reader = requires::RequirementReader::new(paths);
+    let ask = |instance: &Instance| reader.of(instance);
     // One whose files are gone may be up all the same.
     let is_up = |instance: &Instance| states.get(instance).is_some_and(|state| *state != Condition::Down);
     let found = requires::Graph::of(paths, states.keys().cloned(), ask, is_up);

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::sys::process::{GLANCE, Stat};
+use crate::sys::process::{POLL_INTERVAL, Stat};
 use crate::sys::wait::wait_until;
 
 /// How long a command is waited for, unless whoever runs the hook has less time.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks the command that the bash which has started this process waits for to end, with all that it has started, and returns
 /// when they have, or that time is over. `jobs`: what `jobs -l` says in that bash.
-pub fn end(jobs: &str, patience: Duration) {
-    let begun = Instant::now();
+pub fn end(jobs: &str, timeout: Duration) {
+    let accepted = Instant::now();
     let listed = foreground(jobs);
     let processes = Stat::of_all();
     // What else stands in the text of a command is no child of that bash.
@@ -38,8 +38,8 @@ pub fn end(jobs: &str, patience: Duration) {
         // That it has ended by now is what is wanted.
         _ = kill(Pid::from_raw(one.pid), Signal::SIGTERM);
     }
-    let left = patience.saturating_sub(begun.elapsed());
-    wait_until(left, GLANCE, || (!command.iter().any(Stat::runs)).then_some(()));
+    let left = timeout.saturating_sub(accepted.elapsed());
+    wait_until(left, POLL_INTERVAL, || (!command.iter().any(Stat::runs)).then_some(()));
 }
 
 /// The numbers that may be those of its processes: it is the last job, and has no `&` behind it. The first stands behind the

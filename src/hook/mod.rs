@@ -20,12 +20,12 @@ use anyhow::{Context, Result, bail};
 pub use exec::Bash;
 pub use run::run;
 
-use crate::argv::words;
+use crate::argv::arguments;
 use crate::bash::quote;
 use crate::config::layers::Layers;
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::paths::Paths;
-use foreground::PATIENCE;
+use foreground::TIMEOUT;
 use location::Location;
 use wrapper::wrapper;
 
@@ -80,7 +80,7 @@ pub struct Caller {
     /// Whether bash tells all that it does.
     pub trace: bool,
     /// How long the command that a signal meets is waited for.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// What is left for the wrapper to do.
     pub kind: CallerKind,
 }
@@ -120,10 +120,10 @@ impl Caller {
     /// This process, where it was called as netnsinit: the links to the one binary lie beside it.
     fn of(trace: bool, kind: CallerKind) -> Result<Self> {
         let binary = env::current_exe().context("cannot tell the path of this program")?;
-        let called = words().first().map(Path::new);
+        let called = arguments().first().map(Path::new);
         let program =
             called.and_then(Path::file_name).map_or(binary.clone(), |name| binary.with_file_name(name));
-        Ok(Self { program, binary, trace, patience: PATIENCE, kind })
+        Ok(Self { program, binary, trace, timeout: TIMEOUT, kind })
     }
 }
 

@@ -77,7 +77,7 @@ fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, below: [usi
         nstype = instance.nstype,
         name = instance.name,
         dir = quote(paths.netns.as_os_str()),
-        state = quote(paths.memory(instance).as_os_str()),
+        state = quote(paths.remembered(instance).as_os_str()),
         trap = below[0] + below[1],
         failure = below[1],
     );
@@ -91,7 +91,7 @@ fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
         "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase} __netns_patience={}\n\
          __netns_netnsinit=(-a netnsinit {} --root {})\n{FAILURE}",
         hook.function(),
-        caller.patience.as_millis(),
+        caller.timeout.as_millis(),
         quote(caller.binary.as_os_str()),
         quote(paths.root.as_os_str())
     )
@@ -160,7 +160,7 @@ fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
         let judged = quote(layers.get(role).path.as_os_str());
         text += &format!(
             "__netns_layer={conf}/{name}\n\
-             [[ $__netns_layer == {judged} ]] || __netns_failed __netns_judge_layer\n\
+             [[ $__netns_layer == {judged} ]] || __netns_failed __netns_check_layer_trust\n\
              if [[ -r $__netns_layer ]]; then source \"$__netns_layer\" || \
              __netns_failed __netns_sourced $? \"$__netns_layer\"; \
              elif [[ -e $__netns_layer || -L $__netns_layer ]]; then __netns_failed __netns_unreadable; fi\n"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{AttemptEnd, Verdict, asked};
+use super::{AttemptEnd, Verdict, resolvers};
 use crate::bash::UNWANTED;
 use crate::name::NsName;
 use crate::netns::mounts;
@@ -15,7 +15,7 @@ use crate::print::escape;
 use crate::sys::program::Program;
 
 /// How long the library may take: it may ask several servers, each for a second.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// bash looks the name up; connecting by UDP sends nothing (bash(1), "REDIRECTION").
 /// Without the first line nobody has looked anything up.
@@ -27,7 +27,7 @@ const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated 
 /// Asks for a name. The thread gets mounts of its own, so it can be used for nothing else afterwards.
 pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> AttemptEnd {
     // Before this thread sees other files than the host.
-    let whom = asked::whom(paths, namespace);
+    let whom = resolvers::whom(paths, namespace);
     let answer = match ask(paths, namespace, name) {
         Ok(Some(said)) if !said.lines().any(|line| line == "begun") => cannot(escape::line(said.trim())),
         Ok(Some(said)) => judge(&said, name),
@@ -49,7 +49,7 @@ fn ask(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<String>> 
     mounts::show_own_files(paths, namespace)?;
     let bash = Program::new(BASH).without(&UNWANTED).words(["-c", SCRIPT, "bash", name]);
     let bash = bash.env("LC_ALL", "C").env("RES_OPTIONS", "timeout:1 attempts:1");
-    Ok(bash.run_within(PATIENCE)?.map(|answer| escape::text(&answer.stderr)))
+    Ok(bash.run_within(TIMEOUT)?.map(|answer| escape::text(&answer.stderr)))
 }
 
 /// What bash says has the name and the library's reason, unless there is an address.

@@ -1,10 +1,10 @@
 //! What gets out of a namespace, measured from inside: [`targets`] says what is tried, [`probe`] and [`lookup`] try it, [`trace`]
 //! finds out which rule decides, and [`expect`] compares it with what is expected.
 
-mod asked;
 pub mod expect;
 mod lookup;
 mod probe;
+mod resolvers;
 pub mod targets;
 mod trace;
 

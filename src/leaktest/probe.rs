@@ -20,7 +20,7 @@ use super::trace::Flow;
 use super::{AttemptEnd, Verdict};
 
 /// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Type of an echo request and of an echo reply (RFC 792, RFC 4443).
 const ECHO_V4: (u8, u8) = (8, 0);
@@ -158,7 +158,7 @@ impl Probe {
 
     /// Waits for an answer; `false` when none comes in time. An error is an answer, too.
     fn wait(&self) -> io::Result<bool> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let ready = if self.protocol == Protocol::Tcp { PollFlags::POLLOUT } else { PollFlags::POLLIN };
         loop {
             let left = end.saturating_duration_since(Instant::now());

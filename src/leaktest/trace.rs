@@ -20,7 +20,7 @@ use crate::print::{self, escape};
 use crate::sys::wait::{try_wait_until, wait_until};
 
 /// Pause between two looks.
-const GLANCE: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// What the packets of an attempt can be told by.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ pub(super) struct Passage {
 
 /// Traces while it lives.
 pub(super) struct Tracer {
-    nft: Owner,
+    nft: TableOwner,
     flows: Vec<Option<Flow>>,
     rules: Ruleset,
     stop: Arc<AtomicBool>,
@@ -59,7 +59,7 @@ impl Tracer {
         let rules = nft::run(&["-s", "-a", "list", "ruleset"], b"").context("cannot run nft")?;
         let rules = Ruleset::of(&escape::text(&rules));
         let traces = Traces::listen()?;
-        let nft = Owner::make(&flows.iter().flatten().copied().collect::<Vec<_>>())?;
+        let nft = TableOwner::make(&flows.iter().flatten().copied().collect::<Vec<_>>())?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let reader = thread::spawn(move || {
@@ -70,7 +70,7 @@ impl Tracer {
                 if last {
                     return Ok(steps);
                 }
-                thread::sleep(GLANCE);
+                thread::sleep(POLL_INTERVAL);
             }
         });
         Ok(Self { nft, flows, rules, stop, reader })
@@ -139,14 +139,14 @@ fn owner(flows: &[Option<Flow>], header: &Header) -> Option<(usize, bool)> {
 }
 
 /// The table, and the process that it belongs to.
-struct Owner {
+struct TableOwner {
     table: String,
     process: Child,
     /// nft ends when this is closed.
     input: Option<ChildStdin>,
 }
 
-impl Owner {
+impl TableOwner {
     fn make(flows: &[Flow]) -> Result<Self> {
         let table = format!("netnsctl_leaktest_{}", process::id());
         let mut process = Command::new("nft")
@@ -164,7 +164,7 @@ impl Owner {
         let mut input = owner.input.as_ref().context("nft has no input")?;
         input.write_all(text.as_bytes()).context("cannot write to nft")?;
         // That it has ended is found as well, and then there is no table.
-        let is_there = try_wait_until(Duration::from_secs(3), GLANCE, || {
+        let is_there = try_wait_until(Duration::from_secs(3), POLL_INTERVAL, || {
             let is_there = netlink::tables()?.contains(&owner.table);
             let has_ended = owner.process.try_wait().context("cannot wait for nft")?.is_some();
             anyhow::Ok((is_there || has_ended).then_some(is_there))
@@ -177,11 +177,11 @@ impl Owner {
     }
 }
 
-impl Drop for Owner {
+impl Drop for TableOwner {
     fn drop(&mut self) {
         drop(self.input.take());
         let ended = || (!matches!(self.process.try_wait(), Ok(None))).then_some(());
-        if wait_until(Duration::from_secs(1), GLANCE, ended).is_none() {
+        if wait_until(Duration::from_secs(1), POLL_INTERVAL, ended).is_none() {
             _ = self.process.kill().and_then(|()| self.process.wait());
         }
     }

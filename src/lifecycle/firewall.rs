@@ -7,7 +7,7 @@ use crate::engine::state::{self, Known};
 use crate::engine::{self, Active, Condition, EngineKind};
 use crate::firewall::{close, configured, is_closed};
 use crate::name::{Instance, NsName};
-use crate::netns::ownership::{self, Made};
+use crate::netns::ownership::{self, Ownership};
 use crate::paths::Paths;
 use crate::print;
 
@@ -35,7 +35,9 @@ pub fn close_requested(paths: &Paths, requested: &[Instance]) {
 fn is_ours(paths: &Paths, active: &Active) -> bool {
     let name = &active.instance.name;
     match active.engine {
-        EngineKind::Systemd => !matches!(ownership::look(paths, name), Ok(Made::Other | Made::Gone) | Err(_)),
+        EngineKind::Systemd => {
+            !matches!(ownership::look(paths, name), Ok(Ownership::Other | Ownership::Gone) | Err(_))
+        }
         EngineKind::Direct => match state::read(paths, name) {
             Ok(Some(Known::State(state))) => {
                 state.namespace.is_some_and(|ours| ours.has_name(paths, name).unwrap_or(false))

@@ -17,10 +17,10 @@ pub fn while_telling<Done>(present: &str, instances: &[Instance], act: impl FnOn
     thread::scope(|scope| {
         // Where no thread can be had, it is done without a word.
         _ = thread::Builder::new().spawn_scoped(scope, move || {
-            let mut patience = FIRST_WORD;
-            while wait.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            let mut timeout = FIRST_WORD;
+            while wait.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
                 print::remark(&format!("still {present} {}...", summary(instances)));
-                patience = NEXT_WORD;
+                timeout = NEXT_WORD;
             }
         });
         let result = act();

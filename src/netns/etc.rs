@@ -49,8 +49,8 @@ pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infalli
 
 /// Hides the host's resolvers.
 fn protect(paths: &Paths, name: &NsName) -> Result<()> {
-    let doors = resolver::side_doors(paths, name, true);
-    let directories: Vec<PathBuf> = SERVICES.into_iter().map(PathBuf::from).chain(doors).collect();
+    let hidden = resolver::resolver_directories(paths, name, true);
+    let directories: Vec<PathBuf> = SERVICES.into_iter().map(PathBuf::from).chain(hidden).collect();
     // Without one, the command could create it on the host, or see a service that starts later.
     directories.iter().try_for_each(|directory| mounts::make_mount_point(directory))?;
     if Path::new(SYSTEMD).is_dir() {

@@ -29,7 +29,7 @@ use crate::print;
 use crate::sys::file::lock_within;
 
 /// How long to wait for the lock on `/run/netns`, which iproute2 and we hold for a moment.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What has a name in `/run/netns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Identity) -> Resul
 /// Removes the file of a creation that was broken off before a namespace was bound on it. Only for who knows that it was
 /// their own.
 /// Errors: it cannot be looked at, or the kernel refuses.
-pub fn remove_debris(paths: &Paths, name: &NsName) -> Result<()> {
+pub fn remove_leftover(paths: &Paths, name: &NsName) -> Result<()> {
     // Nobody is between the two steps while this is held.
     let _lock = share(&paths.netns)?;
     if look(paths, name)? == Named::Debris {
@@ -135,7 +135,7 @@ fn exists(paths: &Paths, name: &NsName) -> anyhow::Error {
 fn share(directory: &Path) -> Result<Option<Flock<File>>> {
     let what = || format!("cannot set up {}", directory.display());
     DirBuilder::new().recursive(true).mode(0o755).create(directory).with_context(what)?;
-    let lock = match lock_within(File::open(directory).with_context(what)?, PATIENCE) {
+    let lock = match lock_within(File::open(directory).with_context(what)?, TIMEOUT) {
         Err(Errno::EAGAIN) => {
             let place = directory.display();
             print::warn(&format!(

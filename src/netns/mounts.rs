@@ -44,13 +44,13 @@ pub fn show_own_interfaces() {
 /// does to its own. Returns a line for each file that is left out, since the host has none that it could replace.
 /// Errors: a file or directory cannot be covered.
 pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
-    let doors = resolver::side_doors(paths, name, false);
+    let directories = resolver::resolver_directories(paths, name, false);
     // First, since /etc/resolv.conf may be a link into one that does not exist yet.
-    doors.iter().try_for_each(|door| make_mount_point(door))?;
+    directories.iter().try_for_each(|directory| make_mount_point(directory))?;
     let (mut covers, mut left_out) = (Vec::new(), Vec::new());
     for file in netns::files(paths, name) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
-        match replaced(&target, &file, &doors)? {
+        match replaced(&target, &file, &directories)? {
             Some(found) => covers.push((file, found)),
             None => left_out.push(format!(
                 "{} is left out: there is no {} that it could replace",
@@ -59,10 +59,10 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
             )),
         }
     }
-    for door in &doors {
+    for directory in &directories {
         let options = Some("mode=0755,size=64k");
-        mount(Some(SOURCE), door, Some("tmpfs"), HIDING, options)
-            .with_context(|| format!("cannot hide {}", door.display()))?;
+        mount(Some(SOURCE), directory, Some("tmpfs"), HIDING, options)
+            .with_context(|| format!("cannot hide {}", directory.display()))?;
     }
     for (file, target) in covers {
         if !target.exists() {
@@ -71,19 +71,20 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
         mount(Some(&file), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .with_context(|| format!("cannot put {} over {}", file.display(), target.display()))?;
     }
-    for door in &doors {
+    for directory in &directories {
         let flags = HIDING | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-        mount(None::<&str>, door, None::<&str>, flags, None::<&str>)
-            .with_context(|| format!("cannot write-protect {}", door.display()))?;
+        mount(None::<&str>, directory, None::<&str>, flags, None::<&str>)
+            .with_context(|| format!("cannot write-protect {}", directory.display()))?;
     }
     Ok(left_out)
 }
 
 /// The file that `target` in /etc stands for, which `file` is to cover; `None` where there is none, and will be none in what is
 /// mounted on the `doors`.
-fn replaced(target: &Path, file: &Path, doors: &[PathBuf]) -> Result<Option<PathBuf>> {
+fn replaced(target: &Path, file: &Path, directories: &[PathBuf]) -> Result<Option<PathBuf>> {
     let found = resolver::target(target).ok();
-    let found = found.filter(|found| found.exists() || doors.iter().any(|door| found.starts_with(door)));
+    let found = found
+        .filter(|found| found.exists() || directories.iter().any(|directory| found.starts_with(directory)));
     if found.is_none() && target.is_symlink() {
         bail!(
             "{} is a link to nothing, so {} cannot take its place, and the host's could come back meanwhile: remove the link, or make \

@@ -15,7 +15,7 @@ use crate::sys::file::{self, Draft};
 
 /// What stands behind a name, by the note of its making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Made {
+pub enum Ownership {
     /// The namespace that was made.
     Ours,
     /// Nothing.
@@ -29,20 +29,21 @@ pub enum Made {
 /// Makes a namespace, and notes which one it is: by the time that it goes, somebody may have put another in its place.
 /// Errors: there is one of that name, or it cannot be made or noted.
 pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
-    let note = paths.note(name);
+    let note = paths.ownership(name);
     if note.exists() {
         // An earlier attempt was killed, be it to remove it.
-        if look(paths, name).is_ok_and(|made| made == Made::Ours) {
+        if look(paths, name).is_ok_and(|made| made == Ownership::Ours) {
             bail!(
                 "namespace `{name}` was made earlier, and is still there; if nothing needs it any more, `netnsinit --delete {name}` removes it"
             );
         }
-        netns::remove_debris(paths, name)?;
+        netns::remove_leftover(paths, name)?;
     }
     file::remove(&paths.closed(name))?;
     let maker = maker().map_or(String::new(), |unit| format!(" {unit}"));
     netns::create(paths, name, |id| {
-        fs::create_dir_all(&paths.made).with_context(|| format!("cannot create {}", paths.made.display()))?;
+        fs::create_dir_all(&paths.ownership)
+            .with_context(|| format!("cannot create {}", paths.ownership.display()))?;
         Draft::of(&note, format!("{id}{maker}").as_bytes())?.put()
     })
 }
@@ -68,7 +69,7 @@ pub fn read(note: &str) -> Result<(Identity, Option<&str>)> {
 pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
     let deleted = match noted(paths, name) {
         Ok(Some(ours)) => netns::delete_ours(paths, name, &ours)?,
-        // Made by an earlier version, or by hand for this unit.
+        // Ownership by an earlier version, or by hand for this unit.
         Ok(None) if netns::delete(paths, name)? => Deleted::Now,
         Ok(None) => Deleted::Before,
         Err(error) => {
@@ -77,14 +78,14 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
         }
     };
     file::remove(&paths.closed(name))?;
-    file::remove(&paths.note(name))?;
+    file::remove(&paths.ownership(name))?;
     Ok(deleted)
 }
 
 /// What has been noted of a namespace; `None` where nobody has, or for others to read.
 /// Errors: the note cannot be read, or is damaged.
 pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
-    let note = paths.note(name);
+    let note = paths.ownership(name);
     let what = || format!("cannot use {}", note.display());
     // Three numbers at most, then what may be cut off: each hook asks, and so it does with one read(2).
     let mut text = [0; 64];
@@ -101,12 +102,12 @@ pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
 
 /// Looks what stands behind a name.
 /// Errors: it cannot be looked at, or the note on it is damaged.
-pub fn look(paths: &Paths, name: &NsName) -> Result<Made> {
-    let Named::Namespace(_) = netns::look(paths, name)? else { return Ok(Made::Gone) };
+pub fn look(paths: &Paths, name: &NsName) -> Result<Ownership> {
+    let Named::Namespace(_) = netns::look(paths, name)? else { return Ok(Ownership::Gone) };
     Ok(match noted(paths, name)? {
-        None => Made::Unknown,
-        Some(ours) if ours.has_name(paths, name)? => Made::Ours,
-        Some(_) => Made::Other,
+        None => Ownership::Unknown,
+        Some(ours) if ours.has_name(paths, name)? => Ownership::Ours,
+        Some(_) => Ownership::Other,
     })
 }
 
@@ -114,9 +115,9 @@ pub fn look(paths: &Paths, name: &NsName) -> Result<Made> {
 /// Errors: as for [`look`].
 pub fn lost(paths: &Paths, name: &NsName) -> Result<Option<String>> {
     Ok(match look(paths, name)? {
-        Made::Ours | Made::Unknown => None,
-        Made::Gone => Some(gone(name)),
-        Made::Other => Some(other(name)),
+        Ownership::Ours | Ownership::Unknown => None,
+        Ownership::Gone => Some(gone(name)),
+        Ownership::Other => Some(other(name)),
     })
 }
 
@@ -136,10 +137,10 @@ pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
 /// Errors: it is not.
 pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
     match look(paths, name)? {
-        Made::Ours => Ok(()),
-        Made::Gone => bail!("{}", gone(name)),
-        Made::Other => bail!("{}", other(name)),
-        Made::Unknown => bail!(
+        Ownership::Ours => Ok(()),
+        Ownership::Gone => bail!("{}", gone(name)),
+        Ownership::Other => bail!("{}", other(name)),
+        Ownership::Unknown => bail!(
             "namespace `{name}` was made by somebody else, or by an older version: `netnsctl down {name}`, then `up`, make it anew"
         ),
     }
@@ -156,6 +157,6 @@ pub fn gone(name: &NsName) -> String {
 pub fn other(name: &NsName) -> String {
     format!(
         "namespace `{name}` is not the one that was made: that was deleted by hand, and somebody has made another one, without \
-         what was set up; `ip netns delete {name}`, then `netnsctl restart {name}`, make it anew"
+         what was set up; `ip netns delete {name}`, then `netnsctl restart {name}`, make it reread"
     )
 }

@@ -30,19 +30,19 @@ pub fn has_own(paths: &Paths, name: &NsName) -> bool {
 /// the namespace has no such file of its own, now or as soon as an instance is up that writes it (`expected`): then the
 /// host's is meant.
 #[must_use]
-pub fn side_doors(paths: &Paths, name: &NsName, expected: bool) -> Vec<PathBuf> {
+pub fn resolver_directories(paths: &Paths, name: &NsName, expected: bool) -> Vec<PathBuf> {
     let has = |file: &str| expected || paths.files(name).join(file).exists();
-    let mut doors = Vec::new();
+    let mut directories = Vec::new();
     if has("resolv.conf") {
-        doors.push(RESOLVED.into());
-        doors.extend(Mutable::of(paths).directory());
+        directories.push(RESOLVED.into());
+        directories.extend(Mutable::of(paths).directory());
     }
     if ["resolv.conf", "nsswitch.conf", "hosts"].into_iter().any(has) {
-        doors.push(NSCD.into());
+        directories.push(NSCD.into());
     }
-    doors.sort();
-    doors.dedup();
-    doors
+    directories.sort();
+    directories.dedup();
+    directories
 }
 
 /// How the host's /etc/resolv.conf may change under a mount that covers it. The kernel takes such a mount away, in every
@@ -143,12 +143,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
         let name: NsName = "a".parse().unwrap();
-        assert_eq!(side_doors(&paths, &name, false), Vec::<PathBuf>::new());
-        assert_eq!(side_doors(&paths, &name, true), [PathBuf::from(NSCD), RESOLVED.into()]);
+        assert_eq!(resolver_directories(&paths, &name, false), Vec::<PathBuf>::new());
+        assert_eq!(resolver_directories(&paths, &name, true), [PathBuf::from(NSCD), RESOLVED.into()]);
         fs::create_dir_all(paths.files(&name)).unwrap();
         fs::write(paths.files(&name).join("hosts"), "").unwrap();
-        assert_eq!(side_doors(&paths, &name, false), [PathBuf::from(NSCD)]);
+        assert_eq!(resolver_directories(&paths, &name, false), [PathBuf::from(NSCD)]);
         fs::write(paths.files(&name).join("resolv.conf"), "").unwrap();
-        assert_eq!(side_doors(&paths, &name, false), [PathBuf::from(NSCD), RESOLVED.into()]);
+        assert_eq!(resolver_directories(&paths, &name, false), [PathBuf::from(NSCD), RESOLVED.into()]);
     }
 }

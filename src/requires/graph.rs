@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::Result;
 
-use super::{Asker, Requirement, units_of};
+use super::{Requirement, RequirementReader, units_of};
 use crate::config::layers::Layers;
 use crate::config::plugin;
 use crate::name::Instance;
@@ -33,8 +33,8 @@ impl Graph {
     /// Of every instance that has a file of its own, `TYPE-NAME.conf`.
     /// Errors: the directory of those files cannot be read.
     pub fn of_configured(paths: &Paths) -> Result<Self> {
-        let asker = Asker::new(paths);
-        Ok(Self::of(paths, plugin::configured(paths)?, |instance| asker.of(instance), |_| false))
+        let reader = RequirementReader::new(paths);
+        Ok(Self::of(paths, plugin::configured(paths)?, |instance| reader.of(instance), |_| false))
     }
 
     /// Of some instances. `ask` tells what one requires, `is_there` whether one is known whatever its files say.

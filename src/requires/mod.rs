@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use graph::{Graph, Problem, instances_in, unknown};
 pub use requirement::Requirement;
-pub use unknown_units::{not_found, states, unheard, units_of};
+pub use unknown_units::{not_found, stale_dropin, states, units_of};
 
 use crate::bash::ask::{Question, ask};
 use crate::config::layers::{Layer, LayerReader, Layers};
@@ -21,12 +21,12 @@ use crate::print::quoted;
 
 /// Asks instances what they require. What those of a type have in common is read once.
 #[derive(Debug)]
-pub struct Asker<'a> {
+pub struct RequirementReader<'a> {
     paths: &'a Paths,
     layers: LayerReader<'a>,
 }
 
-impl<'a> Asker<'a> {
+impl<'a> RequirementReader<'a> {
     /// Has read nothing yet.
     #[must_use]
     pub fn new(paths: &'a Paths) -> Self {
@@ -127,7 +127,7 @@ mod tests {
         for (name, text) in files {
             fs::write(paths.conf.join(name), text).unwrap();
         }
-        let requirements = Asker::new(&paths).of(&"t@a".parse().unwrap())?;
+        let requirements = RequirementReader::new(&paths).of(&"t@a".parse().unwrap())?;
         Ok(requirements.iter().map(ToString::to_string).collect())
     }
 

@@ -51,7 +51,7 @@ fn units(graph: &Graph) -> impl Iterator<Item = (&Instance, &String)> {
 /// Why systemd does not know what an instance requires, and the next step; `None` where it does, or somebody's own file counts
 /// instead.
 #[must_use]
-pub fn unheard(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
+pub fn stale_dropin(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
     let first = requires.first()?;
     let why = outdated(paths, instance, &units_of(requires))?;
     let conf = paths.conf_of(instance);

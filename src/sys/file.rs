@@ -142,7 +142,7 @@ pub fn remove(path: &Path) -> Result<()> {
 }
 
 /// Warns of something that is not taken into account, once.
-pub fn pass_over(path: &Path, why: impl Display) {
+pub fn warn_skipped(path: &Path, why: impl Display) {
     static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     if TOLD.lock().is_ok_and(|mut told| told.insert(path.to_owned())) {
         print::warn(&format!("{}: {why}; it is passed over", printable(path)));
@@ -166,7 +166,7 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
 /// Waits for the right to write into a directory. The lock is on the directory itself, so nothing is left behind; but then
 /// whoever can read it can lock it, so nobody waits for that for ever.
 /// Errors: there is no such directory, or it is locked for that long.
-pub fn lock_directory(directory: &Path, patience: Duration) -> Result<Flock<File>> {
+pub fn lock_directory(directory: &Path, timeout: Duration) -> Result<Flock<File>> {
     let what = || format!("cannot lock {}", directory.display());
     let opened = File::open(directory).with_context(what)?;
     let opened = match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
@@ -174,7 +174,7 @@ pub fn lock_directory(directory: &Path, patience: Duration) -> Result<Flock<File
         Err((opened, _)) => opened,
     };
     print::warn(&format!("waiting for another run to be done with {}", directory.display()));
-    match lock_within(opened, patience) {
+    match lock_within(opened, timeout) {
         Ok(lock) => Ok(lock),
         Err(Errno::EAGAIN) => {
             Err(anyhow!("another process holds it; `lslocks` (or `fuser {}`) finds it", directory.display()))
@@ -186,9 +186,9 @@ pub fn lock_directory(directory: &Path, patience: Duration) -> Result<Flock<File
 
 /// Tries to lock a file again and again, for that long.
 /// Errors: `EAGAIN`, if somebody else has locked it all the time.
-pub fn lock_within(file: File, patience: Duration) -> Result<Flock<File>, Errno> {
+pub fn lock_within(file: File, timeout: Duration) -> Result<Flock<File>, Errno> {
     let mut unlocked = Some(file);
-    let locked = wait_until(patience, Duration::from_micros(500), || {
+    let locked = wait_until(timeout, Duration::from_micros(500), || {
         match Flock::lock(unlocked.take()?, FlockArg::LockExclusiveNonblock) {
             Err((file, Errno::EAGAIN)) => {
                 unlocked = Some(file);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::wait::wait_until;
 
 /// Pause between two looks at processes that are about to end.
-pub const GLANCE: Duration = Duration::from_millis(10);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What proc_pid_stat(5) tells of a process.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +109,7 @@ impl Process {
         let group = Pid::from_raw(self.pid);
         // That the group is gone by now is what is wanted.
         _ = killpg(group, Signal::SIGTERM);
-        if wait_until(grace, GLANCE, || (!group_runs(self.pid)).then_some(())).is_none() {
+        if wait_until(grace, POLL_INTERVAL, || (!group_runs(self.pid)).then_some(())).is_none() {
             _ = killpg(group, Signal::SIGKILL);
         }
     }

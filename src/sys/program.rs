@@ -306,7 +306,7 @@ impl Answer {
 mod tests {
     use std::time::Instant;
 
-    use super::super::process::GLANCE;
+    use super::super::process::POLL_INTERVAL;
     use super::*;
 
     const SOON: Duration = Duration::from_millis(100);
@@ -352,16 +352,16 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_what_a_program_leaves_behind_and_a_group_goes_with_it() {
-        let begun = Instant::now();
+        let accepted = Instant::now();
         let left = bash("sleep 10 & echo $!").run().unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(accepted.elapsed() < Duration::from_secs(5));
         let runs = |answer: &Answer| {
             let pid: i32 = answer.text().trim().parse().unwrap();
             crate::sys::process::Process::of(pid).is_some()
         };
         assert!(runs(&left));
         let gone = bash("sleep 10 & echo $!").with_all_it_starts().run().unwrap();
-        let ended = super::super::wait::wait_until(LATE, GLANCE, || (!runs(&gone)).then_some(()));
+        let ended = super::super::wait::wait_until(LATE, POLL_INTERVAL, || (!runs(&gone)).then_some(()));
         assert!(ended.is_some());
     }
 

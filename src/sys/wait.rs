@@ -21,9 +21,9 @@ pub fn try_wait_until<Found, Error>(
     interval: Duration,
     mut look: impl FnMut() -> Result<Option<Found>, Error>,
 ) -> Result<Option<Found>, Error> {
-    let begun = Instant::now();
+    let accepted = Instant::now();
     loop {
-        let is_last = begun.elapsed() >= limit;
+        let is_last = accepted.elapsed() >= limit;
         if let Some(found) = look()? {
             return Ok(Some(found));
         }

@@ -12,7 +12,7 @@ use crate::sys::program::{Program, Running};
 use crate::sys::wait::try_wait_until;
 
 /// How long `--now` waits for namespaces to go after their instances were stopped.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two looks whether they are gone.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -141,7 +141,7 @@ impl Systemctl {
     /// returned (StopWhenUnneeded= in systemd.unit(5)).
     /// Errors: systemctl is missing or fails, or something does not go.
     pub fn stop_all(&self) -> Result<()> {
-        let begun = Instant::now();
+        let accepted = Instant::now();
         let units = self.loaded()?;
         let names: Vec<&str> = units
             .iter()
@@ -154,7 +154,7 @@ impl Systemctl {
             self.change("reset-failed", &names);
         }
         let mut left = None;
-        try_wait_until(PATIENCE.saturating_sub(begun.elapsed()), POLL_INTERVAL, || {
+        try_wait_until(TIMEOUT.saturating_sub(accepted.elapsed()), POLL_INTERVAL, || {
             left = self.loaded()?.into_iter().find(Loaded::holds);
             anyhow::Ok(left.is_none().then_some(()))
         })?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use systemd_netns::door::assignments;
+use systemd_netns::internals::assignments;
 
 const ORACLE: &str = include_str!("oracle.sh");
 

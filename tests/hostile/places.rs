@@ -10,17 +10,17 @@ use std::path::Path;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use systemd_netns::door::NsName;
-use systemd_netns::door::Paths;
-use systemd_netns::door::engine;
-use systemd_netns::door::engine::state::{self, Known};
-use systemd_netns::door::gc::{self, What};
-use systemd_netns::door::netns;
-use systemd_netns::door::plugin;
-use systemd_netns::door::requires::Graph;
-use systemd_netns::door::systemd::Loaded;
-use systemd_netns::door::systemd::templates;
-use systemd_netns::door::update;
+use systemd_netns::internals::NsName;
+use systemd_netns::internals::Paths;
+use systemd_netns::internals::engine;
+use systemd_netns::internals::engine::state::{self, Known};
+use systemd_netns::internals::gc::{self, What};
+use systemd_netns::internals::netns;
+use systemd_netns::internals::plugin;
+use systemd_netns::internals::requires::Graph;
+use systemd_netns::internals::systemd::Loaded;
+use systemd_netns::internals::systemd::templates;
+use systemd_netns::internals::update;
 
 const TEMPLATE: &str = "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n";
 
@@ -102,7 +102,7 @@ fn make_odd(path: &Path, kind: usize) {
 pub fn odd_entries(kinds: &[u8]) {
     let root = tempfile::Builder::new().prefix("o").tempdir_in("/tmp").unwrap(); // the path of a socket is short
     let paths = machine(root.path());
-    for directory in [&paths.made, &paths.remembered] {
+    for directory in [&paths.ownership, &paths.remembered] {
         fs::create_dir_all(directory).unwrap();
     }
     let mut odd = Vec::new();
@@ -110,7 +110,7 @@ pub fn odd_entries(kinds: &[u8]) {
         let name = ["x", "y-1", "z.a"][at % 3].to_owned() + &at.to_string();
         let (directory, file) = match kind / 6 % 6 {
             0 => (&paths.netns, name),
-            1 => (&paths.made, name),
+            1 => (&paths.ownership, name),
             2 => (&paths.remembered, format!("lo@{name}")),
             3 => (&paths.direct, format!("{name}.json")),
             4 => (&paths.direct, format!("{name}.lock")),
@@ -120,12 +120,12 @@ pub fn odd_entries(kinds: &[u8]) {
         odd.push(directory.join(file));
     }
     // Names that no record can have.
-    for file in [paths.made.join("a b"), paths.remembered.join("-"), paths.direct.join("@.log")] {
+    for file in [paths.ownership.join("a b"), paths.remembered.join("-"), paths.direct.join("@.log")] {
         fs::write(&file, "").unwrap();
         odd.push(file);
     }
     let victim = "not ours";
-    for directory in [&paths.netns, &paths.made, &paths.remembered, &paths.direct] {
+    for directory in [&paths.netns, &paths.ownership, &paths.remembered, &paths.direct] {
         fs::write(directory.join("victim"), victim).unwrap();
     }
     let good: NsName = "good".parse().unwrap();
@@ -139,7 +139,7 @@ pub fn odd_entries(kinds: &[u8]) {
         let expected = if path.starts_with(&paths.netns) { What::Foreign } else { What::Odd };
         assert_eq!(whats, [&expected], "{}", path.display());
     }
-    assert!(found.iter().any(|orphan| matches!(&orphan.what, What::HalfWay(name, _) if *name == good)));
+    assert!(found.iter().any(|orphan| matches!(&orphan.what, What::PartiallyUp(name, _) if *name == good)));
     assert_eq!(state::entries(&paths).unwrap().len(), 1);
     assert!(engine::active(&paths).unwrap().iter().any(|active| active.instance.name == good));
     for path in odd.iter().filter(|path| path.starts_with(&paths.direct)) {
@@ -155,7 +155,7 @@ pub fn odd_entries(kinds: &[u8]) {
         }
     }
     drop(state::hold(&paths, &good).unwrap());
-    for directory in [&paths.netns, &paths.made, &paths.remembered, &paths.direct] {
+    for directory in [&paths.netns, &paths.ownership, &paths.remembered, &paths.direct] {
         assert_eq!(fs::read_to_string(directory.join("victim")).unwrap(), victim);
     }
 }

@@ -1,11 +1,11 @@
 //! What other programs and the kernel say, cut short or wrong.
 
 use jiff::Timestamp;
-use systemd_netns::door::engine::{self, Condition};
-use systemd_netns::door::explain;
-use systemd_netns::door::netlink;
-use systemd_netns::door::systemd::Properties;
-use systemd_netns::door::systemd::{self, messages};
+use systemd_netns::internals::engine::{self, Condition};
+use systemd_netns::internals::explain;
+use systemd_netns::internals::netlink;
+use systemd_netns::internals::systemd::Properties;
+use systemd_netns::internals::systemd::{self, messages};
 
 /// `systemctl show`, `systemctl list-units`, `journalctl --output=json`, and what `show.sh` prints.
 pub fn listing(bytes: &[u8]) {

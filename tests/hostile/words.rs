@@ -5,10 +5,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use clap::Parser;
-use systemd_netns::door::Paths;
-use systemd_netns::door::hook;
-use systemd_netns::door::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};
-use systemd_netns::door::{Instance, NsName, NsType, Target};
+use systemd_netns::internals::Paths;
+use systemd_netns::internals::hook;
+use systemd_netns::internals::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};
+use systemd_netns::internals::{Instance, NsName, NsType, Target};
 
 /// The longest name; in `src/name/` is why.
 const MAX: usize = 200;
@@ -36,7 +36,7 @@ pub fn name(word: &[u8]) {
     if let Ok(instance) = text.parse::<Instance>() {
         assert_eq!(instance.to_string(), text);
         assert!(format!("netns_outside-{text}.service").len() > 255 || text.len() <= 2 * MAX + 1);
-        assert_eq!(paths.memory(&instance).parent(), Some(paths.remembered.as_path()));
+        assert_eq!(paths.remembered(&instance).parent(), Some(paths.remembered.as_path()));
         assert_eq!(paths.conf_of(&instance).parent(), Some(paths.conf.as_path()));
     }
     if let Ok(Target::Namespace(name)) = text.parse() {
@@ -51,7 +51,7 @@ pub fn command_line(words: &[Vec<u8>]) {
         assert_eq!(hook.extra, words[2..words.len() - 2]);
     }
     if let Ok(options) = InitArgs::read(words.clone()) {
-        assert!(words.ends_with(&options.words), "{words:?}: {options:?}");
+        assert!(words.ends_with(&options.arguments), "{words:?}: {options:?}");
     }
     let behind = |name: &str| [OsString::from(name)].into_iter().chain(words.iter().cloned());
     _ = UpdateArgs::try_parse_from(behind("netns-update"));

@@ -144,16 +144,16 @@ impl Test {
 
     /// Calls the applet with these words on this machine.
     pub fn run<Word: AsRef<OsStr>>(&self, words: &[Word]) -> Ran {
-        self.judge(&self.command_below_root(words).output().expect("the applet starts"))
+        self.ran(&self.command_below_root(words).output().expect("the applet starts"))
     }
 
     /// Calls the applet with these words and no `--root`: on the machine that the tests run on.
     pub fn run_live<Word: AsRef<OsStr>>(&self, words: &[Word]) -> Ran {
-        self.judge(&self.command(words).output().expect("the applet starts"))
+        self.ran(&self.command(words).output().expect("the applet starts"))
     }
 
     /// What a call came to. The root is left out of all that was printed: `/etc`, not `/tmp/x/root/etc`.
-    pub fn judge(&self, output: &Output) -> Ran {
+    pub fn ran(&self, output: &Output) -> Ran {
         let text =
             |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(self.root.to_str().expect("UTF-8"), "");
         Ran { stdout: text(&output.stdout), stderr: text(&output.stderr), status: output.status }

@@ -9,7 +9,7 @@ use clap::{CommandFactory, ValueEnum};
 use clap_complete::env::{CompleteEnv, EnvCompleter, Fish, Zsh};
 
 use super::netnsctl::Ctl;
-use crate::argv::words;
+use crate::argv::arguments;
 use crate::exit::Status;
 
 /// The variable by which the shell asks.
@@ -53,6 +53,6 @@ pub(super) fn answer() -> Result<bool> {
     let here = env::current_dir().ok();
     CompleteEnv::with_factory(Ctl::command)
         .var(VARIABLE)
-        .try_complete(words(), here.as_deref())
+        .try_complete(arguments(), here.as_deref())
         .context("cannot answer the shell")
 }

@@ -32,7 +32,7 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
                 since: Some(entry.since),
             })),
             Some(Known::Unusable(error)) => print::warn(&format!("{error:#}")),
-            Some(Known::Odd(error)) => crate::sys::file::pass_over(entry.path(), error),
+            Some(Known::Odd(error)) => crate::sys::file::warn_skipped(entry.path(), error),
             None => {}
         }
     }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 
 use super::Direct;
 use crate::config::remembered;
-use crate::engine::state::{Held, Stage};
+use crate::engine::state::{LockedState, Stage};
 use crate::engine::{self, leftovers};
 use crate::name::{NsType, Phase, Side};
 use crate::netns::ownership;
@@ -15,7 +15,7 @@ use crate::netns::{self, Named};
 use crate::print;
 
 impl Direct {
-    pub(super) fn up_one(&self, held: &mut Held, nstype: &NsType) -> Result<bool> {
+    pub(super) fn up_one(&self, held: &mut LockedState, nstype: &NsType) -> Result<bool> {
         if held.stage(nstype) == Some(Stage::Up) {
             return Ok(false);
         }
@@ -52,7 +52,7 @@ impl Direct {
         Ok(true)
     }
 
-    pub(super) fn down_one(&self, held: &mut Held, nstype: &NsType) -> Result<bool> {
+    pub(super) fn down_one(&self, held: &mut LockedState, nstype: &NsType) -> Result<bool> {
         let instance = held.instance(nstype);
         if held.stage(nstype).is_none() {
             _ = fs::remove_file(self.paths.log(&instance));
@@ -77,7 +77,7 @@ impl Direct {
         Err(anyhow!("`{instance}` is down, but not all went well: {}", errors.join("\n  and ")))
     }
 
-    pub(super) fn restart_one(&self, held: &mut Held, nstype: &NsType) -> Result<bool> {
+    pub(super) fn restart_one(&self, held: &mut LockedState, nstype: &NsType) -> Result<bool> {
         if held.stage(nstype).is_none() {
             return self.up_one(held, nstype);
         }
@@ -101,7 +101,7 @@ impl Direct {
     /// Runs the down hooks, each whatever comes of the other; returns what went wrong.
     pub(super) fn take_down(
         &self,
-        held: &mut Held,
+        held: &mut LockedState,
         nstype: &NsType,
         inside: bool,
     ) -> Result<Vec<anyhow::Error>> {
@@ -115,14 +115,14 @@ impl Direct {
     }
 
     /// Whether the namespace is the one that this is about: what has come up in it is lost with it.
-    pub(super) fn still_there(&self, held: &Held) -> Result<()> {
+    pub(super) fn still_there(&self, held: &LockedState) -> Result<()> {
         held.state.namespace.map_or(Ok(()), |ours| ownership::require(&self.paths, &held.name, &ours))
     }
 
     /// Runs one hook, and notes that it is run.
     pub(super) fn run(
         &self,
-        held: &mut Held,
+        held: &mut LockedState,
         nstype: &NsType,
         hook: (Phase, Side),
         whatever_comes: bool,

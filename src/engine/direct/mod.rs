@@ -10,9 +10,9 @@ use anyhow::{Result, anyhow};
 
 pub(super) use active::active;
 
-use super::course::{self, Act, Course, Entries};
 use super::runner::Runner;
-use super::state::{self, Held};
+use super::schedule::{self, Act, Entries, Schedule};
+use super::state::{self, LockedState};
 use super::{Engine, EngineKind, Outcome};
 use crate::config::declaration::Declaration;
 use crate::firewall;
@@ -45,7 +45,7 @@ impl Direct {
 
     /// Puts right what was broken off on a namespace, and removes that if nobody needs it.
     /// Errors: the namespace cannot be looked at or deleted, or the state not written.
-    pub fn put_right(&self, held: &mut Held) -> Result<()> {
+    pub fn recover(&self, held: &mut LockedState) -> Result<()> {
         self.settle(held)?;
         if super::required(&self.paths)?.contains(&held.name) {
             return Ok(());
@@ -54,25 +54,25 @@ impl Direct {
     }
 
     /// Takes the course that `plan` makes of what is up.
-    fn follow(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Course) -> Vec<Outcome> {
+    fn follow(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Schedule) -> Vec<Outcome> {
         let outcome = |instance: &Instance, changed| Outcome {
             instance: instance.clone(),
             engine: EngineKind::Direct,
             changed,
         };
-        let (mut course, held, mut broken) = match self.lock(plan) {
+        let (mut schedule, held, mut broken) = match self.lock(plan) {
             Ok(locked) => locked,
             Err(error) => {
                 let all = instances.iter();
                 return all.map(|instance| outcome(instance, Err(anyhow!("{error:#}")))).collect();
             }
         };
-        let held = self.prepare(&course, held, &mut broken);
-        let mut results = self.take_waves(&mut course, held, &broken);
+        let held = self.prepare(&schedule, held, &mut broken);
+        let mut results = self.take_waves(&mut schedule, held, &broken);
         let never = |name: &NsName| {
             Err(broken.get(name).map_or_else(|| anyhow!("it was not begun"), |why| anyhow!("{why}")))
         };
-        let told = course.told.iter();
+        let told = schedule.told.iter();
         told.map(|instance| {
             outcome(instance, results.remove(instance).unwrap_or_else(|| never(&instance.name)))
         })
@@ -80,18 +80,23 @@ impl Direct {
     }
 
     /// Makes all namespaces. They come before any hook: one may want to put an interface into another.
-    fn prepare(&self, course: &Course, held: VecDeque<Held>, broken: &mut Broken) -> BTreeMap<NsName, Held> {
+    fn prepare(
+        &self,
+        schedule: &Schedule,
+        held: VecDeque<LockedState>,
+        broken: &mut Broken,
+    ) -> BTreeMap<NsName, LockedState> {
         let prepared = parallel(held, |mut held| {
-            let need = course.names[&held.name];
-            let begun = self
+            let need = schedule.names[&held.name];
+            let accepted = self
                 .settle(&mut held)
                 .and_then(|()| self.ensure_namespace(&mut held, need))
-                .and_then(|()| self.close_for_firewall(course, &held.name));
-            (held, begun)
+                .and_then(|()| self.close_for_firewall(schedule, &held.name));
+            (held, accepted)
         });
         let mut all = BTreeMap::new();
-        for (held, begun) in prepared {
-            if let Err(error) = begun {
+        for (held, accepted) in prepared {
+            if let Err(error) = accepted {
                 broken.insert(held.name.clone(), format!("{error:#}"));
             }
             all.insert(held.name.clone(), held);
@@ -102,19 +107,19 @@ impl Direct {
     /// Takes one wave after the other, in each all namespaces in parallel, and lets go of the namespaces.
     fn take_waves(
         &self,
-        course: &mut Course,
-        mut held: BTreeMap<NsName, Held>,
+        schedule: &mut Schedule,
+        mut held: BTreeMap<NsName, LockedState>,
         broken: &Broken,
     ) -> BTreeMap<Instance, Result<bool>> {
-        let refused = course.refused.drain(..).map(|(instance, error)| (instance, Err(error)));
+        let refused = schedule.refused.drain(..).map(|(instance, error)| (instance, Err(error)));
         let mut results: BTreeMap<Instance, Result<bool>> = refused.collect();
-        for wave in &course.waves {
+        for wave in &schedule.waves {
             let mut steps: BTreeMap<&NsName, Vec<&(Act, Instance)>> = BTreeMap::new();
             for step in wave {
                 steps.entry(&step.1.name).or_default().push(step);
             }
             let work = held.iter_mut().filter_map(|(name, held)| Some((held, steps.remove(name)?))).collect();
-            let before = Before { requires: &course.requires, results: &results, broken };
+            let before = Before { requires: &schedule.requires, results: &results, broken };
             let done = parallel(work, |(held, steps)| self.one_by_one(held, &steps, &before));
             results.extend(done.into_iter().flatten());
         }
@@ -124,13 +129,13 @@ impl Direct {
 
     /// All locks come before any work, in the order of the names: so two commands never wait for each other. By the time that all
     /// are there, others may have changed what the course is made of.
-    fn lock(&self, plan: impl Fn(&Entries) -> Course) -> Result<(Course, VecDeque<Held>, Broken)> {
+    fn lock(&self, plan: impl Fn(&Entries) -> Schedule) -> Result<(Schedule, VecDeque<LockedState>, Broken)> {
         let mut entries = state::entries(&self.paths)?;
-        let mut course = plan(&entries);
+        let mut schedule = plan(&entries);
         loop {
             let mut broken = Broken::new();
             let mut held = VecDeque::new();
-            for name in course.names.keys() {
+            for name in schedule.names.keys() {
                 match state::hold(&self.paths, name) {
                     Ok(one) => held.push_back(one),
                     Err(error) => _ = broken.insert(name.clone(), format!("{error:#}")),
@@ -139,20 +144,20 @@ impl Direct {
             let now = state::entries(&self.paths)?;
             if now != entries {
                 entries = now;
-                let locked = course.names;
-                course = plan(&entries);
-                if course.names.keys().any(|name| !locked.contains_key(name)) {
+                let locked = schedule.names;
+                schedule = plan(&entries);
+                if schedule.names.keys().any(|name| !locked.contains_key(name)) {
                     continue;
                 }
-                held.retain(|one: &Held| course.names.contains_key(&one.name));
+                held.retain(|one: &LockedState| schedule.names.contains_key(&one.name));
             }
-            return Ok((course, held, broken));
+            return Ok((schedule, held, broken));
         }
     }
 
     /// Closes a namespace in which a firewall is about to come up, before any hook runs in it.
-    fn close_for_firewall(&self, course: &Course, name: &NsName) -> Result<()> {
-        let comes_up = course.waves.iter().flatten().any(|(act, instance)| {
+    fn close_for_firewall(&self, schedule: &Schedule, name: &NsName) -> Result<()> {
+        let comes_up = schedule.waves.iter().flatten().any(|(act, instance)| {
             matches!(act, Act::Up | Act::Restart)
                 && instance.name == *name
                 && Declaration::of(&self.paths, &instance.nstype).firewall
@@ -162,7 +167,7 @@ impl Direct {
 
     fn one_by_one(
         &self,
-        held: &mut Held,
+        held: &mut LockedState,
         steps: &[&(Act, Instance)],
         before: &Before,
     ) -> Vec<(Instance, Result<bool>)> {
@@ -194,7 +199,7 @@ impl Direct {
         results
     }
 
-    fn act(&self, act: Act, held: &mut Held, nstype: &NsType) -> Result<bool> {
+    fn act(&self, act: Act, held: &mut LockedState, nstype: &NsType) -> Result<bool> {
         match act {
             Act::Up => self.up_one(held, nstype),
             Act::Down => self.down_one(held, nstype),
@@ -206,10 +211,10 @@ impl Direct {
         }
     }
 
-    fn finish_all(&self, groups: VecDeque<Held>) {
-        let empty = |held: &Held| held.state.namespace.is_some() && held.state.instances.is_empty();
+    fn finish_all(&self, groups: VecDeque<LockedState>) {
+        let empty = |held: &LockedState| held.state.namespace.is_some() && held.state.instances.is_empty();
         let entries = if groups.iter().any(empty) { state::entries(&self.paths) } else { Ok(Entries::new()) };
-        let needed = entries.as_ref().map(course::needed);
+        let needed = entries.as_ref().map(schedule::needed);
         parallel(groups, |mut held| {
             let finished = match &needed {
                 Ok(needed) if needed.contains(&held.name) => Ok(()),
@@ -225,15 +230,15 @@ impl Direct {
 
 impl Engine for Direct {
     fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.follow(instances, |entries| Course::up(&self.paths, entries, instances))
+        self.follow(instances, |entries| Schedule::up(&self.paths, entries, instances))
     }
 
     fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome> {
-        self.follow(instances, |entries| Course::down(entries, instances, recursive))
+        self.follow(instances, |entries| Schedule::down(entries, instances, recursive))
     }
 
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.follow(instances, |entries| Course::restart(&self.paths, entries, instances))
+        self.follow(instances, |entries| Schedule::restart(&self.paths, entries, instances))
     }
 }
 

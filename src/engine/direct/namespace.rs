@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 
 use super::Direct;
-use crate::engine::course::Need;
-use crate::engine::state::{Held, Stage};
+use crate::engine::schedule::Need;
+use crate::engine::state::{LockedState, Stage};
 use crate::name::NsName;
 use crate::netns::{self, Identity, Named};
 use crate::print;
@@ -12,7 +12,7 @@ use crate::sys::file;
 
 impl Direct {
     /// Puts right what was broken off: a command that was killed, or a namespace that was deleted by hand.
-    pub(super) fn settle(&self, held: &mut Held) -> Result<()> {
+    pub(super) fn settle(&self, held: &mut LockedState) -> Result<()> {
         for entry in held.state.instances.iter().filter(|entry| entry.stage != Stage::Up) {
             self.runner.end_left(&held.instance(&entry.nstype), entry.hook);
         }
@@ -51,7 +51,7 @@ impl Direct {
         Ok(false)
     }
 
-    pub(super) fn ensure_namespace(&self, held: &mut Held, need: Need) -> Result<()> {
+    pub(super) fn ensure_namespace(&self, held: &mut LockedState, need: Need) -> Result<()> {
         if held.state.namespace.is_some() || need == Need::Leave {
             return Ok(());
         }
@@ -83,7 +83,7 @@ impl Direct {
     }
 
     /// The namespace goes with the last instance that is in it or requires it, unless it was there before.
-    pub(super) fn finish(&self, held: &mut Held) -> Result<()> {
+    pub(super) fn finish(&self, held: &mut LockedState) -> Result<()> {
         let Some(ours) = held.state.namespace else { return Ok(()) };
         if !held.state.instances.is_empty() {
             return Ok(());

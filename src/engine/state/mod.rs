@@ -2,7 +2,7 @@
 //!
 //! Each step is noted before it is taken. So whoever comes after a crash knows how far it went.
 
-mod held;
+mod locked;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use walkdir::DirEntry;
 
-pub use held::{Held, hold, is_held, try_hold};
+pub use locked::{LockedState, hold, is_held, try_hold};
 
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::Identity;
@@ -117,7 +117,7 @@ pub fn read(paths: &Paths, name: &NsName) -> Result<Option<Known>> {
 pub fn name_of(entry: &DirEntry) -> Option<NsName> {
     let file = entry.file_name().to_string_lossy();
     let name = file.strip_suffix(".json").filter(|name| !name.starts_with('.'))?;
-    name.parse().map_err(|error: anyhow::Error| file::pass_over(entry.path(), error)).ok()
+    name.parse().map_err(|error: anyhow::Error| file::warn_skipped(entry.path(), error)).ok()
 }
 
 /// All instances that anything of is there, by the files of all namespaces.
@@ -136,7 +136,7 @@ pub fn entries(paths: &Paths) -> Result<BTreeMap<Instance, Entry>> {
                     .into_iter()
                     .map(|entry| (Instance { nstype: entry.nstype.clone(), name: name.clone() }, entry)),
             ),
-            Some(Known::Odd(error)) => file::pass_over(found.path(), error),
+            Some(Known::Odd(error)) => file::warn_skipped(found.path(), error),
             Some(Known::Unusable(_)) | None => {}
         }
     }

@@ -12,15 +12,15 @@ use jiff::Timestamp;
 pub(super) use units::active;
 pub use units::instances;
 
-use super::ahead;
 use super::dependants::Dependants;
+use super::preflight;
 use super::{Active, Condition, Engine, EngineKind, Outcome};
 use super::{leftovers, state};
 use crate::config::declaration::Declaration;
 use crate::config::remembered;
 use crate::firewall;
 use crate::name::Instance;
-use crate::netns::ownership::{self, Made};
+use crate::netns::ownership::{self, Ownership};
 use crate::paths::Paths;
 use crate::requires::Graph;
 use crate::sys::interrupt::Interrupt;
@@ -31,7 +31,7 @@ use units::{Units, dependants, needed};
 
 /// How long the rest of a stop may take after `systemctl stop` has returned: `down outside` and the removal of the namespace,
 /// by their units' own time limits, and a moment.
-const PATIENCE: Duration = Duration::from_secs(90 + 30 + 5);
+const TIMEOUT: Duration = Duration::from_secs(90 + 30 + 5);
 
 /// Pause between two looks at what is to go.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -62,18 +62,18 @@ impl Systemd {
         let looked = active(&self.paths).and_then(|active| {
             let is_up = |one: &Active| one.condition == Condition::Up && !users.contains(&one.instance);
             let up = active.into_iter().filter(is_up).map(|one| one.instance).collect();
-            ahead::graph(&self.paths, instances, &up)
+            preflight::graph(&self.paths, instances, &up)
         });
         let graph = match looked {
             Ok(graph) => graph,
             Err(error) => return refused(instances, &format!("{error:#}")),
         };
-        let (begun, mut told) = ahead::refuse(what, instances, &graph);
+        let (accepted, mut told) = preflight::refuse(what, instances, &graph);
         if let Some((_, error)) = told.iter().find(|(instance, _)| users.contains(instance)) {
             return refused(instances, &format!("{error:#}"));
         }
-        let begun = firewall::hold_back(&self.paths, begun, &mut told);
-        let mut outcomes = self.begin(verb, &begun, &graph);
+        let accepted = firewall::hold_back(&self.paths, accepted, &mut told);
+        let mut outcomes = self.begin(verb, &accepted, &graph);
         let outcome =
             |(instance, error)| Outcome { instance, engine: EngineKind::Systemd, changed: Err(error) };
         outcomes.extend(told.drain(..).map(outcome));
@@ -84,7 +84,7 @@ impl Systemd {
         if instances.is_empty() {
             return Vec::new();
         }
-        let begun = Timestamp::now();
+        let accepted = Timestamp::now();
         let before = Units::of_instances(instances);
         // systemd gets one job after the other: with the firewalls first, it knows of them when an interface is begun.
         let mut order: Vec<&Instance> = instances.iter().collect();
@@ -99,8 +99,8 @@ impl Systemd {
             let changed = if is_up(&after, instance) {
                 self.still_there(instance).map(|()| verb == "restart" || !is_up(&before, instance))
             } else {
-                let cause = ahead::cause(graph, instance, |other| is_up(&after, other));
-                Err(self.failure(instance, cause, &said, begun))
+                let cause = preflight::cause(graph, instance, |other| is_up(&after, other));
+                Err(self.failure(instance, cause, &said, accepted))
             };
             Outcome { instance: instance.clone(), engine: EngineKind::Systemd, changed }
         };
@@ -114,13 +114,19 @@ impl Systemd {
     }
 
     /// Why an instance is not up, once systemd is done with it: because of itself, or of another that it leads to.
-    fn failure(&self, instance: &Instance, cause: &Instance, said: &str, begun: Timestamp) -> anyhow::Error {
+    fn failure(
+        &self,
+        instance: &Instance,
+        cause: &Instance,
+        said: &str,
+        accepted: Timestamp,
+    ) -> anyhow::Error {
         let name = instance.name.unit();
         let undone = match self.wait_until_gone(instance).and_then(|()| Units::of([&name])) {
             // Its unit was started for this, in order, and is gone again.
             Ok(units)
                 if units.condition(&name) == Condition::Down
-                    && units.since(&name).map(Timestamp::as_second) >= Some(begun.as_second()) =>
+                    && units.since(&name).map(Timestamp::as_second) >= Some(accepted.as_second()) =>
             {
                 format!("\n  undone: namespace `{}` is removed", instance.name)
             }
@@ -133,15 +139,15 @@ impl Systemd {
         } else if said.ends_with("not found.") {
             said += " Run `netns-update`, which writes the units of all types";
         }
-        anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal::since(cause, begun))
+        anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal::since(cause, accepted))
     }
 
     /// Waits until nothing of an instance is there, and no namespace that nobody needs. Somebody else may bring it up again.
     fn wait_until_gone(&self, instance: &Instance) -> Result<()> {
-        let begun = Instant::now();
+        let accepted = Instant::now();
         let mut stopped = false;
         let (inside, outside, name) = (instance.unit(), instance.outside_unit(), instance.name.unit());
-        let gone = try_wait_until(PATIENCE, POLL_INTERVAL, || {
+        let gone = try_wait_until(TIMEOUT, POLL_INTERVAL, || {
             let units = Units::of([&inside, &outside, &name])?;
             ensure!(!units.is_up(&inside), "somebody else has brought `{instance}` up again");
             if !units.is_there(&outside) && (!units.is_there(&name) || needed(&name)?) {
@@ -149,7 +155,7 @@ impl Systemd {
             }
             // systemd (252) does not look again whether anything needs the outside half, if a stop cancels a start in the moment
             // in which that half has come up.
-            if !stopped && begun.elapsed() > UNNEEDED && units.is_up(&outside) && !needed(&outside)? {
+            if !stopped && accepted.elapsed() > UNNEEDED && units.is_up(&outside) && !needed(&outside)? {
                 self.systemctl.change("stop", slice::from_ref(&outside));
                 stopped = true;
             }
@@ -175,7 +181,7 @@ impl Engine for Systemd {
             return self.make_anew(instances, &lost);
         }
         with_dependants(instances, |dependants| {
-            let users = dependants.beyond(instances);
+            let users = dependants.transitive(instances);
             let mut all = instances.to_vec();
             all.extend(users.iter().filter(|user| !instances.contains(user)).cloned());
             self.all("restart", &all, &users)
@@ -186,7 +192,7 @@ impl Engine for Systemd {
         with_dependants(instances, |dependants| {
             let mut all = instances.to_vec();
             if recursive {
-                let users = dependants.beyond(instances);
+                let users = dependants.transitive(instances);
                 all.extend(users.into_iter().filter(|user| !instances.contains(user)));
             }
             let refused = dependants.refuse(&mut all).into_iter().map(|(instance, error)| Outcome {
@@ -211,10 +217,10 @@ impl Systemd {
         let mut lost = Vec::new();
         for name in instances.iter().map(|instance| &instance.name).collect::<BTreeSet<_>>() {
             let here: Vec<Instance> = up.iter().filter(|one| one.name == *name).cloned().collect();
-            match if here.is_empty() { Made::Ours } else { ownership::look(&self.paths, name)? } {
-                Made::Ours | Made::Unknown => {}
-                Made::Gone => lost.extend(here),
-                Made::Other => bail!("{}", ownership::other(name)),
+            match if here.is_empty() { Ownership::Ours } else { ownership::look(&self.paths, name)? } {
+                Ownership::Ours | Ownership::Unknown => {}
+                Ownership::Gone => lost.extend(here),
+                Ownership::Other => bail!("{}", ownership::other(name)),
             }
         }
         Ok(lost)
@@ -226,7 +232,7 @@ impl Systemd {
         all.extend(lost.iter().filter(|one| !instances.contains(one)).cloned());
         with_dependants(&all.clone(), |dependants| {
             let users: Vec<Instance> =
-                dependants.beyond(&all).into_iter().filter(|user| !all.contains(user)).collect();
+                dependants.transitive(&all).into_iter().filter(|user| !all.contains(user)).collect();
             all.extend(users);
             // What goes wrong on the way down is in the journal; a unit that is not gone fails to start.
             _ = self.stop(&all);
@@ -244,7 +250,7 @@ impl Systemd {
         if instances.is_empty() {
             return Vec::new();
         }
-        let begun = Timestamp::now();
+        let accepted = Timestamp::now();
         let units = |instance: &Instance| [instance.unit(), instance.outside_unit(), instance.name.unit()];
         let all: Vec<String> = instances.iter().flat_map(units).collect();
         let before = Units::of(&all).unwrap_or_default();
@@ -267,7 +273,7 @@ impl Systemd {
                         } else {
                             format!("not all went well: {failed} has failed")
                         };
-                        Err(anyhow!("`{instance}` is down, but {said}{}", journal::since(instance, begun)))
+                        Err(anyhow!("`{instance}` is down, but {said}{}", journal::since(instance, accepted)))
                     }
                     None if remembered::exists(&self.paths, instance) => {
                         self.clear(instance).map(|()| true)

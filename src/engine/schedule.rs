@@ -9,7 +9,7 @@ use super::state::{Entry, Stage};
 use crate::firewall;
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
-use crate::requires::{Asker, Graph, Problem, Requirement, instances_in};
+use crate::requires::{Graph, Problem, Requirement, RequirementReader, instances_in};
 
 /// All that is up, or half-way, by the files of the engine.
 pub type Entries = BTreeMap<Instance, Entry>;
@@ -40,7 +40,7 @@ pub enum Need {
 
 /// Steps, in waves: those of one wave have no order between namespaces.
 #[derive(Debug, Default)]
-pub struct Course {
+pub struct Schedule {
     /// The waves.
     pub waves: Vec<Vec<(Act, Instance)>>,
     /// The namespaces that are worked on.
@@ -53,18 +53,18 @@ pub struct Course {
     pub refused: Vec<(Instance, anyhow::Error)>,
 }
 
-impl Course {
+impl Schedule {
     /// Brings up instances, after what they require.
     pub fn up(paths: &Paths, entries: &Entries, instances: &[Instance]) -> Self {
         let graph = graph(paths, entries, instances.iter().cloned(), &BTreeSet::new());
-        let mut course = Self { told: instances.to_vec(), ..Self::default() };
-        let begun = course.refuse("bring up", instances, &graph);
-        let begun: BTreeSet<Instance> =
-            firewall::hold_back(paths, begun.into_iter().collect(), &mut course.refused)
+        let mut schedule = Self { told: instances.to_vec(), ..Self::default() };
+        let accepted = schedule.refuse("bring up", instances, &graph);
+        let accepted: BTreeSet<Instance> =
+            firewall::hold_back(paths, accepted.into_iter().collect(), &mut schedule.refused)
                 .into_iter()
                 .collect();
-        course.add_up(graph.only(begun.iter()), instances, |_| Act::Up);
-        course
+        schedule.add_up(graph.only(accepted.iter()), instances, |_| Act::Up);
+        schedule
     }
 
     /// Takes down instances; before them, if `recursive`, what requires them. What something else still requires stays.
@@ -72,53 +72,55 @@ impl Course {
         let dependants = dependants(entries);
         let mut told = instances.to_vec();
         if recursive {
-            told.extend(dependants.beyond(instances).into_iter().filter(|user| !instances.contains(user)));
+            told.extend(
+                dependants.transitive(instances).into_iter().filter(|user| !instances.contains(user)),
+            );
         }
         let refused = dependants.refuse(&mut told);
-        let mut course = Self { told, refused, ..Self::default() };
-        let work: Vec<Instance> = course.told.iter().rev().cloned().collect();
-        course.add_down(entries, &work, Act::Down);
-        course.told.extend(course.refused.iter().map(|(instance, _)| instance.clone()));
-        course
+        let mut schedule = Self { told, refused, ..Self::default() };
+        let work: Vec<Instance> = schedule.told.iter().rev().cloned().collect();
+        schedule.add_down(entries, &work, Act::Down);
+        schedule.told.extend(schedule.refused.iter().map(|(instance, _)| instance.clone()));
+        schedule
     }
 
     /// Restarts instances. What requires them is taken down before and brought up after that.
     pub fn restart(paths: &Paths, entries: &Entries, instances: &[Instance]) -> Self {
-        let users = dependants(entries).beyond(instances);
-        let mut course = Self { told: instances.to_vec(), ..Self::default() };
-        course.told.extend(users.iter().filter(|user| !instances.contains(user)).cloned());
-        let all = course.told.clone();
+        let users = dependants(entries).transitive(instances);
+        let mut schedule = Self { told: instances.to_vec(), ..Self::default() };
+        schedule.told.extend(users.iter().filter(|user| !instances.contains(user)).cloned());
+        let all = schedule.told.clone();
         let graph = graph(paths, entries, all.iter().cloned(), &users);
-        let begun = course.refuse("restart", &all, &graph);
-        if users.iter().any(|user| !begun.contains(user)) {
+        let accepted = schedule.refuse("restart", &all, &graph);
+        if users.iter().any(|user| !accepted.contains(user)) {
             // They would be left down.
             let problem =
-                course.refused.iter().map(|(_, error)| format!("{error:#}")).next().unwrap_or_default();
+                schedule.refused.iter().map(|(_, error)| format!("{error:#}")).next().unwrap_or_default();
             let refused =
                 |instance: &Instance| (instance.clone(), anyhow!("cannot restart `{instance}`: {problem}"));
-            course.refused.extend(begun.iter().map(refused));
-            return course;
+            schedule.refused.extend(accepted.iter().map(refused));
+            return schedule;
         }
         let users_first: Vec<Instance> = users.iter().cloned().collect();
-        course.add_down(entries, &users_first, Act::Pause);
-        course.add_up(graph.only(begun.iter()), &all, |instance| {
+        schedule.add_down(entries, &users_first, Act::Pause);
+        schedule.add_up(graph.only(accepted.iter()), &all, |instance| {
             if instances.contains(instance) && !users.contains(instance) { Act::Restart } else { Act::Up }
         });
-        course
+        schedule
     }
 
     /// Refuses the instances that lead to a problem, and returns the others.
     fn refuse(&mut self, what: &str, instances: &[Instance], graph: &Graph) -> BTreeSet<Instance> {
-        let mut begun = BTreeSet::new();
+        let mut accepted = BTreeSet::new();
         for instance in instances {
             match graph.problem_of(instance) {
                 Some(problem) => self
                     .refused
                     .push((instance.clone(), anyhow!("cannot {what} `{instance}`: {}", problem.message))),
-                None => _ = begun.insert(instance.clone()),
+                None => _ = accepted.insert(instance.clone()),
             }
         }
-        begun
+        accepted
     }
 
     fn add_up(&mut self, graph: Graph, order: &[Instance], act: impl Fn(&Instance) -> Act) {
@@ -164,14 +166,14 @@ fn graph(
     paths: &Paths,
     entries: &Entries,
     instances: impl IntoIterator<Item = Instance>,
-    anew: &BTreeSet<Instance>,
+    reread: &BTreeSet<Instance>,
 ) -> Graph {
     let is_up = |instance: &Instance| {
-        entries.get(instance).filter(|entry| entry.stage == Stage::Up && !anew.contains(instance))
+        entries.get(instance).filter(|entry| entry.stage == Stage::Up && !reread.contains(instance))
     };
-    let asker = Asker::new(paths);
+    let reader = RequirementReader::new(paths);
     let ask = |instance: &Instance| -> Result<Vec<Requirement>> {
-        is_up(instance).map_or_else(|| asker.of(instance), |entry| Ok(entry.requires.clone()))
+        is_up(instance).map_or_else(|| reader.of(instance), |entry| Ok(entry.requires.clone()))
     };
     let mut graph = Graph::of(paths, instances, ask, |instance| is_up(instance).is_some());
     let next = if paths.systemd.is_dir() {
@@ -235,28 +237,28 @@ mod tests {
         words.split_whitespace().map(|word| word.parse().unwrap()).collect()
     }
 
-    fn waves(course: &Course) -> Vec<String> {
+    fn waves(schedule: &Schedule) -> Vec<String> {
         let words = |wave: &Vec<(Act, Instance)>| {
             wave.iter().map(|(_, instance)| instance.to_string()).collect::<Vec<_>>().join(" ")
         };
-        course.waves.iter().map(words).collect()
+        schedule.waves.iter().map(words).collect()
     }
 
     #[test]
     fn what_is_required_goes_last_and_the_namespaces_that_had_to_exist_are_left() {
         let up = entries(&["a@x: b@y n", "b@y: c@z", "c@z: "]);
-        let course = Course::down(&up, &instances("c@z a@x b@y"), false);
-        assert_eq!(waves(&course), ["a@x", "b@y", "c@z"]);
-        let names: Vec<&str> = course.names.keys().map(AsRef::as_ref).collect();
+        let schedule = Schedule::down(&up, &instances("c@z a@x b@y"), false);
+        assert_eq!(waves(&schedule), ["a@x", "b@y", "c@z"]);
+        let names: Vec<&str> = schedule.names.keys().map(AsRef::as_ref).collect();
         assert_eq!(names, ["n", "x", "y", "z"]);
     }
 
     #[test]
     fn what_is_still_required_is_refused_also_by_way_of_another() {
         let up = entries(&["a@x: b@y", "b@y: c@z", "c@z: ", "d@z: "]);
-        let course = Course::down(&up, &instances("b@y c@z d@z"), false);
-        assert_eq!(waves(&course), ["d@z"]);
-        let said: Vec<String> = course.refused.iter().map(|(_, error)| error.to_string()).collect();
+        let schedule = Schedule::down(&up, &instances("b@y c@z d@z"), false);
+        assert_eq!(waves(&schedule), ["d@z"]);
+        let said: Vec<String> = schedule.refused.iter().map(|(_, error)| error.to_string()).collect();
         assert!(said[0].contains("`b@y` is required by `a@x`"), "{said:?}");
         assert!(said[1].contains("`c@z` is required by `b@y`"), "{said:?}");
     }
@@ -264,11 +266,11 @@ mod tests {
     #[test]
     fn recursive_takes_all_dependants_first() {
         let up = entries(&["a@x: b@y", "b@y: c@z", "c@z: ", "d@z: "]);
-        assert_eq!(waves(&Course::down(&up, &instances("c@z"), true)), ["a@x", "b@y", "c@z"]);
+        assert_eq!(waves(&Schedule::down(&up, &instances("c@z"), true)), ["a@x", "b@y", "c@z"]);
     }
 
     #[test]
     fn what_is_not_up_is_no_ones_dependant() {
-        assert_eq!(waves(&Course::down(&entries(&[]), &instances("b@y a@y"), false)), ["a@y b@y"]);
+        assert_eq!(waves(&Schedule::down(&entries(&[]), &instances("b@y a@y"), false)), ["a@y b@y"]);
     }
 }

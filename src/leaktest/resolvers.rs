@@ -12,7 +12,7 @@ use crate::paths::Paths;
 /// Who is asked by `netnsctl run` in that namespace, as far as it can be told.
 pub(super) fn whom(paths: &Paths, namespace: &NsName) -> Option<String> {
     let conf = servers(paths, namespace);
-    let hidden = resolver::side_doors(paths, namespace, false);
+    let hidden = resolver::resolver_directories(paths, namespace, false);
     let sources = sources(paths, namespace);
     let asks = |socket: &str| {
         let is_hidden = hidden.iter().any(|directory| Path::new(socket).starts_with(directory));

@@ -8,21 +8,21 @@ use anyhow::{Result, anyhow};
 use crate::config::declaration::Declaration;
 use crate::name::Instance;
 use crate::paths::Paths;
-use crate::requires::{self, Asker, Graph, Problem};
+use crate::requires::{self, Graph, Problem, RequirementReader};
 
 /// The graph of instances that are not up, with all that is wrong with it. What is up was brought up with what it requires.
 /// Errors: systemd cannot be asked.
 pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Graph> {
-    let asker = Asker::new(paths);
-    let ask = |instance: &Instance| if up.contains(instance) { Ok(Vec::new()) } else { asker.of(instance) };
+    let reader = RequirementReader::new(paths);
+    let ask = |instance: &Instance| if up.contains(instance) { Ok(Vec::new()) } else { reader.of(instance) };
     let mut graph = Graph::of(paths, instances.iter().cloned(), ask, |instance| up.contains(instance));
-    let unheard = graph.requires.iter().filter_map(|(instance, requires)| {
-        let message = requires::unheard(paths, instance, requires)?;
+    let stale_dropin = graph.requires.iter().filter_map(|(instance, requires)| {
+        let message = requires::stale_dropin(paths, instance, requires)?;
         Some(Problem { instance: instance.clone(), message })
     });
     let problems: Vec<Problem> = requires::not_found(&graph)?
         .into_iter()
-        .chain(unheard)
+        .chain(stale_dropin)
         .chain(unread(&graph)?)
         .chain(masked(paths, instances, up)?)
         .collect();
@@ -76,16 +76,16 @@ pub fn refuse(
     graph: &Graph,
 ) -> (Vec<Instance>, Vec<(Instance, anyhow::Error)>) {
     let mut refused = Vec::new();
-    let mut begun = Vec::new();
+    let mut accepted = Vec::new();
     for instance in instances {
         match graph.problem_of(instance) {
             Some(problem) => {
                 refused.push((instance.clone(), anyhow!("cannot {what} `{instance}`: {}", problem.message)));
             }
-            None => begun.push(instance.clone()),
+            None => accepted.push(instance.clone()),
         }
     }
-    (begun, refused)
+    (accepted, refused)
 }
 
 /// What keeps an instance down: it itself, or the last one of those that it leads to and that are not up.

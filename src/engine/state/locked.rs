@@ -21,13 +21,13 @@ use crate::sys::file::{self, Draft, remove_drafts};
 use crate::sys::process::Process;
 
 /// After this long a wait is worth a message.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between two attempts before that.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The state of a namespace, with the right to change it: one process at a time has it.
 #[derive(Debug)]
-pub struct Held {
+pub struct LockedState {
     paths: Paths,
     /// The namespace.
     pub name: NsName,
@@ -41,9 +41,9 @@ pub struct Held {
 /// Waits for the right to change a namespace, and reads its state. What cannot be used is put aside, under a name that a warning
 /// tells.
 /// Errors: `/run/systemd-netns` cannot be written to.
-pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
+pub fn hold(paths: &Paths, name: &NsName) -> Result<LockedState> {
     let lock = lock(paths, name)?;
-    let mut held = Held {
+    let mut held = LockedState {
         paths: paths.clone(),
         name: name.clone(),
         state: State::default(),
@@ -68,7 +68,7 @@ pub fn hold(paths: &Paths, name: &NsName) -> Result<Held> {
 
 /// Takes the right to change a namespace, if nobody has it. What is known of it has to be usable.
 /// Errors: `/run/systemd-netns` cannot be written to, or the file cannot be used.
-pub fn try_hold(paths: &Paths, name: &NsName) -> Result<Option<Held>> {
+pub fn try_hold(paths: &Paths, name: &NsName) -> Result<Option<LockedState>> {
     if is_held(paths, name)? {
         return Ok(None);
     }
@@ -101,7 +101,7 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
         .mode(0o755)
         .create(&paths.direct)
         .with_context(|| format!("cannot create {}", paths.direct.display()))?;
-    let begun = Instant::now();
+    let accepted = Instant::now();
     let mut told = false;
     loop {
         let mut options = OpenOptions::new();
@@ -115,7 +115,7 @@ fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
                 return Ok(lock);
             }
             Ok(_) => {}
-            Err((file, Errno::EAGAIN)) if begun.elapsed() >= PATIENCE => {
+            Err((file, Errno::EAGAIN)) if accepted.elapsed() >= TIMEOUT => {
                 let holder = io::read_to_string(file).unwrap_or_default();
                 print::warn(&format!(
                     "namespace `{name}` is being worked on by process {}; waiting for it",
@@ -140,7 +140,7 @@ fn take_over(paths: &Paths, name: &NsName, lock: &Flock<File>) -> Result<()> {
     Ok(())
 }
 
-impl Held {
+impl LockedState {
     /// The instance of that type.
     #[must_use]
     pub fn instance(&self, nstype: &NsType) -> Instance {
@@ -207,7 +207,7 @@ fn overwrite(path: &Path, text: &[u8]) -> bool {
     write().unwrap_or(false)
 }
 
-impl Drop for Held {
+impl Drop for LockedState {
     fn drop(&mut self) {
         // While it is still locked; see `lock`. A file that is left costs nothing but its name.
         _ = fs::remove_file(self.paths.lock(&self.name));

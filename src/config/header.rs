@@ -10,7 +10,7 @@ use crate::name::{NsType, Phase, Side};
 
 /// What a plugin says of itself.
 #[derive(Debug, Default, Serialize)]
-pub struct About {
+pub struct PluginHeader {
     /// The rest of the comment line that begins with the type: `# veth: a pair of …`.
     pub description: String,
     /// The hooks that are written out in the file, as `up outside`.
@@ -28,7 +28,7 @@ pub struct Setting {
     pub description: String,
 }
 
-impl About {
+impl PluginHeader {
     /// Reads what a plugin says of itself. It is not run.
     /// Errors: the file cannot be read.
     pub fn of(path: &Path, nstype: &NsType) -> Result<Self> {
@@ -87,7 +87,7 @@ mod tests {
     fn description_settings_and_hooks_are_read() {
         let text = "# shellcheck shell=bash\n# t: a thing\n#\n# Settings (in t.conf):\n#   T_A  the first,\n#        and more of it\n#\n\
                     #   T_B\n\n# NO  setting\nconfigure_t_up_inside() { :; }\nfunction configure_t_down_outside {\n:\n}\nconfigure_t_up_insidex() { :; }\n";
-        let about = About::read(text, &"t".parse().unwrap());
+        let about = PluginHeader::read(text, &"t".parse().unwrap());
         assert_eq!(about.description, "a thing");
         let settings: Vec<(&str, &str)> =
             about.settings.iter().map(|one| (one.name.as_str(), one.description.as_str())).collect();

@@ -150,12 +150,12 @@ fn covered(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> V
 
 /// Mounts of the unit's own in directories that are hidden from it, a line each. `what` is in those.
 #[must_use]
-pub fn reopened(unit: &str, properties: &Properties, doors: &[PathBuf], what: &str) -> Vec<String> {
+pub fn reopened(unit: &str, properties: &Properties, directories: &[PathBuf], what: &str) -> Vec<String> {
     let mut found = Vec::new();
     for key in ["BindPaths", "BindReadOnlyPaths"] {
         for word in properties.get(key).split_whitespace() {
             let target = word.trim_start_matches('-').split(':').nth(1).unwrap_or_default();
-            if doors.iter().any(|door| Path::new(target).starts_with(door)) {
+            if directories.iter().any(|directory| Path::new(target).starts_with(directory)) {
                 found.push(format!(
                     "{key}={word} of `{unit}` shows it {what}: take that out of its files (`systemctl cat {unit}`)"
                 ));

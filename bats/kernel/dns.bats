@@ -95,7 +95,7 @@ END
     mkdir -p $OWN
     echo mine >"$OWN/$file"
     run --separate-stderr hook dns a up outside
-    told "'$OWN/$file' was not written by the type dns"
+    told "cannot replace '$OWN/$file': it was not written by the type dns"
     hook dns a down outside
     [[ $(find $OWN -type f) == "$OWN/$file" && $(<"$OWN/$file") == mine ]]
     rm -r $OWN
@@ -124,5 +124,5 @@ END
   echo 'nameserver 192.0.2.99' >>$OWN/resolv.conf
   rm $OWN/nsswitch.conf
   run -0 checks
-  [[ $output == "'$OWN/resolv.conf' is not what DNS_SERVERS and the other settings come to"$'\n'"'$OWN/nsswitch.conf' is gone" ]]
+  [[ $output == "'$OWN/resolv.conf' differs from the settings"$'\n'"'$OWN/nsswitch.conf' is missing" ]]
 }

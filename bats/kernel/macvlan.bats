@@ -228,7 +228,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   macvlan a
   create a
   fails hook macvlan a up outside
-  [[ $stderr == *"the host has no interface 'up0' (MACVLAN_PARENT_IFNAME)"* ]]
+  [[ $stderr == *"interface 'up0' (MACVLAN_PARENT_IFNAME) does not exist on the host"* ]]
 }
 
 @test "an interface of that name in the namespace: up fails, and leaves it alone" {
@@ -237,7 +237,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   create a
   ip -netns a link add mv0 type veth peer name mine
   fails hook macvlan a up outside
-  [[ $stderr == *"cannot make 'mv0' in namespace 'a' on 'up0'"* ]]
+  [[ $stderr == *"cannot create 'mv0' in namespace 'a' on 'up0'"* ]]
 }
 
 @test "every hook may run twice, and the second time changes nothing" {

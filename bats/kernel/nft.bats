@@ -226,7 +226,7 @@ END
   hold a
   ip netns delete a
   run --separate-stderr -0 nsenter --net="$HELD" netnsinit nft a down inside
-  [[ $stderr == *"'a' is gone: its rules are not saved"* && ! -e $CONF/nft-a.rules ]]
+  [[ $stderr == *"'a' was deleted manually: its rules are not saved"* && ! -e $CONF/nft-a.rules ]]
 }
 
 @test "without ip, the message names the package, and nothing passes but what is on lo" {

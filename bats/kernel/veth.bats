@@ -328,7 +328,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   ip link add ve-a0 type veth peer name mine
   fails hook veth a up outside
-  [[ $stderr == *"cannot make the pair 've-a0'"* ]]
+  [[ $stderr == *"cannot create the pair 've-a0'"* ]]
 }
 
 @test "an interface of the inside end's name: up fails, leaves it alone, and no outside end" {
@@ -336,7 +336,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   ip -netns a link add ve-a1 type veth peer name mine
   fails hook veth a up outside
-  [[ $stderr == *"cannot make the pair"*"'ve-a1'"* ]]
+  [[ $stderr == *"cannot create the pair"*"'ve-a1'"* ]]
 }
 
 @test "a namespace that is missing: up outside fails, and nothing is left" {
@@ -427,7 +427,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
     veth a "VETH_NSNAME_OUTSIDE='$name'"
     create a
     run --separate-stderr -1 hook veth a up outside
-    told "VETH_NSNAME_OUTSIDE='$name' is no name of a namespace"
+    told "invalid VETH_NSNAME_OUTSIDE '$name': expected the name of a namespace"
     netnsinit --delete a
   done
 }

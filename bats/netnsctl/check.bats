@@ -118,7 +118,7 @@ END
   printf 'DNS_SERVERS=\n' >"$CONF/dns-a.conf"
   printf '%s\n' 'DNS_SERVERS="192.0.2.1 1.2.3 ::g"' "DNS_SEARCH='example.org a;b'" 'DNS_HOSTS=nonsense' >"$CONF/dns-b.conf"
   finds <<END_OF_FINDINGS
-$CONF/dns-a.conf:1: error: dns@a: DNS_SERVERS: it names no server
+$CONF/dns-a.conf:1: error: dns@a: DNS_SERVERS: no server is set
 $CONF/dns-b.conf:1: error: dns@b: DNS_SERVERS: '1.2.3' is not an IP address
 $CONF/dns-b.conf:1: error: dns@b: DNS_SERVERS: '::g' is not an IP address
 $CONF/dns-b.conf:2: error: dns@b: DNS_SEARCH: 'a;b' is not a domain
@@ -210,20 +210,20 @@ END
   anew() { echo "\`netnsctl down $1@a\`, then \`up\`, make it anew"; }
   finds <<END
 error: lo@a: interface 'lo' is not up; $(anew lo)
-error: macvlan@a: the default route by '198.51.100.1' is gone; $(anew macvlan)
+error: macvlan@a: the default route via '198.51.100.1' is missing; $(anew macvlan)
 error: nft@a: interface 'lo' is not up; $(anew nft)
 error: nft@a: no rules are in force: nothing is filtered; $(anew nft)
 error: veth@a: interface 've-a0' is not up; $(anew veth)
-error: veth@a: interface 've-a1' has lost its address '192.0.2.6'; $(anew veth)
+error: veth@a: interface 've-a1' does not have the address '192.0.2.6'; $(anew veth)
 END
   ip link delete dev ve-a0
   ip -netns a link delete dev m0
   netnsctl down nft@a lo@a
   finds <<END
-error: macvlan@a: interface 'm0' is gone; $(anew macvlan)
+error: macvlan@a: interface 'm0' is missing; $(anew macvlan)
 error: nft@a: this firewall is configured, but not up, and namespace \`a\` is; \`netnsctl up nft@a\`
-error: veth@a: interface 've-a0' is gone; $(anew veth)
-error: veth@a: interface 've-a1' is gone; $(anew veth)
+error: veth@a: interface 've-a0' is missing; $(anew veth)
+error: veth@a: interface 've-a1' is missing; $(anew veth)
 END
   netnsctl down a
   ip link delete eth0
@@ -245,7 +245,7 @@ END
   clean
   ip netns exec a nft flush chain inet t out
   finds <<END
-error: nft@a: the rules in force are not those of '$CONF/nft-a.rules'; \`netnsctl down nft@a\`, then \`up\`, make it anew
+error: nft@a: the rules in force differ from '$CONF/nft-a.rules'; \`netnsctl down nft@a\`, then \`up\`, make it anew
 END
   netnsctl restart nft@a
   clean
@@ -253,7 +253,7 @@ END
   netnsctl down macvlan@a
   netnsctl up macvlan@a
   run -1 netnsctl check nft
-  [[ ${#lines[@]} == 1 && $output == *'the rules in force are not those of'* ]]
+  [[ ${#lines[@]} == 1 && $output == *'the rules in force differ from'* ]]
   netnsctl down a
   ip link delete eth0
 }
@@ -268,7 +268,7 @@ error: nft@a: the rules cannot be loaded any more: $CONF/nft-a.rules:2:17-23: In
 END
   rm "$CONF/nft-a.rules"
   finds <<END
-error: nft@a: the rules in force have no file any more: '$CONF/nft.rules' does not exist; $anew
+error: nft@a: the file of the rules in force, '$CONF/nft.rules', does not exist any more; $anew
 END
   netnsctl down a
 }

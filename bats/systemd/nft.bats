@@ -104,7 +104,7 @@ END
   lab systemctl start netns-nft@lost
   lab ip netns delete lost
   lab systemctl stop netns-nft@lost
-  [[ $(journal netns-nft@lost) == *"the name of namespace 'lost' is gone: its rules are not saved"* ]]
+  [[ $(journal netns-nft@lost) == *"namespace 'lost' was deleted manually: its rules are not saved"* ]]
   nothing_left lost
 }
 

@@ -128,7 +128,7 @@ END
 @test "two namespaces joined by veth reach each other, after the netns-update that the error asks for" {
   pair left VETH_NSNAME_OUTSIDE=right
   run ! lab systemctl start netns-veth@left
-  [[ $(journal netns_outside-veth@left) == *"there is no namespace 'right'"*'run `netns-update`'* ]]
+  [[ $(journal netns_outside-veth@left) == *"namespace 'right' (VETH_NSNAME_OUTSIDE) of the outside end does not exist"*'run `netns-update`'* ]]
   eventually gone left
 
   lab netns-update

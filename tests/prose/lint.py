@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 # Of proselint's checks, these are about plain English. The others are about typography and the style of newspapers.
-CHECKS = ('project', 'archaism', 'cliches', 'malapropisms', 'mixed_metaphors', 'mondegreens',
+CHECKS = ('project', 'cliches', 'malapropisms', 'mixed_metaphors', 'mondegreens',
           'needless_variants', 'nonwords', 'oxymorons', 'redundancy', 'uncomparables')
 
 PRONOUN = re.compile(r'\b(?:that|one|it|its|those|which|what)\b', re.I)

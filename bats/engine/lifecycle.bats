@@ -29,11 +29,11 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   on netnsctl up probe@a
   hooks
   run -0 on netnsctl up probe@a
-  [[ $output == 'probe@a was up already' ]]
+  [[ $output == 'probe@a was already up' ]]
   on netnsctl down probe@a
   hooks
   run -0 on netnsctl down probe@a
-  [[ $output == 'probe@a was down already' ]]
+  [[ $output == 'probe@a was already down' ]]
   [[ -z $(hooks) ]]
 }
 

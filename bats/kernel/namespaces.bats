@@ -16,7 +16,7 @@ load kernel
   ip netns add a
   ip -netns a link add mine type veth peer name mine-peer
   run --separate-stderr -0 netnsinit --delete a
-  [[ $stderr == *'namespace `a` was made by somebody else meanwhile, and is left alone'* ]]
+  [[ $stderr == *'namespace `a` was re-created by another program, and is not deleted'* ]]
   ip -netns a link show dev mine
   [[ ! -e /run/systemd-netns/made/a ]]
 }
@@ -31,7 +31,7 @@ load kernel
   told 'namespace `a` is not the one that was made'
   ip netns exec a netnsinit nft a down inside
   run --separate-stderr -0 netnsinit --delete a
-  [[ $stderr == *'namespace `a` was made by somebody else meanwhile, and is left alone'* ]]
+  [[ $stderr == *'namespace `a` was re-created by another program, and is not deleted'* ]]
   untouched a
 }
 
@@ -150,7 +150,7 @@ load kernel
 
 @test "deleting one that is gone is no error, and told" {
   run --separate-stderr -0 netnsinit --delete a
-  [[ $stderr == *'`a` was gone already'* ]]
+  [[ $stderr == *'`a` did not exist'* ]]
 }
 
 @test "what is in the namespace lives on until it ends, the name is free at once" {

@@ -104,7 +104,7 @@ END
   shown=$(sed 's/  */ /g; s/ $//' <<<"$output")
   diff --label expected --label shown --unified - <(grep -v HOST_ <<<"$shown") <<END
 probe@n
-layers, each overriding those above it
+layers, each overrides the layers above
  plugin $CONF/probe.sh
  default $CONF/default.conf
  type $CONF/probe.conf

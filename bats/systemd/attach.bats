@@ -176,7 +176,7 @@ answers() {
   [[ $(journal netns_made@a) == *'namespace `a` is not the one that was made'* ]]
   lab systemctl stop netns-lo@a
   eventually is netns_name@a inactive
-  [[ $(journal netns_name@a) == *'was made by somebody else meanwhile, and is left alone'* ]]
+  [[ $(journal netns_name@a) == *'was re-created by another program, and is not deleted'* ]]
   exists a
 }
 

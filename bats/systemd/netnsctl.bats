@@ -9,7 +9,7 @@ load systemd
   run -0 lab netnsctl list --no-legend
   [[ ${lines[0]} =~ ^direct\ +lo\ +up\ +direct\  && ${lines[2]} =~ ^units\ +lo\ +up\ +systemd\  ]]
   run -0 lab netnsctl up lo@direct lo@units
-  [[ $output == $'lo@direct was up already\nlo@units was up already' ]]
+  [[ $output == $'lo@direct was already up\nlo@units was already up' ]]
   lab netnsctl down direct units
   nothing_left direct
   nothing_left units

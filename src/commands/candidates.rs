@@ -12,8 +12,8 @@ use crate::systemd::systemctl;
 /// Every configured or active instance, and every name. Unreadable ones are left out.
 pub(super) fn targets() -> Vec<CompletionCandidate> {
     let mut values: Vec<String> = instances_of(&live()).collect();
-    words.extend(names_of(&live()));
-    candidates(words)
+    values.extend(names_of(&live()));
+    candidates(values)
 }
 
 /// Every configured or active instance.
@@ -33,9 +33,9 @@ pub(super) fn types() -> Vec<CompletionCandidate> {
 
 /// Every type and every instance.
 pub(super) fn subjects() -> Vec<CompletionCandidate> {
-    let mut words = types_of(&live());
-    words.extend(instances_of(&live()));
-    candidates(words)
+    let mut values = types_of(&live());
+    values.extend(instances_of(&live()));
+    candidates(values)
 }
 
 /// Every service and socket that systemd has loaded.

@@ -70,7 +70,7 @@ broken() {
   on netnsctl check
   on netnsctl down nft@a
   run -1 on netnsctl check
-  [[ $output == *'nft@a: this firewall is configured, but not up, and namespace `a` is; `netnsctl up nft@a`'* ]]
+  [[ $output == *'nft@a: the firewall is configured for the active namespace `a`, but not up; `netnsctl up nft@a`'* ]]
   on netnsctl down a
 }
 

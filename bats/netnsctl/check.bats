@@ -49,7 +49,7 @@ END
 @test "the line ends of DOS are told" {
   printf 'if true; then\r\nX=1\r\nfi\r\n' | config lo-a.conf
   finds <<END
-$CONF/lo-a.conf:4: error: syntax error: unexpected end of file; it has the line ends of DOS: convert it, e.g. by \`dos2unix\`
+$CONF/lo-a.conf:4: error: syntax error: unexpected end of file; the file has DOS line ends; convert it with \`dos2unix\`
 END
 }
 
@@ -67,8 +67,8 @@ END
 @test "functions that are nearly hooks, and hooks of other types, are told" {
   veth a 'configure_veth_up_insde() { :; }' 'configure_vpn_up_outside() { :; }' 'helper() { :; }'
   finds <<END
-$CONF/veth-a.conf:3: warning: \`configure_veth_up_insde\` is no hook, and is never called: is \`configure_veth_up_inside\` meant?
-$CONF/veth-a.conf:4: warning: \`configure_vpn_up_outside\` is a hook of the type \`vpn\`, and is not called for \`veth\`
+$CONF/veth-a.conf:3: warning: \`configure_veth_up_insde\` is not a hook, and is never called; did you mean \`configure_veth_up_inside\`?
+$CONF/veth-a.conf:4: warning: \`configure_vpn_up_outside\` is a hook of the type \`vpn\`, and is never called for \`veth\`
 END
 }
 
@@ -83,9 +83,9 @@ END
   veth a-long-name-1
   veth b VETH_IFNAME_INSIDE=sixteen-letters0
   finds <<END
-$CONF/veth-a-long-name-1.conf: error: veth@a-long-name-1: VETH_IFNAME_INSIDE: \`ve-a-long-name-11\` has 17 characters, and an interface name has at most 15
-$CONF/veth-a-long-name-1.conf: error: veth@a-long-name-1: VETH_IFNAME_OUTSIDE: \`ve-a-long-name-10\` has 17 characters, and an interface name has at most 15
-$CONF/veth-b.conf:3: error: veth@b: VETH_IFNAME_INSIDE: \`sixteen-letters0\` has 16 characters, and an interface name has at most 15
+$CONF/veth-a-long-name-1.conf: error: veth@a-long-name-1: VETH_IFNAME_INSIDE: interface name \`ve-a-long-name-11\` is too long: 17 characters, at most 15 are possible
+$CONF/veth-a-long-name-1.conf: error: veth@a-long-name-1: VETH_IFNAME_OUTSIDE: interface name \`ve-a-long-name-10\` is too long: 17 characters, at most 15 are possible
+$CONF/veth-b.conf:3: error: veth@b: VETH_IFNAME_INSIDE: interface name \`sixteen-letters0\` is too long: 16 characters, at most 15 are possible
 END
 }
 
@@ -94,7 +94,7 @@ END
   veth b VETH_IFNAME_OUTSIDE=same VETH_IFNAME_INSIDE=inner
   veth c VETH_IFNAME_OUTSIDE=same VETH_NSNAME_OUTSIDE=a
   finds <<END
-$CONF/veth-b.conf:3: error: veth@b: the interface name \`same\` on the host is that of veth@a as well ($CONF/veth-a.conf:3)
+$CONF/veth-b.conf:3: error: veth@b: the interface name \`same\` on the host is already used by veth@a ($CONF/veth-a.conf:3)
 END
 }
 
@@ -102,15 +102,15 @@ END
   veth a VETH_MAC_INSIDE=02:00:00:00:00:0A
   veth b VETH_MAC_OUTSIDE=2:0:0:0:0:a
   finds <<END
-$CONF/veth-b.conf:3: error: veth@b: the hardware address \`02:00:00:00:00:0A\` is that of veth@a as well ($CONF/veth-a.conf:3)
+$CONF/veth-b.conf:3: error: veth@b: the hardware address \`02:00:00:00:00:0A\` is already used by veth@a ($CONF/veth-a.conf:3)
 END
 }
 
 @test "a multicast or broken hardware address is told" {
   veth a VETH_MAC_INSIDE=11:22:33:44:55:66 VETH_MAC_OUTSIDE=02:00
   finds <<END
-$CONF/veth-a.conf:3: error: veth@a: VETH_MAC_INSIDE: \`11:22:33:44:55:66\` is a multicast address, which no interface can have: use one that begins with 02:
-$CONF/veth-a.conf:4: error: veth@a: VETH_MAC_OUTSIDE: \`02:00\` is no hardware address: six bytes are needed
+$CONF/veth-a.conf:3: error: veth@a: VETH_MAC_INSIDE: invalid hardware address \`11:22:33:44:55:66\`: this is a multicast address; use an address that begins with 02:
+$CONF/veth-a.conf:4: error: veth@a: VETH_MAC_OUTSIDE: invalid hardware address \`02:00\`: expected six bytes
 END
 }
 
@@ -132,16 +132,16 @@ END_OF_FINDINGS
   veth c VETH_IFADDR_OUTSIDE=198.51.100.129/25
   veth d VETH_IFADDR_INSIDE=192.0.2.10/30
   finds <<END
-$CONF/veth-a.conf:3: error: veth@a: VETH_IFADDR_INSIDE: \`192.0.2.300/30\` is no IP address
-$CONF/veth-c.conf:3: error: veth@c: the network of \`198.51.100.129/25\` is that of veth@b as well ($CONF/veth-b.conf:3)
-$CONF/veth-d.conf:3: error: veth@d: the address \`192.0.2.10\` is that of veth@b as well ($CONF/veth-b.conf:2)
+$CONF/veth-a.conf:3: error: veth@a: VETH_IFADDR_INSIDE: invalid IP address \`192.0.2.300/30\`
+$CONF/veth-c.conf:3: error: veth@c: the network of \`198.51.100.129/25\` is already used by veth@b ($CONF/veth-b.conf:3)
+$CONF/veth-d.conf:3: error: veth@d: the address \`192.0.2.10\` is already used by veth@b ($CONF/veth-b.conf:2)
 END
 }
 
 @test "a parent that the host has not is told" {
   config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=nosuch0\nMACVLAN_IFNAME=m0'
   finds <<END
-$CONF/macvlan-a.conf:1: error: macvlan@a: MACVLAN_PARENT_IFNAME: the host has no interface \`nosuch0\`; \`ip link\` lists those that there are
+$CONF/macvlan-a.conf:1: error: macvlan@a: MACVLAN_PARENT_IFNAME: interface \`nosuch0\` does not exist on the host; \`ip link\` lists the interfaces
 END
 }
 
@@ -154,9 +154,9 @@ END
   chgrp nogroup "$CONF/nft.rules"
   chmod g+w "$CONF/nft.rules"
   finds <<END
-$CONF/lo-a.conf: error: everybody can write it; mend it by \`chmod o-w $CONF/lo-a.conf\`
-$CONF/lo-b.conf: error: it belongs to the user nobody ($(id -u nobody)); mend it by \`chown root $CONF/lo-b.conf\`
-$CONF/nft.rules: error: the group nogroup ($(id -g nobody)) can write it; mend it by \`chmod g-w $CONF/nft.rules\`
+$CONF/lo-a.conf: error: everybody can write it; fix: \`chmod o-w $CONF/lo-a.conf\`
+$CONF/lo-b.conf: error: it belongs to the user nobody ($(id -u nobody)); fix: \`chown root $CONF/lo-b.conf\`
+$CONF/nft.rules: error: the group nogroup ($(id -g nobody)) can write it; fix: \`chmod g-w $CONF/nft.rules\`
 END
 }
 
@@ -190,7 +190,7 @@ END
 @test "what a plain user cannot look into is told, and is not called clean" {
   netnsctl up lo@a
   run --separate-stderr -2 setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin netnsctl check
-  [[ -z $output && $stderr == *'`lo@a` is up, and is not looked at: the privilege CAP_SYS_ADMIN is missing'* ]]
+  [[ -z $output && $stderr == *'cannot check `lo@a`, which is up: the privilege CAP_SYS_ADMIN is missing'* ]]
 }
 
 @test "of what is up, each thing that is gone or different is told" {
@@ -207,23 +207,23 @@ END
   ip -netns a address flush dev ve-a1
   ip link set dev ve-a0 down
   ip -netns a route delete default
-  anew() { echo "\`netnsctl down $1@a\`, then \`up\`, make it anew"; }
+  fix() { echo "fix: \`netnsctl down $1@a\`, then \`netnsctl up $1@a\`"; }
   finds <<END
-error: lo@a: interface 'lo' is not up; $(anew lo)
-error: macvlan@a: the default route via '198.51.100.1' is missing; $(anew macvlan)
-error: nft@a: interface 'lo' is not up; $(anew nft)
-error: nft@a: no rules are in force: nothing is filtered; $(anew nft)
-error: veth@a: interface 've-a0' is not up; $(anew veth)
-error: veth@a: interface 've-a1' does not have the address '192.0.2.6'; $(anew veth)
+error: lo@a: interface 'lo' is not up; $(fix lo)
+error: macvlan@a: the default route via '198.51.100.1' is missing; $(fix macvlan)
+error: nft@a: interface 'lo' is not up; $(fix nft)
+error: nft@a: no rules are in force: nothing is filtered; $(fix nft)
+error: veth@a: interface 've-a0' is not up; $(fix veth)
+error: veth@a: interface 've-a1' does not have the address '192.0.2.6'; $(fix veth)
 END
   ip link delete dev ve-a0
   ip -netns a link delete dev m0
   netnsctl down nft@a lo@a
   finds <<END
-error: macvlan@a: interface 'm0' is missing; $(anew macvlan)
-error: nft@a: this firewall is configured, but not up, and namespace \`a\` is; \`netnsctl up nft@a\`
-error: veth@a: interface 've-a0' is missing; $(anew veth)
-error: veth@a: interface 've-a1' is missing; $(anew veth)
+error: macvlan@a: interface 'm0' is missing; $(fix macvlan)
+error: nft@a: the firewall is configured for the active namespace \`a\`, but not up; \`netnsctl up nft@a\`
+error: veth@a: interface 've-a0' is missing; $(fix veth)
+error: veth@a: interface 've-a1' is missing; $(fix veth)
 END
   netnsctl down a
   ip link delete eth0
@@ -245,7 +245,7 @@ END
   clean
   ip netns exec a nft flush chain inet t out
   finds <<END
-error: nft@a: the rules in force differ from '$CONF/nft-a.rules'; \`netnsctl down nft@a\`, then \`up\`, make it anew
+error: nft@a: the rules in force differ from '$CONF/nft-a.rules'; fix: \`netnsctl down nft@a\`, then \`netnsctl up nft@a\`
 END
   netnsctl restart nft@a
   clean
@@ -262,13 +262,13 @@ END
   config nft-a.rules <<<'table inet t { chain c { type filter hook input priority 0; }; }'
   netnsctl up nft@a
   printf '%s\n' 'table inet t {' '  chain c { iif "gone0" accept; }' '  chain d { oif "gone1" accept; }' '}' | config nft-a.rules
-  anew='`netnsctl down nft@a`, then `up`, make it anew'
+  fix='fix: `netnsctl down nft@a`, then `netnsctl up nft@a`'
   finds <<END
-error: nft@a: the rules cannot be loaded any more: $CONF/nft-a.rules:2:17-23: Interface does not exist: \`chain c { iif "gone0" accept; }\` (and 1 more); $anew
+error: nft@a: the rules cannot be loaded any more: $CONF/nft-a.rules:2:17-23: Interface does not exist: \`chain c { iif "gone0" accept; }\` (and 1 more); $fix
 END
   rm "$CONF/nft-a.rules"
   finds <<END
-error: nft@a: the file of the rules in force, '$CONF/nft.rules', does not exist any more; $anew
+error: nft@a: the file of the rules in force, '$CONF/nft.rules', does not exist any more; $fix
 END
   netnsctl down a
 }
@@ -279,7 +279,7 @@ END
   config lo-a.conf <<<if
   clean nft
   finds veth@b <<END
-$CONF/veth-b.conf:3: error: veth@b: the interface name \`same\` on the host is that of veth@a as well ($CONF/veth-a.conf:3)
+$CONF/veth-b.conf:3: error: veth@b: the interface name \`same\` on the host is already used by veth@a ($CONF/veth-a.conf:3)
 END
   run -1 netnsctl check lo
   [[ ${#lines[@]} == 1 && $output == *lo-a.conf* ]]
@@ -294,7 +294,7 @@ END
   clean --root "$BATS_TEST_TMPDIR/repository"
   echo 'VETH_MAC_INSIDE=x' >>"$BATS_TEST_TMPDIR/repository/etc/conf.d/netns/veth-nstest.conf"
   run -1 netnsctl check --root "$BATS_TEST_TMPDIR/repository"
-  [[ $output == *'/repository/etc/conf.d/netns/veth-nstest.conf:'*'`x` is no hardware address'* ]]
+  [[ $output == *'/repository/etc/conf.d/netns/veth-nstest.conf:'*'invalid hardware address `x`'* ]]
 }
 
 @test "it changes nothing" {
@@ -325,7 +325,7 @@ END
 @test "a copy of the firewall that does not declare that it is one is reported" {
   sed '/Provides: firewall/d' /usr/share/systemd-netns/nft.sh >"$CONF/nft.sh"
   finds <<END
-$CONF/nft.sh: warning: this copy does not declare that it is a firewall: the namespace is open until its rules are loaded; \
+$CONF/nft.sh: warning: this copy of a firewall does not declare itself as one: the namespace is open until the rules are loaded; \
 add the line \`# Provides: firewall\` to its first comment, as in /usr/share/systemd-netns/nft.sh
 END
 }
@@ -334,7 +334,7 @@ END
   # shellcheck disable=SC2016 # for the file
   veth a VETH_IFNAM_INSIDE=x VETH_MTU_INSIDE=y 'helper() { echo "$VETH_MTU_INSIDE"; }'
   finds <<END
-$CONF/veth-a.conf:3: warning: veth@a: \`VETH_IFNAM_INSIDE\` is no setting of the type \`veth\`: is \`VETH_IFNAME_INSIDE\` meant?
+$CONF/veth-a.conf:3: warning: veth@a: \`VETH_IFNAM_INSIDE\` is not a setting of the type \`veth\`; did you mean \`VETH_IFNAME_INSIDE\`?
 END
 }
 
@@ -343,7 +343,7 @@ END
   config t-a.conf <<<T_BRIDGE=br0
   config t-b.conf <<<T_BRIDGE=br0
   finds <<END
-$CONF/t-b.conf:1: error: t@b: the interface name \`br0\` on the host is that of t@a as well ($CONF/t-a.conf:1)
+$CONF/t-b.conf:1: error: t@b: the interface name \`br0\` on the host is already used by t@a ($CONF/t-a.conf:1)
 END
 }
 

@@ -55,7 +55,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   mv /etc/resolv.conf.new /etc/resolv.conf
   run -1 netnsctl check
   cp "$BATS_TEST_TMPDIR/resolv.conf" /etc/resolv.conf
-  [[ $output == *"error: /etc/resolv.conf of process $COMMAND (sleep) in \`a\` is not /etc/netns/a/resolv.conf: it asks 203.0.113.53; end it, then repeat \`netnsctl run\`"* ]]
+  [[ $output == *"error: /etc/resolv.conf of process $COMMAND (sleep) in \`a\` differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; end it, then repeat \`netnsctl run\`"* ]]
 }
 
 @test "a link to a file in a directory of its own: a rename over the file leaves the command its resolver" {
@@ -82,7 +82,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   mkdir -p /run/nscd /run/systemd/resolve
   touch /run/nscd/socket /run/systemd/resolve/io.systemd.Resolve
   run -1 netnsctl check
-  [[ $output == *"process $COMMAND (sleep) in \`a\` can ask a resolver of the host, by /run/nscd/socket"* ]]
+  [[ $output == *"process $COMMAND (sleep) in \`a\` can query a resolver of the host, through /run/nscd/socket"* ]]
 }
 
 @test "a link into the directory of a resolver that does not exist yet is covered" {

@@ -389,7 +389,7 @@ accepts_in() {
   run --separate-stderr -1 lab netnsctl attach test-web lo@a
   [[ $stderr == *'a file that is read later sets NetworkNamespacePath=/run/netns/other'* ]]
   run -1 lab netnsctl check
-  [[ $output == *'error: `test-web.service` does not belong into `a`'* ]]
+  [[ $output == *'error: another file of `test-web.service` overrides the namespace `a`'* ]]
 }
 
 @test "a unit that shares the namespaces of another is refused: it would be in the host's network" {

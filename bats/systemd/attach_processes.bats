@@ -121,7 +121,7 @@ UNIT
   lab systemctl restart test-own
   eventually pid_of own-child
   run -1 lab netnsctl check
-  [[ $output == *'warning: process '*' (sleep) of `test-own.service`: in namespace `other`, not in `a`; unless the service enters it itself'* ]]
+  [[ $output == *'warning: process '*' (sleep) of `test-own.service`: in namespace `other`, not in `a`; unless the service itself enters that namespace'* ]]
   unit test-own.service <<'UNIT'
 [Service]
 ExecStart=/bin/bash -c 'python3 /run/test-thread.py & exec sleep infinity'
@@ -181,7 +181,7 @@ UNIT
   [[ $stderr == *'warning: `test-store.service` may store descriptors with systemd (FileDescriptorStoreMax=4)'*'`systemctl stop test-store.service`'* ]]
   stores 1
   run -1 lab netnsctl check
-  [[ $output == *'warning: systemd stores 1 descriptors for `test-store.service`'*'`systemctl stop test-store.service`, then `systemctl start test-store.service`'* ]]
+  [[ $output == *'warning: systemd stores 1 file descriptors for `test-store.service`'*'`systemctl stop test-store.service`, then `systemctl start test-store.service`'* ]]
   lab systemctl stop test-store
   stores 0
   lab rm /run/test-store.py

@@ -95,7 +95,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   lab systemctl start test-web
   lab netnsctl attach test-web lo@a --hide-bus
   run -1 lab netnsctl check
-  [[ $output == *'error: `test-web.service` (process '*') has the system bus of the host, by /run/dbus/system_bus_socket; `systemctl restart test-web.service`'* ]]
+  [[ $output == *'error: `test-web.service` (process '*') can use the system bus of the host, /run/dbus/system_bus_socket; `systemctl restart test-web.service`'* ]]
   lab systemctl restart test-web
   lab netnsctl check
   unit test-web.service.d/first.conf <<<$'[Service]\nBindPaths=/run/dbus:/run/dbus'

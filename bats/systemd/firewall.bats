@@ -159,11 +159,11 @@ END_OF_PLUGIN
   lab systemctl enable --quiet netns-nft@nstest
   run ! lab systemctl start netns-nft@nstest
   run -1 lab netnsctl check nft@nstest
-  [[ $output == *'nft@nstest: it has failed'* ]]
+  [[ $output == *'nft@nstest: the instance has failed'* ]]
   lab systemctl reset-failed 'netns*'
   lab netns-update
   run -1 lab netnsctl check nft@nstest
-  [[ $output == *'nft@nstest: it is enabled, but not up; `netnsctl up nft@nstest`, or `systemctl disable netns-nft@nstest.service`'* ]]
+  [[ $output == *'nft@nstest: the instance is enabled, but not up; `netnsctl up nft@nstest`, or `systemctl disable netns-nft@nstest.service`'* ]]
   config nft-nstest.conf <<<''
   lab netnsctl up nft@nstest
   lab netnsctl check

@@ -32,7 +32,7 @@ load systemd
   for engine in direct systemd; do
     run -1 lab netnsctl up --engine "$engine" bad@b
     run -1 lab netnsctl check
-    [[ $output == *'error: bad@b: it has failed'* ]]
+    [[ $output == *'error: bad@b: the instance has failed'* ]]
     lab netnsctl down bad@b
     run -0 lab netnsctl check
     [[ -z $output ]]
@@ -113,7 +113,7 @@ load systemd
   run -1 lab netnsctl status b
   [[ $output == *'bad failed since'*'what it said'* ]]
   run -1 lab netnsctl check
-  [[ $output == *'error: bad@b: it has failed'* ]]
+  [[ $output == *'error: bad@b: the instance has failed'* ]]
 }
 
 @test "since when an instance is up is known, from what systemd keeps of its start or else from systemd itself" {

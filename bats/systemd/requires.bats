@@ -41,13 +41,13 @@ required() {
 
 @test "check says when the drop-in is out of date, and netns-update removes it when nothing is required" {
   run -1 lab netnsctl check
-  [[ $output == *"$dropin: warning: this drop-in is out of date"*'run `netns-update`'* ]]
+  [[ $output == *"$dropin: warning: this drop-in is stale"*'run `netns-update`'* ]]
   lab netns-update
   run lab netnsctl check
   [[ $output != *10-requires.conf* ]]
   config app-a.conf <<<''
   run -1 lab netnsctl check
-  [[ $output == *"$dropin: warning: this drop-in is out of date"* ]]
+  [[ $output == *"$dropin: warning: this drop-in is stale"* ]]
   run -0 lab netns-update
   [[ $output == *"Removing '$dropin'."*'Reloading systemd'* ]]
   [[ -z $(required) ]]
@@ -245,11 +245,11 @@ END
   lab systemctl start netns-app@a netns-app@e
   config app-a.conf <<<'NETNS_REQUIRES=base@b'
   run -1 lab netnsctl check app
-  [[ $output == *'error: app@a: it is up, and `base@b`, which it requires, is not'* ]]
+  [[ $output == *'error: app@a: the instance is up, but its requirement `base@b` is not'* ]]
   config app.conf <<<'NETNS_REQUIRES=base@b'
   lab systemctl start netns-base@b
   run -1 lab netnsctl check app
-  [[ $output == *'error: app@e: it is up, and `app@e` requires `base@b`, and systemd does not know that: '*'create /etc/conf.d/netns/app-e.conf'* ]]
+  [[ $output == *'error: app@e: the instance is up, but `app@e` requires `base@b`, and systemd does not know that: '*'create /etc/conf.d/netns/app-e.conf'* ]]
   [[ $output != *'`base@b`, which it requires, is not'* ]]
   lab systemctl stop netns-app@a netns-app@e netns-base@b
 }

@@ -30,7 +30,7 @@ pub struct CheckArgs {
 }
 
 pub(super) fn run(options: &CheckArgs) -> Result<Status> {
-    let Checked { findings, whole } =
+    let Checked { findings, complete } =
         check::check(&Paths::under(&options.root), &options.subjects).map_err(NotStarted::from)?;
     if options.output.json {
         output::json("check", &findings)?;
@@ -45,7 +45,7 @@ pub(super) fn run(options: &CheckArgs) -> Result<Status> {
             ));
         }
     }
-    Ok(match (findings.as_slice(), whole) {
+    Ok(match (findings.as_slice(), complete) {
         ([], true) => Status::Done,
         ([], false) => Status::NotStarted,
         _ => Status::Failed,

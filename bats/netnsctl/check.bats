@@ -326,7 +326,7 @@ END
   sed '/Provides: firewall/d' /usr/share/systemd-netns/nft.sh >"$CONF/nft.sh"
   finds <<END
 $CONF/nft.sh: warning: this copy of a firewall does not declare itself as one: the namespace is open until the rules are loaded; \
-add the line \`# Provides: firewall\` to its first comment, as in /usr/share/systemd-netns/nft.sh
+add the line \`# Provides: firewall\` to the first comment, as in /usr/share/systemd-netns/nft.sh
 END
 }
 

@@ -148,7 +148,7 @@ attached() {
   lab netnsctl check
   lab bash -c 'cp /etc/resolv.conf /etc/new && mv /etc/new /etc/resolv.conf'
   run -1 lab netnsctl check
-  [[ $output == *'differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; `systemctl restart test-client.service`, each time'*'ATTACHED SERVICES'* ]]
+  [[ $output == *'differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; `systemctl restart test-client.service`, each time'*'Replaced files'* ]]
   lab systemctl restart test-client
   lab netnsctl check
   # What the warning says.

@@ -54,7 +54,7 @@ pub(super) fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, re
                 let replaced = target == Path::new(resolver::RESOLV_CONF)
                     && matches!(Mutable::of(paths), Mutable::File(_));
                 let hint = if replaced {
-                    ", each time that something on the host has replaced its own; netnsctl(8) has how to be safe, \"ATTACHED SERVICES\""
+                    ", each time that a program has replaced the file of the host; see \"Replaced files\" in netnsctl(8)"
                 } else {
                     ""
                 };

@@ -23,10 +23,10 @@ load ../engine/engine
   nothing_left
 }
 
-@test "netns.conf(5) and README have every setting of every shipped type" {
+@test "netns.conf(5) and docs/types.md have every setting of every shipped type" {
   for setting in $(netnsctl types --json | jq --raw-output '.items[].settings[].name'); do
     grep --quiet --word-regexp "$setting" "$ROOT/man/netns.conf.5"
-    grep --quiet --word-regexp "$setting" "$ROOT/README.md"
+    grep --quiet --word-regexp "$setting" "$ROOT/docs/types.md"
   done
 }
 

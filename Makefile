@@ -20,7 +20,8 @@ BINARY = netnsctl
 LINKS = netnsinit netns-update netns-nft-save
 UNITS = $(notdir $(wildcard units/*.service))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
-PAGES = $(notdir $(wildcard man/*.[578]))
+# The manual pages, built from man/NAME.SECTION.scd.
+PAGES = $(basename $(notdir $(wildcard man/*.scd)))
 # Where each shell looks for completions, below DATADIR (bash-completion, zsh and fish as Debian has them).
 COMPLETION = src/commands/completion
 COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_netnsctl fish/vendor_completions.d/netnsctl.fish
@@ -42,8 +43,15 @@ build: ## Build the program
 	$(CARGO) rustc --release --locked$(if $(HAS_MUSL), --target $(MUSL)) --bin $(BINARY) -- -C target-feature=+crt-static -C relocation-model=static
 	@$(if $(HAS_MUSL),install -D $(TARGET:%/release=%/$(MUSL)/release)/$(BINARY) $(TARGET)/$(BINARY))
 	@for link in $(LINKS); do ln -sf $(BINARY) $(TARGET)/$$link; done
+build: $(PAGES:%=$(TARGET)/man/%)
 
-install: ## Install what was built, and update the units of all types
+# The footer has the date of the source. The sed command keeps groff from breaking tables at pages, and from hyphenating paths.
+$(TARGET)/man/%: man/%.scd
+	@mkdir -p $(@D)
+	SOURCE_DATE_EPOCH=$$(stat --format=%Y $<) scdoc <$< | sed 's/^\.ad l$$/.ad l\n.if n .pl 9999v\n.nr HY 0/' >$@.new
+	@mv $@.new $@
+
+install: $(PAGES:%=$(TARGET)/man/%) ## Install what was built, and update the units of all types
 	@test -x $(TARGET)/$(BINARY) || { echo 'nothing to install yet: run `make build` first' >&2; exit 1; }
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(CONFDIR)
 	install -m 755 $(TARGET)/$(BINARY) $(DESTDIR)$(BINDIR)
@@ -52,7 +60,7 @@ install: ## Install what was built, and update the units of all types
 	case $(BINDIR) in /usr/local/sbin | /usr/local/bin | /usr/sbin | /usr/bin | /sbin | /bin) ;; \
 	*) sed -i 's|=netnsinit |=$(BINDIR)/netnsinit |' $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) ;; esac
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
-	for page in $(PAGES); do install -D -m 644 man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; done
+	for page in $(PAGES); do install -D -m 644 $(TARGET)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; done
 	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$(DATADIR)/$$file || exit; done
 	install -D -m 644 -t $(DESTDIR)$(SAMPLEDIR) etc/*
 	@if [ -n "$$(ls -A $(DESTDIR)$(CONFDIR))" ]; then \

@@ -34,8 +34,16 @@ fn checkout() -> Test {
     let completions = format!("{}/.", source(COMPLETION));
     run(Command::new("cp").arg("-R").arg(completions).arg(test.path("checkout").join(COMPLETION)));
     run(Command::new("cp").arg(env!("CARGO_BIN_EXE_netnsctl")).arg(test.path("target/netnsctl")));
+    let pages = pages(&test).into_iter().map(|page| test.path("target/man").join(page));
+    run(command(&test, &[]).arg(variable(&test, "TARGET", "target")).args(pages));
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(test.path("")));
     test
+}
+
+/// The manual pages, by their sources.
+fn pages(test: &Test) -> Vec<String> {
+    let sources = test.names("checkout/man");
+    sources.iter().filter_map(|name| name.strip_suffix(".scd")).map(ToOwned::to_owned).collect()
 }
 
 /// Runs a program that is no subject of these tests.
@@ -68,9 +76,6 @@ fn files(test: &Test, [_, lib, man, share]: [&str; 4]) -> Vec<(String, String)> 
         ("units", ".service", format!("{lib}/systemd/system")),
         ("plugins", ".sh", "usr/share/systemd-netns".into()),
         ("etc", "", "etc/conf.d/netns".into()),
-        ("man", ".5", format!("{man}/man5")),
-        ("man", ".7", format!("{man}/man7")),
-        ("man", ".8", format!("{man}/man8")),
         ("etc", "", format!("{share}/doc/systemd-netns/examples")),
     ];
     let mut files = vec![];
@@ -78,6 +83,12 @@ fn files(test: &Test, [_, lib, man, share]: [&str; 4]) -> Vec<(String, String)> 
         let names = test.names(&format!("checkout/{from}"));
         let names = names.iter().filter(|name| name.ends_with(extension));
         files.extend(names.map(|name| (format!("checkout/{from}/{name}"), format!("{to}/{name}"))));
+    }
+    if test.has("checkout/man") {
+        for page in pages(test) {
+            let section = page.rsplit('.').next().expect("a section");
+            files.push((format!("target/man/{page}"), format!("{man}/man{section}/{page}")));
+        }
     }
     files
 }
@@ -311,9 +322,10 @@ fn nothing_is_installed_before_it_is_built() {
 #[test]
 fn a_file_that_cannot_be_installed_fails_the_installation() {
     // Each is the first of its kind: all others can be.
-    for file in ["units/a.service", "plugins/a.sh", "etc/a.conf", "man/a.8"] {
-        let file = format!("checkout/{file}");
-        let test = checkout().file(&file, "").file("checkout/man/b.8", "").mode(&file, 0o000).by_nobody();
+    for file in ["checkout/units/a.service", "checkout/plugins/a.sh", "checkout/etc/a.conf", "target/man/a.8"]
+    {
+        let test = checkout().file("checkout/man/a.8.scd", "").file("target/man/a.8", "");
+        let test = test.file(file, "").mode(file, 0o000).by_nobody();
         make(&test, &["install"]).stderr_has("Permission denied").status(2);
     }
 }

@@ -117,7 +117,7 @@ impl Plugin {
                 );
             }
         }
-        let section = format!(".SH {}", nstype.to_uppercase());
+        let section = format!("# {}", nstype.to_uppercase());
         require(manual.lines().any(|line| line == section), "netns.conf(5) has no section for it".to_owned());
         let section = format!("### {nstype}");
         require(types.lines().any(|line| line == section), "docs/types.md has no section for it".to_owned());
@@ -138,7 +138,7 @@ fn has_word(text: &str, word: &str) -> bool {
 
 #[test]
 fn each_is_described_tested_and_declares_what_is_so() {
-    let manual = fs::read_to_string("man/netns.conf.5").unwrap();
+    let manual = fs::read_to_string("man/netns.conf.5.scd").unwrap();
     let types = fs::read_to_string("docs/types.md").unwrap();
     let faults: Vec<String> = Plugin::shipped()
         .iter()
@@ -151,7 +151,7 @@ fn each_is_described_tested_and_declares_what_is_so() {
 fn a_plugin_without_any_of_that_would_be_found() {
     let text = "# Contains: only definitions\n# Links: T_LINK@T_PLACE\n#\n# Settings:\n#   T_KNOWN  x\n#   T_UNUSED  x\n\n\
                 T_OWN=1\nconfigure_t_up_inside() {\n  echo \"$T_KNOWN ${T_SECRET-} $T_OWN\"\n}\necho read\n";
-    let faults = Plugin::read("t", text).faults(".SH U\nT_UNUSED", "## t\nT_KNOWN", Path::new("/nosuch"));
+    let faults = Plugin::read("t", text).faults("# U\nT_UNUSED", "## t\nT_KNOWN", Path::new("/nosuch"));
     assert_eq!(
         faults,
         [

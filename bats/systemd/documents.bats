@@ -12,19 +12,21 @@ NOT_REPLAYED=('make build' 'make demo' 'make install' 'make test')
 # Usage: replay FILE
 # Writes each announced file (a line that is its path in backticks or underscores and a colon, then a block), and runs each command
 # of a console block. A command is a line that begins with `# ` or `$ `. Its output must match the lines below the command, where
-# `…` matches any text, and blanks at the ends of lines are ignored. Fails if there is no command.
+# `…` matches any text, and blanks at the ends of lines are ignored. In a manual page, only blocks of EXAMPLES count. Fails if there
+# is no command.
 replay() {
-  local line block='' path='' command='' expected='' in_block='' count=0
+  local line block='' path='' command='' expected='' in_block='' section='' count=0
   while IFS= read -r line; do
     if [[ $line == '```'* && ! $in_block ]]; then
       in_block=y block=${line#'```'}
       # scdoc has no languages: a block without a path is a console block.
-      [[ $block != '' || $1 != *.scd || $path ]] || block=console
+      [[ $block != '' || $section != EXAMPLES || $path ]] || block=console
       [[ ! $path ]] || new_file "$path"
     elif [[ $line == '```' ]]; then
       [[ ! $command ]] || check "$command" "$expected" || return
       in_block='' path='' command=''
     elif [[ ! $in_block ]]; then
+      [[ $1 != *.scd || $line != '# '* ]] || section=${line#'# '}
       if [[ $line =~ ^[\`_](/[^\`]+)[\`_]:$ ]]; then path=${BASH_REMATCH[1]//\\/}; elif [[ $line ]]; then path=''; fi
     elif [[ $path ]]; then
       echo "$line" >>"$LAB/root$path"

@@ -22,7 +22,7 @@ dated() {
   find /run/systemd-netns "$CONF" -type f -exec touch --date "$1" {} +
 }
 
-@test "the clock has jumped, back or forth: what is up is listed, restarts and goes; what has failed is listed, and cleared" {
+@test "after a clock jump, active instances are listed, restarted and removed, and failed ones are listed and cleared" {
   plugin fails 'configure_fails_up_inside() { false; }'
   before=$(machine)
   for time in 1970-01-01T00:00:01Z 2070-01-01T00:00:00Z; do
@@ -50,7 +50,7 @@ with_own_clock() {
     "$@"
 }
 
-@test "the clock jumps in the middle of an up, back or forth: that is noted by it, and time limits do not move" {
+@test "a clock jump during up is noted, and does not change timeouts" {
   local -i elapsed
   netnsctl=$ROOT/target/debug/netnsctl
   plugin probe 'configure_probe_up_outside() { cp /run/jump /run/clock; [[ ! -e /run/hang ]] || sleep 60; }'
@@ -82,7 +82,7 @@ with_own_clock() {
 # Where the machine seems to be up for three years more.
 ELSEWHERE=(unshare --time --fork --kill-child --monotonic 100000000 --boottime 100000000 --)
 
-@test "where the machine is up for other times, as in a container, time limits are the same; a hook that was noted there is ended from here" {
+@test "in a time namespace, timeouts are the same, and a hook recorded there can be ended from outside" {
   (($("${ELSEWHERE[@]}" cut -d . -f 1 /proc/uptime) > $(cut -d . -f 1 /proc/uptime) + 90000000))
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_outside() { trap "" TERM; echo "$$" >/run/pid; while :; do sleep 0.1; done; }'

@@ -86,15 +86,15 @@ put_right_after_killing() {
   done
 }
 
-@test "killed at any step of an up: the next up, and the next down, put it right" {
+@test "after a kill at any step of up, the next up and the next down recover" {
   put_right_after_killing up
 }
 
-@test "killed at any step of a down: the next up, and the next down, put it right" {
+@test "after a kill at any step of down, the next up and the next down recover" {
   put_right_after_killing down
 }
 
-@test "killed in a restart: the next up puts it right" {
+@test "after a kill during a restart, the next up recovers" {
   for phase in up down; do
     stoppable
     netnsctl up probe@a
@@ -107,7 +107,7 @@ put_right_after_killing() {
   done
 }
 
-@test "a hook does not outlive the command that runs it; what it has made goes with the next one" {
+@test "a hook does not outlive its command, and the next command removes what the hook created" {
   stoppable
   stop_in up outside up
   ip link show dev pr-a
@@ -116,7 +116,7 @@ put_right_after_killing() {
   nothing_left
 }
 
-@test "what a killed command has left running has ended before the next one begins, also what was not noted of it" {
+@test "processes left by a killed command have ended before the next command starts, also unrecorded ones" {
   for next in up down; do
     stoppable
     # The hook is slow to undo its steps, and what it has started does not listen.
@@ -151,7 +151,7 @@ configure_probe_down_outside() { [[ $(ip -oneline link show type veth) != *": pr
   done
 }
 
-@test "interrupted: the hook is ended, what was done is undone, and the rest is not begun" {
+@test "an interrupt ends the hook, undoes its steps, and skips the other instances" {
   for signal in INT TERM HUP; do
     stoppable
     plugin later
@@ -176,7 +176,7 @@ wait_for() {
   return 1
 }
 
-@test "interrupted, and the hook comes to its end all the same: it is done, and none is begun after it" {
+@test "an interrupt that the hook survives lets it finish, and starts no further hook" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin deaf 'deaf() { [[ $NSNAME != "$INOUT" ]] || { trap "" TERM; : >/run/stopped; sleep 0.5; }; }
     configure_deaf_up_outside() { deaf; }
@@ -204,7 +204,7 @@ wait_for() {
   done
 }
 
-@test "a command that will not end: within the time that is left, what can be undone is" {
+@test "a command that ignores signals is killed, and its hook is undone within the timeout" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin deaf 'configure_deaf_up_outside() { on_failure touch /run/undone; bash -c "trap : TERM; while :; do sleep 1; done"; }'
   NETNS_HOOK_TIMEOUT=2 run -1 netnsctl up deaf@a
@@ -231,7 +231,7 @@ interrupt_often() {
   done
 }
 
-@test "interrupted at any moment, hundreds of times, on a machine that is busy: all of it is there, or nothing" {
+@test "hundreds of interrupts on a busy machine leave an instance complete or removed" {
   names=({a..h})
   for at in "${!names[@]}"; do
     config "veth-${names[at]}.conf" <<<"VETH_IFADDR_OUTSIDE=192.0.$at.1/30 VETH_IFADDR_INSIDE=192.0.$at.2/30"
@@ -248,7 +248,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "two commands on a namespace: one waits for the other, and says so when it takes long" {
+@test "two commands on a namespace wait for each other, and a long wait is reported" {
   stoppable
   stop_in up inside up
   netnsctl down probe@a 2>"$BATS_TEST_TMPDIR/said" 3>&- &
@@ -260,7 +260,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "200 instances at once, twice, while others add and delete namespaces: nothing is lost, and nothing left" {
+@test "200 instances at once, with other namespaces added and deleted, leave nothing behind" {
   netnsctl types lo
   mapfile -t instances < <(printf 'lo@many-%d\n' {1..200})
   ip netns add theirs
@@ -285,7 +285,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "namespaces come before any hook: one may put an interface into another" {
+@test "all namespaces exist before the first hook, so a hook can put an interface into another" {
   pair client VETH_NSNAME_OUTSIDE=server
   netnsctl up veth@client lo@server
   ip netns exec client ping -q -c1 -w5 192.0.2.1
@@ -293,7 +293,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "a state that cannot be used is told and kept, and the kernel is gone by" {
+@test "an unusable state file is reported and kept, and the state is read from the kernel" {
   plugin probe
   for text in '{' '' '{"version": 2, "future": true}'; do
     netnsctl up probe@a
@@ -312,7 +312,7 @@ interrupt_often() {
   done
 }
 
-@test "a creation that was broken off at any point is made good" {
+@test "a creation interrupted at any point is completed by the next command" {
   plugin probe
   mkdir -p /run/systemd-netns/direct
   # Noted, but nothing there yet; noted, and a file that nothing is bound on.
@@ -326,7 +326,7 @@ interrupt_often() {
   done
 }
 
-@test "a namespace that was taken over is left where it is" {
+@test "an adopted namespace is not deleted" {
   plugin probe
   ip netns add a
   netnsctl up --adopt probe@a
@@ -335,7 +335,7 @@ interrupt_often() {
   exists a
 }
 
-@test "a namespace that was deleted, and made again by somebody else, is left alone" {
+@test "a namespace re-created by another program is not changed" {
   plugin probe
   netnsctl up probe@a
   ip netns delete a
@@ -348,7 +348,7 @@ interrupt_often() {
   [[ ! -e /run/systemd-netns/direct/a.json ]]
 }
 
-@test "one that got the inode of ours is told apart: up and down leave it alone, and so does gc" {
+@test "a foreign namespace with the same inode is recognized: up, down and gc do not change it" {
   for command in 'up nft@a' 'down a' gc; do
     replace_same_inode a netnsctl up nft@a
     # shellcheck disable=SC2086 # words
@@ -360,7 +360,7 @@ interrupt_often() {
   done
 }
 
-@test "a state of an earlier version, without the cookie, is compared by the rest" {
+@test "a state file of an older version, without a cookie, is compared by the other fields" {
   netnsctl up lo@a
   jq 'del(.namespace.cookie)' /run/systemd-netns/direct/a.json >/run/without
   [[ $(jq .namespace.cookie /run/systemd-netns/direct/a.json) != null ]]
@@ -370,7 +370,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "what is up is not lost when its namespace is deleted by hand: up brings all of it back" {
+@test "up restores all instances of a manually deleted namespace" {
   stoppable
   netnsctl up probe@a
   ip netns delete a
@@ -379,7 +379,7 @@ interrupt_often() {
   is_up
 }
 
-@test "a hook may leave a process behind, and print as much as it likes" {
+@test "a hook can leave a process behind, and print any amount of output" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_outside() { sleep 300 & echo "$!" >/run/left; head -c 10000000 /dev/zero | tr "\0" x; }'
   netnsctl up probe@a
@@ -388,7 +388,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "hooks find what they find under systemd: root as directory, no input, a known PATH, umask 022" {
+@test "hooks run as under systemd: root as directory, no input, a known PATH, umask 022" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_outside() { echo "$PWD $(umask) $(readlink /proc/self/fd/0) ${SECRET-none} ${HOME-none}" >>'"$LOG"'; }'
   (
@@ -399,7 +399,7 @@ interrupt_often() {
   [[ $(hooks) == '/ 0022 /dev/null none none,'* ]]
 }
 
-@test "as in a container, CAP_NET_ADMIN and CAP_SYS_ADMIN are enough" {
+@test "CAP_NET_ADMIN and CAP_SYS_ADMIN are sufficient, as in a container" {
   pair a
   contained() { setpriv --bounding-set=-all,+net_admin,+sys_admin --inh-caps=-all,+net_admin,+sys_admin "$@"; }
   contained netnsctl up veth@a nft@a
@@ -408,7 +408,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "without the privilege to, it is told which is missing" {
+@test "a missing capability is named" {
   plugin probe
   run --separate-stderr -1 setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin netnsctl up probe@a
   [[ $stderr == *'CAP_SYS_ADMIN'* ]]

@@ -18,7 +18,7 @@ broken() {
   printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' '[[ $INOUT != inside ]] || exit 1' '[[ $INOUT != inside ]] || kill -9 $$'
 }
 
-@test "a firewall that fails before or after its interface is up: nothing passes, and the message says so" {
+@test "a firewall that fails before or after its interface is up lets nothing pass, and the message reports it" {
   while IFS= read -r text; do
     rm -f "$CONF/nft-a.conf"
     on netnsctl up veth@a
@@ -60,7 +60,7 @@ broken() {
   on netnsctl down a
 }
 
-@test "a file of rules alone has the firewall come up with its namespace, and is listed" {
+@test "a file of rules alone brings up the firewall with its namespace, and is listed" {
   config nft-a.rules <<<'table inet mine { chain c { type filter hook input priority 0; policy drop; }; }'
   [[ $(state nft@a) == down ]]
   run -0 on netnsctl up a
@@ -74,7 +74,7 @@ broken() {
   on netnsctl down a
 }
 
-@test "check tells an empty ruleset, and a file of rules that has none" {
+@test "check reports an empty ruleset, and a file without rules" {
   config nft-a.rules <<<"$ACCEPT"
   on netnsctl up a
   on netnsctl check
@@ -89,7 +89,7 @@ broken() {
   on netnsctl down a
 }
 
-@test "rules that somebody has flushed are not saved by NFT_AUTO_SAVE: a restart loads them again" {
+@test "NFT_AUTO_SAVE does not save flushed rules, and a restart loads the rules again" {
   config nft-a.rules <<<"flush ruleset"$'\n''table inet t { chain c { type filter hook input priority 0; policy drop; }; }'
   config nft-a.conf <<<NFT_AUTO_SAVE=yes
   on netnsctl up a
@@ -106,7 +106,7 @@ broken() {
   on netnsctl down a
 }
 
-@test "what keeps a namespace closed goes with it" {
+@test "the files that keep a namespace closed are removed with it" {
   config nft-a.rules <<<"$ACCEPT"
   on netnsctl up veth@a
   on mkdir -p /run/systemd-netns/closed
@@ -120,7 +120,7 @@ broken() {
 
 closed() { on ip netns exec a nft list table inet netns_closed; }
 
-@test "a firewall is closed before its files are read, also by netnsctl itself" {
+@test "a namespace is closed before the files of its firewall are read, also by netnsctl itself" {
   on netnsctl up veth@a
   reaches
   for verb in up restart; do

@@ -3,7 +3,7 @@
 
 load engine
 
-@test "50 commands at once, up and down of the same name: each comes to an end, none breaks another, and nothing is left" {
+@test "50 concurrent up and down commands on one name all finish, and leave nothing behind" {
   pair a
   before=$(machine)
   # shellcheck disable=SC2016 # for the machine to expand

@@ -50,7 +50,7 @@ created_again() {
   ip -netns a link show dev lo >/dev/null && netnsinit --delete a && [[ ! -e /run/netns/a && ! -e /run/systemd-netns/made/a ]]
 }
 
-@test "netnsinit --create, killed between any two system calls: the next one succeeds, or says what to do" {
+@test "after a kill of --create between any two system calls, the next one succeeds or prints the next step" {
   CHANGING+=(unshare mount setns)
   crash_everywhere none created_again netnsinit --create a
   ((CRASHES >= 10))
@@ -72,7 +72,7 @@ rules_are_whole() {
     [[ ! -e $RULES~ || $(<"$RULES~") == old ]]
 }
 
-@test "netns-nft-save, killed between any two system calls: the file is the old or the new one, whole" {
+@test "after a kill of netns-nft-save between any two system calls, the file is the old or the new one" {
   create a
   inside a nft add table inet filter
   inside a nft add chain inet filter input '{ type filter hook input priority filter; policy drop; }'
@@ -83,19 +83,19 @@ rules_are_whole() {
   echo "# killed $CRASHES times" >&3
 }
 
-@test "netns-nft-save: on the disk before it takes its place" {
+@test "netns-nft-save syncs the new file before it replaces the old one" {
   create a
   on_disk_before_in_place netns-nft-save a
 }
 
-@test "what a killed netns-nft-save has left, the next one removes" {
+@test "the next netns-nft-save removes the leftovers of a killed one" {
   create a
   touch "$CONF"/.nft-a.rules.netns-draft-{abcdef,123456} "$CONF/.nft-b.rules.netns-draft-abcdef" "$CONF/.mine"
   netns-nft-save a
   [[ $(ls -A "$CONF") == $'.mine\n.nft-b.rules.netns-draft-abcdef\nnft-a.rules' ]]
 }
 
-@test "backups of rules, whatever they are called, are nobody's but their maker's" {
+@test "backups of rules with any name are not removed" {
   create a
   touch -d '1 hour ago' "$CONF"/{,.}nft-a.rules.{backup,before,broken,orig01,Backup,201125,aB3xYz} "$CONF/nft-a.rules.netns-draft-aB3xYz"
   mkdir "$CONF/.nft-a.rules.netns-draft-aB3xYz"
@@ -137,14 +137,14 @@ units_are_whole() {
   [[ $(ls -A "$units") == $'netns-lo@.service\nnetns-veth@.service\nnetns_outside-lo@.service\nnetns_outside-veth@.service' ]]
 }
 
-@test "netns-update, killed between any two system calls: each unit is the old or the new one, whole, and the next run does the rest" {
+@test "after a kill of netns-update between any two system calls, each unit is the old or the new one, and the next run completes the work" {
   IMAGE=$BATS_TEST_TMPDIR/image
   crash_everywhere image units_are_whole netns-update --root "$IMAGE"
   ((CRASHES >= 14))
   echo "# killed $CRASHES times" >&3
 }
 
-@test "netns-update: on the disk before it takes its place" {
+@test "netns-update syncs a new file before it replaces the old one" {
   IMAGE=$BATS_TEST_TMPDIR/image
   image
   on_disk_before_in_place netns-update --root "$IMAGE"

@@ -32,12 +32,12 @@ setup() {
   rm "$CONF"/*
 }
 
-@test "what is installed is clean" {
+@test "the installed files have no findings" {
   cp -a "$BATS_FILE_TMPDIR"/conf/* "$CONF"
   clean
 }
 
-@test "a syntax error is told with file and line, also in a plugin" {
+@test "a syntax error is reported with file and line, also in a plugin" {
   config lo-a.conf <<<$'X=1\nif'
   config bad.sh <<<'f() {'
   finds <<END
@@ -46,14 +46,14 @@ $CONF/lo-a.conf:3: error: syntax error: unexpected end of file
 END
 }
 
-@test "the line ends of DOS are told" {
+@test "DOS line ends are reported" {
   printf 'if true; then\r\nX=1\r\nfi\r\n' | config lo-a.conf
   finds <<END
 $CONF/lo-a.conf:4: error: syntax error: unexpected end of file; the file has DOS line ends; convert it with \`dos2unix\`
 END
 }
 
-@test "what shellcheck finds is told, where it is installed" {
+@test "findings of shellcheck are reported, if it is installed" {
   # shellcheck disable=SC2016 # for the file
   config probe.sh <<<'configure_probe_up_outside() { rm -rf $1/*; }'
   run -1 netnsctl check
@@ -64,7 +64,7 @@ END
   [[ -z $output ]]
 }
 
-@test "functions that are nearly hooks, and hooks of other types, are told" {
+@test "functions that are nearly hooks, and hooks of other types, are reported" {
   veth a 'configure_veth_up_insde() { :; }' 'configure_vpn_up_outside() { :; }' 'helper() { :; }'
   finds <<END
 $CONF/veth-a.conf:3: warning: \`configure_veth_up_insde\` is not a hook, and is never called; did you mean \`configure_veth_up_inside\`?
@@ -72,14 +72,14 @@ $CONF/veth-a.conf:4: warning: \`configure_vpn_up_outside\` is a hook of the type
 END
 }
 
-@test "a .conf without a plugin is told" {
+@test "a .conf without a plugin is reported" {
   config ghost-a.conf <<<''
   finds <<END
 error: $CONF/ghost.sh does not exist, but $CONF/ghost-a.conf needs it; type \`ghost\` skipped
 END
 }
 
-@test "names of interfaces over 15 bytes are told, also those that the plugin makes up" {
+@test "names of interfaces over 15 bytes are reported, also computed ones" {
   veth a-long-name-1
   veth b VETH_IFNAME_INSIDE=sixteen-letters0
   finds <<END
@@ -89,7 +89,7 @@ $CONF/veth-b.conf:3: error: veth@b: VETH_IFNAME_INSIDE: interface name \`sixteen
 END
 }
 
-@test "the same interface name for two instances is told where they would meet, and only there" {
+@test "the same interface name for two instances is reported only in the same place" {
   veth a VETH_IFNAME_OUTSIDE=same VETH_IFNAME_INSIDE=inner
   veth b VETH_IFNAME_OUTSIDE=same VETH_IFNAME_INSIDE=inner
   veth c VETH_IFNAME_OUTSIDE=same VETH_NSNAME_OUTSIDE=a
@@ -98,7 +98,7 @@ $CONF/veth-b.conf:3: error: veth@b: the interface name \`same\` on the host is a
 END
 }
 
-@test "the same hardware address for two instances is told, however it is written" {
+@test "the same hardware address for two instances is reported in any spelling" {
   veth a VETH_MAC_INSIDE=02:00:00:00:00:0A
   veth b VETH_MAC_OUTSIDE=2:0:0:0:0:a
   finds <<END
@@ -106,7 +106,7 @@ $CONF/veth-b.conf:3: error: veth@b: the hardware address \`02:00:00:00:00:0A\` i
 END
 }
 
-@test "a multicast or broken hardware address is told" {
+@test "a multicast or invalid hardware address is reported" {
   veth a VETH_MAC_INSIDE=11:22:33:44:55:66 VETH_MAC_OUTSIDE=02:00
   finds <<END
 $CONF/veth-a.conf:3: error: veth@a: VETH_MAC_INSIDE: invalid hardware address \`11:22:33:44:55:66\`: this is a multicast address; use an address that begins with 02:
@@ -114,7 +114,7 @@ $CONF/veth-a.conf:4: error: veth@a: VETH_MAC_OUTSIDE: invalid hardware address \
 END
 }
 
-@test "settings of dns that libc would pass over are told" {
+@test "settings of dns that libc would ignore are reported" {
   printf 'DNS_SERVERS=\n' >"$CONF/dns-a.conf"
   printf '%s\n' 'DNS_SERVERS="192.0.2.1 1.2.3 ::g"' "DNS_SEARCH='example.org a;b'" 'DNS_HOSTS=nonsense' >"$CONF/dns-b.conf"
   finds <<END_OF_FINDINGS
@@ -126,7 +126,7 @@ $CONF/dns-b.conf:3: error: dns@b: DNS_HOSTS: 'nonsense' is not an address with a
 END_OF_FINDINGS
 }
 
-@test "a broken address, the same one twice, and networks that overlap on the host are told" {
+@test "an invalid address, a duplicate address, and overlapping networks on the host are reported" {
   veth a VETH_IFADDR_INSIDE=192.0.2.300/30
   veth b VETH_IFADDR_OUTSIDE=198.51.100.1/24
   veth c VETH_IFADDR_OUTSIDE=198.51.100.129/25
@@ -138,14 +138,14 @@ $CONF/veth-d.conf:3: error: veth@d: the address \`192.0.2.10\` is already used b
 END
 }
 
-@test "a parent that the host has not is told" {
+@test "a missing parent interface is reported" {
   config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=nosuch0\nMACVLAN_IFNAME=m0'
   finds <<END
 $CONF/macvlan-a.conf:1: error: macvlan@a: MACVLAN_PARENT_IFNAME: interface \`nosuch0\` does not exist on the host; \`ip link\` lists the interfaces
 END
 }
 
-@test "files that others than root can write are told, with what mends it" {
+@test "files that other users than root can write are reported, with the fix" {
   config lo-a.conf <<<''
   config lo-b.conf <<<''
   chmod o+w "$CONF/lo-a.conf"
@@ -160,7 +160,7 @@ $CONF/nft.rules: error: the group nogroup ($(id -g nobody)) can write it; fix: \
 END
 }
 
-@test "a file that others can write is told without being run" {
+@test "a file that other users can write is reported without being run" {
   config lo-a.conf <<<": >$BATS_TEST_TMPDIR/canary"
   chmod o+w "$CONF/lo-a.conf"
   run -1 netnsctl check
@@ -171,14 +171,14 @@ END
   [[ -e $BATS_TEST_TMPDIR/canary ]]
 }
 
-@test "a file that exits is told" {
+@test "a file that exits is reported" {
   config lo-a.conf <<<$'X=1\nexit 3'
   finds <<END
 $CONF/lo-a.conf:2: error: lo@a: the file ends the hook here
 END
 }
 
-@test "files that do not come to an end are told, and the rest is checked" {
+@test "files that do not end are reported, and the rest is checked" {
   config lo-a.conf <<<'while :; do :; done'
   config lo-b.conf <<<$'X=1\nexit 3'
   finds <<END
@@ -187,13 +187,13 @@ $CONF/lo-b.conf:2: error: lo@b: the file ends the hook here
 END
 }
 
-@test "what a plain user cannot look into is told, and is not called clean" {
+@test "instances that a user without privilege cannot check are reported, and the status is 2" {
   netnsctl up lo@a
   run --separate-stderr -2 setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin netnsctl check
   [[ -z $output && $stderr == *'cannot check `lo@a`, which is up: the privilege CAP_SYS_ADMIN is missing'* ]]
 }
 
-@test "of what is up, each thing that is gone or different is told" {
+@test "each missing or changed part of an active instance is reported" {
   ip link add eth0 type veth peer name eth1
   ip link set dev eth0 up
   config nft-a.rules <<<'table inet t { chain c { type filter hook input priority 0; counter accept; }; }'
@@ -229,7 +229,7 @@ END
   ip link delete eth0
 }
 
-@test "rules that name interfaces are compared as they are: what is in force is clean, what is flushed is told" {
+@test "rules that name interfaces are compared: rules in force have no finding, flushed ones are reported" {
   ip link add eth0 type veth peer name eth1
   ip link set dev eth0 up
   config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=eth0\nMACVLAN_IFNAME=m0\nMACVLAN_IFADDR=198.51.100.2/24'
@@ -258,7 +258,7 @@ END
   ip link delete eth0
 }
 
-@test "rules that would not load any more are one line each instance, with nft's first error" {
+@test "rules that cannot be loaded any more are one line for each instance, with the first error of nft" {
   config nft-a.rules <<<'table inet t { chain c { type filter hook input priority 0; }; }'
   netnsctl up nft@a
   printf '%s\n' 'table inet t {' '  chain c { iif "gone0" accept; }' '  chain d { oif "gone1" accept; }' '}' | config nft-a.rules
@@ -273,7 +273,7 @@ END
   netnsctl down a
 }
 
-@test "it can be asked for a type or an instance alone, which also meets those that are not asked for" {
+@test "a check of one type or instance also finds its conflicts with others" {
   veth a VETH_IFNAME_OUTSIDE=same
   veth b VETH_IFNAME_OUTSIDE=same
   config lo-a.conf <<<if
@@ -285,7 +285,7 @@ END
   [[ ${#lines[@]} == 1 && $output == *lo-a.conf* ]]
 }
 
-@test "--root checks a repository, without a word of this machine" {
+@test "--root checks only a repository, not this machine" {
   mkdir -p "$BATS_TEST_TMPDIR/repository/etc/conf.d" "$BATS_TEST_TMPDIR/repository/usr/share"
   cp -r "$BATS_FILE_TMPDIR/conf" "$BATS_TEST_TMPDIR/repository/etc/conf.d/netns"
   cp -r "$ROOT/plugins" "$BATS_TEST_TMPDIR/repository/usr/share/systemd-netns"
@@ -297,7 +297,7 @@ END
   [[ $output == *'/repository/etc/conf.d/netns/veth-nstest.conf:'*'invalid hardware address `x`'* ]]
 }
 
-@test "it changes nothing" {
+@test "check changes nothing" {
   veth a
   netnsctl up veth@a
   before=$(
@@ -316,13 +316,13 @@ END
   diff <(sed '/valid_lft/d; /inet6/d' <<<"$before") <(sed '/valid_lft/d; /inet6/d' <<<"$after")
 }
 
-@test "what cannot be checked ends with 2" {
+@test "a check that cannot run has the status 2" {
   run --separate-stderr -2 netnsctl check --root /nosuch
   [[ $stderr == 'netnsctl: cannot read /nosuch/etc/conf.d/netns:'* ]]
   run -2 netnsctl check 'a b'
 }
 
-@test "a copy of the firewall that does not declare that it is one is reported" {
+@test "a copy of the firewall without its declaration is reported" {
   sed '/Provides: firewall/d' /usr/share/systemd-netns/nft.sh >"$CONF/nft.sh"
   finds <<END
 $CONF/nft.sh: warning: this copy of a firewall does not declare itself as one: the namespace is open until the rules are loaded; \
@@ -330,7 +330,7 @@ add the line \`# Provides: firewall\` to the first comment, as in /usr/share/sys
 END
 }
 
-@test "a setting that is nearly one of the type is told, unless a file reads it" {
+@test "a setting similar to one of the type is reported, unless a file reads it" {
   # shellcheck disable=SC2016 # for the file
   veth a VETH_IFNAM_INSIDE=x VETH_MTU_INSIDE=y 'helper() { echo "$VETH_MTU_INSIDE"; }'
   finds <<END
@@ -338,7 +338,7 @@ $CONF/veth-a.conf:3: warning: veth@a: \`VETH_IFNAM_INSIDE\` is not a setting of 
 END
 }
 
-@test "a plugin of an administrator declares its interfaces, and two in one place are found" {
+@test "duplicates of interfaces that an administrator's plugin declares are found" {
   printf '%s\n' '# t: a bridge' '#' '# Links: T_BRIDGE@' | config t.sh
   config t-a.conf <<<T_BRIDGE=br0
   config t-b.conf <<<T_BRIDGE=br0
@@ -347,7 +347,7 @@ $CONF/t-b.conf:1: error: t@b: the interface name \`br0\` on the host is already 
 END
 }
 
-@test "a plugin says what is wrong with its settings, where they are" {
+@test "findings of the plugin's own validation have the place of the setting" {
   # shellcheck disable=SC2016 # for the file
   config t.sh <<<'configure_t_validate() { [[ $T_PORT == [0-9]* ]] || echo "T_PORT: $T_PORT is not a port"; }'
   config t-a.conf <<<T_PORT=http

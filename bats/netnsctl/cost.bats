@@ -54,7 +54,7 @@ instances() {
   netns-update --root "$IMAGE" >/dev/null
 }
 
-@test "what is counted: a subshell is a process, a thread is none, and what is not there is no program" {
+@test "the counter counts a subshell as a process, a thread as none, and a missing file as no program" {
   costs 3 1 128 bash -c '(:); (:); :'
   run -1 costs 2 1 128 bash -c '(:); (:); :'
   run -1 costs 3 2 128 bash -c '(:); (:); :'
@@ -66,7 +66,7 @@ instances() {
   grep --quiet 'execve("/nowhere/true".* = -1 ENOENT' "$TRACE"
 }
 
-@test "a hook of lo that has nothing to do is netnsinit alone; up inside is bash, and ip" {
+@test "a hook of lo without work is netnsinit alone; up inside is bash and ip" {
   netnsinit --create a
   outside 1 1 62 lo a up
   inside 2 3 330 lo a up
@@ -74,7 +74,7 @@ instances() {
   outside 1 1 62 lo a down
 }
 
-@test "a hook of veth is bash, an ip for each step, and the first time mkdir; it writes four sysctls itself" {
+@test "a hook of veth is bash, an ip for each step, and mkdir the first time; netnsinit writes four sysctls itself" {
   netnsinit --create nstest
   outside 5 6 733 veth nstest up
   inside 3 4 458 veth nstest up
@@ -82,7 +82,7 @@ instances() {
   outside 4 5 609 veth nstest down
 }
 
-@test "a hook of macvlan is bash, an ip for each step, and the first time mkdir" {
+@test "a hook of macvlan is bash, an ip for each step, and mkdir the first time" {
   ip link add eth0 type veth peer name eth1
   ip link set eth1 up
   ip link set eth0 up
@@ -93,7 +93,7 @@ instances() {
   outside 4 5 617 macvlan a down
 }
 
-@test "a hook of nft is bash; up closes the namespace by one nft, and inside forks for the name of the file, ip, nft and netnsinit" {
+@test "a hook of nft is bash; up closes the namespace with one nft, and inside starts ip, nft and netnsinit" {
   netnsinit --create a
   outside 2 3 396 nft a up
   inside 6 5 745 nft a up
@@ -101,7 +101,7 @@ instances() {
   outside 1 2 204 nft a down
 }
 
-@test "to save the rules as nft goes down is netns-nft-save and nft" {
+@test "saving the rules on down is netns-nft-save and nft" {
   config nft.conf <<<NFT_AUTO_SAVE=yes
   netnsinit --create a
   inside 7 6 900 nft a up
@@ -117,7 +117,7 @@ instances() {
   outside 9 8 666 dns a down
 }
 
-@test "to create, to verify and to delete a namespace, and to judge a file, is netnsinit alone" {
+@test "creating, verifying and deleting a namespace, and checking a file, is netnsinit alone" {
   netnsinit --create other
   costs 1 1 40 netnsinit --create a
   costs 1 1 27 netnsinit --verify a
@@ -125,7 +125,7 @@ instances() {
   costs 1 1 16 netnsinit --check-trust /etc/conf.d/netns/default.conf
 }
 
-@test "netnsinit makes 51 system calls until it is bash; to make sure that the namespace is ours, 7 more inside, 12 outside" {
+@test "netnsinit makes 51 system calls before bash; the ownership check adds 7 inside, 12 outside" {
   ip netns add theirs
   netnsinit --create ours
   (($(before_bash /run/netns/theirs netnsinit lo theirs up inside) <= 51))
@@ -134,7 +134,7 @@ instances() {
   (($(before_bash /proc/1/ns/net netnsinit lo ours up outside) <= 51 + 12))
 }
 
-@test "an instance costs the direct engine a bash for each hook that does something, and what that runs" {
+@test "the direct engine starts a bash for each hook with work, and the programs of the hook" {
   engine 3 3 572 up lo@a
   engine 1 1 143 up lo@a
   engine 1 1 285 down lo@a
@@ -179,7 +179,7 @@ instances() {
   costs 101 101 $((137 + 100 * 395)) netns-update --root "$IMAGE"
 }
 
-@test "list starts no process, and looks three times at each file" {
+@test "list starts no process, and accesses each file three times" {
   costs 1 1 34 netnsctl list
   touch "$CONF"/lo-many-{1..100}.conf
   costs 1 1 $((34 + 100 * 3)) netnsctl list

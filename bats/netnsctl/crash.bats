@@ -68,14 +68,14 @@ is_up() {
     ip link show dev ve-a0 >/dev/null
 }
 
-@test "killed between any two system calls of an up: the next up, and the next down, put it right" {
+@test "after a kill between any two system calls of up, the next up and the next down recover" {
   crash_everywhere up
 }
 
-@test "killed between any two system calls of a down: the next up, and the next down, put it right" {
+@test "after a kill between any two system calls of down, the next up and the next down recover" {
   crash_everywhere down
 }
 
-@test "killed between any two system calls of a restart: the next up, and the next down, put it right" {
+@test "after a kill between any two system calls of restart, the next up and the next down recover" {
   crash_everywhere restart
 }

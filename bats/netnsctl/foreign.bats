@@ -62,7 +62,7 @@ teardown() {
   cp -a "$BATS_FILE_TMPDIR"/conf/* "$CONF"
 }
 
-@test "no verb prints what a terminal would act on, wherever it is from" {
+@test "no verb prints control characters of any source" {
   odd_namespace
   while IFS= read -r words; do
     IFS=' ' read -ra words <<<"$words"
@@ -74,7 +74,7 @@ teardown() {
   done < <(verbs)
 }
 
-@test "such names are shown with escapes, and are in JSON as they are" {
+@test "names with control characters are escaped for a terminal, and unchanged in JSON" {
   odd_namespace
   run -0 netnsctl status a
   [[ $output == *'\x1b]0;x\x07 DOWN'* && $output == *'\u009b31m DOWN'* && $output == *'a\u202eb\x7f DOWN'* && $output == *'i\x9b31m DOWN'* ]]
@@ -91,7 +91,7 @@ teardown() {
   [[ $(eval "printf %s $shown") == "$COLOUR" ]]
 }
 
-@test "an interface whose name is not UTF-8 is not hidden" {
+@test "an interface with a name that is not UTF-8 is shown" {
   odd_namespace
   for verb in 'status a' graph 'graph --format dot' 'graph --format svg'; do
     # shellcheck disable=SC2086 # words
@@ -99,7 +99,7 @@ teardown() {
   done
 }
 
-@test "an address whose label is not UTF-8 is not hidden" {
+@test "an address with a label that is not UTF-8 is shown" {
   odd_namespace
   ip -netns a address add 198.18.8.1/24 dev lo label $'lo:\x9bz'
   netnsctl status a | grep --fixed-strings 198.18.8.1/24

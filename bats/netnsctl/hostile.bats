@@ -51,13 +51,13 @@ tried() {
   done
 }
 
-@test "no setting of veth is run, or leaves anything" {
+@test "no setting of veth is run, or leaves a trace" {
   for setting in IFADDR_OUTSIDE IFADDR_INSIDE IFNAME IFNAME_OUTSIDE IFNAME_INSIDE NSNAME_OUTSIDE MAC_OUTSIDE MAC_INSIDE; do
     tried veth "VETH_$setting"
   done
 }
 
-@test "no setting of macvlan is run, or leaves anything" {
+@test "no setting of macvlan is run, or leaves a trace" {
   for setting in PARENT_IFNAME IFNAME MODE MAC SOURCE_MACS IFADDR GATEWAY; do
     tried macvlan "MACVLAN_$setting"
   done
@@ -65,7 +65,7 @@ tried() {
   tried macvlan MACVLAN_SOURCE_MACS
 }
 
-@test "no setting of nft or dns is run, or leaves anything" {
+@test "no setting of nft or dns is run, or leaves a trace" {
   tried nft NFT_AUTO_SAVE
   tried lo NO_CONFIG_REQUIRED
   for setting in SERVERS SEARCH OPTIONS HOSTS; do
@@ -74,7 +74,7 @@ tried() {
   done
 }
 
-@test "check and show look at nasty settings, and run nothing of them" {
+@test "check and show read hostile settings, and run none of them" {
   local word
   for word in "${NASTY[@]:7:4}"; do
     { good veth && echo "VETH_IFNAME=$(value "$word")" && echo "VETH_MAC_INSIDE=$(value "$word")"; } | config veth-a.conf
@@ -110,7 +110,7 @@ written() {
   ' | grep -vE '^(/run/netns(/a)?|/run/systemd-netns(/.*)?|/etc/conf\.d/netns/\.?nft-a\.rules.*|/dev/(null|tty)|/proc/.*|/tmp/(sh-thd\.|\.tmp)[A-Za-z0-9]*|/)$' | sort -u || true
 }
 
-@test "nothing is opened for writing but what is ours, whatever the settings" {
+@test "only our own files are opened for writing, with any settings" {
   local word left
   for word in "${NASTY[@]:0:2}" "${NASTY[8]}" "${NASTY[10]}"; do
     { good veth && echo "VETH_NSNAME_OUTSIDE=$(value "$word")"; } | config veth-a.conf

@@ -89,7 +89,7 @@ verdicts() {
 # Whether those are the LINEs for the targets of IPv4, and again for those of IPv6.
 compare() { diff --label expected --label shown --unified <(printf '%s\n' "${@:2}" "${@:2}") <(echo "$1"); }
 
-@test "of many addresses that are pinged at once, only the one that answers passes" {
+@test "of many addresses pinged at once, only the one that answers passes" {
   # The kernel answers, before all sockets are connected.
   kill "$ANSWERS"
   ip netns exec b sysctl -q net.ipv4.icmp_echo_ignore_all=0 net.ipv6.icmp.echo_ignore_all=0

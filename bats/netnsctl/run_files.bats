@@ -28,7 +28,7 @@ is_started() { [[ $(<"/proc/$COMMAND/comm") == sleep ]]; }
 # Runs a command with the mounts of the command.
 sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
 
-@test "resolvers of the host that start after the command are hidden from it" {
+@test "resolvers of the host that start later are hidden from the command" {
   mkdir -p /run/nscd /run/systemd/resolve
   touch /run/nscd/socket /run/systemd/resolve/io.systemd.Resolve
   run -0 sees find /run/nscd /run/systemd/resolve -mindepth 1
@@ -37,7 +37,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   netnsctl check
 }
 
-@test "where the directory of a resolver cannot be created, the command does not start" {
+@test "the command does not start if the directory of a resolver cannot be created" {
   kill "$COMMAND"
   rm -rf /run/nscd
   ln -s nowhere/nscd /run/nscd
@@ -46,7 +46,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   [[ $stderr == *'cannot create /run/nscd, which hides a service of the host that starts later'* ]]
 }
 
-@test "a rename over /etc/resolv.conf: run warns, check finds it" {
+@test "run warns about a rename over /etc/resolv.conf, and check finds it" {
   grep 'warning: when a program on the host replaces /etc/resolv.conf, the command gets that resolver' "$BATS_TEST_TMPDIR/warnings"
   netnsctl check
   [[ $(sees cat /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
@@ -58,7 +58,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   [[ $output == *"error: /etc/resolv.conf of process $COMMAND (sleep) in \`a\` differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; end it, then repeat \`netnsctl run\`"* ]]
 }
 
-@test "a link to a file in a directory of its own: a rename over the file leaves the command its resolver" {
+@test "with a link into a separate directory, a rename over the file does not affect the command" {
   kill "$COMMAND"
   mkdir /etc/resolver
   cp /etc/resolv.conf "$BATS_TEST_TMPDIR/resolv.conf"
@@ -77,7 +77,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   [[ $output == 'nameserver 192.0.2.53' ]]
 }
 
-@test "a command that has lost all its covers, since both directories were created again, is still found" {
+@test "a command that has lost all its mounts is found by check" {
   rmdir /run/nscd /run/systemd/resolve
   mkdir -p /run/nscd /run/systemd/resolve
   touch /run/nscd/socket /run/systemd/resolve/io.systemd.Resolve
@@ -85,7 +85,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   [[ $output == *"process $COMMAND (sleep) in \`a\` can query a resolver of the host, through /run/nscd/socket"* ]]
 }
 
-@test "a link into the directory of a resolver that does not exist yet is covered" {
+@test "a link into a missing directory of a resolver is covered" {
   kill "$COMMAND"
   rm -rf /run/systemd/resolve
   cp -P /etc/resolv.conf "$BATS_TEST_TMPDIR/resolv.conf"

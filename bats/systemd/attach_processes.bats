@@ -31,7 +31,7 @@ UNIT
   eventually pid_of kept-child
 }
 
-@test "processes that KillMode=process leaves in the host's network: --now fails, check names them, and what it says helps" {
+@test "processes that KillMode=process leaves in the host's network fail --now, and check has the fix" {
   left_behind
   child=$(pid_of kept-child)
   lab netnsctl up lo@a
@@ -52,7 +52,7 @@ UNIT
   lab netnsctl check
 }
 
-@test "attach warns where a service that is stopped has processes in the host's network" {
+@test "attach warns about processes of a stopped service in the host's network" {
   left_behind
   lab systemctl stop test-kept
   run --separate-stderr -0 lab netnsctl attach test-kept lo@a
@@ -60,7 +60,7 @@ UNIT
   lab systemctl kill test-kept
 }
 
-@test "detach is refused while any process of the service is in the namespace, also of a stopped one; --now fails if one stays" {
+@test "detach is refused while a process of the service is in the namespace; --now fails if one stays" {
   left_behind
   lab systemctl kill test-kept
   eventually gone_child
@@ -79,7 +79,7 @@ UNIT
   lab systemctl kill test-kept
 }
 
-@test "a child of a oneshot service that has no main process is checked, in groups below the service's, too" {
+@test "a child of a oneshot service without a main process is checked, also in subgroups" {
   unit test-once.service <<'UNIT'
 [Service]
 Type=oneshot
@@ -104,7 +104,7 @@ UNIT
   lab netnsctl check
 }
 
-@test "a process in a namespace of its own is not reported, one in another named namespace with a warning, a thread in the host's as an error" {
+@test "a process in an unnamed namespace has no finding, one in another named namespace a warning, a thread in the host's network an error" {
   unit test-own.service <<'UNIT'
 [Service]
 ExecStart=/bin/bash -c 'unshare --net bash -c "exec -a own-child sleep infinity" & exec sleep infinity'
@@ -141,7 +141,7 @@ THREAD
   [[ $output == *'error: process '*' (python3) of `test-own.service`: in the host'"'"'s network, not in `a`'* ]]
 }
 
-@test "a forking service is checked by all of its processes" {
+@test "all processes of a forking service are checked" {
   unit test-fork.service <<'UNIT'
 [Service]
 Type=forking
@@ -157,7 +157,7 @@ UNIT
   lab netnsctl check
 }
 
-@test "of a descriptor store attach warns, and check while anything is in it" {
+@test "attach warns about a descriptor store, and check while it has entries" {
   lab tee /run/test-store.py >/dev/null <<'STORE'
 import array, os, socket, time
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -190,7 +190,7 @@ UNIT
 # Usage: stores NUMBER
 stores() { [[ $(lab systemctl show --property=NFileDescriptorStore --value test-store) == "$1" ]]; }
 
-@test "a thread of the main process in the host's network is an error, also when the first thread has ended" {
+@test "a thread of the main process in the host's network is an error, also if the first thread has ended" {
   for ending in 'time.sleep(1000)' 'ctypes.CDLL(None).syscall(60, 0)'; do
     unit test-thread.py <<END_OF_PROGRAM
 import ctypes, os, threading, time

@@ -39,7 +39,7 @@ echoes_in() {
   done
 }
 
-@test "attach warns of an ordering cycle before it writes the drop-in, and check reports it" {
+@test "attach warns about an ordering cycle before it writes the drop-in, and check reports it" {
   unit test-echo.socket.d/first.conf <<<$'[Unit]\nBefore=sockets.target'
   lab systemctl enable test-echo.socket
   run --separate-stderr -0 lab netnsctl attach --dry-run test-echo.socket lo@a
@@ -56,7 +56,7 @@ echoes_in() {
   lab netnsctl check
 }
 
-@test "check reports a cycle of an instance that is not enabled, by a unit that it requires" {
+@test "check reports a cycle of an instance that is not enabled, through a required unit" {
   unit test-late.service <<<$'[Unit]\nAfter=netns-lo@a.service\n[Service]\nExecStart=/bin/sleep infinity'
   config lo-a.conf <<<'NETNS_REQUIRES=test-late.service'
   lab netns-update
@@ -67,7 +67,7 @@ echoes_in() {
   run -0 lab netnsctl check nft
 }
 
-@test "the drop-in of an attached socket from an older version is reported, and another attach corrects it" {
+@test "the drop-in of an attached socket of an older version is reported, and attach updates it" {
   lab netnsctl attach test-echo@ lo@a
   lab netnsctl attach test-echo.socket lo@a
   lab sed -i '/^DefaultDependencies=no/d' /etc/systemd/system/test-echo.socket.d/50-netns.conf

@@ -36,7 +36,7 @@ sets_dns() {
 # Runs a command in the mounts and the network of the service.
 in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --; }
 
-@test "an attached service with the bus changes the host's link; attach and check warn of it" {
+@test "an attached service with the bus can change a link of the host; attach and check warn about it" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'warning: `test-web.service` runs as root and has the system bus of the host'*'systemd-resolved.service'*'--hide-bus'*'--keep-bus'* ]]
@@ -46,7 +46,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   [[ $output == *"$DROP_IN: warning: "*'has the system bus of the host'*'`netnsctl attach test-web.service lo@a --hide-bus`'* ]]
 }
 
-@test "--hide-bus: an attached service cannot change the host's link, and check has nothing to report" {
+@test "with --hide-bus, an attached service cannot change a link of the host, and check has no finding" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a --hide-bus
   [[ $stderr != *warning* ]]
   lab systemctl start test-web
@@ -57,7 +57,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   lab nsenter --target "$(main_pid test-web)" --mount test -S /run/systemd/notify -a -S /run/systemd/journal/stdout
 }
 
-@test "--hide-bus holds where the bus starts later, or again" {
+@test "--hide-bus also hides a bus that starts later, or again" {
   lab netnsctl attach test-web lo@a --hide-bus
   lab systemctl stop dbus.service dbus.socket
   lab rm -rf /run/dbus
@@ -69,7 +69,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   lab netnsctl check
 }
 
-@test "--keep-bus: attach and check do not warn; another attach without it, or without --hide-bus, does" {
+@test "with --keep-bus, attach and check do not warn; a later attach without an option does" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a --keep-bus
   [[ $stderr != *warning* ]]
   lab netnsctl check
@@ -81,7 +81,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   run ! lab grep -q /run/dbus "$DROP_IN"
 }
 
-@test "--dry-run prints the line that hides the bus, and detach shows the bus again" {
+@test "--dry-run prints the line that hides the bus, and detach makes the bus visible again" {
   run -0 lab netnsctl attach --dry-run test-web lo@a --hide-bus
   [[ $output == *$'\nTemporaryFileSystem=/run/dbus:ro' ]]
   lab netnsctl attach test-web lo@a --hide-bus
@@ -90,7 +90,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   lab nsenter --target "$(main_pid test-web)" --mount test -S /run/dbus/system_bus_socket
 }
 
-@test "check reports a service that runs with the bus since before it was hidden, and a mount that shows it" {
+@test "check reports a running service that still has the bus, and a mount that shows the bus" {
   lab netnsctl attach test-web lo@a --keep-bus
   lab systemctl start test-web
   lab netnsctl attach test-web lo@a --hide-bus
@@ -103,7 +103,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   [[ $output == *'error: BindPaths=/run/dbus:/run/dbus'*'of `test-web.service` shows it the system bus of the host'* ]]
 }
 
-@test "a service that cannot change links, by its user, its families or its own mounts, is not warned of" {
+@test "a service that cannot change links, by its user, address families or mounts, causes no warning" {
   for setting in User=nobody DynamicUser=yes InaccessiblePaths=-/run/dbus 'RestrictAddressFamilies=AF_INET AF_INET6'; do
     unit test-web.service.d/first.conf <<<$'[Service]\n'"$setting"
     run --separate-stderr -0 lab netnsctl attach test-web lo@a
@@ -119,14 +119,14 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   run -1 sets_dns nsenter --target "$(main_pid test-web)" --mount --net -- setpriv --reuid nobody --clear-groups
 }
 
-@test "where nothing on the bus sets up links, nothing is warned of" {
+@test "without a link manager on the bus, there is no warning" {
   lab systemctl stop systemd-resolved
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
   [[ $stderr != *warning* ]]
   lab netnsctl check
 }
 
-@test "the bus is not hidden from a service that owns a name on it, nor for a socket" {
+@test "the bus is not hidden from a service with a bus name, or from a socket" {
   unit test-web.service <<<$'[Service]\nType=dbus\nBusName=org.example.Test\nExecStart=/bin/sleep infinity'
   run --separate-stderr -1 lab netnsctl attach test-web lo@a --hide-bus
   [[ $stderr == *'cannot hide the bus from `test-web.service`: the service has to own BusName=org.example.Test'* ]]
@@ -137,7 +137,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   [[ -z $(lab find /etc/systemd/system -name 50-netns.conf) ]]
 }
 
-@test "netnsctl run changes the host's link over the bus, and with --hide-bus it does not" {
+@test "netnsctl run can change a link of the host over the bus, and cannot with --hide-bus" {
   lab netnsctl up lo@a
   sets_dns netnsctl run a --
   run -1 sets_dns netnsctl run --hide-bus a --

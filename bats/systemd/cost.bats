@@ -52,11 +52,11 @@ asks_once() {
   done
 }
 
-@test "systemd starts six netnsinit for an instance, up and down: two for the namespace, and one for each hook" {
+@test "systemd starts six netnsinit for up and down of an instance: two for the namespace, one for each hook" {
   starts 7 8 lo@a # up inside is bash and ip
 }
 
-@test "systemd starts the six, and what the plugin runs, for an instance of each other type" {
+@test "systemd starts the same six, and the programs of the plugin, for each other type" {
   parent eth0
   starts 18 22 veth@nstest # mkdir, the first time
   starts 13 15 nft@a
@@ -65,18 +65,18 @@ asks_once() {
   starts 24 23 dns@a
 }
 
-@test "a restart is two netnsinit, for the hooks inside, and what these run" {
+@test "a restart is two netnsinit, for the inside hooks, and their programs" {
   lab systemctl start netns-lo@a
   starts 3 4 lo@a restart
 }
 
-@test "an idle netns-update asks systemd once, and makes eight system calls for an instance" {
+@test "an idle netns-update queries systemd once, and makes eight system calls for an instance" {
   costs 2 2 352 netns-update
   touch "$CONF"/lo-n{1..100}.conf
   costs 2 2 $((352 + 100 * 8)) netns-update
 }
 
-@test "list asks systemd once, with 10 instances up as with 60, and makes 20 system calls for each, those of systemctl included" {
+@test "list queries systemd once, with 10 and with 60 active instances, and makes 20 system calls for each" {
   local least plain json
   lab netnsctl up lo@many-{1..10} >/dev/null
   asks_once netnsctl list

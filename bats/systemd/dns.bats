@@ -59,14 +59,14 @@ attached() {
   eventually lab ip netns exec a ss -Hlun sport = :53
 }
 
-@test "without its own files, a service in a namespace asks the host's resolvers round it" {
+@test "without its own files, a service in a namespace uses the host's resolvers" {
   unit test-plain.service <<<$'[Unit]\nRequires=netns-lo@a.service\nAfter=netns-lo@a.service\n[Service]\nNetworkNamespacePath=/run/netns/a\nExecStart=/bin/sleep infinity'
   lab systemctl start test-plain
   [[ $(resolve test-plain plain.example.org) == 198.51.100.99 ]]
   (($(queries host plain.example.org) > 0))
 }
 
-@test "an attached service asks the server in its namespace alone" {
+@test "an attached service queries only the server in its namespace" {
   attached
   [[ $(resolve test-client one.example.org) == 192.0.2.80 ]]
   (($(queries own one.example.org) > 0))
@@ -77,7 +77,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "it does so whatever systemd-resolved and nscd do to their files meanwhile" {
+@test "systemd-resolved and nscd cannot change this by replacing their files" {
   attached
   lab bash -c 'cd /run/systemd/resolve && for turn in 1 2 3; do cp stub-resolv.conf new && mv new stub-resolv.conf; done'
   lab systemctl restart systemd-resolved nscd
@@ -88,7 +88,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "resolvers of the host that start after the service are hidden from it, too" {
+@test "resolvers of the host that start after the service are hidden too" {
   lab systemctl stop nscd systemd-resolved
   lab rm -rf /run/nscd
   attached
@@ -99,7 +99,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "files that an administrator has put into /etc/netns/NAME do the same, without the type dns" {
+@test "manually created files in /etc/netns/NAME have the same effect as the type dns" {
   mkdir -p "$LAB/root/etc/netns/a"
   echo 'nameserver 127.0.0.1' >"$LAB/root/etc/netns/a/resolv.conf"
   echo 'hosts: files dns' >"$LAB/root/etc/netns/a/nsswitch.conf"
@@ -114,7 +114,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "netnsctl run asks the server in the namespace, though /etc/resolv.conf is a link" {
+@test "netnsctl run queries the server in the namespace, also if /etc/resolv.conf is a link" {
   attached
   run --separate-stderr -0 lab netnsctl run a -- "${ASK[@]}" run.example.org
   [[ $output == 192.0.2.80 ]]
@@ -124,7 +124,7 @@ attached() {
   lab test -S /run/nscd/socket
 }
 
-@test "check finds which resolver a running service really has" {
+@test "check finds the real resolver of a running service" {
   attached
   lab netnsctl check
   pid=$(main_pid test-client)
@@ -138,7 +138,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "a plain /etc/resolv.conf that is replaced: attach warns, check finds it, a restart mends it, a link prevents it" {
+@test "attach warns about a regular /etc/resolv.conf, check finds its replacement, a restart fixes it, a link prevents it" {
   resolv=$LAB/root/etc/resolv.conf
   lab bash -c 'rm /etc/resolv.conf && echo nameserver 203.0.113.53 >/etc/resolv.conf'
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus
@@ -166,7 +166,7 @@ attached() {
   rm -r "$resolv" "$LAB/root/etc/resolver"
 }
 
-@test "netnsctl run has the namespace's resolver where /etc/resolv.conf is a link to nothing, or fails" {
+@test "netnsctl run uses the namespace's resolver if /etc/resolv.conf is a dangling link, or fails" {
   lab netnsctl up dns@a
   ln -sf ../run/systemd/resolve/none.conf "$LAB/root/etc/resolv.conf"
   run --separate-stderr -0 lab netnsctl run a -- tail -1 /etc/resolv.conf
@@ -177,7 +177,7 @@ attached() {
   [[ $stderr == *'/etc/resolv.conf is a link to nothing'* ]]
 }
 
-@test "a mount of the unit's own that shows a resolver of the host is told, and what to do" {
+@test "a mount of the unit that shows a resolver of the host is reported, with the next step" {
   unit test-client.service.d/first.conf <<<$'[Service]\nBindReadOnlyPaths=/run/systemd/resolve:/run/systemd/resolve'
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus
   [[ $stderr == *'of `test-client.service` shows it a resolver of the host: take that out of its files'* ]]
@@ -187,7 +187,7 @@ attached() {
   [[ $output != *'can query a resolver of the host'* ]]
 }
 
-@test "starting the service writes the files, and a restart of dns@NAME gives it the new ones" {
+@test "starting the service writes the files, and a restart of dns@NAME applies new ones" {
   attached
   [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 127.0.0.1' ]]
   config dns-a.conf <<<$'DNS_SERVERS="127.0.0.1 192.0.2.53"\nDNS_HOSTS="192.0.2.9 db"'
@@ -202,7 +202,7 @@ attached() {
   eventually lab test ! -e /etc/netns/a
 }
 
-@test "a service does not start with the host's resolver in place of a file that is gone" {
+@test "a service does not start with the host's resolver in place of a missing file" {
   attached
   lab systemctl stop test-client
   lab rm /etc/netns/a/resolv.conf
@@ -213,7 +213,7 @@ attached() {
   [[ $(resolve test-client four.example.org) == 192.0.2.80 ]]
 }
 
-@test "names with colons and hyphens have their files" {
+@test "names with colons and hyphens have their own files" {
   for name in c:d my-net; do
     config "dns-$name.conf" <<<'DNS_SERVERS=192.0.2.53'
     lab netnsctl attach test-client "dns@$name" --hide-bus --now

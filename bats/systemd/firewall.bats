@@ -24,7 +24,7 @@ no_answer() {
 # Files that keep the rules from being loaded.
 broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
 
-@test "whatever becomes of a firewall that is asked for with its interface: nothing passes" {
+@test "if a firewall fails in any way when started with its interface, nothing passes" {
   while IFS= read -r text; do
     config nft-nstest.conf <<<"$text"
     watch_pings
@@ -35,7 +35,7 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
   done < <(broken)
 }
 
-@test "a firewall that is asked for and cannot come up closes the namespace of an interface that is up" {
+@test "a firewall that cannot come up closes the namespace of an active interface" {
   while IFS= read -r text; do
     lab netnsctl up veth@nstest
     lab ping -c1 -W5 -q 192.0.2.130
@@ -49,7 +49,7 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
   done < <(broken)
 }
 
-@test "the same by systemctl, in either order" {
+@test "the same holds with systemctl, in either order" {
   while IFS= read -r text; do
     config nft-nstest.conf <<<"$text"
     for units in 'netns-veth@nstest netns-nft@nstest' 'netns-nft@nstest netns-veth@nstest'; do
@@ -74,18 +74,18 @@ closed_while_waiting() {
   lab systemctl kill "$1"
 }
 
-@test "a firewall whose file hangs: nothing passes while the interface is up" {
+@test "while the file of a firewall hangs, nothing passes through its active interface" {
   config nft-nstest.conf <<<'sleep 600'
   closed_while_waiting netns_outside-nft@nstest netns-veth@nstest netns-nft@nstest
 }
 
-@test "a firewall that waits for its interface: nothing passes while the interface is up alone" {
+@test "while a firewall waits for its interface, nothing passes through the active interface" {
   config nft-nstest.conf <<<'NETNS_REQUIRES=veth@nstest; [[ $INOUT == inside ]] && sleep 600'
   lab netns-update >/dev/null
   closed_while_waiting netns-nft@nstest netns-nft@nstest
 }
 
-@test "after a boot, too: an enabled interface passes nothing without its enabled firewall" {
+@test "after a boot, an enabled interface passes nothing without its enabled firewall" {
   config nft-nstest.conf <<<'exit 1'
   lab systemctl enable --quiet netns-veth@nstest netns-nft@nstest
   unit test-pings.service <<END_OF_UNIT
@@ -101,7 +101,7 @@ END_OF_UNIT
   no_answer boot
 }
 
-@test "where nft cannot be run, no interface comes up" {
+@test "if nft cannot be run, no interface comes up" {
   lab mv /usr/sbin/nft /usr/sbin/nft.away
   run ! lab netnsctl up veth@nstest nft@nstest
   lab mv /usr/sbin/nft.away /usr/sbin/nft
@@ -111,7 +111,7 @@ END_OF_UNIT
   lab netnsctl up veth@nstest nft@nstest
 }
 
-@test "a type of the administrator that declares a firewall gets the same units" {
+@test "an administrator's type that declares a firewall gets the same units" {
   config fire.sh <<'END_OF_PLUGIN'
 # Provides: firewall
 NO_CONFIG_REQUIRED=yes
@@ -129,7 +129,7 @@ END_OF_PLUGIN
   [[ ! -e $LAB/root/etc/systemd/system/netns_outside-fire@.service.d ]]
 }
 
-@test "rules that load open the namespace again" {
+@test "rules that can be loaded open the namespace again" {
   config nft-nstest.conf <<<'exit 1'
   run ! lab systemctl start netns-veth@nstest netns-nft@nstest
   config nft-nstest.conf <<<''
@@ -138,7 +138,7 @@ END_OF_PLUGIN
   reaches nstest 192.0.2.129
 }
 
-@test "attach to a namespace takes every type that is configured for it, the firewall too" {
+@test "attach to a namespace takes every configured type, including the firewall" {
   unit test-web.service <<<$'[Service]\nExecStart=sleep infinity'
   config nft-nstest.rules <<<'flush ruleset'
   lab netnsctl attach test-web nstest
@@ -154,7 +154,7 @@ END_OF_PLUGIN
   [[ $output == *'the firewall `nft@nstest` is configured, but `test-web.service` starts without it'* ]]
 }
 
-@test "check finds what is enabled and not up, also after its failure was forgotten" {
+@test "check finds an enabled instance that is not up, also after reset-failed" {
   config nft-nstest.conf <<<'[[ $INOUT != inside ]] || exit 1'
   lab systemctl enable --quiet netns-nft@nstest
   run ! lab systemctl start netns-nft@nstest
@@ -169,7 +169,7 @@ END_OF_PLUGIN
   lab netnsctl check
 }
 
-@test "a firewall that is masked keeps the interface that is asked for with it from starting" {
+@test "a masked firewall prevents the start of an interface that is started with it" {
   for unit in netns-nft@nstest netns_outside-nft@nstest netns_closed@nstest; do
     lab systemctl mask --quiet "$unit"
     run ! lab netnsctl up veth@nstest nft@nstest

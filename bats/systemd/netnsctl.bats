@@ -3,7 +3,7 @@
 
 load systemd
 
-@test "what is up under an engine is taken down by it, whichever this machine's is" {
+@test "down uses the engine that brought the instance up" {
   lab netnsctl up --engine direct lo@direct
   lab netnsctl up lo@units
   run -0 lab netnsctl list --no-legend
@@ -15,7 +15,7 @@ load systemd
   nothing_left units
 }
 
-@test "neither engine touches a namespace of the other" {
+@test "neither engine changes a namespace of the other" {
   lab netnsctl up --engine direct lo@one
   lab netnsctl up lo@two
   run --separate-stderr -1 lab netnsctl up --engine systemd lo@one
@@ -27,7 +27,7 @@ load systemd
   lab netnsctl down one two
 }
 
-@test "what has failed under either engine is clean once it was taken down" {
+@test "down clears a failed instance of either engine" {
   plugin bad 'configure_bad_up_inside() { echo "what it said"; false; }'
   for engine in direct systemd; do
     run -1 lab netnsctl up --engine "$engine" bad@b
@@ -40,7 +40,7 @@ load systemd
   done
 }
 
-@test "the clock was set back in the middle of an up or down: what comes of it is told all the same" {
+@test "after a clock change during up or down, the result is reported" {
   # netnsctl as `cargo test` builds it, which libfaketime reaches: when it began is an hour ahead of all that the journal says.
   cp "$BATS_TEST_DIRNAME/../../target/debug/netnsctl" "$LAB/root/usr/local/sbin/ahead"
   local libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
@@ -60,7 +60,7 @@ load systemd
   rm "$LAB/root/usr/local/sbin/ahead"
 }
 
-@test "graph tells apart what attached services do" {
+@test "graph shows the states of attached services" {
   local unit format
   for unit in runs stops fails; do
     lab bash -c "printf '[Service]\nExecStart=/bin/sleep infinity\n' >/etc/systemd/system/$unit.service"
@@ -94,7 +94,7 @@ load systemd
   nothing_left a
 }
 
-@test "a type without units: what to run is told" {
+@test "for a type without units, the error has the command to run" {
   config late.sh <<<NO_CONFIG_REQUIRED=y
   run --separate-stderr -1 lab netnsctl up late@a
   [[ $stderr == *'not found. Run `netns-update`'* && $stderr != *'is removed'* ]]
@@ -102,7 +102,7 @@ load systemd
   [[ $output == *'/etc/systemd/system/netns-late@.service: warning: this unit is missing; run `netns-update`'* ]]
 }
 
-@test "status has the units of processes, and what has failed" {
+@test "status shows the units of processes, and failed instances" {
   lab netnsctl up veth@nstest
   lab systemd-run --quiet --unit=inside --property=NetworkNamespacePath=/run/netns/nstest sleep infinity
   run -0 lab netnsctl status nstest
@@ -116,7 +116,7 @@ load systemd
   [[ $output == *'error: bad@b: the instance has failed'* ]]
 }
 
-@test "since when an instance is up is known, from what systemd keeps of its start or else from systemd itself" {
+@test "the start time of an instance is read from systemd's files, or else queried" {
   since() { lab netnsctl list --json | jq --raw-output '.items[] | select(.instance == "lo@a") | .since | fromdate'; }
   lab netnsctl up lo@a
   seconds=$(lab systemctl show --timestamp=unix --property=StateChangeTimestamp --value netns-lo@a)
@@ -127,7 +127,7 @@ load systemd
   lab netnsctl down a
 }
 
-@test "a service of others that is only called like an instance is none: it is not listed, nor stopped, and keeps nothing" {
+@test "a foreign service with the name of an instance is neither listed nor stopped" {
   unit netns-exporter@.service <<<$'[Service]\nExecStart=/bin/sleep 1000'
   lab systemctl start netns-exporter@web
   lab netnsctl up lo@web

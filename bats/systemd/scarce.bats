@@ -34,13 +34,13 @@ refused() {
   lab systemctl reset-failed 'netns*'
 }
 
-@test "an /etc that is read-only: instances come and go" {
+@test "with a read-only /etc, instances start and stop" {
   pair_and_firewall
   read_only /etc
   come_and_go
 }
 
-@test "a /run that is read-only below what is ours: told, and undone" {
+@test "with read-only directories in /run, up is reported and undone" {
   pair_and_firewall
   for directory in /run/systemd-netns /run/netns; do
     read_only "$directory"
@@ -50,7 +50,7 @@ refused() {
   come_and_go
 }
 
-@test "no space in /run, on the way up: told, and undone; on the way down: it goes all the way" {
+@test "without space in /run, up is reported and undone, and down removes everything" {
   pair_and_firewall
   lab bash -c 'mkdir -p /run/systemd-netns && mount -t tmpfs -o size=64k small /run/systemd-netns'
   fill() { lab bash -c 'head -c 1M /dev/zero >/run/systemd-netns/ballast' 2>/dev/null || true; }

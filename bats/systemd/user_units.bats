@@ -41,7 +41,7 @@ user_unit_is_in() {
   ((pid != 0)) && lab test "/proc/$pid/ns/net" -ef "/run/netns/$1"
 }
 
-@test "a user manager ignores NetworkNamespacePath=; check reports the unit, running or not, and names the way" {
+@test "a user manager ignores NetworkNamespacePath=; check reports the unit, running or not, with the next step" {
   user_unit test-other.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   user_unit test-many@.service <<<$'[Service]\nNetworkNamespacePath=/run/netns/a\nExecStart=/bin/sleep infinity'
   lab netnsctl up lo@a
@@ -58,7 +58,7 @@ user_unit_is_in() {
   lab netnsctl check lo@a
 }
 
-@test "attach user@UID.service puts all units of the user into the namespace, and check has nothing to report" {
+@test "attach user@UID.service puts all units of the user into the namespace, and check has no finding" {
   user_unit test-other.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   lab netnsctl attach user@1234.service lo@a --now
   as_bob systemctl --user start test-own test-other
@@ -91,7 +91,7 @@ time.sleep(600)' >/dev/null 2>&1 3>&- &
   lab pkill --uid bob python3
 }
 
-@test "check asks as the user, without a terminal" {
+@test "check queries as the user, without a terminal" {
   as_bob rm /run/user/1234/systemd/private
   as_bob python3 -c 'import socket, struct
 s = socket.socket(socket.AF_UNIX)
@@ -106,7 +106,7 @@ print("uid", uid, "gid", gid, "terminal", fields[4], file=open("/run/user/1234/a
   [[ $(lab cat /run/user/1234/asked) == 'uid 1234 gid 1234 terminal 0' ]]
 }
 
-@test "a unit of root's user manager is left out: that manager has the right to enter a namespace" {
+@test "a unit of root's user manager is left out: this manager can enter a namespace" {
   lab mkdir -p /root/.config/systemd/user
   lab tee /root/.config/systemd/user/test-root.service <<<$'[Service]\nNetworkNamespacePath=/run/netns/a\nExecStart=/bin/sleep infinity' >/dev/null
   as_bob rm /home/bob/.config/systemd/user/test-own.service

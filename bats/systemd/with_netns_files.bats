@@ -3,7 +3,7 @@
 
 load systemd
 
-@test "a daemon that up inside starts writes the namespace's resolv.conf for as long as it runs, never the host's" {
+@test "a daemon of up inside writes the namespace's resolv.conf as long as it runs, never the host's" {
   config dhcp.sh <<'END'
 NO_CONFIG_REQUIRED=yes
 configure_dhcp_up_inside() {

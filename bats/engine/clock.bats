@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The clock: what another one has noted, one that jumps in the middle of a command, and one that counts from elsewhere. The machine's own is
-# not touched. What the direct engine has to see to; under systemd, time limits are systemd's.
+# The clock: records of another clock, jumps during a command, and a clock with another start. The clock of the machine is not
+# changed. These tests are for the direct engine; under systemd, systemd measures the timeouts.
 
 load engine
 
@@ -10,11 +10,11 @@ setup() {
 }
 
 # Usage: since INSTANCE
-# Since when `netnsctl list` says that it is as it is.
+# Prints the start time in `netnsctl list`.
 since() { netnsctl list --json | jq --raw-output --arg instance "$1" '.items[] | select(.instance == $instance) | .since'; }
 
 # Usage: dated TIME
-# Has all that is kept of instances, and their settings, dated by another clock.
+# Sets the times of all records and settings of instances, as another clock would.
 dated() {
   local text file=/run/systemd-netns/direct/a.json
   text=$(jq --arg time "$1" '.instances[].since = $time' "$file")
@@ -42,8 +42,8 @@ dated() {
 }
 
 # Usage: with_own_clock COMMAND...
-# Runs netnsctl as `cargo test` builds it, which libfaketime reaches, with a clock that says what /run/clock does, at any moment; hooks, and
-# time that is only measured, go by the machine's.
+# Runs the netnsctl of `cargo test`, with libfaketime and the clock of /run/clock. Hooks and measured durations use the clock
+# of the machine.
 with_own_clock() {
   local libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
   env LD_PRELOAD="${libraries[0]}" FAKETIME_TIMESTAMP_FILE=/run/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
@@ -79,7 +79,7 @@ with_own_clock() {
   rm /run/clock /run/jump
 }
 
-# Where the machine seems to be up for three years more.
+# In this time namespace the uptime of the machine is three years longer.
 ELSEWHERE=(unshare --time --fork --kill-child --monotonic 100000000 --boottime 100000000 --)
 
 @test "in a time namespace, timeouts are the same, and a hook recorded there can be ended from outside" {

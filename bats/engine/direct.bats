@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# What the direct engine alone has to see to: nobody else would notice that it was killed, or what it has left.
+# Duties of the direct engine: no other program would notice that it was killed, or would remove its leftovers.
 
 load engine
 
 setup() { [[ $ENGINE == direct ]]; }
 
 # Usage: stoppable
-# A type that makes interfaces, whose hooks wait at /run/stop.HOOK until /run/go is there.
+# A type that creates interfaces. Its hooks wait at /run/stop.HOOK until /run/go exists.
 stoppable() {
   # shellcheck disable=SC2016 # for the hooks to expand
   plugin probe '
@@ -31,7 +31,7 @@ configure_probe_down_outside() {
 }
 
 # Usage: stop_in PHASE SIDE VERB
-# Begins `netnsctl VERB probe@a`, as COMMAND, and returns once it is in that hook.
+# Starts `netnsctl VERB probe@a` as COMMAND, and returns when it is in this hook.
 stop_in() {
   : >"/run/stop.$1.$2"
   netnsctl "$3" probe@a >/dev/null 2>&1 3>&- &
@@ -41,7 +41,7 @@ stop_in() {
 }
 
 # Usage: killed DURING|AFTER
-# Kills the command while its hook runs, or when that has ended and nothing of it is noted.
+# Kills the command while its hook runs, or after the hook, before its end is recorded.
 killed() {
   if [[ $1 == after ]]; then
     kill -STOP "$COMMAND"
@@ -58,14 +58,14 @@ killed() {
 ended() { [[ ! -e /proc/$1/exe ]]; }
 
 # Usage: is_up
-# Whether all of probe@a is there.
+# Succeeds if probe@a is complete.
 is_up() {
   [[ $(state probe@a) == up && $(ip -netns a -oneline address show dev pr1) == *192.0.2.1/24* ]] &&
     ip link show dev pr-a >/dev/null
 }
 
 # Usage: put_right_after_killing up|down
-# Kills that verb at each of its steps, and whether the next up, and the next down, put it right.
+# Kills the verb at each of its steps. Succeeds if the next up and the next down recover.
 put_right_after_killing() {
   local side moment next
   for side in outside inside; do
@@ -119,7 +119,7 @@ put_right_after_killing() {
 @test "processes left by a killed command have ended before the next command starts, also unrecorded ones" {
   for next in up down; do
     stoppable
-    # The hook is slow to undo its steps, and what it has started does not listen.
+    # The hook is slow to undo its steps, and its child ignores signals.
     # shellcheck disable=SC2016 # for the hook to expand
     plugin probe '
 configure_probe_up_outside() {
@@ -137,7 +137,7 @@ configure_probe_down_outside() { [[ $(ip -oneline link show type veth) != *": pr
     wait "$COMMAND" || true
     rm /run/stopped
     : >/run/go
-    # As if it had been killed before it could note which process it is.
+    # As if the command had been killed before it recorded the process.
     jq 'del(.instances[].hook)' /run/systemd-netns/direct/a.json >"$BATS_TEST_TMPDIR/a.json"
     cat "$BATS_TEST_TMPDIR/a.json" >/run/systemd-netns/direct/a.json
     netnsctl "$next" probe@a
@@ -170,7 +170,7 @@ configure_probe_down_outside() { [[ $(ip -oneline link show type veth) != *": pr
   done
 }
 
-# The shell that has started it has to wait for it.
+# The shell that started it must wait for it.
 wait_for() {
   while [[ -e /proc/$1/exe ]]; do sleep 0.01; done
   return 1
@@ -214,7 +214,7 @@ wait_for() {
 }
 
 # Usage: interrupt_often NAME
-# Whether an up that is interrupted, 40 times at any moment, leaves nothing of the instance, or all of it.
+# Interrupts an up 40 times at any moment. Succeeds if each one leaves nothing or all of the instance.
 interrupt_often() {
   local command try
   for ((try = 0; try < 40; try++)); do
@@ -236,7 +236,7 @@ interrupt_often() {
   for at in "${!names[@]}"; do
     config "veth-${names[at]}.conf" <<<"VETH_IFADDR_OUTSIDE=192.0.$at.1/30 VETH_IFADDR_INSIDE=192.0.$at.2/30"
   done
-  # The namespaces stay, so that nothing goes with them.
+  # The namespaces stay, so they remove nothing.
   netnsctl up "${names[@]/#/lo@}"
   commands=()
   for name in "${names[@]}"; do
@@ -315,7 +315,7 @@ interrupt_often() {
 @test "a creation interrupted at any point is completed by the next command" {
   plugin probe
   mkdir -p /run/systemd-netns/direct
-  # Noted, but nothing there yet; noted, and a file that nothing is bound on.
+  # First: recorded, but the file is missing. Second: recorded, and the file has no mount.
   for file in '' /run/netns/a; do
     echo '{"version": 1, "namespace": {"device": 4, "inode": 1}, "adopted": false, "instances": []}' >/run/systemd-netns/direct/a.json
     [[ -z $file ]] || touch "$file"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bats
-# What can go wrong with hooks, at each of the four; and what is changed behind the back of an instance that is up.
-# docs/reliability.md has the whole list.
+# Faults of each of the four hooks, and external changes of an active instance.
+# docs/reliability.md has the complete list.
 
 load engine
 
 HOOKS=(up_outside up_inside down_inside down_outside)
 
 # Usage: faulty TEXT
-# A type for each hook, whose hook TEXT takes the place of. Each makes an interface on the host, and remembers something. The interface
-# may go at any time where its peer's namespace is gone: that is no failure of its deletion.
+# A type for each hook, in which TEXT replaces that hook. Each type creates an interface on the host, and remembers a value. The kernel
+# may remove the interface with the namespace of its peer, so its deletion may fail.
 faulty() {
   local hook known=n
   [[ ! -e $CONF/${HOOKS[0]}x.sh ]] || known=y
@@ -27,12 +27,12 @@ faulty() {
 }
 
 # Usage: noted HOOK
-# Which hooks of the type that fails in HOOK have run, on one line; from here on anew.
+# Prints which hooks of the type that fails in HOOK have run, on one line, and clears the record.
 noted() { on bash -c "cat /run/noted.$1 && rm /run/noted.$1" | paste -sd,; }
 
 # Usage: each_hook_fails TEXT [WORD]
-# Whether what is promised is kept at each of the four hooks: a fault is told, with WORD; it is undone; nothing is in the way
-# of the next up. All four at once, each with a namespace of its own.
+# Checks the promises for a fault in each of the four hooks: the fault is reported, with WORD, it is undone, and the next up
+# works. All four run at once, each with its own namespace.
 each_hook_fails() {
   local before hook ups=() downs=() instances=()
   for hook in "${HOOKS[@]}"; do
@@ -78,7 +78,7 @@ gone_soon() {
   return 1
 }
 
-# What failed is kept for `list` until it is taken down, and so is what is remembered of what a hook may have left.
+# A failed instance is listed until it is taken down, and the remembered values of its hook are kept.
 forget_failures() {
   local instance
   for instance in $(on netnsctl list --json | jq --raw-output '.items[] | select(.state == "failed") | .instance'); do
@@ -112,7 +112,7 @@ forget_failures() {
 }
 
 # Usage: up_fails_of_a_signal
-# Brings up slow@a, whose hook notes its bash in /run/hook, and ends that bash, alone: the up fails.
+# Brings up slow@a, whose hook records its bash in /run/hook, and ends only this bash: the up fails.
 up_fails_of_a_signal() {
   local command status=0
   on netnsctl up slow@a 3>&- &
@@ -132,7 +132,7 @@ up_fails_of_a_signal() {
     (bash -c '\''trap "sleep 0.5; echo made >>/run/steps; exit 1" TERM; echo "$0" >/run/hook; while :; do sleep 0.05; done'\'' "$$"; true)
   }
   step() { kill -0 "$background" && echo "$1" >>/run/steps; }'
-  # Bash has to tell the command.
+  # bash must print the command.
   up_fails_of_a_signal
   [[ $(on cat /run/steps | paste -sd,) == made,undone ]]
   on rm /run/steps
@@ -141,7 +141,7 @@ up_fails_of_a_signal() {
 }
 
 @test "after a signal, the text of the running command is in no argument and no environment" {
-  # What the signal meets, which looks at all processes as netnsinit waits for it.
+  # A program that checks all processes while netnsinit waits for it.
   on tee /run/step >/dev/null <<'END'
 trap 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr "\0" "\n" >/run/seen; exit 1' TERM
 echo "$1" >/run/hook
@@ -176,7 +176,7 @@ END
 }
 
 # Usage: limited
-# Hooks have two seconds, then two more to end.
+# Hooks have a timeout of two seconds, and two more seconds to end.
 limited() {
   export NETNS_HOOK_TIMEOUT=2
   [[ $ENGINE == direct ]] || on bash -c '
@@ -209,7 +209,7 @@ limited() {
 }
 
 @test "a hook that prints 100 MB, each of them, neither fails nor blocks, and the log is limited" {
-  # With this as their place, more than that would fail.
+  # This file system is too small for more output.
   if [[ $ENGINE == direct ]]; then
     mkdir -p /run/systemd-netns/direct
     mount -t tmpfs -o size=90m small /run/systemd-netns/direct
@@ -228,7 +228,7 @@ limited() {
 }
 
 # Usage: taken_down [INSTANCE]
-# Takes down what is up on `a`, whatever was done to it, and whether the machine is as it was BEFORE. What has to be told is.
+# Takes down the active instances on `a`. Succeeds if the machine is again as BEFORE. Required messages must appear.
 taken_down() {
   run on netnsctl down a
   forget_failures
@@ -236,7 +236,7 @@ taken_down() {
 }
 
 # Usage: works
-# Whether veth@a and nft@a come up, work, and go.
+# Succeeds if veth@a and nft@a come up, work, and go down.
 works() {
   on netnsctl up veth@a nft@a
   on ip netns exec a nft list tables | grep --quiet filter
@@ -319,7 +319,7 @@ works() {
 }
 
 # Usage: untouched_soon NAME
-# Whether what somebody has made in place of ours is as they made it, now and when all has come to rest.
+# Succeeds if the foreign namespace is unchanged, now and after all work has ended.
 untouched_soon() {
   on bash -c "$(declare -f untouched); untouched $1"
   settled "$1"
@@ -344,7 +344,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
     untouched_soon "$hook"
   done
   [[ $(noted up_outside) == up_outside,down_outside ]]
-  # systemd has kept ours, and runs `down inside` in it.
+  # systemd has kept our namespace, and runs `down inside` in it.
   up_inside=$(noted up_inside)
   case $ENGINE in
     direct) [[ $up_inside == up_outside,up_inside,down_outside ]] ;;
@@ -461,8 +461,8 @@ configure_probe_down_outside() { recall; ip link delete dev "$IFNAME"; }'
 }
 
 # Usage: left_by HOW
-# Brings `half@a` up, which makes an interface on the host by a name that its .conf does not tell any more, and has its `down outside`
-# not come to its end, by HOW.
+# Brings up `half@a`, which creates an interface on the host whose name is no longer in its .conf. Its `down outside` fails,
+# by HOW.
 left_by() {
   # shellcheck disable=SC2016 # for the hooks to expand
   plugin half '

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Firewalls with either engine: a namespace whose firewall is asked for is closed until the rules are loaded, and a file of rules
-# is configuration.
+# Firewalls with both engines: a namespace with a requested firewall is closed until the rules are loaded, and a file of rules
+# is a configuration.
 
 load engine
 
@@ -9,11 +9,11 @@ ACCEPT='table inet t { chain c { type filter hook input priority 0; policy accep
 setup() { pair a; }
 
 # Usage: reaches / cut_off
-# Whether the namespace a answers the host.
+# Succeeds if the namespace a answers the host / does not answer.
 reaches() { on ping -q -c1 -w5 192.0.2.2; }
 cut_off() { if on ping -q -c2 -i0.1 -W0.3 192.0.2.2; then return 1; fi; }
 
-# Files that keep the rules from being loaded; the last two not before their hooks run.
+# Files that prevent the loading of the rules. The last two fail in their hooks.
 broken() {
   printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' '[[ $INOUT != inside ]] || exit 1' '[[ $INOUT != inside ]] || kill -9 $$'
 }

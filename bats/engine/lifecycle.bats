@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What both engines do alike.
+# Common behaviour of both engines.
 
 load engine
 

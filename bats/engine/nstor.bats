@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Two namespaces joined by veth, macvlan on one, firewalls on both that name the interfaces: from .conf and .rules files alone.
+# Two namespaces joined by veth, one with a macvlan, both with firewalls that name the interfaces: only .conf and .rules files.
 
 load engine
 # shellcheck source=tests/nstor.bash
@@ -8,7 +8,7 @@ source "$ROOT/tests/nstor.bash"
 INSTANCES=(macvlan@nstor veth@nstor nft@nstor nft@nsbrowser)
 
 # Usage: unchanged
-# Whether nothing that is up is found to be other than it was made.
+# Succeeds if check has no finding.
 unchanged() {
   run -0 on netnsctl check
   [[ -z $output ]]

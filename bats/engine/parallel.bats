@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Many commands on the same name at once.
+# Many concurrent commands on the same name.
 
 load engine
 
@@ -16,7 +16,7 @@ load engine
     wait
     sort -u /run/statuses | paste -sd" "; rm /run/statuses'
   echo "statuses: $output"
-  # Under systemd a stop cancels a start that is under way, and that is told.
+  # Under systemd a stop cancels a running start, and this is reported.
   if [[ $ENGINE == direct ]]; then [[ $output == 0 ]]; else [[ $output =~ ^0(\ 1)?$ ]]; fi
   on netnsctl down veth@a
   undone "$before"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# What instances require of each other, which both engines see to alike.
+# Requirements of instances, with both engines.
 
 load engine
 
 # Usage: requires INSTANCE WORD...
-# Configures an instance of a test type that requires these.
+# Configures an instance of a test type with these requirements.
 requires() {
   local instance=$1
   shift
@@ -13,7 +13,7 @@ requires() {
 }
 
 # Usage: failing COMMAND...
-# Runs a command that has to fail with status 1 and to say something on stderr.
+# Runs a command that must fail with status 1 and a message on stderr.
 failing() { run --separate-stderr -1 on "$@"; }
 
 @test "requirements, also transitive ones, are up before the up outside of an instance" {
@@ -125,7 +125,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   [[ $stderr == *'app@a'* ]]
   [[ $(hooks) == 'base@b up outside,base@b down outside' ]]
   eventually gone b
-  # systemd does not look again at a namespace whose instance it has not begun (see netns.conf(5)).
+  # systemd does not check a namespace again if its instance was never started (see netns.conf(5)).
   [[ $ENGINE == systemd ]] || gone a
 }
 

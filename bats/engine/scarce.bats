@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Where something is short: space, processes, descriptors. What the direct engine has to see to; under systemd, state is systemd's.
+# Missing resources: space, processes, file descriptors. These tests are for the direct engine; under systemd, systemd keeps the state.
 
 load engine
 
@@ -10,7 +10,7 @@ setup() {
 }
 
 # Usage: scarce_run
-# Has a small disk in the place of /run/systemd-netns, to be filled or made read-only.
+# Mounts a small disk on /run/systemd-netns, which tests fill or make read-only.
 scarce_run() {
   mkdir -p /run/systemd-netns
   mount -t tmpfs -o size=128k small /run/systemd-netns
@@ -94,7 +94,7 @@ plenty() { umount --lazy /run/systemd-netns; }
 }
 
 # Usage: from_on AT COMMAND...
-# Runs COMMAND, for which the kernel has no more processes and threads from the AT-th on.
+# Runs COMMAND. The kernel refuses its process or thread number AT and all later ones.
 from_on() {
   local calls=clone,clone3,fork,vfork
   strace -qq -o /dev/null -e trace="$calls" -e inject="$calls:error=EAGAIN:when=$1+" "${@:2}"
@@ -132,7 +132,7 @@ from_on() {
 }
 
 @test "after a power cut with a persistent /run, active and partially active instances come up again" {
-  # What a container that is started again finds: the files, without what was mounted on them, and no process.
+  # The state that a restarted container finds: the files, without the mounts and the processes.
   for stage in up up-inside down-outside; do
     netnsctl up veth@a lo@a
     sed -i "s/\"stage\": .*/\"stage\": \"$stage\",/" /run/systemd-netns/direct/a.json

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Bad input, where it takes a kernel to tell: each gets one clear line and a status that is not 0, and changes nothing.
+# Bad input that only a kernel shows: each has one clear line and a status that is not 0, and changes nothing.
 
 load kernel
 
@@ -52,7 +52,7 @@ plugin() { cat >"$SHARE/$1.sh"; }
 
 @test "down inside warns in another namespace, and runs there if it can be the deleted one" {
   plugin probe <<<'NO_CONFIG_REQUIRED=y; configure_probe_down_inside() { echo "in \"$CURRENT_NETNS_NAME\""; }'
-  # Of these it is not noted which one was made.
+  # These have no ownership record.
   ip netns add a
   ip netns add b
   run --separate-stderr -0 inside b netnsinit probe a down inside
@@ -91,7 +91,7 @@ plugin() { cat >"$SHARE/$1.sh"; }
 
 @test "the error about a missing bash names the package" {
   create a
-  # A mount cannot take a file away; an overlay of its directory can.
+  # A mount cannot remove a file, but an overlay of its directory can.
   mkdir -p /run/bin/{upper,work}
   missing() {
     unshare --mount bash -c 'bin=$(cd -P /bin && pwd)

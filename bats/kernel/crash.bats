@@ -1,15 +1,15 @@
 #!/usr/bin/env bats
-# A power cut, or a kill that nobody can catch, between any two system calls of what writes files of the administrator's.
+# A power cut or a kill between any two system calls of programs that write the administrator's files.
 
 load kernel
 
-# All that can change a file, a directory, or what is on the disk.
+# All system calls that can change a file, a directory, or the contents of the disk.
 CHANGING=(openat write pwrite64 fchmod chmod ftruncate fsync fdatasync syncfs utimensat mkdir mkdirat link linkat rename
   renameat renameat2 unlink unlinkat symlink)
 
 # Usage: crash_everywhere PREPARE CHECK COMMAND...
-# Runs COMMAND again and again, each time after PREPARE, and kills it at the first, second, … of each of these calls, before
-# that does anything, until it runs through. CHECK has to hold each time. CRASHES is how often it was killed.
+# Runs COMMAND repeatedly, each time after PREPARE, and kills it before the first, second, … of these calls, until it runs to its
+# end. CHECK must succeed each time. CRASHES is the number of kills.
 crash_everywhere() {
   local prepare=$1 check=$2 call status
   local -i at
@@ -31,7 +31,7 @@ crash_everywhere() {
 }
 
 # Usage: on_disk_before_in_place COMMAND...
-# Whether what is written is on the disk before it is renamed, and the rename before the command says so.
+# Succeeds if the new file is on the disk before it is renamed, and the rename comes before the message of success.
 on_disk_before_in_place() {
   local calls
   calls=$(strace -qq -o /dev/stdout -e trace=fsync,syncfs,rename,renameat,renameat2 "$@" 2>/dev/null 3>&- |
@@ -41,7 +41,7 @@ on_disk_before_in_place() {
 
 none() { netnsinit --delete a 2>/dev/null; }
 
-# The next attempt succeeds; where the first one had come to its end, but for saying so, it says what to do.
+# The next attempt succeeds, or prints the next step if the first one was complete except for its message.
 created_again() {
   local said
   if ! said=$(netnsinit --create a 2>&1); then
@@ -64,7 +64,7 @@ old_rules() {
   config nft-a.rules <<<old
 }
 
-# Old or new; new, if the command has said so; the replaced file, if there is one, is whole, too; and whatever else is there is
+# The file is old or new; new if the command has reported success. The replaced file, if it exists, is complete. All other files are
 # hidden.
 rules_are_whole() {
   if (($1 == 0)); then [[ $(<"$RULES") == "$NEW" ]]; else [[ $(<"$RULES") == old || $(<"$RULES") == "$NEW" ]]; fi &&
@@ -105,7 +105,7 @@ rules_are_whole() {
   [[ $(ls -A --ignore='nft-a.rules~' "$CONF") == "$before" ]]
 }
 
-# An image with an outdated pair of units, a pair that is missing, and one whose type is gone.
+# An image with an outdated pair of units, a missing pair, and a pair of a deleted type.
 image() {
   local units=$IMAGE/etc/systemd/system
   rm -rf "$units"
@@ -117,7 +117,7 @@ image() {
   OLD=$(<"$units/netns-lo@.service")
 }
 
-# Each unit file is not there, the old one or the new one; hidden drafts are nobody's; and the next run puts all right.
+# Each unit file is missing, old or new. Hidden drafts are ignored. The next run completes the work.
 units_are_whole() {
   local units=$IMAGE/etc/systemd/system file text
   for file in "$units"/*; do

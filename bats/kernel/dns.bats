@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# dns: who is asked for names in the namespace.
+# dns: name resolution in the namespace.
 
 load kernel
 

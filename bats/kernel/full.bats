@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# Disks that are full or read-only, under what netnsinit and netns-update write, which units run. netns-nft-save has its own
-# in nft_save.bats, the direct engine in ../engine/scarce.bats.
+# Full or read-only disks for files of netnsinit and netns-update. The tests of netns-nft-save are in nft_save.bats, those of the
+# direct engine in ../engine/scarce.bats.
 
 load kernel
 
 # Usage: small DIRECTORY
-# Has a disk in that place on which nothing more can be written.
+# Mounts a full disk on the directory.
 small() {
   mkdir -p "$1"
   mount -t tmpfs -o size=64k small "$1"

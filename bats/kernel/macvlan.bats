@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# macvlan: an interface in the namespace that shares one of the host's.
+# macvlan: an interface in the namespace that shares an interface of the host.
 
 load kernel
 
@@ -12,7 +12,7 @@ setup_parent() {
 }
 
 # Usage: macvlan NAME [LINE...]
-# Writes macvlan-NAME.conf: mv0 on up0, 192.0.2.7, and what the LINEs say.
+# Writes macvlan-NAME.conf: mv0 on up0, 192.0.2.7, and the LINEs.
 macvlan() {
   printf '%s\n' MACVLAN_PARENT_IFNAME=up0 MACVLAN_IFNAME=mv0 MACVLAN_IFADDR=192.0.2.7/24 "${@:2}" | config "macvlan-$1.conf"
 }
@@ -332,7 +332,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   up macvlan a
   restart_inside macvlan a
   down macvlan a
-  # Its parent shows, when it goes into promiscuous mode and back.
+  # The parent appears in the record when it enters and leaves promiscuous mode.
   run ! grep --invert-match ': up[01]@' < <(watched)
 }
 
@@ -378,7 +378,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   ip link add link up0 name mv0 netns a type macvlan
   hook macvlan a down outside
   ip -netns a link show dev mv0
-  # Of one that nobody has noted, it goes as ever.
+  # Without an ownership record, the interface is removed as usual.
   rm /run/systemd-netns/made/a
   hook macvlan a down outside
   run ! ip -netns a link show dev mv0

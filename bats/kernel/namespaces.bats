@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netnsinit --create and --delete: what netns_name@.service runs, hand in hand with `ip netns`.
+# netnsinit --create and --delete: the commands of netns_name@.service, together with `ip netns`.
 
 load kernel
 

@@ -4,7 +4,7 @@
 load kernel
 
 setup_pair() {
-  # What the rules are to hold: a way from the host to the namespace.
+  # The path that the rules must block: from the host to the namespace.
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
   up veth a
   reaches host 192.0.2.2
@@ -16,7 +16,7 @@ ruleset() { inside a nft list ruleset; }
 table() { echo "table inet $1 { chain c { type filter hook input priority 0; policy accept; }; }"; }
 
 # Usage: monitor_mark WORD
-# Changes the rules of namespace a, and looks whether that is in the monitor's output.
+# Changes the rules of namespace a, and checks that the monitor shows this.
 monitor_mark() {
   inside a nft add table inet "$1$RANDOM"
   grep --quiet "^add table inet $1" "$BATS_TEST_TMPDIR/monitor"
@@ -97,7 +97,7 @@ END
   eventually monitor_mark begin
   hook nft a up inside
   eventually monitor_mark end
-  # From the last of the marks before to the first one after: the generation of that mark, and one for the hook.
+  # From the last mark before to the first mark after: the generation of that mark, and one of the hook.
   generations=$(awk '/^add table inet begin/ { n = 0 } /^add table inet end/ { exit } /^# new generation/ { n++ }
     END { print n }' "$BATS_TEST_TMPDIR/monitor")
   ((generations == 2))
@@ -137,7 +137,7 @@ END
   cp "$ROOT/etc/nft.rules" "$CONF"
   for file in nft-a.conf nft.conf default.conf; do
     config "$file" <<<'if'
-    # It is up outside that comes first, and fails.
+    # up outside runs first, and fails.
     for side in outside inside; do
       run --separate-stderr ! hook nft a up "$side"
       [[ $stderr == *'only loopback traffic passes'* ]]
@@ -147,7 +147,7 @@ END
     done
     rm "$CONF/$file"
   done
-  # What is in force stays.
+  # The rules in force stay.
   hook nft a up inside
   before=$(ruleset)
   config nft-a.conf <<<'if'
@@ -235,7 +235,7 @@ END
   [[ $stderr == *'`ip`'*'apt install iproute2'*'only loopback traffic passes'* ]]
 }
 
-# The namespace is closed before any file is run: whatever these files do then.
+# The namespace is closed before any file is run, so nothing in these files can open it.
 closing() {
   printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$' 'exec false' 'return 1; }' 'set +e; exit 0'
 }
@@ -337,7 +337,7 @@ configure_fire_up_inside() { false; }
 END
   run ! hook fire a up inside
   cut_off host 192.0.2.2
-  # A hook that has loaded nothing does not open it, and one that says that it filters otherwise does.
+  # A hook that has loaded nothing does not open the namespace. A hook that removes the closing table does.
   sed -i 's/false/true/' "$CONF/fire.sh"
   run ! hook fire a up inside
   cut_off host 192.0.2.2
@@ -356,7 +356,7 @@ END
 }
 
 # Usage: without_nft KIND
-# Prints a PATH in which nft is missing, fails, hangs, or only says that it succeeded.
+# Prints a PATH in which nft is missing, fails, hangs, or pretends to succeed.
 without_nft() {
   local path nft=$BATS_TEST_TMPDIR/only/nft
   path=$(only bash ip cat mkdir rm sed sleep)
@@ -382,7 +382,7 @@ without_nft() {
     inside a ip -oneline link show up | run ! grep --invert-match ': lo:'
     cut_off host 192.0.2.2
 
-    # Once nft works, the firewall comes up, and then the interface.
+    # When nft works again, the firewall comes up, and then the interface.
     hook nft a up inside
     restart_inside veth a
     config nft-a.rules <<<'flush ruleset'
@@ -419,7 +419,7 @@ without_nft() {
   up nft a
   netnsinit --close a
   [[ $(inside a nft list tables) == 'table inet kept' ]]
-  # Rules that do not filter, or are switched off, are no firewall.
+  # Rules that do not filter, and dormant rules, are not a firewall.
   inside a nft --file - <<<'flush ruleset; table inet t { flags dormant; chain c { type filter hook input priority 0; policy drop; }; }'
   netnsinit --close a
   cut_off host 192.0.2.2

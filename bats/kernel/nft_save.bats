@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netns-nft-save: the rules of a namespace, as the file that the next start loads.
+# netns-nft-save: the rules of a namespace as a file, which the next start loads.
 
 load kernel
 
@@ -26,7 +26,7 @@ END
 }
 
 # Usage: no_draft
-# Whether nothing but what a test has put there, and the replaced file, is left in the directory.
+# Succeeds if the directory has only the files of the test and the replaced file.
 no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
 
 @test "the saved file loads alone, twice, with the same result" {
@@ -56,7 +56,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   setup_rules
   netns-nft-save a
   before=$(<"$RULES")
-  # Flushed; only a chain that accepts everything; a chain that no packet reaches; a table that is switched off; not for IP.
+  # Flushed; only a chain that accepts everything; an unreachable chain; a dormant table; not for IP.
   for rules in 'flush ruleset' 'flush ruleset; table inet t { chain c { type filter hook input priority 0; policy accept; }; }' \
     'flush ruleset; table inet t { chain c { counter drop; }; }' \
     'flush ruleset; table inet t { flags dormant; chain c { type filter hook input priority 0; policy drop; }; }' \

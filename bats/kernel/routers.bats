@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# A process with CAP_NET_RAW in a namespace against the host, or against the namespace of the outside end. nft in its own
+# Attacks of a process with CAP_NET_RAW in a namespace on the host, or on the namespace of the outside end. nft in its own
 # namespace does not see its frames. docs/security.md has a row for each test.
 
 load kernel
@@ -7,7 +7,7 @@ load kernel
 # Usage: pair [LINE...]
 # veth@a: the outside end has 192.0.2.1, 2001:db8::1 and 02:00:00:00:01:00.
 pair() {
-  # What most hosts have.
+  # The defaults of most hosts.
   echo 1 >/proc/sys/net/ipv4/conf/all/accept_redirects
   nft flush ruleset
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 VETH_MAC_OUTSIDE=02:00:00:00:01:00 "$@" | config veth-a.conf
@@ -16,7 +16,7 @@ pair() {
 }
 
 # Usage: network
-# The host's interface eth0, 198.51.100.2, on a network with the default gateway 198.51.100.1 and a machine 198.51.100.66.
+# The host has eth0, 198.51.100.2, on a network with the default gateway 198.51.100.1 and a machine 198.51.100.66.
 network() {
   ip link add eth0 type veth peer name lan
   ip address add 198.51.100.2/24 dev eth0
@@ -36,7 +36,7 @@ sends() {
 }
 
 # Usage: advertises [--vlan ID]
-# The same, with a router advertisement. The host has handled it when the ping after it is answered.
+# The same, with a router advertisement. The host has processed it when it answers the ping that follows.
 advertises() {
   local -a vlan=()
   if [[ ${1-} == --vlan ]]; then vlan=("$@"); fi
@@ -49,14 +49,14 @@ advertises() {
 has_link_local() { [[ $(from "$1" ip -6 -oneline address show dev "$2" scope link -tentative) ]]; }
 
 # Usage: learned WHERE
-# The routes and addresses that come from router advertisements.
+# Prints the routes and addresses that come from router advertisements.
 learned() {
   from "$1" ip -6 route show proto ra
   from "$1" ip -6 -oneline address show dynamic
 }
 
 # Usage: redirects_default
-# A forged ICMP redirect of the host's gateway: 203.0.113.7 is reached by 198.51.100.66.
+# Sends a forged ICMP redirect of the host's gateway: 203.0.113.7 is reached through 198.51.100.66.
 redirects_default() {
   ip route flush cache
   sends 02:00:00:00:01:00 redirect4 198.51.100.1 192.0.2.1 198.51.100.66 203.0.113.7
@@ -100,7 +100,7 @@ redirects_default() {
   sends "${redirect[@]}"
   reaches a 192.0.2.1
   [[ $(ip -6 route get 2001:db8:7::7) == *" via $router "* ]]
-  # The frame is such that it would count.
+  # An interface that accepts redirects accepts this frame.
   echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_redirects
   sends "${redirect[@]}"
   reaches a 192.0.2.1
@@ -135,7 +135,7 @@ redirects_default() {
 
 @test "frames with a VLAN tag do not reach the host, except VLAN 0, which counts as untagged" {
   pair
-  # A sysctl that is set afterwards counts.
+  # A later change of the sysctl is effective.
   echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_ra
   echo 1 >/proc/sys/net/ipv6/conf/ve-a0/autoconf
   advertises --vlan 5
@@ -202,9 +202,9 @@ redirects_default() {
 }
 
 # Usage: host_rule RULE
-# A firewall of the host that has this rule alone.
+# Loads a firewall of the host with only this rule.
 host_rule() { nft "flush ruleset; table inet host { chain input { type filter hook input priority 0; $1; }; }"; }
 
 # Usage: checked
-# What configure_veth_check_outside prints.
+# Prints the output of configure_veth_check_outside.
 checked() { bash -c "recall() { :; }; assert_ifname() { :; }; source $SHARE/veth.sh; source $CONF/veth-a.conf; configure_veth_check_outside a"; }

@@ -4,7 +4,7 @@
 load kernel
 
 # Usage: veth NAME [LINE...]
-# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and what the LINEs say.
+# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and the LINEs.
 veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
 
 @test "the pair joins the namespace to the host: a ping passes each way" {

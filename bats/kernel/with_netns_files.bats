@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# with_netns_files: a plugin runs a daemon that writes /etc/resolv.conf, and the host's file is never changed.
+# with_netns_files: a plugin starts a daemon that writes /etc/resolv.conf, and the file of the host is unchanged.
 
 load kernel
 
@@ -24,8 +24,8 @@ END
 # Usage: host_is_unchanged
 host_is_unchanged() { [[ $(</etc/resolv.conf) == '# the host' && -z $(find /etc -maxdepth 1 -name 'resolv.conf?*') ]]; }
 
-# The ways in which programs write the file: in place (udhcpc, dhcpcd), beside the file that it leads to (dhclient), and by
-# a rename there.
+# The ways in which programs write the file: in place (udhcpc, dhcpcd), beside the target of the link (dhclient), and by a
+# rename there.
 WAYS=(
   'echo "# new" >/etc/resolv.conf'
   'file=$(readlink -f /etc/resolv.conf); echo "# new" >"$file.new"; cat "$file.new" >"$file"; rm "$file.new"'

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# netnsctl check: what can be known to be wrong without changing anything.
+# netnsctl check: mistakes and drift, found without changing anything.
 
 load ../engine/engine
 
-# Usage: finds [WORD...] <<<LINES
-# Whether `netnsctl check` finds these lines and no others, in this order.
+# Usage: finds [ARGUMENT...] <<<LINES
+# Succeeds if `netnsctl check` finds exactly these lines, in this order.
 finds() {
   local expected
   expected=$(cat)
@@ -12,7 +12,7 @@ finds() {
   diff --label expected --label found --unified <(echo "$expected") <(echo "$output")
 }
 
-# Usage: clean [WORD...]
+# Usage: clean [ARGUMENT...]
 clean() {
   run --separate-stderr -0 netnsctl check "$@"
   # shellcheck disable=SC2154 # set by run
@@ -20,7 +20,7 @@ clean() {
 }
 
 # Usage: veth NAME [LINE...]
-# A pair that is sound but for LINE.
+# Writes a correct veth-NAME.conf, with the LINEs added.
 veth() {
   local number=$((++pairs * 4))
   printf '%s\n' "VETH_IFADDR_OUTSIDE=192.0.2.$((number + 1))/30" "VETH_IFADDR_INSIDE=192.0.2.$((number + 2))/30" "${@:2}" |
@@ -249,7 +249,7 @@ error: nft@a: the rules in force differ from '$CONF/nft-a.rules'; fix: \`netnsct
 END
   netnsctl restart nft@a
   clean
-  # An interface of that name that is another one: the rules in force are about one that is gone.
+  # Another interface of the same name: the rules in force refer to the deleted one.
   netnsctl down macvlan@a
   netnsctl up macvlan@a
   run -1 netnsctl check nft

@@ -1,13 +1,13 @@
 #!/usr/bin/env bats
-# What things cost: a test fails when the processes, the programs or the system calls of a hook or of a command grow. The
-# numbers stand in this order. As for calls, those measured (Debian 12), and 2 more; where bash runs, 3 % more.
+# The cost of hooks and commands: a test fails when processes, programs or system calls increase. The numbers are in this
+# order. The limit of calls is the measured number (Debian 12) plus 2, or plus 3 % if bash runs.
 
 load ../engine/engine
 # shellcheck source=bats/costs.bash
 source "$ROOT/bats/costs.bash"
 
 # Usage: outside PROCESSES PROGRAMS CALLS TYPE NAME up|down
-# What a hook outside costs, in a namespace of ours. / inside: the same for one inside.
+# The cost of an outside hook, in our own namespace. / inside: the same for an inside hook.
 outside() { costs "${@:1:3}" netnsinit "${@:4}" outside; }
 inside() {
   local at=(nsenter --net="/run/netns/$5" --)
@@ -15,7 +15,7 @@ inside() {
 }
 
 # Usage: before_bash NETNS COMMAND...
-# Prints how many system calls a hook makes until it is bash, or ends.
+# Prints the number of system calls of a hook before bash starts, or before the end.
 before_bash() {
   local at=(nsenter --net="$1" --)
   trace "${@:2}"
@@ -23,8 +23,8 @@ before_bash() {
 }
 
 # Usage: engine PROCESSES PROGRAMS CALLS up|down INSTANCE
-# What the direct engine costs. Its looks at a hook that runs do not count, from pipe2 to statx: there is one each 20 ms.
-# A process that it starts does in any case.
+# The cost of the direct engine. Polling of a running hook, from pipe2 to statx, is not counted: there is one poll each 20 ms.
+# A process started for it is always counted.
 engine() {
   local whole
   trace netnsctl "${@:4}"
@@ -37,7 +37,7 @@ engine() {
 }
 
 # Usage: image
-# Makes a machine of its own, $IMAGE, with up to date units: what is enabled on this one does not count.
+# Creates an image, $IMAGE, with up to date units: the enabled units of this machine do not count.
 image() {
   IMAGE=$BATS_TEST_TMPDIR/image
   CONF=$IMAGE/etc/conf.d/netns
@@ -47,7 +47,7 @@ image() {
 }
 
 # Usage: instances TYPE LINE
-# Writes 100 files of instances, and has netns-update note what they say.
+# Writes the files of 100 instances, and runs netns-update.
 instances() {
   local number
   for ((number = 1; number <= 100; number++)); do config "$1-n$number.conf" <<<"$2"; done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netnsctl gc without systemd: what is ours and nobody needs goes, and nothing else.
+# netnsctl gc without systemd removes only our own leftovers.
 
 load ../engine/engine
 
@@ -9,7 +9,7 @@ setup() { rm -f /run/hang; }
 no_link() { ! ip link show dev "$1" 2>/dev/null; }
 
 # Usage: machine
-# All that there is: the interfaces of every namespace, rules, mounts, and what is in /etc and /run. Without what changes by itself.
+# Prints everything: the interfaces of every namespace, rules, mounts, and files in /etc and /run, without values that change by themselves.
 machine() {
   local name
   ip -json -details link | jq --sort-keys 'map(del(.stats, .stats64, .promiscuity))'
@@ -25,7 +25,7 @@ machine() {
 }
 
 # Usage: crowd
-# What others have made, which looks much like ours: with it, the machine is noted.
+# Creates foreign resources that look like ours, and records the state of the machine.
 crowd() {
   ip netns add foreign
   ip link add ve-other0 type veth peer name ve-other1 netns foreign
@@ -40,7 +40,7 @@ crowd() {
 }
 
 # Usage: as_before
-# Whether the machine is as it was when the crowd had come.
+# Succeeds if the machine is in the recorded state.
 as_before() {
   machine | diff "$BATS_TEST_TMPDIR/before" - >&2
   rm -f /run/netns/file
@@ -48,7 +48,7 @@ as_before() {
 }
 
 # Usage: maker
-# A type that makes an interface on the host, and remembers it.
+# A type that creates an interface on the host, and remembers its name.
 maker() {
   plugin maker '
 configure_maker_up_outside() {
@@ -59,13 +59,13 @@ configure_maker_up_inside() { [[ ! -e /run/hang ]] || sleep 20; }
 maker_made() { [[ $(ip -oneline link show type veth) == *": $MAKER_IFNAME@"* ]]; }
 configure_maker_down_outside() {
   recall
-  # It may go by itself meanwhile, with the namespace of its peer.
+  # The kernel may remove it with the namespace of its peer.
   ! maker_made || ip link delete dev "$MAKER_IFNAME" || ! maker_made
 }'
 }
 
 # Usage: killed_in_up_inside TYPE@NAME
-# Has netnsctl killed while `up inside` runs, and its hook as well.
+# Kills netnsctl while `up inside` runs, and the hook too.
 killed_in_up_inside() {
   : >/run/hang
   netnsctl up "$1" >/dev/null 2>&1 3>&- &
@@ -109,7 +109,7 @@ killed_in_up_inside() {
   maker
   crowd
   netnsctl up maker@a
-  # The other end of the pair goes with the namespace: another one stands for what is left.
+  # The kernel removes the other end of the pair with the namespace: another interface takes its part.
   ip netns delete a
   eventually no_link mk-a
   ip link add mk-a type veth peer name mk-b
@@ -230,7 +230,7 @@ killed_in_up_inside() {
 }
 
 # Usage: odd PATH
-# Makes, from PATH on, one thing of each kind that is no file.
+# Creates one entry of each kind that is not a regular file, beginning at PATH.
 odd() {
   mkdir "$1-dir${2-}"
   mkfifo "$1-fifo${2-}"
@@ -241,7 +241,7 @@ odd() {
 }
 
 # Usage: oddities
-# Everywhere that records are, what is none; and a link to a file, and to a mount point, of somebody else's.
+# Creates unusable entries in all directories of records, and links to a foreign file and a foreign mount point.
 oddities() {
   local place=/run/systemd-netns
   mkdir -p /run/netns "$place"/{made,direct,remembered} /run/mounted
@@ -284,7 +284,7 @@ no_oddities() {
       false
     }
   done
-  # Nothing of it is touched.
+  # None of it is changed.
   find /run/netns /run/systemd-netns/{made,direct,remembered} -mindepth 1 ! -type f -printf '%p %y\n' | sort | diff "$BATS_TEST_TMPDIR/odd" - >&2
   [[ $(</run/victim) == mine ]]
   no_oddities
@@ -315,7 +315,7 @@ no_oddities() {
     run -1 timeout 60 netnsctl up "lo@k-$kind"
     [[ $output == *"cannot lock /run/systemd-netns/direct/k-$kind.lock: it is no regular file; move it out of the way"* ]]
     gone "k-$kind"
-    # In the place of a state, it is put aside.
+    # In place of a state file, it is renamed.
     run -0 timeout 60 netnsctl up "lo@j-$kind"
     [[ $output == *"j-$kind.json is no file that can be read; "*"it is kept as "* ]]
     netnsctl down "j-$kind"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# netnsctl graph: what is drawn is what there is, in each format.
+# netnsctl graph draws the real state, in each format.
 
 load ../engine/engine
 
 # Usage: arrangement
-# Two namespaces that are joined, one of them also to the network of the host's eth0, firewalls on both.
+# Two joined namespaces, one of them also on the network of the host's eth0, with firewalls on both.
 arrangement() {
   ip link add eth0 type veth peer name wire
   ip address add 192.0.2.2/24 dev eth0
@@ -115,7 +115,7 @@ END
   done
   run -0 netnsctl graph --format svg
   parses "$output"
-  # As XML has it, each is there as it is, or with escapes as on a terminal.
+  # In XML, each name is unchanged, or escaped as on a terminal.
   shown=$(python3 -c 'import sys, xml.etree.ElementTree as tree
 for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): print(text.text)' <<<"$output")
   for name in "${names[@]:0:8}" '\uffff' '\ufffe' '\x9b31m' '\u202e' '];}' '<b>'; do
@@ -155,7 +155,7 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
   mermaid=$(netnsctl graph --format mermaid)
   svg=$(netnsctl graph --format svg)
   rm -r /etc/systemd/system/browser.service.d
-  # What it is bound to and nobody has brought up is drawn, too.
+  # An inactive instance of the attached service is drawn too.
   [[ $shown == *'○ lo down'*'> browser.service'*'browser.service -> veth@nsbrowser lo@nsbrowser'* ]]
   [[ $mermaid == *'-.->|attached|'* && $svg == *'>browser.service<'*'is attached to'* ]]
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# netnsctl leaktest: what gets out of a real namespace, with real firewalls on either side.
+# netnsctl leaktest: which packets leave a real namespace, with real firewalls on both sides.
 
 load ../engine/engine
 
-# Two namespaces that are joined, `a` to be measured, and `b` with a web server on port 80 and a UDP echo on port 7.
+# Two joined namespaces: `a` is tested, and `b` has a web server on port 80 and a UDP echo server on port 7.
 setup() {
   ip netns add a
   ip netns add b
@@ -21,7 +21,7 @@ setup() {
 from http.server import ThreadingHTTPServer, BaseHTTPRequestHandler
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.bind(("198.51.100.2", 7))
-# There is no such name, whatever is asked for.
+# Every query is answered with "no such name".
 dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 dns.bind(("198.51.100.2", 53))
 def echo():
@@ -37,7 +37,7 @@ ThreadingHTTPServer(("198.51.100.2", 80), BaseHTTPRequestHandler).serve_forever(
 }
 
 # Usage: serve PYTHON
-# Runs it in `b`, at most for a minute, until it listens on port 80.
+# Runs the program in `b` for at most a minute, until it listens on port 80.
 serve() {
   ip netns exec b timeout 60 python3 -c "$1" 3>&- &
   SERVER=$!
@@ -51,11 +51,11 @@ serve() {
 rules() { ip netns exec "$1" nft -f -; }
 
 # Usage: measured TARGET...
-# The lines of the table for `a`, each word once apart.
+# Prints the lines of the table for `a`, with single blanks.
 measured() { netnsctl leaktest a "$@" | sed '1d; s/  */ /g'; }
 
 # Usage: shows LINES LINE...
-# Whether each LINE is one of the LINES.
+# Succeeds if each LINE is one of the LINES.
 shows() {
   local line
   for line in "${@:2}"; do
@@ -170,7 +170,7 @@ END
   kill "$SERVER"
   rm -r /etc/netns/a /run/nscd
   [[ $shown == *'dns localhost passes - - '*', and /run/nscd/socket may have answered from the host'* ]]
-  # What is hidden from it cannot have.
+  # A hidden resolver cannot have answered.
   shows "$own" 'dns unknown.test refused - - Name or service not known; /etc/netns/a/resolv.conf names 198.51.100.2'
 }
 
@@ -189,7 +189,7 @@ END
   measured 198.51.100.2:80
   [[ $(all) == "$before" ]]
   for signal in TERM INT KILL; do
-    # bash has what runs in the background ignore SIGINT.
+    # In bash, background processes ignore SIGINT.
     env --default-signal=INT netnsctl leaktest a 198.51.100.2:83 >/dev/null 2>&1 3>&- &
     measuring=$!
     until [[ $(all) == *netnsctl_leaktest* ]]; do
@@ -212,7 +212,7 @@ END
   rules a <<<'table inet filter { chain output { type filter hook output priority filter; tcp dport 80 counter accept; }; }'
   measured 198.51.100.2:80
   kill "$SERVER"
-  # Of a connection that is made and closed: three packets, and one that closes.
+  # A connection that is opened and closed has three packets, and one that closes it.
   packets=$(ip netns exec a nft -j list ruleset | jq '.nftables[].rule.expr[]?.counter.packets // empty')
   ((packets >= 2 && packets <= 5))
 }

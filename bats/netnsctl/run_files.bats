@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# A command of `netnsctl run` keeps the files of its namespace, whatever starts or changes on the host.
+# A command of `netnsctl run` keeps the files of its namespace after changes on the host.
 
 load ../engine/engine
 
@@ -8,7 +8,7 @@ setup() {
   mkdir -p /etc/netns/a
   echo 'nameserver 192.0.2.53' >/etc/netns/a/resolv.conf
   rm -rf /run/nscd /run/systemd/resolve
-  # Outlives nothing: `tests/private` ends it with the suite.
+  # `tests/private` ends this process with the suite.
   netnsctl run a -- sleep 60 2>"$BATS_TEST_TMPDIR/warnings" 3>&- &
   COMMAND=$!
   eventually is_started
@@ -21,11 +21,11 @@ teardown() {
 }
 
 # Usage: is_started
-# Whether netnsctl has become the command.
+# Succeeds if netnsctl has executed the command.
 is_started() { [[ $(<"/proc/$COMMAND/comm") == sleep ]]; }
 
 # Usage: sees COMMAND...
-# Runs a command with the mounts of the command.
+# Runs a command in the mount namespace of the command under test.
 sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
 
 @test "resolvers of the host that start later are hidden from the command" {

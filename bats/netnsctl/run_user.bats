@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netnsctl run --user: what another user gets of root's terminal, descriptors and environment.
+# netnsctl run --user: the terminal, file descriptors and environment that another user gets from root.
 
 load ../engine/engine
 
@@ -7,7 +7,7 @@ TERMINAL=(python3 "$ROOT/bats/netnsctl/terminal.py")
 RUN=(netnsctl run --user bob a --)
 
 setup() {
-  # A user with groups of their own, and none that root is in.
+  # A user with their own groups, none of which root is in.
   grep --quiet '^bob:' /etc/passwd || {
     echo 'bob:x:12345:12345:Bob:/run/bob:/bin/bash' >>/etc/passwd
     printf '%s\n' 'bob:x:12345:' 'team:x:12346:bob' 'other:x:12347:bob' >>/etc/group
@@ -17,11 +17,11 @@ setup() {
 }
 
 # Usage: on_terminal STEP... -- COMMAND...
-# Sets `output` to what COMMAND has printed on a terminal, and how it has ended.
+# Sets `output` to the output of COMMAND on a terminal, and its exit status.
 on_terminal() { run -0 "${TERMINAL[@]}" "$@"; }
 
 # Usage: ended STATUS
-# Whether the command has ended so (negative: by that signal), with the terminal as it was.
+# Succeeds if the command has this status (negative: a signal), and the terminal is unchanged.
 ended() { [[ ${lines[-1]} == "ended with $1, terminal restored" ]]; }
 
 @test "another user cannot type on root's terminal" {
@@ -34,7 +34,7 @@ for fd in 0, 1, 2, os.open("/dev/tty", os.O_RDWR):
         except OSError:
             pass
 END
-  # Each way to have root's terminal: by all of the three, by one, and by none but /dev/tty.
+  # Each way to get root's terminal: through all three descriptors, through one, and only through /dev/tty.
   for redirection in '' '</dev/null' '>/dev/null' '</dev/null >/dev/null 2>&1'; do
     # shellcheck disable=SC2016 # for the shell on the terminal
     on_terminal 'expect:root$ ' "send:${RUN[*]} python3 /run/push.py $redirection\n" 'expect:root$ ' \
@@ -51,7 +51,7 @@ END
   ((${#seen[@]} == 5))
   for at in 1 2 3; do [[ ${seen[at]} == /dev/pts/* && ${seen[at]} != "${seen[0]}" ]]; done
   [[ /dev/${seen[4]} == "${seen[1]}" ]]
-  # It is the user's own.
+  # The terminal belongs to the user.
   on_terminal -- "${RUN[@]}" bash -c 'stat --format=%U "$(tty)"; echo opened >"$(tty)"'
   [[ $output == bob*opened* ]]
 }
@@ -67,7 +67,7 @@ END
   [[ $output == "${expected}1" ]]
   on_terminal -- setpriv --inh-caps=+net_raw --ambient-caps=+net_raw "${RUN[@]}" bash -c "$show"
   [[ $output == "${expected}0"* ]]
-  # Also where the kernel was told to leave capabilities alone as the user changes.
+  # Also if the kernel was configured to keep capabilities when the user changes.
   run -0 setpriv --securebits=+no_setuid_fixup "${RUN[@]}" bash -c "$show"
   [[ $output == "${expected}0" ]]
 }
@@ -89,7 +89,7 @@ END
   run -0 netnsctl run --user bob --preserve-env=KEPT,OTHER,UNSET a -- env
   [[ $output == *'KEPT=a b'* && $output == *OTHER=c* && $output != *UNSET* && $output != *s3cret* && $output == *HOME=/run/bob* ]]
   run -2 netnsctl run --preserve-env=KEPT a -- env
-  # Root too, if it is named.
+  # Also for root, if root is the argument.
   run -0 netnsctl run --user root a -- env
   [[ $output == *HOME=/root* && $output != *s3cret* ]]
   cd /usr
@@ -139,7 +139,7 @@ END
   on_terminal expect:ready 'send:\x03' expect:interrupted -- \
     "${RUN[@]}" bash -c 'trap "echo interrupted; exit 3" INT; echo ready; while :; do sleep 0.05; done'
   ended 3
-  # Also where its stdin and stdout lead elsewhere, and the terminal is another program's.
+  # Also if stdin and stdout are redirected, and the terminal belongs to another program.
   # shellcheck disable=SC2016 # for the shell on the terminal
   on_terminal expect:ready 'send:\x03' expect:interrupted 'expect:root$ ' 'send:exit\n' -- \
     env 'PS1=root$ ' bash --norc --noprofile -ic "trap : INT; ${RUN[*]} bash -c 'trap \"echo interrupted >&2; exit 3\" INT; echo ready >&2; while :; do sleep 0.05; done' </dev/null | cat; exec bash --norc --noprofile -i"
@@ -220,7 +220,7 @@ END
 @test "no process is left if the terminal disappears, or netnsctl is killed" {
   on_terminal expect:ready hangup -- "${RUN[@]}" bash -c 'echo ready; exec sleep 31415'
   eventually bash -c '! pgrep -f "[s]leep 31415"'
-  # Nor where the command ignores the signal: it reads the end of its terminal.
+  # Also if the command ignores the signal: it reads the end of its terminal.
   on_terminal expect:ready hangup -- "${RUN[@]}" bash -c 'trap "" HUP; echo ready; exec sed s/no-such-31415//'
   eventually bash -c '! pgrep -f "[n]o-such-31415"'
   on_terminal expect:ready kill:KILL -- "${RUN[@]}" bash -c 'echo ready; exec sleep 31415'

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# Files that others than root can write are not run as root.
+# Files that other users than root can write are not run as root.
 
 load ../engine/engine
 
 setup() { plugin probe ": >>$BATS_TEST_TMPDIR/read"; }
 
 # Usage: refused PATH WHY COMMAND [OPTION...]
-# Whether neither up nor down reads a file, and whether what they advise mends it.
+# Succeeds if neither up nor down reads a file, and the suggested command fixes it.
 refused() {
   local path=$1 why=$2 mend=$3
   rm -f "$BATS_TEST_TMPDIR/read"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# netnsctl: what the verbs other than up, down, restart and check show and do.
+# netnsctl: the output and effects of verbs other than up, down, restart and check.
 
 load ../engine/engine
 
 # Usage: valid KIND
-# Whether what is read is JSON as docs/json/KIND.json has it.
+# Succeeds if the input is JSON that matches docs/json/KIND.json.
 valid() {
   local document=$BATS_TEST_TMPDIR/document.json
   cat >"$document"
@@ -152,7 +152,7 @@ END
   netnsctl up bridge@example
   [[ $(ip -netns example -brief address show dev br0) == *192.0.2.1/24* ]]
   netnsctl restart bridge@example
-  # What `up` has created goes, whatever the .conf says by now.
+  # down removes the interface of up, also after a change of the .conf.
   config bridge-example.conf <<<BRIDGE_IFNAME=br1
   run --separate-stderr -1 netnsctl check bridge
   [[ $output == *"$CONF/bridge-example.conf: error: bridge@example: BRIDGE_IFADDR: is not set"* ]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Services and sockets are put into a namespace by `netnsctl attach`.
+# `netnsctl attach` puts services and sockets into a namespace.
 
 load systemd
 
@@ -15,7 +15,7 @@ END
 DROP_IN=/etc/systemd/system/test-web.service.d/50-netns.conf
 
 # Usage: answers NAME|host ADDRESS
-# Whether somebody there is answered on port 8000.
+# Succeeds if a client there gets an answer on port 8000.
 answers() {
   local where=()
   [[ $1 == host ]] || where=(ip netns exec "$1")
@@ -35,7 +35,7 @@ answers() {
   lab netnsctl check
   run -0 lab netnsctl status server
   [[ $output == *'attached'*'test-web.service'* ]]
-  # Where it is not attached, the host does reach it.
+  # Before it is attached, the host reaches it.
   lab netnsctl detach test-web --now
   eventually answers host 127.0.0.1
   run ! answers client 192.0.2.1
@@ -107,7 +107,7 @@ answers() {
   lab systemctl stop netns-lo@a
   is test-web inactive
   eventually gone a
-  # As with any dependency, what was stopped by it stays so.
+  # As with any dependency, a stopped service is not started again.
   lab systemctl start netns-lo@a
   is test-web inactive
   lab systemctl start test-web
@@ -159,7 +159,7 @@ answers() {
   run --separate-stderr -1 lab netnsctl restart lo@a
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'is not the one that was made'* ]]
-  # What it says.
+  # The suggested command helps.
   delete_by_hand a
   lab netnsctl restart a
   lab systemctl start test-web
@@ -169,7 +169,7 @@ answers() {
 @test "a service does not start in a namespace with the same inode and another cookie, and a stop does not change it" {
   lab netnsctl attach test-web lo@a
   lab systemctl start netns-lo@a
-  # As long as systemd keeps a namespace, the kernel does not use its inode again: the note has to do.
+  # While systemd keeps a namespace, the kernel does not reuse its inode: so the ownership record is edited.
   note=$(lab cat /run/systemd-netns/made/a)
   printf '%s' "${note%:*}:$((${note##*:} + 1))" | lab tee /run/systemd-netns/made/a >/dev/null
   run -1 lab systemctl start test-web
@@ -310,7 +310,7 @@ answers() {
 }
 
 # Usage: accepts_in NAME
-# Whether a connection there, on port 7001, has a process there that answers.
+# Succeeds if a process answers a connection there on port 7001.
 accepts_in() {
   lab ip netns exec "$1" bash -c 'exec 3<>/dev/tcp/127.0.0.1/7001; echo x >&3; read -r -t 2 said <&3; [[ $said == x ]]
     for pid in $(pgrep -x cat); do [[ /proc/$pid/ns/net -ef /proc/self/ns/net ]] && exit 0; done; exit 1'
@@ -398,7 +398,7 @@ accepts_in() {
   run --separate-stderr -1 lab netnsctl attach test-web lo@a
   [[ $stderr == *'`test-web.service` shares the namespaces of test-other.service'* ]]
   lab test ! -e "$DROP_IN"
-  # That is so.
+  # The message is right.
   rm "$LAB/root/etc/systemd/system/test-web.service.d/first.conf"
   lab netnsctl attach test-web lo@a
   unit test-web.service.d/first.conf <<<$'[Unit]\nJoinsNamespaceOf=test-other.service\n[Service]\nPrivateTmp=yes'

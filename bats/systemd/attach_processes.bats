@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# An attached unit has all of its processes in the namespace, not only the main one.
+# All processes of an attached unit are checked, not only the main one.
 
 load systemd
 
 # Usage: pid_of NAME
-# The process that a test has started under that name, by `exec -a` or as a script.
+# Prints the process with this name, set by `exec -a` or by a script.
 pid_of() { lab pgrep --full --oldest "^$1( |\$)"; }
 
 # Usage: in_network PID NAME|host
@@ -15,11 +15,11 @@ in_network() {
 }
 
 # Usage: gone_child
-# Whether no process of `left_behind` runs.
+# Succeeds if no process of `left_behind` runs.
 gone_child() { ! pid_of kept-child; }
 
 # Usage: left_behind
-# A service whose restart leaves a child, which runs in the host's network.
+# A service whose restart leaves a child in the host's network.
 left_behind() {
   unit test-kept.service <<'UNIT'
 [Service]
@@ -42,7 +42,7 @@ UNIT
   in_network "$child" host
   run -1 lab netnsctl check
   [[ $output == *"error: process $child (sleep) of \`test-kept.service\`: in the host's network, not in \`a\`; \`systemctl kill test-kept.service\`"*'then `systemctl restart test-kept.service`'* ]]
-  # They also count when the service itself is stopped.
+  # These processes also count when the service itself is stopped.
   lab systemctl stop test-kept
   run -1 lab netnsctl check
   [[ $output == *"error: process $child (sleep) of \`test-kept.service\`: in the host's network"* ]]

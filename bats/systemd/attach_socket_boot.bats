@@ -16,7 +16,7 @@ END
 }
 
 # Usage: echoes_in NAME
-# Whether the service of the socket answers a connection in that namespace.
+# Succeeds if the service of the socket answers a connection in this namespace.
 echoes_in() {
   lab ip netns exec "$1" timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7000 && echo x >&3 && read -r said <&3 && [[ $said == x ]]' 2>/dev/null
 }
@@ -34,7 +34,7 @@ echoes_in() {
     up basic.target sockets.target test-echo.socket netns-lo@a
     eventually echoes_in a
     run ! lab timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7000'
-    # At each shutdown the socket stopped while its namespace was still there.
+    # At each shutdown the socket stopped before its namespace.
     [[ $(lab sh -c 'cat /etc/systemd/system/test-stops 2>/dev/null | wc -l') == $((boot - 1)) ]]
   done
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# Instances that are enabled come up at boot, after the host's network devices, and go at shutdown.
+# Enabled instances come up at boot, after the host's network devices, and stop at shutdown.
 
 load systemd
 
 # Usage: on_boot UNIT COMMAND [LINE]
-# A service that is part of setting up the host's network.
+# Creates a service that sets up the host's network.
 on_boot() {
   lab tee "/etc/systemd/system/$1.service" >/dev/null <<END
 [Unit]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The system bus of the host: what is on it changes the links of the host, also for a program in a namespace.
+# The system bus of the host: services on it change links of the host, also for a program in a namespace.
 
 load systemd
 
@@ -21,7 +21,7 @@ setup() {
 }
 
 # Usage: sets_dns COMMAND...
-# Whether resolvectl, run by that command, changes the DNS server of the link of the host.
+# Succeeds if resolvectl, run by this command, changes the DNS server of the host's link.
 sets_dns() {
   lab resolvectl dns eth0 198.51.100.1
   lab "$@" resolvectl dns "$INDEX" 192.0.2.1 || true
@@ -33,7 +33,7 @@ sets_dns() {
 }
 
 # Usage: in_service
-# Runs a command in the mounts and the network of the service.
+# Runs a command in the mount namespace and the network of the service.
 in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --; }
 
 @test "an attached service with the bus can change a link of the host; attach and check warn about it" {
@@ -53,7 +53,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   is_in a test-web
   run -1 in_service
   lab netnsctl check
-  # The notification socket, which Type=notify needs, and the journal stay.
+  # The notification socket for Type=notify, and the journal, stay visible.
   lab nsenter --target "$(main_pid test-web)" --mount test -S /run/systemd/notify -a -S /run/systemd/journal/stdout
 }
 
@@ -113,7 +113,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
     }
     lab netnsctl check
   done
-  # polkit is not asked, and would refuse.
+  # polkit is not queried, and would refuse.
   unit test-web.service.d/first.conf <<<$'[Service]\nUser=nobody'
   lab systemctl start test-web
   run -1 sets_dns nsenter --target "$(main_pid test-web)" --mount --net -- setpriv --reuid nobody --clear-groups

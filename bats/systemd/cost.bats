@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What things cost under a real systemd: the processes and programs that it starts for an instance, and what is asked of it.
+# The cost under a real systemd: the processes and programs that it starts for an instance, and the queries to it.
 
 load systemd
 # shellcheck source=bats/costs.bash
@@ -8,8 +8,8 @@ source "$BATS_TEST_DIRNAME/../costs.bash"
 setup() { at=(nsenter --target "$(<"$LAB/leader")" --all --); }
 
 # Usage: starts PROCESSES PROGRAMS INSTANCE [restart]
-# Whether systemd starts that many to bring an instance up, and down again until nothing is left of it, or to restart it. There is no
-# other work for it then; what a hook runs counts, too.
+# Succeeds if systemd starts this many to bring an instance up and down, or to restart it. There is no other work for systemd. The
+# programs of hooks are counted.
 starts() {
   local unit=netns-$3.service processes programs calls tracer
   TRACE=$BATS_TEST_TMPDIR/trace
@@ -24,7 +24,7 @@ starts() {
   kill -INT "$tracer"
   wait "$tracer" || true
   count
-  # systemd itself was there.
+  # systemd itself was traced.
   processes=$((processes - 1))
   echo "$processes $programs $3"
   ((processes == $1 && programs == $2)) || {
@@ -35,8 +35,8 @@ starts() {
 }
 
 # Usage: asks_once COMMAND...
-# Whether it starts one process at most, which is systemctl. Sets `least` to the system calls of both, the fewest of three
-# runs: while systemd is busy, it may take more.
+# Succeeds if the command starts at most one process, systemctl. Sets `least` to the system calls of both, the minimum of three
+# runs: while systemd is busy, there may be more.
 asks_once() {
   local processes programs calls run
   least=''

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Attached services ask the resolver of their namespace alone, with systemd-resolved and nscd running on the host.
+# Attached services query only the resolver of their namespace, with systemd-resolved and nscd running on the host.
 
 load systemd
 
@@ -18,7 +18,7 @@ setup_file() {
 }
 
 # Usage: dnsmasq NAME LISTEN ANSWER LOG
-# A server that gives every name one address, and notes who asks.
+# Starts a server that answers every query with one address, and logs the queries.
 dnsmasq() {
   unit "$1.service" <<END
 [Service]
@@ -32,7 +32,7 @@ setup() {
   dnsmasq test-dns 127.0.0.1 192.0.2.80 /run/own-dns.log
   unit test-client.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   config dns-a.conf <<<'DNS_SERVERS=127.0.0.1'
-  # systemd-resolved asks nobody on a machine that has no network.
+  # Without a network, systemd-resolved sends no queries.
   parent eth0
   lab ip address add 203.0.113.1/24 dev eth0
   lab systemctl start test-host-dns systemd-resolved nscd
@@ -41,17 +41,17 @@ setup() {
 }
 
 # Usage: resolve UNIT NAME
-# What libc finds there: in the mounts and the network of the unit's process.
+# Prints the result of libc in the mount namespace and the network of the unit's process.
 resolve() { lab nsenter --target "$(main_pid "$1")" --mount --net "${ASK[@]}" "$2"; }
-# getent(1) leaves out what is no use to a machine that has no address but on lo.
+# getent(1) omits addresses that are useless on a machine with only lo.
 ASK=(/usr/bin/python3 -c 'import socket, sys; print(socket.gethostbyname(sys.argv[1]))')
 
 # Usage: queries host|own [NAME]
-# How many queries for a name the server has got.
+# Prints the number of queries for a name that the server got.
 queries() { lab grep -c "query.* ${2-}" "/run/$1-dns.log" || true; }
 
 # Usage: attached
-# The service and a server for it, in the namespace.
+# Attaches the service, and starts a server in its namespace.
 attached() {
   lab netnsctl attach test-dns lo@a dns@a --hide-bus
   lab netnsctl attach test-client lo@a dns@a --hide-bus
@@ -71,7 +71,7 @@ attached() {
   [[ $(resolve test-client one.example.org) == 192.0.2.80 ]]
   (($(queries own one.example.org) > 0))
   (($(queries host one.example.org) == 0))
-  # The host goes on asking its own.
+  # The host still queries its own server.
   [[ $(lab "${ASK[@]}" one.example.org) == 198.51.100.99 ]]
   (($(queries host one.example.org) > 0))
   lab netnsctl check
@@ -128,7 +128,7 @@ attached() {
   attached
   lab netnsctl check
   pid=$(main_pid test-client)
-  # As it would be with a mount that the host's resolved has undone.
+  # The state after the host's resolved has removed a mount.
   lab nsenter --target "$pid" --mount umount /etc/resolv.conf
   lab nsenter --target "$pid" --mount umount /run/systemd/resolve
   run -1 lab netnsctl check
@@ -151,7 +151,7 @@ attached() {
   [[ $output == *'differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; `systemctl restart test-client.service`, each time'*'Replaced files'* ]]
   lab systemctl restart test-client
   lab netnsctl check
-  # What the warning says.
+  # The suggested commands.
   lab bash -c 'mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/'
   run -1 lab netnsctl check
   [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a --hide-bus` again'* ]]
@@ -159,7 +159,7 @@ attached() {
   [[ $stderr == *'warning: /etc/resolv.conf is a link: what replaces files in '*'when the link itself is replaced'* && $stderr != *'when a program on the host'* ]]
   lab bash -c 'cp /etc/resolver/resolv.conf /etc/resolver/new && mv /etc/resolver/new /etc/resolver/resolv.conf'
   lab netnsctl check
-  # The link itself: as the warning says.
+  # The link itself is replaced, as the warning says.
   lab bash -c 'echo nameserver 203.0.113.53 >/etc/new && mv /etc/new /etc/resolv.conf'
   run -1 lab netnsctl check
   [[ $output == *'differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; `systemctl restart test-client.service`'* ]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Hooks fail, namespaces are there already or go away by hand.
+# Hooks fail, namespaces exist already or are deleted manually.
 
 load systemd
 
@@ -170,12 +170,12 @@ load systemd
 }
 
 # Usage: replaced NAME / theirs NAME
-# Somebody makes another namespace in place of ours; whether it is as they made it.
+# Replaces our namespace by a foreign one; succeeds if the foreign one is unchanged.
 replaced() { lab bash -c "$(declare -f replace); replace $1"; }
 theirs() { lab bash -c "$(declare -f untouched); untouched $1"; }
 
 # Usage: made_anew INSTANCE
-# Whether what the error says to do helps.
+# Succeeds if the commands in the error help.
 made_anew() {
   lab ip netns delete "${1#*@}"
   lab netnsctl restart "${1#*@}"
@@ -191,7 +191,7 @@ made_anew() {
   theirs a
   said=$(journal netns-nft@a)
   [[ $said == *'to tear down what is left'*'is not the one that was made'*'`ip netns delete a`'* ]]
-  # Nothing of ours is left but what is told.
+  # Only the reported resources of ours are left.
   eventually is netns_name@a inactive
   theirs a
   lab ip netns delete a
@@ -205,7 +205,7 @@ made_anew() {
   for type in nft veth; do
     pair a
     run ! lab systemctl start "netns-$type@a"
-    # A firewall has its namespace closed first.
+    # A firewall closes its namespace first.
     local unit=netns_outside-$type@a
     [[ $type != nft ]] || unit=netns_closed@a
     [[ $(journal "$unit") == *'is not the one that was made'*'`netnsctl restart a`'* ]]
@@ -220,7 +220,7 @@ made_anew() {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin t 'configure_t_down_inside() { echo "t@$1 down inside of $(stat -Lc %i /proc/self/ns/net)" >>'"$LOG"'; }'
   lab systemctl start netns-t@n
-  # systemd has kept it (NetworkNamespacePath=).
+  # systemd has kept the namespace (NetworkNamespacePath=).
   ours=$(lab stat -Lc %i /run/netns/n)
   replaced n
   lab systemctl stop netns-t@n

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# A namespace for which a firewall was requested passes nothing that the firewall has not been loaded for.
+# A namespace with a requested firewall passes nothing until its rules are loaded.
 
 load systemd
 
 # Usage: watch_pings / no_answer
-# Pings the namespace from the host all the time; and whether no ping was answered, up to a few from now on.
+# Pings the namespace from the host continuously; succeeds if no ping was answered, including a few more from now on.
 PINGS='while :; do if ping -c1 -W1 -q 192.0.2.130 &>/dev/null; then echo >>/run/answered; fi; echo >>/run/pings; sleep 0.01; done'
 some_lines() { (($(wc -l <"$1") > 2)); }
 watch_pings() { lab systemd-run --quiet --unit=test-pings bash -c "$PINGS"; }
@@ -21,7 +21,7 @@ no_answer() {
   }
 }
 
-# Files that keep the rules from being loaded.
+# Files that prevent the loading of the rules.
 broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
 
 @test "if a firewall fails in any way when started with its interface, nothing passes" {
@@ -64,7 +64,7 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
 }
 
 # Usage: closed_while_waiting UNIT UNITS...
-# Starts UNITS, and whether nothing passes while the interface is up and UNIT has not come to its end.
+# Starts UNITS. Succeeds if nothing passes while the interface is up and UNIT is still starting.
 closed_while_waiting() {
   watch_pings
   lab systemctl start --no-block "${@:2}"
@@ -122,7 +122,7 @@ END_OF_PLUGIN
   run ! lab systemctl start netns-veth@nstest netns-fire@nstest
   up netns-veth@nstest
   no_answer fire
-  # It is removed with the declaration.
+  # The drop-in is removed with the declaration.
   [[ -e $LAB/root/etc/systemd/system/netns_outside-fire@.service.d/10-firewall.conf ]]
   sed -i /Provides/d "$CONF/fire.sh"
   lab netns-update >/dev/null
@@ -149,7 +149,7 @@ END_OF_PLUGIN
   up netns-nft@nstest netns-veth@nstest
   lab systemctl stop test-web
   lab netnsctl detach test-web
-  # Without its firewall, that is told.
+  # Without its firewall, there is a warning.
   run -0 lab netnsctl attach test-web veth@nstest
   [[ $output == *'the firewall `nft@nstest` is configured, but `test-web.service` starts without it'* ]]
 }

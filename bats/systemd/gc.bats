@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# netnsctl gc on a machine with systemd: what no unit needs goes, and what one needs, or may be about to, stays.
+# netnsctl gc on a machine with systemd removes unneeded leftovers, and keeps everything that a unit needs or may need soon.
 
 load systemd
 
 # Usage: maker [TEXT]
-# A type that makes an interface on the host, and remembers it.
+# A type that creates an interface on the host, and remembers its name.
 maker() {
   plugin maker '
 configure_maker_up_outside() {
@@ -17,7 +17,7 @@ configure_maker_down_inside() { :; }
 maker_made() { [[ $(ip -oneline link show type veth) == *": $MAKER_IFNAME@"* ]]; }
 configure_maker_down_outside() {
   recall
-  # It may go by itself meanwhile, with the namespace of its peer.
+  # The kernel may remove it with the namespace of its peer.
   ! maker_made || ip link delete dev "$MAKER_IFNAME" || ! maker_made
 }'
 }
@@ -70,10 +70,10 @@ configure_maker_down_outside() {
   lab systemctl start netns-maker@a
   lab cp -a /run/systemd-netns/remembered /run/remembered
   lab bash -c 'rm /etc/systemd/system/netns*-maker@.service; systemctl daemon-reload'
-  # Without their files, systemd takes the namespace away under it, and runs no hook.
+  # Without the unit files, systemd removes the namespace, and runs no hook.
   lab systemctl stop netns-maker@a netns_outside-maker@a || true
   eventually gone a
-  # As if that had been killed before it forgot the instance.
+  # As if the hook had been killed before it removed the remembered values.
   lab bash -c 'rm -rf /run/systemd-netns/remembered && mv /run/remembered /run/systemd-netns'
   lab systemctl reset-failed
   lab ip link add mk-a type veth peer name mk-b
@@ -118,7 +118,7 @@ END
   exists foo
   exists bar
   lab ip link show dev mk-foo >/dev/null
-  # Each is for its own unit: without one, it goes.
+  # Each namespace is kept for its own unit: without the unit it is removed.
   lab systemctl stop test-user
   run -0 lab netnsctl gc
   [[ $output == *'removed: namespace `bar`: we have made it, and no unit needs it'* ]]
@@ -238,7 +238,7 @@ END
   for name in a o; do
     [[ $stderr == *"netnsctl: warning: /run/systemd-netns/made/$name: it is no regular file; move it out of the way; it is passed over"* ]]
   done
-  # Nobody can tell whose it is now: it is left alone, and that is told.
+  # The owner is unknown now: the namespace is kept, and reported.
   lab systemctl stop netns-lo@a
   eventually is netns_name@a inactive
   exists a

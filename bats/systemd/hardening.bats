@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The units are hardened as far as they can be, and docs/security.md says no more and no less than what is so.
+# The units are hardened as far as possible, and docs/security.md describes exactly this.
 
 load systemd
 
@@ -13,13 +13,13 @@ drop_in() {
 }
 
 # Usage: in_mount_namespace_of_pid_1 FILE
-# Whether what a hook has written to the file is the mount namespace of PID 1.
+# Succeeds if the mount namespace that a hook has written to the file is that of PID 1.
 in_mount_namespace_of_pid_1() { [[ $(lab cat "$1") == "$(lab readlink /proc/1/ns/mnt)" ]]; }
 
 # Usage: is_sleep PID
 is_sleep() { [[ $(lab cat "/proc/$1/comm") == sleep ]]; }
 
-# A type whose hooks tell their mount namespace.
+# A type whose hooks print their mount namespace.
 probe() {
   plugin probe '
 configure_probe_up_outside() { readlink /proc/self/ns/mnt >/run/outside; }
@@ -50,7 +50,7 @@ configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
     esac
     drop_in netns_name@x <<<"[Service]"$'\n'"$setting$value"
     run lab systemctl start netns-probe@x
-    # It came to nothing, or to a namespace that the host does not see.
+    # The unit failed, or its namespace is not visible on the host.
     [[ $status != 0 ]] && ! lab mountpoint -q /run/netns/x || {
       echo "$setting: status $status" >&2
       return 1

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# make install and make uninstall on a live machine, also over the bash original.
+# make install and make uninstall on a running machine, also over the bash scripts.
 
 load systemd
 
-# The tree that a user has built in; the machine sees it as /src.
+# The tree of a user's build; the machine sees it as /src.
 setup() {
   mkdir "$LAB/root/src"
   tree=$BATS_TEST_DIRNAME/../..
@@ -14,7 +14,7 @@ setup() {
   cp -a "$tree/target/release/netnsctl" "$LAB/root/src/target/release/"
 }
 
-# What this suite removes, the next test gets back.
+# Restores the installation for the next test.
 teardown() {
   lab make -s -C /src uninstall || lab netns-update --clean --now
   rm -rf "$LAB/root/src" "$CONF"
@@ -39,7 +39,7 @@ teardown() {
 }
 
 # Usage: files
-# Every file of the machine that an installation could have put there, but for the administrator's.
+# Prints every file of the machine that an installation could have created, except the administrator's.
 files() {
   lab find /etc /usr /var/lib /run/systemd-netns -path /etc/conf.d/netns -prune -o -type f -print -o -type l -print 2>/dev/null | sort
 }
@@ -92,7 +92,7 @@ files() {
 }
 
 @test "an installation over the bash scripts takes over their copies, and instances stay active" {
-  # The original's templates, as far as they are known by what its users' units hold.
+  # The templates of the bash scripts, as far as they are known from the units of their users.
   for half in netns netns_outside; do
     side=$([[ $half == netns ]] && echo inside || echo outside)
     lab tee "/usr/lib/systemd/system/$half@.service" >/dev/null <<END

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Types and names work up to the longest unit name that systemd accepts; beyond it they are refused.
+# Types and names work up to the longest unit name of systemd, and longer ones are refused.
 
 load systemd
 
@@ -34,7 +34,7 @@ HYPHENS=${PAIRS}nnn
   run --separate-stderr ! lab netnsctl up "$NAME"
   [[ $stderr == *'would be 255 bytes long'* ]]
   gone "$NAME"
-  # Of a longer type, systemd ignores the dependency on the outside half, and starts the inside half alone.
+  # With a longer type, systemd ignores the dependency on the outside unit, and starts only the inside unit.
   lab netnsctl up "lo@$NAME"
   run ! lab systemctl start "netns-${TYPE}t@$NAME"
   run ! lab systemctl start "netns-${TYPE}tt@$NAME"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netnsctl where systemd runs; what both engines do alike is in bats/engine.
+# netnsctl under systemd. The common behaviour of both engines is in bats/engine.
 
 load systemd
 
@@ -41,7 +41,7 @@ load systemd
 }
 
 @test "after a clock change during up or down, the result is reported" {
-  # netnsctl as `cargo test` builds it, which libfaketime reaches: when it began is an hour ahead of all that the journal says.
+  # The netnsctl of `cargo test`, with libfaketime: its start time is an hour ahead of the journal.
   cp "$BATS_TEST_DIRNAME/../../target/debug/netnsctl" "$LAB/root/usr/local/sbin/ahead"
   local libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
   ahead() { lab env LD_PRELOAD="${libraries[0]}" FAKETIME=+1h FAKETIME_DONT_FAKE_MONOTONIC=1 /usr/local/sbin/ahead "$@"; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What instances require, as drop-ins that systemd follows.
+# Requirements of instances as drop-ins of systemd.
 
 load systemd
 on() { lab "$@"; }
@@ -16,7 +16,7 @@ setup() {
 }
 
 # Usage: required
-# What systemd has the outside half of app@a require, besides what the template does.
+# Prints the additional requirements of the outside unit of app@a.
 required() {
   lab systemctl show --value --property=Requires netns_outside-app@a | tr ' ' '\n' |
     { grep @ || :; } | { grep --invert-match netns_name@a || :; } | LC_ALL=C sort | paste -sd,

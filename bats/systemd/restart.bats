@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# Instances are restarted, any number of times, whatever else is on their namespace.
+# Instances are restarted repeatedly, alone and with other types on their namespace.
 
 load systemd
 
 # Usage: twenty_restarts TYPE NAME COMMAND...
-# Whether an instance is active after each of twenty restarts in a row, and COMMAND succeeds; then it stops, and leaves nothing.
+# Succeeds if an instance is active after each of twenty restarts, COMMAND succeeds, and a stop leaves nothing.
 twenty_restarts() {
   local turn
   for ((turn = 0; turn < 20; turn++)); do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Disks that are full or read-only below what the units write. What the programs make of that by themselves, and the direct engine, is
-# in ../kernel/full.bats and ../engine/scarce.bats.
+# Full or read-only disks for the files of the units. The programs alone, and the direct engine, are tested in
+# ../kernel/full.bats and ../engine/scarce.bats.
 
 load systemd
 
@@ -11,7 +11,7 @@ pair_and_firewall() {
 }
 
 # Usage: come_and_go
-# Whether instances do, of types that remember, write and read.
+# Succeeds if instances of types that remember, write and read start and stop.
 come_and_go() {
   lab netnsctl up nft@n veth@n
   lab netnsctl restart veth@n
@@ -24,7 +24,7 @@ come_and_go() {
 read_only() { lab bash -c 'mkdir -p "$1" && mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"' bash "$1"; }
 
 # Usage: refused WORD
-# Whether an up is refused with WORD, and nothing is left of it.
+# Succeeds if an up is refused with WORD, and leaves nothing.
 refused() {
   run --separate-stderr -1 lab netnsctl up nft@n veth@n
   # shellcheck disable=SC2154 # set by run

@@ -62,7 +62,7 @@ timeout_of() { lab systemctl show --value --property=TimeoutStartUSec --property
 }
 
 # Usage: short_of descriptors|processes UNIT SIDE
-# A drop-in by which the hooks of UNIT get no more of these, and have a second.
+# Writes a drop-in: hooks of UNIT get no more of these, and have a timeout of a second.
 short_of() {
   local limited='strace -f -qq -o /dev/null -e trace=clone,clone3,fork,vfork -e inject=clone,clone3,fork,vfork:error=EAGAIN'
   [[ $1 == processes ]] || limited='prlimit --nofile=4'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# What systemd makes of the unit files themselves.
+# The unit files themselves, as systemd reads them.
 
 load systemd
 
-# The types that ship.
+# The shipped types.
 TYPES=()
 for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$plugin" .sh)"); done
 

@@ -83,7 +83,7 @@ units=/etc/systemd/system
   [[ $(lab find /etc/systemd -newermt @0 -printf '%p %T@ %i\n' | sort) == "$before" ]]
   lab systemctl start test-many@x
   is_in n test-many@x
-  # The next step is the one that it names.
+  # The suggested command helps.
   lab netnsctl detach test-web
   lab netnsctl detach test-many@ --now
   lab netns-update --clean --now
@@ -101,7 +101,7 @@ units=/etc/systemd/system
     lab test -e "$units/$file"
   done
   [[ $output == *'Update incomplete'* ]]
-  # As soon as the plugin is back, it starts.
+  # When the plugin is back, the service starts.
   mv "$LAB/t.sh" "$CONF/t.sh"
   lab systemctl start test-web
   is_in n test-web

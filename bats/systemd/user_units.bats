@@ -34,7 +34,7 @@ user_unit() {
 }
 
 # Usage: user_unit_is_in NAME UNIT
-# Whether a service of the user runs in that namespace.
+# Succeeds if a service of the user runs in this namespace.
 user_unit_is_in() {
   local pid
   pid=$(as_bob systemctl --user show --property=MainPID --value "$2")
@@ -52,7 +52,7 @@ user_unit_is_in() {
   run ! user_unit_is_in a test-own
   run -1 lab netnsctl check
   [[ $output == *'`test-own.service` of user 1234'* ]]
-  # The user can ask, too; checks of one instance leave it out.
+  # The user can run check too; checks of one instance leave the unit out.
   run -1 as_bob netnsctl check
   [[ $output == *'`test-own.service` of user 1234'* ]]
   lab netnsctl check lo@a
@@ -65,7 +65,7 @@ user_unit_is_in() {
   user_unit_is_in a test-own
   user_unit_is_in a test-other
   lab netnsctl check
-  # Another namespace than that of the manager is ignored as before.
+  # Another namespace than that of the manager is still ignored.
   user_unit test-own.service <<<$'[Service]\nNetworkNamespacePath=/run/netns/b\nExecStart=/bin/sleep infinity'
   run -1 lab netnsctl check
   [[ $output == *'`test-own.service` of user 1234 runs in the network of the manager: '*'NetworkNamespacePath=/run/netns/b'* ]]
@@ -78,7 +78,7 @@ user_unit_is_in() {
   run -1 lab timeout 60 netnsctl check
   lab systemctl kill --signal=CONT --kill-whom=main user@1234.service
   [[ $output == *'warning: cannot check the units of user 1234: '* ]]
-  # A socket of another program of the user, which accepts and is silent.
+  # A socket of another program of the user, which accepts connections and is silent.
   as_bob rm /run/user/1234/systemd/private
   as_bob python3 -c 'import socket, time
 s = socket.socket(socket.AF_UNIX)

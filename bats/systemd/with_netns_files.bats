@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# with_netns_files under systemd: a daemon that a hook starts stays, and belongs to its unit.
+# with_netns_files under systemd: a daemon that a hook starts keeps running, and belongs to its unit.
 
 load systemd
 
@@ -21,12 +21,12 @@ END
   [[ $(lab cat /etc/resolv.conf) == '# the host' ]]
   eventually logged 'from the client'
   [[ $(lab cat /proc/1/mountinfo | grep --invert-match ' /run/netns') == "$mounts" ]]
-  # Its unit ends it, as any other daemon of a hook.
+  # Its unit ends it, like any other daemon of a hook.
   lab systemctl stop netns-dhcp@a
   eventually lab bash -c '! kill -0 "$(</run/dhcp.pid)"'
   eventually lab test ! -e /run/netns/a
 }
 
 # Usage: logged TEXT
-# Whether the journal, whose socket is in /run/systemd, has it.
+# Succeeds if the journal, whose socket is in /run/systemd, has the text.
 logged() { lab journalctl --sync && lab journalctl --output=cat | grep --quiet --fixed-strings "$1"; }

@@ -253,7 +253,7 @@ works() {
     # shellcheck disable=SC2086 # words for ip
     on ip $where
     run -1 on netnsctl check veth@a
-    [[ $output == *'ve-a1'*gone* || $output == *'ve-a0'*gone* ]]
+    [[ $output == *'ve-a1'*missing* || $output == *'ve-a0'*missing* ]]
     taken_down
     works
   done

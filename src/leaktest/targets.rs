@@ -210,8 +210,8 @@ fn attempts_for(address: IpAddr) -> [Attempt; 3] {
     ]
 }
 
-/// Returns the default attempts: for the routers, for the first other address of each network, and for an IPv4 and an IPv6 address
-/// behind the default route.
+/// Returns the default attempts: for the routers, for the first other address of each network, and for an IPv4 and an IPv6
+/// documentation address, which only a default route reaches.
 #[must_use]
 pub fn default_attempts(links: &[Link], routes: &[Route]) -> Vec<Attempt> {
     let networks: Vec<IpNet> = links

@@ -20,7 +20,7 @@ use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::sys::file;
 
-/// The minimum age of an unfinished file without a writer. Every writer is faster.
+/// The age after which an unfinished file counts as abandoned. Every writer is faster.
 const STALE_AGE: Duration = Duration::from_secs(60);
 
 /// The suffix of a temporary file of remembered values (`remember` in src/bash/runtime.sh).
@@ -106,7 +106,7 @@ pub fn type_is_gone(nstype: &NsType) -> String {
     format!("type `{nstype}` does not exist any more")
 }
 
-/// Checks a log. The log of a failed instance stays until the instance is taken down. Without a plugin this is not possible.
+/// Checks a log. The log of a failed instance stays until the instance is taken down. Without a plugin, this never happens.
 fn check_log(
     paths: &Paths,
     path: PathBuf,

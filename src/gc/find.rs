@@ -31,8 +31,8 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     Ok(found)
 }
 
-/// The data of the search. [`Search::partially_up`] finds the namespaces that the direct engine recovers. The other methods skip
-/// all namespaces with a state of the direct engine.
+/// The data of the search. [`Search::partially_up`] finds the unfinished work that the direct engine itself recovers. The other
+/// methods skip everything that the direct engine has recorded.
 struct Search<'a> {
     paths: &'a Paths,
     records: Records,

@@ -42,7 +42,7 @@ pub enum OrphanKind {
     LeftoverFile(NsName),
     /// An ownership record of a deleted namespace, with the text of the record.
     OwnershipRecord(NsName, String),
-    /// Unfinished work of the direct engine, or state without a namespace. These are the instances.
+    /// A namespace with unfinished work of the direct engine, or a deleted namespace, with the affected instances.
     PartiallyUp(NsName, Vec<Instance>),
     /// Objects on the host that an outside hook created for an instance. The instance is not up.
     Instance(Instance),

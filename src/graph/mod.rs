@@ -112,7 +112,7 @@ pub struct Dependency {
 pub struct MapService {
     /// The unit.
     pub unit: String,
-    /// The state; `None` if unknown. The state of a template summarizes its instances.
+    /// The state; `None` if unknown. A template has the worst state of its instances.
     pub state: Option<Condition>,
     /// The namespace.
     pub namespace: NsName,

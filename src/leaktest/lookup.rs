@@ -1,5 +1,5 @@
-//! Looks up a host name with the `/etc` files of the namespace and the C library of this machine. Each lookup runs in a new
-//! process, because the library caches the files. This program is linked statically and can contain another C library.
+//! Looks up a host name with the `/etc` files of the namespace. A new bash process makes each lookup: the C library caches the
+//! files, and this static program can contain another library.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::sys::program::Program;
 /// Time limit of a lookup. The library can query several servers, each for one second.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// bash looks up the name. Connecting by UDP sends no packet (bash(1), "REDIRECTION").
-/// If the output does not contain the line `begun`, bash has not reached the lookup.
+/// The bash script of a lookup. A UDP connection needs the address, but sends no packet (bash(1), "REDIRECTION"). The line `begun`
+/// shows that bash has reached the lookup.
 const SCRIPT: &str = r#"echo begun >&2; exec 3<>"/dev/udp/$1/9""#;
 
 /// The messages of gai_strerror(3) for names that do not exist or have no address.

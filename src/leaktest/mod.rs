@@ -28,11 +28,11 @@ use trace::{Passage, Tracer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The target answered.
+    /// The target answered, or the name has an address.
     Passes,
-    /// The target, or a host on the way, answered with a refusal. The attempt left the namespace.
+    /// The target, or a host on the way, answered with a refusal: the attempt left the namespace. A name is unknown.
     Refused,
-    /// No answer arrived, or only a report that the host is unreachable.
+    /// No answer arrived, or only a report that the host is unreachable. A name cannot be resolved.
     Unanswered,
     /// The attempt did not leave the namespace.
     Blocked,
@@ -81,7 +81,7 @@ impl AttemptEnd {
 }
 
 /// Makes all attempts at the same time. `with_defaults` puts the default attempts before the requested attempts.
-/// Errors: the namespace does not exist, belongs to the machine itself, or cannot be entered or inspected.
+/// Errors: the namespace is missing, belongs to the machine itself, or cannot be entered or inspected.
 pub fn measure(
     paths: &Paths,
     name: &NsName,

@@ -1,4 +1,4 @@
-//! The environment of a login.
+//! Builds the environment of a login.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -43,8 +43,8 @@ impl Login {
         Ok(Self { user, environment, command: command.to_vec() })
     }
 
-    /// Runs the command, then ends with the same exit status or signal. A command that cannot be executed is an exit status.
-    /// Errors: the terminal cannot be opened, or the relay fails.
+    /// Runs the command, then ends with the same exit status or signal. If the command cannot be executed, returns a status.
+    /// Errors: the terminal or the relay fails.
     pub fn run(&self) -> Result<Status> {
         let Some(terminal) = Terminal::find()? else { return Ok(self.become_command()) };
         let never: Infallible = relay::run(self, terminal)?;

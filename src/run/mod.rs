@@ -26,8 +26,7 @@ use crate::netns::{self, Named, mounts};
 use crate::paths::Paths;
 use crate::print;
 
-/// Moves this process permanently into a namespace, with the `/sys` and the `/etc` files of the namespace. `hide_bus` hides the
-/// host's system bus.
+/// Moves this process permanently into a namespace, with its `/sys` and its `/etc` files. `hide_bus` hides the host's system bus.
 /// Errors: the namespace is missing or cannot be entered, or a mount fails.
 pub fn enter(paths: &Paths, name: &NsName, hide_bus: bool) -> Result<()> {
     if !matches!(netns::look(paths, name)?, Named::Namespace(_)) {

@@ -26,7 +26,7 @@ struct Monitor {
     foreground_group: Pid,
 }
 
-/// Starts the command in a new session on its terminal, and reports to the relay when the command stops or ends.
+/// Starts the command in a new session. Reports to the relay when the command stops or ends.
 /// Errors: the session cannot be set up, or a system call fails.
 pub fn run(
     plan: &Login,

@@ -38,7 +38,7 @@ struct Relay {
     input: Vec<u8>,
     /// Output of the command that is not yet written to the terminal of the user.
     output: Vec<u8>,
-    /// Whether the command reads the keys. In a pipeline another program can read them: `… | less`.
+    /// Whether the command needs the keys. In a pipeline another program can need them: `… | less`.
     needs_keys: bool,
     /// Whether the terminal of the command does not translate line feeds yet.
     untranslated: bool,

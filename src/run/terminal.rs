@@ -120,7 +120,7 @@ fn open(path: &str) -> io::Result<File> {
     File::options().read(true).write(true).custom_flags(flags.bits()).open(path)
 }
 
-/// Creates a pseudoterminal with the settings and window size of `model`. Returns the ends of the relay and of the command.
+/// Creates a pseudoterminal with the settings and size of `model`. Returns the relay's and the command's end.
 /// Errors: /dev/pts is not mounted, or no terminal is left.
 pub fn create(model: &Terminal) -> Result<(OwnedFd, OwnedFd)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;

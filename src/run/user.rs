@@ -24,8 +24,7 @@ pub struct User {
 }
 
 impl User {
-    /// Looks up a user by name or number. A static program cannot load the sources in nsswitch.conf(5), so getent(1) and id(1) are
-    /// called.
+    /// Looks up a user by name or number, with getent(1) and id(1): a static program cannot load the sources in nsswitch.conf(5).
     /// Errors: the user is invalid or unknown, or a program fails.
     pub fn look_up(user: &str) -> Result<Self> {
         ensure!(!user.is_empty() && !user.starts_with('-'), "invalid user `{user}`");
@@ -59,8 +58,8 @@ impl User {
         })
     }
 
-    /// Sets the groups and the user of this process. A user other than root has no capabilities. no_new_privs is not set, because
-    /// ping(8) has a file capability.
+    /// Sets the groups and the user of this process, and drops the capabilities unless the user is root. no_new_privs would break
+    /// ping(8), which has a file capability.
     /// Errors: a system call fails.
     pub fn assume(&self) -> Result<()> {
         setgroups(&self.groups).context("cannot set the groups")?;

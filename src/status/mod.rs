@@ -84,7 +84,7 @@ pub struct NamedRoute {
     pub interface: Option<String>,
 }
 
-/// Reads the status of the requested namespaces, or without names, of all namespaces with an active instance.
+/// Reads the status of the requested namespaces; by default, of all with an active instance.
 /// Errors: a namespace neither exists nor is configured, or its status cannot be read.
 pub fn read(paths: &Paths, requested: &[NsName]) -> Result<Vec<NamespaceStatus>> {
     let active = engine::active(paths)?;
@@ -99,7 +99,7 @@ pub fn read(paths: &Paths, requested: &[NsName]) -> Result<Vec<NamespaceStatus>>
     names.iter().map(status).collect()
 }
 
-/// Returns the requested namespaces, or without names, all namespaces with an active instance.
+/// Returns the requested namespaces; by default, all with an active instance.
 /// Errors: a namespace neither exists nor is configured.
 fn names(paths: &Paths, requested: &[NsName], active: &[Active]) -> Result<BTreeSet<NsName>> {
     let mut known: BTreeSet<NsName> = active.iter().map(|active| active.instance.name.clone()).collect();

@@ -68,7 +68,7 @@ pub mod internals {
         pub use crate::bash::explain::parse;
     }
     pub mod gc {
-        pub use crate::gc::{What, find};
+        pub use crate::gc::{OrphanKind, find};
     }
     pub mod hook {
         pub use crate::hook::parse;

@@ -99,9 +99,7 @@ fn a_copy_that_differs_is_replaced() {
 fn a_unit_of_somebodys_own_in_the_place_of_a_copy_is_left_alone_and_told() {
     let test = settled().file(&unit(GOOD[0]), "[Service]\nExecStart=/bin/true\n");
     let before = test.state(UNITS);
-    test.run(&NONE)
-        .stderr_has("netns-good@.service is a foreign unit, not a copy of a template")
-        .status(1);
+    test.run(&NONE).stderr_has("netns-good@.service is a foreign unit, not a copy of a template").status(1);
     assert_eq!(test.state(UNITS), before);
 }
 

@@ -169,8 +169,8 @@ fn a_circle_is_named_in_full_and_nothing_is_changed() {
 }
 
 #[test]
-fn an_instance_that_requires_itself_is_a_circle() {
-    nothing_changed(&requiring("good@a"), "circle: good@a -> good@a\n");
+fn an_instance_that_requires_itself_is_a_cycle() {
+    nothing_changed(&requiring("good@a"), "circular requirements: good@a -> good@a\n");
 }
 
 #[test]

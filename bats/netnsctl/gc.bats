@@ -79,7 +79,7 @@ killed_in_up_inside() {
 @test "without leftovers, nothing is printed and nothing is changed" {
   crowd
   run -0 netnsctl gc
-  [[ $output == 'left alone: /run/netns/file: no namespace is mounted on it'* && ${#lines[@]} == 1 ]]
+  [[ $output == 'left alone: /run/netns/file: no namespace is mounted on this file'* && ${#lines[@]} == 1 ]]
   as_before
 }
 
@@ -88,10 +88,10 @@ killed_in_up_inside() {
   crowd
   killed_in_up_inside maker@a
   run -0 netnsctl gc --dry-run
-  [[ $output == *'would be removed: what is left on namespace `a`: netnsctl was killed while it worked on it'* ]]
+  [[ $output == *'would be removed: leftovers of namespace `a`: netnsctl was killed while it worked on the namespace'* ]]
   exists a
   run -0 netnsctl gc
-  [[ $output == *'removed: what is left on namespace `a`:'* ]]
+  [[ $output == *'removed: leftovers of namespace `a`:'* ]]
   gone a
   as_before
 }
@@ -124,7 +124,7 @@ killed_in_up_inside() {
   printf 'MAKER_IFNAME=mk-a\0' >/run/systemd-netns/remembered/maker@a
   ip link add mk-a type veth peer name mk-b
   run -0 netnsctl gc
-  [[ $output == *'removed: what `maker@a` has made outside: it is not up'* ]]
+  [[ $output == *'removed: leftovers of `maker@a` on the host: the instance is not up'* ]]
   as_before
 }
 
@@ -132,7 +132,7 @@ killed_in_up_inside() {
   mkdir -p /run/systemd-netns/remembered
   : >/run/systemd-netns/remembered/nosuch@a
   run -1 netnsctl gc
-  [[ $output == *'not removed: what `nosuch@a` has made outside'*'cannot find plugin `nosuch`'* ]]
+  [[ $output == *'not removed: leftovers of `nosuch@a` on the host'*'cannot find plugin `nosuch`'* ]]
   [[ -e /run/systemd-netns/remembered/nosuch@a ]]
 }
 
@@ -161,7 +161,7 @@ killed_in_up_inside() {
   printf 4:1 >/run/systemd-netns/made/a
   : >/run/netns/a
   run -0 netnsctl gc
-  [[ $output == *'removed: /run/netns/a: no namespace is mounted on it; an attempt of ours was broken off'* ]]
+  [[ $output == *'removed: /run/netns/a: no namespace is mounted on this file; the creation of a namespace was interrupted'* ]]
   netnsctl gc >/dev/null # the note
   as_before
 }
@@ -274,7 +274,7 @@ no_oddities() {
   find /run/netns /run/systemd-netns/{made,direct,remembered} -mindepth 1 ! -type f -printf '%p %y\n' | sort >"$BATS_TEST_TMPDIR/odd"
   killed_in_up_inside maker@a 2>/dev/null
   run -1 --separate-stderr timeout 60 netnsctl gc
-  [[ $output == *'removed: what is left on namespace `a`:'* && $output == *'left alone: /run/netns/o-loop: no namespace is mounted on it'* ]]
+  [[ $output == *'removed: leftovers of namespace `a`:'* && $output == *'left alone: /run/netns/o-loop: no namespace is mounted on this file'* ]]
   gone a
   no_link mk-a
   warned=$stderr

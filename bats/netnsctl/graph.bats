@@ -56,11 +56,11 @@ END
   config lo-n.conf <<<''
   netnsctl up lo@n bad@n
   run ! netnsctl down bad@n
-  [[ $(netnsctl graph n) == *'✗ bad failed'*'● lo up'* && $(netnsctl graph nstest) == *'nstest (not there)'*'○ veth down'* ]]
+  [[ $(netnsctl graph n) == *'✗ bad failed'*'● lo up'* && $(netnsctl graph nstest) == *'nstest (does not exist)'*'○ veth down'* ]]
   for format in dot mermaid svg; do
     run -0 netnsctl graph --format "$format"
     for word in up failed down; do [[ $output == *"$word"* ]]; done
-    [[ $output == *'not there'* ]]
+    [[ $output == *'does not exist'* ]]
   done
 }
 
@@ -91,7 +91,7 @@ END
   [[ $output == *nstor* && $output != *other* && $output != *eth0* ]]
   run --separate-stderr -1 netnsctl graph nosuch
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'there is no namespace `nosuch`'* ]]
+  [[ $stderr == *'namespace `nosuch` does not exist'* ]]
 }
 
 @test "the picture is valid XML, reproducible, and shows each address" {

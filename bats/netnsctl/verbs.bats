@@ -60,7 +60,7 @@ END
   [[ $output == 'nstest (not there)'* ]]
   run --separate-stderr -1 netnsctl status nosuch
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'there is no namespace `nosuch`'* ]]
+  [[ $stderr == *'namespace `nosuch` does not exist'* ]]
 }
 
 @test "status shows the parent of a macvlan" {

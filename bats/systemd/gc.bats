@@ -40,11 +40,11 @@ configure_maker_down_outside() {
   entered() { [[ $(lab ip netns pids a) ]]; }
   eventually entered
   run -0 lab netnsctl gc
-  [[ $output == 'left alone: /run/netns/a: no unit needs this namespace of ours, but processes run in it' ]]
+  [[ $output == 'left alone: /run/netns/a: no unit needs this namespace, but processes run in it' ]]
   lab pkill --full 'sleep 1000'
   wait "$process" || true
   run -0 lab netnsctl gc
-  [[ $output == 'removed: namespace `a`: we have made it, and no unit needs it' ]]
+  [[ $output == 'removed: namespace `a`: created by systemd-netns, and no unit needs it' ]]
   gone a
   [[ -z $(lab find /run/systemd-netns -type f) ]]
 }
@@ -54,14 +54,14 @@ configure_maker_down_outside() {
   lab ip netns delete a
   lab ip netns add a
   run -0 lab netnsctl gc
-  [[ $output == 'removed: /run/systemd-netns/made/a: the namespace that it is about is gone' ]]
+  [[ $output == 'removed: /run/systemd-netns/made/a: the namespace of this ownership record was deleted' ]]
   exists a
 }
 
 @test "a foreign namespace with the inode of ours stays too" {
   lab bash -c "$(declare -f replace_same_inode); replace_same_inode a netnsinit --create a"
   run -0 lab netnsctl gc
-  [[ $output == 'removed: /run/systemd-netns/made/a: the namespace that it is about is gone' ]]
+  [[ $output == 'removed: /run/systemd-netns/made/a: the namespace of this ownership record was deleted' ]]
   lab bash -c "$(declare -f untouched); untouched a"
 }
 
@@ -78,7 +78,7 @@ configure_maker_down_outside() {
   lab systemctl reset-failed
   lab ip link add mk-a type veth peer name mk-b
   run -0 lab netnsctl gc
-  [[ $output == *'removed: what `maker@a` has made outside'* ]]
+  [[ $output == *'removed: leftovers of `maker@a` on the host'* ]]
   run ! lab ip link show dev mk-a
   [[ -z $(lab find /run/systemd-netns -type f) ]]
 }
@@ -114,19 +114,19 @@ END
   lab netnsinit --create bar
   lab systemctl start test-maker test-user
   run -0 lab netnsctl gc
-  [[ $output == 'left alone: /run/systemd-netns/remembered/maker@foo: no engine has this instance up, but there is a namespace of its name that is not ours' ]]
+  [[ $output == 'left alone: /run/systemd-netns/remembered/maker@foo: the instance is not up, but a foreign namespace has its name' ]]
   exists foo
   exists bar
   lab ip link show dev mk-foo >/dev/null
   # Each namespace is kept for its own unit: without the unit it is removed.
   lab systemctl stop test-user
   run -0 lab netnsctl gc
-  [[ $output == *'removed: namespace `bar`: we have made it, and no unit needs it'* ]]
+  [[ $output == *'removed: namespace `bar`: created by systemd-netns, and no unit needs it'* ]]
   exists foo
   lab netnsinit maker foo down outside
   lab systemctl stop test-maker
   run -0 lab netnsctl gc
-  [[ $output == 'removed: namespace `foo`: we have made it, and no unit needs it' ]]
+  [[ $output == 'removed: namespace `foo`: created by systemd-netns, and no unit needs it' ]]
   gone foo
 }
 
@@ -149,7 +149,7 @@ END
   lab systemctl stop test-maker
   run -0 lab netnsctl gc
   for name in by-post by-script by-shell by-word; do
-    [[ $output == *"removed: namespace \`$name\`: we have made it, and no unit needs it"* ]]
+    [[ $output == *"removed: namespace \`$name\`: created by systemd-netns, and no unit needs it"* ]]
     gone "$name"
   done
   lab rm /run/by-script
@@ -192,7 +192,7 @@ END
   lab bash -c "echo '# an administrator has added this' >>$dropin && rm /run/systemd/system/test-away.service && systemctl daemon-reload"
   run -0 lab netnsctl gc
   [[ ${#lines[@]} == 1 ]]
-  [[ $output == "left alone: $dropin: there is no unit test-away.service now, which would start in its namespace if it came back; \`netnsctl detach test-away.service\` removes it" ]]
+  [[ $output == "left alone: $dropin: unit test-away.service does not exist; the drop-in is kept in case the unit is installed again; \`netnsctl detach test-away.service\` removes the drop-in" ]]
   lab grep -q 'an administrator' "$dropin"
   run -0 lab netnsctl gc --json
   [[ $(jq -c '.items | map([.kind, .removed])' <<<"$output") == '[["foreign",false]]' ]]
@@ -234,7 +234,7 @@ END
     ((status < 2))
   done
   run -1 --separate-stderr lab timeout 30 netnsctl gc
-  [[ $output == 'removed: namespace `b`: we have made it, and no unit needs it' ]]
+  [[ $output == 'removed: namespace `b`: created by systemd-netns, and no unit needs it' ]]
   for name in a o; do
     [[ $stderr == *"netnsctl: warning: /run/systemd-netns/made/$name: it is no regular file; move it out of the way; it is passed over"* ]]
   done

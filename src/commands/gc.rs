@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::arguments::OutputArgs;
 use super::output::{self, paint};
 use crate::exit::{NotStarted, Status};
-use crate::gc::{self, Collector, Orphan, OrphanKind, What};
+use crate::gc::{self, Collector, KindName, Orphan, OrphanKind};
 use crate::paths::Paths;
 use crate::print::say;
 use crate::sys::file::warn_skipped;
@@ -27,7 +27,7 @@ pub struct GcArgs {
 /// One leftover as JSON.
 #[derive(Serialize)]
 struct OrphanItem {
-    kind: OrphanKind,
+    kind: KindName,
     path: String,
     reason: String,
     removed: bool,
@@ -48,12 +48,12 @@ pub(super) fn run(paths: &Paths, options: &GcArgs) -> Result<Status> {
     let mut whole = true;
     for orphan in &found {
         let removed = if options.dry_run { Ok(false) } else { collector.remove(orphan) };
-        whole &= removed.is_ok() && orphan.what != What::Odd;
+        whole &= removed.is_ok() && orphan.kind != OrphanKind::Unusable;
         if !options.output.json {
             print(orphan, &removed, options.dry_run);
         }
         items.push(OrphanItem {
-            kind: orphan.what.kind(),
+            kind: orphan.kind.name(),
             path: orphan.path.display().to_string(),
             reason: orphan.reason.clone(),
             removed: removed.as_ref().is_ok_and(|removed| *removed),
@@ -69,8 +69,8 @@ pub(super) fn run(paths: &Paths, options: &GcArgs) -> Result<Status> {
 fn print(orphan: &Orphan, removed: &Result<bool>, dry_run: bool) {
     match removed {
         Err(error) => say(&format!("{} {orphan}; {error:#}", paint("not removed:", output::RED))),
-        Ok(_) if orphan.what == What::Odd => warn_skipped(&orphan.path, &orphan.reason),
-        Ok(_) if orphan.what == What::Foreign => say(&format!("left alone: {orphan}")),
+        Ok(_) if orphan.kind == OrphanKind::Unusable => warn_skipped(&orphan.path, &orphan.reason),
+        Ok(_) if orphan.kind == OrphanKind::Foreign => say(&format!("left alone: {orphan}")),
         Ok(_) if dry_run => say(&format!("would be removed: {orphan}")),
         Ok(_) => say(&format!("removed: {orphan}")),
     }

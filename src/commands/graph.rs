@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use clap::ValueEnum;
 use clap_complete::ArgValueCandidates;
@@ -14,6 +14,7 @@ use crate::graph::{self, Map};
 use crate::name::NsName;
 use crate::paths::Paths;
 use crate::print::{self, say};
+use crate::status::unknown_namespace;
 
 /// The arguments of `graph`.
 #[derive(Debug, Args)]
@@ -53,9 +54,7 @@ pub(super) fn run(paths: &Paths, options: &GraphArgs) -> Result<Status> {
                 || map.places.iter().any(|place| place.namespace.as_ref() == Some(name))
         };
         if let Some(name) = options.names.iter().find(|name| !known(&map, name)) {
-            bail!(
-                "there is no namespace `{name}`, and nothing is configured for it; `netnsctl list` and `ip netns` list what there is"
-            );
+            return Err(unknown_namespace(name));
         }
         map = map.around(&options.names);
     }

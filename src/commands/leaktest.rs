@@ -25,7 +25,7 @@ pub struct LeaktestArgs {
     pub name: NsName,
     /// Targets: ADDRESS (port 9 and a ping), ADDRESS:PORT or [ADDRESS]:PORT; by default the neighbours of each interface
     #[arg(value_name = "TARGET")]
-    pub targets: Vec<targets::Asked>,
+    pub targets: Vec<targets::TargetArgument>,
     /// Name to resolve; by default a name that does not exist
     #[arg(long = "dns", value_name = "HOST", value_parser = dns)]
     pub names: Vec<targets::Attempt>,
@@ -46,8 +46,8 @@ pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
         Some(file) => expect::read(file).map_err(NotStarted::from)?,
         None => Vec::new(),
     };
-    let behind_each = options.targets.is_empty() && options.expect.is_none();
-    let measurements = leaktest::measure(paths, &options.name, attempts(options, &expected), behind_each)
+    let with_defaults = options.targets.is_empty() && options.expect.is_none();
+    let measurements = leaktest::measure(paths, &options.name, attempts(options, &expected), with_defaults)
         .with_context(|| format!("cannot test namespace `{}`", options.name))?;
     if options.output.json {
         output::json("leaktest", &measurements)?;
@@ -65,10 +65,10 @@ pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
 fn attempts(options: &LeaktestArgs, expected: &[Expected]) -> Vec<Attempt> {
     let mut others = options.names.clone();
     if others.is_empty() && expected.is_empty() {
-        others.push(targets::nobody());
+        others.push(targets::nonexistent_name());
     }
     others.extend(expected.iter().map(|expected| expected.attempt.clone()));
-    targets::asked(&options.targets, &others)
+    targets::requested(&options.targets, &others)
 }
 
 fn print(measurements: &[Measurement], legend: bool) -> Result<()> {

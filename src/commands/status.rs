@@ -28,7 +28,7 @@ pub struct StatusArgs {
 }
 
 pub(super) fn run(paths: &Paths, options: &StatusArgs) -> Result<Status> {
-    let items = status::look(paths, &options.names)?;
+    let items = status::read(paths, &options.names)?;
     if options.output.json {
         output::json("status", &items)?;
     } else {
@@ -73,7 +73,7 @@ fn instance(one: &InstanceStatus) -> Tree<String> {
     let since = one.since.map(|since| format!(" since {}", output::time(since))).unwrap_or_default();
     let engine = one.engine.map(|engine| format!(", {engine}")).unwrap_or_default();
     let state = paint(&one.state.to_string(), style_of(one.state));
-    Tree::new(format!("{} {state}{since}{engine}", one.nstype)).with_leaves(one.said.iter().cloned())
+    Tree::new(format!("{} {state}{since}{engine}", one.nstype)).with_leaves(one.log.iter().cloned())
 }
 
 fn interface(one: &InterfaceStatus) -> String {

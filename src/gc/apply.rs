@@ -1,15 +1,16 @@
-//! Removes what was found, each looked at once more.
+//! Removes the orphans, each after a second check.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::used::Used;
-use super::{Orphan, What};
+use super::{Orphan, OrphanKind};
 use crate::config::remembered;
-use crate::engine::{Direct, leftovers, state};
+use crate::engine::state::{self, LockedState};
+use crate::engine::{Direct, leftovers};
 use crate::name::{Instance, NsName};
 use crate::netns::ownership;
 use crate::netns::{self, Deleted};
@@ -23,94 +24,99 @@ pub struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// One for this machine.
+    /// Creates a collector.
     #[must_use]
     pub fn new(paths: &'a Paths) -> Self {
         Self { paths }
     }
 
-    /// Removes one; `false`: it is to stay.
-    /// Errors: it cannot be removed, or is not what it was any more.
+    /// Removes an orphan. Returns `false` if the orphan stays because of its kind.
+    /// Errors: the orphan is needed or was changed since the search, or cannot be removed.
     pub fn remove(&self, orphan: &Orphan) -> Result<bool> {
-        match &orphan.what {
-            What::Foreign | What::Odd => return Ok(false),
-            What::Namespace(name, ours) => {
-                self.unneeded(name)?;
+        match &orphan.kind {
+            OrphanKind::Foreign | OrphanKind::Unusable => return Ok(false),
+            OrphanKind::Namespace(name, ours) => {
+                self.ensure_unneeded(name)?;
                 ensure!(
                     netns::delete_ours(self.paths, name, ours)? != Deleted::NotOurs,
-                    "namespace `{name}` was made anew by somebody else meanwhile, and is left alone"
+                    "namespace `{name}` was re-created by another program, and is not deleted"
                 );
-                if ownership::noted(self.paths, name).is_ok_and(|noted| noted == Some(*ours)) {
+                if ownership::noted(self.paths, name).is_ok_and(|recorded| recorded == Some(*ours)) {
                     remove(&self.paths.ownership(name))?;
                 }
             }
-            What::Debris(name) => {
-                self.unneeded(name)?;
+            OrphanKind::LeftoverFile(name) => {
+                self.ensure_unneeded(name)?;
                 netns::remove_leftover(self.paths, name)?;
             }
-            What::Note(name, text) => {
-                self.unneeded(name)?;
-                self.remove_note(name, text)?;
+            OrphanKind::OwnershipRecord(name, text) => {
+                self.ensure_unneeded(name)?;
+                self.remove_record(name, text)?;
             }
-            What::PartiallyUp(name, instances) => self.recover(name, instances)?,
-            What::Instance(instance) => self.down_outside(instance)?,
-            What::Lock(name) => drop(state::try_hold(self.paths, name)?), // which removes it
-            What::File => remove(&orphan.path)?,
+            OrphanKind::PartiallyUp(name, instances) => self.recover(name, instances)?,
+            OrphanKind::Instance(instance) => self.run_down_outside(instance)?,
+            // Dropping the lock removes its file.
+            OrphanKind::Lock(name) => drop(state::try_hold(self.paths, name)?),
+            OrphanKind::File => remove(&orphan.path)?,
         }
         Ok(true)
     }
 
-    fn unneeded(&self, name: &NsName) -> Result<()> {
-        ensure!(!Used::ask(self.paths)?.needs(name), "a unit needs namespace `{name}` meanwhile");
+    fn ensure_unneeded(&self, name: &NsName) -> Result<()> {
+        ensure!(!Used::query(self.paths)?.needs(name), "a unit now needs namespace `{name}`");
         Ok(())
     }
 
-    fn remove_note(&self, name: &NsName, text: &str) -> Result<()> {
-        let note = self.paths.ownership(name);
-        if file::read_text(&note).is_ok_and(|found| found == text) { remove(&note) } else { Ok(()) }
+    /// Removes an ownership record, unless its text has changed.
+    fn remove_record(&self, name: &NsName, text: &str) -> Result<()> {
+        let record = self.paths.ownership(name);
+        if file::read_text(&record).is_ok_and(|found| found == text) { remove(&record) } else { Ok(()) }
     }
 
-    /// The direct engine puts right what it has left; it looks anew how far that is.
+    /// Locks a namespace.
+    /// Errors: another process holds the lock, or the state cannot be read.
+    fn lock(&self, name: &NsName) -> Result<LockedState> {
+        state::try_hold(self.paths, name)?
+            .with_context(|| format!("another process is working on namespace `{name}`"))
+    }
+
+    /// Lets the direct engine roll back its unfinished work. The engine reads the state again.
     fn recover(&self, name: &NsName, instances: &[Instance]) -> Result<()> {
-        let Some(mut held) = state::try_hold(self.paths, name)? else {
-            bail!("somebody works on namespace `{name}` meanwhile");
-        };
+        let mut held = self.lock(name)?;
         Direct::of(self.paths, false)?.recover(&mut held)?;
         for instance in instances {
-            let memory = self.paths.remembered(instance);
+            let remembered = self.paths.remembered(instance);
             ensure!(
-                !memory.exists(),
-                "`{instance}` still remembers what it has made, in {}",
-                memory.display()
+                !remembered.exists(),
+                "`{instance}` still has remembered values in {}",
+                remembered.display()
             );
             remove(&self.paths.log(instance))?;
         }
         Ok(())
     }
 
-    /// What it remembers is what its own hook needs to remove what it has made.
-    fn down_outside(&self, instance: &Instance) -> Result<()> {
-        let Some(held) = state::try_hold(self.paths, &instance.name)? else {
-            bail!("somebody works on namespace `{}` meanwhile", instance.name);
-        };
-        ensure!(held.stage(&instance.nstype).is_none(), "the direct engine has brought it up meanwhile");
-        let used = Used::ask(self.paths)?;
-        ensure!(!used.instances.contains(instance), "its unit is up meanwhile");
-        ensure!(!used.made.contains(&instance.name), "a unit has made its namespace meanwhile");
+    /// Runs the `down outside` hook of an instance. The hook reads the remembered values.
+    fn run_down_outside(&self, instance: &Instance) -> Result<()> {
+        let held = self.lock(&instance.name)?;
+        ensure!(held.stage(&instance.nstype).is_none(), "the direct engine has brought the instance up");
+        let used = Used::query(self.paths)?;
+        ensure!(!used.instances.contains(instance), "the unit of the instance is now active");
+        ensure!(!used.created.contains(&instance.name), "a unit has created the namespace of the instance");
         leftovers::clear(self.paths, &held, instance)?;
         remembered::forget(self.paths, instance)
     }
 }
 
+/// Removes a file. An empty drop-in directory is removed with its last file.
 fn remove(path: &Path) -> Result<()> {
     file::remove(path)?;
-    // A directory of drop-ins goes with the last one.
     if let Some(directory) =
         path.parent().filter(|directory| directory.extension().is_some_and(|end| end == "d"))
     {
         match fs::remove_dir(directory) {
             Err(error) if [ErrorKind::DirectoryNotEmpty, ErrorKind::NotFound].contains(&error.kind()) => {}
-            done => done.with_context(|| format!("cannot remove {}", directory.display()))?,
+            result => result.with_context(|| format!("cannot remove {}", directory.display()))?,
         }
     }
     Ok(())

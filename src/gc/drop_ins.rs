@@ -1,13 +1,13 @@
-//! Drop-ins of ours whose unit is gone.
+//! Finds stale drop-ins of ours, which have no unit any more.
 //!
-//! A drop-in of a unit that is there is never removed, whatever has become of what it asks for: without it, a service would start
-//! outside of its namespace. Nor is one of a service whose unit is away: a package or a generator may bring it back.
+//! A drop-in of an existing unit always stays, even if its instances are gone: without the drop-in, a service would start outside
+//! of the namespace. The drop-in of a missing service stays, too: a package or a generator can install the unit again.
 
 use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Orphan, What, files};
+use super::{Orphan, OrphanKind, files};
 use crate::attach;
 use crate::config::plugin;
 use crate::name::UnitName;
@@ -16,27 +16,29 @@ use crate::requires;
 use crate::sys::file;
 use crate::systemd::unit_files::dropins;
 
-/// What is said of a drop-in of ours, given its unit, if nobody needs it.
-type DropInJudge = fn(&Paths, &str) -> Option<(What, String)>;
+/// Checks a drop-in of a unit. Returns the kind and the reason if the drop-in is stale.
+type DropInCheck = fn(&Paths, &str) -> Option<(OrphanKind, String)>;
 
-/// Drop-ins that this program writes: the file, and what it begins with, so that it is known to be ours.
-const KINDS: [(&str, &str, DropInJudge); 3] = [
-    (dropins::REQUIRES.file, dropins::REQUIRES.header, of_instance),
-    (dropins::FIREWALL.file, dropins::FIREWALL.header, of_type),
-    (attach::FILE, attach::HEADER, of_service),
+/// The drop-ins that this program writes: the file name, the header by which a file is recognised, and the check.
+const DROP_INS: [(&str, &str, DropInCheck); 3] = [
+    (dropins::REQUIRES.file, dropins::REQUIRES.header, check_instance),
+    (dropins::FIREWALL.file, dropins::FIREWALL.header, check_type),
+    (attach::FILE, attach::HEADER, check_service),
 ];
 
+/// Finds stale drop-ins.
+/// Errors: the directory of units cannot be read.
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
-    // What a link leads to may be the drop-ins of another unit, which needs them.
+    // A symbolic link can lead to the drop-ins of another unit, which are needed.
     for entry in files::entries(&paths.units)?.iter().filter(|entry| !entry.path_is_symlink()) {
         let Some(unit) = entry.file_name().to_str().and_then(|name| name.strip_suffix(".d")) else {
             continue;
         };
-        for (file, header, judge) in &KINDS {
+        for (file, header, check) in &DROP_INS {
             let path = entry.path().join(file);
-            if let Some((what, reason)) = judge(paths, unit).filter(|_| is_ours(&path, header)) {
-                found.push(Orphan { what, path, reason });
+            if let Some((kind, reason)) = check(paths, unit).filter(|_| is_ours(&path, header)) {
+                found.push(Orphan { kind, path, reason });
             }
         }
     }
@@ -47,36 +49,38 @@ fn is_ours(path: &Path, header: &str) -> bool {
     file::read(path).is_ok_and(|text| text.starts_with(header.as_bytes()))
 }
 
-/// What an instance requires that may still be meant is netns-update's to say.
-fn of_instance(paths: &Paths, unit: &str) -> Option<(What, String)> {
+/// Checks a drop-in for the requirements of an instance. Only drop-ins of unknown instances are stale; netns-update handles the
+/// others.
+fn check_instance(paths: &Paths, unit: &str) -> Option<(OrphanKind, String)> {
     let Some(UnitName::Outside(instance)) = UnitName::parse(unit) else { return None };
-    Some((What::File, requires::unknown(paths, &instance)?))
+    Some((OrphanKind::File, requires::unknown(paths, &instance)?))
 }
 
-/// The drop-in of a type, which `netns-update` has written for its firewall.
-fn of_type(paths: &Paths, unit: &str) -> Option<(What, String)> {
+/// Checks a drop-in that `netns-update` has written for the firewall of a type.
+fn check_type(paths: &Paths, unit: &str) -> Option<(OrphanKind, String)> {
     let Some(UnitName::OutsideTemplate(nstype)) = UnitName::parse(unit) else { return None };
     let is_gone = plugin::find(paths, &nstype).is_err() && paths.units.join(unit).symlink_metadata().is_err();
-    is_gone.then(|| (What::File, format!("there is no type `{nstype}` any more")))
+    is_gone.then(|| (OrphanKind::File, files::type_is_gone(&nstype)))
 }
 
-fn of_service(paths: &Paths, unit: &str) -> Option<(What, String)> {
-    // Also of a template, x@.service for x@a.service.
+/// Checks a drop-in of an attached service.
+fn check_service(paths: &Paths, unit: &str) -> Option<(OrphanKind, String)> {
+    // The template counts as the unit, too: x@.service for x@a.service.
     let template =
         unit.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
     let run = ["system", "generator", "generator.early", "generator.late", "transient"];
-    let places = run.iter().map(|place| paths.root.join("run/systemd").join(place));
-    let mut places = places.chain([paths.units.clone()]).chain(paths.templates.iter().cloned());
-    let there = places.any(|place| {
+    let directories = run.iter().map(|directory| paths.root.join("run/systemd").join(directory));
+    let mut directories = directories.chain([paths.units.clone()]).chain(paths.templates.iter().cloned());
+    let exists = directories.any(|directory| {
         [Some(unit), template.as_deref()]
             .into_iter()
             .flatten()
-            .any(|unit| place.join(unit).symlink_metadata().is_ok())
+            .any(|unit| directory.join(unit).symlink_metadata().is_ok())
     });
     let reason = format!(
-        "there is no unit {unit} now, which would start in its namespace if it came back; `netnsctl detach {}` removes \
-         it",
+        "unit {unit} does not exist; the drop-in is kept in case the unit is installed again; \
+         `netnsctl detach {}` removes the drop-in",
         shell_words::quote(unit)
     );
-    (!there).then_some((What::Foreign, reason))
+    (!exists).then_some((OrphanKind::Foreign, reason))
 }

@@ -1,4 +1,4 @@
-//! What there is that nobody needs. Nothing is changed.
+//! Finds orphans. Nothing is changed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::records::Records;
 use super::used::Used;
-use super::{Orphan, What, drop_ins, files};
+use super::{Orphan, OrphanKind, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Known, Stage, State};
 use crate::name::{Instance, NsName};
@@ -15,15 +15,15 @@ use crate::netns::processes;
 use crate::netns::{self, Id, Identity, Named};
 use crate::paths::Paths;
 
-/// Everything that is found, in an order in which it can be removed.
-/// Errors: a directory cannot be read, or systemd does not answer.
+/// Finds all orphans, in the order in which they can be removed.
+/// Errors: a directory or a namespace cannot be read, or systemd cannot be queried.
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
-    // The records come before the question of who needs them.
+    // The records are read before systemd is queried: see the documentation of `gc`.
     let mut found = Vec::new();
     let records = Records::read(paths, &mut found)?;
-    let names = netns::names(paths)?.into_iter().chain(records.notes.keys().cloned()).collect();
-    let search = Search { paths, records, used: Used::ask(paths)? };
-    found.extend(search.left_half_way());
+    let names = netns::names(paths)?.into_iter().chain(records.ownership.keys().cloned()).collect();
+    let search = Search { paths, records, used: Used::query(paths)? };
+    found.extend(search.partially_up());
     found.extend(search.remembered());
     found.extend(search.unneeded(&names));
     found.extend(files::find(paths, &search.records.states)?);
@@ -31,7 +31,8 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     Ok(found)
 }
 
-/// What the search goes by. What the direct engine has, it puts right itself; the rest is about what it has not.
+/// The data of the search. [`Search::partially_up`] finds the unfinished work that the direct engine itself recovers. The other
+/// methods skip everything that the direct engine has recorded.
 struct Search<'a> {
     paths: &'a Paths,
     records: Records,
@@ -39,67 +40,67 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// What the direct engine has to put right.
-    fn left_half_way(&self) -> Vec<Orphan> {
-        let quiet = self.records.states.iter().filter(|(name, state)| !self.is_worked_on(name, state));
+    /// Finds unfinished work of the direct engine.
+    fn partially_up(&self) -> Vec<Orphan> {
+        let idle = self.records.states.iter().filter(|(name, state)| !self.is_in_progress(name, state));
         let orphan = |(name, state): (&NsName, &State)| {
             let path = self.paths.state(name);
-            match self.partially_up(name, state) {
+            match self.unfinished(name, state) {
                 Ok(found) => found.map(|(reason, instances)| Orphan {
-                    what: What::PartiallyUp(name.clone(), instances),
+                    kind: OrphanKind::PartiallyUp(name.clone(), instances),
                     path,
                     reason: reason.to_owned(),
                 }),
-                Err(error) => Some(Orphan::odd(&path, format!("{error:#}"))),
+                Err(error) => Some(Orphan::unusable(&path, format!("{error:#}"))),
             }
         };
-        quiet.filter_map(orphan).collect()
+        idle.filter_map(orphan).collect()
     }
 
-    /// Whether somebody works on a namespace, or has done so since its state was read: then that says something else.
-    fn is_worked_on(&self, name: &NsName, state: &State) -> bool {
-        let says_so_still =
+    /// Whether a process works on a namespace, or has changed its state since the search began.
+    fn is_in_progress(&self, name: &NsName, state: &State) -> bool {
+        let is_unchanged =
             || matches!(state::read(self.paths, name), Ok(Some(Known::State(now))) if now == *state);
-        // Of a lock that cannot be looked at, the files tell.
-        state::is_held(self.paths, name).unwrap_or(true) || !says_so_still()
+        // A lock that cannot be read counts as held; `files` reports it.
+        state::is_held(self.paths, name).unwrap_or(true) || !is_unchanged()
     }
 
-    /// Why the direct engine has something to put right on a namespace that nobody works on, and with which instances.
-    fn partially_up(&self, name: &NsName, state: &State) -> Result<Option<(&'static str, Vec<Instance>)>> {
-        let there = state.namespace.map_or(Ok(false), |ours| ours.has_name(self.paths, name))?;
-        let concerned = state.instances.iter().filter(|entry| !there || entry.stage != Stage::Up);
+    /// Returns why the state of an idle namespace is unfinished, and the affected instances; `None` if it is finished.
+    fn unfinished(&self, name: &NsName, state: &State) -> Result<Option<(&'static str, Vec<Instance>)>> {
+        let exists = state.namespace.map_or(Ok(false), |ours| ours.has_name(self.paths, name))?;
+        let affected = state.instances.iter().filter(|entry| !exists || entry.stage != Stage::Up);
         let instances: Vec<Instance> =
-            concerned.map(|entry| Instance { nstype: entry.nstype.clone(), name: name.clone() }).collect();
-        let reason = if !there {
-            "the namespace was deleted by hand, or never made"
+            affected.map(|entry| Instance { nstype: entry.nstype.clone(), name: name.clone() }).collect();
+        let reason = if !exists {
+            "the namespace was deleted manually, or never created"
         } else if !instances.is_empty() {
-            "netnsctl was killed while it worked on it"
+            "netnsctl was killed while it worked on the namespace"
         } else if state.instances.is_empty() && !engine::required(self.paths)?.contains(name) {
-            "netnsctl was killed before anything was up on it"
+            "netnsctl was killed before an instance was up on the namespace"
         } else {
             return Ok(None);
         };
         Ok(Some((reason, instances)))
     }
 
-    /// What instances remember that no engine has up.
+    /// Finds remembered values of instances that are not up in any engine.
     fn remembered(&self) -> Vec<Orphan> {
         let is_up = |instance: &&Instance| {
             self.used.instances.contains(instance) || self.records.has_direct(instance)
         };
         let orphan = |instance: &Instance| {
             let path = self.paths.remembered(instance);
-            let foreign = self.is_of_others(instance);
-            foreign.map_or_else(
-                |error| Orphan::odd(&path, format!("{error:#}")),
-                |is_foreign| memory(instance, &path, is_foreign),
+            let is_foreign = self.has_foreign_namespace(instance);
+            is_foreign.map_or_else(
+                |error| Orphan::unusable(&path, format!("{error:#}")),
+                |is_foreign| remembered_orphan(instance, &path, is_foreign),
             )
         };
-        self.records.memories.iter().filter(|instance| !is_up(instance)).map(orphan).collect()
+        self.records.remembered.iter().filter(|instance| !is_up(instance)).map(orphan).collect()
     }
 
-    /// Whether the namespace of an instance is somebody else's, who may run the hooks by hand, or by another init system.
-    fn is_of_others(&self, instance: &Instance) -> Result<bool> {
+    /// Whether the namespace of an instance is foreign. Another program or init system can then run the hooks of the instance.
+    fn has_foreign_namespace(&self, instance: &Instance) -> Result<bool> {
         let name = &instance.name;
         if !matches!(netns::look(self.paths, name)?, Named::Namespace(_)) {
             return Ok(false);
@@ -109,68 +110,70 @@ impl Search<'_> {
             return Ok(false);
         }
         Ok(!self.used.systemd
-            || self.used.made.contains(name)
-            || self.records.noted(self.paths, name)?.is_none())
+            || self.used.created.contains(name)
+            || self.records.identity(self.paths, name)?.is_none())
     }
 
-    /// What stands behind names that neither systemd nor the direct engine needs.
+    /// Finds the orphans of names that neither systemd nor the direct engine needs.
     fn unneeded(&self, names: &BTreeSet<NsName>) -> Vec<Orphan> {
         let processes = processes::by_namespace();
         let is_busy = |id| processes.contains_key(&id);
-        let nobodys = |name: &&NsName| !self.used.needs(name) && !self.records.is_of_direct(name);
+        let is_unneeded = |name: &&NsName| !self.used.needs(name) && !self.records.is_of_direct(name);
         let orphan = |name: &NsName| {
-            self.behind(name, &is_busy)
-                .unwrap_or_else(|error| Some(Orphan::odd(&self.paths.namespace(name), format!("{error:#}"))))
+            self.check_name(name, &is_busy).unwrap_or_else(|error| {
+                Some(Orphan::unusable(&self.paths.namespace(name), format!("{error:#}")))
+            })
         };
-        names.iter().filter(nobodys).filter_map(orphan).collect()
+        names.iter().filter(is_unneeded).filter_map(orphan).collect()
     }
 
-    fn behind(&self, name: &NsName, is_busy: &dyn Fn(Id) -> bool) -> Result<Option<Orphan>> {
-        let note = self.records.notes.get(name);
+    fn check_name(&self, name: &NsName, is_busy: &dyn Fn(Id) -> bool) -> Result<Option<Orphan>> {
+        let record = self.records.ownership.get(name);
         let found = netns::look(self.paths, name)?;
         if found == Named::Debris {
-            return Ok(Some(self.leftover(name, note.is_some())));
+            return Ok(Some(self.leftover_file(name, record.is_some())));
         }
-        let ours = self.records.noted(self.paths, name)?;
+        let ours = self.records.identity(self.paths, name)?;
         if let (Named::Namespace(id), Some(ours)) = (found, ours) {
-            // Without systemd it was made by `netnsinit --create`, by hand or by a script, which alone knows.
+            // Without systemd, a user or a script has called `netnsinit --create`, and must delete the namespace.
             return Ok(self.used.systemd.then(|| self.namespace(name, ours, is_busy(id))));
         }
-        Ok(note.map(|note| Orphan {
-            what: What::Note(name.clone(), note.clone()),
+        Ok(record.map(|record| Orphan {
+            kind: OrphanKind::OwnershipRecord(name.clone(), record.clone()),
             path: self.paths.ownership(name),
-            reason: "the namespace that it is about is gone".to_owned(),
+            reason: "the namespace of this ownership record was deleted".to_owned(),
         }))
     }
 
     fn namespace(&self, name: &NsName, ours: Identity, is_busy: bool) -> Orphan {
-        let (what, reason) = if is_busy {
-            (What::Foreign, "no unit needs this namespace of ours, but processes run in it")
+        let (kind, reason) = if is_busy {
+            (OrphanKind::Foreign, "no unit needs this namespace, but processes run in it")
         } else {
-            (What::Namespace(name.clone(), ours), "we have made it, and no unit needs it")
+            (OrphanKind::Namespace(name.clone(), ours), "created by systemd-netns, and no unit needs it")
         };
-        Orphan { what, path: self.paths.namespace(name), reason: reason.to_owned() }
+        Orphan { kind, path: self.paths.namespace(name), reason: reason.to_owned() }
     }
 
-    fn leftover(&self, name: &NsName, is_ours: bool) -> Orphan {
-        let (what, reason) = if is_ours {
-            (What::Debris(name.clone()), "an attempt of ours was broken off")
+    fn leftover_file(&self, name: &NsName, is_ours: bool) -> Orphan {
+        let (kind, reason) = if is_ours {
+            (OrphanKind::LeftoverFile(name.clone()), "the creation of a namespace was interrupted")
         } else {
-            (What::Foreign, "it is not known to be ours: look at it, and remove it by `rm`")
+            (OrphanKind::Foreign, "no ownership record exists; check the file, and remove it with `rm`")
         };
-        let reason = format!("no namespace is mounted on it; {reason}");
-        Orphan { what, path: self.paths.namespace(name), reason }
+        let reason = format!("no namespace is mounted on this file; {reason}");
+        Orphan { kind, path: self.paths.namespace(name), reason }
     }
 }
 
-fn memory(instance: &Instance, path: &Path, is_foreign: bool) -> Orphan {
-    let (what, reason) = if is_foreign {
-        let reason = "no engine has this instance up, but there is a namespace of its name that is not ours";
-        (What::Foreign, reason.to_owned())
+fn remembered_orphan(instance: &Instance, path: &Path, is_foreign: bool) -> Orphan {
+    let (kind, reason) = if is_foreign {
+        (OrphanKind::Foreign, "the instance is not up, but a foreign namespace has its name".to_owned())
     } else {
-        let reason =
-            format!("it is not up; its `down outside` removes that, by what {} holds", path.display());
-        (What::Instance(instance.clone()), reason)
+        let reason = format!(
+            "the instance is not up; its `down outside` hook removes them, with the remembered values in {}",
+            path.display()
+        );
+        (OrphanKind::Instance(instance.clone()), reason)
     };
-    Orphan { what, path: path.to_owned(), reason }
+    Orphan { kind, path: path.to_owned(), reason }
 }

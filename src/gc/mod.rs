@@ -1,9 +1,8 @@
-//! What is ours and nobody needs any more, after kills, crashes and deletions by hand: found, then removed.
+//! Finds and removes leftovers of kills, crashes and manual deletions.
 //!
-//! A thing is ours if there is a record of it: a note of `netnsinit --create`, the state of the direct engine, what a plugin
-//! remembers, a name and a header that only this program writes. All else is left alone. The records are read before systemd
-//! is asked what it needs, so what a unit makes meanwhile is not among them, and each is looked at again before it goes.
-//! Nothing of ours is in the host's own rules: tables are made in namespaces alone, and go with them.
+//! Only recorded objects are removed. A record is an ownership record, the state of the direct engine, a file of remembered
+//! values, or a file with our name and header. All records are read before systemd is queried, so objects that a unit creates
+//! later are not found. Each object is checked again before removal. The host has no nftables rules of ours.
 
 mod apply;
 mod drop_ins;
@@ -23,63 +22,63 @@ pub use find::find;
 use crate::name::{Instance, NsName};
 use crate::netns::Identity;
 
-/// Something that nobody needs.
+/// A leftover, or an object that looks like one.
 #[derive(Clone, Debug)]
 pub struct Orphan {
-    /// What has to be done about it.
-    pub what: What,
-    /// The file that shows it.
+    /// The kind, with the data for the removal.
+    pub kind: OrphanKind,
+    /// The file of the object.
     pub path: PathBuf,
-    /// Why nobody needs it.
+    /// The reason for the removal, or for leaving the object alone.
     pub reason: String,
 }
 
-/// What it is.
+/// The kind of an orphan, with the data for the removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// A namespace of ours, with what has been noted of it.
+pub enum OrphanKind {
+    /// A namespace of ours, with its recorded identity.
     Namespace(NsName, Identity),
-    /// What an attempt to make a namespace of ours has left in `/run/netns`.
-    Debris(NsName),
-    /// A note of a namespace of ours that is gone, with what stands in it.
-    Note(NsName, String),
-    /// What the direct engine has left half-way, or has lost its namespace. These are its instances.
+    /// A file in `/run/netns` from an interrupted attempt to create a namespace.
+    LeftoverFile(NsName),
+    /// An ownership record of a deleted namespace, with the text of the record.
+    OwnershipRecord(NsName, String),
+    /// A namespace with unfinished work of the direct engine, or a deleted namespace, with the affected instances.
     PartiallyUp(NsName, Vec<Instance>),
-    /// What a hook outside has made for an instance that is not up.
+    /// Objects on the host that an outside hook created for an instance. The instance is not up.
     Instance(Instance),
-    /// A lock that nobody holds.
+    /// A lock that no process holds.
     Lock(NsName),
     /// A file.
     File,
-    /// Somebody else's, or for people to look at: it stays.
+    /// A foreign object, or an object that the administrator must check. It stays.
     Foreign,
-    /// Where a record of ours would be, and none: so it is not known what is ours. It stays.
-    Odd,
+    /// An invalid file in a directory of records. It stays, and gc fails.
+    Unusable,
 }
 
-impl What {
-    /// The kind, as JSON has it.
+impl OrphanKind {
+    /// Returns the kind for the JSON output.
     #[must_use]
-    pub fn kind(&self) -> OrphanKind {
+    pub fn name(&self) -> KindName {
         match self {
-            Self::Namespace(..) => OrphanKind::Namespace,
-            Self::Debris(_) => OrphanKind::Debris,
-            Self::Note(..) => OrphanKind::Note,
-            Self::PartiallyUp(..) => OrphanKind::State,
-            Self::Instance(_) => OrphanKind::Instance,
-            Self::Lock(_) => OrphanKind::Lock,
-            Self::File => OrphanKind::File,
-            Self::Foreign => OrphanKind::Foreign,
-            Self::Odd => OrphanKind::Odd,
+            Self::Namespace(..) => KindName::Namespace,
+            Self::LeftoverFile(_) => KindName::Debris,
+            Self::OwnershipRecord(..) => KindName::Note,
+            Self::PartiallyUp(..) => KindName::State,
+            Self::Instance(_) => KindName::Instance,
+            Self::Lock(_) => KindName::Lock,
+            Self::File => KindName::File,
+            Self::Foreign => KindName::Foreign,
+            Self::Unusable => KindName::Odd,
         }
     }
 }
 
-/// The kinds of things that are found.
+/// The kinds in the JSON output.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)] // as in `What`
-pub enum OrphanKind {
+#[allow(missing_docs)] // see `OrphanKind`
+pub enum KindName {
     Namespace,
     Debris,
     Note,
@@ -92,19 +91,19 @@ pub enum OrphanKind {
 }
 
 impl Orphan {
-    /// Something that cannot be looked at.
-    fn odd(path: &Path, why: impl fmt::Display) -> Self {
-        Self { what: What::Odd, path: path.to_owned(), reason: why.to_string() }
+    /// Returns an orphan for an object that cannot be read.
+    fn unusable(path: &Path, error: impl fmt::Display) -> Self {
+        Self { kind: OrphanKind::Unusable, path: path.to_owned(), reason: error.to_string() }
     }
 }
 
 impl fmt::Display for Orphan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
-        match &self.what {
-            What::Namespace(name, _) => write!(f, "namespace `{name}`")?,
-            What::PartiallyUp(name, _) => write!(f, "what is left on namespace `{name}`")?,
-            What::Instance(instance) => write!(f, "what `{instance}` has made outside")?,
+        match &self.kind {
+            OrphanKind::Namespace(name, _) => write!(f, "namespace `{name}`")?,
+            OrphanKind::PartiallyUp(name, _) => write!(f, "leftovers of namespace `{name}`")?,
+            OrphanKind::Instance(instance) => write!(f, "leftovers of `{instance}` on the host")?,
             _ => write!(f, "{path}")?,
         }
         write!(f, ": {}", self.reason)

@@ -1,76 +1,77 @@
-//! The records of what is ours. What is none of them, where one would be, is told as odd.
+//! Reads the records of our objects. An invalid file in a directory of records is reported as unusable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use anyhow::Result;
 
-use super::{Orphan, What, files};
+use super::{Orphan, OrphanKind, files};
 use crate::engine::state::{self, Known, State};
 use crate::name::{Instance, NsName};
 use crate::netns::{Identity, ownership};
 use crate::paths::Paths;
 
-/// All that is on record.
+/// All records.
 pub struct Records {
-    /// What `netnsinit --create` has noted.
-    pub notes: BTreeMap<NsName, String>,
-    /// What the direct engine knows.
+    /// The ownership records of `netnsinit --create`.
+    pub ownership: BTreeMap<NsName, String>,
+    /// The states of the direct engine.
     pub states: BTreeMap<NsName, State>,
-    /// Those of its files that cannot be used: they stay for people to look at, with all that they may be about.
+    /// The namespaces with an unusable state file. The file, the namespace and its instances stay.
     pub unusable: BTreeSet<NsName>,
-    /// The instances that remember something.
-    pub memories: Vec<Instance>,
+    /// The instances with remembered values.
+    pub remembered: Vec<Instance>,
 }
 
 impl Records {
-    /// Reads them. What is odd goes to `found`.
+    /// Reads all records. Unusable files are added to `found`.
+    /// Errors: a directory cannot be read.
     pub fn read(paths: &Paths, found: &mut Vec<Orphan>) -> Result<Self> {
-        let notes = notes(paths, found)?;
+        let ownership = ownership_records(paths, found)?;
         let (states, unusable) = states(paths, found)?;
-        Ok(Self { notes, states, unusable, memories: memories(paths, found)? })
+        Ok(Self { ownership, states, unusable, remembered: remembered(paths, found)? })
     }
 
-    /// Whether the direct engine has something on a namespace.
+    /// Whether the direct engine has a state file of a namespace.
     pub fn is_of_direct(&self, name: &NsName) -> bool {
         self.states.contains_key(name) || self.unusable.contains(name)
     }
 
-    /// Whether the direct engine has something of an instance.
+    /// Whether the direct engine has a state of an instance, or an unusable state file of its namespace.
     pub fn has_direct(&self, instance: &Instance) -> bool {
         let entries = self.states.get(&instance.name).map_or([].as_slice(), |state| &state.instances);
         entries.iter().any(|entry| entry.nstype == instance.nstype) || self.unusable.contains(&instance.name)
     }
 
-    /// The namespace behind a name, if it is the one that was noted.
-    pub fn noted(&self, paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
-        let Some((ours, _)) = self.notes.get(name).and_then(|note| ownership::read(note).ok()) else {
+    /// Returns the recorded identity of a namespace, if the name still has this namespace.
+    pub fn identity(&self, paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
+        let Some((ours, _)) = self.ownership.get(name).and_then(|record| ownership::read(record).ok()) else {
             return Ok(None);
         };
         Ok(ours.has_name(paths, name)?.then_some(ours))
     }
 }
 
-fn notes(paths: &Paths, found: &mut Vec<Orphan>) -> Result<BTreeMap<NsName, String>> {
-    let mut notes = BTreeMap::new();
-    for (path, word) in files::records(&paths.ownership)? {
-        let Some((name, file)) = files::record(&path, &word, found) else { continue };
+fn ownership_records(paths: &Paths, found: &mut Vec<Orphan>) -> Result<BTreeMap<NsName, String>> {
+    let mut records = BTreeMap::new();
+    for (path, name) in files::records(&paths.ownership)? {
+        let Some((name, file)) = files::open_record(&path, &name, found) else { continue };
         match io::read_to_string(file) {
-            Ok(note) => _ = notes.insert(name, note),
-            Err(error) => found.push(Orphan::odd(&path, error)),
+            Ok(record) => _ = records.insert(name, record),
+            Err(error) => found.push(Orphan::unusable(&path, error)),
         }
     }
-    Ok(notes)
+    Ok(records)
 }
 
 fn states(paths: &Paths, found: &mut Vec<Orphan>) -> Result<(BTreeMap<NsName, State>, BTreeSet<NsName>)> {
     let (mut states, mut unusable) = (BTreeMap::new(), BTreeSet::new());
     for (path, file) in files::records(&paths.direct)? {
-        let Some(word) = file.strip_suffix(".json") else { continue };
-        let name: NsName = match word.parse() {
+        let Some(name) = file.strip_suffix(".json") else { continue };
+        let name: NsName = match name.parse() {
             Ok(name) => name,
             Err(error) => {
-                found.push(Orphan::odd(&path, error));
+                found.push(Orphan::unusable(&path, error));
                 continue;
             }
         };
@@ -80,10 +81,10 @@ fn states(paths: &Paths, found: &mut Vec<Orphan>) -> Result<(BTreeMap<NsName, St
                 continue;
             }
             Ok(Some(Known::Unusable(error))) => {
-                Orphan { what: What::Foreign, path, reason: format!("{error:#}") }
+                Orphan { kind: OrphanKind::Foreign, path, reason: format!("{error:#}") }
             }
-            Ok(Some(Known::Odd(error))) => Orphan::odd(&path, error),
-            Err(error) => Orphan::odd(&path, format!("{error:#}")),
+            Ok(Some(Known::Odd(error))) => Orphan::unusable(&path, error),
+            Err(error) => Orphan::unusable(&path, format!("{error:#}")),
             Ok(None) => continue,
         };
         found.push(orphan);
@@ -92,12 +93,12 @@ fn states(paths: &Paths, found: &mut Vec<Orphan>) -> Result<(BTreeMap<NsName, St
     Ok((states, unusable))
 }
 
-fn memories(paths: &Paths, found: &mut Vec<Orphan>) -> Result<Vec<Instance>> {
-    let mut memories = Vec::new();
-    for (path, word) in files::records(&paths.remembered)? {
-        if !word.ends_with(files::REMEMBERING) {
-            memories.extend(files::record(&path, &word, found).map(|(instance, _)| instance));
+fn remembered(paths: &Paths, found: &mut Vec<Orphan>) -> Result<Vec<Instance>> {
+    let mut instances = Vec::new();
+    for (path, name) in files::records(&paths.remembered)? {
+        if !name.ends_with(files::TEMPORARY_SUFFIX) {
+            instances.extend(files::open_record(&path, &name, found).map(|(instance, _)| instance));
         }
     }
-    Ok(memories)
+    Ok(instances)
 }

@@ -1,4 +1,4 @@
-//! What systemd needs, or may be about to.
+//! Queries systemd for the namespaces and instances that units need now or can need soon.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,31 +12,32 @@ use crate::sys::file;
 use crate::systemd::show::Properties;
 use crate::systemd::systemctl::Systemctl;
 
-/// What is asked of units that may be others'.
-const ASKED: &str = "ActiveState,Job,NetworkNamespacePath,ExecStartPre,ExecStart";
+/// The queried properties of all units.
+const PROPERTIES: &str = "ActiveState,Job,NetworkNamespacePath,ExecStartPre,ExecStart";
 
-/// All that run something (systemd.exec(5)).
+/// The unit types that execute commands (systemd.exec(5)).
 const PATTERNS: [&str; 4] = ["*.service", "*.socket", "*.mount", "*.swap"];
 
-/// The names and instances that have a unit which is up, or on its way up or down.
+/// The namespaces and instances that units need. Our own units count unless they are inactive or failed. Foreign units count unless
+/// they are inactive and have no job.
 #[derive(Debug, Default)]
 pub struct Used {
-    /// Whether systemd runs here at all.
+    /// Whether systemd runs on this machine.
     pub systemd: bool,
-    /// The namespaces of these units.
+    /// The namespaces of our units.
     pub names: BTreeSet<NsName>,
-    /// The instances of these units.
+    /// The instances of our units.
     pub instances: BTreeSet<Instance>,
-    /// The namespaces that units of others have made, by `netnsinit --create`, or may be about to.
-    pub made: BTreeSet<NsName>,
-    /// The namespaces that units of others are in.
+    /// The namespaces that foreign units have created or can create with `netnsinit --create`.
+    pub created: BTreeSet<NsName>,
+    /// The namespaces in which foreign units run.
     entered: BTreeSet<NsName>,
 }
 
 impl Used {
-    /// Asks systemd, where it runs.
-    /// Errors: it does not answer.
-    pub fn ask(paths: &Paths) -> Result<Self> {
+    /// Queries systemd. Without systemd the result is empty.
+    /// Errors: systemd cannot be queried.
+    pub fn query(paths: &Paths) -> Result<Self> {
         let Some(systemctl) = Systemctl::of(paths) else { return Ok(Self::default()) };
         let mut used = Self { systemd: true, ..Self::default() };
         let ours = systemctl.loaded()?;
@@ -53,45 +54,50 @@ impl Used {
                 _ => {}
             }
         }
-        let mut others = BTreeSet::new();
-        for unit in Properties::of(ASKED, PATTERNS)? {
+        let mut foreign = BTreeSet::new();
+        for unit in Properties::of(PROPERTIES, PATTERNS)? {
             let is_idle = unit.get("ActiveState") == "inactive" && ["", "0"].contains(&unit.get("Job"));
             if is_idle || ours.iter().any(|ours| ours.name == unit.id()) {
                 continue;
             }
-            others.insert(unit.id().to_owned());
+            foreign.insert(unit.id().to_owned());
             let path = Path::new(unit.get("NetworkNamespacePath"));
-            // Also by its other name, /var/run/netns/NAME.
+            // The path can also be /var/run/netns/NAME.
             if path.parent().is_some_and(|directory| directory.ends_with("run/netns")) {
                 used.entered.extend(path.file_name().and_then(|name| NsName::new(name).ok()));
             }
-            used.made.extend(created(unit.words("ExecStartPre").chain(unit.words("ExecStart"))));
+            used.created.extend(created(unit.words("ExecStartPre").chain(unit.words("ExecStart"))));
         }
-        used.made.extend(made_by(paths, &others));
+        used.created.extend(recorded_for(paths, &foreign));
         Ok(used)
     }
 
     /// Whether any unit needs a namespace.
     pub fn needs(&self, name: &NsName) -> bool {
-        [&self.names, &self.made, &self.entered].iter().any(|names| names.contains(name))
+        [&self.names, &self.created, &self.entered].iter().any(|names| names.contains(name))
     }
 }
 
-/// What these units have made, be it by a script, as is noted.
-fn made_by(paths: &Paths, units: &BTreeSet<String>) -> Vec<NsName> {
+/// Returns the namespaces that these units have created, according to the ownership records. This finds namespaces that a script
+/// of the unit has created, too.
+fn recorded_for(paths: &Paths, units: &BTreeSet<String>) -> Vec<NsName> {
     let entries = file::entries(&paths.ownership).unwrap_or_default();
-    let by_one_of_these = |name: &NsName| {
-        let note = file::read_text(&paths.ownership(name)).unwrap_or_default();
-        matches!(ownership::read(&note), Ok((_, Some(maker))) if units.contains(maker))
+    let is_creator_in_units = |name: &NsName| {
+        let record = file::read_text(&paths.ownership(name)).unwrap_or_default();
+        matches!(ownership::read(&record), Ok((_, Some(creator))) if units.contains(creator))
     };
-    entries.iter().filter_map(|entry| NsName::new(entry.file_name()).ok()).filter(by_one_of_these).collect()
+    entries
+        .iter()
+        .filter_map(|entry| NsName::new(entry.file_name()).ok())
+        .filter(is_creator_in_units)
+        .collect()
 }
 
-/// What commands make by `netnsinit --create NAME`, wherever in them that stands.
+/// Returns the namespaces that commands create: each NAME of `netnsinit --create NAME`, anywhere in the commands.
 fn created<'a>(words: impl Iterator<Item = &'a str>) -> Vec<NsName> {
     let words: Vec<&str> = words.map(|word| word.trim_matches(['"', '\'', ';'])).collect();
-    let names = words.windows(3).filter(|three| three[0].ends_with("netnsinit") && three[1] == "--create");
-    names.filter_map(|three| three[2].parse().ok()).collect()
+    let calls = words.windows(3).filter(|three| three[0].ends_with("netnsinit") && three[1] == "--create");
+    calls.filter_map(|three| three[2].parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -99,11 +105,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_command_creates_is_found_wherever_it_stands() {
-        let said = "{ path=/bin/sh ; argv[]=/bin/sh -c netnsinit --create my-net; exec sleep 1 ; ignore_errors=no }\n\
+    fn a_created_namespace_is_found_anywhere_in_a_command() {
+        let output = "{ path=/bin/sh ; argv[]=/bin/sh -c netnsinit --create my-net; exec sleep 1 ; ignore_errors=no }\n\
                     { path=/usr/sbin/netnsinit ; argv[]=/usr/sbin/netnsinit --create a ; ignore_errors=no ; pid=0 }\n\
                     { path=/usr/sbin/netnsinit ; argv[]=/usr/sbin/netnsinit --delete b ; ignore_errors=no ; pid=0 }";
-        let names: Vec<String> = created(said.split_whitespace()).iter().map(ToString::to_string).collect();
+        let names: Vec<String> = created(output.split_whitespace()).iter().map(ToString::to_string).collect();
         assert_eq!(names, ["my-net", "a"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The map in the language of Graphviz (dot(1), graphviz.org/doc/info/lang.html).
+//! Writes the map in the language of Graphviz (dot(1), graphviz.org/doc/info/lang.html).
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -8,24 +8,24 @@ use crate::engine::Condition;
 use crate::print::escape;
 use crate::requires::Requirement;
 
-/// The page is white, also where a dark one shows it: dot has no colours for both.
+/// The attributes of the graph. The background is always white, because dot cannot adapt the colours to a dark page.
 const HEAD: &str = r##"  rankdir=LR; compound=true; bgcolor=white; fontname=monospace; labeljust=l;
   node [shape=box, style=filled, fillcolor=white, fontname=monospace, fontsize=12];
   edge [color="#2563eb", fontcolor="#2563eb", fontname="sans-serif", fontsize=11];
 "##;
 
-/// The colours of what joins two interfaces.
-const WIRE: &str = r##"color="#c2410c", fontcolor="#c2410c""##;
+/// The colours of an edge between two interfaces.
+const CONNECTION_STYLE: &str = r##"color="#c2410c", fontcolor="#c2410c""##;
 
-/// The map as dot.
+/// Returns the map as input of dot.
 pub(crate) fn dot(map: &Map) -> String {
     let mut text = String::new();
-    write(map, &mut text).expect("a String takes all");
+    write(map, &mut text).expect("writing to a String cannot fail");
     text
 }
 
 fn write(map: &Map, out: &mut String) -> fmt::Result {
-    // An edge to what is not drawn would draw it, by its id.
+    // An edge to an undeclared node would create the node, labelled with the id. So `edges` skips these edges.
     let mut drawn = BTreeSet::new();
     write!(out, "digraph netns {{\n{HEAD}")?;
     let shown = |place: &&Place| place.namespace.is_some() || !place.interfaces.is_empty();
@@ -44,43 +44,42 @@ fn write(map: &Map, out: &mut String) -> fmt::Result {
     writeln!(out, "}}")
 }
 
-/// A namespace, or the host, with what is in it.
+/// Writes a namespace, or the host, with its interfaces, instances and services.
 fn cluster(map: &Map, place: &Place, drawn: &mut BTreeSet<String>, out: &mut String) -> fmt::Result {
     let (style, fill, border) = match (&place.namespace, place.exists) {
         (None, _) => ("rounded,filled", "#f3f4f6", "#9ca3af"),
         (Some(_), true) => ("rounded,filled", "#e3f1e6", "#4b9560"),
         (Some(_), false) => ("rounded,filled,dashed", "#ffffff", "#9ca3af"),
     };
-    let word = if place.exists { "" } else { " (not there)" };
-    writeln!(out, "  subgraph {} {{", frame(place.title()))?;
-    writeln!(out, "    label={}; style=\"{style}\";", quote(&format!("{}{word}", place.title())))?;
+    writeln!(out, "  subgraph {} {{", cluster_id(place.title()))?;
+    writeln!(out, "    label={}; style=\"{style}\";", quote(&place.label()))?;
     writeln!(out, "    fillcolor=\"{fill}\"; color=\"{border}\";")?;
     let mut node = |node: String, attributes: &str| {
         writeln!(out, "    {node} [{attributes}];")?;
         drawn.insert(node);
         Ok(())
     };
-    // Edges lead to nodes only; those to the namespace itself lead to this one, and end at the border.
+    // An edge can only lead to a node. An edge to the namespace leads to this invisible node, and ends at the border (`lhead`).
     node(id("place", place.title()), "shape=point, style=invis, width=0, height=0")?;
     for interface in &place.interfaces {
         let end = End { namespace: place.namespace.clone(), interface: interface.name.clone() };
         let state = interface.state();
         let first = format!("{} {state}", interface.name);
         let label = lines([&first].into_iter().chain(&interface.addresses));
-        node(at(&end), &format!("label={label}, {}", style_of(state)))?;
+        node(interface_id(&end), &format!("label={label}, {}", style_of(state)))?;
     }
-    for placed in &place.instances {
-        let label = quote(&format!("{} {}", placed.nstype, placed.state));
-        let name = format!("{}@{}", placed.nstype, place.title());
-        let style = style_of(placed.state);
+    for instance in &place.instances {
+        let label = quote(&format!("{} {}", instance.nstype, instance.state));
+        let name = format!("{}@{}", instance.nstype, place.title());
+        let style = style_of(instance.state);
         node(id("instance", &name), &format!("shape=ellipse, label={label}, {style}"))?;
     }
     for service in map.attached.iter().filter(|service| Some(&service.namespace) == place.namespace.as_ref())
     {
-        let (word, style) = service
+        let (suffix, style) = service
             .state
             .map_or_else(Default::default, |state| (format!(" {state}"), format!(", {}", style_of(state))));
-        let label = quote(&format!("{}{word}", service.unit));
+        let label = quote(&format!("{}{suffix}", service.unit));
         node(id("unit", &service.unit), &format!("shape=component, label={label}{style}"))?;
     }
     writeln!(out, "  }}")
@@ -93,19 +92,19 @@ fn edges(map: &Map, drawn: &BTreeSet<String>, out: &mut String) -> fmt::Result {
         }
         Ok(())
     };
-    for joint in &map.links {
-        // The ends of a pair are equal; all else is made on another one, or a port of it.
-        let style = if joint.kind == "veth" { "dir=none, penwidth=2.5" } else { "arrowhead=dot" };
-        let attributes = format!("{style}, {WIRE}, label={}", quote(&joint.kind));
-        edge(&at(&joint.from), &at(&joint.to), &attributes)?;
+    for connection in &map.links {
+        // The ends of a veth pair are equal. Other connections lead to a parent interface or to a bridge.
+        let style = if connection.kind == "veth" { "dir=none, penwidth=2.5" } else { "arrowhead=dot" };
+        let attributes = format!("{style}, {CONNECTION_STYLE}, label={}", quote(&connection.kind));
+        edge(&interface_id(&connection.from), &interface_id(&connection.to), &attributes)?;
     }
     for dependency in &map.requires {
         let from = id("instance", &dependency.instance.to_string());
         match &dependency.needs {
             Requirement::Namespace(name) => {
-                // A plain label would stand where the edge would be if it did not end at the border.
+                // dot ignores `lhead` when it places a plain label, so the label is put at the tail.
                 let attributes =
-                    format!("taillabel=requires, labeldistance=3, lhead={}", frame(name.as_ref()));
+                    format!("taillabel=requires, labeldistance=3, lhead={}", cluster_id(name.as_ref()));
                 edge(&from, &id("place", name.as_ref()), &attributes)?;
             }
             Requirement::Instance(instance) => {
@@ -123,22 +122,21 @@ fn edges(map: &Map, drawn: &BTreeSet<String>, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-/// What a node is called: the same name may be an instance's, a namespace's and a unit's.
+/// Returns the id of a node. The kind is part of the id, because an instance, a namespace and a unit can have the same name.
 fn id(kind: &str, name: &str) -> String {
     quote(&format!("{kind} {name}"))
 }
 
-/// What the frame around a place is called.
-fn frame(title: &str) -> String {
+fn cluster_id(title: &str) -> String {
     id("cluster", title)
 }
 
-fn at(end: &End) -> String {
+fn interface_id(end: &End) -> String {
     let place = end.namespace.as_ref().map_or("", AsRef::as_ref);
     id("interface", &format!("{}@{place}", end.interface))
 }
 
-/// A word in the label says the same as the style.
+/// Returns the style of a node in this state. The label shows the state as text, too.
 fn style_of(state: Condition) -> &'static str {
     match state {
         Condition::Up => r##"color="#15803d""##,
@@ -148,18 +146,18 @@ fn style_of(state: Condition) -> &'static str {
     }
 }
 
-/// A string of dot, on one line.
+/// Returns a quoted string of dot, on one line.
 fn quote(text: &str) -> String {
     format!("\"{}\"", escape(text))
 }
 
-/// A label of several lines, each on the left.
+/// Returns a label of several left-aligned lines.
 fn lines<'a>(lines: impl Iterator<Item = &'a String>) -> String {
     format!("\"{}\"", lines.map(|line| escape(line) + "\\l").collect::<String>())
 }
 
-/// Text for a string of dot. In labels a backslash begins an escape, and `&` an entity of HTML, which dot also copies into XML
-/// as it is.
+/// Escapes text for a string of dot. In a label, a backslash begins an escape sequence, and `&` begins an HTML entity, which dot
+/// copies unchanged into the SVG.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in escape::line(text).chars() {
@@ -167,7 +165,7 @@ fn escape(text: &str) -> String {
             '"' => escaped.push_str("\\\""),
             '\\' => escaped.push_str("\\\\"),
             '&' => escaped.push_str("&amp;"),
-            // No characters of XML.
+            // XML forbids these characters.
             '\u{fffe}' => escaped.push_str("\\\\ufffe"),
             '\u{ffff}' => escaped.push_str("\\\\uffff"),
             _ => escaped.push(character),
@@ -182,28 +180,28 @@ mod tests {
     use crate::graph::{Dependency, example};
 
     #[test]
-    fn nothing_in_a_name_ends_its_quotes_or_is_an_entity() {
+    fn a_name_cannot_end_its_quotes_or_contain_an_entity() {
         assert_eq!(quote("a\"\\b\nc\t&#1;\u{fffe}"), r#""a\"\\b\\nc\\t&amp;#1;\\ufffe""#);
         let text = dot(&example::hostile());
         assert!(text.contains(r#"label="<script>\"&amp;]`# up\l192.0.2.1/30\l""#), "{text}");
     }
 
     #[test]
-    fn states_are_told_in_words_and_by_line() {
+    fn a_state_is_shown_as_text_and_as_style() {
         let text = dot(&example::all_states());
-        for (word, line) in
+        for (state, style) in
             [("up", "#15803d"), ("changing", "dashed"), ("failed", "peripheries=2"), ("down", "dotted")]
         {
-            let found =
-                text.lines().find(|shown| shown.contains(&format!(" {word}\"")) && shown.contains("ellipse"));
-            assert!(found.is_some_and(|shown| shown.contains(line)), "{word}:\n{text}");
-            let service = text.lines().find(|shown| shown.contains(&format!(".service {word}\"")));
-            assert!(service.is_some_and(|shown| shown.contains(line)), "{word}:\n{text}");
+            let instance =
+                text.lines().find(|line| line.contains(&format!(" {state}\"")) && line.contains("ellipse"));
+            assert!(instance.is_some_and(|line| line.contains(style)), "{state}:\n{text}");
+            let service = text.lines().find(|line| line.contains(&format!(".service {state}\"")));
+            assert!(service.is_some_and(|line| line.contains(style)), "{state}:\n{text}");
         }
     }
 
     #[test]
-    fn links_needs_and_services_are_edges() {
+    fn links_requirements_and_services_are_edges() {
         let text = dot(&example::pair());
         for edge in [
             r#""interface ve-nsbrowser1@nsbrowser" -> "interface ve-nsbrowser0@nstor" [dir=none"#,
@@ -218,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attached_unit_that_is_required_is_one_node_and_what_is_not_drawn_has_no_edge() {
+    fn a_required_attached_unit_is_one_node_and_an_edge_to_a_hidden_node_is_skipped() {
         let mut map = example::pair();
         let needs = |text: &str, needs| Dependency { instance: text.parse().unwrap(), needs };
         map.requires.push(needs("nft@nstor", Requirement::Unit("browser.service".to_owned())));

@@ -1,6 +1,6 @@
-//! Maps for the tests of the formats.
+//! Example maps for the tests of the formats.
 
-use super::{Dependency, End, Joint, Map, MapInterface, MapService, Place, PlacedInstance};
+use super::{Connection, Dependency, End, Map, MapInterface, MapService, Place, PlacedInstance};
 use crate::engine::Condition;
 use crate::requires::Requirement;
 
@@ -28,7 +28,7 @@ fn end(namespace: Option<&str>, interface: &str) -> End {
     End { namespace: namespace.map(|name| name.parse().unwrap()), interface: interface.to_owned() }
 }
 
-/// Two namespaces that are joined, one of them to the network.
+/// Two connected namespaces; one of them is connected to the network of the host.
 pub(super) fn pair() -> Map {
     use Condition::Up;
     Map {
@@ -46,8 +46,12 @@ pub(super) fn pair() -> Map {
             ),
         ],
         links: vec![
-            Joint { kind: "macvlan".to_owned(), from: end(Some("nstor"), "macvlan0"), to: end(None, "eth0") },
-            Joint {
+            Connection {
+                kind: "macvlan".to_owned(),
+                from: end(Some("nstor"), "macvlan0"),
+                to: end(None, "eth0"),
+            },
+            Connection {
                 kind: "veth".to_owned(),
                 from: end(Some("nsbrowser"), "ve-nsbrowser1"),
                 to: end(Some("nstor"), "ve-nsbrowser0"),
@@ -95,7 +99,7 @@ pub(super) fn all_states() -> Map {
     map
 }
 
-/// An interface whose name is allowed by the kernel, and by no format.
+/// An interface with a name that the kernel allows and that every format must escape.
 pub(super) fn hostile() -> Map {
     let interfaces = [("<script>\"&]`#", "veth", "192.0.2.1/30")];
     Map { places: vec![place(Some("a"), &[], &interfaces)], ..Map::default() }

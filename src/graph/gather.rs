@@ -1,4 +1,4 @@
-//! Looks at the machine for the map. What may not be looked at is named in the map, and the rest is shown.
+//! Gathers the map from the running system. Parts that cannot be read are reported in the map, and the rest is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{Dependency, End, Joint, Map, MapInterface, MapService, Place, PlacedInstance};
+use super::{Connection, Dependency, End, Map, MapInterface, MapService, Place, PlacedInstance};
 use crate::attach;
 use crate::config::plugin;
 use crate::engine::{self, Condition};
@@ -18,36 +18,36 @@ use crate::paths::{OWN_NETNS, Paths};
 use crate::requires::{self, Requirement};
 use crate::sys::file;
 
-/// Looks at the machine. Nothing is changed.
+/// Gathers the map. Nothing is changed.
 #[must_use]
 pub fn gather(paths: &Paths) -> Map {
     let mut map = Map::default();
     let mut states: BTreeMap<Instance, Condition> = BTreeMap::new();
-    for instance in note(&mut map, plugin::configured(paths)) {
+    for instance in or_report(&mut map, plugin::configured(paths)) {
         states.insert(instance, Condition::Down);
     }
-    for active in note(&mut map, engine::active(paths)) {
+    for active in or_report(&mut map, engine::active(paths)) {
         states.insert(active.instance, active.condition);
     }
-    wishes(paths, &mut map, &states);
-    let needed = map.requires.iter().filter_map(|dependency| match &dependency.needs {
+    add_requirements_and_services(paths, &mut map, &states);
+    let required = map.requires.iter().filter_map(|dependency| match &dependency.needs {
         Requirement::Instance(instance) => Some(instance),
         _ => None,
     });
-    for instance in needed.chain(map.attached.iter().flat_map(|service| &service.instances)) {
+    for instance in required.chain(map.attached.iter().flat_map(|service| &service.instances)) {
         states.entry(instance.clone()).or_insert(Condition::Down);
     }
 
-    let mut names: BTreeSet<NsName> = named(paths, &mut map).into_iter().collect();
+    let mut names: BTreeSet<NsName> = namespace_names(paths, &mut map).into_iter().collect();
     names.extend(states.keys().map(|instance| instance.name.clone()));
     names
         .extend(map.requires.iter().filter_map(|dependency| super::namespace_of(&dependency.needs).cloned()));
     names.extend(map.attached.iter().map(|service| service.namespace.clone()));
 
-    let everywhere = everywhere(paths, &names, &mut map);
+    let inspected = inspect(paths, &names, &mut map);
     for namespace in [None].into_iter().chain(names.into_iter().map(Some)) {
         if namespace.as_ref().is_some_and(|name| map.host_names.contains(name)) {
-            continue; // the first one, by another name
+            continue; // another name of the host, which is already in the map
         }
         let instances = states.iter().filter(|(instance, _)| Some(&instance.name) == namespace.as_ref());
         map.places.push(Place {
@@ -57,20 +57,20 @@ pub fn gather(paths: &Paths) -> Map {
             instances: instances
                 .map(|(instance, state)| PlacedInstance { nstype: instance.nstype.clone(), state: *state })
                 .collect(),
-            interfaces: everywhere.get(&namespace).map(Inside::interfaces).unwrap_or_default(),
+            interfaces: inspected.get(&namespace).map(Interior::interfaces).unwrap_or_default(),
             namespace,
         });
     }
-    map.links = links(&everywhere, &mut map.missing);
-    map.drop_loose_host_interfaces();
+    map.links = connections(&inspected, &mut map.missing);
+    map.drop_unconnected_host_interfaces();
     map
 }
 
-/// The names of namespaces, those of the host's own noted apart; what this program can have nothing to do with is named.
-fn named(paths: &Paths, map: &mut Map) -> Vec<NsName> {
+/// Returns the names of all namespaces. Names of the host are also added to `host_names`. An invalid name is reported in the map.
+fn namespace_names(paths: &Paths, map: &mut Map) -> Vec<NsName> {
     let own = Id::of(OWN_NETNS.as_ref()).ok();
     let mut names = Vec::new();
-    let entries = if paths.netns.exists() { note(map, file::entries(&paths.netns)) } else { Vec::new() };
+    let entries = if paths.netns.exists() { or_report(map, file::entries(&paths.netns)) } else { Vec::new() };
     for entry in entries {
         match NsName::new(entry.file_name()) {
             Ok(name) => {
@@ -90,22 +90,22 @@ fn named(paths: &Paths, map: &mut Map) -> Vec<NsName> {
     names
 }
 
-/// What instances require, and which services were put into namespaces.
-fn wishes(paths: &Paths, map: &mut Map, states: &BTreeMap<Instance, Condition>) {
+/// Adds the requirements of the instances, and the attached services.
+fn add_requirements_and_services(paths: &Paths, map: &mut Map, states: &BTreeMap<Instance, Condition>) {
     let reader = requires::RequirementReader::new(paths);
-    let ask = |instance: &Instance| reader.of(instance);
-    // One whose files are gone may be up all the same.
+    let requirements_of = |instance: &Instance| reader.of(instance);
+    // An instance can be up although its files were deleted.
     let is_up = |instance: &Instance| states.get(instance).is_some_and(|state| *state != Condition::Down);
-    let found = requires::Graph::of(paths, states.keys().cloned(), ask, is_up);
+    let found = requires::Graph::of(paths, states.keys().cloned(), requirements_of, is_up);
     map.missing.extend(
         found.problems.into_iter().map(|problem| format!("{}: {}", problem.instance, problem.message)),
     );
-    for attached in note(map, attach::attached(paths)) {
+    for attached in or_report(map, attach::attached(paths)) {
         let attach::Attached { unit, instances, namespace } = attached;
         map.attached.push(MapService { unit, state: None, namespace, instances });
     }
     if paths.is_live() && paths.systemd.is_dir() {
-        if let Err(error) = super::services::tell(&mut map.attached) {
+        if let Err(error) = super::services::read_states(&mut map.attached) {
             map.missing.push(format!("{error:#}"));
         }
     }
@@ -115,56 +115,55 @@ fn wishes(paths: &Paths, map: &mut Map, states: &BTreeMap<Instance, Condition>) 
     }
 }
 
-/// What was found; why not is noted.
-fn note<Item>(map: &mut Map, found: Result<Vec<Item>>) -> Vec<Item> {
+/// Returns the items, or reports the error in the map.
+fn or_report<Item>(map: &mut Map, found: Result<Vec<Item>>) -> Vec<Item> {
     found.unwrap_or_else(|error| {
         map.missing.push(format!("{error:#}"));
         Vec::new()
     })
 }
 
-/// The host, or a namespace, from inside.
-struct Inside {
-    /// It itself.
-    itself: File,
+/// The interior of a namespace, or of the host.
+struct Interior {
+    /// The file of the namespace.
+    namespace: File,
     links: Vec<netlink::Link>,
 }
 
-type Everywhere = BTreeMap<Option<NsName>, Inside>;
+type Interiors = BTreeMap<Option<NsName>, Interior>;
 
-fn everywhere(paths: &Paths, names: &BTreeSet<NsName>, map: &mut Map) -> Everywhere {
+fn inspect(paths: &Paths, names: &BTreeSet<NsName>, map: &mut Map) -> Interiors {
     let Map { missing, host_names, .. } = map;
-    let mut all = Everywhere::new();
-    match Inside::look() {
+    let mut all = Interiors::new();
+    match Interior::current() {
         Ok(host) => _ = all.insert(None, host),
         Err(error) => missing.push(format!("the interfaces of the host are not shown: {error:#}")),
     }
-    let mut closed: Vec<String> = Vec::new();
-    let mut why = None;
+    let mut unreadable: Vec<String> = Vec::new();
+    let mut first_error = None;
     for name in names {
         if host_names.contains(name) || !matches!(netns::look(paths, name), Ok(Named::Namespace(_))) {
             continue;
         }
-        let looked = netns::enter(paths, name).and_then(|_inside| Inside::look());
-        match looked {
-            Ok(inside) => _ = all.insert(Some(name.clone()), inside),
+        match netns::enter(paths, name).and_then(|_inside| Interior::current()) {
+            Ok(interior) => _ = all.insert(Some(name.clone()), interior),
             Err(error) => {
-                closed.push(name.to_string());
-                why.get_or_insert(error);
+                unreadable.push(name.to_string());
+                first_error.get_or_insert(error);
             }
         }
     }
-    if let Some(error) = why {
-        missing.push(format!("the interfaces of {} are not shown: {error:#}", closed.join(", ")));
+    if let Some(error) = first_error {
+        missing.push(format!("the interfaces of {} are not shown: {error:#}", unreadable.join(", ")));
     }
     all
 }
 
-impl Inside {
-    /// The one that this thread is in.
-    fn look() -> Result<Self> {
-        let itself = File::open(Path::new(OWN_NETNS)).context("cannot tell the current namespace")?;
-        Ok(Self { itself, links: netlink::links()? })
+impl Interior {
+    /// Reads the namespace of this thread.
+    fn current() -> Result<Self> {
+        let namespace = File::open(Path::new(OWN_NETNS)).context("cannot open the current namespace")?;
+        Ok(Self { namespace, links: netlink::links()? })
     }
 
     fn interfaces(&self) -> Vec<MapInterface> {
@@ -175,7 +174,7 @@ impl Inside {
                 name: link.name.clone(),
                 kind: link.kind.clone(),
                 up: link.up,
-                addresses: link.addresses.iter().filter(|address| is_telling(address)).cloned().collect(),
+                addresses: link.addresses.iter().filter(|address| is_shown(address)).cloned().collect(),
             })
             .filter(|interface| interface.name != "lo" || !interface.addresses.is_empty())
             .collect();
@@ -184,27 +183,27 @@ impl Inside {
     }
 }
 
-/// Whether an address says anything: each interface has one of its link, and lo has its own.
-fn is_telling(address: &str) -> bool {
+/// Whether an address is shown. Link-local addresses of IPv6 and the default addresses of `lo` exist everywhere.
+fn is_shown(address: &str) -> bool {
     !address.starts_with("fe80:") && address != "127.0.0.1/8" && address != "::1/128"
 }
 
-/// All that joins two interfaces, each once.
-fn links(everywhere: &Everywhere, missing: &mut Vec<String>) -> Vec<Joint> {
+/// Returns the connections between interfaces, without duplicates.
+fn connections(interiors: &Interiors, missing: &mut Vec<String>) -> Vec<Connection> {
     let mut found = BTreeSet::new();
-    for (place, inside) in everywhere {
-        for link in &inside.links {
+    for (place, interior) in interiors {
+        for link in &interior.links {
             let end = |namespace: Option<&NsName>, interface: &str| End {
                 namespace: namespace.cloned(),
                 interface: interface.to_owned(),
             };
             let here = end(place.as_ref(), &link.name);
-            let bridge = inside.links.iter().find(|other| Some(other.index) == link.controller);
+            let bridge = interior.links.iter().find(|other| Some(other.index) == link.controller);
             if let Some(bridge) = bridge {
                 let to = end(place.as_ref(), &bridge.name);
-                found.insert(Joint { kind: "port".to_owned(), from: here.clone(), to });
+                found.insert(Connection { kind: "port".to_owned(), from: here.clone(), to });
             }
-            let other = match other(everywhere, place.as_ref(), link) {
+            let other = match other_end(interiors, place.as_ref(), link) {
                 Ok(other) => other,
                 Err(error) => {
                     missing.push(format!("the other end of {} is not shown: {error:#}", link.name));
@@ -213,42 +212,42 @@ fn links(everywhere: &Everywhere, missing: &mut Vec<String>) -> Vec<Joint> {
             };
             let Some((namespace, other)) = other else { continue };
             let there = end(namespace, &other.name);
-            // Of a pair, the namespace's end comes first, and each pair once.
+            // A veth pair is found from both ends. Both results are equal: the end in a namespace comes first.
             let swap = link.kind == "veth"
                 && (here.namespace.is_none(), &here) > (there.namespace.is_none(), &there);
             let (from, to) = if swap { (there, here) } else { (here, there) };
-            found.insert(Joint { kind: link.kind.clone(), from, to });
+            found.insert(Connection { kind: link.kind.clone(), from, to });
         }
     }
     found.into_iter().collect()
 }
 
-/// The other end of a pair, or what an interface is made on. The kernel gives its number, and the number of its namespace as
-/// seen from this one; numbers of interfaces repeat, so both count.
-fn other<'a>(
-    everywhere: &'a Everywhere,
+/// Returns the other end of a veth pair, or the parent of an interface. The kernel reports the index of the interface, and the id
+/// of the namespace as seen from this one. Indexes repeat in other namespaces, so both must match.
+fn other_end<'a>(
+    interiors: &'a Interiors,
     place: Option<&NsName>,
     link: &netlink::Link,
 ) -> Result<Option<(Option<&'a NsName>, &'a netlink::Link)>> {
     let Some(index) = link.peer else { return Ok(None) };
-    for (candidate, inside) in everywhere {
+    for (candidate, interior) in interiors {
         if (candidate.as_ref() == place) == link.peer_elsewhere {
             continue;
         }
-        let fits = |other: &&netlink::Link| {
+        let matches = |other: &&netlink::Link| {
             other.index == index && (link.kind != "veth" || other.peer == Some(link.index))
         };
-        let Some(found) = inside.links.iter().find(fits) else { continue };
-        if !link.peer_elsewhere || link.peer_namespace == number(everywhere, place, inside)? {
+        let Some(found) = interior.links.iter().find(matches) else { continue };
+        if !link.peer_elsewhere || link.peer_namespace == namespace_id(interiors, place, interior)? {
             return Ok(Some((candidate.as_ref(), found)));
         }
     }
     Ok(None)
 }
 
-/// The number that one namespace has for another one.
-fn number(everywhere: &Everywhere, place: Option<&NsName>, of: &Inside) -> Result<Option<i32>> {
-    let Some(from) = everywhere.get(&place.cloned()) else { return Ok(None) };
-    let _there = netns::enter_file(&from.itself)?;
-    netlink::namespace_number(of.itself.as_fd())
+/// Returns the id of a namespace as seen from another namespace.
+fn namespace_id(interiors: &Interiors, from: Option<&NsName>, of: &Interior) -> Result<Option<i32>> {
+    let Some(from) = interiors.get(&from.cloned()) else { return Ok(None) };
+    let _inside = netns::enter_file(&from.namespace)?;
+    netlink::namespace_number(of.namespace.as_fd())
 }

@@ -1,4 +1,4 @@
-//! The map as a flowchart of Mermaid (mermaid.js.org/syntax/flowchart.html), which code forges draw in Markdown.
+//! Writes the map as a flowchart of Mermaid (mermaid.js.org/syntax/flowchart.html), which code forges draw in Markdown.
 
 use std::fmt::{self, Write as _};
 
@@ -7,10 +7,10 @@ use crate::name::{Instance, NsName};
 use crate::print::escape;
 use crate::requires::Requirement;
 
-/// The map as Mermaid.
+/// Returns the map as Mermaid text.
 pub(crate) fn mermaid(map: &Map) -> String {
     let mut text = String::new();
-    write(map, &mut text).expect("a String takes all");
+    write(map, &mut text).expect("writing to a String cannot fail");
     text
 }
 
@@ -20,8 +20,7 @@ fn write(map: &Map, out: &mut String) -> fmt::Result {
         if place.namespace.is_none() && place.interfaces.is_empty() {
             continue;
         }
-        let gone = if place.exists { "" } else { " (not there)" };
-        writeln!(out, "  subgraph p{number}[\"{}{gone}\"]", escape(place.title()))?;
+        writeln!(out, "  subgraph p{number}[\"{}\"]", escape(&place.label()))?;
         for (row, interface) in place.interfaces.iter().enumerate() {
             let state = interface.state();
             let first = format!("{} {state}", escape(&interface.name));
@@ -31,16 +30,16 @@ fn write(map: &Map, out: &mut String) -> fmt::Result {
                 .collect();
             writeln!(out, "    p{number}i{row}[\"{}\"]:::{}", lines.join("<br>"), state)?;
         }
-        for (row, placed) in place.instances.iter().enumerate() {
-            let (nstype, state) = (escape(placed.nstype.as_ref()), placed.state);
+        for (row, instance) in place.instances.iter().enumerate() {
+            let (nstype, state) = (escape(instance.nstype.as_ref()), instance.state);
             writeln!(out, "    p{number}t{row}([\"{nstype} {state}\"]):::{state}")?;
         }
         for (row, service) in map.attached.iter().enumerate() {
             if Some(&service.namespace) == place.namespace.as_ref() {
-                let (word, style) = service.state.map_or((String::new(), String::new()), |state| {
+                let (suffix, style) = service.state.map_or((String::new(), String::new()), |state| {
                     (format!(" {state}"), format!(":::{state}"))
                 });
-                writeln!(out, "    s{row}{{{{\"{}{word}\"}}}}{style}", escape(&service.unit))?;
+                writeln!(out, "    s{row}{{{{\"{}{suffix}\"}}}}{style}", escape(&service.unit))?;
             }
         }
         writeln!(out, "  end")?;
@@ -53,16 +52,16 @@ fn write(map: &Map, out: &mut String) -> fmt::Result {
 }
 
 fn edges(map: &Map, out: &mut String) -> fmt::Result {
-    for joint in &map.links {
-        if let (Some(from), Some(to)) = (interface(map, &joint.from), interface(map, &joint.to)) {
-            writeln!(out, "  {from} ---|\"{}\"| {to}", escape(&joint.kind))?;
+    for connection in &map.links {
+        if let (Some(from), Some(to)) = (interface(map, &connection.from), interface(map, &connection.to)) {
+            writeln!(out, "  {from} ---|\"{}\"| {to}", escape(&connection.kind))?;
         }
     }
     for (number, dependency) in map.requires.iter().enumerate() {
         let Some(from) = instance(map, &dependency.instance) else { continue };
         let to = match &dependency.needs {
             Requirement::Namespace(name) => namespace(map, name),
-            Requirement::Instance(needed) => instance(map, needed),
+            Requirement::Instance(required) => instance(map, required),
             Requirement::Unit(unit) => Some(format!("u{number}{{{{\"{}\"}}}}", escape(unit))),
         };
         if let Some(to) = to {
@@ -93,18 +92,18 @@ fn interface(map: &Map, end: &End) -> Option<String> {
 
 fn instance(map: &Map, instance: &Instance) -> Option<String> {
     let (number, place) = place(map, Some(&instance.name))?;
-    let row = place.instances.iter().position(|placed| placed.nstype == instance.nstype)?;
+    let row = place.instances.iter().position(|other| other.nstype == instance.nstype)?;
     Some(format!("p{number}t{row}"))
 }
 
-/// Text between quotes: what has a meaning there, or in HTML, or in Markdown, is written as its number.
+/// Escapes text between quotes. Characters with a special meaning in Mermaid, HTML or Markdown are replaced by numeric entities.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in escape::line(text).chars() {
         match character {
             '-' | '.' | ':' | '/' | '@' | '_' | ' ' => escaped.push(character),
             _ if character.is_alphanumeric() => escaped.push(character),
-            _ => write!(escaped, "#{};", u32::from(character)).expect("a String takes all"),
+            _ => write!(escaped, "#{};", u32::from(character)).expect("writing to a String cannot fail"),
         }
     }
     escaped
@@ -116,7 +115,7 @@ mod tests {
     use crate::graph::example;
 
     #[test]
-    fn nothing_in_a_name_ends_its_quotes() {
+    fn a_name_cannot_end_its_quotes() {
         assert_eq!(escape("a\"];b<i>`#1"), "a#34;#93;#59;b#60;i#62;#96;#35;1");
         let text = mermaid(&example::hostile());
         let names: Vec<&str> = text.lines().filter(|line| line.contains("script")).collect();
@@ -128,16 +127,16 @@ mod tests {
     }
 
     #[test]
-    fn states_are_told_in_words_and_by_line() {
+    fn a_state_is_shown_as_text_and_as_style() {
         let text = mermaid(&example::all_states());
-        for word in ["up", "changing", "failed", "down"] {
-            assert!(text.contains(&format!(" {word}\"]):::{word}")), "{text}");
-            assert!(text.contains(&format!(".service {word}\"}}}}:::{word}")), "{text}");
+        for state in ["up", "changing", "failed", "down"] {
+            assert!(text.contains(&format!(" {state}\"]):::{state}")), "{text}");
+            assert!(text.contains(&format!(".service {state}\"}}}}:::{state}")), "{text}");
         }
     }
 
     #[test]
-    fn links_needs_and_services_are_edges() {
+    fn links_requirements_and_services_are_edges() {
         let text = mermaid(&example::pair());
         for edge in [
             "p1i0 ---|\"veth\"| p2i1",

@@ -1,5 +1,5 @@
-//! A map of the machine: namespaces with what is in them, what joins them, and what needs what. [`gather`] looks once;
-//! each format is one file that turns the map into text.
+//! A map of the machine: the namespaces, their contents, connections and requirements. [`gather`] reads the running system once.
+//! Each format is a file that writes the map as text.
 
 mod dot;
 mod gather;
@@ -28,15 +28,15 @@ use crate::requires::Requirement;
 pub struct Map {
     /// The host, then the namespaces by name.
     pub places: Vec<Place>,
-    /// What joins two interfaces.
-    pub links: Vec<Joint>,
-    /// What instances need.
+    /// The connections between interfaces.
+    pub links: Vec<Connection>,
+    /// The requirements of instances.
     pub requires: Vec<Dependency>,
-    /// Services that were put into a namespace.
+    /// The attached services.
     pub attached: Vec<MapService>,
-    /// What could not be looked at, and why.
+    /// Messages about parts that could not be read.
     pub missing: Vec<String>,
-    /// Names of the host's own namespace in `/run/netns`.
+    /// Names of the namespace of the host in `/run/netns`.
     #[serde(skip)]
     pub host_names: Vec<NsName>,
 }
@@ -46,77 +46,77 @@ pub struct Map {
 pub struct Place {
     /// `None` for the host.
     pub namespace: Option<NsName>,
-    /// Whether it is there.
+    /// Whether the namespace exists.
     pub exists: bool,
     /// The instances that are configured or up.
     pub instances: Vec<PlacedInstance>,
-    /// The interfaces; of the host's, those that are joined to others.
+    /// The interfaces. For the host, only the connected ones.
     pub interfaces: Vec<MapInterface>,
 }
 
 /// An instance on a namespace.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlacedInstance {
-    /// Its type.
+    /// The type.
     #[serde(rename = "type")]
     pub nstype: NsType,
-    /// How far it is.
+    /// The state.
     pub state: Condition,
 }
 
 /// An interface.
 #[derive(Clone, Debug, Serialize)]
 pub struct MapInterface {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// `veth`, `macvlan`, …; empty for a physical one.
+    /// `veth`, `macvlan`, …; empty for a physical interface.
     pub kind: String,
-    /// Whether it is up.
+    /// Whether the interface is up.
     pub up: bool,
-    /// Its addresses but for those of the link alone.
+    /// The addresses, except IPv6 link-local addresses and the default addresses of `lo`.
     pub addresses: Vec<String>,
 }
 
-/// What joins two interfaces: the ends of a pair, or an interface and what it is made on.
+/// A connection between two interfaces: the ends of a veth pair, an interface and its parent, or a port and its bridge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Joint {
-    /// `veth`, `macvlan`, … or `port` for one of a bridge.
+pub struct Connection {
+    /// `veth`, `macvlan`, … or `port` for the port of a bridge.
     pub kind: String,
-    /// The inside end, or what was made.
+    /// The inside end of a veth pair, the child interface, or the port.
     pub from: End,
-    /// The other end, or what it was made on.
+    /// The other end, the parent interface, or the bridge.
     pub to: End,
 }
 
-/// One end of a link.
+/// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct End {
-    /// Where it is; `None` for the host.
+    /// The namespace; `None` for the host.
     pub namespace: Option<NsName>,
     /// The interface.
     pub interface: String,
 }
 
-/// That an instance needs something before it starts.
+/// A requirement of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Dependency {
     /// The instance.
     #[serde(serialize_with = "as_text")]
     pub instance: Instance,
-    /// What it needs.
+    /// The requirement.
     pub needs: Requirement,
 }
 
-/// A service that was put into a namespace.
+/// An attached service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MapService {
-    /// Its unit.
+    /// The unit.
     pub unit: String,
-    /// How far it is; `None` where that cannot be told. Of a template, how far its instances are.
+    /// The state; `None` if unknown. A template has the worst state of its instances.
     pub state: Option<Condition>,
-    /// Where it is.
+    /// The namespace.
     pub namespace: NsName,
-    /// The instances that it is bound to.
+    /// The instances to which the service is attached.
     #[serde(serialize_with = "all_as_text")]
     pub instances: Vec<Instance>,
 }
@@ -130,15 +130,21 @@ fn all_as_text<S: Serializer>(values: &[Instance], serializer: S) -> Result<S::O
 }
 
 impl Place {
-    /// What it is called.
+    /// Returns the name of the namespace, or "the host".
     #[must_use]
     pub fn title(&self) -> &str {
         self.namespace.as_ref().map_or("the host", AsRef::as_ref)
     }
+
+    /// Returns the title, with a note if the namespace does not exist.
+    fn label(&self) -> String {
+        let note = if self.exists { "" } else { " (does not exist)" };
+        format!("{}{note}", self.title())
+    }
 }
 
 impl MapInterface {
-    /// Whether it is up, in the words that instances have.
+    /// Returns the state of the interface as a state of instances.
     #[must_use]
     pub fn state(&self) -> Condition {
         if self.up { Condition::Up } else { Condition::Down }
@@ -146,45 +152,46 @@ impl MapInterface {
 }
 
 impl Map {
-    /// The part around some namespaces: they themselves, and what they are joined to, need or are needed by.
+    /// Returns the part of the map around some namespaces: these namespaces, their connections, requirements and dependants.
     #[must_use]
     pub fn around(mut self, names: &[NsName]) -> Self {
-        let asked: BTreeSet<&NsName> = names.iter().collect();
-        let is_asked = |name: &NsName| asked.contains(name);
-        let host_is_asked = self.host_names.iter().any(is_asked);
-        let ends = |joint: &Joint| [joint.from.namespace.clone(), joint.to.namespace.clone()];
-        self.links.retain(|joint| {
-            let ends = ends(joint);
+        let requested: BTreeSet<&NsName> = names.iter().collect();
+        let is_requested = |name: &NsName| requested.contains(name);
+        let host_is_requested = self.host_names.iter().any(is_requested);
+        let ends = |link: &Connection| [link.from.namespace.clone(), link.to.namespace.clone()];
+        self.links.retain(|link| {
+            let ends = ends(link);
             ends == [None, None]
-                || host_is_asked && ends.contains(&None)
-                || ends.iter().flatten().any(is_asked)
+                || host_is_requested && ends.contains(&None)
+                || ends.iter().flatten().any(is_requested)
         });
         self.requires.retain(|dependency| {
-            is_asked(&dependency.instance.name) || namespace_of(&dependency.needs).is_some_and(is_asked)
+            is_requested(&dependency.instance.name)
+                || namespace_of(&dependency.needs).is_some_and(is_requested)
         });
-        self.attached.retain(|service| is_asked(&service.namespace));
+        self.attached.retain(|service| is_requested(&service.namespace));
         let mut kept: BTreeSet<NsName> = names.iter().cloned().collect();
         kept.extend(self.links.iter().flat_map(ends).flatten());
         kept.extend(self.requires.iter().map(|dependency| dependency.instance.name.clone()));
         kept.extend(self.requires.iter().filter_map(|dependency| namespace_of(&dependency.needs).cloned()));
         self.places.retain(|place| place.namespace.as_ref().is_none_or(|name| kept.contains(name)));
-        self.drop_loose_host_interfaces();
+        self.drop_unconnected_host_interfaces();
         self
     }
 
-    /// Leaves out of the host what has nothing to do with any namespace.
-    fn drop_loose_host_interfaces(&mut self) {
+    /// Removes the host interfaces without a connection to any namespace.
+    fn drop_unconnected_host_interfaces(&mut self) {
         let Self { places, links, .. } = self;
-        let on_host = |joint: &Joint| joint.from.namespace.is_none() && joint.to.namespace.is_none();
-        let joined: BTreeSet<End> = links
+        let on_host = |link: &Connection| link.from.namespace.is_none() && link.to.namespace.is_none();
+        let connected: BTreeSet<End> = links
             .iter()
-            .filter(|joint| !on_host(joint))
-            .flat_map(|joint| [&joint.from, &joint.to])
+            .filter(|link| !on_host(link))
+            .flat_map(|link| [&link.from, &link.to])
             .cloned()
             .collect();
-        // Of the links on the host itself, what such an interface is made on, or a port of, is worth knowing.
-        links.retain(|joint| !on_host(joint) || joint.kind != "veth" && joined.contains(&joint.from));
-        let shown: BTreeSet<&End> = links.iter().flat_map(|joint| [&joint.from, &joint.to]).collect();
+        // A connection within the host is kept if it leads from a connected interface to the parent or bridge.
+        links.retain(|link| !on_host(link) || link.kind != "veth" && connected.contains(&link.from));
+        let shown: BTreeSet<&End> = links.iter().flat_map(|link| [&link.from, &link.to]).collect();
         for place in places.iter_mut().filter(|place| place.namespace.is_none()) {
             place.interfaces.retain(|interface| {
                 shown.contains(&End { namespace: None, interface: interface.name.clone() })
@@ -193,7 +200,7 @@ impl Map {
     }
 }
 
-/// The namespace that a requirement is about.
+/// Returns the namespace of a requirement; `None` for a unit.
 fn namespace_of(requirement: &Requirement) -> Option<&NsName> {
     match requirement {
         Requirement::Namespace(name) => Some(name),

@@ -1,4 +1,4 @@
-//! How far the services are that were attached: one question to systemd about all of them.
+//! Reads the states of the attached services, with one query to systemd.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use super::MapService;
 use crate::engine::Condition;
 use crate::systemd::show::Properties;
 
-/// Tells each service its state.
-pub(super) fn tell(services: &mut [MapService]) -> Result<()> {
+/// Sets the state of each service.
+pub(super) fn read_states(services: &mut [MapService]) -> Result<()> {
     let units = services.iter().map(|service| pattern(&service.unit));
     let units = Properties::of("Names,ActiveState", units)
         .context("the states of attached services are not shown")?;
     let states = states(&units);
     for service in services {
-        service.state = Some(of(&service.unit, &states));
+        service.state = Some(state_of(&service.unit, &states));
     }
     Ok(())
 }
 
-/// What systemctl takes for a unit: of a template, all that is there.
+/// Returns the pattern of systemctl for a unit. A template is replaced by a pattern for its loaded instances.
 fn pattern(unit: &str) -> String {
     if unit.contains("@.") { unit.replacen("@.", "@*.", 1) } else { unit.to_owned() }
 }
 
-/// The state of a unit; of a template, that of the one that most has to be looked at.
-fn of(unit: &str, states: &BTreeMap<&str, Condition>) -> Condition {
+/// Returns the state of a unit. A template has the worst state of its instances.
+fn state_of(unit: &str, states: &BTreeMap<&str, Condition>) -> Condition {
     let is_of = |name: &str| match unit.split_once("@.") {
         Some((stem, suffix)) => name
             .strip_prefix(stem)
@@ -42,7 +42,7 @@ fn of(unit: &str, states: &BTreeMap<&str, Condition>) -> Condition {
         .unwrap_or(Condition::Down)
 }
 
-/// The state of each unit by each of its names.
+/// Returns the states of the units, by each name of a unit.
 fn states(units: &[Properties]) -> BTreeMap<&str, Condition> {
     let mut states = BTreeMap::new();
     for unit in units {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_is_known_by_each_of_its_names_and_a_template_by_its_worst_instance() {
+    fn a_unit_is_found_by_each_name_and_a_template_has_its_worst_state() {
         use Condition::{Changing, Down, Failed, Up};
         let units = Properties::parse(
             "Id=web.service\nNames=web.service www.service\nActiveState=active\n\nId=x@b.service\nActiveState=failed\nNames=x@b.service\n\n\
@@ -67,7 +67,7 @@ mod tests {
         let states = states(&units);
         let states: Vec<Condition> =
             ["www.service", "x@.service", "x@a.service", "slow.service", "gone.service", "y@.service"]
-                .map(|unit| of(unit, &states))
+                .map(|unit| state_of(unit, &states))
                 .to_vec();
         assert_eq!(states, [Up, Failed, Up, Changing, Down, Down]);
     }

@@ -1,25 +1,24 @@
-//! The map as plain text, for terminals.
+//! Writes the map as plain text for terminals.
 
 use std::fmt::{self, Write as _};
 
 use super::{End, Map, Place};
 use crate::engine::Condition;
 
-/// The map as text; `paint` has the styles of the terminal.
+/// Returns the map as text. `paint` adds the styles of the terminal.
 pub(crate) fn text(map: &Map, paint: impl Fn(&str, Condition) -> String) -> String {
     let mut text = String::new();
-    write(map, &paint, &mut text).expect("a String takes all");
+    write(map, &paint, &mut text).expect("writing to a String cannot fail");
     text
 }
 
 fn write(map: &Map, paint: &dyn Fn(&str, Condition) -> String, out: &mut String) -> fmt::Result {
     let shown = |place: &&Place| place.namespace.is_some() || !place.interfaces.is_empty();
     for place in map.places.iter().filter(shown) {
-        let gone = if place.exists { "" } else { " (not there)" };
-        writeln!(out, "{}{gone}", place.title())?;
-        for placed in &place.instances {
-            let state = paint(&placed.state.to_string(), placed.state);
-            writeln!(out, "  {} {} {state}", sign(placed.state), placed.nstype)?;
+        writeln!(out, "{}", place.label())?;
+        for instance in &place.instances {
+            let state = paint(&instance.state.to_string(), instance.state);
+            writeln!(out, "  {} {} {state}", symbol(instance.state), instance.nstype)?;
         }
         for interface in &place.interfaces {
             let state = paint(&interface.state().to_string(), interface.state());
@@ -30,13 +29,13 @@ fn write(map: &Map, paint: &dyn Fn(&str, Condition) -> String, out: &mut String)
         let here = map.attached.iter().filter(|service| Some(&service.namespace) == place.namespace.as_ref());
         for service in here {
             let state = service.state.map(|state| format!(" {}", paint(&state.to_string(), state)));
-            let sign = service.state.map_or('>', sign);
-            writeln!(out, "  {sign} {}{}", service.unit, state.unwrap_or_default())?;
+            let symbol = service.state.map_or('>', symbol);
+            writeln!(out, "  {symbol} {}{}", service.unit, state.unwrap_or_default())?;
         }
     }
     heading(out, "links", map.links.is_empty())?;
-    for joint in &map.links {
-        writeln!(out, "  {} --{}-- {}", at(&joint.from), joint.kind, at(&joint.to))?;
+    for connection in &map.links {
+        writeln!(out, "  {} --{}-- {}", at(&connection.from), connection.kind, at(&connection.to))?;
     }
     heading(out, "requires", map.requires.is_empty())?;
     for dependency in &map.requires {
@@ -50,13 +49,13 @@ fn write(map: &Map, paint: &dyn Fn(&str, Condition) -> String, out: &mut String)
     Ok(())
 }
 
-/// A line above what follows, if anything does.
-fn heading(out: &mut String, word: &str, nothing: bool) -> fmt::Result {
-    if nothing { Ok(()) } else { writeln!(out, "{word}") }
+/// Writes the heading of a section, unless the section is empty.
+fn heading(out: &mut String, title: &str, is_empty: bool) -> fmt::Result {
+    if is_empty { Ok(()) } else { writeln!(out, "{title}") }
 }
 
-/// A state as one character, for a look down the column.
-pub(super) fn sign(state: Condition) -> char {
+/// Returns the symbol of a state, so that a reader can scan the column.
+pub(super) fn symbol(state: Condition) -> char {
     match state {
         Condition::Up => '●',
         Condition::Changing => '◐',

@@ -1,4 +1,4 @@
-//! What is expected, from a file: `tcp 192.0.2.1:80 passes`, a line for each attempt.
+//! Compares the measurements with a file of expected verdicts. The file has a line for each attempt: `tcp 192.0.2.1:80 passes`.
 
 use std::fmt;
 use std::fs;
@@ -9,19 +9,19 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::targets::Attempt;
 use super::{Measurement, Verdict};
 
-/// One line.
+/// A line of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// What is tried.
+    /// The attempt.
     pub attempt: Attempt,
-    /// What may become of it.
+    /// The expected verdicts.
     verdicts: Vec<Verdict>,
-    /// The words for that in the file.
-    words: String,
+    /// The verdicts as the file has them.
+    verdicts_text: String,
 }
 
-/// Reads a file.
-/// Errors: it cannot be read, or a line is wrong.
+/// Reads a file of expected verdicts.
+/// Errors: the file cannot be read, a line is invalid, an attempt occurs twice, or the file has no lines.
 pub fn read(file: &Path) -> Result<Vec<Expected>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut all: Vec<Expected> = Vec::new();
@@ -32,39 +32,39 @@ pub fn read(file: &Path) -> Result<Vec<Expected>> {
         }
         let expected = parse(line).with_context(|| format!("{}:{}", file.display(), number + 1))?;
         if all.iter().any(|other| other.attempt == expected.attempt) {
-            bail!("{}:{}: `{}` is expected twice", file.display(), number + 1, expected.attempt);
+            bail!("{}:{}: duplicate line for `{}`", file.display(), number + 1, expected.attempt);
         }
         all.push(expected);
     }
     if all.is_empty() {
-        bail!("{} expects nothing: write lines such as `tcp 192.0.2.1:80 blocked`", file.display());
+        bail!("{} has no expected verdicts: add lines such as `tcp 192.0.2.1:80 blocked`", file.display());
     }
     Ok(all)
 }
 
 fn parse(line: &str) -> Result<Expected> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [protocol, target, verdicts] = words.as_slice() else {
-        bail!("{line:?} is no expectation: write `PROTOCOL TARGET VERDICT`, as in `tcp 192.0.2.1:80 blocked`")
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [protocol, target, verdicts] = fields.as_slice() else {
+        bail!("invalid line {line:?}: expected `PROTOCOL TARGET VERDICT`, such as `tcp 192.0.2.1:80 blocked`")
     };
     let attempt = Attempt::new(protocol.parse()?, target)?;
     let mut all = Vec::new();
-    for word in verdicts.split('|') {
-        match word {
+    for verdict in verdicts.split('|') {
+        match verdict {
             "passes" => all.push(Verdict::Passes),
             "refused" => all.push(Verdict::Refused),
             "unanswered" => all.push(Verdict::Unanswered),
             "blocked" => all.push(Verdict::Blocked),
             "fails" => all.extend([Verdict::Refused, Verdict::Unanswered, Verdict::Blocked]),
             _ => bail!(
-                "{word:?} is no verdict: use passes, refused, unanswered, blocked, or fails for any but passes"
+                "invalid verdict {verdict:?}: expected passes, refused, unanswered, blocked, or fails (any except passes)"
             ),
         }
     }
-    Ok(Expected { attempt, verdicts: all, words: (*verdicts).to_owned() })
+    Ok(Expected { attempt, verdicts: all, verdicts_text: (*verdicts).to_owned() })
 }
 
-/// That something went otherwise than expected.
+/// A measured verdict that differs from the expected verdicts.
 #[derive(Debug)]
 pub struct Difference<'a> {
     expected: &'a Expected,
@@ -74,7 +74,7 @@ pub struct Difference<'a> {
 impl fmt::Display for Difference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { expected, measurement } = self;
-        write!(f, "{}: expected {}, but {}", expected.attempt, expected.words, measurement.verdict)?;
+        write!(f, "{}: expected {}, but {}", expected.attempt, expected.verdicts_text, measurement.verdict)?;
         for reason in measurement.rule.iter().chain(&measurement.detail) {
             write!(f, "; {reason}")?;
         }
@@ -82,8 +82,8 @@ impl fmt::Display for Difference<'_> {
     }
 }
 
-/// What went otherwise than expected.
-/// Errors: something that is expected was not tried.
+/// Returns the measurements that differ from the expected verdicts.
+/// Errors: an expected attempt was not made.
 pub fn differences<'a>(
     expected: &'a [Expected],
     measurements: &'a [Measurement],
@@ -93,7 +93,7 @@ pub fn differences<'a>(
         let measurement = measurements
             .iter()
             .find(|measurement| measurement.attempt == expected.attempt)
-            .ok_or_else(|| anyhow!("`{}` was not tried", expected.attempt))?;
+            .ok_or_else(|| anyhow!("the attempt `{}` was not made", expected.attempt))?;
         if !expected.verdicts.contains(&measurement.verdict) {
             differences.push(Difference { expected, measurement });
         }
@@ -111,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_may_be_one_of_several_and_fails_is_any_but_passes() {
-        let met = |words: &str, verdict| {
-            let expected = [parse(&format!("tcp 192.0.2.1:80 {words}")).unwrap()];
+    fn several_verdicts_are_alternatives_and_fails_means_any_verdict_except_passes() {
+        let met = |verdicts: &str, verdict| {
+            let expected = [parse(&format!("tcp 192.0.2.1:80 {verdicts}")).unwrap()];
             differences(&expected, &[measurement(verdict)]).unwrap().is_empty()
         };
         assert!(met("passes", Verdict::Passes) && !met("passes", Verdict::Refused));
@@ -124,19 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_says_what_was_expected_what_is_and_why() {
+    fn a_difference_reports_the_expected_and_the_measured_verdict_with_the_reason() {
         let expected = [parse("tcp 192.0.2.1:80 blocked").unwrap()];
         let measurements = [Measurement {
             rule: Some("inet filter output: accept".to_owned()),
             ..measurement(Verdict::Passes)
         }];
-        let said = differences(&expected, &measurements).unwrap()[0].to_string();
-        assert_eq!(said, "tcp 192.0.2.1:80: expected blocked, but passes; inet filter output: accept");
+        let message = differences(&expected, &measurements).unwrap()[0].to_string();
+        assert_eq!(message, "tcp 192.0.2.1:80: expected blocked, but passes; inet filter output: accept");
     }
 
     #[test]
-    fn a_line_that_is_wrong_is_an_error() {
-        for bad in [
+    fn an_invalid_line_is_an_error() {
+        for invalid in [
             "tcp 192.0.2.1:80",
             "tcp 192.0.2.1 passes",
             "icmp 192.0.2.1:80 passes",
@@ -146,7 +146,7 @@ mod tests {
             "tcp 192.0.2.1:80 passes now",
             "tcp 192.0.2.1:80 passes|",
         ] {
-            assert!(parse(bad).is_err(), "{bad}");
+            assert!(parse(invalid).is_err(), "{invalid}");
         }
     }
 }

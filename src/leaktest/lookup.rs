@@ -1,5 +1,5 @@
-//! A name, asked for in the namespace with its files of /etc, by the C library of this machine: in a process of its own, since the
-//! library keeps what it has read. The program itself is linked statically, and may have another library.
+//! Looks up a host name with the `/etc` files of the namespace. A new bash process makes each lookup: the C library caches the
+//! files, and this static program can contain another library.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,51 +14,56 @@ use crate::paths::{BASH, Paths};
 use crate::print::escape;
 use crate::sys::program::Program;
 
-/// How long the library may take: it may ask several servers, each for a second.
+/// Time limit of a lookup. The library can query several servers, each for one second.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// bash looks the name up; connecting by UDP sends nothing (bash(1), "REDIRECTION").
-/// Without the first line nobody has looked anything up.
+/// The bash script of a lookup. A UDP connection needs the address, but sends no packet (bash(1), "REDIRECTION"). The line `begun`
+/// shows that bash has reached the lookup.
 const SCRIPT: &str = r#"echo begun >&2; exec 3<>"/dev/udp/$1/9""#;
 
-/// The words of gai_strerror(3) for names that whoever was asked does not know, or has no address for.
-const UNKNOWN: [&str; 2] = ["Name or service not known", "No address associated with hostname"];
+/// The messages of gai_strerror(3) for names that do not exist or have no address.
+const NOT_FOUND: [&str; 2] = ["Name or service not known", "No address associated with hostname"];
 
-/// Asks for a name. The thread gets mounts of its own, so it can be used for nothing else afterwards.
+/// Looks up a name. The mounts of this thread are changed, so the thread must end afterwards.
 pub(super) fn resolve(paths: &Paths, namespace: &NsName, name: &str) -> AttemptEnd {
-    // Before this thread sees other files than the host.
-    let whom = resolvers::whom(paths, namespace);
-    let answer = match ask(paths, namespace, name) {
-        Ok(Some(said)) if !said.lines().any(|line| line == "begun") => cannot(escape::line(said.trim())),
-        Ok(Some(said)) => judge(&said, name),
-        Ok(None) => AttemptEnd::new(Verdict::Unanswered, "it takes too long".to_owned()),
-        Err(error) => cannot(format!("{error:#}")),
+    // This comes first, because the mounts change the files that this thread sees.
+    let resolvers = resolvers::describe(paths, namespace);
+    let end = match run_bash(paths, namespace, name) {
+        Ok(Some(output)) if !output.lines().any(|line| line == "begun") => {
+            cannot_look_up(escape::line(output.trim()))
+        }
+        Ok(Some(output)) => parse_output(&output, name),
+        Ok(None) => AttemptEnd::new(
+            Verdict::Unanswered,
+            format!("the lookup did not finish within {} seconds", TIMEOUT.as_secs()),
+        ),
+        Err(error) => cannot_look_up(format!("{error:#}")),
     };
-    let detail = answer.detail.into_iter().chain(whom).collect::<Vec<_>>().join("; ");
-    AttemptEnd { verdict: answer.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
+    let detail = end.detail.into_iter().chain(resolvers).collect::<Vec<_>>().join("; ");
+    AttemptEnd { verdict: end.verdict, detail: Some(detail).filter(|detail| !detail.is_empty()) }
 }
 
-fn cannot(reason: impl fmt::Display) -> AttemptEnd {
-    AttemptEnd::new(Verdict::Blocked, format!("cannot be asked for: {reason}"))
+fn cannot_look_up(reason: impl fmt::Display) -> AttemptEnd {
+    AttemptEnd::new(Verdict::Blocked, format!("cannot look up the name: {reason}"))
 }
 
-/// What bash says of it; `None` where it does not come to an end.
-fn ask(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<String>> {
+/// Runs the script. Returns the stderr of bash, or `None` after the time limit.
+fn run_bash(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<String>> {
     mounts::separate()?;
-    // Which files are left out, `netnsctl run` tells.
+    // The warnings about files that cannot be shown are dropped; `netnsctl run` prints them.
     mounts::show_own_files(paths, namespace)?;
     let bash = Program::new(BASH).without(&UNWANTED).words(["-c", SCRIPT, "bash", name]);
     let bash = bash.env("LC_ALL", "C").env("RES_OPTIONS", "timeout:1 attempts:1");
     Ok(bash.run_within(TIMEOUT)?.map(|answer| escape::text(&answer.stderr)))
 }
 
-/// What bash says has the name and the library's reason, unless there is an address.
-fn judge(said: &str, name: &str) -> AttemptEnd {
+/// Derives the verdict from the stderr of bash. If the name has no address, a line has the name and the error of the library.
+fn parse_output(output: &str, name: &str) -> AttemptEnd {
     let reason =
-        said.lines().find_map(|line| line.split_once(&format!(": {name}: ")).map(|(_, reason)| reason));
+        output.lines().find_map(|line| line.split_once(&format!(": {name}: ")).map(|(_, reason)| reason));
     match reason {
         None => AttemptEnd::new(Verdict::Passes, None),
-        Some(reason) if UNKNOWN.contains(&reason) => AttemptEnd::new(Verdict::Refused, reason.to_owned()),
+        Some(reason) if NOT_FOUND.contains(&reason) => AttemptEnd::new(Verdict::Refused, reason.to_owned()),
         Some(reason) => AttemptEnd::new(Verdict::Unanswered, reason.to_owned()),
     }
 }
@@ -68,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_told_from_what_is_not_answered() {
-        let verdict = |said: &str| judge(said, "a.test").verdict;
+    fn an_unknown_name_is_refused_and_a_failed_lookup_is_unanswered() {
+        let verdict = |output: &str| parse_output(output, "a.test").verdict;
         assert_eq!(
             verdict(
                 "bash: line 1: a.test: Name or service not known\nbash: line 1: /dev/udp/a.test/9: Invalid argument"

@@ -1,5 +1,5 @@
-//! What gets out of a namespace, measured from inside: [`targets`] says what is tried, [`probe`] and [`lookup`] try it, [`trace`]
-//! finds out which rule decides, and [`expect`] compares it with what is expected.
+//! Measures from inside the namespace which traffic leaves it. [`targets`] selects the attempts, [`probe`] and [`lookup`] make
+//! them, [`trace`] finds the deciding rules, [`expect`] compares the verdicts.
 
 pub mod expect;
 mod lookup;
@@ -19,23 +19,22 @@ use crate::name::NsName;
 use crate::netlink::{self, Link, Way};
 use crate::netns::{self, Entered, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
-use crate::print;
 use crate::sys::capability::{self, Capability};
 use probe::{Echoes, Probe};
 use targets::Attempt;
 use trace::{Passage, Tracer};
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It was answered.
+    /// The target answered, or the name has an address.
     Passes,
-    /// It was answered by a refusal: it got out.
+    /// The target, or a host on the way, answered with a refusal: the attempt left the namespace. A name is unknown.
     Refused,
-    /// Nothing came back.
+    /// No answer arrived, or only a report that the host is unreachable. A name cannot be resolved.
     Unanswered,
-    /// It did not leave the namespace.
+    /// The attempt did not leave the namespace.
     Blocked,
 }
 
@@ -50,25 +49,25 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What was found out about one attempt.
+/// An attempt with its result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measurement {
-    /// What was tried.
+    /// The attempt.
     #[serde(flatten)]
     pub attempt: Attempt,
-    /// What became of it.
+    /// The result.
     pub verdict: Verdict,
-    /// The interface that the kernel chose.
+    /// The interface that the kernel selected.
     pub interface: Option<String>,
-    /// The route that it chose, with the router.
+    /// The route that the kernel selected, with the router.
     pub route: Option<String>,
-    /// The rule or policy that decided: the one that dropped it, or else the last one that let it pass.
+    /// The rule or policy that dropped the packet, or else the last rule or policy that accepted the packet.
     pub rule: Option<String>,
-    /// What else is known: the error, or what dropped the answer.
+    /// More details: the error, the rule that dropped the answer, or the resolvers of a name.
     pub detail: Option<String>,
 }
 
-/// How an attempt ended, as a program sees it.
+/// The result of an attempt without regard to the rules, as any program sees it.
 #[derive(Debug, PartialEq, Eq)]
 struct AttemptEnd {
     verdict: Verdict,
@@ -81,56 +80,51 @@ impl AttemptEnd {
     }
 }
 
-/// Makes all attempts at once, each for a second, and tells what became of them; before those that are asked for, the ones that lie
-/// behind each interface, where `behind_each` says so.
-/// Errors: there is no such namespace, it is the one of the machine itself, or it may not be entered.
+/// Makes all attempts at the same time. `with_defaults` puts the default attempts before the requested attempts.
+/// Errors: the namespace is missing, belongs to the machine itself, or cannot be entered or inspected.
 pub fn measure(
     paths: &Paths,
     name: &NsName,
-    asked: Vec<Attempt>,
-    behind_each: bool,
+    requested: Vec<Attempt>,
+    with_defaults: bool,
 ) -> Result<Vec<Measurement>> {
     let _inside = enter(paths, name)?;
     let links = netlink::links()?;
     let mut attempts =
-        if behind_each { targets::behind_each(&links, &netlink::routes()?) } else { Vec::new() };
-    attempts.extend(asked);
-    let mut echoes = Echoes::new().context("cannot draw random numbers")?;
+        if with_defaults { targets::default_attempts(&links, &netlink::routes()?) } else { Vec::new() };
+    attempts.extend(requested);
+    let mut echoes = Echoes::new().context("cannot generate random numbers")?;
     let probes: Vec<Prepared> = attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
     let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
-    let tracer = Tracer::start(flows)
-        .map_err(|error| print::warn(&format!("which rule decides is not known: {error:#}")))
-        .ok();
-    let answers = try_all(paths, name, &attempts, probes)?;
+    let tracer = Tracer::start(flows).map_err(|error| trace::warn_not_shown(&error)).ok();
+    let ends = try_all(paths, name, &attempts, probes)?;
     let passages =
         tracer.map_or_else(|| attempts.iter().map(|_| Passage::default()).collect(), Tracer::finish);
-    let ends = attempts.into_iter().zip(answers).zip(passages);
-    Ok(ends.map(|((attempt, answer), passage)| measurement(attempt, answer, passage, &links)).collect())
+    let results = attempts.into_iter().zip(ends).zip(passages);
+    Ok(results.map(|((attempt, end), passage)| measurement(attempt, end, passage, &links)).collect())
 }
 
-/// Enters a namespace to send something from there.
+/// Enters the namespace to measure, after a check of the privileges.
 fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     capability::need(Capability::SysAdmin, "to enter namespaces")?;
-    capability::need(Capability::NetAdmin, "to trace what rules do")?;
+    capability::need(Capability::NetAdmin, "to trace packets")?;
     capability::need(Capability::NetRaw, "to send pings")?;
     let Named::Namespace(id) = netns::look(paths, name)? else {
-        bail!(
-            "there is no namespace `{name}`: bring it up by `netnsctl up {name}`; `ip netns` lists those that are there"
-        );
+        bail!("{}", netns::not_found(name));
     };
     let is_host = |place: &str| Id::of(place.as_ref()).is_ok_and(|host| host == id);
     ensure!(
         !is_host(GLOBAL_NETNS) && !is_host(OWN_NETNS),
-        "`{name}` is the namespace of this machine itself: nothing is sent from there"
+        "refusing to send packets: `{name}` is the namespace of the machine itself"
     );
     netns::enter(paths, name)
 }
 
-/// A socket, or the answer where there is none to be had; `None` for a name, which is looked up.
+/// A probe, or the result if the socket could not be prepared; `None` for a name, which is looked up.
 type Prepared = Option<Result<Probe, AttemptEnd>>;
 
-/// Makes each attempt in a thread, which begins in the namespace of this one, and ends with the attempt: a lookup changes its
-/// mounts.
+/// Makes each attempt in a new thread, which starts in the current namespace. The thread ends with the attempt, because a lookup
+/// changes the mounts of the thread.
 fn try_all(
     paths: &Paths,
     name: &NsName,
@@ -139,23 +133,23 @@ fn try_all(
 ) -> Result<Vec<AttemptEnd>> {
     let try_one = |attempt: &Attempt, probe: Prepared| match probe {
         Some(Ok(probe)) => probe.run(),
-        Some(Err(answer)) => answer,
+        Some(Err(end)) => end,
         None => lookup::resolve(paths, name, &attempt.target.to_string()),
     };
     thread::scope(|scope| {
         let start = |(attempt, probe)| scope.spawn(move || try_one(attempt, probe));
         let running: Vec<_> = attempts.iter().zip(probes).map(start).collect();
-        let answers = running.into_iter().map(ScopedJoinHandle::join).collect::<Result<_, _>>();
-        answers.map_err(|_| anyhow!("a thread that measures has died"))
+        let ends = running.into_iter().map(ScopedJoinHandle::join).collect::<Result<_, _>>();
+        ends.map_err(|_| anyhow!("a measuring thread panicked"))
     })
 }
 
-/// Puts together what the program saw, what the rules did, and which way the kernel chose.
-fn measurement(attempt: Attempt, answer: AttemptEnd, passage: Passage, links: &[Link]) -> Measurement {
+/// Combines the result of an attempt, the decisions of the rules, and the route that the kernel selected.
+fn measurement(attempt: Attempt, end: AttemptEnd, passage: Passage, links: &[Link]) -> Measurement {
     let way = attempt.target.address().map(netlink::way);
-    let AttemptEnd { mut verdict, mut detail } = answer;
+    let AttemptEnd { mut verdict, mut detail } = end;
     if passage.dropped {
-        // A rule that rejects sends an answer itself: it is not from outside.
+        // A `reject` rule of this namespace sends the answer itself, so the answer does not come from outside.
         verdict = Verdict::Blocked;
     }
     if let Some(rule) = &passage.answer_dropped {

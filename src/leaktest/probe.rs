@@ -1,7 +1,7 @@
-//! One attempt to reach something, in the namespace of the thread: few bytes, and a second at most.
+//! Tries to reach a target from the namespace of the thread: sends a few bytes, and waits one second for an answer.
 //!
-//! A raw socket receives the pings of all processes, and any socket receives packets of others until it is connected. So an
-//! answer counts only if it comes from the target and, for a ping, repeats what was sent.
+//! A raw socket receives the pings of all processes. Any socket receives foreign packets before it is connected. So an answer must
+//! come from the target, and the reply to a ping must repeat the request.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,35 +19,35 @@ use super::targets::{Attempt, Destination, Protocol};
 use super::trace::Flow;
 use super::{AttemptEnd, Verdict};
 
-/// How long an answer is waited for.
+/// Time limit for an answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Type of an echo request and of an echo reply (RFC 792, RFC 4443).
 const ECHO_V4: (u8, u8) = (8, 0);
 const ECHO_V6: (u8, u8) = (128, 129);
 
-/// What only the reply to a certain ping repeats.
+/// The values that identify a ping. Only a reply to this ping repeats them.
 #[derive(Clone, Copy, Debug)]
 struct Echo {
     id: u16,
     sequence: u16,
-    /// Other programs on the machine see id and sequence only if they listen; nobody guesses this.
+    /// Random bytes that no other program can guess. Programs that listen on the machine can read all three values.
     nonce: [u8; 16],
 }
 
-/// Draws the echo of each probe.
+/// Generates the values of each ping.
 pub(super) struct Echoes {
     next_id: u16,
 }
 
 impl Echoes {
-    /// Starts with a random id, so that two runs of the program hardly share one.
+    /// Starts with a random id, so that two runs of the program rarely use the same ids.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { next_id: u16::from_ne_bytes(random()?) })
     }
 
-    /// An echo with an id of its own, up to 65536 of them.
-    fn draw(&mut self) -> io::Result<Echo> {
+    /// Returns an echo. The ids of the first 65536 echoes differ.
+    fn generate(&mut self) -> io::Result<Echo> {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         Ok(Echo { id, sequence: u16::from_ne_bytes(random()?), nonce: random()? })
@@ -60,23 +60,23 @@ fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// What a socket sends.
-enum Sends {
-    /// A connection, or a datagram, from this port.
-    From(u16),
+/// The source of the packets of a probe.
+enum Source {
+    /// The local port of a connection or a datagram.
+    Port(u16),
     Ping(Echo),
 }
 
-/// A socket that has its port or id, and has sent nothing yet.
+/// A socket with a local port or a ping id. It has not sent any packet yet.
 pub(super) struct Probe {
     socket: Socket,
     protocol: Protocol,
     to: SocketAddr,
-    sends: Sends,
+    source: Source,
 }
 
 impl Probe {
-    /// Gets a socket for an attempt; `None` where that is for a name.
+    /// Opens a socket for an attempt; `None` if the target is a name.
     pub(super) fn prepare(attempt: &Attempt, echoes: &mut Echoes) -> Option<Result<Self, AttemptEnd>> {
         let to = match attempt.target {
             Destination::Port(to) => to,
@@ -95,24 +95,25 @@ impl Probe {
         };
         let socket = Socket::new(Domain::for_address(to), kind, Some(number))?;
         socket.set_nonblocking(true)?;
-        let sends = if kind == Type::RAW {
-            // Errors then come with the packet that they are about. Otherwise the kernel reports those of other pings too.
+        let source = if kind == Type::RAW {
+            // With this option, an error quotes the packet that caused it. Without the option, the kernel reports the errors of
+            // other pings, too.
             if to.is_ipv4() {
                 setsockopt(&socket, Ipv4RecvErr, &true)?;
             } else {
                 setsockopt(&socket, Ipv6RecvErr, &true)?;
             }
-            Sends::Ping(echoes.draw()?)
+            Source::Ping(echoes.generate()?)
         } else {
             let any: IpAddr =
                 if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             socket.bind(&SocketAddr::new(any, 0).into())?;
-            Sends::From(socket.local_addr()?.as_socket().map_or(0, |local| local.port()))
+            Source::Port(socket.local_addr()?.as_socket().map_or(0, |local| local.port()))
         };
-        Ok(Self { socket, protocol, to, sends })
+        Ok(Self { socket, protocol, to, source })
     }
 
-    /// What its packets can be told by.
+    /// Returns the values that identify the packets of this probe.
     pub(super) fn flow(&self) -> Flow {
         let protocol = match (self.protocol, self.to.is_ipv4()) {
             (Protocol::Tcp, _) => 6,
@@ -120,43 +121,43 @@ impl Probe {
             (_, true) => 1,
             (_, false) => 58,
         };
-        let local = match self.sends {
-            Sends::From(port) => port,
-            Sends::Ping(echo) => echo.id,
+        let local = match self.source {
+            Source::Port(port) => port,
+            Source::Ping(echo) => echo.id,
         };
         Flow { protocol, remote: self.to.ip(), remote_port: self.to.port(), local }
     }
 
-    /// Tries it.
+    /// Makes the attempt.
     pub(super) fn run(&self) -> AttemptEnd {
-        // What fails at once is this namespace's doing.
-        if let Err(error) = self.begin() {
+        // An immediate error comes from this namespace.
+        if let Err(error) = self.send() {
             return blocked(&error);
         }
         match self.wait() {
             Ok(true) => AttemptEnd::new(Verdict::Passes, None),
             Ok(false) => AttemptEnd::new(Verdict::Unanswered, None),
-            // It may be the word of a router, or of this namespace, where no machine answers to the address.
+            // A router or this namespace can report this if no machine has the address.
             Err(error) if error.raw_os_error() == Some(Errno::EHOSTUNREACH as i32) => {
-                AttemptEnd::new(Verdict::Unanswered, said(&error))
+                AttemptEnd::new(Verdict::Unanswered, message(&error))
             }
-            Err(error) => AttemptEnd::new(Verdict::Refused, said(&error)),
+            Err(error) => AttemptEnd::new(Verdict::Refused, message(&error)),
         }
     }
 
-    fn begin(&self) -> io::Result<()> {
+    fn send(&self) -> io::Result<()> {
         match self.socket.connect(&self.to.into()) {
             Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
             _ => {}
         }
-        match self.sends {
-            Sends::From(_) if self.protocol == Protocol::Tcp => Ok(()),
-            Sends::From(_) => self.socket.send(b"\n").map(|_| ()),
-            Sends::Ping(echo) => self.socket.send(&echo.request(self.to.is_ipv4())).map(|_| ()),
+        match self.source {
+            Source::Port(_) if self.protocol == Protocol::Tcp => Ok(()),
+            Source::Port(_) => self.socket.send(b"\n").map(|_| ()),
+            Source::Ping(echo) => self.socket.send(&echo.request(self.to.is_ipv4())).map(|_| ()),
         }
     }
 
-    /// Waits for an answer; `false` when none comes in time. An error is an answer, too.
+    /// Waits for an answer. Returns `false` after the time limit. An error is an answer, too.
     fn wait(&self) -> io::Result<bool> {
         let end = Instant::now() + TIMEOUT;
         let ready = if self.protocol == Protocol::Tcp { PollFlags::POLLOUT } else { PollFlags::POLLIN };
@@ -166,8 +167,8 @@ impl Probe {
             if poll(&mut [PollFd::new(self.socket.as_fd(), ready)], left)? == 0 {
                 return Ok(false);
             }
-            match self.sends {
-                Sends::From(_) => {
+            match self.source {
+                Source::Port(_) => {
                     if let Some(error) = self.socket.take_error()? {
                         return Err(error);
                     }
@@ -175,11 +176,11 @@ impl Probe {
                         return Ok(true);
                     }
                 }
-                Sends::Ping(echo) => {
+                Source::Ping(echo) => {
                     if let Some(error) = self.error_of(echo)? {
                         return Err(error);
                     }
-                    // What remains may be about another ping.
+                    // Discard the pending error of the socket: another ping may have caused it.
                     self.socket.take_error()?;
                     let packet = self.receive().ok().flatten();
                     if packet.is_some_and(|packet| echo.is_reply(&packet, self.to.is_ipv4())) {
@@ -190,7 +191,7 @@ impl Probe {
         }
     }
 
-    /// Receives a packet; `None` if there is none, or if it does not come from the target.
+    /// Receives a packet from the target; `None` if no packet is available or the packet has another source.
     fn receive(&self) -> io::Result<Option<Vec<u8>>> {
         let mut packet = vec![0; 256];
         let (length, from) = match recvfrom::<SockaddrStorage>(self.socket.as_raw_fd(), &mut packet) {
@@ -198,15 +199,15 @@ impl Probe {
             received => received?,
         };
         packet.truncate(length);
-        let is_target = from.is_some_and(|from| match self.sends {
-            // Of a raw socket, the port has no meaning.
-            Sends::Ping(_) => ip_of(&from) == Some(self.to.ip()),
-            Sends::From(_) => port_of(&from) == Some(self.to),
+        let is_target = from.is_some_and(|from| match self.source {
+            // The port of a raw socket has no meaning.
+            Source::Ping(_) => ip_of(&from) == Some(self.to.ip()),
+            Source::Port(_) => port_of(&from) == Some(self.to),
         });
         Ok(is_target.then_some(packet))
     }
 
-    /// Takes errors from the queue (ip(7), `IP_RECVERR`), up to the first that is about this ping.
+    /// Reads the error queue (ip(7), `IP_RECVERR`) up to the first error that this ping caused.
     fn error_of(&self, echo: Echo) -> io::Result<Option<io::Error>> {
         loop {
             let mut quoted = [0; 64];
@@ -219,13 +220,13 @@ impl Probe {
                 Err(Errno::EAGAIN) => return Ok(None),
                 message => message?,
             };
-            let number = message.cmsgs()?.find_map(|one| match one {
+            let number = message.cmsgs()?.find_map(|control| match control {
                 ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
                     i32::try_from(error.ee_errno).ok()
                 }
                 _ => None,
             });
-            // The address is the one that the quoted packet was sent to.
+            // The address of the message is the destination of the quoted packet.
             let target = message.address.as_ref().and_then(ip_of);
             let length = message.bytes;
             if target == Some(self.to.ip())
@@ -238,7 +239,7 @@ impl Probe {
 }
 
 impl Echo {
-    /// The echo request. The kernel fills in the checksum of IPv6.
+    /// Builds the echo request. For IPv6 the kernel computes the checksum.
     fn request(&self, is_ipv4: bool) -> [u8; 24] {
         let mut packet = [0; 24];
         packet[0] = if is_ipv4 { ECHO_V4.0 } else { ECHO_V6.0 };
@@ -252,7 +253,7 @@ impl Echo {
         packet
     }
 
-    /// Whether a packet is the reply. That of IPv4 has its header in front.
+    /// Whether a packet is the reply. An IPv4 packet begins with the IP header.
     fn is_reply(&self, packet: &[u8], is_ipv4: bool) -> bool {
         let (skip, reply) = match packet.first() {
             Some(first) if is_ipv4 => (usize::from(first & 0xf) * 4, ECHO_V4.1),
@@ -262,7 +263,7 @@ impl Echo {
         message.get(..2) == Some(&[reply, 0]) && message.get(4..24) == self.request(is_ipv4).get(4..24)
     }
 
-    /// Whether an error quotes the request. Routers need not quote more than eight bytes (RFC 792).
+    /// Whether an error quotes the request. Some routers quote only eight bytes (RFC 792).
     fn is_quoted(&self, quoted: &[u8], is_ipv4: bool) -> bool {
         let request = self.request(is_ipv4);
         quoted.get(..2) == request.get(..2) && quoted.get(4..8) == request.get(4..8)
@@ -279,11 +280,11 @@ fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
 }
 
 fn blocked(error: &io::Error) -> AttemptEnd {
-    AttemptEnd::new(Verdict::Blocked, said(error))
+    AttemptEnd::new(Verdict::Blocked, message(error))
 }
 
-/// What the kernel says, in the words of errno(3).
-fn said(error: &io::Error) -> String {
+/// Returns the message of an error as errno(3) has it.
+fn message(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |code| Errno::from_raw(code).desc().to_owned())
 }
 
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_request_has_its_checksum() {
+    fn an_echo_request_has_the_right_checksum() {
         assert_eq!(ECHO.request(true)[..8], [8, 0, 0x57, 0x1b, 0x12, 0x34, 0x56, 0x78]);
     }
 
@@ -330,9 +331,9 @@ mod tests {
     }
 
     #[test]
-    fn each_echo_has_an_id_of_its_own() {
+    fn each_echo_has_a_different_id() {
         let mut echoes = Echoes { next_id: 0xffff };
-        let ids: Vec<u16> = (0..3).map(|_| echoes.draw().unwrap().id).collect();
+        let ids: Vec<u16> = (0..3).map(|_| echoes.generate().unwrap().id).collect();
         assert_eq!(ids, [0xffff, 0, 1]);
     }
 }

@@ -1,5 +1,5 @@
-//! Who the C library asks for a name: the servers of a resolv.conf, from the namespace, or a daemon on the host's network, by a
-//! socket of the file system.
+//! Finds the resolvers of the C library in a namespace: the servers of resolv.conf, and daemons in the network of the host, which
+//! listen on sockets of the file system.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,30 +9,34 @@ use crate::name::NsName;
 use crate::netns::resolver;
 use crate::paths::Paths;
 
-/// Who is asked by `netnsctl run` in that namespace, as far as it can be told.
-pub(super) fn whom(paths: &Paths, namespace: &NsName) -> Option<String> {
-    let conf = servers(paths, namespace);
+/// Describes the resolvers that `netnsctl run` uses in a namespace; `None` if no resolver was found.
+pub(super) fn describe(paths: &Paths, namespace: &NsName) -> Option<String> {
+    let servers = servers(paths, namespace);
     let hidden = resolver::resolver_directories(paths, namespace, false);
     let sources = sources(paths, namespace);
-    let asks = |socket: &str| {
+    let is_used = |socket: &str| {
         let is_hidden = hidden.iter().any(|directory| Path::new(socket).starts_with(directory));
-        // nscd comes before nsswitch.conf.
-        let wanted = socket.starts_with(resolver::NSCD) || sources.iter().any(|source| source == "resolve");
-        !is_hidden && wanted && fs::symlink_metadata(paths.root.join(&socket[1..])).is_ok()
+        // glibc queries nscd before it reads nsswitch.conf.
+        let is_source =
+            socket.starts_with(resolver::NSCD) || sources.iter().any(|source| source == "resolve");
+        !is_hidden && is_source && fs::symlink_metadata(paths.root.join(&socket[1..])).is_ok()
     };
-    let sockets: Vec<&str> = resolver::SOCKETS.into_iter().filter(|socket| asks(socket)).collect();
+    let sockets: Vec<&str> = resolver::SOCKETS.into_iter().filter(|socket| is_used(socket)).collect();
     if sockets.is_empty() {
-        return conf;
+        return servers;
     }
     let sockets = sockets.join(" and ");
     if !sources.iter().any(|source| source == "dns") {
-        return Some(format!("asked by {sockets}, from the host's network: nsswitch.conf names no `dns`"));
+        return Some(format!(
+            "resolved through {sockets}, in the network of the host; nsswitch.conf does not list `dns`"
+        ));
     }
-    let conf = conf.unwrap_or_else(|| "there is no resolv.conf".to_owned());
-    Some(format!("{conf}, and {sockets} may have answered from the host's network: which cannot be told"))
+    let servers = servers.unwrap_or_else(|| "no resolv.conf exists".to_owned());
+    // The library does not report which of them answered.
+    Some(format!("{servers}; {sockets} can also have answered, from the network of the host"))
 }
 
-/// The file of `/etc` that is read in a namespace.
+/// Returns the path of an `/etc` file as a namespace sees it.
 fn file(paths: &Paths, namespace: &NsName, name: &str) -> PathBuf {
     let own = paths.files(namespace).join(name);
     if own.exists() { own } else { paths.root.join("etc").join(name) }
@@ -44,26 +48,23 @@ fn read(file: &Path) -> Option<String> {
     Some(text)
 }
 
-/// Which file names servers, and which.
+/// Returns the path of resolv.conf and the servers in it.
 fn servers(paths: &Paths, namespace: &NsName) -> Option<String> {
     let file = file(paths, namespace, "resolv.conf");
     let text = read(&file)?;
     let servers: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("nameserver")?.split_whitespace().next()).collect();
-    Some(format!(
-        "{} names {}",
-        file.display(),
-        if servers.is_empty() { "no server".to_owned() } else { servers.join(", ") }
-    ))
+    let servers = if servers.is_empty() { "none".to_owned() } else { servers.join(", ") };
+    Some(format!("servers in {}: {servers}", file.display()))
 }
 
-/// The services of nsswitch.conf(5) for hosts; without that line, those of glibc.
+/// Returns the services of the `hosts` line in nsswitch.conf(5). The default is the default of glibc.
 fn sources(paths: &Paths, namespace: &NsName) -> Vec<String> {
     let text = read(&file(paths, namespace, "nsswitch.conf")).unwrap_or_default();
     let line =
         text.lines().find_map(|line| line.trim_start().strip_prefix("hosts")?.trim_start().strip_prefix(':'));
-    let words = line.unwrap_or("files dns");
-    words.split('#').next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+    let services = line.unwrap_or("files dns");
+    services.split('#').next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_of_a_question_is_told_or_said_to_be_unknown() {
+    fn describe_lists_the_servers_and_the_sockets_of_the_host_that_can_answer() {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
         let name: NsName = "a".parse().unwrap();
@@ -80,32 +81,34 @@ mod tests {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();
         };
-        let whom = || whom(&paths, &name).unwrap_or_default();
-        assert_eq!(whom(), "");
+        let description = || describe(&paths, &name).unwrap_or_default();
+        assert_eq!(description(), "");
         put("etc/resolv.conf", "nameserver 127.0.0.53\n");
-        let alone = whom();
-        assert!(alone.ends_with("/etc/resolv.conf names 127.0.0.53"), "{alone}");
+        let servers = description();
+        assert!(servers.ends_with("/etc/resolv.conf: 127.0.0.53"), "{servers}");
 
         put("run/systemd/resolve/io.systemd.Resolve", "");
-        assert_eq!(whom(), alone); // nobody asks by it
-        put("etc/nsswitch.conf", "hosts: files resolve [!UNAVAIL=return] dns # as Debian has it\n");
+        assert_eq!(description(), servers); // nsswitch.conf does not list `resolve`
+        put("etc/nsswitch.conf", "hosts: files resolve [!UNAVAIL=return] dns # the default of Debian\n");
         let resolved = "/run/systemd/resolve/io.systemd.Resolve";
-        let unknown = |by: &str| {
-            format!("{alone}, and {by} may have answered from the host's network: which cannot be told")
+        let also = |socket: &str| {
+            format!("{servers}; {socket} can also have answered, from the network of the host")
         };
-        assert_eq!(whom(), unknown(resolved));
+        assert_eq!(description(), also(resolved));
         put("etc/nsswitch.conf", "hosts: files resolve # no dns\n");
         assert_eq!(
-            whom(),
-            format!("asked by {resolved}, from the host's network: nsswitch.conf names no `dns`")
+            description(),
+            format!(
+                "resolved through {resolved}, in the network of the host; nsswitch.conf does not list `dns`"
+            )
         );
         put("etc/nsswitch.conf", "hosts: files dns\n");
         put("run/nscd/socket", "");
-        assert_eq!(whom(), unknown("/run/nscd/socket"));
+        assert_eq!(description(), also("/run/nscd/socket"));
 
-        // A namespace with a file of its own: both are hidden.
+        // The own resolv.conf of the namespace hides both sockets.
         put("etc/netns/a/resolv.conf", "nameserver 192.0.2.53\n");
         put("etc/nsswitch.conf", "hosts: files resolve dns\n");
-        assert!(whom().ends_with("/etc/netns/a/resolv.conf names 192.0.2.53"), "{}", whom());
+        assert!(description().ends_with("/etc/netns/a/resolv.conf: 192.0.2.53"), "{}", description());
     }
 }

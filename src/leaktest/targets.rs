@@ -1,4 +1,4 @@
-//! What is tried: what was asked for, or what lies behind each interface.
+//! Selects the attempts: those for the targets on the command line, or the default attempts for each interface.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,17 +11,17 @@ use serde::{Serialize, Serializer};
 
 use crate::netlink::{Link, Route};
 
-/// By what is tried.
+/// The protocol of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
-    /// A connection.
+    /// A TCP connection.
     Tcp,
-    /// A datagram.
+    /// A UDP datagram.
     Udp,
     /// A ping.
     Icmp,
-    /// A name, by the C library.
+    /// The lookup of a name by the C library.
     Dns,
 }
 
@@ -39,30 +39,30 @@ impl fmt::Display for Protocol {
 impl FromStr for Protocol {
     type Err = anyhow::Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        match word {
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
             "tcp" => Ok(Self::Tcp),
             "udp" => Ok(Self::Udp),
             "icmp" => Ok(Self::Icmp),
             "dns" => Ok(Self::Dns),
-            _ => bail!("{word:?} is no protocol: use tcp, udp, icmp or dns"),
+            _ => bail!("invalid protocol {text:?}: expected tcp, udp, icmp or dns"),
         }
     }
 }
 
-/// What is to be reached.
+/// The destination of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Destination {
-    /// A port of a machine.
+    /// A port of a host.
     Port(SocketAddr),
-    /// A machine.
+    /// The address of a host.
     Address(IpAddr),
-    /// A name that is to be resolved.
+    /// A name to look up.
     Name(String),
 }
 
 impl Destination {
-    /// The address, if it is known.
+    /// Returns the address; `None` for a name.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         match self {
@@ -89,33 +89,33 @@ impl Serialize for Destination {
     }
 }
 
-/// One thing that is tried.
+/// An attempt to reach a destination.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Attempt {
-    /// By what.
+    /// The protocol.
     pub protocol: Protocol,
-    /// What is to be reached.
+    /// The destination.
     pub target: Destination,
 }
 
 impl Attempt {
-    /// Takes a protocol and a word for what it can reach.
-    /// Errors: says what is allowed.
-    pub fn new(protocol: Protocol, word: &str) -> Result<Self> {
+    /// Parses the target of a protocol.
+    /// Errors: the target has the wrong form for the protocol, or its address does not belong to one host.
+    pub fn new(protocol: Protocol, target: &str) -> Result<Self> {
         let target = match protocol {
-            Protocol::Tcp | Protocol::Udp => match word.parse() {
+            Protocol::Tcp | Protocol::Udp => match target.parse() {
                 Ok(socket) => Destination::Port(socket),
                 Err(_) => bail!(
-                    "{word:?} is no target of {protocol}: write ADDRESS:PORT, or [ADDRESS]:PORT for IPv6"
+                    "invalid target {target:?} for {protocol}: expected ADDRESS:PORT, or [ADDRESS]:PORT for IPv6"
                 ),
             },
-            Protocol::Icmp => match word.parse() {
+            Protocol::Icmp => match target.parse() {
                 Ok(address) => Destination::Address(address),
-                Err(_) => bail!("{word:?} is no target of {protocol}: write an address"),
+                Err(_) => bail!("invalid target {target:?} for {protocol}: expected ADDRESS"),
             },
-            Protocol::Dns => Destination::Name(name(word)?),
+            Protocol::Dns => Destination::Name(host_name(target)?),
         };
-        target.address().map_or(Ok(()), may_be_reached)?;
+        target.address().map_or(Ok(()), check_address)?;
         Ok(Self { protocol, target })
     }
 }
@@ -126,32 +126,34 @@ impl fmt::Display for Attempt {
     }
 }
 
-fn may_be_reached(address: IpAddr) -> Result<()> {
+/// Checks an address of a target.
+/// Errors: this is an IPv6 link-local address, or not the address of one host.
+fn check_address(address: IpAddr) -> Result<()> {
     let is_local = matches!(address, IpAddr::V6(six) if six.is_unicast_link_local());
-    ensure!(!is_local, "{address} is an address of one link alone, which cannot be a target");
+    ensure!(!is_local, "invalid target {address}: this is an IPv6 link-local address");
     ensure!(
         !address.is_unspecified() && !address.is_multicast() && address != IpAddr::V4(Ipv4Addr::BROADCAST),
-        "{address} is no address of one machine"
+        "invalid target {address}: expected the address of one host"
     );
     Ok(())
 }
 
-/// Takes a name that can be asked for (RFC 1123, with `_`).
-fn name(word: &str) -> Result<String> {
+/// Parses a host name (RFC 1123, with `_`).
+fn host_name(text: &str) -> Result<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     ensure!(
-        !word.is_empty() && word.len() <= 253 && !word.starts_with(['-', '.']) && word.bytes().all(allowed),
-        "{word:?} is no name of a machine"
+        !text.is_empty() && text.len() <= 253 && !text.starts_with(['-', '.']) && text.bytes().all(allowed),
+        "invalid host name {text:?}"
     );
-    Ok(word.to_owned())
+    Ok(text.to_owned())
 }
 
-/// The port for a machine that was named without one: discard (RFC 863), where nothing is to be disturbed.
-const DISCARD: u16 = 9;
-/// A name that nobody has (RFC 6761).
-const NOBODY: &str = "leaktest.invalid";
-/// Addresses for documentation, which are nobody's (RFC 5737, RFC 3849).
-const BEYOND: [IpAddr; 5] = [
+/// The port of a target without a port: discard (RFC 863), which disturbs no service.
+const DISCARD_PORT: u16 = 9;
+/// A name that does not exist (RFC 6761).
+const NONEXISTENT_NAME: &str = "leaktest.invalid";
+/// Addresses for documentation. No host has them (RFC 5737, RFC 3849).
+const DOCUMENTATION_ADDRESSES: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
     IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
     IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
@@ -159,32 +161,32 @@ const BEYOND: [IpAddr; 5] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0xffff, 0, 0, 0, 1)),
 ];
 
-/// What people name: `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`.
+/// A TARGET argument of the command line: `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked(Vec<Attempt>);
+pub struct TargetArgument(Vec<Attempt>);
 
-impl FromStr for Asked {
+impl FromStr for TargetArgument {
     type Err = anyhow::Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        if let Ok(address) = word.parse() {
-            may_be_reached(address)?;
-            return Ok(Self(of_machine(address).to_vec()));
+    fn from_str(text: &str) -> Result<Self> {
+        if let Ok(address) = text.parse() {
+            check_address(address)?;
+            return Ok(Self(attempts_for(address).to_vec()));
         }
-        let Ok(socket) = word.parse::<SocketAddr>() else {
-            bail!("{word:?} is no target: write ADDRESS, ADDRESS:PORT, or [ADDRESS]:PORT for IPv6")
+        let Ok(socket) = text.parse::<SocketAddr>() else {
+            bail!("invalid target {text:?}: expected ADDRESS, ADDRESS:PORT, or [ADDRESS]:PORT for IPv6")
         };
-        may_be_reached(socket.ip())?;
+        check_address(socket.ip())?;
         let attempt = |protocol| Attempt { protocol, target: Destination::Port(socket) };
         Ok(Self([Protocol::Tcp, Protocol::Udp].map(attempt).to_vec()))
     }
 }
 
-/// All that was asked for, each once, in that order.
+/// Returns the attempts for the arguments, then the other attempts, without duplicates.
 #[must_use]
-pub fn asked(machines: &[Asked], names: &[Attempt]) -> Vec<Attempt> {
+pub fn requested(targets: &[TargetArgument], others: &[Attempt]) -> Vec<Attempt> {
     let mut attempts = Vec::new();
-    for attempt in machines.iter().flat_map(|asked| &asked.0).chain(names) {
+    for attempt in targets.iter().flat_map(|target| &target.0).chain(others) {
         if !attempts.contains(attempt) {
             attempts.push(attempt.clone());
         }
@@ -192,14 +194,15 @@ pub fn asked(machines: &[Asked], names: &[Attempt]) -> Vec<Attempt> {
     attempts
 }
 
-/// The question for a name that nobody has.
+/// Returns the lookup of a name that does not exist.
 #[must_use]
-pub fn nobody() -> Attempt {
-    Attempt { protocol: Protocol::Dns, target: Destination::Name(NOBODY.to_owned()) }
+pub fn nonexistent_name() -> Attempt {
+    Attempt { protocol: Protocol::Dns, target: Destination::Name(NONEXISTENT_NAME.to_owned()) }
 }
 
-fn of_machine(address: IpAddr) -> [Attempt; 3] {
-    let port = |protocol| Attempt { protocol, target: Destination::Port(SocketAddr::new(address, DISCARD)) };
+fn attempts_for(address: IpAddr) -> [Attempt; 3] {
+    let port =
+        |protocol| Attempt { protocol, target: Destination::Port(SocketAddr::new(address, DISCARD_PORT)) };
     [
         port(Protocol::Tcp),
         port(Protocol::Udp),
@@ -207,39 +210,40 @@ fn of_machine(address: IpAddr) -> [Attempt; 3] {
     ]
 }
 
-/// What lies behind each interface: the routers, the first machine of each network that is not this one, and of IPv4 and IPv6
-/// an address that is nobody's, behind the default route if there is one.
+/// Returns the default attempts: for the routers, for the first other address of each network, and for an IPv4 and an IPv6
+/// documentation address, which only a default route reaches.
 #[must_use]
-pub fn behind_each(links: &[Link], routes: &[Route]) -> Vec<Attempt> {
+pub fn default_attempts(links: &[Link], routes: &[Route]) -> Vec<Attempt> {
     let networks: Vec<IpNet> = links
         .iter()
         .filter(|link| link.up && link.name != "lo")
         .flat_map(|link| &link.addresses)
         .filter_map(|address| address.parse().ok())
-        // Those of one link lead nowhere else.
-        .filter(|network: &IpNet| may_be_reached(network.addr()).is_ok())
+        // Link-local networks are not connected to other networks.
+        .filter(|network: &IpNet| check_address(network.addr()).is_ok())
         .collect();
-    let mut machines: Vec<IpAddr> = Vec::new();
-    machines.extend(routes.iter().filter_map(|route| route.gateway));
-    machines.extend(networks.iter().filter_map(|network| first_other(network, &networks)));
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    addresses.extend(routes.iter().filter_map(|route| route.gateway));
+    addresses.extend(networks.iter().filter_map(|network| first_other(network, &networks)));
     for family in [true, false] {
         let is_free = |address: &&IpAddr| {
             address.is_ipv4() == family && !networks.iter().any(|network| network.contains(*address))
         };
-        machines.extend(BEYOND.iter().find(is_free));
+        addresses.extend(DOCUMENTATION_ADDRESSES.iter().find(is_free));
     }
     let mut seen = BTreeSet::new();
-    machines.retain(|address| may_be_reached(*address).is_ok() && seen.insert(*address));
-    machines.into_iter().flat_map(of_machine).collect()
+    addresses.retain(|address| check_address(*address).is_ok() && seen.insert(*address));
+    addresses.into_iter().flat_map(attempts_for).collect()
 }
 
-/// The first address in a network that a machine can have and none of these has.
+/// Returns the first host address of a network that is not one of the own addresses.
 fn first_other(network: &IpNet, own: &[IpNet]) -> Option<IpAddr> {
-    // In a network of two both are machines (RFC 3021, RFC 6164); else the first is no machine's (RFC 4291, 2.6.1).
-    let is_of_two = network.prefix_len() + 1 >= network.max_prefix_len();
-    let is_machine = |address: &IpAddr| is_of_two || *address != network.network();
+    // In a network of two addresses, both belong to hosts (RFC 3021, RFC 6164). In a larger network, the first address does not
+    // belong to a host (RFC 4291, 2.6.1).
+    let has_two_addresses = network.prefix_len() + 1 >= network.max_prefix_len();
+    let is_host = |address: &IpAddr| has_two_addresses || *address != network.network();
     let is_own = |address: &IpAddr| own.iter().any(|network| network.addr() == *address);
-    network.hosts().find(|address| is_machine(address) && !is_own(address))
+    network.hosts().find(|address| is_host(address) && !is_own(address))
 }
 
 #[cfg(test)]
@@ -257,7 +261,7 @@ mod tests {
 
     fn targets(links: &[Link], routes: &[Route]) -> String {
         let icmp = |attempt: &Attempt| attempt.protocol == Protocol::Icmp;
-        let all = behind_each(links, routes);
+        let all = default_attempts(links, routes);
         all.iter()
             .filter(|attempt| icmp(attempt))
             .map(|attempt| attempt.target.to_string())
@@ -266,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn by_default_the_other_end_of_each_link_and_an_address_of_nobody_are_tried() {
+    fn the_defaults_are_the_other_end_of_each_link_and_documentation_addresses() {
         let eth = link("eth0", &["198.51.100.130/30", "2001:db8:5::2/64", "fe80::1/64"]);
         let lo = link("lo", &["127.0.0.1/8", "::1/128"]);
         assert_eq!(targets(&[lo, eth], &[]), "198.51.100.129 2001:db8:5::1 192.0.2.1 2001:db8::1");
     }
 
     #[test]
-    fn own_addresses_are_no_targets_and_neither_are_networks_of_one() {
+    fn own_addresses_and_networks_of_one_address_are_not_targets() {
         assert_eq!(targets(&[link("a", &["10.0.0.1/24"])], &[]), "10.0.0.2 192.0.2.1 2001:db8::1");
         assert_eq!(targets(&[link("a", &["10.0.0.0/31"])], &[]), "10.0.0.1 192.0.2.1 2001:db8::1");
         assert_eq!(
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn routers_are_tried_and_what_is_beyond_lies_in_no_network_of_its_own() {
+    fn routers_are_targets_and_documentation_addresses_are_outside_of_the_own_networks() {
         let route = |to: &str, via: &str| Route {
             destination: to.to_owned(),
             gateway: Some(via.parse().unwrap()),
@@ -298,14 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_tried_three_ways_and_a_port_two() {
-        let words = |word: &str| {
-            let Asked(attempts) = word.parse().unwrap();
+    fn an_address_gives_three_attempts_and_a_port_two() {
+        let attempts = |text: &str| {
+            let TargetArgument(attempts) = text.parse().unwrap();
             attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
-        assert_eq!(words("192.0.2.1"), "tcp 192.0.2.1:9, udp 192.0.2.1:9, icmp 192.0.2.1");
-        assert_eq!(words("[2001:db8::1]:53"), "tcp [2001:db8::1]:53, udp [2001:db8::1]:53");
-        for bad in [
+        assert_eq!(attempts("192.0.2.1"), "tcp 192.0.2.1:9, udp 192.0.2.1:9, icmp 192.0.2.1");
+        assert_eq!(attempts("[2001:db8::1]:53"), "tcp [2001:db8::1]:53, udp [2001:db8::1]:53");
+        for invalid in [
             "",
             "192.0.2.1:",
             "192.0.2.1:99999",
@@ -317,15 +321,15 @@ mod tests {
             "::",
             "2001:db8::1]:5",
         ] {
-            assert!(bad.parse::<Asked>().is_err(), "{bad}");
+            assert!(invalid.parse::<TargetArgument>().is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn a_name_has_no_character_that_means_anything_else() {
+    fn a_host_name_with_a_character_that_has_another_meaning_is_refused() {
         assert!(Attempt::new(Protocol::Dns, "a-b.example_1.test.").is_ok());
-        for bad in ["", "-a", "a/b", "a b", "a$(b)", "a\nb", ".a", "é", &"a".repeat(254)] {
-            assert!(Attempt::new(Protocol::Dns, bad).is_err(), "{bad}");
+        for invalid in ["", "-a", "a/b", "a b", "a$(b)", "a\nb", ".a", "é", &"a".repeat(254)] {
+            assert!(Attempt::new(Protocol::Dns, invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Which rule decides: the packets of the attempts, and no others, are marked for tracing by a table of our own, before all other
-//! chains; it decides nothing. The table belongs to the nft process that makes it (nft(8), "owner"), so the kernel removes it
-//! when that ends, and it ends with this one, however that may be.
+//! Finds the rules that decide. A separate table marks only the packets of the attempts for tracing. The chains of the table run
+//! before all other chains, and accept every packet. The table belongs to an nft process (nft(8), "owner"). nft ends when this
+//! process ends, even by a crash. The kernel then removes the table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,32 +19,32 @@ use crate::netlink::{self, Decision, Header, Step, Traces};
 use crate::print::{self, escape};
 use crate::sys::wait::{try_wait_until, wait_until};
 
-/// Pause between two looks.
+/// Poll interval for the table, the trace messages and the end of nft.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What the packets of an attempt can be told by.
+/// The values that identify the packets of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flow {
-    /// The number of the protocol.
+    /// The protocol number.
     pub(super) protocol: u8,
     pub(super) remote: IpAddr,
     pub(super) remote_port: u16,
-    /// The port that it is from; of a ping, its number.
+    /// The local port, or the id of a ping.
     pub(super) local: u16,
 }
 
-/// What became of the packets of an attempt in the rules.
+/// The decisions of the rules about the packets of an attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Passage {
-    /// Whether they were dropped on the way out.
+    /// Whether an outgoing packet was dropped.
     pub(super) dropped: bool,
-    /// What dropped them, else what let them pass last.
+    /// The rule or policy that dropped the outgoing packet, or else the last rule or policy that accepted an outgoing packet.
     pub(super) rule: Option<String>,
-    /// What dropped the answer.
+    /// The rule or policy that dropped the answer.
     pub(super) answer_dropped: Option<String>,
 }
 
-/// Traces while it lives.
+/// A trace that runs until [`Tracer::finish`].
 pub(super) struct Tracer {
     nft: TableOwner,
     flows: Vec<Option<Flow>>,
@@ -54,20 +54,21 @@ pub(super) struct Tracer {
 }
 
 impl Tracer {
-    /// Marks the packets of these flows.
+    /// Starts to trace the packets of these flows.
+    /// Errors: nft is missing or fails, the kernel cannot trace packets, or the table cannot be created.
     pub(super) fn start(flows: Vec<Option<Flow>>) -> Result<Self> {
         let rules = nft::run(&["-s", "-a", "list", "ruleset"], b"").context("cannot run nft")?;
-        let rules = Ruleset::of(&escape::text(&rules));
+        let rules = Ruleset::parse(&escape::text(&rules));
         let traces = Traces::listen()?;
-        let nft = TableOwner::make(&flows.iter().flatten().copied().collect::<Vec<_>>())?;
+        let nft = TableOwner::create(&flows.iter().flatten().copied().collect::<Vec<_>>())?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let reader = thread::spawn(move || {
             let mut steps = Vec::new();
             loop {
-                let last = stopped.load(Ordering::Relaxed);
+                let is_last = stopped.load(Ordering::Relaxed);
                 steps.extend(traces.read()?);
-                if last {
+                if is_last {
                     return Ok(steps);
                 }
                 thread::sleep(POLL_INTERVAL);
@@ -76,12 +77,12 @@ impl Tracer {
         Ok(Self { nft, flows, rules, stop, reader })
     }
 
-    /// Removes the marks, and tells for each flow what became of it.
+    /// Removes the table and returns the decisions about each flow.
     pub(super) fn finish(self) -> Vec<Passage> {
         self.stop.store(true, Ordering::Relaxed);
-        let steps = self.reader.join().unwrap_or_else(|_| bail!("the thread that reads them died"));
+        let steps = self.reader.join().unwrap_or_else(|_| bail!("the reading thread panicked"));
         let steps = steps.unwrap_or_else(|error| {
-            print::warn(&format!("which rule decides is not known for all: {error:#}"));
+            warn_not_shown(&error);
             Vec::new()
         });
         let table = self.nft.table.clone();
@@ -94,23 +95,28 @@ impl Tracer {
     }
 }
 
-/// Follows the steps of each packet. `text` has the words for a step; `None` for one of our own.
+/// Warns that the results have no rules, because packets cannot be traced.
+pub(super) fn warn_not_shown(error: &anyhow::Error) {
+    print::warn(&format!("the rules that decide are not shown: {error:#}"));
+}
+
+/// Follows the steps of each packet. `text` describes a step; it returns `None` for a step in the table of this process.
 fn passages<'a>(
     flows: &[Option<Flow>],
     steps: impl Iterator<Item = &'a Step>,
     text: &dyn Fn(&Step) -> Option<String>,
 ) -> Vec<Passage> {
     let mut passages = vec![Passage::default(); flows.len()];
-    // Whose packet it is, and whether it is on the way out.
+    // The flow of each packet, and whether the packet is outgoing.
     let mut packets: BTreeMap<u32, Option<(usize, bool)>> = BTreeMap::new();
     for step in steps {
         if let Some(header) = &step.header {
-            packets.insert(step.packet, owner(flows, header));
+            packets.insert(step.packet, flow_of(flows, header));
         }
-        let Some(Some((number, out))) = packets.get(&step.packet) else { continue };
+        let Some(Some((number, is_outgoing))) = packets.get(&step.packet) else { continue };
         let passage = &mut passages[*number];
         let Some(text) = text(step) else { continue };
-        match (step.decision, out) {
+        match (step.decision, is_outgoing) {
             (Decision::Drop, true) if !passage.dropped => {
                 passage.dropped = true;
                 passage.rule = Some(text);
@@ -123,7 +129,8 @@ fn passages<'a>(
     passages
 }
 
-fn owner(flows: &[Option<Flow>], header: &Header) -> Option<(usize, bool)> {
+/// Returns the index of the flow of a packet, and whether the packet is outgoing.
+fn flow_of(flows: &[Option<Flow>], header: &Header) -> Option<(usize, bool)> {
     let matches = |flow: &Option<Flow>, remote: IpAddr, local: u16, port: u16| {
         flow.is_some_and(|flow| {
             let is_ping = [1, 58].contains(&flow.protocol);
@@ -138,20 +145,20 @@ fn owner(flows: &[Option<Flow>], header: &Header) -> Option<(usize, bool)> {
     out.map(|number| (number, true)).or_else(|| back().map(|number| (number, false)))
 }
 
-/// The table, and the process that it belongs to.
+/// The table, and the nft process that owns it.
 struct TableOwner {
     table: String,
     process: Child,
-    /// nft ends when this is closed.
+    /// The stdin of nft. nft ends when it is closed.
     input: Option<ChildStdin>,
 }
 
 impl TableOwner {
-    fn make(flows: &[Flow]) -> Result<Self> {
+    fn create(flows: &[Flow]) -> Result<Self> {
         let table = format!("netnsctl_leaktest_{}", process::id());
         let mut process = Command::new("nft")
             .arg("-i")
-            // It would keep a history there.
+            // Otherwise nft would write a history file.
             .env("HOME", "/dev/null")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -160,18 +167,18 @@ impl TableOwner {
             .context("cannot run nft")?;
         let input = process.stdin.take();
         let mut owner = Self { table, process, input };
-        let text = text_of(&owner.table, flows);
+        let text = table_text(&owner.table, flows);
         let mut input = owner.input.as_ref().context("nft has no input")?;
         input.write_all(text.as_bytes()).context("cannot write to nft")?;
-        // That it has ended is found as well, and then there is no table.
-        let is_there = try_wait_until(Duration::from_secs(3), POLL_INTERVAL, || {
-            let is_there = netlink::tables()?.contains(&owner.table);
+        // Wait until the table exists or nft has ended.
+        let exists = try_wait_until(Duration::from_secs(3), POLL_INTERVAL, || {
+            let exists = netlink::tables()?.contains(&owner.table);
             let has_ended = owner.process.try_wait().context("cannot wait for nft")?.is_some();
-            anyhow::Ok((is_there || has_ended).then_some(is_there))
+            anyhow::Ok((exists || has_ended).then_some(exists))
         })?;
         ensure!(
-            is_there == Some(true),
-            "nft cannot trace here (it has to be able to be interactive, `nft -i`, and Linux to be 5.12 or later)"
+            exists == Some(true),
+            "nft did not create a table (requirements: nft with interactive mode, `nft -i`; Linux 5.12 or later)"
         );
         Ok(owner)
     }
@@ -187,13 +194,14 @@ impl Drop for TableOwner {
     }
 }
 
-/// The table, in one line: it is there whole or not at all. The priority is the first that there is.
-fn text_of(table: &str, flows: &[Flow]) -> String {
+/// Returns the text of the table. nft executes one line as one transaction. The priority is the lowest possible number, so the
+/// chains run first.
+fn table_text(table: &str, flows: &[Flow]) -> String {
     let (mut out, mut back) = (String::new(), String::new());
     for flow in flows {
         let Flow { remote, remote_port, local, .. } = flow;
         let family = if remote.is_ipv4() { "ip" } else { "ip6" };
-        let (there, here) = match flow.protocol {
+        let (sent, received) = match flow.protocol {
             6 => (
                 format!("tcp sport {local} tcp dport {remote_port}"),
                 format!("tcp sport {remote_port} tcp dport {local}"),
@@ -205,8 +213,8 @@ fn text_of(table: &str, flows: &[Flow]) -> String {
             1 => (format!("icmp id {local}"), format!("icmp id {local}")),
             _ => (format!("icmpv6 id {local}"), format!("icmpv6 id {local}")),
         };
-        _ = write!(out, "{family} daddr {remote} {there} meta nftrace set 1; ");
-        _ = write!(back, "{family} saddr {remote} {here} meta nftrace set 1; ");
+        _ = write!(out, "{family} daddr {remote} {sent} meta nftrace set 1; ");
+        _ = write!(back, "{family} saddr {remote} {received} meta nftrace set 1; ");
     }
     let chain = |name: &str, hook: &str, rules: &str| {
         format!("chain {name} {{ type filter hook {hook} priority -2147483648; policy accept; {rules}}}; ")
@@ -218,34 +226,34 @@ fn text_of(table: &str, flows: &[Flow]) -> String {
     )
 }
 
-/// The rules as nft shows them, by table, chain and number.
+/// The rules as nft prints them, by table, chain and handle.
 struct Ruleset(BTreeMap<(String, String, u64), String>);
 
 impl Ruleset {
-    /// Reads what `nft -a list ruleset` prints: each rule ends in its number.
-    fn of(listing: &str) -> Self {
+    /// Parses the output of `nft -a list ruleset`, in which each rule ends with its handle.
+    fn parse(listing: &str) -> Self {
         let (mut table, mut chain, mut text) = (String::new(), String::new(), String::new());
         let mut rules = BTreeMap::new();
         for line in listing.lines() {
-            let (words, handle) = match line.rsplit_once(" # handle ") {
-                Some((words, handle)) => (words, handle.trim().parse::<u64>().ok()),
+            let (content, handle) = match line.rsplit_once(" # handle ") {
+                Some((content, handle)) => (content, handle.trim().parse::<u64>().ok()),
                 None => (line, None),
             };
-            let words = words.trim();
-            let named = |kind: &str| Some(words.strip_prefix(kind)?.strip_suffix('{')?.trim().to_owned());
-            if let Some(name) = named("table ") {
+            let content = content.trim();
+            let name_of = |kind: &str| Some(content.strip_prefix(kind)?.strip_suffix('{')?.trim().to_owned());
+            if let Some(name) = name_of("table ") {
                 (table, chain) = (name, String::new());
-            } else if let Some(name) = named("chain ") {
+            } else if let Some(name) = name_of("chain ") {
                 chain = name;
                 text.clear();
-            } else if words.ends_with(';') || words.is_empty() || words == "}" {
+            } else if content.ends_with(';') || content.is_empty() || content == "}" {
                 text.clear();
             } else {
-                // A long set goes over several lines.
+                // A rule with a long set has several lines.
                 if !text.is_empty() {
                     text.push(' ');
                 }
-                text.push_str(words);
+                text.push_str(content);
                 if let Some(handle) = handle {
                     rules.insert((table.clone(), chain.clone(), handle), std::mem::take(&mut text));
                 }
@@ -254,10 +262,10 @@ impl Ruleset {
         Self(rules)
     }
 
-    /// Where a step was, and what it was.
+    /// Returns the table, the chain, and the rule or policy of a step.
     fn text(&self, step: &Step) -> String {
         let table = format!("{} {}", step.family, step.table);
-        let what = match step.rule {
+        let rule = match step.rule {
             None if step.decision == Decision::Drop => "policy drop".to_owned(),
             None => "policy accept".to_owned(),
             Some(handle) => self
@@ -266,6 +274,6 @@ impl Ruleset {
                 .cloned()
                 .unwrap_or_else(|| format!("rule {handle}")),
         };
-        format!("{table} {}: {what}", step.chain)
+        format!("{table} {}: {rule}", step.chain)
     }
 }

@@ -1,47 +1,47 @@
-//! The environment of a login.
+//! Builds the environment of a login.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::user::User;
 
-/// What describes the terminal, and is kept: as `runuser --login` does.
-const TERMINAL: [&str; 3] = ["TERM", "COLORTERM", "NO_COLOR"];
+/// The variables that describe the terminal. They are kept, as `runuser --login` does.
+const TERMINAL_VARIABLES: [&str; 3] = ["TERM", "COLORTERM", "NO_COLOR"];
 
-/// The environment of a user: that of a login, what describes the terminal, and what `preserved` names. `inherited` is the
-/// environment of this process, `login_defs` the text of login.defs(5).
+/// Returns the environment of a user: the variables of a login, of the terminal, and of `preserved`. `inherited` reads a variable
+/// of this process, `login_defs` is the text of login.defs(5).
 #[must_use]
 pub fn of(
-    identity: &User,
+    user: &User,
     preserved: &[String],
     inherited: impl Fn(&str) -> Option<OsString>,
     login_defs: &str,
 ) -> BTreeMap<OsString, OsString> {
-    let path = path(login_defs, identity.uid.is_root());
+    let path = path(login_defs, user.uid.is_root());
     let login = [
-        ("HOME", identity.home.as_str()),
-        ("LOGNAME", &identity.name),
+        ("HOME", user.home.as_str()),
+        ("LOGNAME", &user.name),
         ("PATH", path),
-        ("SHELL", &identity.shell),
-        ("USER", &identity.name),
+        ("SHELL", &user.shell),
+        ("USER", &user.name),
     ];
-    let kept = TERMINAL.into_iter().chain(preserved.iter().map(String::as_str));
+    let kept = TERMINAL_VARIABLES.into_iter().chain(preserved.iter().map(String::as_str));
     let kept = kept.filter_map(|name| Some((name.into(), inherited(name)?)));
     login.map(|(name, value)| (name.into(), value.into())).into_iter().chain(kept).collect()
 }
 
-/// The search path of a login (login.defs(5), `ENV_PATH` and `ENV_SUPATH`), or that of su(1).
+/// Returns the search path of a login (login.defs(5), `ENV_PATH` and `ENV_SUPATH`). The default is the path of su(1).
 fn path(login_defs: &str, root: bool) -> &str {
     let (key, default) = if root {
         ("ENV_SUPATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     } else {
         ("ENV_PATH", "/usr/local/bin:/usr/bin:/bin")
     };
-    let value = |line: &'_ str| -> Option<usize> {
+    let value_start = |line: &'_ str| -> Option<usize> {
         let rest = line.trim_start().strip_prefix(key)?;
         rest.starts_with(char::is_whitespace).then(|| line.len() - rest.trim_start().len())
     };
-    let found = login_defs.lines().rev().find_map(|line| Some(line[value(line)?..].trim_end()));
+    let found = login_defs.lines().rev().find_map(|line| Some(line[value_start(line)?..].trim_end()));
     let found = found.map(|value| value.strip_prefix("PATH=").unwrap_or(value));
     found.filter(|path| path.starts_with('/') && !path.contains(char::is_whitespace)).unwrap_or(default)
 }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_login_the_terminal_and_what_is_named_are_in_the_environment() {
+    fn the_environment_has_the_variables_of_a_login_of_the_terminal_and_the_preserved_ones() {
         let inherited = |name: &str| match name {
             "TERM" => Some("xterm".into()),
             "KEPT" => Some("yes".into()),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_that_of_login_defs_where_it_is_usable() {
+    fn a_usable_path_of_login_defs_overrides_the_default() {
         let defs = "# ENV_PATH /no\nENV_SUPATH\tPATH=/sbin:/bin\nENV_PATH   PATH=/a:/b \nENV_PATHS /c\n";
         assert_eq!(path(defs, false), "/a:/b");
         assert_eq!(path(defs, true), "/sbin:/bin");

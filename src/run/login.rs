@@ -1,12 +1,13 @@
-//! A command as another user, who is not trusted: with a terminal, an environment and descriptors of their own.
+//! Runs a command as another, untrusted user. The command gets a separate terminal, a new environment, and only the file
+//! descriptors 0, 1 and 2.
 //!
 //! ```text
 //! user's terminal <-> relay (this process) <-> monitor (leads the session) <-> command
 //! ```
 //!
-//! [`Login`] finds out all that is needed, while the host's files and resolvers are still there. [`relay`] gives the command a
-//! terminal of its own, since whoever has a terminal for the controlling one can type on it (`TIOCSTI`, ioctl_tty(2)). Without
-//! any terminal, this process becomes the command.
+//! [`Login`] looks up the user while this process still sees the files and resolvers of the host. [`relay`] creates the terminal,
+//! because a process can insert input into a controlling terminal (`TIOCSTI`, ioctl_tty(2)). Without any terminal, this process
+//! becomes the command.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,58 +23,57 @@ use super::{environment, exec, relay};
 use crate::exit::Status;
 use crate::print;
 
-/// A command, and who runs it with what.
+/// A command with its user and its environment.
 #[derive(Debug)]
 pub struct Login {
-    pub(super) identity: User,
+    pub(super) user: User,
     environment: BTreeMap<OsString, OsString>,
-    words: Vec<OsString>,
+    command: Vec<OsString>,
 }
 
 impl Login {
-    /// Looks the user up. `preserved` names variables that the command keeps, `login_defs` is the file of login.defs(5).
-    /// Errors: there is no such user, or the system cannot answer.
-    pub fn new(user: &str, preserved: &[String], words: &[OsString], login_defs: &Path) -> Result<Self> {
-        let identity = User::look_up(user)?;
+    /// Looks up the user. The command keeps the `preserved` variables. `login_defs` is the path of login.defs(5).
+    /// Errors: the user is invalid or unknown, or cannot be looked up.
+    pub fn new(user: &str, preserved: &[String], command: &[OsString], login_defs: &Path) -> Result<Self> {
+        let user = User::look_up(user)?;
         // Not every system has the file.
         let login_defs = std::fs::read(login_defs).unwrap_or_default();
         let inherited = |name: &str| std::env::var_os(name);
-        let environment =
-            environment::of(&identity, preserved, inherited, &String::from_utf8_lossy(&login_defs));
-        Ok(Self { identity, environment, words: words.to_vec() })
+        let environment = environment::of(&user, preserved, inherited, &String::from_utf8_lossy(&login_defs));
+        Ok(Self { user, environment, command: command.to_vec() })
     }
 
-    /// Runs the command, and ends as it ends.
-    /// Errors: it cannot be started; where it cannot be executed, that is a status.
+    /// Runs the command, then ends with the same exit status or signal. If the command cannot be executed, returns a status.
+    /// Errors: the terminal or the relay fails.
     pub fn run(&self) -> Result<Status> {
         let Some(terminal) = Terminal::find()? else { return Ok(self.become_command()) };
         let never: Infallible = relay::run(self, terminal)?;
         match never {}
     }
 
-    /// Becomes the command. If it returns, that has failed, and the reason was printed.
+    /// Replaces this process with the command. Returns only on failure, after the reason was printed.
     pub(super) fn become_command(&self) -> Status {
-        if let Err(error) = close_descriptors().and_then(|()| self.identity.assume()) {
-            print::complain(&format!("cannot run as `{}`: {error:#}", self.identity.name));
+        if let Err(error) = close_descriptors().and_then(|()| self.user.assume()) {
+            print::complain(&format!("cannot run as `{}`: {error:#}", self.user.name));
             return Status::Failed;
         }
-        exec(&self.words, |command| command.env_clear().envs(&self.environment))
+        exec(&self.command, |command| command.env_clear().envs(&self.environment))
     }
 }
 
-/// Closes all descriptors but stdin, stdout and stderr: root's may lead anywhere.
+/// Closes all file descriptors except stdin, stdout and stderr, because root can have opened any file.
 fn close_descriptors() -> Result<()> {
     let open =
         std::fs::read_dir("/proc/self/fd").context("cannot list the open descriptors (is /proc mounted?)")?;
     let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The one that the list was read from is closed already.
+        // The descriptor that the list was read from is already closed.
         _ = close(descriptor);
     }
     Ok(())
 }
 
 pub(super) fn fork() -> Result<ForkResult> {
-    #[allow(unsafe_code)] // no other thread runs that could hold a lock
+    #[allow(unsafe_code)] // no other thread runs, so no other thread holds a lock
     unsafe { nix::unistd::fork() }.context("cannot start a process")
 }

@@ -1,4 +1,4 @@
-//! What the relay and the monitor tell each other: two bytes each, over a socket.
+//! The messages between the relay and the monitor: two bytes each, over a socket.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ pub enum Order {
     Background,
 }
 
-/// What the monitor reports to the relay.
+/// A report of the monitor to the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The command was stopped by this signal.
@@ -25,11 +25,11 @@ pub enum Event {
     Killed(u8),
 }
 
-/// Something that two bytes can express.
+/// A message that is encoded in two bytes.
 pub trait Message: Sized {
-    /// As bytes.
+    /// Encodes the message.
     fn encode(self) -> [u8; 2];
-    /// From bytes; `None` if they are invalid.
+    /// Decodes a message; `None` if the bytes are invalid.
     fn decode(bytes: [u8; 2]) -> Option<Self>;
 }
 
@@ -72,13 +72,13 @@ impl Message for Event {
 }
 
 /// Sends a message.
-/// Errors: the other end is gone.
+/// Errors: the other end is closed, or the socket cannot be written to.
 pub fn send(mut socket: &UnixStream, message: impl Message) -> io::Result<()> {
     socket.write_all(&message.encode())
 }
 
 /// Waits for a message.
-/// Errors: the other end is gone.
+/// Errors: the other end is closed, the socket cannot be read, or the bytes are not a message.
 pub fn receive<M: Message>(mut socket: &UnixStream) -> io::Result<M> {
     let mut bytes = [0; 2];
     socket.read_exact(&mut bytes)?;

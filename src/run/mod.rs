@@ -1,4 +1,4 @@
-//! Runs a command in a namespace: [`enter`] gives this process the namespace and its files, [`login`] makes another user of it.
+//! Runs a command in a namespace: [`enter`] moves this process into the namespace, [`login`] runs the command as another user.
 
 mod environment;
 pub mod login;
@@ -26,14 +26,11 @@ use crate::netns::{self, Named, mounts};
 use crate::paths::Paths;
 use crate::print;
 
-/// Moves this process into a namespace, for good, with its `/sys` and its files of `/etc`. `hide_bus`: without the system bus of the
-/// host.
-/// Errors: there is no such namespace, or the kernel refuses.
+/// Moves this process permanently into a namespace, with its `/sys` and its `/etc` files. `hide_bus` hides the host's system bus.
+/// Errors: the namespace is missing or cannot be entered, or a mount fails.
 pub fn enter(paths: &Paths, name: &NsName, hide_bus: bool) -> Result<()> {
     if !matches!(netns::look(paths, name)?, Named::Namespace(_)) {
-        bail!(
-            "there is no namespace `{name}`: bring it up by `netnsctl up {name}`, or let this do so by --up"
-        );
+        bail!("{}; --up brings it up first", netns::not_found(name));
     }
     if resolver::has_own(paths, name)
         && let Some(line) = Mutable::of(paths).warning("the command")
@@ -49,10 +46,10 @@ pub fn enter(paths: &Paths, name: &NsName, hide_bus: bool) -> Result<()> {
     if hide_bus { mounts::hide(Path::new(bus::DIRECTORY)) } else { Ok(()) }
 }
 
-/// Becomes a command. If it returns, that has failed, and the reason was printed.
-pub fn exec(words: &[OsString], set_up: impl FnOnce(&mut Command) -> &mut Command) -> Status {
-    let Some((program, words)) = words.split_first() else { return Status::NotStarted };
-    let error = set_up(Command::new(program).args(words)).exec();
+/// Replaces this process with a command. Returns only on failure, after the reason was printed.
+pub fn exec(command: &[OsString], set_up: impl FnOnce(&mut Command) -> &mut Command) -> Status {
+    let Some((program, arguments)) = command.split_first() else { return Status::NotStarted };
+    let error = set_up(Command::new(program).args(arguments)).exec();
     print::complain(&format!("cannot run {}: {error}", program.to_string_lossy()));
     if error.kind() == ErrorKind::NotFound { Status::NotFound } else { Status::NotExecutable }
 }

@@ -1,5 +1,6 @@
-//! The leader of the command's session. A process group whose parent is outside its session is orphaned, and no key stops it
-//! (setpgid(2)): so the command has this process between itself and the relay. It runs until the relay closes the socket.
+//! The monitor leads the session of the command and is the parent of the command. A process group whose parent is outside the
+//! session is orphaned, and the keys of the terminal cannot stop it (setpgid(2)). The monitor runs until the relay closes the
+//! socket.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -21,12 +22,12 @@ struct Monitor {
     relay: UnixStream,
     terminal: OwnedFd,
     command: Pid,
-    /// The process group to bring to the foreground.
-    front: Pid,
+    /// The process group that [`Order::Foreground`] brings to the foreground.
+    foreground_group: Pid,
 }
 
-/// Starts the command in a session of its own, on its terminal, and reports to the relay what becomes of it.
-/// Errors: the session cannot be set up.
+/// Starts the command in a new session. Reports to the relay when the command stops or ends.
+/// Errors: the session cannot be set up, or a system call fails.
 pub fn run(
     plan: &Login,
     relay: UnixStream,
@@ -35,7 +36,7 @@ pub fn run(
     blocked: &Blocked,
 ) -> Result<()> {
     setsid().context("cannot start a session")?;
-    rustix::process::ioctl_tiocsctty(&terminal).context("cannot make the terminal that of the session")?;
+    rustix::process::ioctl_tiocsctty(&terminal).context("cannot set the controlling terminal")?;
     let signals = SignalFd::with_flags(blocked.set(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .context("cannot receive signals")?;
     let Ok(first) = receive::<Order>(&relay) else { return Ok(()) };
@@ -46,12 +47,12 @@ pub fn run(
         }
         ForkResult::Parent { child } => child,
     };
-    // Whoever of the two is first. It has gone on to the command where this fails.
+    // Both processes set the group, because either can run first. EACCES means that the child already executes the command.
     _ = setpgid(command, command);
-    Monitor { relay, terminal, command, front: command }.watch(&signals)
+    Monitor { relay, terminal, command, foreground_group: command }.watch(&signals)
 }
 
-/// Becomes the command.
+/// Prepares the child process and replaces it with the command. Returns only on failure.
 fn start(
     plan: &Login,
     terminal: &OwnedFd,
@@ -80,6 +81,7 @@ fn start(
 }
 
 impl Monitor {
+    /// Forwards signals and executes orders until the relay closes the socket.
     fn watch(mut self, signals: &SignalFd) -> Result<()> {
         let mut ended = false;
         loop {
@@ -88,20 +90,20 @@ impl Monitor {
                 PollFd::new(self.relay.as_fd(), PollFlags::POLLIN),
             ];
             poll(&mut ready, PollTimeout::NONE).context("cannot wait for the command")?;
-            let [of_signals, of_relay] = ready.map(|one| one.any().unwrap_or_default());
-            if of_signals {
+            let [has_signal, has_order] = ready.map(|descriptor| descriptor.any().unwrap_or_default());
+            if has_signal {
                 while let Some(signal) = signals.read_signal().context("cannot read a signal")? {
                     match Signal::try_from(i32::try_from(signal.ssi_signo)?) {
-                        Ok(Signal::SIGCHLD) => ended = ended || self.look()?,
+                        Ok(Signal::SIGCHLD) => ended = ended || self.report()?,
                         Ok(Signal::SIGCONT | Signal::SIGWINCH | Signal::SIGTTOU) | Err(_) => {}
                         Ok(signal) => self.signal(signal),
                     }
                 }
             }
-            if of_relay {
+            if has_order {
                 match receive(&self.relay) {
                     Ok(_) if ended => {}
-                    Ok(order) => self.obey(order),
+                    Ok(order) => self.execute(order),
                     Err(_) => {
                         if !ended {
                             self.signal(Signal::SIGHUP);
@@ -114,8 +116,8 @@ impl Monitor {
         }
     }
 
-    /// Reports what has become of the command; whether it has ended.
-    fn look(&self) -> Result<bool> {
+    /// Reports to the relay that the command has stopped or ended. Returns whether the command has ended.
+    fn report(&self) -> Result<bool> {
         let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
         let (event, ended) =
             match waitpid(self.command, Some(flags)).context("cannot wait for the command")? {
@@ -124,12 +126,12 @@ impl Monitor {
                 WaitStatus::Stopped(_, signal) => (Event::Stopped(byte(signal as i32)), false),
                 _ => return Ok(false),
             };
-        // That the relay is gone shows by its socket.
+        // If the relay is gone, `watch` finds the socket closed.
         _ = send(&self.relay, event);
         Ok(ended)
     }
 
-    fn obey(&mut self, order: Order) {
+    fn execute(&mut self, order: Order) {
         match order {
             Order::Signal(number) => {
                 if let Ok(signal) = Signal::try_from(i32::from(number)) {
@@ -138,19 +140,19 @@ impl Monitor {
             }
             Order::Foreground => {
                 if self.foreground() == Some(getpgrp()) {
-                    // The group may be gone, or the terminal.
-                    if set_foreground(&self.terminal, self.front).is_err() {
+                    // The group or the terminal may no longer exist.
+                    if set_foreground(&self.terminal, self.foreground_group).is_err() {
                         _ = set_foreground(&self.terminal, self.command);
                     }
                 }
                 self.signal(Signal::SIGCONT);
-                if self.front != self.command {
-                    _ = killpg(self.front, Signal::SIGCONT);
+                if self.foreground_group != self.command {
+                    _ = killpg(self.foreground_group, Signal::SIGCONT);
                 }
             }
             Order::Background => {
                 if let Some(group) = self.foreground().filter(|group| *group != getpgrp()) {
-                    self.front = group;
+                    self.foreground_group = group;
                     _ = set_foreground(&self.terminal, getpgrp());
                 }
                 self.signal(Signal::SIGCONT);
@@ -158,11 +160,12 @@ impl Monitor {
         }
     }
 
-    /// Sends a signal to the command's process group, unless that is gone.
+    /// Sends a signal to the process group of the command. A group without processes is not an error.
     fn signal(&self, signal: Signal) {
         _ = killpg(self.command, signal);
     }
 
+    /// Returns the foreground process group of the terminal.
     fn foreground(&self) -> Option<Pid> {
         tcgetpgrp(&self.terminal).ok().map(|group| Pid::from_raw(group.as_raw_nonzero().get()))
     }
@@ -172,7 +175,7 @@ fn set_foreground(terminal: &OwnedFd, group: Pid) -> rustix::io::Result<()> {
     tcsetpgrp(terminal, rustix::process::Pid::from_raw(group.as_raw()).ok_or(rustix::io::Errno::SRCH)?)
 }
 
-/// A status or a signal, which have a byte each (wait(2)).
+/// Encodes an exit status or a signal number, which have one byte each (wait(2)).
 fn byte(number: i32) -> u8 {
     u8::try_from(number & 0xff).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Relays between the user's terminal and that of the command, as `sudo` with `use_pty` does.
+//! Relays data between the terminal of the user and the terminal of the command, as `sudo` with `use_pty` does.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,58 +20,59 @@ use super::signals::Blocked;
 use super::terminal::{self, Terminal};
 use crate::print;
 
-/// More than a terminal holds: what a command has printed by its end is read, and not what others print for ever.
-const HELD: usize = 256 * 1024;
+/// Maximum number of bytes that [`Relay::drain`] reads: more than a terminal buffers. Without a limit, a process that keeps
+/// printing could delay the end.
+const DRAIN_LIMIT: usize = 256 * 1024;
 
-/// How long a command that reads in the background waits, where nobody can bring it to the foreground.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Pause before a command that reads in the background is continued, if no shell can bring it to the foreground.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-#[allow(clippy::struct_excessive_bools)] // each is a state of its own
+#[allow(clippy::struct_excessive_bools)] // they are independent of each other
 struct Relay {
     terminal: Terminal,
-    /// The relay's end of the command's terminal, until that is gone.
+    /// The relay's end of the terminal of the command; `None` once the terminal is closed.
     master: Option<OwnedFd>,
     monitor: UnixStream,
     signals: SignalFd,
-    /// Typed, and not yet written to the command's terminal.
+    /// Typed input that is not yet written to the terminal of the command.
     input: Vec<u8>,
-    /// Printed, and not yet written to the user's terminal.
+    /// Output of the command that is not yet written to the terminal of the user.
     output: Vec<u8>,
-    /// Whether the command needs the keys. In a pipe another program may: `… | less`.
-    wanted: bool,
-    /// Whether the command's terminal has not yet begun to translate line feeds.
+    /// Whether the command needs the keys. In a pipeline another program can need them: `… | less`.
+    needs_keys: bool,
+    /// Whether the terminal of the command does not translate line feeds yet.
     untranslated: bool,
-    /// The user's terminal is gone.
+    /// Whether the terminal of the user is closed.
     hung_up: bool,
-    /// Another process sent a signal for the command.
+    /// Whether another process sent a signal for the command.
     signalled: bool,
 }
 
-/// Runs a command on a terminal of its own, and ends as it ends.
-/// Errors: it cannot be started.
+/// Runs a command on a separate terminal, then ends with the same exit status or signal.
+/// Errors: the terminal or the monitor cannot be set up, or the relay fails.
 pub fn run(plan: &Login, terminal: Terminal) -> Result<Infallible> {
-    // The number of a child that has ended is needed, also where the caller ignores SIGCHLD.
+    // If the caller ignores SIGCHLD, the kernel discards the exit status of each child, and the monitor cannot read it.
     signal_hook::flag::register(signal_hook::consts::SIGCHLD, std::sync::Arc::default())
         .context("cannot set the disposition of SIGCHLD")?;
     let (master, slave) = terminal::create(&terminal)?;
-    fchown(&slave, Some(plan.identity.uid), None).context("cannot give the terminal to the user")?;
+    fchown(&slave, Some(plan.user.uid), None).context("cannot give the terminal to the user")?;
     let (monitor, relay) = UnixStream::pair().context("cannot create a socket")?;
     let blocked = Blocked::new()?;
     let standard = terminal.standard;
     if let ForkResult::Child = fork()? {
         drop((terminal, master, monitor));
-        let watched = monitor::run(plan, relay, slave, standard, &blocked);
-        if let Err(error) = &watched {
+        let result = monitor::run(plan, relay, slave, standard, &blocked);
+        if let Err(error) = &result {
             print::complain(&format!("{error:#}"));
         }
-        std::process::exit(i32::from(watched.is_err()));
+        std::process::exit(i32::from(result.is_err()));
     }
     drop((relay, slave));
     terminal::translate_output(&master, false);
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(blocked.set(), flags).context("cannot receive signals")?;
     let mut relay = Relay {
-        wanted: standard[0] && standard[1],
+        needs_keys: standard[0] && standard[1],
         terminal,
         master: Some(master),
         monitor,
@@ -82,29 +83,29 @@ pub fn run(plan: &Login, terminal: Terminal) -> Result<Infallible> {
         hung_up: false,
         signalled: false,
     };
-    relay.proceed();
+    relay.start_or_continue();
     let end = relay.until_end();
-    // While the keys are relayed, the kernel does not signal this process group at ^C.
-    let typed = relay.terminal.is_raw() && relay.terminal.in_foreground() && !relay.signalled;
+    // While the keys are relayed, ^C makes the kernel signal the command, but not the process group of this process.
+    let was_typed = relay.terminal.is_raw() && relay.terminal.in_foreground() && !relay.signalled;
     relay.terminal.restore();
     drop(relay);
     match end? {
         Event::Killed(signal) => {
-            if let Some(signal) = interrupt(signal).filter(|_| typed) {
-                // It is blocked here until `end_by`.
+            if let Some(signal) = keyboard_signal(signal).filter(|_| was_typed) {
+                // The signal stays blocked in this process until `die_by`.
                 kill(Pid::from_raw(0), signal).context("cannot interrupt the job")?;
             }
-            end_by(signal)
+            die_by(signal)
         }
         Event::Exited(status) | Event::Stopped(status) => std::process::exit(status.into()),
     }
 }
 
 impl Relay {
-    /// Relays until the command has ended.
+    /// Relays data and signals until the command has ended. Returns how the command has ended.
     fn until_end(&mut self) -> Result<Event> {
         loop {
-            let (of_signals, of_monitor, of_master, of_terminal) = self.wait()?;
+            let (has_signal, has_event, of_master, of_terminal) = self.wait()?;
             if of_terminal.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
                 self.hang_up();
             } else {
@@ -121,13 +122,13 @@ impl Relay {
             if of_master.intersects(PollFlags::POLLIN | PollFlags::POLLHUP) {
                 self.read_output();
             }
-            if of_signals {
+            if has_signal {
                 while let Some(signal) = self.signals.read_signal().context("cannot read a signal")? {
-                    self.take(i32::try_from(signal.ssi_signo)?);
+                    self.handle_signal(i32::try_from(signal.ssi_signo)?);
                 }
             }
-            if of_monitor {
-                match receive(&self.monitor).context("the monitor of the command is gone")? {
+            if has_event {
+                match receive(&self.monitor).context("lost the connection to the monitor of the command")? {
                     Event::Stopped(signal) => self.suspend(Signal::try_from(i32::from(signal)).ok())?,
                     end => {
                         self.drain();
@@ -138,7 +139,8 @@ impl Relay {
         }
     }
 
-    /// Waits until there is something to do: signals, the monitor, the terminal of the command, that of the user.
+    /// Waits for events. Returns whether a signal and a report of the monitor are pending, then the events of the terminals of the
+    /// command and of the user.
     fn wait(&self) -> Result<(bool, bool, PollFlags, PollFlags)> {
         let when = |condition: bool, flag: PollFlags| if condition { flag } else { PollFlags::empty() };
         let master = when(self.output.is_empty(), PollFlags::POLLIN)
@@ -172,28 +174,29 @@ impl Relay {
         }
     }
 
-    /// Handles a signal: the terminal's own are for this process alone, others for the command.
-    fn take(&mut self, number: i32) {
+    /// Handles a signal. SIGWINCH and SIGCONT are for this process; SIGCHLD and SIGTTOU are ignored; all others are sent to the
+    /// command.
+    fn handle_signal(&mut self, number: i32) {
         match Signal::try_from(number) {
             Ok(Signal::SIGWINCH) => self.copy_size(),
-            Ok(Signal::SIGCONT) => self.proceed(),
+            Ok(Signal::SIGCONT) => self.start_or_continue(),
             Ok(Signal::SIGCHLD | Signal::SIGTTOU) | Err(_) => {}
             Ok(signal) => {
                 self.signalled = true;
-                self.order(Order::Signal(u8::try_from(signal as i32).unwrap_or_default()));
+                self.send_order(Order::Signal(u8::try_from(signal as i32).unwrap_or_default()));
             }
         }
     }
 
-    fn order(&self, order: Order) {
-        // If the monitor is gone, the next receive reports it.
+    fn send_order(&self, order: Order) {
+        // If the monitor has ended, the next receive reports it.
         _ = send(&self.monitor, order);
     }
 
-    /// Starts or continues the command, with the keys if it needs them and they are this process' to give.
-    fn proceed(&mut self) {
+    /// Starts or continues the command. It runs in the foreground if it needs the keys and this process can read them.
+    fn start_or_continue(&mut self) {
         self.copy_size();
-        let foreground = self.wanted && self.terminal.in_foreground();
+        let foreground = self.needs_keys && self.terminal.in_foreground();
         if foreground {
             self.terminal.make_raw();
             if let Some(master) = self.master.as_ref().filter(|_| std::mem::take(&mut self.untranslated)) {
@@ -202,33 +205,34 @@ impl Relay {
         } else {
             self.terminal.restore();
         }
-        self.order(if foreground { Order::Foreground } else { Order::Background });
+        self.send_order(if foreground { Order::Foreground } else { Order::Background });
     }
 
-    /// The command was stopped: it needs the keys, or the user wants the shell back.
+    /// Handles a stop of the command. Either the command needs the keys, or the user has suspended the job: then this process
+    /// stops, too, and the shell takes over.
     fn suspend(&mut self, signal: Option<Signal>) -> Result<()> {
         let reads = matches!(signal, Some(Signal::SIGTTIN | Signal::SIGTTOU)) && !self.terminal.is_raw();
-        self.wanted |= reads;
+        self.needs_keys |= reads;
         if !(reads && self.terminal.in_foreground()) {
             self.drain();
             self.terminal.restore();
-            stop(if reads { Signal::SIGTTIN } else { Signal::SIGTSTP })?;
+            stop_job(if reads { Signal::SIGTTIN } else { Signal::SIGTSTP })?;
             if reads && !self.terminal.in_foreground() {
-                std::thread::sleep(AGAIN);
+                std::thread::sleep(RETRY_DELAY);
             }
         }
-        self.proceed();
+        self.start_or_continue();
         Ok(())
     }
 
-    /// Prints what the command has printed so far.
+    /// Relays the output that the command has printed so far.
     fn drain(&mut self) {
-        let mut left = HELD;
+        let mut left = DRAIN_LIMIT;
         while left > 0 && !self.hung_up {
             if self.output.is_empty() {
                 let Some(master) = &self.master else { return };
                 let mut ready = [PollFd::new(master.as_fd(), PollFlags::POLLIN)];
-                // poll(2) has the kernel pass on what is under way (n_tty_poll in drivers/tty/n_tty.c).
+                // poll(2) makes the kernel deliver output that is still buffered (n_tty_poll in drivers/tty/n_tty.c).
                 _ = poll(&mut ready, PollTimeout::ZERO);
                 if ready[0].revents().is_none_or(|found| !found.contains(PollFlags::POLLIN)) {
                     return;
@@ -254,7 +258,7 @@ impl Relay {
         match read(master, &mut bytes) {
             Ok(0) | Err(Errno::EIO) => self.master = None,
             Ok(count) if !self.hung_up => self.output.extend_from_slice(&bytes[..count]),
-            // It may say more.
+            // After a hangup the output is discarded. EAGAIN and EINTR: there can be more output later.
             Ok(_) | Err(_) => {}
         }
     }
@@ -285,38 +289,39 @@ impl Relay {
         }
     }
 
-    /// The user's terminal is gone, and takes that of the command with it.
+    /// Handles the hangup of the terminal of the user: closes the terminal of the command, and sends SIGHUP to the command.
     fn hang_up(&mut self) {
         self.hung_up = true;
         self.output.clear();
         self.master = None;
-        self.take(Signal::SIGHUP as i32);
-        self.take(Signal::SIGCONT as i32);
+        self.handle_signal(Signal::SIGHUP as i32);
+        self.handle_signal(Signal::SIGCONT as i32);
     }
 }
 
-/// Stops the job that this process is part of, as the terminal would. The kernel ignores it where no shell could continue it.
-fn stop(signal: Signal) -> Result<()> {
-    let this = SigSet::from(signal);
-    kill(Pid::from_raw(0), signal).context("cannot stop")?;
-    let before = this.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_UNBLOCK).context("cannot stop")?;
-    before.thread_set_mask().context("cannot go on")
+/// Stops the job of this process, as the terminal would do. The kernel ignores the signal if no shell could continue the job.
+fn stop_job(signal: Signal) -> Result<()> {
+    let set = SigSet::from(signal);
+    kill(Pid::from_raw(0), signal).context("cannot stop the job")?;
+    let before =
+        set.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_UNBLOCK).context("cannot stop the job")?;
+    before.thread_set_mask().context("cannot continue the job")
 }
 
-/// The signal, if a key of the terminal sends it to end a job.
-fn interrupt(number: u8) -> Option<Signal> {
+/// Returns the signal if a key of the terminal sends it to end a job.
+fn keyboard_signal(number: u8) -> Option<Signal> {
     [Signal::SIGINT, Signal::SIGQUIT].into_iter().find(|signal| *signal as i32 == i32::from(number))
 }
 
-/// Ends this process by the signal that has ended the command, without a core of its own.
-fn end_by(number: u8) -> Result<Infallible> {
+/// Kills this process with the signal that has killed the command. This process writes no core dump.
+fn die_by(number: u8) -> Result<Infallible> {
     let number = i32::from(number);
-    // With one there would be two.
+    // The command has already written its own core dump.
     _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     if number == Signal::SIGKILL as i32 {
-        raise(Signal::SIGKILL).context("cannot end by SIGKILL")?;
+        raise(Signal::SIGKILL).context("cannot raise SIGKILL")?;
     }
     _ = signal_hook::low_level::emulate_default_handler(number);
-    // A signal that has no name: as shells have it.
+    // For a signal without a name (a real-time signal): the status that shells report.
     std::process::exit(128 + number)
 }

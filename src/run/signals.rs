@@ -1,10 +1,10 @@
-//! The signals that the relay and the monitor take, one at a time, from a descriptor.
+//! Blocks the signals that the relay and the monitor read from a signalfd(2).
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
-/// What is taken. SIGTTOU only has to be blocked: a process in the background sets up a terminal.
-const TAKEN: [Signal; 12] = [
+/// The blocked signals. SIGTTOU is blocked only so that a process in the background can change the settings of a terminal.
+const BLOCKED: [Signal; 12] = [
     Signal::SIGALRM,
     Signal::SIGCHLD,
     Signal::SIGCONT,
@@ -19,7 +19,7 @@ const TAKEN: [Signal; 12] = [
     Signal::SIGWINCH,
 ];
 
-/// Signals that wait until they are read.
+/// Blocked signals, which stay pending until they are read.
 #[derive(Debug)]
 pub struct Blocked {
     set: SigSet,
@@ -27,24 +27,25 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    /// Blocks them.
-    /// Errors: the kernel refuses it.
+    /// Blocks the signals.
+    /// Errors: the signal mask cannot be changed.
     pub fn new() -> Result<Self> {
-        let set: SigSet = TAKEN.into_iter().collect();
+        let set: SigSet = BLOCKED.into_iter().collect();
         let mut before = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before)).context("cannot block signals")?;
         Ok(Self { set, before })
     }
 
-    /// Which ones.
+    /// The blocked signals.
     #[must_use]
     pub fn set(&self) -> &SigSet {
         &self.set
     }
 
-    /// Blocks what was blocked before, for a command.
-    /// Errors: the kernel refuses it.
+    /// Restores the previous signal mask, for a command.
+    /// Errors: the signal mask cannot be changed.
     pub fn restore(&self) -> Result<()> {
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None).context("cannot unblock signals")
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None)
+            .context("cannot restore the signal mask")
     }
 }

@@ -1,4 +1,4 @@
-//! The user's terminal, and the one that is made for a command.
+//! The terminal of the user, and the pseudoterminal that is created for a command.
 
 use std::fs::File;
 use std::io;
@@ -15,22 +15,22 @@ use rustix::termios::{
     tcsetwinsize,
 };
 
-/// The number of /dev/tty (Documentation/admin-guide/devices.txt): which terminal it is, is not known by it.
-const CONTROLLING: u64 = nix::sys::stat::makedev(5, 0);
+/// The device number of /dev/tty (Documentation/admin-guide/devices.txt): the controlling terminal, whichever device this is.
+const DEV_TTY: u64 = nix::sys::stat::makedev(5, 0);
 
-/// The terminal that the user types at.
+/// The terminal of the user.
 #[derive(Debug)]
 pub struct Terminal {
-    /// A description of its own, which may be non-blocking.
+    /// A separate open file description, so that O_NONBLOCK does not affect other processes.
     file: File,
-    /// Which of stdin, stdout and stderr lead to it.
+    /// Whether stdin, stdout and stderr are this terminal.
     pub standard: [bool; 3],
     saved: Option<Termios>,
 }
 
 impl Terminal {
-    /// The terminal of stdin, stdout or stderr, or the controlling one; `None` if there is neither.
-    /// Errors: there is one, and it cannot be opened: a command must not have it then.
+    /// Returns the terminal of stdin, stdout or stderr, or else the controlling terminal; `None` without a terminal.
+    /// Errors: the terminal cannot be opened. The command must not use it then.
     pub fn find() -> Result<Option<Self>> {
         let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
         let device =
@@ -39,7 +39,7 @@ impl Terminal {
         let Some(first) = devices.iter().position(Option::is_some) else {
             return match open("/dev/tty") {
                 Ok(file) => Ok(Some(Self { file, standard: [false; 3], saved: None })),
-                // ENXIO: this process has none.
+                // ENXIO: this process has no controlling terminal.
                 Err(error)
                     if [Some(Errno::ENXIO as i32), Some(Errno::ENOENT as i32)]
                         .contains(&error.raw_os_error()) =>
@@ -51,7 +51,7 @@ impl Terminal {
         };
         let same = |number: Option<u64>| {
             number.is_some()
-                && (number == devices[first] || [number, devices[first]].contains(&Some(CONTROLLING)))
+                && (number == devices[first] || [number, devices[first]].contains(&Some(DEV_TTY)))
         };
         let file = open(&format!("/proc/self/fd/{first}"))
             .or_else(|_| standard[first].try_clone_to_owned().map(File::from))
@@ -59,26 +59,26 @@ impl Terminal {
         Ok(Some(Self { file, standard: devices.map(same), saved: None }))
     }
 
-    /// Whether this process may read from it.
+    /// Whether this process is in the foreground and can read from the terminal.
     #[must_use]
     pub fn in_foreground(&self) -> bool {
-        // One that is not the controlling terminal has no foreground.
+        // A terminal that is not the controlling terminal has no foreground process group: everyone can read from it.
         tcgetpgrp(&self.file).map_or(true, |group| group.as_raw_nonzero().get() == getpgrp().as_raw())
     }
 
-    /// Whether its keys are passed on as they are.
+    /// Whether the terminal is in raw mode.
     #[must_use]
     pub fn is_raw(&self) -> bool {
         self.saved.is_some()
     }
 
-    /// Passes keys on as they are: what they mean, the terminal of the command decides.
+    /// Switches to raw mode. All keys are passed on unchanged; the terminal of the command interprets them.
     pub fn make_raw(&mut self) {
         if self.saved.is_none() {
             if let Ok(settings) = tcgetattr(&self.file) {
                 let mut raw = settings.clone();
                 raw.make_raw();
-                // Without it the keys are read line by line, which is no reason to stop.
+                // On failure the keys are read line by line, which still works.
                 if tcsetattr(&self.file, OptionalActions::Drain, &raw).is_ok() {
                     self.saved = Some(settings);
                 }
@@ -86,18 +86,18 @@ impl Terminal {
         }
     }
 
-    /// Gives it back the settings that it had.
+    /// Restores the settings from before raw mode, if this process is in the foreground.
     pub fn restore(&mut self) {
         if let Some(settings) = self.saved.take().filter(|_| self.in_foreground()) {
-            // A terminal that is gone needs no settings.
+            // An error means that the terminal no longer exists.
             _ = tcsetattr(&self.file, OptionalActions::Drain, &settings);
         }
     }
 
-    /// Copies the size of its window to the terminal of a command.
+    /// Copies the window size to the terminal of a command.
     pub fn copy_size(&self, other: impl AsFd) {
         if let Ok(size) = tcgetwinsize(&self.file) {
-            // A terminal without a size is a terminal still.
+            // A terminal without a window size is usable.
             _ = tcsetwinsize(other, size);
         }
     }
@@ -120,28 +120,28 @@ fn open(path: &str) -> io::Result<File> {
     File::options().read(true).write(true).custom_flags(flags.bits()).open(path)
 }
 
-/// Creates a terminal with the settings and the size of the user's: the end to relay, and the end of the command.
-/// Errors: the kernel has none left.
-pub fn create(like: &Terminal) -> Result<(OwnedFd, OwnedFd)> {
+/// Creates a pseudoterminal with the settings and size of `model`. Returns the relay's and the command's end.
+/// Errors: /dev/pts is not mounted, or no terminal is left.
+pub fn create(model: &Terminal) -> Result<(OwnedFd, OwnedFd)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags).context("cannot create a terminal for the command (is /dev/pts mounted?)")?;
     unlockpt(&master).context("cannot unlock the terminal of the command")?;
     let slave = ioctl_tiocgptpeer(&master, flags).context("cannot open the terminal of the command")?;
     rustix::io::ioctl_fionbio(&master, true).context("cannot set up the terminal of the command")?;
-    if let Ok(settings) = tcgetattr(like) {
+    if let Ok(settings) = tcgetattr(model) {
         tcsetattr(&slave, OptionalActions::Now, &settings)
             .context("cannot set up the terminal of the command")?;
     }
-    like.copy_size(&master);
+    model.copy_size(&master);
     Ok((master, slave))
 }
 
-/// Has a terminal translate line feeds, or leaves that to the one behind it.
+/// Sets whether a terminal translates line feeds (OPOST). While off, the terminal of the user translates line feeds.
 pub fn translate_output(terminal: impl AsFd, on: bool) {
     let terminal = terminal.as_fd();
     if let Ok(mut settings) = tcgetattr(terminal) {
         settings.output_modes.set(OutputModes::OPOST, on);
-        // Line feeds that are translated twice look the same.
+        // Failure is harmless: line feeds that are translated twice look the same.
         _ = tcsetattr(terminal, OptionalActions::Now, &settings);
     }
 }

@@ -1,4 +1,4 @@
-//! The user that a command runs as: found through the system's own programs, then assumed by this process.
+//! The user of a command: looked up with the programs of the system, then assumed by this process.
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
@@ -6,7 +6,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::sys::program::{Answer, Program};
 
-/// A user with all that a login needs.
+/// A user, with the data that a login needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The login name.
@@ -24,25 +24,24 @@ pub struct User {
 }
 
 impl User {
-    /// Looks a user up by name or number. Users may come from any source in nsswitch.conf(5), which a static program cannot
-    /// load: getent(1) and id(1) can.
-    /// Errors: there is no such user, or the system cannot answer.
+    /// Looks up a user by name or number, with getent(1) and id(1): a static program cannot load the sources in nsswitch.conf(5).
+    /// Errors: the user is invalid or unknown, or a program fails.
     pub fn look_up(user: &str) -> Result<Self> {
         ensure!(!user.is_empty() && !user.starts_with('-'), "invalid user `{user}`");
-        let found = ask("getent", &["passwd", user])?;
-        if found.status.code() == Some(2) {
-            bail!("unknown user `{user}`: `getent passwd {user}` finds nothing");
+        let answer = query("getent", &["passwd", user])?;
+        if answer.status.code() == Some(2) {
+            bail!("unknown user `{user}`: `getent passwd {user}` finds no entry");
         }
-        let entry = text(found, "getent")?;
-        let identity =
+        let entry = stdout(answer, "getent")?;
+        let found =
             Self::parse(entry.trim_end()).with_context(|| format!("cannot parse `{}`", entry.trim_end()))?;
-        let groups = text(ask("id", &["-G", &identity.name])?, "id")?;
+        let groups = stdout(query("id", &["-G", &found.name])?, "id")?;
         let groups = groups.split_whitespace().map(|group| Ok(Gid::from_raw(group.parse()?)));
         let groups = groups.collect::<Result<_>>().context("cannot parse the list of groups from `id -G`")?;
-        Ok(Self { groups, ..identity })
+        Ok(Self { groups, ..found })
     }
 
-    /// Reads a line of passwd(5).
+    /// Parses a line of passwd(5).
     fn parse(entry: &str) -> Result<Self> {
         let fields: Vec<&str> = entry.split(':').collect();
         let [name, _, uid, gid, _, home, shell] = fields[..] else {
@@ -59,15 +58,15 @@ impl User {
         })
     }
 
-    /// Gives this process the groups and the user, and takes away all capabilities of any user but root. no_new_privs stays
-    /// as it is: ping(8) gets its capability from its file.
-    /// Errors: the kernel refuses one of them.
+    /// Sets the groups and the user of this process, and drops the capabilities unless the user is root. no_new_privs would break
+    /// ping(8), which has a file capability.
+    /// Errors: a system call fails.
     pub fn assume(&self) -> Result<()> {
         setgroups(&self.groups).context("cannot set the groups")?;
         setresgid(self.gid, self.gid, self.gid).context("cannot set the primary group")?;
         setresuid(self.uid, self.uid, self.uid).context("cannot set the user")?;
         if !self.uid.is_root() {
-            // The kernel clears the permitted set unless a securebit forbids it, and never the inheritable one.
+            // The kernel clears the permitted set unless a securebit forbids it. It never clears the inheritable set.
             let none = CapabilitySet::empty();
             rustix::thread::set_capabilities(
                 None,
@@ -80,12 +79,12 @@ impl User {
     }
 }
 
-fn ask(program: &str, words: &[&str]) -> Result<Answer> {
-    let asked = Program::new(program).called(format!("{program} {}", words.join(" "))).words(words).run();
-    asked.context("cannot look up the user")
+fn query(program: &str, arguments: &[&str]) -> Result<Answer> {
+    let program = Program::new(program).called(format!("{program} {}", arguments.join(" "))).words(arguments);
+    program.run().context("cannot look up the user")
 }
 
-fn text(answer: Answer, program: &str) -> Result<String> {
+fn stdout(answer: Answer, program: &str) -> Result<String> {
     let answer = answer.success().context("cannot look up the user")?;
     String::from_utf8(answer.stdout).with_context(|| format!("{program} printed invalid UTF-8"))
 }
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_passwd_is_parsed_and_empty_fields_have_the_defaults_of_login() {
+    fn parse_reads_a_line_of_passwd_and_empty_fields_get_the_defaults_of_login() {
         let bob = User::parse("bob:x:1000:100:Bob,,,:/home/bob:/bin/bash").unwrap();
         assert_eq!((bob.uid.as_raw(), bob.gid.as_raw()), (1000, 100));
         assert_eq!((bob.home.as_str(), bob.shell.as_str()), ("/home/bob", "/bin/bash"));
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_name_is_no_option_of_getent() {
+    fn a_name_that_getent_would_read_as_an_option_is_refused() {
         for name in ["", "--help", "-s"] {
             assert!(User::look_up(name).is_err(), "{name}");
         }

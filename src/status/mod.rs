@@ -1,8 +1,8 @@
-//! A namespace with all that is in it, as the kernel, the engines and systemd tell.
+//! The state of a namespace and of its contents, as the kernel, the engines and systemd report it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -15,24 +15,25 @@ use crate::netns::processes::{self, Resident};
 use crate::netns::{self, Id, Named};
 use crate::paths::Paths;
 
-/// One namespace as JSON.
+/// A namespace, with the keys of the JSON output.
 #[derive(Debug, Serialize)]
 pub struct NamespaceStatus {
     pub namespace: NsName,
-    /// Whether it is there.
+    /// Whether the namespace exists.
     pub exists: bool,
     pub instances: Vec<InstanceStatus>,
     pub interfaces: Vec<InterfaceStatus>,
     pub routes: Vec<NamedRoute>,
-    /// Its own files below /etc/netns, such as resolv.conf.
+    /// The files of the namespace in /etc/netns, such as resolv.conf.
     pub files: Vec<String>,
+    /// The nftables rules; `None` if they cannot be read.
     pub rules: Option<Rules>,
-    /// The units that `netnsctl attach` has put there.
+    /// The units that are attached with `netnsctl attach`.
     pub attached: Vec<String>,
     pub processes: Vec<Resident>,
 }
 
-/// One instance.
+/// An instance on the namespace.
 #[derive(Debug, Serialize)]
 pub struct InstanceStatus {
     #[serde(rename = "type")]
@@ -40,9 +41,9 @@ pub struct InstanceStatus {
     pub state: Condition,
     pub engine: Option<EngineKind>,
     pub since: Option<Timestamp>,
-    /// The last lines of what has failed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub said: Vec<String>,
+    /// The last log lines of a failed instance.
+    #[serde(rename = "said", skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 impl InstanceStatus {
@@ -53,17 +54,17 @@ impl InstanceStatus {
             state: active.condition,
             engine: Some(active.engine),
             since: active.since,
-            said: if has_failed { engine::last_words(paths, active) } else { Vec::new() },
+            log: if has_failed { engine::last_words(paths, active) } else { Vec::new() },
         }
     }
 }
 
-/// An interface, and where the other end of it is.
+/// An interface with its other end.
 #[derive(Debug, Serialize)]
 pub struct InterfaceStatus {
     #[serde(flatten)]
     pub link: Link,
-    /// Its peer or parent.
+    /// The peer or parent.
     pub other: Option<OtherEnd>,
 }
 
@@ -83,60 +84,67 @@ pub struct NamedRoute {
     pub interface: Option<String>,
 }
 
-/// Looks at the namespaces that are asked for; where none is, at all that anything is up on.
-/// Errors: there is none of that name, or something cannot be looked at.
-pub fn look(paths: &Paths, asked: &[NsName]) -> Result<Vec<NamespaceStatus>> {
+/// Reads the status of the requested namespaces; by default, of all with an active instance.
+/// Errors: a namespace neither exists nor is configured, or its status cannot be read.
+pub fn read(paths: &Paths, requested: &[NsName]) -> Result<Vec<NamespaceStatus>> {
     let active = engine::active(paths)?;
-    let names = names(paths, asked, &active)?;
+    let names = names(paths, requested, &active)?;
     let processes = processes::by_namespace();
-    let everywhere = everywhere(paths)?;
+    let all_links = all_links(paths)?;
     let attached = attach::attached(paths)?;
-    let item = |name: &NsName| {
+    let status = |name: &NsName| {
         let members = active.iter().filter(|active| active.instance.name == *name);
-        item(paths, name, members, &attached, &everywhere, &processes)
+        namespace_status(paths, name, members, &attached, &all_links, &processes)
     };
-    names.iter().map(item).collect()
+    names.iter().map(status).collect()
 }
 
-/// The namespaces that are asked for: all that anything is configured or up for, where none is named.
-fn names(paths: &Paths, asked: &[NsName], active: &[Active]) -> Result<BTreeSet<NsName>> {
+/// Returns the requested namespaces; by default, all with an active instance.
+/// Errors: a namespace neither exists nor is configured.
+fn names(paths: &Paths, requested: &[NsName], active: &[Active]) -> Result<BTreeSet<NsName>> {
     let mut known: BTreeSet<NsName> = active.iter().map(|active| active.instance.name.clone()).collect();
-    if asked.is_empty() {
+    if requested.is_empty() {
         return Ok(known);
     }
     known.extend(plugin::configured(paths)?.into_iter().map(|instance| instance.name));
-    for name in asked {
+    for name in requested {
         if !known.contains(name) && netns::look(paths, name)? == Named::Nothing {
-            bail!(
-                "there is no namespace `{name}`, and nothing is configured for it; `netnsctl list` and `ip netns` list what there is"
-            );
+            return Err(unknown_namespace(name));
         }
     }
-    Ok(asked.iter().cloned().collect())
+    Ok(requested.iter().cloned().collect())
+}
+
+/// Returns the error about a name that neither exists nor is configured.
+#[must_use]
+pub fn unknown_namespace(name: &NsName) -> Error {
+    anyhow!(
+        "namespace `{name}` does not exist and is not configured; `netnsctl list` and `ip netns` list the namespaces"
+    )
 }
 
 /// The interfaces of the host and of every namespace.
 type LinksByPlace = BTreeMap<Option<NsName>, Vec<Link>>;
 
-fn everywhere(paths: &Paths) -> Result<LinksByPlace> {
+fn all_links(paths: &Paths) -> Result<LinksByPlace> {
     let mut all = BTreeMap::from([(None, netlink::links()?)]);
     for name in netns::names(paths)? {
-        // One that goes just now, or may not be entered, is none to be found in.
+        // Skip a namespace that was just deleted or that this user cannot enter.
         let Ok(_inside) = netns::enter(paths, &name) else { continue };
         all.insert(Some(name.clone()), netlink::links()?);
     }
     Ok(all)
 }
 
-fn item<'a>(
+fn namespace_status<'a>(
     paths: &Paths,
     name: &NsName,
     members: impl Iterator<Item = &'a Active>,
     attached: &[Attached],
-    everywhere: &LinksByPlace,
+    all_links: &LinksByPlace,
     processes: &BTreeMap<Id, Vec<Resident>>,
 ) -> Result<NamespaceStatus> {
-    let links = everywhere.get(&Some(name.clone()));
+    let links = all_links.get(&Some(name.clone()));
     let named = netns::look(paths, name)?;
     let (routes, rules) = match netns::enter(paths, name) {
         Ok(_inside) => (netlink::routes()?, netlink::rules().ok()),
@@ -150,7 +158,7 @@ fn item<'a>(
         interfaces: links
             .into_iter()
             .flatten()
-            .map(|link| InterfaceStatus { link: link.clone(), other: other(name, link, everywhere) })
+            .map(|link| InterfaceStatus { link: link.clone(), other: other_end(name, link, all_links) })
             .collect(),
         routes: routes
             .into_iter()
@@ -158,7 +166,11 @@ fn item<'a>(
             .collect(),
         files: netns::files(paths, name).into_iter().map(|file| file.display().to_string()).collect(),
         rules,
-        attached: attached.iter().filter(|one| one.namespace == *name).map(|one| one.unit.clone()).collect(),
+        attached: attached
+            .iter()
+            .filter(|service| service.namespace == *name)
+            .map(|service| service.unit.clone())
+            .collect(),
         processes: match named {
             Named::Namespace(id) => processes.get(&id).cloned().unwrap_or_default(),
             _ => Vec::new(),
@@ -167,23 +179,23 @@ fn item<'a>(
     })
 }
 
-/// The other end of a veth pair, or the parent of a macvlan: the kernel tells its number alone.
-fn other(name: &NsName, link: &Link, everywhere: &LinksByPlace) -> Option<OtherEnd> {
+/// Returns the other end of a veth pair, or the parent of an interface. The kernel reports only the index of that interface.
+fn other_end(name: &NsName, link: &Link, all_links: &LinksByPlace) -> Option<OtherEnd> {
     let index = link.peer?;
     let is_other = |other: &&Link| {
         other.index == index
             && if link.kind == "veth" { other.kind == "veth" && other.peer == Some(link.index) } else { true }
     };
-    let places: Vec<_> = everywhere
+    let places: Vec<_> = all_links
         .iter()
         .filter(|(place, _)| (place.as_ref() == Some(name)) != link.peer_elsewhere)
-        // A parent is sought on the host alone: numbers repeat from one namespace to the next.
+        // A parent in another namespace is searched only on the host, because indexes repeat in other namespaces.
         .filter(|(place, _)| link.kind == "veth" || !link.peer_elsewhere || place.is_none())
         .filter_map(|(place, links)| links.iter().find(is_other).map(|found| (place, found)))
         .collect();
     match places.as_slice() {
         [(place, found)] => Some(OtherEnd { name: found.name.clone(), namespace: (*place).clone() }),
-        // Several fit by their numbers: better none than the wrong one.
+        // Several interfaces match: show nothing rather than the wrong interface.
         _ => None,
     }
 }

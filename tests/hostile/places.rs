@@ -14,7 +14,7 @@ use systemd_netns::internals::NsName;
 use systemd_netns::internals::Paths;
 use systemd_netns::internals::engine;
 use systemd_netns::internals::engine::state::{self, Known};
-use systemd_netns::internals::gc::{self, What};
+use systemd_netns::internals::gc::{self, OrphanKind};
 use systemd_netns::internals::netns;
 use systemd_netns::internals::plugin;
 use systemd_netns::internals::requires::Graph;
@@ -134,12 +134,15 @@ pub fn odd_entries(kinds: &[u8]) {
 
     let found = gc::find(&paths).unwrap();
     for path in &odd {
-        let told = found.iter().filter(|orphan| orphan.path == *path);
-        let whats: Vec<&What> = told.map(|orphan| &orphan.what).collect();
-        let expected = if path.starts_with(&paths.netns) { What::Foreign } else { What::Odd };
-        assert_eq!(whats, [&expected], "{}", path.display());
+        let orphans = found.iter().filter(|orphan| orphan.path == *path);
+        let kinds: Vec<&OrphanKind> = orphans.map(|orphan| &orphan.kind).collect();
+        let expected =
+            if path.starts_with(&paths.netns) { OrphanKind::Foreign } else { OrphanKind::Unusable };
+        assert_eq!(kinds, [&expected], "{}", path.display());
     }
-    assert!(found.iter().any(|orphan| matches!(&orphan.what, What::PartiallyUp(name, _) if *name == good)));
+    assert!(
+        found.iter().any(|orphan| matches!(&orphan.kind, OrphanKind::PartiallyUp(name, _) if *name == good))
+    );
     assert_eq!(state::entries(&paths).unwrap().len(), 1);
     assert!(engine::active(&paths).unwrap().iter().any(|active| active.instance.name == good));
     for path in odd.iter().filter(|path| path.starts_with(&paths.direct)) {

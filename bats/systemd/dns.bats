@@ -154,7 +154,7 @@ attached() {
   # The suggested commands.
   lab bash -c 'mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/'
   run -1 lab netnsctl check
-  [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a --hide-bus` again'* ]]
+  [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a --hide-bus`, then'* ]]
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus --now
   [[ $stderr == *'warning: /etc/resolv.conf is a link: if a program replaces files in '*'if a program replaces the link itself'* && $stderr != *'if a program on the host'* ]]
   lab bash -c 'cp /etc/resolver/resolv.conf /etc/resolver/new && mv /etc/resolver/new /etc/resolver/resolv.conf'
@@ -196,7 +196,7 @@ attached() {
   [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
   [[ $(resolve test-client db) == 192.0.2.9 ]]
   run -1 lab netnsctl check
-  [[ $output == *'files of /etc/netns/a or of the host'*'run `netnsctl attach test-client.service lo@a dns@a --hide-bus` again'* ]]
+  [[ $output == *'files of /etc/netns/a or of the host'*'run `netnsctl attach test-client.service lo@a dns@a --hide-bus`, then'* ]]
   lab systemctl stop netns-dns@a
   is test-client inactive
   eventually lab test ! -e /etc/netns/a

@@ -105,7 +105,7 @@ END_OF_UNIT
   lab mv /usr/sbin/nft /usr/sbin/nft.away
   run ! lab netnsctl up veth@nstest nft@nstest
   lab mv /usr/sbin/nft.away /usr/sbin/nft
-  [[ $output == *'the firewall of namespace `nstest` cannot be loaded, so no interface comes up'* ]]
+  [[ $output == *'the firewall of namespace `nstest` cannot be loaded, so no interface may come up'* ]]
   run ! up netns-veth@nstest
   eventually gone nstest
   lab netnsctl up veth@nstest nft@nstest

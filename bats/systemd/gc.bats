@@ -176,7 +176,7 @@ END
   lab tee "$units/netns_outside-veth@a.service.d/20-own.conf" <<<'# mine' >/dev/null
   config veth-b.conf <<<''
   run -0 lab netnsctl gc
-  [[ $output == "removed: $units/netns_outside-veth@a.service.d/10-requires.conf: there is no /etc/conf.d/netns/veth-a.conf"* && ${#lines[@]} == 1 ]]
+  [[ $output == "removed: $units/netns_outside-veth@a.service.d/10-requires.conf: /etc/conf.d/netns/veth-a.conf does not exist"* && ${#lines[@]} == 1 ]]
   lab test -e "$units/netns_outside-veth@a.service.d/20-own.conf"
   lab test -e "$units/netns_outside-veth@b.service.d/10-requires.conf"
 }

@@ -71,7 +71,7 @@ required() {
   before=$(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort)
   config base-b.conf <<<'NETNS_REQUIRES=app@a'
   run -1 lab netns-update
-  [[ $output == *'circle: app@a -> base@b -> app@a'*'Nothing was changed'* ]]
+  [[ $output == *'circular requirements: app@a -> base@b -> app@a'*'Nothing was changed'* ]]
   config base-b.conf <<<'NETNS_REQUIRES=nosuch@x'
   run -1 lab netns-update
   [[ $output == *'`base@b` requires `nosuch@x`, which is unknown'*'Nothing was changed'* ]]

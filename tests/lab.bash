@@ -1,58 +1,58 @@
 # shellcheck shell=bash
-# A machine with a real systemd as PID 1: systemd-nspawn on an overlay of /, in memory. Nothing is written to the host,
-# and none of its own services is started.
+# The lab: a machine with a real systemd as PID 1. It is systemd-nspawn on an overlay of /, in memory. Nothing is written to
+# the host, and no service of the host is started.
 #
-# To be sourced by what tests/private runs: mounts and processes then go with it, however it ends.
+# Source this file in a command of tests/private: its mounts and processes are then removed after any end of the command.
 
-# Where it is: its root, what it said at boot, and the pids of its PID 1 and of systemd-nspawn as seen from here.
+# The directory of the lab: its root, the output of its boot, and the pids of its PID 1 and of systemd-nspawn, as seen from here.
 LAB=/mnt
 
 # Usage: lab_create
-# A machine that is not running, with the program installed.
+# Creates the lab, without booting it. Call lab_install and lab_boot next.
 lab_create() {
-  # systemd-nspawn keeps notes in /run; so would this mount, in that of the host.
+  # systemd-nspawn and mount(8) write to /run, which must not be the /run of the host.
   mount --no-mtab -t tmpfs -o mode=755 lab /run
   mount -t tmpfs lab "$LAB"
   mkdir "$LAB"/{upper,work,root}
   mount -t overlay lab -o "lowerdir=/,upperdir=$LAB/upper,workdir=$LAB/work" "$LAB/root"
 
   local etc=$LAB/root/etc
-  # What the host has enabled, mounts, or has of ours, is not this machine's.
+  # The lab does not inherit the enabled units, the mounts and the files of systemd-netns of the host.
   rm -rf "$etc"/systemd/system/*.{wants,requires} "$etc"/systemd/system/netns* "$etc"/{conf.d/netns,netns} \
     "$LAB"/root/usr/{share/systemd-netns,lib/systemd/system/netns*,sbin/netns*,local/sbin/netns*}
   mkdir -p "$etc/systemd/system-generators"
   ln -s /dev/null "$etc/systemd/system-generators/systemd-sysv-generator"
   : >"$etc/fstab"
   echo netns-lab >"$etc/hostname"
-  # Without one, systemd would take this for a first boot and enable whatever is installed.
+  # Without a machine ID, systemd would assume a first boot, and enable every installed unit.
   rm -f "$etc/machine-id"
   systemd-machine-id-setup --root="$LAB/root" >/dev/null 2>&1
-  # Logs in memory are lost in a reboot, and waiting for a disk is no part of any test.
+  # The journal is in memory, so no test waits for a disk. A reboot deletes the journal.
   mkdir -p "$etc/systemd/journald.conf.d"
   printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >"$etc/systemd/journald.conf.d/lab.conf"
 }
 
 # Usage: lab_install
-# Installs what was built (or what is in the directory NETNS_BIN), and writes the units of the shipped types, as `make
-# install` does on a live machine.
+# Installs the built program (or the program in the directory NETNS_BIN), and writes the units of the shipped types, as
+# `make install` does on a running machine.
 lab_install() {
   make --silent --directory "${BASH_SOURCE[0]%/*}/.." install DESTDIR="$LAB/root" ${NETNS_BIN:+TARGET="$NETNS_BIN"} >/dev/null
   "$LAB/root/usr/sbin/netns-update" --root "$LAB/root" >/dev/null
 }
 
 # Usage: lab_resolvers
-# Unpacks what tests/need has fetched: systemd-resolved, nscd, nss-resolve and dnsmasq. None is enabled.
+# Unpacks the packages that tests/need has downloaded: systemd-resolved, nscd, nss-resolve and dnsmasq. None is enabled.
 lab_resolvers() {
   local deb
   for deb in "${BASH_SOURCE[0]%/*}"/../target/debs/*.deb; do
-    [[ -e $deb ]] || continue # all of them are installed here
+    [[ -e $deb ]] || continue # all packages are installed on the host
     dpkg-deb --fsys-tarfile "$deb" | tar --extract --keep-directory-symlink --directory "$LAB/root"
   done
   systemd-sysusers --root="$LAB/root" >/dev/null 2>&1
 }
 
 # Usage: lab_boot
-# Boots it and waits until the boot is complete.
+# Boots the lab, and waits until the boot is complete.
 lab_boot() {
   local try state
   systemd-nspawn --directory="$LAB/root" --machine=netns-lab --boot --register=no --keep-unit --private-network \
@@ -71,16 +71,16 @@ lab_boot() {
 }
 
 # Usage: lab COMMAND...
-# Runs a command in it.
+# Runs a command in the lab.
 lab() { nsenter --target "$(<"$LAB/leader")" --all -- "$@"; }
 
 # Usage: lab_halt
-# Shuts it down in order, as poweroff does.
+# Shuts the lab down, as poweroff does.
 lab_halt() {
   local try
-  lab systemctl poweroff --no-wall 2>/dev/null || true # it may be gone before it answers; that it is not is told below
+  lab systemctl poweroff --no-wall 2>/dev/null || true # the lab may end before it answers; a failure is reported below
   for ((try = 0; try < 1200; try++)); do
-    [[ -e /proc/$(<"$LAB/nspawn")/exe ]] || return 0 # gone, or waiting for its parent to notice
+    [[ -e /proc/$(<"$LAB/nspawn")/exe ]] || return 0 # ended, or a zombie
     sleep 0.05
   done
   echo 'the lab did not shut down:' >&2
@@ -89,7 +89,7 @@ lab_halt() {
 }
 
 # Usage: lab_power_cut
-# Ends it at once, and all that runs in it.
+# Kills the lab and all its processes at once.
 lab_power_cut() {
   local try
   kill -KILL "$(<"$LAB/leader")"

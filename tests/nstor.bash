@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# The arrangement of the README that needs an order: nsbrowser and nstor, joined by veth, nstor on the network by macvlan,
-# with rules in both that name the interfaces. Its files are taken from there. The test that sources this defines `on
-# COMMAND...`, which runs a command on the machine.
+# The example of docs/joining-namespaces.md that needs an order: nsbrowser and nstor are joined by veth, nstor is on the
+# network by macvlan, and the rules of both name the interfaces. The files are read from that page. The test that sources
+# this file defines `on COMMAND...`, which runs a command on the machine.
 
 # Usage: nstor_files DIRECTORY
-# Writes its .conf and .rules files.
+# Writes the .conf and .rules files of the example.
 nstor_files() {
   local line file='' block=''
   while IFS= read -r line; do
@@ -17,7 +17,7 @@ nstor_files() {
 }
 
 # Usage: nstor_network
-# The host's interface, and a machine behind it.
+# Creates the interface of the host, and a machine behind it.
 nstor_network() {
   on ip netns add internet
   on ip link add eth0 type veth peer name eth0 netns internet
@@ -30,10 +30,10 @@ nstor_network() {
 nstor_ping() { on ip netns exec "$1" ping -c1 -W1 -q "$2" >/dev/null 2>&1; }
 
 # Usage: nstor_works
-# What is meant to pass passes, and nothing else does.
+# Succeeds if all allowed packets pass, and no others.
 nstor_works() {
   local try
-  # The kernel takes up to a second until an address is used and a link is found to be up.
+  # The kernel needs up to a second to use an address and to see that a link is up.
   for ((try = 0; try < 5; try++)); do
     ! nstor_ping nsbrowser 198.51.100.2 || ! nstor_ping nstor 192.0.2.9 || break
   done
@@ -46,7 +46,7 @@ nstor_works() {
 }
 
 # Usage: nstor_rules_first DIRECTORY
-# The other order of the README: the interfaces require the rules, which name interfaces that are not there yet.
+# The other order of the page: the interfaces require the rules, and the rules name interfaces that do not exist yet.
 nstor_rules_first() {
   : >"$1/nft-nstor.conf"
   : >"$1/nft-nsbrowser.conf"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# How the demonstrations tell what they do. The one that sources this defines `on COMMAND...`, which runs a command on the
-# machine that is shown, and TOP, where its files are.
+# The output of the demonstrations. A demonstration that sources this file defines `on COMMAND...`, which runs a command on
+# its machine, and TOP, the root directory of the machine.
 
 if [[ -t 1 && -z ${NO_COLOR-} ]]; then bold=$'\e[1m' green=$'\e[32m' plain=$'\e[0m'; else bold='' green='' plain=''; fi
 
@@ -8,14 +8,14 @@ if [[ -t 1 && -z ${NO_COLOR-} ]]; then bold=$'\e[1m' green=$'\e[32m' plain=$'\e[
 say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 
 # Usage: show COMMAND...
-# Runs a command on the machine, as one would type it there.
+# Prints a command as a user would type it, and runs it on the machine.
 show() {
   printf '%s$ %s%s\n' "$green" "$*" "$plain"
   on "$@"
 }
 
 # Usage: refused COMMAND...
-# The same for a command that has to fail.
+# The same for a command that must fail.
 refused() {
   if show "$@"; then
     echo 'this should have failed' >&2

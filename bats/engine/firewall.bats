@@ -127,9 +127,9 @@ closed() { on ip netns exec a nft list table inet netns_closed; }
     config nft-a.conf <<<'sleep 600'
     on netnsctl "$verb" nft@a 3>&- &
     eventually closed
-    [[ -d /proc/$! ]] # it still reads the file
+    [[ -d /proc/$! ]] # netnsctl still reads the file
     cut_off
-    wait "$!" || true # it cannot tell what the firewall requires
+    wait "$!" || true # it cannot find the requirements of the firewall
     on ip netns exec a nft flush ruleset
     reaches
   done

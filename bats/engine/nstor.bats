@@ -14,7 +14,7 @@ unchanged() {
   [[ -z $output ]]
 }
 
-@test "it works from a cold start, after a restart of each part, and after down and up of each part" {
+@test "nsbrowser and nstor work from a cold start, after a restart of each part, and after down and up of each part" {
   nstor_files "$CONF"
   update
   nstor_network

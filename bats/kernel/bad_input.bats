@@ -26,7 +26,7 @@ plugin() { cat >"$SHARE/$1.sh"; }
   refused 'current netns is the global netns' -- netnsinit lo a down inside
 }
 
-@test "up inside refuses another namespace, and names it" {
+@test "up inside refuses another namespace, and prints its name" {
   create a b
   refused 'current netns is `b`, not the required `a`' -- inside b netnsinit lo a up inside
 }

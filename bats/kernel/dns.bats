@@ -116,7 +116,7 @@ END
   each_hook_twice dns a test -e $OWN/resolv.conf
 }
 
-@test "its check reports a missing or changed file" {
+@test "check reports a missing or changed file of the type dns" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   checks() { bash -c "source '$SHARE/dns.sh'; source '$CONF/dns-a.conf'; configure_dns_check_outside a"; }
   up dns a

@@ -212,7 +212,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   [[ $(<"$RULES") == old ]]
 }
 
-@test "a directory at the path is not changed, and named" {
+@test "a directory at the path is not changed, and the message has its path" {
   setup_rules
   mkdir "$RULES"
   run --separate-stderr -1 netns-nft-save a

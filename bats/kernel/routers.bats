@@ -77,13 +77,13 @@ redirects_default() {
   [[ ! -e /proc/sys/net/ipv6/conf/ve-a0 ]]
 }
 
-@test "the outside end ignores them before it is up" {
+@test "the outside end ignores advertisements and redirects before it is up" {
   pair 'ip() { [[ "$*" != *" ve-a0 up" ]] || cat /proc/sys/net/ipv6/conf/ve-a0/{accept_ra,autoconf,accept_redirects}; command ip "$@"; }' \
     >"$BATS_TEST_TMPDIR/said"
   [[ $(grep --line-regexp '[0-9]' "$BATS_TEST_TMPDIR/said" | paste -sd ' ') == '0 0 0' ]]
 }
 
-@test "an existing pair ignores them too" {
+@test "the outside end of an existing pair ignores router advertisements too" {
   create a
   ip link add ve-a0 type veth peer name ve-a1 netns a
   pair
@@ -119,7 +119,7 @@ redirects_default() {
   [[ $(ip route get 203.0.113.7) == *' via 198.51.100.1 '* ]]
 }
 
-@test "otherwise it accepts a forged redirect, until the host has a strict rp_filter or an nft rule" {
+@test "by default the outside end accepts a forged ICMP redirect, until the host has a strict rp_filter or an nft rule" {
   network
   pair
   redirects_default

@@ -45,7 +45,7 @@ WAYS=(
   done
 }
 
-@test "this also works if the host's file is a link to a file below /run, or missing" {
+@test "the host's file is unchanged also if it is a link to a file below /run, or missing" {
   mkdir -p /run/systemd/resolve
   for way in "${WAYS[@]}"; do
     rm -rf /etc/netns/a /etc/resolv.conf

@@ -183,7 +183,7 @@ killed_in_up_inside() {
   for file in "$CONF/.nft-a.rules.netns-draft-aB3xYz" /run/systemd-netns/direct/.a.json.netns-draft-aB3xYz /run/systemd-netns/remembered/lo@a~; do
     touch -d '5 minutes ago' "$file"
   done
-  : >"$CONF/.nft-b.rules.netns-draft-aB3xYz" # somebody writes it now
+  : >"$CONF/.nft-b.rules.netns-draft-aB3xYz" # as if another process wrote it now
   flock /run/systemd-netns/direct/b.lock sleep 1000 3>&- &
   holder=$!
   eventually locked /run/systemd-netns/direct/b.lock

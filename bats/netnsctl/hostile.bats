@@ -4,7 +4,7 @@
 
 load ../engine/engine
 
-# shellcheck disable=SC2016 # to be expanded by what should not
+# shellcheck disable=SC2016 # for the program to expand, which it must not do
 # Values that would create a file if they were run, leave a directory, or be taken for an option of ip or nft.
 NASTY=(
   '$(touch $CANARY)' '`touch $CANARY`' $'a; touch $CANARY; b\ntouch $CANARY' "' ; touch \$CANARY; '" '" ; touch $CANARY; "' '-batch /etc/passwd'

@@ -153,7 +153,7 @@ END
   rules a <<<'table inet filter { chain output { type filter hook output priority filter; udp dport 53 drop; }; }'
   later=$(measured --dns unknown.test 198.51.100.2:80)
   kill "$SERVER"
-  [[ $(</proc/self/mountinfo) == "$mounts" ]] # those for the names were of nobody else
+  [[ $(</proc/self/mountinfo) == "$mounts" ]] # no other process has the mounts for the lookups
   rm -r /etc/netns/a
   shows "$shown" 'dns known.test passes - - servers in /etc/netns/a/resolv.conf: 198.51.100.2' \
     'dns unknown.test refused - - Name or service not known; servers in /etc/netns/a/resolv.conf: 198.51.100.2'

@@ -35,7 +35,7 @@ refused() {
   refused "$CONF/default.conf" 'the group nogroup (65534) can write it' "chmod g-w $CONF/default.conf"
 }
 
-@test "a directory above it that other users can write is refused too" {
+@test "a directory above a plugin that other users can write is refused too" {
   chmod 1777 "$CONF"
   refused "$CONF" 'everybody can put files into it' "chmod o-w $CONF"
   chown nobody /etc/conf.d

@@ -398,7 +398,7 @@ accepts_in() {
   run --separate-stderr -1 lab netnsctl attach test-web lo@a
   [[ $stderr == *'`test-web.service` shares the namespaces of test-other.service'* ]]
   lab test ! -e "$DROP_IN"
-  # The message is right.
+  # The message is true: such a unit runs in the network of the host.
   rm "$LAB/root/etc/systemd/system/test-web.service.d/first.conf"
   lab netnsctl attach test-web lo@a
   unit test-web.service.d/first.conf <<<$'[Unit]\nJoinsNamespaceOf=test-other.service\n[Service]\nPrivateTmp=yes'

@@ -77,7 +77,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "systemd-resolved and nscd cannot change this by replacing their files" {
+@test "an attached service queries only its server, also after systemd-resolved and nscd replace their files" {
   attached
   lab bash -c 'cd /run/systemd/resolve && for turn in 1 2 3; do cp stub-resolv.conf new && mv new stub-resolv.conf; done'
   lab systemctl restart systemd-resolved nscd
@@ -88,7 +88,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "resolvers of the host that start after the service are hidden too" {
+@test "resolvers of the host that start after the service are hidden from it" {
   lab systemctl stop nscd systemd-resolved
   lab rm -rf /run/nscd
   attached
@@ -206,7 +206,7 @@ attached() {
   attached
   lab systemctl stop test-client
   lab rm /etc/netns/a/resolv.conf
-  lab systemctl start test-client # which is done once there is a process
+  lab systemctl start test-client # succeeds as soon as the process exists
   eventually is test-client failed
   eventually lab netnsctl restart dns@a
   lab systemctl start test-client

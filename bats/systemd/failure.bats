@@ -93,7 +93,7 @@ load systemd
   lab netnsctl down lo@x
 }
 
-@test "a stale file in place of the namespace is not changed, and named" {
+@test "a stale file in place of the namespace is not changed, and the message has its path" {
   lab mkdir -p /run/netns
   lab touch /run/netns/stale
   run ! lab systemctl start netns-lo@stale

@@ -49,7 +49,7 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
   done < <(broken)
 }
 
-@test "the same holds with systemctl, in either order" {
+@test "the same is true with systemctl, in either order" {
   while IFS= read -r text; do
     config nft-nstest.conf <<<"$text"
     for units in 'netns-veth@nstest netns-nft@nstest' 'netns-nft@nstest netns-veth@nstest'; do

@@ -130,7 +130,7 @@ END
   gone foo
 }
 
-@test "so does a namespace that such a unit creates by a script, in a shell, or with a specifier of systemd" {
+@test "a namespace that such a unit creates by a script, in a shell, or with a specifier of systemd stays too" {
   unit test-maker.service <<'END'
 [Service]
 Type=oneshot

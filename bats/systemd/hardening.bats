@@ -34,7 +34,7 @@ configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
   lab mountpoint -q /run/netns/x
 }
 
-@test "the settings that docs/security.md warns about do hide it" {
+@test "the settings that docs/security.md warns about hide the namespace" {
   probe
   # From `ProtectSystem=` on to `RootDirectory=`, in backticks.
   mapfile -t settings < <(sed -n '/^`ProtectSystem=`/,/^Do not/p' "$DOCS" | grep --only-matching '`[A-Za-z]*=`' | tr -d '`')
@@ -65,7 +65,7 @@ configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
   lab systemctl start netns-probe@x
   level() { lab systemd-analyze security --no-pager "$1" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p'; }
   text=$(tr '\n' ' ' <"$DOCS")
-  [[ $text == *"tells $(level netns_name@x) for "*" and $(level netns-probe@x) for the two"* ]]
+  [[ $text == *" is $(level netns_name@x) for "*" and $(level netns-probe@x) for the two"* ]]
   [[ $(level netns-probe@x) == "$(level netns_outside-probe@x)" ]]
 }
 

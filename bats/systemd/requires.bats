@@ -116,7 +116,7 @@ required() {
     is netns_outside-app@a inactive
     lab systemctl reset-failed
   done
-  run -1 lab cat "$LOG" # no hook of app was run, and none of the others says anything
+  run -1 lab cat "$LOG" # no hook of app was run, and the other hooks print nothing
 }
 
 @test "the namespace is also removed if its last user was stopped during a failed wait" {

@@ -33,10 +33,10 @@ lab_create() {
 }
 
 # Usage: lab_install
-# Installs what was built (or what is in the directory NETNS_BIN), and writes the units of the shipped types, as `make
-# install` does on a live machine.
+# Installs what was built (or what is in the directory NETNS_BIN, which has no manual pages), and writes the units of the
+# shipped types, as `make install` does on a live machine.
 lab_install() {
-  make --silent --directory "${BASH_SOURCE[0]%/*}/.." install DESTDIR="$LAB/root" ${NETNS_BIN:+TARGET="$NETNS_BIN"} >/dev/null
+  make --silent --directory "${BASH_SOURCE[0]%/*}/.." install DESTDIR="$LAB/root" ${NETNS_BIN:+TARGET="$NETNS_BIN" PAGES=} >/dev/null
   "$LAB/root/usr/sbin/netns-update" --root "$LAB/root" >/dev/null
 }
 

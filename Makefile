@@ -128,12 +128,22 @@ $(DEMO):
 	$(CARGO) build --profile demo --locked --bin $(BINARY)
 	@for link in $(LINKS); do ln -sf $(BINARY) $@/$$link; done
 
-lint: ## Check form: rustfmt, clippy, shellcheck, shfmt
+lint: ## Check form and prose: rustfmt, clippy, shellcheck, shfmt, codespell, proselint
 	@tests/need lint
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	shellcheck $(SHELL_FILES)
 	shfmt -i 2 -ci -d $(SHELL_FILES)
+	@$(MAKE) --no-print-directory $(PROSE)
+	git ls-files -z -- ':!*.svg' ':!*.lock' | xargs --null $(PROSE)/bin/codespell --ignore-words tests/prose/spelling.txt
+	$(PROSE)/bin/python tests/prose/lint.py
+
+# The linters of prose are Python programs that Debian does not have in these versions: they get an environment of their own.
+PROSE = $(or $(CARGO_TARGET_DIR),target)/prose
+$(PROSE): tests/prose/requirements.txt
+	python3 -m venv --clear $@
+	$@/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 SHELL_FILES = $(wildcard plugins/*.sh src/bash/*.sh src/commands/*.sh $(COMPLETION)/*.bash tests/*.bash tests/soak.d/*.bash tests/hostile/*.sh tests/kit/*.sh tests/kit/*.bash bats/*.bash bats/*/*.bash bats/*/*.bats) \
   $(addprefix tests/,run need demo demo-systemd private machine soak soak.d/walk) fuzz/run bench/run .ci/run

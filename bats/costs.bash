@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What a command costs: processes, programs and system calls, which unlike times do not wobble.
+# The cost of a command in processes, programs and system calls. Unlike times, these counts are stable.
 
-# What is left out of the calls. Not the program's, but its C library's (glibc or musl, as it was built) is how memory is
-# had and how much of a directory is read at a time; and how often is waited depends on how the processes happen to meet.
+# System calls that are not counted: the C library (glibc or musl) decides how memory is allocated and how much of a directory is
+# read at a time, and the number of waits depends on the timing of the processes.
 UNCOUNTED=brk,mmap,munmap,mprotect,mremap,madvise,getdents64
 UNCOUNTED+=,futex,wait4,waitid,poll,ppoll,sched_yield,restart_syscall,rt_sigprocmask,rt_sigreturn,rt_sigsuspend
 
 # Usage: trace COMMAND...
-# Runs a command where the array `at` says, on this machine if there is none, and notes its system calls in the file $TRACE.
-# The functions that bats exports are kept from it: they could be hooks.
+# Runs a command with the prefix in the array `at` (by default on this machine), and writes its system calls to the file $TRACE.
+# Functions exported by bats are removed from the environment: they could be hooks.
 trace() {
   TRACE=$BATS_TEST_TMPDIR/trace
   "${at[@]}" env --ignore-environment PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin \
@@ -16,9 +16,9 @@ trace() {
 }
 
 # Usage: count
-# Sets `processes`, `programs` and `calls` to what is in $TRACE. A process is the first one or a fork, be it a subshell of
-# bash, and no thread; a program is an execve that came off; a call that others interrupt stands on two lines, and counts once.
-# musl opens a file with close-on-exec, and sets that once more: these do not count.
+# Sets `processes`, `programs` and `calls` to the counts in $TRACE. A process is the first process or a fork, including subshells of
+# bash, but not threads. A program is a successful execve. An interrupted call is on two lines, and counts once.
+# musl opens a file with close-on-exec, and sets the flag again: these calls are not counted.
 count() {
   read -r processes programs calls < <(awk '
     BEGIN { processes = 1 }
@@ -29,11 +29,11 @@ count() {
 }
 
 # Usage: costs PROCESSES PROGRAMS CALLS COMMAND...
-# Whether a command takes that many processes and programs, itself included, and at most so many system calls.
+# Succeeds if a command takes this many processes and programs, including itself, and at most this many system calls.
 costs() { trace "${@:4}" && took "$@"; }
 
 # Usage: took PROCESSES PROGRAMS CALLS WORD...
-# The same of what is in $TRACE. `bats --show-output-of-passing-tests` shows what was measured.
+# The same for the contents of $TRACE. `bats --show-output-of-passing-tests` shows the counts.
 took() {
   local processes programs calls
   count
@@ -45,7 +45,7 @@ took() {
 }
 
 # Usage: calls COMMAND...
-# Prints how many system calls it makes.
+# Prints the number of system calls of a command.
 calls() {
   local processes programs calls
   trace "$@"

@@ -2,7 +2,7 @@
 # Waiting, for all suites.
 
 # Usage: eventually COMMAND...
-# Waits until COMMAND succeeds: some of what the kernel and systemd do, they do after they have answered.
+# Waits until COMMAND succeeds: the kernel and systemd finish some of their work after they have answered.
 eventually() {
   local try
   for ((try = 0; try < 400; try++)); do
@@ -14,5 +14,5 @@ eventually() {
 }
 
 # Usage: locked PATH
-# Whether somebody has locked a file or a directory.
+# Succeeds if a process has locked a file or a directory.
 locked() { ! flock --nonblock "$1" true; }

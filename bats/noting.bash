@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# A type for the suites under systemd and of both engines.
+# A type for the suites under systemd and for both engines.
 
-# Where the hooks of such types note what they are called for, on the machine.
+# The file in which the hooks of such types record their calls, on the machine.
 LOG=/run/hooks.log
 
 # Usage: noting TYPE [TEXT]
-# The plugin of a type whose hooks note that they ran; TEXT is bash that may replace any of them.
+# Prints a plugin whose hooks record that they ran. TEXT is bash that can override any of them.
 noting() {
   cat <<END
 NO_CONFIG_REQUIRED=yes

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# A namespace that somebody else has made in place of ours, and how to tell that it was left alone. What runs on a machine that
-# is booted for the test gets these by `declare -f`.
+# Replaces a namespace by a foreign one of the same name, and checks that the foreign one was not changed. On a booted machine, the
+# functions are passed with `declare -f`.
 
 # Usage: replace NAME
-# Has somebody delete a namespace, and make another one of its name, with a table in it.
+# Deletes a namespace, and creates another one of the same name, with a table in it.
 replace() {
   ip netns delete "$1"
   ip netns add "$1"
@@ -11,8 +11,8 @@ replace() {
 }
 
 # Usage: replace_same_inode NAME COMMAND...
-# The same with a namespace that COMMAND makes, and the kernel gives the other one the inode of the first. It takes the lowest
-# that is free, some time after that is gone; but whoever makes a namespace of any kind on the machine may be faster.
+# The same for a namespace that COMMAND creates, with the same inode. The kernel reuses the lowest free inode some time after the
+# deletion, but another process of the machine can get it first.
 replace_same_inode() {
   local name=$1 inode round try found
   for ((round = 0; round < 20; round++)); do
@@ -38,7 +38,7 @@ replace_same_inode() {
 }
 
 # Usage: untouched NAME
-# Whether there is nothing in the other one but what they have made.
+# Succeeds if the foreign namespace has only its own contents.
 untouched() {
   [[ $(ip netns exec "$1" nft list ruleset) == $'table inet theirs {\n}' && $(ip -netns "$1" -oneline link | wc -l) == 1 &&
   $(ip -netns "$1" -oneline link) != *,UP* ]]

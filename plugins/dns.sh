@@ -1,17 +1,17 @@
 # shellcheck shell=bash
-# dns: who is asked for names in the namespace, by files in /etc/netns/NAME, which attached services, `netnsctl run` and
-# `ip netns exec` have in place of those in /etc.
+# dns: name resolution in the namespace, by files in /etc/netns/NAME. Attached services, `netnsctl run` and `ip netns exec`
+# see these files in place of those in /etc.
 #
 # Contains: only definitions
 # Etc: nsswitch.conf resolv.conf
 #
 # Settings (in dns-NAME.conf; those for all namespaces in dns.conf):
-#   DNS_SERVERS  addresses of the servers, separated by blanks: "192.0.2.53 2001:db8::53"; libc asks the first three
+#   DNS_SERVERS  addresses of the servers, separated by blanks: "192.0.2.53 2001:db8::53"; libc uses the first three
 #   DNS_SEARCH   domains that are tried for short names, separated by blanks
 #   DNS_OPTIONS  options as in resolv.conf(5), separated by blanks: "timeout:2 edns0"
-#   DNS_HOSTS    lines as in hosts(5), which follow those for localhost
+#   DNS_HOSTS    lines as in hosts(5), added after the lines for localhost
 
-# Written before anything in the namespace starts, and again on each restart, since that takes what the .conf says now.
+# The files are written before anything in the namespace starts. A restart writes them again, with the present settings.
 configure_dns_up_outside() {
   on_failure dns_remove "$1"
   dns_write "$1"
@@ -19,40 +19,40 @@ configure_dns_up_outside() {
 
 configure_dns_up_inside() { dns_write "$1"; }
 
-# The files stay on a restart.
+# `down inside` is not defined: the files stay during a restart.
 configure_dns_down_outside() { dns_remove "$1"; }
 
-# What is not as `up` left it, a line each.
+# Prints a line for each file that differs from the settings.
 configure_dns_check_outside() {
   local NS_NAME=$1 file path
   for file in resolv.conf nsswitch.conf hosts; do
     path=/etc/netns/$NS_NAME/$file
     if ! dns_wants "$file"; then
-      ! dns_is_ours "$path" || echo "'$path' is there, though DNS_HOSTS is empty"
+      ! dns_is_ours "$path" || echo "'$path' exists, but DNS_HOSTS is empty"
     elif [[ ! -e $path ]]; then
-      echo "'$path' is gone"
+      echo "'$path' is missing"
     elif [[ $(<"$path") != "$(dns_content "$file")" ]]; then
-      echo "'$path' is not what DNS_SERVERS and the other settings come to"
+      echo "'$path' differs from the settings"
     fi
   done
 }
 
 # Usage: dns_write NAME
-# All files or none: what cannot be is found before the first one is replaced.
+# Writes all files or none: the checks come before the first file is replaced.
 dns_write() {
   local directory=/etc/netns/$1 file
   local -a files=(resolv.conf nsswitch.conf hosts)
   configure_dns_validate >&2 || exit 1
   for file in "${files[@]}"; do
     if [[ -e $directory/$file || -L $directory/$file ]] && ! dns_is_ours "$directory/$file" && dns_wants "$file"; then
-      echo "'$directory/$file' was not written by the type dns, and is left alone: remove it, or do without dns@$1" >&2
+      echo "cannot replace '$directory/$file': it was not written by the type dns; remove it, or do not use dns@$1" >&2
       return 1
     fi
   done
   mkdir -p -- "$directory"
   for file in "${files[@]}"; do
     if dns_wants "$file"; then
-      # Beside the directory, since all that is in there counts, then renamed: nobody ever reads half of it.
+      # Written beside the directory, then renamed: no process reads a partial file.
       dns_content "$file" >"/etc/netns/.$1.$file"
       mv -T -- "/etc/netns/.$1.$file" "$directory/$file"
     elif dns_is_ours "$directory/$file"; then
@@ -62,24 +62,24 @@ dns_write() {
 }
 
 # Usage: dns_remove NAME
-# What is ours goes, whatever the .conf says by now.
+# Removes the files that dns_write created, whatever the settings are now.
 dns_remove() {
   local directory=/etc/netns/$1 file
   for file in resolv.conf nsswitch.conf hosts; do
     rm -f -- "/etc/netns/.$1.$file"
     ! dns_is_ours "$directory/$file" || rm -- "$directory/$file"
   done
-  rmdir --ignore-fail-on-non-empty -- "$directory" 2>/dev/null || true # it may be gone, or not there yet
+  rmdir --ignore-fail-on-non-empty -- "$directory" 2>/dev/null || true # it may not exist
 }
 
-# What is wrong with the settings, a line each. libc passes over what it cannot read, and asks 127.0.0.1 where no server is left.
+# Prints a line for each invalid setting. libc ignores an invalid server, and without any server it uses 127.0.0.1.
 configure_dns_validate() {
   local word line address names valid=yes
   local -a servers domains
-  # Only the end of the text ends it.
+  # `read` fails at the end of the text: there is no NUL in it.
   read -r -d '' -a servers <<<"${DNS_SERVERS-}" || true
   read -r -d '' -a domains <<<"${DNS_SEARCH-}" || true
-  ((${#servers[@]})) || dns_is_wrong 'DNS_SERVERS: it names no server'
+  ((${#servers[@]})) || dns_is_wrong 'DNS_SERVERS: no server is set'
   for word in "${servers[@]}"; do
     dns_is_address "$word" || dns_is_wrong "DNS_SERVERS: '$word' is not an IP address"
   done
@@ -87,7 +87,7 @@ configure_dns_validate() {
     [[ $word != *[^[:alnum:]._-]* ]] || dns_is_wrong "DNS_SEARCH: '$word' is not a domain"
   done
   while read -r line; do
-    # A line has an address and names, or nothing but a comment.
+    # A line is an address with names, or a comment.
     read -r address names <<<"${line%%#*}" || true
     [[ -z $address ]] || { dns_is_address "$address" && [[ $names && $names != *[^[:alnum:][:space:]._-]* ]]; } ||
       dns_is_wrong "DNS_HOSTS: '$line' is not an address with a name"
@@ -98,8 +98,8 @@ configure_dns_validate() {
 # Usage: dns_is_wrong LINE
 dns_is_wrong() { valid='' && echo "$1"; }
 
-# Usage: dns_is_address WORD
-# No leading zeros in IPv4: libc reads 010 as 8.
+# Usage: dns_is_address ADDRESS
+# Refuses leading zeros in IPv4: libc reads 010 as 8.
 dns_is_address() {
   local address=$1 byte='(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])' group='[0-9A-Fa-f]{1,4}'
   local -a groups
@@ -112,7 +112,7 @@ dns_is_address() {
 }
 
 # Usage: dns_wants FILE
-# Without DNS_HOSTS, the host's stays.
+# Without DNS_HOSTS, the host's file stays in use.
 dns_wants() { [[ $1 != hosts || -n ${DNS_HOSTS-} ]]; }
 
 # Usage: dns_is_ours PATH
@@ -137,8 +137,8 @@ dns_content() {
       [[ -z ${DNS_OPTIONS-} ]] || echo "options ${DNS_OPTIONS//[[:space:]]/ }"
       ;;
     nsswitch.conf)
-      # The host's, for users and groups. Names go by the two files alone: `resolve`, `mdns` and `myhostname` ask the host.
-      # `$a\` ends its last line, where it has no end.
+      # The host's file, for users and groups. Only `files` and `dns` resolve names: `resolve`, `mdns` and `myhostname`
+      # would query the host. `$a\` adds a missing newline at the end of the file.
       if [[ -e /etc/nsswitch.conf ]]; then sed -e '/^[[:space:]]*hosts:/d' -e "\$a\\" /etc/nsswitch.conf; fi
       echo 'hosts: files dns'
       ;;

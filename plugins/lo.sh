@@ -11,9 +11,9 @@ configure_lo_up_inside() {
   ip link set dev lo up
 }
 
-# What is not as `up` left it, a line each.
+# Prints a line if the interface was changed since `up`.
 configure_lo_check_inside() {
   [[ $(ip -oneline link show dev lo) == *[\<,]UP[,\>]* ]] || echo "interface 'lo' is not up"
 }
 
-# There is nothing to take down: other types on the namespace may need lo, and it goes with the namespace.
+# No `down`: other types of the namespace may need lo, and the kernel removes it with the namespace.

@@ -8,9 +8,9 @@
 #   MACVLAN_PARENT_IFNAME  the host's interface
 #   MACVLAN_IFNAME         name of the interface in the namespace; two namespaces may use the same
 #   MACVLAN_MODE           private, vepa, bridge, passthru or source (ip-link(8)); default: bridge
-#   MACVLAN_MAC            hardware address; default: the kernel makes one up
+#   MACVLAN_MAC            hardware address; default: chosen by the kernel
 #   MACVLAN_SOURCE_MACS    for mode source: the hardware addresses that may send to it, separated by blanks
-#   MACVLAN_IFADDR         its address, words for `ip address add`: "192.0.2.7/24"; default: none
+#   MACVLAN_IFADDR         address, as arguments for `ip address add`: "192.0.2.7/24"; default: none
 #   MACVLAN_GATEWAY        address of the default route's gateway; default: no default route
 
 configure_macvlan_up_outside() {
@@ -20,18 +20,18 @@ configure_macvlan_up_outside() {
   assert_ifname MACVLAN_IFNAME
   if [[ ${mode[1]} == source ]]; then
     assert_non_empty MACVLAN_SOURCE_MACS
-    # shellcheck disable=SC2206 # a list of words, on purpose
+    # shellcheck disable=SC2206 # split into words on purpose
     mode+=(macaddr set ${MACVLAN_SOURCE_MACS[*]})
   fi
 
-  # What was made is what has to go, whatever the .conf says by then.
+  # `down` removes this interface, also if the .conf was changed since.
   remember MACVLAN_IFNAME
-  # Before it is made: a signal may end this at any moment.
+  # Before the interface is created: a signal may end the hook at any moment.
   on_failure macvlan_undo "$NS_NAME"
-  # Made in the namespace at once: its name is free there, and it never shows on the host.
+  # Created directly in the namespace: its name is free there, and the interface never appears on the host.
   ip link add link "$MACVLAN_PARENT_IFNAME" name "$MACVLAN_IFNAME" netns "$NS_NAME" \
     ${MACVLAN_MAC:+address "$MACVLAN_MAC"} type macvlan "${mode[@]}" ||
-    macvlan_is_there
+    macvlan_existed
 }
 
 configure_macvlan_up_inside() {
@@ -41,7 +41,7 @@ configure_macvlan_up_inside() {
   on_failure ip address flush dev "$MACVLAN_IFNAME"
   on_failure ip link set dev "$MACVLAN_IFNAME" down
   if [[ -n ${MACVLAN_IFADDR-} ]]; then
-    # shellcheck disable=SC2086 # words for ip, on purpose
+    # shellcheck disable=SC2086 # several arguments for ip
     ip address replace $MACVLAN_IFADDR dev "$MACVLAN_IFNAME"
   fi
   ip link set dev "$MACVLAN_IFNAME" up
@@ -50,7 +50,7 @@ configure_macvlan_up_inside() {
   fi
 }
 
-# A restart runs this and `up inside`: the interface stays, since only `up outside` can make it.
+# A restart runs this and `up inside`. The interface stays, because only `up outside` can create it.
 configure_macvlan_down_inside() {
   recall
   [[ $(ip -oneline link show type macvlan) == *": $MACVLAN_IFNAME@"* ]] || return 0
@@ -58,57 +58,57 @@ configure_macvlan_down_inside() {
     ip link set dev "$MACVLAN_IFNAME" down
     ip address flush dev "$MACVLAN_IFNAME"
   else
-    # The name of the namespace is gone, so `down outside` will not find the interface.
+    # The namespace was deleted manually: `down outside` cannot find the interface any more.
     ip link delete dev "$MACVLAN_IFNAME"
   fi
 }
 
 configure_macvlan_down_outside() {
   recall
-  # Gone, and the interface with it; or somebody else's by now.
+  # The namespace and its interface do not exist any more, or the name belongs to a foreign namespace.
   [[ -e /run/netns/$1 && ! ${NSNAME_LOST-} ]] || return 0
   if [[ $(ip -netns "$1" -oneline link show type macvlan) == *": $MACVLAN_IFNAME@"* ]]; then
     ip -netns "$1" link delete dev "$MACVLAN_IFNAME"
   fi
 }
 
-# What is not as `up` left it, a line each.
+# Prints a line for each property that was changed since `up`.
 configure_macvlan_check_inside() {
   local address=${MACVLAN_IFADDR-}
   recall
   if [[ $(ip -oneline link show type macvlan) != *": $MACVLAN_IFNAME@"* ]]; then
-    echo "interface '$MACVLAN_IFNAME' is gone"
+    echo "interface '$MACVLAN_IFNAME' is missing"
     return
   fi
   address=${address%%[/ ]*}
   [[ $(ip -oneline link show dev "$MACVLAN_IFNAME") == *[\<,]UP[,\>]* ]] || echo "interface '$MACVLAN_IFNAME' is not up"
   [[ -z $address || $(ip -oneline address show dev "$MACVLAN_IFNAME" to "$address") ]] ||
-    echo "interface '$MACVLAN_IFNAME' has lost its address '$address'"
+    echo "interface '$MACVLAN_IFNAME' does not have the address '$address'"
   [[ -z ${MACVLAN_GATEWAY-} || $(ip route show default) == *"via $MACVLAN_GATEWAY dev $MACVLAN_IFNAME"* ]] ||
-    echo "the default route by '$MACVLAN_GATEWAY' is gone"
+    echo "the default route via '$MACVLAN_GATEWAY' is missing"
 }
 
-# It could not be made: all is well if it was there before, and then it stays.
-macvlan_is_there() {
-  if macvlan_stands; then
-    MACVLAN_IS_OLD=yes
-    echo "'$MACVLAN_IFNAME' on '$MACVLAN_PARENT_IFNAME' is there already"
+# The interface could not be created. This is fine if it existed before; then it stays.
+macvlan_existed() {
+  if macvlan_exists; then
+    MACVLAN_EXISTED=yes
+    echo "'$MACVLAN_IFNAME' on '$MACVLAN_PARENT_IFNAME' exists already"
   else
     [[ $'\n'$(ip -oneline link show) =~ $'\n'([0-9]+)": $MACVLAN_PARENT_IFNAME"[:@] ]] ||
-      echo "the host has no interface '$MACVLAN_PARENT_IFNAME' (MACVLAN_PARENT_IFNAME)" >&2
-    echo "cannot make '$MACVLAN_IFNAME' in namespace '$NS_NAME' on '$MACVLAN_PARENT_IFNAME'" >&2
+      echo "interface '$MACVLAN_PARENT_IFNAME' (MACVLAN_PARENT_IFNAME) does not exist on the host" >&2
+    echo "cannot create '$MACVLAN_IFNAME' in namespace '$NS_NAME' on '$MACVLAN_PARENT_IFNAME'" >&2
     return 1
   fi
 }
 
-# Deletes it, if it was made, and is no other one of that name.
+# Deletes the interface, if this hook created it.
 macvlan_undo() {
   local NS_NAME=$1
-  if [[ -z ${MACVLAN_IS_OLD-} ]] && macvlan_stands; then ip -netns "$NS_NAME" link delete dev "$MACVLAN_IFNAME"; fi
+  if [[ -z ${MACVLAN_EXISTED-} ]] && macvlan_exists; then ip -netns "$NS_NAME" link delete dev "$MACVLAN_IFNAME"; fi
 }
 
-# Whether it stands, on that very parent.
-macvlan_stands() {
+# Whether the interface exists, on that parent.
+macvlan_exists() {
   [[ $'\n'$(ip -oneline link show) =~ $'\n'([0-9]+)": $MACVLAN_PARENT_IFNAME"[:@] ]] &&
     [[ $(ip -netns "$NS_NAME" -oneline link show type macvlan) == *": $MACVLAN_IFNAME@if${BASH_REMATCH[1]}: "* ]]
 }

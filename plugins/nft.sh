@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # nft: a firewall in the namespace. Brings lo up, too.
 #
-# The rules are in /etc/conf.d/netns/nft-NAME.rules, else in nft.rules there, in the language of nft(8). They replace all
-# rules in force, in one transaction. If they cannot be loaded, the rules in force stay; if there are none, only loopback
-# traffic passes.
+# Loads the rules of /etc/conf.d/netns/nft-NAME.rules, or of nft.rules there, in the language of nft(8). They replace all
+# rules in force, in one transaction. If they cannot be loaded, the rules in force stay. If no rules are in force, only
+# loopback traffic passes.
 #
 # Provides: firewall
 # Files: nft-NAME.rules
@@ -15,7 +15,7 @@
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes
 
-# The host has closed the namespace before any file is read, if no rules were in force.
+# If no rules were in force, netnsinit has closed the namespace before it reads any file.
 if [[ $UPDOWN == up ]]; then on_failure nft_report; fi
 
 # Each step ends the hook itself if it fails: a .conf may have switched errexit off.
@@ -37,18 +37,18 @@ configure_nft_up_inside() {
   }
 }
 
-# The rules stay as long as the namespace does: other types may still be up in it.
+# The rules stay until the namespace is deleted: other types may still be up in it.
 configure_nft_down_inside() {
   [[ ${NFT_AUTO_SAVE-} == yes ]] || return 0
   if inside_check "$1"; then
     netns-nft-save --type "$NSTYPE" "$1"
   else
-    echo "the name of namespace '$1' is gone: its rules are not saved" >&2
+    echo "namespace '$1' was deleted manually: its rules are not saved" >&2
   fi
 }
 
-# Compares the rules in force with those of the file, loaded in a namespace of their own. The elements of sets are ignored, since
-# traffic may change them.
+# Compares the rules in force with the rules of the file, which are loaded in a temporary namespace. The elements of sets are
+# ignored, because traffic can change them.
 configure_nft_check_inside() {
   local rules links file now
   [[ $(ip -oneline link show dev lo) == *[\<,]UP[,\>]* ]] || echo "interface 'lo' is not up"
@@ -57,14 +57,14 @@ configure_nft_check_inside() {
   if [[ -f $rules ]] && nft_is_empty "$rules"; then echo "'$rules' has no rules: nothing is filtered"; fi
   [[ ${NFT_AUTO_SAVE-} != yes ]] || return 0 # the rules in force will be saved
   [[ -f $rules ]] || {
-    echo "the rules in force have no file any more: '$rules' does not exist"
+    echo "the file of the rules in force, '$rules', does not exist any more"
     return 0
   }
   links=$(ip -oneline link show)
   if file=$(unshare --net -- "$BASH" -c "$(declare -f nft_list nft_try); nft_try \"\$@\"" bash "$rules" "$links"); then
     now=$(nft_list)
     # An empty ruleset is reported above.
-    [[ -z $now || $now == "$file" ]] || echo "the rules in force are not those of '$rules'"
+    [[ -z $now || $now == "$file" ]] || echo "the rules in force differ from '$rules'"
   else
     nft_first_error "$file"
   fi
@@ -75,52 +75,53 @@ configure_nft_check_inside() {
 nft_filters() { [[ $(nft list chains) == *'hook '* ]]; }
 
 # Usage: nft_is_empty FILE
-# Whether a file of rules holds nothing but comments, blank lines and `flush ruleset`.
+# Whether a file of rules has only comments, blank lines and `flush ruleset`.
 nft_is_empty() { ! grep --quiet --invert-match --extended-regexp '^[[:space:]]*(#.*|flush ruleset[[:space:];]*)?$' "$1"; }
 
 nft_list() { nft --stateless --terse list ruleset; }
 
 # Usage: nft_try FILE LINKS
-# Prints what becomes of the rules beside the interfaces LINKS, else what nft says against them.
-# Where rules have `iif` or `oif`, the kernel keeps an interface's index, so each has a stand-in of its name and index.
+# Loads the rules and prints them as nft lists them, or prints the errors of nft.
+# The kernel stores the index of an interface for `iif` and `oif`, so each of the interfaces LINKS gets a substitute with the
+# same name and index.
 nft_try() {
-  local rules=$1 links=$2 index name said
+  local rules=$1 links=$2 index name errors
   while IFS=': ' read -r index name _; do
     # ip prints `NAME@PEER` for a veth. If an interface cannot be created, nft reports that, provided the rules name it.
     [[ $name == lo ]] || ip link add name "${name%@*}" index "$index" type bridge 2>/dev/null
   done <<<"$links"
-  if said=$(nft --file "$rules" 2>&1); then
+  if errors=$(nft --file "$rules" 2>&1); then
     nft_list
   else
-    echo "$said"
+    echo "$errors"
     return 1
   fi
 }
 
-# Usage: nft_first_error WORDS
-# nft's first error in one line: `FILE:LINE:COLUMNS: WHAT`, and the line that it is about, which nft marks below that.
+# Usage: nft_first_error ERRORS
+# Prints the first error of nft in one line: `FILE:LINE:COLUMNS: MESSAGE`, and the rule that it is about.
 nft_first_error() {
-  local words=$1 error text more message
+  local errors=$1 error text more message
   {
     IFS= read -r error
     read -r text
     more=$(grep --count ': Error: ')
-  } <<<"$words"$'\n'
+  } <<<"$errors"$'\n'
   message="the rules cannot be loaded any more: ${error/: Error: /: }"
   [[ -z $text ]] || message+=": \`$text\`"
   ((more == 0)) || message+=" (and $more more)"
   echo "$message"
 }
 
-# The file that a namespace has its rules from.
+# Prints the path of the rules of a namespace.
 nft_rules() {
   local rules=/etc/conf.d/netns/nft-$1.rules
-  # One that is broken, such as a link to nothing, is not passed over for rules that may be laxer.
+  # A broken file, such as a dangling link, is an error: the rules in nft.rules may allow more.
   [[ -e $rules || -L $rules ]] || rules=/etc/conf.d/netns/nft.rules
   echo "$rules"
 }
 
-# Says what filters the namespace now that the hook has failed.
+# Reports which rules filter the namespace after the hook has failed.
 nft_report() {
   local inside=()
   [[ $INOUT == inside ]] || inside=(nsenter --net="/run/netns/$NSNAME" --)

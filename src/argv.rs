@@ -1,4 +1,4 @@
-//! The words that this process was called with, `argv`.
+//! The command line of this process, `argv`.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,20 +7,20 @@ use std::sync::OnceLock;
 
 static ARGUMENTS: OnceLock<Vec<OsString>> = OnceLock::new();
 
-/// Keeps what `main` was called with. Where std's own start-up does not run, glibc alone hands std the words, musl does not
+/// Stores the arguments of `main`. Without the start-up code of std, only glibc passes them to std, musl does not
 /// (library/std/src/sys/args/unix.rs).
 pub fn keep(arguments: Vec<OsString>) {
-    // The first ones stand: there is one `main`.
+    // `main` calls this once.
     _ = ARGUMENTS.set(arguments);
 }
 
-/// The words, with the name that this process was called by in front.
+/// Returns the arguments. The first one is the name of the program.
 #[must_use]
 pub fn arguments() -> &'static [OsString] {
     ARGUMENTS.get_or_init(|| env::args_os().collect())
 }
 
-/// The name that this process was called by.
+/// Returns the name by which this process was called, without its directory.
 #[must_use]
 pub fn applet() -> String {
     let called = arguments().first().map_or(Path::new(""), Path::new);

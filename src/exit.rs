@@ -1,23 +1,23 @@
-//! How this process ends: its exit status, and the error for work that was not begun.
+//! The exit status of this process, and the error that leads to status 2.
 
 use std::fmt;
 
-/// How a command ends, as its exit status.
+/// The exit status of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// All is well.
+    /// Success.
     Done = 0,
-    /// Something failed, or was found to be wrong.
+    /// Something failed, or `check` has findings.
     Failed = 1,
-    /// netnsctl alone: nothing was begun, since a word is wrong or something could not be looked at.
+    /// Only netnsctl: usage error, or the check could not run. Nothing was changed.
     NotStarted = 2,
-    /// A command that was to be run cannot be executed; as shells have it (bash(1), "EXIT STATUS").
+    /// The command of `run` cannot be executed. The same status as in shells (bash(1), "EXIT STATUS").
     NotExecutable = 126,
-    /// A command that was to be run is not found.
+    /// The command of `run` is not found.
     NotFound = 127,
 }
 
-/// An error that ends in [`Status::NotStarted`].
+/// An error that leads to [`Status::NotStarted`].
 #[derive(Debug)]
 pub struct NotStarted(anyhow::Error);
 

@@ -1,21 +1,21 @@
 //! systemd-netns: a host for bash plugins that configure network namespaces.
 //!
-//! A hook is one call of one function of a plugin. Its data flows one way:
+//! A hook is one call of a function of a plugin. Data flows in one direction:
 //!
 //! ```text
-//! words -> name -> plugin -> layers -> wrapper -> bash
+//! arguments -> name -> plugin -> layers -> wrapper -> bash
 //! ```
 //!
-//! Each folder is a room. A room imports from earlier ones only, in this order (`tests/rooms.rs`):
+//! Each folder is a room. A room imports only from earlier rooms, in this order (`tests/rooms.rs`):
 //!
-//! - [`name`] the words of a command line as types, [`paths`] every directory below one root, [`argv`] what this process was called by,
-//!   [`exit`] its status, [`print`] all that it prints, [`sys`] files, processes, signals;
-//! - [`netlink`] what the kernel says of networks, [`config`] the files of an instance, [`trust`] who could have written them, [`bash`] the
-//!   texts that bash is given and what it answers, [`netns`] the namespaces themselves, [`systemd`] units and their files;
-//! - [`firewall`] a namespace is closed until its rules are loaded, [`hook`] one hook, [`requires`] what comes before an instance,
-//!   [`engine`] who brings it up;
+//! - [`name`]: types of names; [`paths`]: all directories, below one root; [`argv`]: the command line; [`exit`]: the exit status;
+//!   [`print`]: all output; [`sys`]: files, processes, signals;
+//! - [`netlink`]: queries to the kernel; [`config`]: the files of an instance; [`trust`]: the permissions of these files;
+//!   [`bash`]: the scripts for bash and their answers; [`netns`]: namespaces; [`systemd`]: units and their files;
+//! - [`firewall`]: closes a namespace until its rules are loaded; [`hook`]: runs one hook; [`requires`]: the requirements of an
+//!   instance; [`engine`]: brings instances up and down;
 //! - [`lifecycle`], [`attach`], [`update`], [`run`], [`leaktest`], [`gc`], [`graph`], [`status`], [`check`]: one capability each;
-//! - [`commands`] one short file a verb.
+//! - [`commands`]: one short file for each verb.
 
 mod argv;
 mod attach;
@@ -44,7 +44,7 @@ mod systemd;
 mod trust;
 mod update;
 
-/// What `main` needs.
+/// The interface of `main`.
 pub mod entry {
     pub use crate::argv::keep;
     pub use crate::commands::run;
@@ -52,8 +52,8 @@ pub mod entry {
     pub use crate::print::complain;
 }
 
-/// The one door for tests, fuzzing and benchmarks. Nobody else links this library, so all else is private, and the compiler tells what
-/// is not used.
+/// The interface of tests, fuzzing and benchmarks. No other program links this library. All other items are private, so the compiler
+/// finds unused ones.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::commands::{Ctl, InitArgs, NftSaveArgs, UpdateArgs};

@@ -1,7 +1,7 @@
-//! The entry of every applet: the one place that prints an error, and the exit code.
+//! The entry of every applet. It prints the error, and sets the exit status.
 
-// Rust's own start-up would set SIGPIPE to be ignored before `main` runs, and what it was before, which hooks have to
-// find, would be lost (library/std/src/sys/pal/unix/mod.rs). So this is the C `main`.
+// This is the C `main`, because the start-up code of Rust sets SIGPIPE to be ignored (library/std/src/sys/pal/unix/mod.rs).
+// Hooks need the disposition from before that.
 #![no_main]
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
@@ -13,24 +13,24 @@ use systemd_netns::entry::{self, NotStarted, Status};
 #[allow(unsafe_code)] // the name of an entry point cannot be mangled
 #[allow(clippy::disallowed_methods)] // stdout is flushed, nothing is printed
 #[unsafe(no_mangle)]
-extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
-    entry::keep(read(count, words));
+extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+    entry::keep(read(count, arguments));
     let ended = entry::run();
-    // What does not end with a line feed is still held back. That nobody reads it is no failure.
+    // stdout still buffers a last line without a newline. A closed stdout is not an error.
     _ = io::stdout().flush();
     match ended {
         Ok(status) => status as c_int,
         Err(error) => {
             entry::complain(&format!("{error:#}"));
-            let accepted = !error.is::<NotStarted>();
-            (if accepted { Status::Failed } else { Status::NotStarted }) as c_int
+            let started = !error.is::<NotStarted>();
+            (if started { Status::Failed } else { Status::NotStarted }) as c_int
         }
     }
 }
 
-/// Reads what the C start-up hands over.
-fn read(count: c_int, words: *const *const c_char) -> Vec<OsString> {
-    #[allow(unsafe_code)] // it is an array of that many C strings (ISO C, 5.1.2.2.1)
-    let word = |at: c_int| unsafe { CStr::from_ptr(*words.offset(at as isize)) };
-    (0..count).map(|at| OsStr::from_bytes(word(at).to_bytes()).to_owned()).collect()
+/// Reads the arguments of the C `main`.
+fn read(count: c_int, arguments: *const *const c_char) -> Vec<OsString> {
+    #[allow(unsafe_code)] // an array of `count` C strings (ISO C, 5.1.2.2.1)
+    let argument = |at: c_int| unsafe { CStr::from_ptr(*arguments.offset(at as isize)) };
+    (0..count).map(|at| OsStr::from_bytes(argument(at).to_bytes()).to_owned()).collect()
 }

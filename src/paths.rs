@@ -1,48 +1,48 @@
-//! Every place on the disk that the program knows, below one root.
+//! All paths of the program, below one root.
 
 use std::path::{self, Path, PathBuf};
 
 use crate::name::{Instance, NsName, NsType};
 
-/// All places. `Paths::under("/")` on a live machine; a temporary directory in a test, an image's root in a build.
+/// The paths: below `/` on a running machine, below a temporary directory in a test, below the root of an image in a build.
 #[derive(Clone, Debug)]
 pub struct Paths {
-    /// What all the others lie below.
+    /// The root of all other paths.
     pub root: PathBuf,
     /// The administrator's plugins, `.conf` and `.rules` files: `/etc/conf.d/netns`.
     pub conf: PathBuf,
-    /// The plugins that ship: `/usr/share/systemd-netns`.
+    /// The shipped plugins: `/usr/share/systemd-netns`.
     pub share: PathBuf,
-    /// Where the template units may have been installed, best first; the order is systemd's own
-    /// (systemd.unit(5), "Unit File Load Path").
+    /// The directories of installed template units. The first one has priority, as in systemd (systemd.unit(5), "Unit File Load
+    /// Path").
     pub templates: [PathBuf; 3],
-    /// Where the copies of the template units are kept: `/etc/systemd/system`.
+    /// The directory of the copies of the template units: `/etc/systemd/system`.
     pub units: PathBuf,
-    /// The namespaces, as iproute2 makes them: `/run/netns`.
+    /// The mount points of namespaces, as in iproute2: `/run/netns`.
     pub netns: PathBuf,
-    /// What plugins remember for each instance: `/run/systemd-netns/remembered`.
+    /// The remembered values of each instance: `/run/systemd-netns/remembered`.
     pub remembered: PathBuf,
-    /// Which namespaces `netnsinit --create` has made: `/run/systemd-netns/made`.
+    /// The ownership records, which tell which namespaces systemd-netns created: `/run/systemd-netns/made`.
     pub ownership: PathBuf,
-    /// Namespaces whose interfaces have to stay down: `/run/systemd-netns/closed`.
+    /// A file for each namespace whose interfaces must stay down: `/run/systemd-netns/closed`.
     pub closed: PathBuf,
-    /// What the direct engine knows of each namespace: `/run/systemd-netns/direct`.
+    /// The state files, locks and logs of the direct engine: `/run/systemd-netns/direct`.
     pub direct: PathBuf,
-    /// Exists from before `netns-update` changes a unit until systemd has read it: `/run/systemd-netns/reload`.
+    /// Exists while `netns-update` has changed units that systemd has not read: `/run/systemd-netns/reload`.
     pub reload: PathBuf,
-    /// Exists exactly where systemd is PID 1 (`sd_booted(3)`).
+    /// Exists if systemd is PID 1 (`sd_booted(3)`).
     pub systemd: PathBuf,
-    /// The settings of logins, login.defs(5): `/etc/login.defs`.
+    /// The settings of login(1), login.defs(5): `/etc/login.defs`.
     pub login_defs: PathBuf,
-    /// Which invocation of a unit runs, of each: `/run/systemd/units`.
+    /// A link for each active unit, to its invocation ID: `/run/systemd/units`.
     invocations: PathBuf,
 }
 
 impl Paths {
-    /// The places below `root`.
+    /// Returns the paths below `root`.
     #[must_use]
     pub fn under(root: &Path) -> Self {
-        // Absolute, or bash would take one that begins with a hyphen for an option. Without a current directory, as it is.
+        // Absolute, because bash takes a path that begins with a hyphen for an option. This fails without a current directory.
         let root = path::absolute(root).unwrap_or_else(|_| root.to_owned());
         Self {
             root: root.clone(),
@@ -63,96 +63,96 @@ impl Paths {
         }
     }
 
-    /// What systemd makes when it starts a unit, and removes when that is down.
+    /// A link that systemd creates when it starts a unit, and removes when the unit has stopped.
     #[must_use]
     pub fn invocation(&self, unit: &str) -> PathBuf {
         self.invocations.join(format!("invocation:{unit}"))
     }
 
-    /// Whether this is the running machine itself, not an image of one.
+    /// Whether these are the paths of the running machine, not of an image.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.root == Path::new("/")
     }
 
-    /// The two places of a plugin, the one that wins first.
+    /// The two possible paths of a plugin. The first one has priority.
     #[must_use]
     pub fn plugin(&self, nstype: &NsType) -> [PathBuf; 2] {
         let file = format!("{nstype}.sh");
         [self.conf.join(&file), self.share.join(&file)]
     }
 
-    /// The layer that every type reads.
+    /// The layer of all types.
     #[must_use]
     pub fn default_conf(&self) -> PathBuf {
         self.conf.join("default.conf")
     }
 
-    /// The layer that all instances of a type read.
+    /// The layer of all instances of a type.
     #[must_use]
     pub fn conf_of_type(&self, nstype: &NsType) -> PathBuf {
         self.conf.join(format!("{nstype}.conf"))
     }
 
-    /// The last layer of an instance, its own.
+    /// The layer of one instance, which is read last.
     #[must_use]
     pub fn conf_of(&self, instance: &Instance) -> PathBuf {
         self.conf.join(format!("{}-{}.conf", instance.nstype, instance.name))
     }
 
-    /// Where a namespace is bound.
+    /// The mount point of a namespace.
     #[must_use]
     pub fn namespace(&self, name: &NsName) -> PathBuf {
         self.netns.join(name.to_string())
     }
 
-    /// Which namespace `netnsinit --create` has made by that name.
+    /// The ownership record of a namespace.
     #[must_use]
     pub fn ownership(&self, name: &NsName) -> PathBuf {
         self.ownership.join(name.to_string())
     }
 
-    /// Exists while the interfaces of a namespace have to stay down, since its firewall cannot be loaded; holds the reason.
+    /// Exists while the interfaces of a namespace must stay down, because nft(8) cannot close the namespace. Contains the reason.
     #[must_use]
     pub fn closed(&self, name: &NsName) -> PathBuf {
         self.closed.join(name.to_string())
     }
 
-    /// What an instance remembers between its hooks.
+    /// The remembered values of an instance.
     #[must_use]
     pub fn remembered(&self, instance: &Instance) -> PathBuf {
         self.remembered.join(instance.to_string())
     }
 
-    /// What the direct engine knows of a namespace.
+    /// The state file of a namespace (direct engine).
     #[must_use]
     pub fn state(&self, name: &NsName) -> PathBuf {
         self.direct.join(format!("{name}.json"))
     }
 
-    /// What is locked while the direct engine works on a namespace.
+    /// The lock file of a namespace (direct engine).
     #[must_use]
     pub fn lock(&self, name: &NsName) -> PathBuf {
         self.direct.join(format!("{name}.lock"))
     }
 
-    /// What the hooks of an instance have printed, where there is no journal.
+    /// The output of the hooks of an instance, where no journal exists.
     #[must_use]
     pub fn log(&self, instance: &Instance) -> PathBuf {
         self.direct.join(format!("{instance}.log"))
     }
 
-    /// The files of a namespace that take the place of the host's: `/etc/netns/NAME`, as iproute2 defines it.
+    /// The directory of the files that replace files of `/etc` in a namespace: `/etc/netns/NAME`, as in iproute2.
     #[must_use]
     pub fn files(&self, name: &NsName) -> PathBuf {
         self.root.join("etc/netns").join(name.to_string())
     }
 }
 
-/// The shell that hooks run in. Not below any root: it is a program of this machine.
+/// The shell of hooks. This is a program of the running machine, so it is never below another root.
 pub const BASH: &str = "/bin/bash";
 
-/// A network namespace, of this thread and of PID 1 (namespaces(7)).
+/// The network namespace of this thread (namespaces(7)).
 pub const OWN_NETNS: &str = "/proc/thread-self/ns/net";
-/// See [`OWN_NETNS`].
+/// The network namespace of PID 1.
 pub const GLOBAL_NETNS: &str = "/proc/1/ns/net";

@@ -45,7 +45,7 @@ fn who_is_not_root_is_told_so() {
         .by_nobody()
         .run_live(&["no-such-namespace"])
         .stdout("")
-        .stderr("netns-nft-save: only root may read the rules of a namespace: run it by sudo\n")
+        .stderr("netns-nft-save: permission denied: only root can read the rules of a namespace; use sudo\n")
         .status(1);
 }
 

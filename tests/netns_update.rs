@@ -85,7 +85,7 @@ fn options_combine_and_repeat_in_any_order() {
 
 #[test]
 fn who_is_not_root_is_told_so() {
-    let said = "netns-update: only root may change systemd's units: run it by sudo, or see what it would do by --dry-run\n";
+    let said = "netns-update: permission denied: only root can change the units of systemd; use sudo, or --dry-run to print the changes\n";
     let test = Test::new("netns-update").by_nobody();
     for words in [&[][..], &["--clean"], &["--clean", "--now"], &["--daemon-reload"], &["--root", "/"]] {
         test.run_live(words).stdout("").stderr(said).status(1);

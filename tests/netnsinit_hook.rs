@@ -161,8 +161,8 @@ fn an_inside_hook_is_not_run_in_a_namespace_of_another_name() {
 fn namespaces_are_created_and_deleted_by_one_name_each() {
     let test = Test::new("netnsinit").by_nobody();
     for option in ["--create", "--delete"] {
-        test.run(&[option]).stdout("").stderr_has("one namespace name is needed").status(1);
-        test.run(&[option, "a", "b"]).stdout("").stderr_has("one namespace name is needed").status(1);
+        test.run(&[option]).stdout("").stderr_has("expected one NAME").status(1);
+        test.run(&[option, "a", "b"]).stdout("").stderr_has("expected one NAME").status(1);
         for name in ["a/b", "..", "a b", ""] {
             test.run(&[option, name]).stdout("").stderr_line("is no namespace name: use letters").status(1);
         }
@@ -175,5 +175,5 @@ fn a_plain_user_creates_no_namespace() {
     let test = Test::new("netnsinit").by_nobody();
     let ran = test.run(&["--create", "n"]);
     assert!(!test.has("run/netns/n"), "{ran:#?}");
-    ran.stdout("").stderr_line("netnsinit: only root may configure namespaces").status(1);
+    ran.stdout("").stderr_line("netnsinit: permission denied: only root can configure namespaces").status(1);
 }

@@ -13,7 +13,7 @@ nstor_files() {
       '```'*) if [[ $file && -z $block ]]; then block=y && : >"$file"; else file='' block=''; fi ;;
       *) [[ -z $block ]] || echo "$line" >>"$file" ;;
     esac
-  done <"${BASH_SOURCE[0]%/*}/../README.md"
+  done <"${BASH_SOURCE[0]%/*}/../docs/joining-namespaces.md"
 }
 
 # Usage: nstor_network

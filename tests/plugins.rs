@@ -88,8 +88,8 @@ impl Plugin {
         commands.all(|line| line.split_once('=').is_some_and(|(name, _)| is_name(name)))
     }
 
-    /// What is wrong with it. `manual` and `readme` are netns.conf(5) and the README, `suites` the directory of its tests.
-    fn faults(&self, manual: &str, readme: &str, suites: &Path) -> Vec<String> {
+    /// What is wrong with it. `manual` and `types` are netns.conf(5) and docs/types.md, `suites` the directory of its tests.
+    fn faults(&self, manual: &str, types: &str, suites: &Path) -> Vec<String> {
         let nstype = &self.nstype;
         let mut faults = Vec::new();
         let mut require = |is_so: bool, fault: String| {
@@ -107,7 +107,7 @@ impl Plugin {
                 format!("lists `{name}`, and does not read it"),
             );
             require(has_word(manual, name), format!("netns.conf(5) does not describe `{name}`"));
-            require(has_word(readme, name), format!("the README does not describe `{name}`"));
+            require(has_word(types, name), format!("docs/types.md does not describe `{name}`"));
         }
         for name in ["Links", "Requires"].into_iter().flat_map(|key| self.declared(key)) {
             for name in name.split('@').filter(|name| !name.is_empty()) {
@@ -117,10 +117,10 @@ impl Plugin {
                 );
             }
         }
-        let section = format!(".SH {}", nstype.to_uppercase());
+        let section = format!("# {}", nstype.to_uppercase());
         require(manual.lines().any(|line| line == section), "netns.conf(5) has no section for it".to_owned());
         let section = format!("### {nstype}");
-        require(readme.lines().any(|line| line == section), "the README has no section for it".to_owned());
+        require(types.lines().any(|line| line == section), "docs/types.md has no section for it".to_owned());
         let suite = suites.join(format!("{nstype}.bats"));
         require(suite.is_file(), format!("there is no {}", suite.display()));
         require(
@@ -138,11 +138,11 @@ fn has_word(text: &str, word: &str) -> bool {
 
 #[test]
 fn each_is_described_tested_and_declares_what_is_so() {
-    let manual = fs::read_to_string("man/netns.conf.5").unwrap();
-    let readme = fs::read_to_string("README.md").unwrap();
+    let manual = fs::read_to_string("man/netns.conf.5.scd").unwrap();
+    let types = fs::read_to_string("docs/types.md").unwrap();
     let faults: Vec<String> = Plugin::shipped()
         .iter()
-        .flat_map(|plugin| plugin.faults(&manual, &readme, Path::new("bats/kernel")))
+        .flat_map(|plugin| plugin.faults(&manual, &types, Path::new("bats/kernel")))
         .collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -151,7 +151,7 @@ fn each_is_described_tested_and_declares_what_is_so() {
 fn a_plugin_without_any_of_that_would_be_found() {
     let text = "# Contains: only definitions\n# Links: T_LINK@T_PLACE\n#\n# Settings:\n#   T_KNOWN  x\n#   T_UNUSED  x\n\n\
                 T_OWN=1\nconfigure_t_up_inside() {\n  echo \"$T_KNOWN ${T_SECRET-} $T_OWN\"\n}\necho read\n";
-    let faults = Plugin::read("t", text).faults(".SH U\nT_UNUSED", "## t\nT_KNOWN", Path::new("/nosuch"));
+    let faults = Plugin::read("t", text).faults("# U\nT_UNUSED", "## t\nT_KNOWN", Path::new("/nosuch"));
     assert_eq!(
         faults,
         [
@@ -159,11 +159,11 @@ fn a_plugin_without_any_of_that_would_be_found() {
             "t: reads `T_SECRET`, and does not list it after `# Settings`",
             "t: netns.conf(5) does not describe `T_KNOWN`",
             "t: lists `T_UNUSED`, and does not read it",
-            "t: the README does not describe `T_UNUSED`",
+            "t: docs/types.md does not describe `T_UNUSED`",
             "t: declares `T_LINK`, which is not in its settings",
             "t: declares `T_PLACE`, which is not in its settings",
             "t: netns.conf(5) has no section for it",
-            "t: the README has no section for it",
+            "t: docs/types.md has no section for it",
             "t: there is no /nosuch/t.bats",
             "t: `# Contains: only definitions` is missing, or not true",
         ]

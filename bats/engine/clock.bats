@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The clock: what another one has noted, one that jumps in the middle of a command, and one that counts from elsewhere. The machine's own is
-# not touched. What the direct engine has to see to; under systemd, time limits are systemd's.
+# The clock: records of another clock, jumps during a command, and a clock with another start. The clock of the machine is not
+# changed. These tests are for the direct engine; under systemd, systemd measures the timeouts.
 
 load engine
 
@@ -10,11 +10,11 @@ setup() {
 }
 
 # Usage: since INSTANCE
-# Since when `netnsctl list` says that it is as it is.
+# Prints the start time in `netnsctl list`.
 since() { netnsctl list --json | jq --raw-output --arg instance "$1" '.items[] | select(.instance == $instance) | .since'; }
 
 # Usage: dated TIME
-# Has all that is kept of instances, and their settings, dated by another clock.
+# Sets the times of all records and settings of instances, as another clock would.
 dated() {
   local text file=/run/systemd-netns/direct/a.json
   text=$(jq --arg time "$1" '.instances[].since = $time' "$file")
@@ -22,7 +22,7 @@ dated() {
   find /run/systemd-netns "$CONF" -type f -exec touch --date "$1" {} +
 }
 
-@test "the clock has jumped, back or forth: what is up is listed, restarts and goes; what has failed is listed, and cleared" {
+@test "after a clock jump, active instances are listed, restarted and removed, and failed ones are listed and cleared" {
   plugin fails 'configure_fails_up_inside() { false; }'
   before=$(machine)
   for time in 1970-01-01T00:00:01Z 2070-01-01T00:00:00Z; do
@@ -42,15 +42,15 @@ dated() {
 }
 
 # Usage: with_own_clock COMMAND...
-# Runs netnsctl as `cargo test` builds it, which libfaketime reaches, with a clock that says what /run/clock does, at any moment; hooks, and
-# time that is only measured, go by the machine's.
+# Runs the netnsctl of `cargo test`, with libfaketime and the clock of /run/clock. Hooks and measured durations use the clock
+# of the machine.
 with_own_clock() {
   local libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
   env LD_PRELOAD="${libraries[0]}" FAKETIME_TIMESTAMP_FILE=/run/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
     "$@"
 }
 
-@test "the clock jumps in the middle of an up, back or forth: that is noted by it, and time limits do not move" {
+@test "a clock jump during up is noted, and does not change timeouts" {
   local -i elapsed
   netnsctl=$ROOT/target/debug/netnsctl
   plugin probe 'configure_probe_up_outside() { cp /run/jump /run/clock; [[ ! -e /run/hang ]] || sleep 60; }'
@@ -79,10 +79,10 @@ with_own_clock() {
   rm /run/clock /run/jump
 }
 
-# Where the machine seems to be up for three years more.
+# In this time namespace the uptime of the machine is three years longer.
 ELSEWHERE=(unshare --time --fork --kill-child --monotonic 100000000 --boottime 100000000 --)
 
-@test "where the machine is up for other times, as in a container, time limits are the same; a hook that was noted there is ended from here" {
+@test "in a time namespace, timeouts are the same, and a hook recorded there can be ended from outside" {
   (($("${ELSEWHERE[@]}" cut -d . -f 1 /proc/uptime) > $(cut -d . -f 1 /proc/uptime) + 90000000))
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_outside() { trap "" TERM; echo "$$" >/run/pid; while :; do sleep 0.1; done; }'

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# What the direct engine alone has to see to: nobody else would notice that it was killed, or what it has left.
+# Duties of the direct engine: no other program would notice that it was killed, or would remove its leftovers.
 
 load engine
 
 setup() { [[ $ENGINE == direct ]]; }
 
 # Usage: stoppable
-# A type that makes interfaces, whose hooks wait at /run/stop.HOOK until /run/go is there.
+# A type that creates interfaces. Its hooks wait at /run/stop.HOOK until /run/go exists.
 stoppable() {
   # shellcheck disable=SC2016 # for the hooks to expand
   plugin probe '
@@ -31,7 +31,7 @@ configure_probe_down_outside() {
 }
 
 # Usage: stop_in PHASE SIDE VERB
-# Begins `netnsctl VERB probe@a`, as COMMAND, and returns once it is in that hook.
+# Starts `netnsctl VERB probe@a` as COMMAND, and returns when it is in this hook.
 stop_in() {
   : >"/run/stop.$1.$2"
   netnsctl "$3" probe@a >/dev/null 2>&1 3>&- &
@@ -41,7 +41,7 @@ stop_in() {
 }
 
 # Usage: killed DURING|AFTER
-# Kills the command while its hook runs, or when that has ended and nothing of it is noted.
+# Kills the command while its hook runs, or after the hook, before its end is recorded.
 killed() {
   if [[ $1 == after ]]; then
     kill -STOP "$COMMAND"
@@ -58,14 +58,14 @@ killed() {
 ended() { [[ ! -e /proc/$1/exe ]]; }
 
 # Usage: is_up
-# Whether all of probe@a is there.
+# Succeeds if probe@a is complete.
 is_up() {
   [[ $(state probe@a) == up && $(ip -netns a -oneline address show dev pr1) == *192.0.2.1/24* ]] &&
     ip link show dev pr-a >/dev/null
 }
 
 # Usage: put_right_after_killing up|down
-# Kills that verb at each of its steps, and whether the next up, and the next down, put it right.
+# Kills the verb at each of its steps. Succeeds if the next up and the next down recover.
 put_right_after_killing() {
   local side moment next
   for side in outside inside; do
@@ -86,15 +86,15 @@ put_right_after_killing() {
   done
 }
 
-@test "killed at any step of an up: the next up, and the next down, put it right" {
+@test "after a kill at any step of up, the next up and the next down recover" {
   put_right_after_killing up
 }
 
-@test "killed at any step of a down: the next up, and the next down, put it right" {
+@test "after a kill at any step of down, the next up and the next down recover" {
   put_right_after_killing down
 }
 
-@test "killed in a restart: the next up puts it right" {
+@test "after a kill during a restart, the next up recovers" {
   for phase in up down; do
     stoppable
     netnsctl up probe@a
@@ -107,7 +107,7 @@ put_right_after_killing() {
   done
 }
 
-@test "a hook does not outlive the command that runs it; what it has made goes with the next one" {
+@test "a hook does not outlive its command, and the next command removes what the hook created" {
   stoppable
   stop_in up outside up
   ip link show dev pr-a
@@ -116,10 +116,10 @@ put_right_after_killing() {
   nothing_left
 }
 
-@test "what a killed command has left running has ended before the next one begins, also what was not noted of it" {
+@test "processes left by a killed command have ended before the next command starts, also unrecorded ones" {
   for next in up down; do
     stoppable
-    # The hook is slow to undo its steps, and what it has started does not listen.
+    # The hook is slow to undo its steps, and its child ignores signals.
     # shellcheck disable=SC2016 # for the hook to expand
     plugin probe '
 configure_probe_up_outside() {
@@ -137,7 +137,7 @@ configure_probe_down_outside() { [[ $(ip -oneline link show type veth) != *": pr
     wait "$COMMAND" || true
     rm /run/stopped
     : >/run/go
-    # As if it had been killed before it could note which process it is.
+    # As if the command had been killed before it recorded the process.
     jq 'del(.instances[].hook)' /run/systemd-netns/direct/a.json >"$BATS_TEST_TMPDIR/a.json"
     cat "$BATS_TEST_TMPDIR/a.json" >/run/systemd-netns/direct/a.json
     netnsctl "$next" probe@a
@@ -151,7 +151,7 @@ configure_probe_down_outside() { [[ $(ip -oneline link show type veth) != *": pr
   done
 }
 
-@test "interrupted: the hook is ended, what was done is undone, and the rest is not begun" {
+@test "an interrupt ends the hook, undoes its steps, and skips the other instances" {
   for signal in INT TERM HUP; do
     stoppable
     plugin later
@@ -170,13 +170,13 @@ configure_probe_down_outside() { [[ $(ip -oneline link show type veth) != *": pr
   done
 }
 
-# The shell that has started it has to wait for it.
+# The shell that started it must wait for it.
 wait_for() {
   while [[ -e /proc/$1/exe ]]; do sleep 0.01; done
   return 1
 }
 
-@test "interrupted, and the hook comes to its end all the same: it is done, and none is begun after it" {
+@test "an interrupt that the hook survives lets it finish, and starts no further hook" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin deaf 'deaf() { [[ $NSNAME != "$INOUT" ]] || { trap "" TERM; : >/run/stopped; sleep 0.5; }; }
     configure_deaf_up_outside() { deaf; }
@@ -204,7 +204,7 @@ wait_for() {
   done
 }
 
-@test "a command that will not end: within the time that is left, what can be undone is" {
+@test "a command that ignores signals is killed, and its hook is undone within the timeout" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin deaf 'configure_deaf_up_outside() { on_failure touch /run/undone; bash -c "trap : TERM; while :; do sleep 1; done"; }'
   NETNS_HOOK_TIMEOUT=2 run -1 netnsctl up deaf@a
@@ -214,7 +214,7 @@ wait_for() {
 }
 
 # Usage: interrupt_often NAME
-# Whether an up that is interrupted, 40 times at any moment, leaves nothing of the instance, or all of it.
+# Interrupts an up 40 times at any moment. Succeeds if each one leaves nothing or all of the instance.
 interrupt_often() {
   local command try
   for ((try = 0; try < 40; try++)); do
@@ -231,12 +231,12 @@ interrupt_often() {
   done
 }
 
-@test "interrupted at any moment, hundreds of times, on a machine that is busy: all of it is there, or nothing" {
+@test "hundreds of interrupts on a busy machine leave an instance complete or removed" {
   names=({a..h})
   for at in "${!names[@]}"; do
     config "veth-${names[at]}.conf" <<<"VETH_IFADDR_OUTSIDE=192.0.$at.1/30 VETH_IFADDR_INSIDE=192.0.$at.2/30"
   done
-  # The namespaces stay, so that nothing goes with them.
+  # The namespaces stay, so they remove nothing.
   netnsctl up "${names[@]/#/lo@}"
   commands=()
   for name in "${names[@]}"; do
@@ -248,7 +248,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "two commands on a namespace: one waits for the other, and says so when it takes long" {
+@test "two commands on a namespace wait for each other, and a long wait is reported" {
   stoppable
   stop_in up inside up
   netnsctl down probe@a 2>"$BATS_TEST_TMPDIR/said" 3>&- &
@@ -260,7 +260,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "200 instances at once, twice, while others add and delete namespaces: nothing is lost, and nothing left" {
+@test "200 instances at once, with other namespaces added and deleted, leave nothing behind" {
   netnsctl types lo
   mapfile -t instances < <(printf 'lo@many-%d\n' {1..200})
   ip netns add theirs
@@ -285,7 +285,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "namespaces come before any hook: one may put an interface into another" {
+@test "all namespaces exist before the first hook, so a hook can put an interface into another" {
   pair client VETH_NSNAME_OUTSIDE=server
   netnsctl up veth@client lo@server
   ip netns exec client ping -q -c1 -w5 192.0.2.1
@@ -293,7 +293,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "a state that cannot be used is told and kept, and the kernel is gone by" {
+@test "an unusable state file is reported and kept, and the state is read from the kernel" {
   plugin probe
   for text in '{' '' '{"version": 2, "future": true}'; do
     netnsctl up probe@a
@@ -312,10 +312,10 @@ interrupt_often() {
   done
 }
 
-@test "a creation that was broken off at any point is made good" {
+@test "a creation interrupted at any point is completed by the next command" {
   plugin probe
   mkdir -p /run/systemd-netns/direct
-  # Noted, but nothing there yet; noted, and a file that nothing is bound on.
+  # First: recorded, but the file is missing. Second: recorded, and the file has no mount.
   for file in '' /run/netns/a; do
     echo '{"version": 1, "namespace": {"device": 4, "inode": 1}, "adopted": false, "instances": []}' >/run/systemd-netns/direct/a.json
     [[ -z $file ]] || touch "$file"
@@ -326,7 +326,7 @@ interrupt_often() {
   done
 }
 
-@test "a namespace that was taken over is left where it is" {
+@test "an adopted namespace is not deleted" {
   plugin probe
   ip netns add a
   netnsctl up --adopt probe@a
@@ -335,7 +335,7 @@ interrupt_often() {
   exists a
 }
 
-@test "a namespace that was deleted, and made again by somebody else, is left alone" {
+@test "a namespace re-created by another program is not changed" {
   plugin probe
   netnsctl up probe@a
   ip netns delete a
@@ -348,7 +348,7 @@ interrupt_often() {
   [[ ! -e /run/systemd-netns/direct/a.json ]]
 }
 
-@test "one that got the inode of ours is told apart: up and down leave it alone, and so does gc" {
+@test "a foreign namespace with the same inode is recognized: up, down and gc do not change it" {
   for command in 'up nft@a' 'down a' gc; do
     replace_same_inode a netnsctl up nft@a
     # shellcheck disable=SC2086 # words
@@ -360,7 +360,7 @@ interrupt_often() {
   done
 }
 
-@test "a state of an earlier version, without the cookie, is compared by the rest" {
+@test "a state file of an older version, without a cookie, is compared by the other fields" {
   netnsctl up lo@a
   jq 'del(.namespace.cookie)' /run/systemd-netns/direct/a.json >/run/without
   [[ $(jq .namespace.cookie /run/systemd-netns/direct/a.json) != null ]]
@@ -370,7 +370,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "what is up is not lost when its namespace is deleted by hand: up brings all of it back" {
+@test "up restores all instances of a manually deleted namespace" {
   stoppable
   netnsctl up probe@a
   ip netns delete a
@@ -379,7 +379,7 @@ interrupt_often() {
   is_up
 }
 
-@test "a hook may leave a process behind, and print as much as it likes" {
+@test "a hook can leave a process behind, and print any amount of output" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_outside() { sleep 300 & echo "$!" >/run/left; head -c 10000000 /dev/zero | tr "\0" x; }'
   netnsctl up probe@a
@@ -388,7 +388,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "hooks find what they find under systemd: root as directory, no input, a known PATH, umask 022" {
+@test "hooks run as under systemd: root as directory, no input, a known PATH, umask 022" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_outside() { echo "$PWD $(umask) $(readlink /proc/self/fd/0) ${SECRET-none} ${HOME-none}" >>'"$LOG"'; }'
   (
@@ -399,7 +399,7 @@ interrupt_often() {
   [[ $(hooks) == '/ 0022 /dev/null none none,'* ]]
 }
 
-@test "as in a container, CAP_NET_ADMIN and CAP_SYS_ADMIN are enough" {
+@test "CAP_NET_ADMIN and CAP_SYS_ADMIN are sufficient, as in a container" {
   pair a
   contained() { setpriv --bounding-set=-all,+net_admin,+sys_admin --inh-caps=-all,+net_admin,+sys_admin "$@"; }
   contained netnsctl up veth@a nft@a
@@ -408,7 +408,7 @@ interrupt_often() {
   nothing_left
 }
 
-@test "without the privilege to, it is told which is missing" {
+@test "a missing capability is named" {
   plugin probe
   run --separate-stderr -1 setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin netnsctl up probe@a
   [[ $stderr == *'CAP_SYS_ADMIN'* ]]

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the suite of both engines shares: a machine, with systemd or without, as ENGINE says, which every test leaves as it
-# found it. Started by `ENGINE=systemd tests/private bats bats/engine`, and `ENGINE=direct tests/private tests/machine bats bats/engine`.
+# Common functions of the suites for both engines: a machine with or without systemd, as ENGINE says. Every test leaves it
+# unchanged. Run with `ENGINE=systemd tests/private bats bats/engine` or `ENGINE=direct tests/private tests/machine bats bats/engine`.
 
 bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
@@ -17,7 +17,7 @@ case $ENGINE in
   systemd) TOP=$LAB/root ;;
   direct) TOP='' ;;
 esac
-# The administrator's directory, as seen from here.
+# The directory of the administrator, as a path of the test.
 CONF=$TOP/etc/conf.d/netns
 
 setup_file() {
@@ -44,7 +44,7 @@ teardown() {
     for link in $(ip -oneline link show type veth | cut -d " " -f 2 | cut -d @ -f 1); do ip link delete "$link"; done
     umount --lazy /run/systemd-netns/direct /run/systemd-netns
     rm -rf /run/systemd-netns '"$LOG" >/dev/null 2>&1 || true
-  # The directory itself stays: nobody may not make another one.
+  # The directory itself stays: the user nobody cannot create another one.
   rm -rf "${CONF:?}"/*
   cp -a "$BATS_FILE_TMPDIR"/conf/* "$CONF"
   update
@@ -55,41 +55,41 @@ teardown() {
 on() { if [[ $ENGINE == systemd ]]; then lab "$@"; else "$@"; fi; }
 
 # Usage: update
-# The units of the types, where there are any.
+# Updates the units of the types, if systemd runs.
 update() { [[ $ENGINE == direct ]] || lab netns-update --daemon-reload >/dev/null; }
 
 # Usage: config FILE <<<TEXT
 config() { cat >"$CONF/$1"; }
 
 # Usage: plugin TYPE [TEXT]
-# A type as `noting` has it.
+# Creates a type with the plugin of `noting`.
 plugin() {
   noting "$@" >"$CONF/$1.sh"
   update
 }
 
 # Usage: pair NAME [LINE...]
-# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and what the LINEs say.
+# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and the LINEs.
 pair() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
 
 # Usage: hooks
-# What the hooks of test plugins noted, in order, on one line; from here on anew.
+# Prints the recorded calls of hooks in order, on one line, and clears them.
 hooks() { on bash -c "[[ ! -e $LOG ]] || { cat $LOG && rm $LOG; }" | paste -sd,; }
 
 # Usage: exists NAME / gone NAME
-# Whether there is a namespace of that name.
+# Succeeds if a namespace of this name exists / does not exist.
 exists() { on test -e "/run/netns/$1"; }
 gone() { ! exists "$1"; }
 
 # Usage: state INSTANCE
-# What `netnsctl list` says of it.
+# Prints the state of an instance in `netnsctl list`.
 state() {
   on netnsctl list --json | jq --raw-output --arg instance "$1" '.items[] | select(.instance == $instance) | .state'
 }
 
 # Usage: machine
-# All that may change on the machine: links and rules on the host and in every namespace, mounts of namespaces, what there is
-# in /run and /etc of ours, and processes. Those of the test itself do not count.
+# Prints everything that can change on the machine: links and rules on the host and in every namespace, mounts of namespaces, our files
+# in /run and /etc, and processes, except those of the test itself.
 machine() {
   # shellcheck disable=SC2016 # for the machine to expand
   on bash -c '
@@ -113,7 +113,7 @@ machine() {
 }
 
 # Usage: undone MACHINE
-# Whether the machine is, or soon will be, as it was; says what differs.
+# Succeeds if the machine gets back to that state, and prints the differences otherwise.
 undone() {
   local try now
   for ((try = 0; try < 50; try++)); do
@@ -125,7 +125,7 @@ undone() {
 }
 
 # Usage: nothing_left
-# Whether the machine has no namespace, no interface but lo, and nothing of ours in /run.
+# Succeeds if the machine has no namespace, no interface except lo, and none of our files in /run.
 nothing_left() {
   local left
   left=$(on bash -c 'ip netns list

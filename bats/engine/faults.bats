@@ -1,14 +1,14 @@
 #!/usr/bin/env bats
-# What can go wrong with hooks, at each of the four; and what is changed behind the back of an instance that is up.
-# docs/reliability.md has the whole list.
+# Faults of each of the four hooks, and external changes of an active instance.
+# docs/reliability.md has the complete list.
 
 load engine
 
 HOOKS=(up_outside up_inside down_inside down_outside)
 
 # Usage: faulty TEXT
-# A type for each hook, whose hook TEXT takes the place of. Each makes an interface on the host, and remembers something. The interface
-# may go at any time where its peer's namespace is gone: that is no failure of its deletion.
+# A type for each hook, in which TEXT replaces that hook. Each type creates an interface on the host, and remembers a value. The kernel
+# may remove the interface with the namespace of its peer, so its deletion may fail.
 faulty() {
   local hook known=n
   [[ ! -e $CONF/${HOOKS[0]}x.sh ]] || known=y
@@ -27,12 +27,12 @@ faulty() {
 }
 
 # Usage: noted HOOK
-# Which hooks of the type that fails in HOOK have run, on one line; from here on anew.
+# Prints which hooks of the type that fails in HOOK have run, on one line, and clears the record.
 noted() { on bash -c "cat /run/noted.$1 && rm /run/noted.$1" | paste -sd,; }
 
 # Usage: each_hook_fails TEXT [WORD]
-# Whether what is promised is kept at each of the four hooks: a fault is told, with WORD; it is undone; nothing is in the way
-# of the next up. All four at once, each with a namespace of its own.
+# Checks the promises for a fault in each of the four hooks: the fault is reported, with WORD, it is undone, and the next up
+# works. All four run at once, each with its own namespace.
 each_hook_fails() {
   local before hook ups=() downs=() instances=()
   for hook in "${HOOKS[@]}"; do
@@ -78,7 +78,7 @@ gone_soon() {
   return 1
 }
 
-# What failed is kept for `list` until it is taken down, and so is what is remembered of what a hook may have left.
+# A failed instance is listed until it is taken down, and the remembered values of its hook are kept.
 forget_failures() {
   local instance
   for instance in $(on netnsctl list --json | jq --raw-output '.items[] | select(.state == "failed") | .instance'); do
@@ -87,32 +87,32 @@ forget_failures() {
   [[ $ENGINE == direct ]] || on systemctl reset-failed "netns*"
 }
 
-@test "a command that fails, at each hook: told, and undone" {
+@test "a command that fails, in each hook, is reported and undone" {
   each_hook_fails 'echo said; false; echo not reached' 'failed with status 1 at /etc/conf.d/netns/'
 }
 
-@test "a function that returns non-zero, at each hook: told, and undone" {
+@test "a function that returns non-zero, in each hook, is reported and undone" {
   each_hook_fails 'return 7' 'failed with status 7'
 }
 
-@test "a hook that calls exit, at each of them: told, and undone" {
+@test "a hook that calls exit, each of them, is reported and undone" {
   each_hook_fails 'exit 3' 'failed with status 3'
 }
 
-@test "a bash that is killed by SIGKILL, at each hook: told, and the namespace goes with all that is in it" {
+@test "a bash killed by SIGKILL, in each hook, is reported, and the namespace is removed with its contents" {
   each_hook_fails 'kill -KILL $$; sleep 10'
 }
 
-@test "a bash that is ended by SIGTERM, at each hook: told, and undone" {
+@test "a bash ended by SIGTERM, in each hook, is reported and undone" {
   each_hook_fails 'kill -TERM $$; sleep 10'
 }
 
-@test "a bash that is killed by SIGSEGV, at each hook: told, and undone" {
+@test "a bash killed by SIGSEGV, in each hook, is reported and undone" {
   each_hook_fails 'kill -SEGV $$; sleep 10'
 }
 
 # Usage: up_fails_of_a_signal
-# Brings up slow@a, whose hook notes its bash in /run/hook, and ends that bash, alone: the up fails.
+# Brings up slow@a, whose hook records its bash in /run/hook, and ends only this bash: the up fails.
 up_fails_of_a_signal() {
   local command status=0
   on netnsctl up slow@a 3>&- &
@@ -123,7 +123,7 @@ up_fails_of_a_signal() {
   ((status == 1))
 }
 
-@test "a signal while a command is at its step: the command is ended, waited for, and then undone; what runs in the background is left alone" {
+@test "a signal ends the running command of a hook before the hook is undone, and spares background processes" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin slow 'configure_slow_up_outside() {
     on_failure step undone
@@ -132,7 +132,7 @@ up_fails_of_a_signal() {
     (bash -c '\''trap "sleep 0.5; echo made >>/run/steps; exit 1" TERM; echo "$0" >/run/hook; while :; do sleep 0.05; done'\'' "$$"; true)
   }
   step() { kill -0 "$background" && echo "$1" >>/run/steps; }'
-  # Bash has to tell the command.
+  # bash must print the command.
   up_fails_of_a_signal
   [[ $(on cat /run/steps | paste -sd,) == made,undone ]]
   on rm /run/steps
@@ -140,8 +140,8 @@ up_fails_of_a_signal() {
   nothing_left
 }
 
-@test "a signal while a command is at its step: the text of the command is in no argument and no environment" {
-  # What the signal meets, which looks at all processes as netnsinit waits for it.
+@test "after a signal, the text of the running command is in no argument and no environment" {
+  # A program that checks all processes while netnsinit waits for it.
   on tee /run/step >/dev/null <<'END'
 trap 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr "\0" "\n" >/run/seen; exit 1' TERM
 echo "$1" >/run/hook
@@ -157,7 +157,7 @@ END
   nothing_left
 }
 
-@test "a hook that prints through a process of its own, whatever names it keeps for itself: where it fails, all is undone" {
+@test "a hook that prints through its own process is undone after a failure, with any names of its variables" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin prints 'readonly running=1 children=1 lines=1 jobs=1 IFS
   configure_prints_up_outside() {
@@ -176,7 +176,7 @@ END
 }
 
 # Usage: limited
-# Hooks have two seconds, then two more to end.
+# Hooks have a timeout of two seconds, and two more seconds to end.
 limited() {
   export NETNS_HOOK_TIMEOUT=2
   [[ $ENGINE == direct ]] || on bash -c '
@@ -189,13 +189,13 @@ limited() {
     systemctl daemon-reload' bash "${HOOKS[@]}"
 }
 
-@test "a hook that hangs, and will not be asked to end, at each of them: killed in time with what it has started, told, and undone" {
+@test "a hook that hangs and ignores signals, each of them, is killed with its processes, reported and undone" {
   limited
   each_hook_fails 'trap "" TERM; sleep 600'
   on bash -c 'rm -rf /run/systemd/system/netns*x@.service.d'
 }
 
-@test "a process that a hook leaves behind, and that holds its output: nobody waits for it" {
+@test "a process that keeps the output of a hook open does not block the command" {
   SECONDS=0
   # shellcheck disable=SC2016 # for the hook to expand
   faulty 'sleep 300 & echo "$!" >>/run/left'
@@ -208,8 +208,8 @@ limited() {
   nothing_left
 }
 
-@test "a hook that floods its output with 100 MB, at each of them: it neither fails nor waits, and what is kept is bounded" {
-  # With this as their place, more than that would fail.
+@test "a hook that prints 100 MB, each of them, neither fails nor blocks, and the log is limited" {
+  # This file system is too small for more output.
   if [[ $ENGINE == direct ]]; then
     mkdir -p /run/systemd-netns/direct
     mount -t tmpfs -o size=90m small /run/systemd-netns/direct
@@ -228,7 +228,7 @@ limited() {
 }
 
 # Usage: taken_down [INSTANCE]
-# Takes down what is up on `a`, whatever was done to it, and whether the machine is as it was BEFORE. What has to be told is.
+# Takes down the active instances on `a`. Succeeds if the machine is again as BEFORE. Required messages must appear.
 taken_down() {
   run on netnsctl down a
   forget_failures
@@ -236,7 +236,7 @@ taken_down() {
 }
 
 # Usage: works
-# Whether veth@a and nft@a come up, work, and go.
+# Succeeds if veth@a and nft@a come up, work, and go down.
 works() {
   on netnsctl up veth@a nft@a
   on ip netns exec a nft list tables | grep --quiet filter
@@ -245,7 +245,7 @@ works() {
   undone "$BEFORE"
 }
 
-@test "an interface that was removed by hand, either end: check tells it; down, then up, work" {
+@test "a manually removed interface, either end, is reported by check, and down and up repair it" {
   pair a
   BEFORE=$(machine)
   for where in '-netns a link delete ve-a1' 'link delete ve-a0'; do
@@ -259,7 +259,7 @@ works() {
   done
 }
 
-@test "rules that were removed by hand: check tells it, a restart brings them back" {
+@test "manually removed rules are reported by check, and a restart loads them again" {
   pair a
   BEFORE=$(machine)
   on netnsctl up veth@a nft@a
@@ -272,7 +272,7 @@ works() {
   taken_down
 }
 
-@test "the host's firewall is reloaded, from nothing: what is up is whole, checked as such, restarts, and goes" {
+@test "a reload of the host's firewall changes nothing in active namespaces" {
   pair a
   on nft add table inet of_the_host
   BEFORE=$(machine)
@@ -289,7 +289,7 @@ works() {
   on nft flush ruleset
 }
 
-@test "ip -all netns delete by somebody else: what is up can be taken down, and comes up again" {
+@test "after ip -all netns delete, active instances can be taken down and come up again" {
   pair a
   BEFORE=$(machine)
   on netnsctl up veth@a nft@a lo@b
@@ -299,7 +299,7 @@ works() {
   works
 }
 
-@test "the namespace is deleted by hand in the middle of an up, or of a down, at each hook: nothing is left, and the next up works" {
+@test "a namespace deleted manually during up or down, at each hook, leaves nothing, and the next up works" {
   # shellcheck disable=SC2016 # for the hook to expand
   fault='ip netns delete "$NSNAME"'
   faulty :
@@ -319,7 +319,7 @@ works() {
 }
 
 # Usage: untouched_soon NAME
-# Whether what somebody has made in place of ours is as they made it, now and when all has come to rest.
+# Succeeds if the foreign namespace is unchanged, now and after all work has ended.
 untouched_soon() {
   on bash -c "$(declare -f untouched); untouched $1"
   settled "$1"
@@ -329,7 +329,7 @@ untouched_soon() {
 # Usage: settled NAME
 settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is-active netns_name@$1) == inactive ]]"; }
 
-@test "the namespace is replaced in the middle of an up, or of a down, at each hook: told, undone, and the other one is left alone" {
+@test "a namespace replaced during up or down, at each hook, is reported and undone, and the foreign one is not changed" {
   faulty :
   before=$(machine)
   # shellcheck disable=SC2016 # for the hook to expand
@@ -344,7 +344,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
     untouched_soon "$hook"
   done
   [[ $(noted up_outside) == up_outside,down_outside ]]
-  # systemd has kept ours, and runs `down inside` in it.
+  # systemd has kept our namespace, and runs `down inside` in it.
   up_inside=$(noted up_inside)
   case $ENGINE in
     direct) [[ $up_inside == up_outside,up_inside,down_outside ]] ;;
@@ -362,7 +362,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
   undone "$before"
 }
 
-@test "the namespace is replaced while it is up: up and restart refuse, down goes, and the other one is left alone" {
+@test "up and restart refuse a replaced namespace, down works, and the foreign one is not changed" {
   pair a
   BEFORE=$(machine)
   for words in 'up nft@a' 'up lo@a' 'restart nft@a' 'restart a'; do
@@ -380,7 +380,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
   works
 }
 
-@test "a hook that deletes its own namespace: the up has failed" {
+@test "an up whose hook deletes its own namespace has failed" {
   BEFORE=$(machine)
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_inside() { ip netns delete "$1"; }'
@@ -394,7 +394,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
   taken_down
 }
 
-@test "a namespace that a process keeps, which will not die: its name goes, nothing of ours is left, the next up has a new one" {
+@test "a namespace held by an unkillable process loses its name and our interfaces, and the next up creates a new one" {
   pair a
   BEFORE=$(machine)
   on netnsctl up veth@a nft@a
@@ -412,7 +412,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
   taken_down
 }
 
-@test "the .conf is changed, or deleted, while it is up: what up made goes" {
+@test "after a change or deletion of the .conf, down removes what up created" {
   BEFORE=
   for change in 'VETH_IFNAME=other-' 'VETH_NSNAME_OUTSIDE=nosuch' delete; do
     pair a
@@ -425,7 +425,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
   done
 }
 
-@test "the plugin is upgraded while it is up: the new one takes down what the old one has made" {
+@test "an upgraded plugin takes down the instance of the old one" {
   # shellcheck disable=SC2016 # for the hooks to expand
   version() {
     plugin probe 'configure_probe_up_outside() { IFNAME='"$1"'$1; remember IFNAME; ip link add "$IFNAME" type veth peer name in1 netns "$1"; }
@@ -444,7 +444,7 @@ configure_probe_down_outside() { recall; ip link delete dev "$IFNAME"; }'
   undone "$before"
 }
 
-@test "the plugin is gone, or broken, while it is up: the namespace goes, and what is wrong is told" {
+@test "a deleted or broken plugin is reported, and the namespace is removed" {
   for change in delete break; do
     plugin probe
     before=$(machine)
@@ -461,8 +461,8 @@ configure_probe_down_outside() { recall; ip link delete dev "$IFNAME"; }'
 }
 
 # Usage: left_by HOW
-# Brings `half@a` up, which makes an interface on the host by a name that its .conf does not tell any more, and has its `down outside`
-# not come to its end, by HOW.
+# Brings up `half@a`, which creates an interface on the host whose name is no longer in its .conf. Its `down outside` fails,
+# by HOW.
 left_by() {
   # shellcheck disable=SC2016 # for the hooks to expand
   plugin half '
@@ -483,7 +483,7 @@ left_by() {
   on ip link show dev made0
 }
 
-@test "what a down outside has left that was killed, refused, or without its plugin, goes by the next down, up or gc" {
+@test "leftovers of a killed, refused or missing down outside are removed by the next down, up or gc" {
   for how in killed refused missing; do
     left_by "$how"
     on netnsctl down half@a

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Firewalls with either engine: a namespace whose firewall is asked for is closed until the rules are loaded, and a file of rules
-# is configuration.
+# Firewalls with both engines: a namespace with a requested firewall is closed until the rules are loaded, and a file of rules
+# is a configuration.
 
 load engine
 
@@ -9,16 +9,16 @@ ACCEPT='table inet t { chain c { type filter hook input priority 0; policy accep
 setup() { pair a; }
 
 # Usage: reaches / cut_off
-# Whether the namespace a answers the host.
+# Succeeds if the namespace a answers the host / does not answer.
 reaches() { on ping -q -c1 -w5 192.0.2.2; }
 cut_off() { if on ping -q -c2 -i0.1 -W0.3 192.0.2.2; then return 1; fi; }
 
-# Files that keep the rules from being loaded; the last two not before their hooks run.
+# Files that prevent the loading of the rules. The last two fail in their hooks.
 broken() {
   printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' '[[ $INOUT != inside ]] || exit 1' '[[ $INOUT != inside ]] || kill -9 $$'
 }
 
-@test "a firewall that fails before or after its interface is up: nothing passes, and the message says so" {
+@test "a firewall that fails before or after its interface is up lets nothing pass, and the message reports it" {
   while IFS= read -r text; do
     rm -f "$CONF/nft-a.conf"
     on netnsctl up veth@a
@@ -60,7 +60,7 @@ broken() {
   on netnsctl down a
 }
 
-@test "a file of rules alone has the firewall come up with its namespace, and is listed" {
+@test "a file of rules alone brings up the firewall with its namespace, and is listed" {
   config nft-a.rules <<<'table inet mine { chain c { type filter hook input priority 0; policy drop; }; }'
   [[ $(state nft@a) == down ]]
   run -0 on netnsctl up a
@@ -70,11 +70,11 @@ broken() {
   on netnsctl check
   on netnsctl down nft@a
   run -1 on netnsctl check
-  [[ $output == *'nft@a: this firewall is configured, but not up, and namespace `a` is; `netnsctl up nft@a`'* ]]
+  [[ $output == *'nft@a: the firewall is configured for the active namespace `a`, but not up; `netnsctl up nft@a`'* ]]
   on netnsctl down a
 }
 
-@test "check tells an empty ruleset, and a file of rules that has none" {
+@test "check reports an empty ruleset, and a file without rules" {
   config nft-a.rules <<<"$ACCEPT"
   on netnsctl up a
   on netnsctl check
@@ -89,7 +89,7 @@ broken() {
   on netnsctl down a
 }
 
-@test "rules that somebody has flushed are not saved by NFT_AUTO_SAVE: a restart loads them again" {
+@test "NFT_AUTO_SAVE does not save flushed rules, and a restart loads the rules again" {
   config nft-a.rules <<<"flush ruleset"$'\n''table inet t { chain c { type filter hook input priority 0; policy drop; }; }'
   config nft-a.conf <<<NFT_AUTO_SAVE=yes
   on netnsctl up a
@@ -106,7 +106,7 @@ broken() {
   on netnsctl down a
 }
 
-@test "what keeps a namespace closed goes with it" {
+@test "the files that keep a namespace closed are removed with it" {
   config nft-a.rules <<<"$ACCEPT"
   on netnsctl up veth@a
   on mkdir -p /run/systemd-netns/closed
@@ -120,7 +120,7 @@ broken() {
 
 closed() { on ip netns exec a nft list table inet netns_closed; }
 
-@test "a firewall is closed before its files are read, also by netnsctl itself" {
+@test "a namespace is closed before the files of its firewall are read, also by netnsctl itself" {
   on netnsctl up veth@a
   reaches
   for verb in up restart; do

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# What both engines do alike.
+# Common behaviour of both engines.
 
 load engine
 
-@test "up and down: the network works, and nothing is left" {
+@test "up and down: the network works, and nothing is left behind" {
   pair a
   run -0 on netnsctl up veth@a
   [[ $output == 'veth@a is up' ]]
@@ -14,7 +14,7 @@ load engine
   nothing_left
 }
 
-@test "the hooks run in their order, each on its side" {
+@test "the hooks run in order, each on its side" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_outside() { [[ -e /run/netns/$1 ]] && [[ ! /proc/self/ns/net -ef /run/netns/$1 ]] && echo out >>'"$LOG"'; }
 configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo in >>'"$LOG"'; }'
@@ -24,20 +24,20 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   [[ $(hooks) == 'probe@a down inside,probe@a down outside' ]]
 }
 
-@test "up of what is up, and down of what is down, change nothing" {
+@test "up of an active instance, and down of an inactive one, change nothing" {
   plugin probe
   on netnsctl up probe@a
   hooks
   run -0 on netnsctl up probe@a
-  [[ $output == 'probe@a was up already' ]]
+  [[ $output == 'probe@a was already up' ]]
   on netnsctl down probe@a
   hooks
   run -0 on netnsctl down probe@a
-  [[ $output == 'probe@a was down already' ]]
+  [[ $output == 'probe@a was already down' ]]
   [[ -z $(hooks) ]]
 }
 
-@test "a restart runs the inside hooks alone; of what is down, it is an up" {
+@test "a restart runs only the inside hooks, and brings an inactive instance up" {
   plugin probe
   on netnsctl restart probe@a
   [[ $(hooks) == 'probe@a up outside,probe@a up inside' ]]
@@ -45,7 +45,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   [[ $(hooks) == 'probe@a down inside,probe@a up inside' ]]
 }
 
-@test "types share a namespace, which goes with the last one" {
+@test "types share a namespace, and the last one removes it" {
   plugin one
   plugin two
   on netnsctl up one@a two@a
@@ -56,7 +56,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   nothing_left
 }
 
-@test "a bare name is every type that has a file for it, or is up" {
+@test "a name alone means every configured or active type" {
   plugin one
   plugin two
   plugin three
@@ -70,7 +70,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   nothing_left
 }
 
-@test "names with hyphens" {
+@test "names with hyphens work" {
   plugin probe
   config probe-my-net.conf <<<''
   on netnsctl up my-net
@@ -79,7 +79,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   nothing_left
 }
 
-@test "up outside fails: it is told with its last lines, no down hook runs, and the namespace goes" {
+@test "a failed up outside is reported with its last lines, runs no down hook, and removes the namespace" {
   plugin probe 'configure_probe_up_outside() { echo "what it said"; false; }'
   run --separate-stderr -1 on netnsctl up probe@a
   # shellcheck disable=SC2154 # set by run
@@ -88,7 +88,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   gone a
 }
 
-@test "what has failed is listed so, with its last lines in status, until it is taken down" {
+@test "a failed instance is listed, with its last lines in status, until it is taken down" {
   plugin probe 'configure_probe_up_inside() { echo "what it said"; false; }'
   run -1 on netnsctl up probe@a
   [[ $(state probe@a) == failed ]]
@@ -99,7 +99,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   nothing_left
 }
 
-@test "up inside fails: down outside is run, and the namespace goes" {
+@test "after a failed up inside, down outside runs, and the namespace is removed" {
   plugin probe 'configure_probe_up_inside() { false; }'
   run --separate-stderr -1 on netnsctl up probe@a
   [[ $stderr == *'probe@a: up inside'*'undone: '*'namespace `a` is removed' ]]
@@ -107,7 +107,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   [[ $(hooks) == 'probe@a up outside,probe@a down outside' ]]
 }
 
-@test "a type that fails leaves the others on its namespace alone" {
+@test "a failed type does not affect the other types on its namespace" {
   plugin good
   plugin bad 'configure_bad_up_inside() { false; }'
   on netnsctl up good@a
@@ -116,7 +116,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   [[ $(state good@a) == up ]]
 }
 
-@test "a failing restart takes the instance down" {
+@test "a failed restart takes the instance down" {
   plugin probe
   on netnsctl up probe@a
   plugin probe 'configure_probe_up_inside() { false; }'
@@ -124,7 +124,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   eventually gone a
 }
 
-@test "down inside fails: the rest goes on, and it is told" {
+@test "a failed down inside is reported, and the teardown continues" {
   plugin probe 'configure_probe_down_inside() { false; }'
   on netnsctl up probe@a
   hooks
@@ -134,7 +134,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   gone a
 }
 
-@test "a namespace that somebody else has made is refused, and left alone" {
+@test "a foreign namespace is refused, and not changed" {
   plugin probe
   on ip netns add a
   run --separate-stderr -1 on netnsctl up probe@a
@@ -143,7 +143,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   [[ -z $(hooks) ]]
 }
 
-@test "a namespace that was deleted by hand: down, then up, work" {
+@test "after a manual deletion of the namespace, down and up work" {
   pair a
   on netnsctl up veth@a
   on ip netns delete a
@@ -154,7 +154,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   nothing_left
 }
 
-@test "what was edited while it was up goes as it came" {
+@test "down removes what up created, also after a change of the .conf" {
   pair a
   on netnsctl up veth@a
   config veth-a.conf <<<'VETH_IFNAME=other-'
@@ -162,7 +162,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   nothing_left
 }
 
-@test "several at once, each told" {
+@test "each of several failures is reported" {
   plugin probe 'configure_probe_up_inside() { [[ $1 != bad ]]; }'
   run --separate-stderr -1 on netnsctl up probe@a probe@bad probe@c
   [[ $output == $'probe@a is up\nprobe@c is up' && $stderr == *'`probe@bad`'* ]]
@@ -171,7 +171,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   nothing_left
 }
 
-@test "what takes longer than a second says so meanwhile, and what does not says nothing" {
+@test "progress is printed after one second, and not before" {
   plugin probe 'configure_probe_up_inside() { sleep 1.5; }'
   run --separate-stderr -0 on netnsctl up probe@a
   [[ $stderr == 'still bringing up probe@a...' ]]
@@ -179,7 +179,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   [[ -z $stderr ]]
 }
 
-@test "list tells state, engine, time and addresses" {
+@test "list shows state, engine, time and addresses" {
   pair a
   pair b
   on netnsctl up veth@a
@@ -188,7 +188,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   [[ ${lines[1]} =~ ^b\ +veth\ +down ]]
 }
 
-@test "an unknown type or name is refused, with the nearest there is" {
+@test "an unknown type or name is refused, with a suggestion" {
   pair shop
   run --separate-stderr -1 on netnsctl up vet@shop
   [[ $stderr == *'neither /etc/conf.d/netns/vet.sh nor /usr/share/systemd-netns/vet.sh'*'`veth@shop`'* ]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Two namespaces joined by veth, macvlan on one, firewalls on both that name the interfaces: from .conf and .rules files alone.
+# Two namespaces joined by veth, one with a macvlan, both with firewalls that name the interfaces: only .conf and .rules files.
 
 load engine
 # shellcheck source=tests/nstor.bash
@@ -8,13 +8,13 @@ source "$ROOT/tests/nstor.bash"
 INSTANCES=(macvlan@nstor veth@nstor nft@nstor nft@nsbrowser)
 
 # Usage: unchanged
-# Whether nothing that is up is found to be other than it was made.
+# Succeeds if check has no finding.
 unchanged() {
   run -0 on netnsctl check
   [[ -z $output ]]
 }
 
-@test "it works from cold, after a restart of any part, and after any part was taken down and brought up" {
+@test "it works from a cold start, after a restart of each part, and after down and up of each part" {
   nstor_files "$CONF"
   update
   nstor_network
@@ -36,7 +36,7 @@ unchanged() {
   eventually nothing_left
 }
 
-@test "one firewall alone brings up all that it names" {
+@test "one firewall alone brings up all its requirements" {
   nstor_files "$CONF"
   update
   nstor_network
@@ -48,7 +48,7 @@ unchanged() {
   [[ $stderr == *'`macvlan@nstor` is required by `nft@nstor`'* ]]
 }
 
-@test "an interface that fails before the rules are loaded leaves the other one closed, and the message says so" {
+@test "an interface that fails before the rules are loaded leaves the namespace closed, and the message reports it" {
   nstor_files "$CONF"
   nstor_network
   config veth-nstor.conf <<<$'VETH_NSNAME_OUTSIDE=nsbrowser\nVETH_IFADDR_INSIDE=nonsense'
@@ -65,7 +65,7 @@ unchanged() {
   on ip netns delete internet
 }
 
-@test "interfaces that require the rules: none is ever up without them" {
+@test "interfaces that require the rules are never up without them" {
   nstor_files "$CONF"
   nstor_rules_first "$CONF"
   update

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# Many commands on the same name at once.
+# Many concurrent commands on the same name.
 
 load engine
 
-@test "50 commands at once, up and down of the same name: each comes to an end, none breaks another, and nothing is left" {
+@test "50 concurrent up and down commands on one name all finish, and leave nothing behind" {
   pair a
   before=$(machine)
   # shellcheck disable=SC2016 # for the machine to expand
@@ -16,7 +16,7 @@ load engine
     wait
     sort -u /run/statuses | paste -sd" "; rm /run/statuses'
   echo "statuses: $output"
-  # Under systemd a stop cancels a start that is under way, and that is told.
+  # Under systemd a stop cancels a running start, and this is reported.
   if [[ $ENGINE == direct ]]; then [[ $output == 0 ]]; else [[ $output =~ ^0(\ 1)?$ ]]; fi
   on netnsctl down veth@a
   undone "$before"

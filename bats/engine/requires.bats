@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# What instances require of each other, which both engines see to alike.
+# Requirements of instances, with both engines.
 
 load engine
 
 # Usage: requires INSTANCE WORD...
-# Configures an instance of a test type that requires these.
+# Configures an instance of a test type with these requirements.
 requires() {
   local instance=$1
   shift
@@ -13,10 +13,10 @@ requires() {
 }
 
 # Usage: failing COMMAND...
-# Runs a command that has to fail with status 1 and to say something on stderr.
+# Runs a command that must fail with status 1 and a message on stderr.
 failing() { run --separate-stderr -1 on "$@"; }
 
-@test "what an instance requires is up before its up outside, and that of this, too" {
+@test "requirements, also transitive ones, are up before the up outside of an instance" {
   requires app@a base@b
   requires base@b ground@c
   requires ground@c
@@ -28,7 +28,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   [[ $(state base@b) == up && $(state ground@c) == up ]]
 }
 
-@test "what requires another comes after it, in whatever order they are named" {
+@test "an instance starts after its requirements, in any order of the arguments" {
   requires app@a base@a
   requires base@a
   update
@@ -39,7 +39,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   nothing_left
 }
 
-@test "a namespace that is required exists, and goes when nothing needs it any more" {
+@test "a required namespace exists, and is removed when no instance needs it" {
   requires app@a b
   requires other@c b
   update
@@ -52,7 +52,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   nothing_left
 }
 
-@test "a namespace that is required stays when the last instance in it goes" {
+@test "a required namespace stays after its last own instance" {
   requires app@a b
   requires base@b
   update
@@ -64,7 +64,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   nothing_left
 }
 
-@test "what is still required is not taken down, and who requires it is named" {
+@test "down refuses a required instance, and lists its dependants" {
   requires app@a base@b
   requires base@b
   update
@@ -80,7 +80,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   nothing_left
 }
 
-@test "--recursive takes the dependants down first, and tells of them" {
+@test "--recursive takes the dependants down first, and reports them" {
   requires app@a base@b
   requires base@b ground@c
   requires ground@c
@@ -93,7 +93,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   nothing_left
 }
 
-@test "a restart follows through: what requires it is down meanwhile" {
+@test "a restart takes the dependants down first, and brings them up again" {
   requires app@a base@b
   requires base@b
   update
@@ -105,7 +105,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   [[ $(state app@a) == up ]]
 }
 
-@test "a restart leaves what is required alone" {
+@test "a restart does not affect the requirements" {
   requires app@a base@b c
   requires base@b
   update
@@ -116,7 +116,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   exists c
 }
 
-@test "what is required fails: the dependant is not begun, and both are told" {
+@test "a failed requirement skips the dependant, and both are reported" {
   plugin base 'configure_base_up_inside() { echo "what it said"; false; }'
   requires app@a base@b
   config base-b.conf <<<''
@@ -125,11 +125,11 @@ failing() { run --separate-stderr -1 on "$@"; }
   [[ $stderr == *'app@a'* ]]
   [[ $(hooks) == 'base@b up outside,base@b down outside' ]]
   eventually gone b
-  # systemd does not look again at a namespace whose instance it has not begun (see netns.conf(5)).
+  # systemd does not check a namespace again if its instance was never started (see netns.conf(5)).
   [[ $ENGINE == systemd ]] || gone a
 }
 
-@test "what requires a running one fails: that one stays" {
+@test "a dependant that fails does not affect its active requirement" {
   plugin app 'configure_app_up_inside() { false; }'
   requires app@a base@b
   requires base@b
@@ -139,7 +139,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   eventually gone a
 }
 
-@test "the .conf is edited or deleted while it is up: tear-down is not confused" {
+@test "a change or deletion of the .conf does not affect the teardown" {
   requires app@a base@b c
   requires base@b
   update
@@ -152,7 +152,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   nothing_left
 }
 
-@test "veth requires the namespace of its outside end, and what its .conf asks for" {
+@test "veth requires the namespace of its outside end, and the requirements in its .conf" {
   requires base@b
   pair client VETH_NSNAME_OUTSIDE=server NETNS_REQUIRES=base@b
   update
@@ -164,7 +164,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   nothing_left
 }
 
-@test "a function of the plugin that fails, an unknown instance or a circle: named, and nothing is done" {
+@test "a failed function, an unknown instance and a cycle are reported, and nothing is changed" {
   plugin app 'configure_app_requires() { echo "what it said" >&2; false; }'
   config app-a.conf <<<''
   [[ $ENGINE == systemd ]] && fails=(netns-update) || fails=(netnsctl up app@a)
@@ -182,7 +182,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   gone a
 }
 
-@test "check names what cannot be" {
+@test "check reports impossible requirements" {
   plugin app
   plugin other
   requires app@a app@b
@@ -193,7 +193,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   [[ $output == *'error: other@a: `other@a` requires `nosuch@b`, which is unknown'* ]]
 }
 
-@test "what is required and was not named fails: what it said is told" {
+@test "the output of a failed requirement is shown, also if it was not an argument" {
   plugin base 'configure_base_up_inside() { echo "what it said" >&2; false; }'
   config base-b.conf <<<''
   requires app@a middle@c
@@ -209,7 +209,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   [[ $stderr == *'app@a'*'it requires `base@a`'*'what it said'* ]]
 }
 
-@test "down of a namespace on which nothing is up is nothing to do, and the others go" {
+@test "down of an inactive namespace has no effect, and the other arguments are taken down" {
   requires app@a
   requires base@b
   update
@@ -225,7 +225,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   [[ $stderr == *'nothing is up on namespace `browser`' ]]
 }
 
-@test "a function that only reads leaves alone what the instance remembers" {
+@test "reading requirements does not change remembered values" {
   plugin app 'configure_app_requires() { APP_X=2; remember APP_X; }
 configure_app_up_outside() { APP_X=1; remember APP_X; }
 configure_app_check_outside() { APP_X=3; remember APP_X; recall; [[ $APP_X == 1 ]] || echo "it is $APP_X"; }'
@@ -238,7 +238,7 @@ configure_app_check_outside() { APP_X=3; remember APP_X; recall; [[ $APP_X == 1 
   [[ $output == *APP_X*1* ]]
 }
 
-@test "a bad word is quoted whole, with the function or the file that it is from" {
+@test "an invalid requirement is quoted whole, with its function or file" {
   plugin app
   config app-a.conf <<<'NETNS_REQUIRES="b macvlan@"'
   run -1 on netnsctl check app
@@ -248,7 +248,7 @@ configure_app_check_outside() { APP_X=3; remember APP_X; recall; [[ $APP_X == 1 
   [[ $output == *'`configure_app_requires`: the word "@x y": '* ]]
 }
 
-@test "a unit that is required: the next step is one that helps" {
+@test "a required unit: the hint of the error helps" {
   plugin app
   config app-a.conf <<<'NETNS_REQUIRES=nosuch.service'
   update

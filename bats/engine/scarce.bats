@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Where something is short: space, processes, descriptors. What the direct engine has to see to; under systemd, state is systemd's.
+# Missing resources: space, processes, file descriptors. These tests are for the direct engine; under systemd, systemd keeps the state.
 
 load engine
 
@@ -10,7 +10,7 @@ setup() {
 }
 
 # Usage: scarce_run
-# Has a small disk in the place of /run/systemd-netns, to be filled or made read-only.
+# Mounts a small disk on /run/systemd-netns, which tests fill or make read-only.
 scarce_run() {
   mkdir -p /run/systemd-netns
   mount -t tmpfs -o size=128k small /run/systemd-netns
@@ -20,7 +20,7 @@ full() { head -c 1M /dev/zero >/run/systemd-netns/ballast 2>/dev/null || true; }
 
 plenty() { umount --lazy /run/systemd-netns; }
 
-@test "no space in /run: up does nothing, says so, and works again when there is some" {
+@test "without space in /run, up changes nothing, reports it, and works later" {
   scarce_run
   full
   run --separate-stderr -1 netnsctl up veth@a nft@b
@@ -34,7 +34,7 @@ plenty() { umount --lazy /run/systemd-netns; }
   undone "$BEFORE"
 }
 
-@test "no space in /run while it is up: down goes all the way" {
+@test "without space in /run, down removes everything" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin talk 'configure_talk_down_inside() { for line in {1..1000}; do echo "a line that takes some space: $line"; done; }'
   before=$(machine)
@@ -49,7 +49,7 @@ plenty() { umount --lazy /run/systemd-netns; }
   undone "$before"
 }
 
-@test "a /run that is read-only: nothing is begun, and the reason is told" {
+@test "with a read-only /run, nothing is started, and the cause is reported" {
   scarce_run
   netnsctl up veth@a
   mount -o remount,bind,ro /run/systemd-netns
@@ -65,7 +65,7 @@ plenty() { umount --lazy /run/systemd-netns; }
   undone "$BEFORE"
 }
 
-@test "an /etc that is read-only: instances come and go" {
+@test "with a read-only /etc, up and down work" {
   mount --bind /etc /etc
   mount -o remount,bind,ro /etc
   status=0
@@ -75,7 +75,7 @@ plenty() { umount --lazy /run/systemd-netns; }
   undone "$BEFORE"
 }
 
-@test "too few descriptors, whatever their number: up works, or is told and undone; down works, or does later" {
+@test "with too few file descriptors, up works or is undone, and down works or can be repeated" {
   failed=0 worked=0
   for ((limit = 4; limit < 64 && worked == 0; limit++)); do
     if prlimit --nofile="$limit" netnsctl up veth@a lo@b >/dev/null 2>"$BATS_TEST_TMPDIR/said"; then
@@ -94,13 +94,13 @@ plenty() { umount --lazy /run/systemd-netns; }
 }
 
 # Usage: from_on AT COMMAND...
-# Runs COMMAND, for which the kernel has no more processes and threads from the AT-th on.
+# Runs COMMAND. The kernel refuses its process or thread number AT and all later ones.
 from_on() {
   local calls=clone,clone3,fork,vfork
   strace -qq -o /dev/null -e trace="$calls" -e inject="$calls:error=EAGAIN:when=$1+" "${@:2}"
 }
 
-@test "no more processes, from any of them on: up is told and undone, down tells and goes all the way" {
+@test "with a process limit, up is reported and undone, and down removes everything" {
   failed=0
   for ((at = 1; at < 20; at++)); do
     if from_on "$at" netnsctl up veth@a lo@b >/dev/null 2>"$BATS_TEST_TMPDIR/said" 3>&-; then break; fi
@@ -123,7 +123,7 @@ from_on() {
   ((at > 2))
 }
 
-@test "a NETNS_HOOK_TIMEOUT that is no number of seconds is refused, and nothing is begun" {
+@test "an invalid NETNS_HOOK_TIMEOUT is refused, and nothing is started" {
   for value in '' 0 -1 1.5 soon; do
     run --separate-stderr -1 env NETNS_HOOK_TIMEOUT="$value" netnsctl up veth@a
     [[ $stderr == *'NETNS_HOOK_TIMEOUT is no number of seconds'* ]]
@@ -131,8 +131,8 @@ from_on() {
   done
 }
 
-@test "a power cut, where /run outlives it: what was up, or half-way, comes up again" {
-  # What a container that is started again finds: the files, without what was mounted on them, and no process.
+@test "after a power cut with a persistent /run, active and partially active instances come up again" {
+  # The state that a restarted container finds: the files, without the mounts and the processes.
   for stage in up up-inside down-outside; do
     netnsctl up veth@a lo@a
     sed -i "s/\"stage\": .*/\"stage\": \"$stage\",/" /run/systemd-netns/direct/a.json

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# Bad input, where it takes a kernel to tell: each gets one clear line and a status that is not 0, and changes nothing.
+# Bad input that only a kernel shows: each has one clear line and a status that is not 0, and changes nothing.
 
 load kernel
 
-@test "a .conf that is a link to nothing stops up, and is warned of on down" {
+@test "a .conf that is a dangling link is an error for up, and a warning for down" {
   config macvlan.conf <<<''
   ln -s nowhere "$CONF/macvlan-a.conf"
   create a
@@ -16,32 +16,32 @@ load kernel
 # Usage: plugin TYPE <<<TEXT
 plugin() { cat >"$SHARE/$1.sh"; }
 
-@test "up inside on the host" {
+@test "up inside refuses to run on the host" {
   create a
   refused 'current netns is the global netns' 'ip netns exec a' -- netnsinit lo a up inside
 }
 
-@test "down inside on the host: there, tearing down would be the host's own" {
+@test "down inside refuses to run on the host" {
   create a
   refused 'current netns is the global netns' -- netnsinit lo a down inside
 }
 
-@test "up inside in another namespace, which is named" {
+@test "up inside refuses another namespace, and names it" {
   create a b
   refused 'current netns is `b`, not the required `a`' -- inside b netnsinit lo a up inside
 }
 
-@test "up inside in a namespace without a name" {
+@test "up inside refuses a namespace without a name" {
   create a
   refused 'current netns has no name, not the required `a`' -- unshare --net netnsinit lo a up inside
 }
 
-@test "up inside in another namespace, where the required one does not exist" {
+@test "up inside refuses another namespace if the required one does not exist" {
   create b
   refused 'current netns is `b`, not the required `a`' -- inside b netnsinit lo a up inside
 }
 
-@test "a name that points to another namespace is that namespace" {
+@test "a name that is a link to another namespace means that namespace" {
   create a
   ip netns add b
   touch /run/netns/alias
@@ -50,9 +50,9 @@ plugin() { cat >"$SHARE/$1.sh"; }
   refused 'not the required `alias`' -- inside b netnsinit lo alias up inside
 }
 
-@test "down inside in another namespace is told, and runs where it may be what is left: the name may have been deleted by hand" {
+@test "down inside warns in another namespace, and runs there if it can be the deleted one" {
   plugin probe <<<'NO_CONFIG_REQUIRED=y; configure_probe_down_inside() { echo "in \"$CURRENT_NETNS_NAME\""; }'
-  # Of these it is not noted which one was made.
+  # These have no ownership record.
   ip netns add a
   ip netns add b
   run --separate-stderr -0 inside b netnsinit probe a down inside
@@ -70,28 +70,28 @@ plugin() { cat >"$SHARE/$1.sh"; }
   [[ $stderr == *'current netns has no name, not the required `a`'* && $output == *'in ""' ]]
 }
 
-@test "the check of the namespace starts no process: it works where no program can be found" {
+@test "the check of the namespace starts no process, and works without any program" {
   plugin probe <<<'NO_CONFIG_REQUIRED=y; configure_probe_up_inside() { inside_check "$1" && echo "${0##*/}: $CURRENT_NETNS_NAME"; }'
   create a
   run -0 inside a env --ignore-environment PATH=/nosuch "$NETNS_BIN/netnsinit" probe a up inside
   [[ $output == *'netnsinit: a' ]]
 }
 
-@test "the outside half runs wherever it is started from" {
+@test "outside hooks run in the namespace of the caller" {
   plugin probe <<<'NO_CONFIG_REQUIRED=y; configure_probe_up_outside() { echo "$CURRENT_NETNS_NAME"; }'
   create a
   netnsinit probe a up outside
   inside a netnsinit probe a up outside
 }
 
-@test "a plain user: inside hooks are told to be root's, and nothing runs" {
+@test "inside hooks of a user without privilege are refused" {
   create a
   refused root -- setpriv --reuid=nobody --clear-groups netnsinit lo a up inside
 }
 
-@test "bash that is not installed: the message names the package" {
+@test "the error about a missing bash names the package" {
   create a
-  # A mount cannot take a file away; an overlay of its directory can.
+  # A mount cannot remove a file, but an overlay of its directory can.
   mkdir -p /run/bin/{upper,work}
   missing() {
     unshare --mount bash -c 'bin=$(cd -P /bin && pwd)
@@ -101,7 +101,7 @@ plugin() { cat >"$SHARE/$1.sh"; }
   refused 'bash' 'not installed' -- missing netnsinit lo a up outside
 }
 
-@test "types and names outside the rule, phases and sides that there are not, too few words" {
+@test "invalid types, names, phases and sides, and missing arguments, are refused" {
   create a
   refused 'letters, digits' -- netnsinit ../lo a up outside
   refused 'letters, digits' -- netnsinit lo ../a up outside
@@ -114,14 +114,14 @@ plugin() { cat >"$SHARE/$1.sh"; }
   [[ $stderr == *'Usage: netnsinit'* ]]
 }
 
-@test "a plugin that is missing, or is no file: both places, or the one, are named" {
+@test "the error about a missing plugin names its possible paths" {
   create a
   refused "$CONF/nosuch.sh" "$SHARE/nosuch.sh" -- netnsinit nosuch a up outside
   mkdir "$CONF/dir.sh"
   refused "$CONF/dir.sh" -- netnsinit dir a up outside
 }
 
-@test "a plugin or conf with an error, or the line ends of DOS: the last line has file and line, and no hook runs" {
+@test "for a syntax error or DOS line ends, the last line has file and line, and no hook runs" {
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 'VETH_IFADDR_INSIDE="192.0.2.2/30' | config veth-a.conf
   plugin broken <<<$'true\nif'
   plugin dos <<<$'configure_dos_up_outside() {\r\n  true\r\n}\r'
@@ -137,7 +137,7 @@ plugin() { cat >"$SHARE/$1.sh"; }
   [[ $stderr == *'line ends of DOS'* ]]
 }
 
-@test "a plain user: an outside hook that fails is told with that, and makes nothing" {
+@test "a failed outside hook of a user without privilege is reported, and creates nothing" {
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
   create a
   before=$(world)

@@ -1,15 +1,15 @@
 #!/usr/bin/env bats
-# A power cut, or a kill that nobody can catch, between any two system calls of what writes files of the administrator's.
+# A power cut or a kill between any two system calls of programs that write the administrator's files.
 
 load kernel
 
-# All that can change a file, a directory, or what is on the disk.
+# All system calls that can change a file, a directory, or the contents of the disk.
 CHANGING=(openat write pwrite64 fchmod chmod ftruncate fsync fdatasync syncfs utimensat mkdir mkdirat link linkat rename
   renameat renameat2 unlink unlinkat symlink)
 
 # Usage: crash_everywhere PREPARE CHECK COMMAND...
-# Runs COMMAND again and again, each time after PREPARE, and kills it at the first, second, … of each of these calls, before
-# that does anything, until it runs through. CHECK has to hold each time. CRASHES is how often it was killed.
+# Runs COMMAND repeatedly, each time after PREPARE, and kills it before the first, second, … of these calls, until it runs to its
+# end. CHECK must succeed each time. CRASHES is the number of kills.
 crash_everywhere() {
   local prepare=$1 check=$2 call status
   local -i at
@@ -31,7 +31,7 @@ crash_everywhere() {
 }
 
 # Usage: on_disk_before_in_place COMMAND...
-# Whether what is written is on the disk before it is renamed, and the rename before the command says so.
+# Succeeds if the new file is on the disk before it is renamed, and the rename comes before the message of success.
 on_disk_before_in_place() {
   local calls
   calls=$(strace -qq -o /dev/stdout -e trace=fsync,syncfs,rename,renameat,renameat2 "$@" 2>/dev/null 3>&- |
@@ -41,7 +41,7 @@ on_disk_before_in_place() {
 
 none() { netnsinit --delete a 2>/dev/null; }
 
-# The next attempt succeeds; where the first one had come to its end, but for saying so, it says what to do.
+# The next attempt succeeds, or prints the next step if the first one was complete except for its message.
 created_again() {
   local said
   if ! said=$(netnsinit --create a 2>&1); then
@@ -50,7 +50,7 @@ created_again() {
   ip -netns a link show dev lo >/dev/null && netnsinit --delete a && [[ ! -e /run/netns/a && ! -e /run/systemd-netns/made/a ]]
 }
 
-@test "netnsinit --create, killed between any two system calls: the next one succeeds, or says what to do" {
+@test "after a kill of --create between any two system calls, the next one succeeds or prints the next step" {
   CHANGING+=(unshare mount setns)
   crash_everywhere none created_again netnsinit --create a
   ((CRASHES >= 10))
@@ -64,7 +64,7 @@ old_rules() {
   config nft-a.rules <<<old
 }
 
-# Old or new; new, if the command has said so; the replaced file, if there is one, is whole, too; and whatever else is there is
+# The file is old or new; new if the command has reported success. The replaced file, if it exists, is complete. All other files are
 # hidden.
 rules_are_whole() {
   if (($1 == 0)); then [[ $(<"$RULES") == "$NEW" ]]; else [[ $(<"$RULES") == old || $(<"$RULES") == "$NEW" ]]; fi &&
@@ -72,7 +72,7 @@ rules_are_whole() {
     [[ ! -e $RULES~ || $(<"$RULES~") == old ]]
 }
 
-@test "netns-nft-save, killed between any two system calls: the file is the old or the new one, whole" {
+@test "after a kill of netns-nft-save between any two system calls, the file is the old or the new one" {
   create a
   inside a nft add table inet filter
   inside a nft add chain inet filter input '{ type filter hook input priority filter; policy drop; }'
@@ -83,19 +83,19 @@ rules_are_whole() {
   echo "# killed $CRASHES times" >&3
 }
 
-@test "netns-nft-save: on the disk before it takes its place" {
+@test "netns-nft-save syncs the new file before it replaces the old one" {
   create a
   on_disk_before_in_place netns-nft-save a
 }
 
-@test "what a killed netns-nft-save has left, the next one removes" {
+@test "the next netns-nft-save removes the leftovers of a killed one" {
   create a
   touch "$CONF"/.nft-a.rules.netns-draft-{abcdef,123456} "$CONF/.nft-b.rules.netns-draft-abcdef" "$CONF/.mine"
   netns-nft-save a
   [[ $(ls -A "$CONF") == $'.mine\n.nft-b.rules.netns-draft-abcdef\nnft-a.rules' ]]
 }
 
-@test "backups of rules, whatever they are called, are nobody's but their maker's" {
+@test "backups of rules with any name are not removed" {
   create a
   touch -d '1 hour ago' "$CONF"/{,.}nft-a.rules.{backup,before,broken,orig01,Backup,201125,aB3xYz} "$CONF/nft-a.rules.netns-draft-aB3xYz"
   mkdir "$CONF/.nft-a.rules.netns-draft-aB3xYz"
@@ -105,7 +105,7 @@ rules_are_whole() {
   [[ $(ls -A --ignore='nft-a.rules~' "$CONF") == "$before" ]]
 }
 
-# An image with an outdated pair of units, a pair that is missing, and one whose type is gone.
+# An image with an outdated pair of units, a missing pair, and a pair of a deleted type.
 image() {
   local units=$IMAGE/etc/systemd/system
   rm -rf "$units"
@@ -117,7 +117,7 @@ image() {
   OLD=$(<"$units/netns-lo@.service")
 }
 
-# Each unit file is not there, the old one or the new one; hidden drafts are nobody's; and the next run puts all right.
+# Each unit file is missing, old or new. Hidden drafts are ignored. The next run completes the work.
 units_are_whole() {
   local units=$IMAGE/etc/systemd/system file text
   for file in "$units"/*; do
@@ -137,14 +137,14 @@ units_are_whole() {
   [[ $(ls -A "$units") == $'netns-lo@.service\nnetns-veth@.service\nnetns_outside-lo@.service\nnetns_outside-veth@.service' ]]
 }
 
-@test "netns-update, killed between any two system calls: each unit is the old or the new one, whole, and the next run does the rest" {
+@test "after a kill of netns-update between any two system calls, each unit is the old or the new one, and the next run completes the work" {
   IMAGE=$BATS_TEST_TMPDIR/image
   crash_everywhere image units_are_whole netns-update --root "$IMAGE"
   ((CRASHES >= 14))
   echo "# killed $CRASHES times" >&3
 }
 
-@test "netns-update: on the disk before it takes its place" {
+@test "netns-update syncs a new file before it replaces the old one" {
   IMAGE=$BATS_TEST_TMPDIR/image
   image
   on_disk_before_in_place netns-update --root "$IMAGE"

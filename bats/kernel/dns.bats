@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# dns: who is asked for names in the namespace.
+# dns: name resolution in the namespace.
 
 load kernel
 
 OWN=/etc/netns/a
 
-@test "the files are what the settings come to, with the host's nsswitch.conf but for names" {
+@test "the files contain the settings, with the host's nsswitch.conf except for hosts" {
   config dns-a.conf <<'END'
 DNS_SERVERS="192.0.2.53
   2001:db8::53 fe80::1%eth0"
@@ -23,7 +23,7 @@ END
   [[ $(ip netns exec a tail -n 1 /etc/hosts) == '192.0.2.8 db' ]]
 }
 
-@test "up and down leave nothing behind, whatever the .conf says by then" {
+@test "up and down leave nothing behind, also after a change of the .conf" {
   config dns-a.conf <<<$'DNS_SERVERS=192.0.2.53\nDNS_HOSTS="192.0.2.7 printer"'
   before=$(find /etc | sort)
   up dns a
@@ -33,7 +33,7 @@ END
   [[ $(find /etc -not -path '/etc/netns*' | sort) == "$before" && -z $(find /etc/netns -type f) && ! -e $OWN ]]
 }
 
-@test "without DNS_HOSTS the host's file stays; a restart takes what the .conf says now" {
+@test "without DNS_HOSTS the host's file stays, and a restart applies the present settings" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   up dns a
   [[ ! -e $OWN/hosts ]]
@@ -45,7 +45,7 @@ END
   [[ ! -e $OWN/hosts ]]
 }
 
-@test "without servers, or with what is no address, it fails and writes nothing" {
+@test "without servers, or with an invalid address, up fails and writes nothing" {
   create a
   for setting in '' DNS_SERVERS= DNS_SERVERS=example.org 'DNS_SERVERS="192.0.2.1 *"' DNS_SERVERS=192.0.2 \
     DNS_SERVERS=192.0.2.{256,999,01,1.1} DNS_SERVERS={:,:::,1::2::3,1:2,12345::,1:2:3:4:5:6:7:8:9,1::2:3:4:5:6:7:8,::1%,::256.0.0.1}; do
@@ -56,7 +56,7 @@ END
   done
 }
 
-@test "what is no domain, or no line of hosts(5), is refused, and nothing is written" {
+@test "an invalid domain or line of hosts(5) is refused, and nothing is written" {
   create a
   for setting in DNS_SEARCH="'a;b'" DNS_HOSTS=nonsense DNS_HOSTS=192.0.2.7 DNS_HOSTS="'192.0.2.7 a;b'"; do
     config dns-a.conf <<<"DNS_SERVERS=192.0.2.1"$'\n'"$setting"
@@ -68,7 +68,7 @@ END
   hook dns a up outside
 }
 
-@test "every address that libc reads is taken" {
+@test "every address that libc accepts is accepted" {
   servers='0.0.0.0 255.255.255.255 :: ::1 1:: 2001:db8::53 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:: ::2:3:4:5:6:7:8 ::ffff:192.0.2.1 fe80::1%eth0'
   config dns-a.conf <<<"DNS_SERVERS='$servers'"
   up dns a
@@ -78,7 +78,7 @@ END
   done
 }
 
-@test "the last line of the host's nsswitch.conf need not have an end" {
+@test "the last line of the host's nsswitch.conf may lack a newline" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   create a
   printf 'hosts: files\npasswd: files systemd' >"$BATS_TEST_TMPDIR/nsswitch.conf"
@@ -88,21 +88,21 @@ END
   [[ $(tail -n +2 $OWN/nsswitch.conf) == $'passwd: files systemd\nhosts: files dns' ]]
 }
 
-@test "a file that somebody else wrote is refused, not overwritten, and stays on the way down" {
+@test "a foreign file is refused, not overwritten, and stays on down" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   create a
   for file in resolv.conf nsswitch.conf; do
     mkdir -p $OWN
     echo mine >"$OWN/$file"
     run --separate-stderr hook dns a up outside
-    told "'$OWN/$file' was not written by the type dns"
+    told "cannot replace '$OWN/$file': it was not written by the type dns"
     hook dns a down outside
     [[ $(find $OWN -type f) == "$OWN/$file" && $(<"$OWN/$file") == mine ]]
     rm -r $OWN
   done
 }
 
-@test "another's file in the directory stays, and the directory with it" {
+@test "a foreign file in the directory stays, with the directory" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   mkdir -p $OWN
   echo mine >$OWN/services
@@ -111,12 +111,12 @@ END
   [[ $(find $OWN -type f) == "$OWN/services" ]]
 }
 
-@test "every hook may run twice" {
+@test "every hook can run twice" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   each_hook_twice dns a test -e $OWN/resolv.conf
 }
 
-@test "its check tells a file that is gone or different" {
+@test "its check reports a missing or changed file" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   checks() { bash -c "source '$SHARE/dns.sh'; source '$CONF/dns-a.conf'; configure_dns_check_outside a"; }
   up dns a
@@ -124,5 +124,5 @@ END
   echo 'nameserver 192.0.2.99' >>$OWN/resolv.conf
   rm $OWN/nsswitch.conf
   run -0 checks
-  [[ $output == "'$OWN/resolv.conf' is not what DNS_SERVERS and the other settings come to"$'\n'"'$OWN/nsswitch.conf' is gone" ]]
+  [[ $output == "'$OWN/resolv.conf' differs from the settings"$'\n'"'$OWN/nsswitch.conf' is missing" ]]
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# Disks that are full or read-only, under what netnsinit and netns-update write, which units run. netns-nft-save has its own
-# in nft_save.bats, the direct engine in ../engine/scarce.bats.
+# Full or read-only disks for files of netnsinit and netns-update. The tests of netns-nft-save are in nft_save.bats, those of the
+# direct engine in ../engine/scarce.bats.
 
 load kernel
 
 # Usage: small DIRECTORY
-# Has a disk in that place on which nothing more can be written.
+# Mounts a full disk on the directory.
 small() {
   mkdir -p "$1"
   mount -t tmpfs -o size=64k small "$1"
@@ -14,7 +14,7 @@ small() {
 
 pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'; }
 
-@test "no space in /run: a namespace that cannot be noted is not made, and that is told" {
+@test "without space in /run, a namespace that cannot be recorded is not created, and this is reported" {
   small /run/systemd-netns
   run --separate-stderr -1 netnsinit --create a
   told '/run/systemd-netns/made/a' 'No space left'
@@ -24,7 +24,7 @@ pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADD
   create a
 }
 
-@test "no space in /run while the namespace is there: it is deleted all the same" {
+@test "without space in /run, an existing namespace can be deleted" {
   mkdir -p /run/systemd-netns
   mount -t tmpfs -o size=64k small /run/systemd-netns
   create a
@@ -35,7 +35,7 @@ pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADD
   umount /run/systemd-netns
 }
 
-@test "no space for what is remembered: up outside fails, is undone, and says so; down needs none" {
+@test "without space for remembered values, up outside fails and is undone; down needs no space" {
   pair a
   create a
   before=$(world)
@@ -57,7 +57,7 @@ pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADD
   unchanged "$before"
 }
 
-@test "no space to remember more: what was remembered is whole, and nothing is left beside it" {
+@test "without space for more remembered values, the old ones are complete, and no draft is left" {
   config t.sh <<'END'
 NO_CONFIG_REQUIRED=yes
 configure_t_up_outside() {
@@ -76,7 +76,7 @@ END
   umount /run/systemd-netns
 }
 
-@test "a /run that is read-only: up outside fails, is undone, and says so" {
+@test "with a read-only /run, up outside fails, is undone, and reports it" {
   pair a
   create a
   before=$(world)
@@ -102,7 +102,7 @@ image() {
   touch "$IMAGE$SHARE/lo.sh"
 }
 
-@test "no space for units: netns-update tells each, leaves the old ones whole, and no drafts" {
+@test "without space for units, netns-update reports each, keeps the old ones, and leaves no drafts" {
   image
   head -c 1M /dev/zero >"$UNITS/ballast" || true
   run -1 netns-update --root "$IMAGE"
@@ -115,7 +115,7 @@ image() {
   umount "$UNITS"
 }
 
-@test "an /etc that is read-only: netns-update tells it, and changes nothing; with nothing to do, it succeeds" {
+@test "with a read-only /etc, netns-update reports it and changes nothing; without changes it succeeds" {
   image
   mount -o remount,ro "$UNITS"
   run -1 netns-update --root "$IMAGE"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the suites against the real kernel share: for each test a world of its own, with the shipped plugins in it, no
-# configuration, no namespace, and no interface on the host but lo. Started by `tests/private bats bats/kernel`.
+# Common functions of the suites on the real kernel. Each test has its own environment, with the shipped plugins, without
+# configuration and namespaces, and only lo on the host. Run with `tests/private bats bats/kernel`.
 
 bats_require_minimum_version 1.5.0
 
@@ -9,24 +9,24 @@ ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 source "$ROOT/bats/eventually.bash"
 # shellcheck source=bats/stranger.bash
 source "$ROOT/bats/stranger.bash"
-# Where the program under test is, under all its names.
+# The directory of the program under test, with all its names.
 NETNS_BIN=$(cd "${NETNS_BIN:-$ROOT/target/release}" && pwd -P)
-# cargo builds the binary alone; `make build` adds the names that it is called by.
+# cargo builds only the binary; `make build` adds the links.
 for link in netnsinit netns-update netns-nft-save; do
   [[ ! -x $NETNS_BIN/netnsctl || -e $NETNS_BIN/$link ]] || ln -s netnsctl "$NETNS_BIN/$link"
 done
 PATH=$NETNS_BIN:$PATH:/usr/sbin:/sbin
 
-# The places that it looks at.
+# The directories that the program reads.
 CONF=/etc/conf.d/netns
 SHARE=/usr/share/systemd-netns
 MEMORY=/run/systemd-netns/remembered
 
-# What a test has started and not waited for; ended with it.
+# Processes that a test has started and not waited for. They are ended with the test.
 BACKGROUND=()
 
 setup_file() {
-  # PID 1 is what tests/private has started: then nothing in here is the host's own, network least of all.
+  # PID 1 is a child of tests/private: then nothing here belongs to the host, including the network.
   if ! grep --quiet --null-data '^NETNS_PRIVATE=' /proc/1/environ || [[ ! /proc/self/ns/net -ef /proc/1/ns/net ]]; then
     echo 'run this by tests/private: it mounts, and changes the network' >&2
     return 1
@@ -59,19 +59,19 @@ setup() {
 teardown() {
   local pid link
   for pid in "${BACKGROUND[@]}"; do
-    # What has ended by itself cannot be ended.
+    # The process may have ended by itself.
     kill -KILL "$pid" 2>/dev/null || true
     wait "$pid" || true
   done
   if mountpoint --quiet "$CONF"; then umount --lazy "$CONF"; fi
-  # Every interface that a test can make on the host is one end of a pair.
+  # Each interface of a test on the host is one end of a pair.
   for link in $(links host veth); do ip link delete dev "$link"; done
   if mountpoint --quiet /run/netns; then umount --lazy --recursive /run/netns; fi
   rm -rf /run/netns /run/systemd-netns /etc/netns
 }
 
 # Usage: config FILE <<<TEXT
-# Writes a file of the administrator's.
+# Writes a file of the administrator.
 config() { cat >"$CONF/$1"; }
 
 # Usage: create NAME...
@@ -81,7 +81,7 @@ create() {
 }
 
 # Usage: inside NAME COMMAND...
-# Runs a command as the units do: with only the network namespace changed.
+# Runs a command as the units do: only the network namespace is changed.
 inside() { nsenter --net="/run/netns/$1" -- "${@:2}"; }
 
 # Usage: from WHERE COMMAND...
@@ -99,7 +99,7 @@ up() {
 }
 
 # Usage: restart_inside TYPE NAME
-# What `systemctl restart` comes to.
+# Does the same as `systemctl restart`.
 restart_inside() { hook "$1" "$2" down inside && hook "$1" "$2" up inside; }
 
 # Usage: down_hooks TYPE NAME
@@ -111,7 +111,7 @@ down_hooks() { hook "$1" "$2" down inside && hook "$1" "$2" down outside; }
 down() { down_hooks "$1" "$2" && netnsinit --delete "$2"; }
 
 # Usage: hold NAME
-# Keeps a namespace when its name is deleted, as systemd does, under the path HELD.
+# Keeps a namespace after the deletion of its name, as systemd does, at the path HELD.
 hold() {
   local descriptor
   exec {descriptor}<"/run/netns/$1"
@@ -120,17 +120,17 @@ hold() {
 }
 
 # Usage: reaches WHERE ADDRESS
-# Whether a ping is answered; the first ones may be lost while the kernel sets up a link.
+# Succeeds if a ping is answered. The first pings may be lost while the kernel sets up a link.
 reaches() { from "$1" ping -q -c 1 -i 0.1 -w 5 "$2"; }
 
 # Usage: cut_off WHERE ADDRESS
-# Whether no ping is answered, where one was a moment ago or another one is.
+# Succeeds if no ping is answered. Call it only where another ping is or was answered.
 cut_off() {
   if from "$1" ping -q -c 2 -i 0.1 -W 0.3 "$2"; then return 1; fi
 }
 
 # Usage: links WHERE [TYPE]
-# The names of the interfaces.
+# Prints the names of the interfaces.
 links() {
   local words=(link show)
   (($# == 1)) || words+=(type "$2")
@@ -138,15 +138,15 @@ links() {
 }
 
 # Usage: link WHERE IFNAME FILTER
-# What jq's FILTER takes out of all that is known of an interface.
+# Prints the result of jq's FILTER for all properties of an interface.
 link() { from "$1" ip -json -details address show dev "$2" | jq --raw-output "map(select(.ifname)) | .[0] | $3"; }
 
 # Usage: addresses WHERE IFNAME
 addresses() { link "$1" "$2" '[.addr_info[] | select(.scope == "global") | "\(.local)/\(.prefixlen)"] | join(" ")'; }
 
 # Usage: world
-# All that an instance can leave behind: the interfaces, default routes and rules of the host and of every namespace,
-# what is remembered, and the administrator's files.
+# Prints everything that an instance can leave behind: the interfaces, default routes and rules of the host and of every namespace,
+# the remembered values, and the files of the administrator.
 world() {
   local name
   for name in host $(cd /run/netns 2>/dev/null && ls); do
@@ -160,11 +160,11 @@ world() {
 }
 
 # Usage: unchanged WORLD
-# Whether the world is as it was; says what differs.
+# Succeeds if everything is unchanged, and prints the differences otherwise.
 unchanged() { diff --label before --label now --unified <(echo "$1") <(world); }
 
 # Usage: watch_host
-# Notes each interface that shows on the host, from here on.
+# Records each interface that appears on the host from now on.
 watch_host() {
   SEEN=$BATS_TEST_TMPDIR/seen
   ip -oneline -details monitor link >"$SEEN" 3>&- &
@@ -173,21 +173,21 @@ watch_host() {
 }
 
 # Usage: watched
-# The lines of what has shown until here, without those of lo.
+# Prints the recorded lines, without those of lo.
 watched() {
   eventually watch_mark end >&2
   grep --invert-match ': lo:' "$SEEN" || true
 }
 
 # Usage: watch_mark WORD
-# Gives lo an alias, which is seen after all that was done before.
+# Gives lo an alias. It appears in the record after all earlier changes.
 watch_mark() {
   ip link set dev lo alias "$1$RANDOM"
   grep --quiet "alias $1" "$SEEN"
 }
 
 # Usage: only COMMAND...
-# Prints a PATH that has the program under test and these commands alone.
+# Prints a PATH with only the program under test and these commands.
 only() {
   local bin=$BATS_TEST_TMPDIR/only command
   mkdir -p "$bin"
@@ -195,15 +195,15 @@ only() {
   echo "$NETNS_BIN:$bin"
 }
 
-# For a .conf: the call of ip that FAIL_AT counts to fails.
+# For a .conf: the call number FAIL_AT of ip fails.
 # shellcheck disable=SC2034 # for bash to expand there
 FAULTY='ip() { ((++calls != FAIL_AT)) && command ip "$@"; }'
-# The same; but that call succeeds, and the hook is asked to end.
+# The same, but the call succeeds, and the hook gets a signal.
 # shellcheck disable=SC2034 # as above
 ENDED='ip() { command ip "$@" || return; ((++calls != FAIL_AT)) || kill "$$"; }'
 
 # Usage: each_failure_leaves WORLD TYPE NAME SIDE
-# Whether an `up` that has FAULTY or ENDED in its .conf leaves that world, whichever call of ip that is. Then none is, and it is up.
+# Succeeds if an `up` with FAULTY or ENDED in its .conf has this result at each call of ip. The last `up`, without a failure, succeeds.
 each_failure_leaves() {
   local -i FAIL_AT
   export FAIL_AT
@@ -218,7 +218,7 @@ each_failure_leaves() {
 }
 
 # Usage: fails COMMAND...
-# Whether COMMAND fails, and changes nothing.
+# Succeeds if COMMAND fails, and changes nothing.
 fails() {
   local before
   before=$(world)
@@ -226,7 +226,7 @@ fails() {
 }
 
 # Usage: refused WORD... -- COMMAND...
-# Whether COMMAND fails with one line that has these words, and changes nothing.
+# Succeeds if COMMAND fails with one line that contains these words, and changes nothing.
 refused() {
   local words=()
   while [[ $1 != -- ]]; do
@@ -238,14 +238,14 @@ refused() {
 }
 
 # Usage: twice TYPE NAME up|down outside|inside
-# Whether a hook may run twice, and the second time changes nothing.
+# Succeeds if a hook can run twice, and the second run changes nothing.
 twice() {
   local before
   hook "$@" && before=$(world) && hook "$@" && unchanged "$before"
 }
 
 # Usage: each_hook_twice TYPE NAME COMMAND...
-# Whether each hook may run twice, in a namespace of its own: COMMAND succeeds in between, and nothing is left.
+# Succeeds if each hook can run twice, in a new namespace: COMMAND succeeds in between, and nothing is left.
 each_hook_twice() {
   local before
   before=$(world)
@@ -254,7 +254,7 @@ each_hook_twice() {
 }
 
 # Usage: told WORD...
-# Whether the last `run --separate-stderr` failed with one line that has these words in it, besides the host's own line.
+# Succeeds if the last `run --separate-stderr` failed with one line that contains these words, besides the line of the host program.
 told() {
   local word said
   said=$(grep --invert-match '^netnsinit: .* failed with status' <<<"$stderr")

@@ -3,7 +3,7 @@
 
 load kernel
 
-@test "it is down in a new namespace, and up afterwards" {
+@test "lo is down in a new namespace, and up afterwards" {
   create a
   [[ $(link a lo '.flags | contains(["UP"])') == false ]]
   hook lo a up outside
@@ -19,11 +19,11 @@ load kernel
   up lo a
 }
 
-@test "every hook may run twice" {
+@test "every hook can run twice" {
   each_hook_twice lo a reaches a ::1
 }
 
-@test "a restart leaves it up, any number of times" {
+@test "restarts keep lo up" {
   up lo a
   for ((turn = 0; turn < 5; turn++)); do
     restart_inside lo a
@@ -31,7 +31,7 @@ load kernel
   done
 }
 
-@test "it stays up after the down: other types may need it" {
+@test "lo stays up after down: other types may need it" {
   up lo a
   down_hooks lo a
   reaches a 127.0.0.1

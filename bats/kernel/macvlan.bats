@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# macvlan: an interface in the namespace that shares one of the host's.
+# macvlan: an interface in the namespace that shares an interface of the host.
 
 load kernel
 
@@ -12,7 +12,7 @@ setup_parent() {
 }
 
 # Usage: macvlan NAME [LINE...]
-# Writes macvlan-NAME.conf: mv0 on up0, 192.0.2.7, and what the LINEs say.
+# Writes macvlan-NAME.conf: mv0 on up0, 192.0.2.7, and the LINEs.
 macvlan() {
   printf '%s\n' MACVLAN_PARENT_IFNAME=up0 MACVLAN_IFNAME=mv0 MACVLAN_IFADDR=192.0.2.7/24 "${@:2}" | config "macvlan-$1.conf"
 }
@@ -29,7 +29,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ -z $(links host macvlan) ]]
 }
 
-@test "the shipped default.conf and macvlan.conf work as they are, for an interface of that name" {
+@test "the shipped default.conf and macvlan.conf work unchanged" {
   ip link add eth0 type veth peer name up1
   ip address add 192.0.2.1/24 dev up1
   ip link set dev up1 up
@@ -62,7 +62,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
-@test "private and vepa: they do not reach each other, but the network" {
+@test "private and vepa: the namespaces reach the network, but not each other" {
   setup_parent
   for mode in private vepa; do
     macvlan a "MACVLAN_MODE=$mode"
@@ -89,7 +89,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   fails hook macvlan b up outside
 }
 
-@test "source: only those in MACVLAN_SOURCE_MACS may send to it" {
+@test "source: only the addresses in MACVLAN_SOURCE_MACS can send to the interface" {
   setup_parent
   macvlan a MACVLAN_MODE=source 'MACVLAN_SOURCE_MACS="02:00:00:00:00:0a 02:00:00:00:00:fe"'
   up macvlan a
@@ -103,21 +103,21 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   cut_off a 192.0.2.1
 }
 
-@test "source without MACVLAN_SOURCE_MACS: nothing is made, and the message names it" {
+@test "source without MACVLAN_SOURCE_MACS creates nothing, and the message names the setting" {
   setup_parent
   macvlan a MACVLAN_MODE=source
   create a
   refused MACVLAN_SOURCE_MACS -- hook macvlan a up outside
 }
 
-@test "a mode that there is not: up fails, and nothing is left" {
+@test "an invalid mode fails up, and nothing is left" {
   setup_parent
   macvlan a MACVLAN_MODE=nonsense
   create a
   fails hook macvlan a up outside
 }
 
-@test "MACVLAN_MAC is the hardware address; without it, the kernel makes one up" {
+@test "MACVLAN_MAC sets the hardware address; by default the kernel chooses it" {
   setup_parent
   macvlan a MACVLAN_MAC=02:00:00:00:01:00
   macvlan b
@@ -127,7 +127,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ $(link b mv0 .address) == ??:??:??:??:??:?? && $(link b mv0 .address) != 02:00:00:00:01:00 ]]
 }
 
-@test "a hardware address that is none, or multicast: up fails, and nothing is left" {
+@test "an invalid or multicast hardware address fails up, and nothing is left" {
   setup_parent
   create a
   for mac in nonsense 02:00:00 01:00:00:00:00:01; do
@@ -136,7 +136,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   done
 }
 
-@test "MACVLAN_IFADDR is words for ip address add; it may be unset" {
+@test "MACVLAN_IFADDR is passed to ip address add, and is optional" {
   setup_parent
   macvlan a 'MACVLAN_IFADDR="192.0.2.7/24 broadcast 192.0.2.254"'
   macvlan b 'unset MACVLAN_IFADDR'
@@ -146,7 +146,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ -z $(addresses b mv0) && $(link b mv0 '.flags | contains(["UP"])') == true ]]
 }
 
-@test "MACVLAN_GATEWAY is the default route's; without it, there is none" {
+@test "MACVLAN_GATEWAY sets the default route, and is optional" {
   setup_parent
   macvlan a MACVLAN_GATEWAY=192.0.2.1
   macvlan b MACVLAN_IFADDR=192.0.2.8/24
@@ -158,7 +158,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 198.51.100.1
 }
 
-@test "address and gateway may be IPv6, also after a restart" {
+@test "address and gateway can be IPv6, also after a restart" {
   setup_parent
   ip address add 2001:db8::1/64 dev up1 nodad
   macvlan a 'MACVLAN_IFADDR="2001:db8::7/64 nodad"' MACVLAN_GATEWAY=2001:db8::1
@@ -168,7 +168,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ $(inside a ip -6 route show default) == *'via 2001:db8::1 dev mv0'* ]]
 }
 
-@test "two instances may use the same MACVLAN_IFNAME in different namespaces" {
+@test "two instances can use the same MACVLAN_IFNAME in different namespaces" {
   setup_parent
   macvlan a
   macvlan b MACVLAN_IFADDR=192.0.2.8/24
@@ -181,7 +181,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
-@test "two instances that come up at once do not meet on the host" {
+@test "two instances can come up at the same time" {
   setup_parent
   macvlan a
   macvlan b MACVLAN_IFADDR=192.0.2.8/24
@@ -196,7 +196,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   done
 }
 
-@test "MACVLAN_IFNAME may be the name of an interface of the host, even the parent's" {
+@test "MACVLAN_IFNAME can be the name of an interface of the host, even of the parent" {
   setup_parent
   macvlan a MACVLAN_IFNAME=up0
   before=$(world)
@@ -206,7 +206,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   unchanged "$before"
 }
 
-@test "parent and name are needed: without one nothing is made, and the message names it" {
+@test "parent and name are required: without them nothing is created, and the message names the setting" {
   setup_parent
   create a
   for missing in MACVLAN_PARENT_IFNAME MACVLAN_IFNAME; do
@@ -215,7 +215,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   done
 }
 
-@test "a name that is too long, or none: nothing is made, and the message names the setting" {
+@test "a name that is too long or invalid creates nothing, and the message names the setting" {
   setup_parent
   create a
   for name in sixteen-charsxxx a/b ..; do
@@ -224,29 +224,29 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   done
 }
 
-@test "a parent that is missing: up fails, says so, and nothing is left" {
+@test "a missing parent fails up, is reported, and nothing is left" {
   macvlan a
   create a
   fails hook macvlan a up outside
-  [[ $stderr == *"the host has no interface 'up0' (MACVLAN_PARENT_IFNAME)"* ]]
+  [[ $stderr == *"interface 'up0' (MACVLAN_PARENT_IFNAME) does not exist on the host"* ]]
 }
 
-@test "an interface of that name in the namespace: up fails, and leaves it alone" {
+@test "an existing interface of that name fails up, and is not changed" {
   setup_parent
   macvlan a
   create a
   ip -netns a link add mv0 type veth peer name mine
   fails hook macvlan a up outside
-  [[ $stderr == *"cannot make 'mv0' in namespace 'a' on 'up0'"* ]]
+  [[ $stderr == *"cannot create 'mv0' in namespace 'a' on 'up0'"* ]]
 }
 
-@test "every hook may run twice, and the second time changes nothing" {
+@test "every hook can run twice, and the second run changes nothing" {
   setup_parent
   macvlan a MACVLAN_GATEWAY=192.0.2.1
   each_hook_twice macvlan a reaches a 192.0.2.1
 }
 
-@test "down without up has nothing to do" {
+@test "down without up has no effect" {
   setup_parent
   macvlan a
   create a
@@ -255,7 +255,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   unchanged "$before"
 }
 
-@test "a restart keeps the interface, and takes address and gateway that the .conf says now" {
+@test "a restart keeps the interface, and applies the present address and gateway" {
   setup_parent
   ip address add 192.0.2.2/24 dev up1
   macvlan a MACVLAN_MAC=02:00:00:00:01:00 MACVLAN_GATEWAY=192.0.2.1
@@ -268,7 +268,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
-@test "down removes what up made, though the .conf names another interface or no parent by then" {
+@test "down removes the interface of up, also if the .conf has another name or no parent now" {
   setup_parent
   macvlan a
   start=$(world)
@@ -282,7 +282,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   unchanged "$start"
 }
 
-@test "down of a .conf that was edited leaves an interface that has the new name" {
+@test "down after a change of the .conf does not remove an interface with the new name" {
   setup_parent
   macvlan a
   up macvlan a
@@ -292,7 +292,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ $(links a macvlan) == new0 ]]
 }
 
-@test "whichever command of up outside fails, nothing is left" {
+@test "a failure of any command of up outside leaves nothing" {
   setup_parent
   macvlan a "$FAULTY"
   create a
@@ -301,7 +301,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
-@test "asked to end after whichever command of up outside, nothing is left" {
+@test "a signal after any command of up outside leaves nothing" {
   setup_parent
   macvlan a "$ENDED"
   create a
@@ -310,7 +310,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
-@test "whichever command of up inside fails, no address and no route are left" {
+@test "a failure of any command of up inside leaves no address and no route" {
   setup_parent
   macvlan a "$FAULTY" MACVLAN_GATEWAY=192.0.2.1
   create a
@@ -325,18 +325,18 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
-@test "while it comes up and goes, it never shows on the host" {
+@test "the interface never appears on the host during up and down" {
   setup_parent
   macvlan a
   watch_host
   up macvlan a
   restart_inside macvlan a
   down macvlan a
-  # Its parent shows, when it goes into promiscuous mode and back.
+  # The parent appears in the record when it enters and leaves promiscuous mode.
   run ! grep --invert-match ': up[01]@' < <(watched)
 }
 
-@test "an interface that was deleted by hand: down succeeds, and leaves nothing" {
+@test "after a manual deletion of the interface, down succeeds, and leaves nothing" {
   setup_parent
   macvlan a
   before=$(world)
@@ -346,7 +346,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   unchanged "$before"
 }
 
-@test "a parent that was deleted by hand: down succeeds, and leaves nothing" {
+@test "after a manual deletion of the parent, down succeeds, and leaves nothing" {
   setup_parent
   macvlan a
   create a
@@ -357,7 +357,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ $(ip netns exec a ip -oneline link) == "$before" ]]
 }
 
-@test "a namespace that was deleted by hand: both down hooks succeed, and leave nothing" {
+@test "after a manual deletion of the namespace, both down hooks succeed, and leave nothing" {
   setup_parent
   macvlan a
   before=$(world)
@@ -370,7 +370,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   unchanged "$before"
 }
 
-@test "an interface of the same name in a namespace that somebody has made in place of ours stays" {
+@test "an interface of the same name in a foreign namespace stays" {
   setup_parent
   macvlan a
   up macvlan a
@@ -378,13 +378,13 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   ip link add link up0 name mv0 netns a type macvlan
   hook macvlan a down outside
   ip -netns a link show dev mv0
-  # Of one that nobody has noted, it goes as ever.
+  # Without an ownership record, the interface is removed as usual.
   rm /run/systemd-netns/made/a
   hook macvlan a down outside
   run ! ip -netns a link show dev mv0
 }
 
-@test "without ip, one line names its package" {
+@test "the error about a missing ip is one line, and names the package" {
   setup_parent
   macvlan a
   create a

@@ -1,27 +1,27 @@
 #!/usr/bin/env bats
-# netnsinit --create and --delete: what netns_name@.service runs, hand in hand with `ip netns`.
+# netnsinit --create and --delete: the commands of netns_name@.service, together with `ip netns`.
 
 load kernel
 
-@test "a second --create, which fails, does not make --delete take the namespace for somebody else's" {
+@test "a second --create, which fails, does not make --delete treat the namespace as foreign" {
   create a
   run -1 netnsinit --create a
   run --separate-stderr -0 netnsinit --delete a
   [[ -z $stderr && ! -e /run/netns/a ]]
 }
 
-@test "--delete leaves alone what somebody else has made under the name meanwhile" {
+@test "--delete does not delete a namespace re-created by another program" {
   create a
   ip netns delete a
   ip netns add a
   ip -netns a link add mine type veth peer name mine-peer
   run --separate-stderr -0 netnsinit --delete a
-  [[ $stderr == *'namespace `a` was made by somebody else meanwhile, and is left alone'* ]]
+  [[ $stderr == *'namespace `a` was re-created by another program, and is not deleted'* ]]
   ip -netns a link show dev mine
   [[ ! -e /run/systemd-netns/made/a ]]
 }
 
-@test "one that got the inode of ours is told apart: --verify refuses it, --delete leaves it alone, no hook touches it" {
+@test "a foreign namespace with the same inode is recognized: --verify refuses it, --delete and the hooks do not change it" {
   replace_same_inode a netnsinit --create a
   run --separate-stderr -1 netnsinit --verify a
   told 'namespace `a` is not the one that was made'
@@ -31,11 +31,11 @@ load kernel
   told 'namespace `a` is not the one that was made'
   ip netns exec a netnsinit nft a down inside
   run --separate-stderr -0 netnsinit --delete a
-  [[ $stderr == *'namespace `a` was made by somebody else meanwhile, and is left alone'* ]]
+  [[ $stderr == *'namespace `a` was re-created by another program, and is not deleted'* ]]
   untouched a
 }
 
-@test "a note of an earlier version, without the cookie, is compared by the rest" {
+@test "an ownership record of an older version, without a cookie, is compared by the other fields" {
   create a b
   for name in a b; do
     note=/run/systemd-netns/made/$name
@@ -52,7 +52,7 @@ load kernel
   [[ $stderr == *'was made by somebody else'* && -e /run/netns/b ]]
 }
 
-@test "no hook is run in a namespace that is not the one that was made: up fails with what to do, down inside does nothing" {
+@test "in a foreign namespace, up fails with the next step, and down inside has no effect" {
   # shellcheck disable=SC2016 # for the hook to expand
   printf '%s\n' 'NO_CONFIG_REQUIRED=yes' \
     "configure_probe_"{up,down}_{outside,inside}'() { echo "$UPDOWN $INOUT" >>/run/probe.log; }' >"$CONF/probe.sh"
@@ -75,14 +75,14 @@ load kernel
   told 'namespace `a` was deleted by hand' 'netnsctl restart a'
 }
 
-@test "hooks in a namespace that nobody has noted run as ever" {
+@test "hooks run in a namespace without an ownership record" {
   ip netns add a
   netnsinit lo a up outside
   ip netns exec a netnsinit lo a up inside
   [[ $(ip -netns a -oneline link show dev lo) == *,UP* ]]
 }
 
-@test "a namespace is created as iproute2 does: it is listed, entered and deleted by ip netns" {
+@test "ip netns lists, enters and deletes a namespace of --create" {
   netnsinit --create a
   [[ $(ip netns list) == a ]]
   [[ $(ip netns exec a ip -json link | jq length) == 1 ]]
@@ -91,14 +91,14 @@ load kernel
   [[ ! -e /run/netns/a ]]
 }
 
-@test "a namespace that iproute2 has made is deleted" {
+@test "--delete deletes a namespace of iproute2" {
   ip netns add a
   netnsinit --delete a
   [[ ! -e /run/netns/a ]]
   run ! mountpoint --quiet /run/netns/a
 }
 
-@test "/run/netns becomes one shared mount, as from iproute2, whoever is first" {
+@test "/run/netns becomes one shared mount, as with iproute2, in either order" {
   for first in netnsinit ip; do
     if [[ $first == ip ]]; then ip netns add a; else netnsinit --create a; fi
     netnsinit --create b
@@ -110,7 +110,7 @@ load kernel
   done
 }
 
-@test "it is seen, and goes, in another mount namespace" {
+@test "a namespace appears and disappears in other mount namespaces too" {
   create first
   unshare --mount --propagation unchanged bash -c "touch $BATS_TEST_TMPDIR/ready
     until [[ -e $BATS_TEST_TMPDIR/end ]]; do sleep 0.02; done" 3>&- &
@@ -125,7 +125,7 @@ load kernel
   touch "$BATS_TEST_TMPDIR/end"
 }
 
-@test "one that exists is left alone, whoever made it, and the message says what to do" {
+@test "an existing namespace is not changed, and the message has the next step" {
   netnsinit --create a
   ip netns add b
   before=$(stat -Lc %i /run/netns/{a,b})
@@ -136,7 +136,7 @@ load kernel
   [[ $(stat -Lc %i /run/netns/{a,b}) == "$before" ]]
 }
 
-@test "something else in its place is left alone, and the message says what to do" {
+@test "another kind of file at its path is not changed, and the message has the next step" {
   mkdir -p /run/netns
   echo mine >/run/netns/a
   mkdir /run/netns/b
@@ -148,12 +148,12 @@ load kernel
   [[ $(</run/netns/a) == mine && -d /run/netns/b && -L /run/netns/c ]]
 }
 
-@test "deleting one that is gone is no error, and told" {
+@test "deleting a missing namespace is a warning, not an error" {
   run --separate-stderr -0 netnsinit --delete a
-  [[ $stderr == *'`a` was gone already'* ]]
+  [[ $stderr == *'`a` did not exist'* ]]
 }
 
-@test "what is in the namespace lives on until it ends, the name is free at once" {
+@test "processes in a deleted namespace continue, and the name is free at once" {
   netnsinit --create a
   nsenter --net=/run/netns/a sleep 60 3>&- &
   BACKGROUND+=("$!")
@@ -164,13 +164,13 @@ load kernel
   run ! entered
 }
 
-@test "deleting one leaves the others" {
+@test "deleting one namespace does not affect the others" {
   create a b
   netnsinit --delete a
   [[ $(ip netns list) == b ]]
 }
 
-@test "many at once, with ip netns between, all come and all go" {
+@test "many concurrent creations and deletions, mixed with ip netns, all succeed" {
   workers=()
   for ((worker = 0; worker < 20; worker++)); do
     if ((worker % 2)); then
@@ -191,7 +191,7 @@ load kernel
   [[ -z $(ls /run/netns) ]]
 }
 
-@test "twenty who want the same name: one gets it" {
+@test "of twenty concurrent creations of one name, one succeeds" {
   workers=()
   for ((worker = 0; worker < 20; worker++)); do
     netnsinit --create a 3>&- 2>/dev/null &
@@ -205,7 +205,7 @@ load kernel
   [[ $(stat -fc %T /run/netns/a) == nsfs ]]
 }
 
-@test "who keeps /run/netns locked, as any user can, keeps no namespace from being made and removed" {
+@test "a lock on /run/netns, which any user can hold, does not prevent creation and deletion" {
   create first
   setpriv --reuid=nobody --clear-groups flock /run/netns sleep 100 3>&- &
   BACKGROUND+=("$!")
@@ -217,7 +217,7 @@ load kernel
   [[ $(ip netns list) == first ]]
 }
 
-@test "a plain user creates and deletes nothing, and is told to be root" {
+@test "a user without privilege creates and deletes nothing, and gets an error" {
   create a
   for option in --create --delete; do
     run --separate-stderr -1 setpriv --reuid=nobody --clear-groups netnsinit "$option" a

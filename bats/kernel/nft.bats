@@ -4,7 +4,7 @@
 load kernel
 
 setup_pair() {
-  # What the rules are to hold: a way from the host to the namespace.
+  # The path that the rules must block: from the host to the namespace.
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
   up veth a
   reaches host 192.0.2.2
@@ -16,13 +16,13 @@ ruleset() { inside a nft list ruleset; }
 table() { echo "table inet $1 { chain c { type filter hook input priority 0; policy accept; }; }"; }
 
 # Usage: monitor_mark WORD
-# Changes the rules of namespace a, and looks whether that is in the monitor's output.
+# Changes the rules of namespace a, and checks that the monitor shows this.
 monitor_mark() {
   inside a nft add table inet "$1$RANDOM"
   grep --quiet "^add table inet $1" "$BATS_TEST_TMPDIR/monitor"
 }
 
-@test "it brings lo up" {
+@test "nft sets lo up" {
   config nft.rules <<<''
   up nft a
   reaches a 127.0.0.1
@@ -36,7 +36,7 @@ monitor_mark() {
   unchanged "$before"
 }
 
-@test "the shipped nft.rules drop all but what is on lo" {
+@test "the shipped nft.rules drop everything except loopback traffic" {
   setup_pair
   cp "$ROOT/etc/nft.rules" "$CONF"
   up nft a
@@ -46,7 +46,7 @@ monitor_mark() {
   reaches a ::1
 }
 
-@test "nft-NAME.rules are loaded where they exist, nft.rules for all others" {
+@test "nft-NAME.rules are loaded if they exist, otherwise nft.rules" {
   config nft.rules <<<"$(table shared)"
   config nft-a.rules <<<"$(table only_a)"
   up nft a
@@ -61,7 +61,7 @@ monitor_mark() {
   [[ $(inside my-net nft list tables) == 'table inet mine' ]]
 }
 
-@test "the rules may include and define, from where they are" {
+@test "the rules can include and define, relative to their directory" {
   config common.nft <<<'define lan = 192.0.2.0/24'
   config nft-a.rules <<END
 include "$CONF/common.nft"
@@ -71,7 +71,7 @@ END
   [[ $(ruleset) == *'ip saddr 192.0.2.0/24 accept'* ]]
 }
 
-@test "they replace all that is in force" {
+@test "the rules replace all rules in force" {
   create a
   inside a nft add table inet stale
   config nft-a.rules <<<"$(table new)"
@@ -79,7 +79,7 @@ END
   [[ $(inside a nft list tables) == 'table inet new' ]]
 }
 
-@test "up may run twice: the same rules, once" {
+@test "up can run twice, and the rules are loaded once" {
   cp "$ROOT/etc/nft.rules" "$CONF"
   up nft a
   before=$(ruleset)
@@ -88,7 +88,7 @@ END
   [[ $(ruleset) == "$before" ]]
 }
 
-@test "replacing them is one transaction, also where the file itself flushes" {
+@test "replacing the rules is one transaction, also if the file itself flushes" {
   cp "$ROOT/etc/nft.rules" "$CONF/nft-a.rules"
   sed -i '1i flush ruleset' "$CONF/nft-a.rules"
   up nft a
@@ -97,13 +97,13 @@ END
   eventually monitor_mark begin
   hook nft a up inside
   eventually monitor_mark end
-  # From the last of the marks before to the first one after: the generation of that mark, and one for the hook.
+  # From the last mark before to the first mark after: the generation of that mark, and one of the hook.
   generations=$(awk '/^add table inet begin/ { n = 0 } /^add table inet end/ { exit } /^# new generation/ { n++ }
     END { print n }' "$BATS_TEST_TMPDIR/monitor")
   ((generations == 2))
 }
 
-@test "rules that do not load leave the old ones in force, and the hook failed" {
+@test "rules that cannot be loaded fail the hook, and the old rules stay in force" {
   setup_pair
   cp "$ROOT/etc/nft.rules" "$CONF"
   up nft a
@@ -117,7 +117,7 @@ END
   done
 }
 
-@test "rules that do not load where none are in force: nothing passes but what is on lo" {
+@test "rules that cannot be loaded, without rules in force: only loopback traffic passes" {
   setup_pair
   config nft.rules <<<'no rules'
   run --separate-stderr ! up nft a
@@ -132,12 +132,12 @@ END
   reaches host 192.0.2.2
 }
 
-@test "a .conf that bash cannot read, before any rules are loaded: nothing passes but what is on lo" {
+@test "a .conf with a syntax error, before rules are loaded: only loopback traffic passes" {
   setup_pair
   cp "$ROOT/etc/nft.rules" "$CONF"
   for file in nft-a.conf nft.conf default.conf; do
     config "$file" <<<'if'
-    # It is up outside that comes first, and fails.
+    # up outside runs first, and fails.
     for side in outside inside; do
       run --separate-stderr ! hook nft a up "$side"
       [[ $stderr == *'only loopback traffic passes'* ]]
@@ -147,7 +147,7 @@ END
     done
     rm "$CONF/$file"
   done
-  # What is in force stays.
+  # The rules in force stay.
   hook nft a up inside
   before=$(ruleset)
   config nft-a.conf <<<'if'
@@ -155,7 +155,7 @@ END
   [[ $(ruleset) == "$before" ]]
 }
 
-@test "rules of a name that are broken are not passed over for those of all" {
+@test "broken rules of a name are an error, and nft.rules is not loaded instead" {
   setup_pair
   config nft.rules <<<''
   for broken in link directory; do
@@ -170,21 +170,21 @@ END
   done
 }
 
-@test "no rules at all are rules that do not load" {
+@test "a missing file of rules is an error" {
   setup_pair
   run --separate-stderr ! up nft a
   [[ $stderr == *"'$CONF/nft.rules'"* ]]
   cut_off host 192.0.2.2
 }
 
-@test "an error in the rules is told with file and line" {
+@test "an error in the rules is reported with file and line" {
   create a
   printf '%s\n' '# a firewall' 'table inet t {' 'nonsense' '}' | config nft-a.rules
   run --separate-stderr ! hook nft a up inside
   [[ $stderr == *"$CONF/nft-a.rules:3:"* ]]
 }
 
-@test "down leaves the rules: other types may still be up in the namespace" {
+@test "down keeps the rules: other types may still be up" {
   setup_pair
   cp "$ROOT/etc/nft.rules" "$CONF"
   up nft a
@@ -194,7 +194,7 @@ END
   cut_off host 192.0.2.2
 }
 
-@test "a restart loads the rules as they are now" {
+@test "a restart loads the present rules" {
   config nft.rules <<<"$(table old)"
   up nft a
   config nft.rules <<<"$(table new)"
@@ -202,7 +202,7 @@ END
   [[ $(inside a nft list tables) == 'table inet new' ]]
 }
 
-@test "NFT_AUTO_SAVE=yes saves the rules in force on down, nothing else does" {
+@test "only NFT_AUTO_SAVE=yes saves the rules in force on down" {
   config nft.rules <<<"$(table shared)"
   for value in no '' YES 1; do
     config nft-a.conf <<<"NFT_AUTO_SAVE=$value"
@@ -219,28 +219,28 @@ END
   [[ $(inside a nft list tables | sort | paste -sd ,) == 'table inet added,table inet shared' ]]
 }
 
-@test "NFT_AUTO_SAVE of a namespace that was deleted by hand warns, and the down goes on" {
+@test "NFT_AUTO_SAVE warns if the namespace was deleted manually, and down continues" {
   config nft.rules <<<"$(table shared)"
   config nft-a.conf <<<NFT_AUTO_SAVE=yes
   up nft a
   hold a
   ip netns delete a
   run --separate-stderr -0 nsenter --net="$HELD" netnsinit nft a down inside
-  [[ $stderr == *"'a' is gone: its rules are not saved"* && ! -e $CONF/nft-a.rules ]]
+  [[ $stderr == *"'a' was deleted manually: its rules are not saved"* && ! -e $CONF/nft-a.rules ]]
 }
 
-@test "without ip, the message names the package, and nothing passes but what is on lo" {
+@test "the error about a missing ip names the package, and only loopback traffic passes" {
   setup_pair
   run --separate-stderr inside a env PATH="$(only nft)" netnsinit nft a up inside
   [[ $stderr == *'`ip`'*'apt install iproute2'*'only loopback traffic passes'* ]]
 }
 
-# The namespace is closed before any file is run: whatever these files do then.
+# The namespace is closed before any file is run, so nothing in these files can open it.
 closing() {
   printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$' 'exec false' 'return 1; }' 'set +e; exit 0'
 }
 
-@test "whatever a .conf does before the rules are loaded: nothing passes but what is on lo" {
+@test "any failure of a .conf before the rules are loaded: only loopback traffic passes" {
   setup_pair
   inside a ip link set dev lo up
   cp "$ROOT/etc/nft.rules" "$CONF"
@@ -257,7 +257,7 @@ closing() {
   done < <(closing)
 }
 
-@test "a .conf that hangs: nothing passes but what is on lo" {
+@test "a .conf that hangs: only loopback traffic passes" {
   setup_pair
   cp "$ROOT/etc/nft.rules" "$CONF"
   config nft-a.conf <<<'sleep 600'
@@ -269,7 +269,7 @@ closing() {
   wait "${BACKGROUND[-1]}"
 }
 
-@test "files that others can write, and a plugin that bash cannot read: nothing passes but what is on lo" {
+@test "untrusted files and a plugin with a syntax error: only loopback traffic passes" {
   setup_pair
   cp "$ROOT/etc/nft.rules" "$CONF"
   config nft-a.conf <<<''
@@ -283,7 +283,7 @@ closing() {
   cut_off host 192.0.2.2
 }
 
-@test "without errexit, rules that do not load fail the hook, and leave the namespace closed" {
+@test "without errexit, rules that cannot be loaded fail the hook, and the namespace stays closed" {
   setup_pair
   config nft.rules <<<'no rules'
   for file in nft-a.conf default.conf; do
@@ -295,7 +295,7 @@ closing() {
   done
 }
 
-@test "without errexit, a hook that loads no rules fails, and leaves the namespace closed" {
+@test "without errexit, a hook that loads no rules fails, and the namespace stays closed" {
   setup_pair
   config nft-a.conf <<<'set +e; configure_nft_up_inside() { nosuchprogram | cat; return 0; }'
   run --separate-stderr ! hook nft a up inside
@@ -303,7 +303,7 @@ closing() {
   cut_off host 192.0.2.2
 }
 
-@test "functions of a .conf that hide a failure of the plugin's hook: it fails all the same, and the namespace stays closed" {
+@test "a .conf that hides a failure of the hook does not open the namespace" {
   setup_pair
   config nft.rules <<<'no rules'
   while IFS= read -r text; do
@@ -318,7 +318,7 @@ nft() { :; }
 END
 }
 
-@test "a hook of the administrator that succeeds opens the namespace" {
+@test "a successful hook of the administrator opens the namespace" {
   setup_pair
   config nft-a.conf <<<'configure_nft_up_inside() { nft add table inet mine; }'
   hook nft a up inside
@@ -326,7 +326,7 @@ END
   reaches host 192.0.2.2
 }
 
-@test "a type of the administrator that declares a firewall is closed before its hook, too" {
+@test "a namespace is also closed before the hook of an administrator's firewall type" {
   setup_pair
   config fire.sh <<'END'
 # fire: a firewall of the administrator
@@ -337,7 +337,7 @@ configure_fire_up_inside() { false; }
 END
   run ! hook fire a up inside
   cut_off host 192.0.2.2
-  # A hook that has loaded nothing does not open it, and one that says that it filters otherwise does.
+  # A hook that has loaded nothing does not open the namespace. A hook that removes the closing table does.
   sed -i 's/false/true/' "$CONF/fire.sh"
   run ! hook fire a up inside
   cut_off host 192.0.2.2
@@ -346,7 +346,7 @@ END
   reaches host 192.0.2.2
 }
 
-@test "an interface that comes up later in a closed namespace passes nothing either" {
+@test "an interface that comes up later in a closed namespace passes nothing" {
   config nft.rules <<<'no rules'
   create a
   run ! hook nft a up inside
@@ -356,7 +356,7 @@ END
 }
 
 # Usage: without_nft KIND
-# Prints a PATH in which nft is missing, fails, hangs, or only says that it succeeded.
+# Prints a PATH in which nft is missing, fails, hangs, or pretends to succeed.
 without_nft() {
   local path nft=$BATS_TEST_TMPDIR/only/nft
   path=$(only bash ip cat mkdir rm sed sleep)
@@ -371,7 +371,7 @@ without_nft() {
   echo "$path"
 }
 
-@test "where nft cannot close the namespace, all links but lo go down, and none comes up until it can" {
+@test "if nft cannot close the namespace, all links except lo are set down, and stay down until nft works" {
   setup_pair
   cp "$ROOT/etc/nft.rules" "$CONF"
   for kind in missing fails hangs lies; do
@@ -382,7 +382,7 @@ without_nft() {
     inside a ip -oneline link show up | run ! grep --invert-match ': lo:'
     cut_off host 192.0.2.2
 
-    # Once nft works, the firewall comes up, and then the interface.
+    # When nft works again, the firewall comes up, and then the interface.
     hook nft a up inside
     restart_inside veth a
     config nft-a.rules <<<'flush ruleset'
@@ -392,7 +392,7 @@ without_nft() {
   done
 }
 
-@test "where nft cannot close a namespace, no interface of another namespace comes up in it either" {
+@test "if nft cannot close a namespace, no interface of another namespace comes up in it" {
   create a b
   config nft.rules <<<''
   run ! inside a env PATH="$(without_nft missing)" netnsinit nft a up inside
@@ -404,7 +404,7 @@ without_nft() {
   hook veth b up outside
 }
 
-@test "a namespace of somebody else under the name is not closed" {
+@test "a foreign namespace of the same name is not closed" {
   create a
   config nft.rules <<<'no rules'
   replace a
@@ -413,13 +413,13 @@ without_nft() {
   untouched a
 }
 
-@test "rules that are in force stay, and the namespace is not closed" {
+@test "a namespace with rules in force is not closed" {
   setup_pair
   config nft.rules <<<"$(table kept)"
   up nft a
   netnsinit --close a
   [[ $(inside a nft list tables) == 'table inet kept' ]]
-  # Rules that do not filter, or are switched off, are no firewall.
+  # Rules that do not filter, and dormant rules, are not a firewall.
   inside a nft --file - <<<'flush ruleset; table inet t { flags dormant; chain c { type filter hook input priority 0; policy drop; }; }'
   netnsinit --close a
   cut_off host 192.0.2.2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netns-nft-save: the rules of a namespace, as the file that the next start loads.
+# netns-nft-save: the rules of a namespace as a file, which the next start loads.
 
 load kernel
 
@@ -26,10 +26,10 @@ END
 }
 
 # Usage: no_draft
-# Whether nothing but what a test has put there, and the replaced file, is left in the directory.
+# Succeeds if the directory has only the files of the test and the replaced file.
 no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
 
-@test "what is saved loads on its own, twice in a row, with the same result" {
+@test "the saved file loads alone, twice, with the same result" {
   setup_rules
   before=$(inside a nft list ruleset)
   netns-nft-save a
@@ -43,7 +43,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   done
 }
 
-@test "the next start loads it" {
+@test "the next start loads the saved file" {
   setup_rules
   before=$(inside a nft list ruleset)
   netns-nft-save a
@@ -52,11 +52,11 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   [[ $(inside a nft list ruleset) == "$before" ]]
 }
 
-@test "an empty ruleset replaces no rules, unless by --force" {
+@test "an empty ruleset replaces rules only with --force" {
   setup_rules
   netns-nft-save a
   before=$(<"$RULES")
-  # Flushed; only a chain that accepts everything; a chain that no packet reaches; a table that is switched off; not for IP.
+  # Flushed; only a chain that accepts everything; an unreachable chain; a dormant table; not for IP.
   for rules in 'flush ruleset' 'flush ruleset; table inet t { chain c { type filter hook input priority 0; policy accept; }; }' \
     'flush ruleset; table inet t { chain c { counter drop; }; }' \
     'flush ruleset; table inet t { flags dormant; chain c { type filter hook input priority 0; policy drop; }; }' \
@@ -69,7 +69,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   [[ $(<"$RULES") != "$before" && $(<"$RULES~") == "$before" ]]
 }
 
-@test "an empty ruleset is not saved either where the rules of all namespaces would count" {
+@test "an empty ruleset is not saved if nft.rules would apply" {
   config nft.rules <<<'table inet t { chain c { type filter hook input priority 0; policy drop; }; }'
   create a
   run ! netns-nft-save a
@@ -86,7 +86,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   done
 }
 
-@test "the replaced file is kept, and stays when the same rules are saved again" {
+@test "the replaced file is kept, also if the same rules are saved again" {
   setup_rules
   echo '# edited by hand' >"$RULES"
   netns-nft-save a
@@ -100,7 +100,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft
 }
 
-@test "the file is root's, of mode 0644, whatever the umask is and the old one was" {
+@test "the file belongs to root, with mode 0644, for any umask and any old mode" {
   setup_rules
   for mask in 000 077 777; do
     (umask "$mask" && netns-nft-save a)
@@ -110,7 +110,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   done
 }
 
-@test "the host's rules have no part in it, and are left alone" {
+@test "the rules of the host are neither saved nor changed" {
   setup_rules
   nft add table inet of_the_host
   netns-nft-save a
@@ -119,21 +119,21 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   run ! grep of_the_host "$RULES"
 }
 
-@test "it takes a name with hyphens, and can be run from within a namespace" {
+@test "a name with hyphens works, also from within a namespace" {
   create my-net b
   inside my-net nft add table inet mine
   inside b netns-nft-save my-net
   grep 'table inet mine' "$CONF/nft-my-net.rules"
 }
 
-@test "it makes the directory, where there is none" {
+@test "a missing directory is created" {
   setup_rules
   rmdir "$CONF"
   netns-nft-save a
   [[ -s $RULES ]]
 }
 
-@test "a namespace that is missing: one line, and the old file stays" {
+@test "a missing namespace is one line of error, and the old file stays" {
   config nft-a.rules <<<old
   run --separate-stderr -1 netns-nft-save a
   told "no namespace \`a\`"
@@ -141,7 +141,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft
 }
 
-@test "a file in the place of the namespace: one line, and the old file stays" {
+@test "a file in place of the namespace is one line of error, and the old file stays" {
   config nft-a.rules <<<old
   mkdir -p /run/netns
   touch /run/netns/a
@@ -151,7 +151,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft
 }
 
-@test "nft that is missing: one line names its package, and the old file stays" {
+@test "the error about a missing nft names the package, and the old file stays" {
   setup_rules
   config nft-a.rules <<<old
   run --separate-stderr -1 env PATH="$(only)" netns-nft-save a
@@ -160,7 +160,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft
 }
 
-@test "nft that fails, fails half-way, or is killed: the old file stays, and no draft" {
+@test "if nft fails, stops early or is killed, the old file stays, without a draft" {
   setup_rules
   config nft-a.rules <<<old
   mkdir "$BATS_TEST_TMPDIR/bin"
@@ -186,7 +186,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft
 }
 
-@test "a full disk: one line, the old file stays whole, and no draft" {
+@test "a full disk is one line of error, and the old file stays, without a draft" {
   setup_rules
   mount -t tmpfs -o size=16k small "$CONF"
   config nft-a.rules <<<old
@@ -202,7 +202,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft $'ballast\nnft-a.rules'
 }
 
-@test "a directory that is read-only: one line, and the old file stays" {
+@test "a read-only directory is one line of error, and the old file stays" {
   setup_rules
   config nft-a.rules <<<old
   mount --bind "$CONF" "$CONF"
@@ -212,7 +212,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   [[ $(<"$RULES") == old ]]
 }
 
-@test "a directory in the file's place is left alone, and named" {
+@test "a directory at the path is not changed, and named" {
   setup_rules
   mkdir "$RULES"
   run --separate-stderr -1 netns-nft-save a
@@ -220,7 +220,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft
 }
 
-@test "a link in the file's place: what it points to is left alone" {
+@test "a link at the path is replaced, and its target is not changed" {
   setup_rules
   echo old >"$BATS_TEST_TMPDIR/elsewhere"
   ln -s "$BATS_TEST_TMPDIR/elsewhere" "$RULES"
@@ -229,7 +229,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   grep 'flush ruleset' "$RULES"
 }
 
-@test "ended by a signal at any moment: the old file or the new one, whole, and no draft" {
+@test "a signal at any moment leaves the old or the new file, without a draft" {
   setup_rules
   netns-nft-save a
   new=$(<"$RULES")
@@ -245,7 +245,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   done
 }
 
-@test "ten at once: the file is whole" {
+@test "ten concurrent runs leave a complete file" {
   setup_rules
   netns-nft-save a
   new=$(<"$RULES")
@@ -259,7 +259,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft
 }
 
-@test "who keeps the directory locked, as any user can, is waited for no longer than the unit has time" {
+@test "a lock on the directory, which any user can hold, delays the save only for a limited time" {
   setup_rules
   setpriv --reuid=nobody --clear-groups flock "$CONF" sleep 100 3>&- &
   BACKGROUND+=("$!")
@@ -269,14 +269,14 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   no_draft ''
 }
 
-@test "a plain user is told to be root, and nothing is written" {
+@test "a user without privilege gets an error, and nothing is written" {
   setup_rules
   run --separate-stderr -1 setpriv --reuid=nobody --clear-groups netns-nft-save a
   told root
   [[ ! -e $RULES ]]
 }
 
-@test "of several types, --type or the one that is configured tells the file; one file needs neither" {
+@test "with several types, --type or the configured type selects the file; one file needs neither" {
   setup_rules
   sed 's/^# Rules:.*/# Rules: fw-NAME.rules/' "$SHARE/nft.sh" >"$CONF/fw.sh"
   refused 'several types save' 'type fw' 'type nft' -- netns-nft-save a

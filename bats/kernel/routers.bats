@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# A process with CAP_NET_RAW in a namespace against the host, or against the namespace of the outside end. nft in its own
+# Attacks of a process with CAP_NET_RAW in a namespace on the host, or on the namespace of the outside end. nft in its own
 # namespace does not see its frames. docs/security.md has a row for each test.
 
 load kernel
@@ -7,7 +7,7 @@ load kernel
 # Usage: pair [LINE...]
 # veth@a: the outside end has 192.0.2.1, 2001:db8::1 and 02:00:00:00:01:00.
 pair() {
-  # What most hosts have.
+  # The defaults of most hosts.
   echo 1 >/proc/sys/net/ipv4/conf/all/accept_redirects
   nft flush ruleset
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 VETH_MAC_OUTSIDE=02:00:00:00:01:00 "$@" | config veth-a.conf
@@ -16,7 +16,7 @@ pair() {
 }
 
 # Usage: network
-# The host's interface eth0, 198.51.100.2, on a network with the default gateway 198.51.100.1 and a machine 198.51.100.66.
+# The host has eth0, 198.51.100.2, on a network with the default gateway 198.51.100.1 and a machine 198.51.100.66.
 network() {
   ip link add eth0 type veth peer name lan
   ip address add 198.51.100.2/24 dev eth0
@@ -36,7 +36,7 @@ sends() {
 }
 
 # Usage: advertises [--vlan ID]
-# The same, with a router advertisement. The host has handled it when the ping after it is answered.
+# The same, with a router advertisement. The host has processed it when it answers the ping that follows.
 advertises() {
   local -a vlan=()
   if [[ ${1-} == --vlan ]]; then vlan=("$@"); fi
@@ -49,14 +49,14 @@ advertises() {
 has_link_local() { [[ $(from "$1" ip -6 -oneline address show dev "$2" scope link -tentative) ]]; }
 
 # Usage: learned WHERE
-# The routes and addresses that come from router advertisements.
+# Prints the routes and addresses that come from router advertisements.
 learned() {
   from "$1" ip -6 route show proto ra
   from "$1" ip -6 -oneline address show dynamic
 }
 
 # Usage: redirects_default
-# A forged ICMP redirect of the host's gateway: 203.0.113.7 is reached by 198.51.100.66.
+# Sends a forged ICMP redirect of the host's gateway: 203.0.113.7 is reached through 198.51.100.66.
 redirects_default() {
   ip route flush cache
   sends 02:00:00:00:01:00 redirect4 198.51.100.1 192.0.2.1 198.51.100.66 203.0.113.7
@@ -69,7 +69,7 @@ redirects_default() {
   [[ -z $(learned host) && $(</proc/sys/net/ipv6/conf/ve-a0/mtu) == 1500 ]]
 }
 
-@test "a namespace that has the outside end ignores those of the other one" {
+@test "an outside end in another namespace ignores router advertisements" {
   create b
   pair VETH_NSNAME_OUTSIDE=b
   advertises
@@ -77,13 +77,13 @@ redirects_default() {
   [[ ! -e /proc/sys/net/ipv6/conf/ve-a0 ]]
 }
 
-@test "the outside end ignores them from before it is up" {
+@test "the outside end ignores them before it is up" {
   pair 'ip() { [[ "$*" != *" ve-a0 up" ]] || cat /proc/sys/net/ipv6/conf/ve-a0/{accept_ra,autoconf,accept_redirects}; command ip "$@"; }' \
     >"$BATS_TEST_TMPDIR/said"
   [[ $(grep --line-regexp '[0-9]' "$BATS_TEST_TMPDIR/said" | paste -sd ' ') == '0 0 0' ]]
 }
 
-@test "a pair that was there already ignores them, too" {
+@test "an existing pair ignores them too" {
   create a
   ip link add ve-a0 type veth peer name ve-a1 netns a
   pair
@@ -100,14 +100,14 @@ redirects_default() {
   sends "${redirect[@]}"
   reaches a 192.0.2.1
   [[ $(ip -6 route get 2001:db8:7::7) == *" via $router "* ]]
-  # The frame is such that it would count.
+  # An interface that accepts redirects accepts this frame.
   echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_redirects
   sends "${redirect[@]}"
   reaches a 192.0.2.1
   [[ $(ip -6 route get 2001:db8:7::7) == *' via fe80::66 '* ]]
 }
 
-@test "the outside end ignores ICMP redirects where net.ipv4.conf.all.accept_redirects is 0, or the host forwards" {
+@test "the outside end ignores ICMP redirects if net.ipv4.conf.all.accept_redirects is 0, or the host forwards" {
   network
   pair
   echo 0 >/proc/sys/net/ipv4/conf/all/accept_redirects
@@ -119,7 +119,7 @@ redirects_default() {
   [[ $(ip route get 203.0.113.7) == *' via 198.51.100.1 '* ]]
 }
 
-@test "otherwise it accepts a forged one, until the host has a strict rp_filter there, or a rule of nft" {
+@test "otherwise it accepts a forged redirect, until the host has a strict rp_filter or an nft rule" {
   network
   pair
   redirects_default
@@ -133,9 +133,9 @@ redirects_default() {
   [[ $(ip route get 203.0.113.7) == *' via 198.51.100.1 '* ]]
 }
 
-@test "frames with a VLAN tag do not reach the host, but for VLAN 0, which counts as untagged" {
+@test "frames with a VLAN tag do not reach the host, except VLAN 0, which counts as untagged" {
   pair
-  # A sysctl that is set afterwards counts.
+  # A later change of the sysctl is effective.
   echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_ra
   echo 1 >/proc/sys/net/ipv6/conf/ve-a0/autoconf
   advertises --vlan 5
@@ -144,7 +144,7 @@ redirects_default() {
   [[ $(learned host) == *'default via fe80::'*'2001:db8:bad:'* ]]
 }
 
-@test "gratuitous ARP changes nothing on the host's other interfaces" {
+@test "gratuitous ARP changes nothing on other interfaces of the host" {
   network
   pair
   before=$(ip neighbour show dev eth0)
@@ -153,7 +153,7 @@ redirects_default() {
   [[ $(ip neighbour show dev eth0) == "$before" && -z $(ip neighbour show to 198.51.100.1 dev ve-a0) ]]
 }
 
-@test "the host's other addresses are reached from the namespace, until a rule of nft on the host says otherwise" {
+@test "the other addresses of the host are reachable from the namespace, unless an nft rule on the host prevents it" {
   network
   pair
   ip -netns a route add 198.51.100.2 dev ve-a1
@@ -163,7 +163,7 @@ redirects_default() {
   reaches a 192.0.2.1
 }
 
-@test "the rules in docs/security.md load, pass a ping, and drop forged redirects and packets to the host's other addresses" {
+@test "the rules in docs/security.md load, pass a ping, and drop forged redirects and packets to other addresses of the host" {
   network
   pair
   rules=$(sed -n '/^table inet from_netns/,/^}/s/ve-t0/ve-a0/; s/192\.0\.2\.10/192.0.2.2/; /^table inet from_netns/,/^}/p' "$ROOT/docs/security.md")
@@ -176,35 +176,35 @@ redirects_default() {
   cut_off a 198.51.100.2
 }
 
-@test "where /proc/sys is read-only, veth comes up with a warning" {
+@test "with a read-only /proc/sys, veth comes up with a warning" {
   run --separate-stderr -0 unshare --mount bash -c 'mount --bind -o ro /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
     source "$1"; create a; printf "%s\n" VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >"$CONF/veth-a.conf"
     up veth a' bash "$BATS_TEST_DIRNAME/kernel.bash"
   [[ $stderr == *'warning: /proc/sys/net/ipv6/conf/ve-a0/accept_ra is 1, cannot set it to 0'* ]]
 }
 
-@test "where the interface has no IPv6, veth comes up without a warning" {
+@test "on an interface without IPv6, veth comes up without a warning" {
   run --separate-stderr -0 pair 'ip() { command ip "$@"; [[ "$*" != "link add"* ]] || command ip link set dev ve-a0 mtu 1000; }'
   [[ -z $stderr && ! -e /proc/sys/net/ipv6/conf/ve-a0 ]]
 }
 
-@test "check says when the outside end accepts router advertisements again" {
+@test "check reports an outside end that accepts router advertisements again" {
   pair
   [[ -z $(checked) ]]
   echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_ra
   [[ $(checked) == *"interface 've-a0' accepts router advertisements"* ]]
 }
 
-@test "a .conf that redefines ignore_routers has them accepted" {
+@test "a .conf that redefines ignore_routers makes the outside end accept them" {
   pair 'ignore_routers() { :; }'
   advertises
   [[ $(learned host) == *'default via fe80::'* ]]
 }
 
 # Usage: host_rule RULE
-# A firewall of the host that has this rule alone.
+# Loads a firewall of the host with only this rule.
 host_rule() { nft "flush ruleset; table inet host { chain input { type filter hook input priority 0; $1; }; }"; }
 
 # Usage: checked
-# What configure_veth_check_outside prints.
+# Prints the output of configure_veth_check_outside.
 checked() { bash -c "recall() { :; }; assert_ifname() { :; }; source $SHARE/veth.sh; source $CONF/veth-a.conf; configure_veth_check_outside a"; }

@@ -4,17 +4,17 @@
 load kernel
 
 # Usage: veth NAME [LINE...]
-# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and what the LINEs say.
+# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and the LINEs.
 veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
 
-@test "it joins the namespace to the host: a ping passes each way" {
+@test "the pair joins the namespace to the host: a ping passes each way" {
   veth a
   up veth a
   reaches host 192.0.2.2
   reaches a 192.0.2.1
 }
 
-@test "the shipped veth-nstest.conf works as it is" {
+@test "the shipped veth-nstest.conf works unchanged" {
   cp "$ROOT"/etc/{default,veth-nstest}.conf "$CONF"
   up veth nstest
   reaches host 192.0.2.130
@@ -31,19 +31,19 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "the ends are called ve-NAME0 outside and ve-NAME1 inside" {
+@test "the ends are named ve-NAME0 outside and ve-NAME1 inside" {
   veth a
   up veth a
   [[ $(links host veth) == ve-a0 && $(links a veth) == ve-a1 ]]
 }
 
-@test "VETH_IFNAME is what both names begin with" {
+@test "VETH_IFNAME is the prefix of both names" {
   veth a VETH_IFNAME=wire
   up veth a
   [[ $(links host veth) == wirea0 && $(links a veth) == wirea1 ]]
 }
 
-@test "VETH_IFNAME may be empty" {
+@test "VETH_IFNAME can be empty" {
   veth a VETH_IFNAME=
   up veth a
   [[ $(links host veth) == a0 && $(links a veth) == a1 ]]
@@ -51,39 +51,39 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   down veth a
 }
 
-@test "VETH_IFNAME_OUTSIDE and VETH_IFNAME_INSIDE are the names, whatever VETH_IFNAME says; both may be the same" {
+@test "VETH_IFNAME_OUTSIDE and VETH_IFNAME_INSIDE override VETH_IFNAME, and can be the same" {
   veth a VETH_IFNAME=wire VETH_IFNAME_OUTSIDE=uplink VETH_IFNAME_INSIDE=uplink
   up veth a
   [[ $(links host veth) == uplink && $(links a veth) == uplink ]]
   reaches host 192.0.2.2
 }
 
-@test "VETH_IFNAME_OUTSIDE alone leaves the inside end its default" {
+@test "VETH_IFNAME_OUTSIDE alone keeps the default of the inside end" {
   veth a VETH_IFNAME_OUTSIDE=uplink
   up veth a
   [[ $(links host veth) == uplink && $(links a veth) == ve-a1 ]]
 }
 
-@test "VETH_MAC_OUTSIDE and VETH_MAC_INSIDE are the hardware addresses" {
+@test "VETH_MAC_OUTSIDE and VETH_MAC_INSIDE set the hardware addresses" {
   veth a VETH_MAC_OUTSIDE=02:00:00:00:01:00 VETH_MAC_INSIDE=02:00:00:00:01:01
   up veth a
   [[ $(link host ve-a0 .address) == 02:00:00:00:01:00 && $(link a ve-a1 .address) == 02:00:00:00:01:01 ]]
 }
 
-@test "without them, the kernel makes up both" {
+@test "by default, the kernel chooses both hardware addresses" {
   veth a
   up veth a
   [[ $(link host ve-a0 .address) == ??:??:??:??:??:?? && $(link host ve-a0 .address) != "$(link a ve-a1 .address)" ]]
 }
 
-@test "VETH_IFADDR_OUTSIDE and VETH_IFADDR_INSIDE are words for ip address add" {
+@test "VETH_IFADDR_OUTSIDE and VETH_IFADDR_INSIDE are passed to ip address add" {
   veth a 'VETH_IFADDR_OUTSIDE="192.0.2.1/29 broadcast 192.0.2.6"' 'VETH_IFADDR_INSIDE="192.0.2.2/29 broadcast 192.0.2.5"'
   up veth a
   [[ $(link host ve-a0 '.addr_info[0].broadcast') == 192.0.2.6 ]]
   [[ $(link a ve-a1 '.addr_info[0].broadcast') == 192.0.2.5 ]]
 }
 
-@test "the addresses may be IPv6, also after a restart" {
+@test "the addresses can be IPv6, also after a restart" {
   veth a 'VETH_IFADDR_OUTSIDE="2001:db8::1/64 nodad"' 'VETH_IFADDR_INSIDE="2001:db8::2/64 nodad"'
   up veth a
   reaches host 2001:db8::2
@@ -91,7 +91,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   reaches a 2001:db8::1
 }
 
-@test "both addresses are needed: without one nothing is made, and the message names it" {
+@test "both addresses are required: without them nothing is created, and the message names the setting" {
   create a
   for missing in VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE; do
     veth a "unset $missing"
@@ -99,7 +99,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
-@test "VETH_NSNAME_OUTSIDE joins two namespaces, and the host has no part in it" {
+@test "VETH_NSNAME_OUTSIDE joins two namespaces, without an interface on the host" {
   veth a VETH_NSNAME_OUTSIDE=b
   create b
   before=$(world)
@@ -111,7 +111,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "a peer namespace that is missing: nothing is made, and the message says what has it made" {
+@test "a missing peer namespace creates nothing, and the message has the next step" {
   veth a VETH_NSNAME_OUTSIDE=b
   create a
   before=$(world)
@@ -127,7 +127,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   down veth a
 }
 
-@test "a longer one: nothing is made, and the message has the setting, the name and both numbers" {
+@test "a longer name creates nothing, and the message has the setting, the name and both numbers" {
   veth a VETH_IFNAME_OUTSIDE=outside-78901234
   veth b VETH_IFNAME_INSIDE=inside-678901234
   veth a-long-name # ve-a-long-name0 has 15 characters
@@ -139,7 +139,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   up veth a-long-name
 }
 
-@test "a name that the kernel does not take: nothing is made, and the message names the setting" {
+@test "an invalid name creates nothing, and the message names the setting" {
   create a
   for name in a/b a:b . .. 'a b'; do
     veth a "VETH_IFNAME_OUTSIDE='$name'"
@@ -147,12 +147,12 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
-@test "every hook may run twice, and the second time changes nothing" {
+@test "every hook can run twice, and the second run changes nothing" {
   veth a
   each_hook_twice veth a reaches host 192.0.2.2
 }
 
-@test "down without up has nothing to do" {
+@test "down without up has no effect" {
   veth a
   create a
   before=$(world)
@@ -160,7 +160,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "a restart keeps the pair, any number of times" {
+@test "restarts keep the pair" {
   veth a
   up veth a
   pair=$(link host ve-a0 .ifindex)
@@ -171,7 +171,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   [[ $(link host ve-a0 .ifindex) == "$pair" ]]
 }
 
-@test "a restart takes the address that the .conf says now" {
+@test "a restart applies the present address" {
   veth a VETH_IFADDR_OUTSIDE=192.0.2.1/29
   up veth a
   veth a VETH_IFADDR_INSIDE=192.0.2.5/29
@@ -180,7 +180,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   reaches host 192.0.2.5
 }
 
-@test "two instances do not touch each other" {
+@test "two instances do not affect each other" {
   veth a
   veth b VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30
   up veth a
@@ -193,7 +193,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "down removes what up made, though the .conf names other ends by then" {
+@test "down removes the pair of up, also if the .conf has other names now" {
   veth a
   before=$(world)
   up veth a
@@ -207,7 +207,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "down removes what up made, though a name in the .conf is no name by then" {
+@test "down removes the pair of up, also if a name in the .conf is invalid now" {
   veth a VETH_IFNAME=wire
   before=$(world)
   up veth a
@@ -216,7 +216,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "down removes what up made, though VETH_NSNAME_OUTSIDE was changed, removed or added" {
+@test "down removes the pair of up, also if VETH_NSNAME_OUTSIDE was changed, removed or added" {
   veth a
   create b
   before=$(world)
@@ -231,7 +231,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
-@test "down of a .conf that was edited leaves an interface that has the new name" {
+@test "down after a change of the .conf does not remove an interface with the new name" {
   ip link add new0 type veth peer name new1
   veth a
   up veth a
@@ -240,7 +240,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   [[ $(links host veth | sort | paste -sd ' ') == 'new0 new1' ]]
 }
 
-@test "a restart keeps to the names that up has given, though the .conf names others by then" {
+@test "a restart keeps the names of up, also if the .conf has other names now" {
   veth a
   up veth a
   veth a VETH_IFNAME_INSIDE=new1
@@ -248,7 +248,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   reaches host 192.0.2.2
 }
 
-@test "what is remembered does not outlive an instance that never went down" {
+@test "remembered values of an instance that never went down do not affect the next up" {
   veth a
   up veth a
   ip link delete dev ve-a0
@@ -257,7 +257,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   [[ $(links host veth) == wirea0 && $(links a veth) == wirea1 ]]
 }
 
-@test "whichever command of up outside fails, nothing is left" {
+@test "a failure of any command of up outside leaves nothing" {
   veth a "$FAULTY"
   create a
   each_failure_leaves "$(world)" veth a outside
@@ -265,13 +265,13 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   reaches host 192.0.2.2
 }
 
-@test "whichever command of up outside fails, nothing is left in a peer namespace" {
+@test "a failure of any command of up outside leaves nothing in a peer namespace" {
   veth a "$FAULTY" VETH_NSNAME_OUTSIDE=b
   create a b
   each_failure_leaves "$(world)" veth a outside
 }
 
-@test "asked to end after whichever command of up outside, nothing is left" {
+@test "a signal after any command of up outside leaves nothing" {
   veth a "$ENDED"
   create a
   each_failure_leaves "$(world)" veth a outside
@@ -279,7 +279,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   reaches host 192.0.2.2
 }
 
-@test "whichever command of up inside fails, the end is as up outside has made it" {
+@test "a failure of any command of up inside leaves the inside end as up outside created it" {
   veth a "$FAULTY"
   create a
   hook veth a up outside
@@ -287,7 +287,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   reaches host 192.0.2.2
 }
 
-@test "up outside that is terminated half-way leaves nothing" {
+@test "an up outside that is terminated leaves nothing" {
   veth a 'ip() { command ip "$@"; [[ "$*" != "address replace"* ]] || kill -TERM $$; }'
   create a
   before=$(world)
@@ -295,7 +295,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "an outside address that is none: up fails, and nothing is left" {
+@test "an invalid outside address fails up, and nothing is left" {
   create a
   for address in 192.0.2.300/30 192.0.2.1/33 "'192.0.2.1/30 nonsense'"; do
     veth a "VETH_IFADDR_OUTSIDE=$address"
@@ -303,7 +303,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
-@test "an inside address that is none: up inside fails, and down outside leaves nothing" {
+@test "an invalid inside address fails up inside, and down outside leaves nothing" {
   veth a VETH_IFADDR_INSIDE=192.0.2.300/30
   create a
   before=$(world)
@@ -313,7 +313,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "a hardware address that is none, or multicast: up fails, and nothing is left" {
+@test "an invalid or multicast hardware address fails up, and nothing is left" {
   create a
   for side in OUTSIDE INSIDE; do
     for mac in nonsense 02:00:00 01:00:00:00:00:01; do
@@ -323,28 +323,28 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
-@test "an interface of the outside end's name: up fails, and leaves it alone" {
+@test "an existing interface with the name of the outside end fails up, and is not changed" {
   veth a
   create a
   ip link add ve-a0 type veth peer name mine
   fails hook veth a up outside
-  [[ $stderr == *"cannot make the pair 've-a0'"* ]]
+  [[ $stderr == *"cannot create the pair 've-a0'"* ]]
 }
 
-@test "an interface of the inside end's name: up fails, leaves it alone, and no outside end" {
+@test "an existing interface with the name of the inside end fails up, and is not changed" {
   veth a
   create a
   ip -netns a link add ve-a1 type veth peer name mine
   fails hook veth a up outside
-  [[ $stderr == *"cannot make the pair"*"'ve-a1'"* ]]
+  [[ $stderr == *"cannot create the pair"*"'ve-a1'"* ]]
 }
 
-@test "a namespace that is missing: up outside fails, and nothing is left" {
+@test "a missing namespace fails up outside, and nothing is left" {
   veth a
   fails hook veth a up outside
 }
 
-@test "while it comes up, the inside end never shows on the host, nor an outside end without its hardware address" {
+@test "during up, neither the inside end nor an outside end without its hardware address appears on the host" {
   veth a VETH_MAC_OUTSIDE=02:00:00:00:01:00 VETH_MAC_INSIDE=02:00:00:00:01:01
   watch_host
   up veth a
@@ -353,7 +353,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   run ! grep --invert-match ' ve-a0@.* 02:00:00:00:01:00 ' <<<"$seen"
 }
 
-@test "while it comes up in a peer namespace, neither end ever shows on the host" {
+@test "during up with a peer namespace, neither end appears on the host" {
   veth a VETH_NSNAME_OUTSIDE=b
   create b
   watch_host
@@ -363,7 +363,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   [[ -z $(watched) ]]
 }
 
-@test "an up that fails never shows on the host more than the outside end" {
+@test "during a failed up, only the outside end appears on the host" {
   veth a VETH_MAC_INSIDE=01:00:00:00:00:01
   create a
   watch_host
@@ -371,7 +371,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   run ! grep --invert-match ' ve-a0@' < <(watched)
 }
 
-@test "an inside end that was deleted by hand: down succeeds, and leaves nothing" {
+@test "after a manual deletion of the inside end, down succeeds, and leaves nothing" {
   veth a
   before=$(world)
   up veth a
@@ -380,7 +380,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "an outside end that was deleted by hand: down succeeds, and leaves nothing" {
+@test "after a manual deletion of the outside end, down succeeds, and leaves nothing" {
   veth a
   before=$(world)
   up veth a
@@ -389,7 +389,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "its .conf was deleted while it was up: down warns, and leaves nothing" {
+@test "after a deletion of the .conf, down warns, and leaves nothing" {
   veth a VETH_IFNAME=odd
   before=$(world)
   up veth a
@@ -402,7 +402,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "a name that the kernel would take for a pattern is refused" {
+@test "a name that the kernel takes for a pattern is refused" {
   veth a VETH_IFNAME_OUTSIDE=ve%d
   create a
   before=$(world)
@@ -411,7 +411,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "names that are words of ip are names" {
+@test "keywords of ip are valid names" {
   for name in up type name address; do
     veth a "VETH_IFNAME_OUTSIDE=$name" VETH_IFNAME_INSIDE=dev
     before=$(world)
@@ -422,17 +422,17 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
-@test "a peer namespace of an impossible name is refused" {
+@test "an invalid name of a peer namespace is refused" {
   for name in ../x 'x y' /proc/1/ns/net; do
     veth a "VETH_NSNAME_OUTSIDE='$name'"
     create a
     run --separate-stderr -1 hook veth a up outside
-    told "VETH_NSNAME_OUTSIDE='$name' is no name of a namespace"
+    told "invalid VETH_NSNAME_OUTSIDE '$name': expected the name of a namespace"
     netnsinit --delete a
   done
 }
 
-@test "a peer namespace that was deleted by hand: down succeeds, and leaves nothing" {
+@test "after a manual deletion of the peer namespace, down succeeds, and leaves nothing" {
   veth a VETH_NSNAME_OUTSIDE=b
   before=$(world)
   create b
@@ -442,7 +442,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "a namespace that was deleted by hand: both down hooks succeed, and leave nothing" {
+@test "after a manual deletion of the namespace, both down hooks succeed, and leave nothing" {
   veth a
   before=$(world)
   up veth a
@@ -453,7 +453,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   unchanged "$before"
 }
 
-@test "a namespace that the kernel is just deleting: down outside succeeds" {
+@test "down outside succeeds while the kernel deletes the namespace" {
   veth a
   for ((turn = 0; turn < 10; turn++)); do
     up veth a
@@ -463,7 +463,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
-@test "without ip, one line names its package" {
+@test "the error about a missing ip is one line, and names the package" {
   veth a
   create a
   refused '`ip`' 'apt install iproute2' -- env PATH="$(only)" netnsinit veth a up outside

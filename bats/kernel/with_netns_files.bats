@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# with_netns_files: a plugin runs a daemon that writes /etc/resolv.conf, and the host's file is never changed.
+# with_netns_files: a plugin starts a daemon that writes /etc/resolv.conf, and the file of the host is unchanged.
 
 load kernel
 
@@ -24,8 +24,8 @@ END
 # Usage: host_is_unchanged
 host_is_unchanged() { [[ $(</etc/resolv.conf) == '# the host' && -z $(find /etc -maxdepth 1 -name 'resolv.conf?*') ]]; }
 
-# The ways in which programs write the file: in place (udhcpc, dhcpcd), beside the file that it leads to (dhclient), and by
-# a rename there.
+# The ways in which programs write the file: in place (udhcpc, dhcpcd), beside the target of the link (dhclient), and by a
+# rename there.
 WAYS=(
   'echo "# new" >/etc/resolv.conf'
   'file=$(readlink -f /etc/resolv.conf); echo "# new" >"$file.new"; cat "$file.new" >"$file"; rm "$file.new"'
@@ -33,7 +33,7 @@ WAYS=(
   'file=$(readlink -f /etc/resolv.conf); rm -f "$file"; echo "# new" >"$file"'
 )
 
-@test "what a client writes to /etc/resolv.conf is in /etc/netns/NAME, and the host's file is unchanged" {
+@test "a client's /etc/resolv.conf is written to /etc/netns/NAME, and the host's file is unchanged" {
   for way in "${WAYS[@]}"; do
     for before in none old; do
       rm -rf /etc/netns/a
@@ -45,7 +45,7 @@ WAYS=(
   done
 }
 
-@test "the same where the host's file is a link to a daemon's file below /run, or there is none" {
+@test "this also works if the host's file is a link to a file below /run, or missing" {
   mkdir -p /run/systemd/resolve
   for way in "${WAYS[@]}"; do
     rm -rf /etc/netns/a /etc/resolv.conf
@@ -68,7 +68,7 @@ WAYS=(
   done
 }
 
-@test "/etc has the namespace's files in place of the host's, and all others, read-only" {
+@test "/etc has the files of the namespace in place of the host's, and all other files, read-only" {
   mkdir -p /etc/netns/a
   echo '192.0.2.7 of-the-namespace' >/etc/netns/a/hosts
   mount --bind /etc/hostname /etc/hostname
@@ -83,7 +83,7 @@ WAYS=(
   done
 }
 
-@test "the command cannot reach the host's D-Bus, resolvconf or systemd-resolved, nor change its host name" {
+@test "the command can neither reach the host's D-Bus, resolvconf or systemd-resolved, nor change its host name" {
   mkdir -p /run/dbus /run/resolvconf /run/nscd /run/systemd/{resolve,resolved.conf.d}
   touch /run/{dbus,resolvconf,nscd,systemd/resolve}/there
   before=$(uname -n)
@@ -92,7 +92,7 @@ WAYS=(
   run -1 client 'echo "[Resolve]" >/run/systemd/resolved.conf.d/client.conf'
 }
 
-@test "the command stays in the hook's network namespace, has its arguments and status, and sees what is mounted later" {
+@test "the command keeps the network namespace, its arguments and its status, and sees later mounts" {
   run -7 client 'ip -brief link >/run/links; [[ $1 == a ]]; exit 7'
   [[ $(</run/links) == 'lo '* && $(wc -l </run/links) == 1 ]]
   mkdir -p /run/later
@@ -106,13 +106,13 @@ WAYS=(
   umount /run/later
 }
 
-@test "without a command that can be run, the hook fails" {
+@test "without an executable command, the hook fails" {
   config dhcp.sh <<<'NO_CONFIG_REQUIRED=yes; configure_dhcp_up_inside() { with_netns_files nosuch; }'
   run --separate-stderr -1 hook dhcp a up inside
   [[ $stderr == *'cannot run nosuch'* ]]
 }
 
-@test "directories of services that do not exist yet are covered: a client leaves nothing there, and /run/systemd may be without resolve" {
+@test "directories of services that do not exist yet are covered, and /run/systemd can lack resolve" {
   rm -rf /run/{dbus,nscd,resolvconf,systemd}
   mkdir /run/systemd
   client 'mkdir -p /run/resolvconf/interfaces; echo x >/run/resolvconf/interfaces/x; echo "# new" >/etc/resolv.conf'

@@ -1,13 +1,13 @@
 #!/usr/bin/env bats
-# What things cost: a test fails when the processes, the programs or the system calls of a hook or of a command grow. The
-# numbers stand in this order. As for calls, those measured (Debian 12), and 2 more; where bash runs, 3 % more.
+# The cost of hooks and commands: a test fails when processes, programs or system calls increase. The numbers are in this
+# order. The limit of calls is the measured number (Debian 12) plus 2, or plus 3 % if bash runs.
 
 load ../engine/engine
 # shellcheck source=bats/costs.bash
 source "$ROOT/bats/costs.bash"
 
 # Usage: outside PROCESSES PROGRAMS CALLS TYPE NAME up|down
-# What a hook outside costs, in a namespace of ours. / inside: the same for one inside.
+# The cost of an outside hook, in our own namespace. / inside: the same for an inside hook.
 outside() { costs "${@:1:3}" netnsinit "${@:4}" outside; }
 inside() {
   local at=(nsenter --net="/run/netns/$5" --)
@@ -15,7 +15,7 @@ inside() {
 }
 
 # Usage: before_bash NETNS COMMAND...
-# Prints how many system calls a hook makes until it is bash, or ends.
+# Prints the number of system calls of a hook before bash starts, or before the end.
 before_bash() {
   local at=(nsenter --net="$1" --)
   trace "${@:2}"
@@ -23,8 +23,8 @@ before_bash() {
 }
 
 # Usage: engine PROCESSES PROGRAMS CALLS up|down INSTANCE
-# What the direct engine costs. Its looks at a hook that runs do not count, from pipe2 to statx: there is one each 20 ms.
-# A process that it starts does in any case.
+# The cost of the direct engine. Polling of a running hook, from pipe2 to statx, is not counted: there is one poll each 20 ms.
+# A process started for it is always counted.
 engine() {
   local whole
   trace netnsctl "${@:4}"
@@ -37,7 +37,7 @@ engine() {
 }
 
 # Usage: image
-# Makes a machine of its own, $IMAGE, with up to date units: what is enabled on this one does not count.
+# Creates an image, $IMAGE, with up to date units: the enabled units of this machine do not count.
 image() {
   IMAGE=$BATS_TEST_TMPDIR/image
   CONF=$IMAGE/etc/conf.d/netns
@@ -47,14 +47,14 @@ image() {
 }
 
 # Usage: instances TYPE LINE
-# Writes 100 files of instances, and has netns-update note what they say.
+# Writes the files of 100 instances, and runs netns-update.
 instances() {
   local number
   for ((number = 1; number <= 100; number++)); do config "$1-n$number.conf" <<<"$2"; done
   netns-update --root "$IMAGE" >/dev/null
 }
 
-@test "what is counted: a subshell is a process, a thread is none, and what is not there is no program" {
+@test "the counter counts a subshell as a process, a thread as none, and a missing file as no program" {
   costs 3 1 128 bash -c '(:); (:); :'
   run -1 costs 2 1 128 bash -c '(:); (:); :'
   run -1 costs 3 2 128 bash -c '(:); (:); :'
@@ -66,7 +66,7 @@ instances() {
   grep --quiet 'execve("/nowhere/true".* = -1 ENOENT' "$TRACE"
 }
 
-@test "a hook of lo that has nothing to do is netnsinit alone; up inside is bash, and ip" {
+@test "a hook of lo without work is netnsinit alone; up inside is bash and ip" {
   netnsinit --create a
   outside 1 1 62 lo a up
   inside 2 3 330 lo a up
@@ -74,7 +74,7 @@ instances() {
   outside 1 1 62 lo a down
 }
 
-@test "a hook of veth is bash, an ip for each step, and the first time mkdir; it writes four sysctls itself" {
+@test "a hook of veth is bash, an ip for each step, and mkdir the first time; netnsinit writes four sysctls itself" {
   netnsinit --create nstest
   outside 5 6 733 veth nstest up
   inside 3 4 458 veth nstest up
@@ -82,7 +82,7 @@ instances() {
   outside 4 5 609 veth nstest down
 }
 
-@test "a hook of macvlan is bash, an ip for each step, and the first time mkdir" {
+@test "a hook of macvlan is bash, an ip for each step, and mkdir the first time" {
   ip link add eth0 type veth peer name eth1
   ip link set eth1 up
   ip link set eth0 up
@@ -93,7 +93,7 @@ instances() {
   outside 4 5 617 macvlan a down
 }
 
-@test "a hook of nft is bash; up closes the namespace by one nft, and inside forks for the name of the file, ip, nft and netnsinit" {
+@test "a hook of nft is bash; up closes the namespace with one nft, and inside starts ip, nft and netnsinit" {
   netnsinit --create a
   outside 2 3 396 nft a up
   inside 6 5 745 nft a up
@@ -101,7 +101,7 @@ instances() {
   outside 1 2 204 nft a down
 }
 
-@test "to save the rules as nft goes down is netns-nft-save and nft" {
+@test "saving the rules on down is netns-nft-save and nft" {
   config nft.conf <<<NFT_AUTO_SAVE=yes
   netnsinit --create a
   inside 7 6 900 nft a up
@@ -117,7 +117,7 @@ instances() {
   outside 9 8 666 dns a down
 }
 
-@test "to create, to verify and to delete a namespace, and to judge a file, is netnsinit alone" {
+@test "creating, verifying and deleting a namespace, and checking a file, is netnsinit alone" {
   netnsinit --create other
   costs 1 1 40 netnsinit --create a
   costs 1 1 27 netnsinit --verify a
@@ -125,7 +125,7 @@ instances() {
   costs 1 1 16 netnsinit --check-trust /etc/conf.d/netns/default.conf
 }
 
-@test "netnsinit makes 51 system calls until it is bash; to make sure that the namespace is ours, 7 more inside, 12 outside" {
+@test "netnsinit makes 51 system calls before bash; the ownership check adds 7 inside, 12 outside" {
   ip netns add theirs
   netnsinit --create ours
   (($(before_bash /run/netns/theirs netnsinit lo theirs up inside) <= 51))
@@ -134,7 +134,7 @@ instances() {
   (($(before_bash /proc/1/ns/net netnsinit lo ours up outside) <= 51 + 12))
 }
 
-@test "an instance costs the direct engine a bash for each hook that does something, and what that runs" {
+@test "the direct engine starts a bash for each hook with work, and the programs of the hook" {
   engine 3 3 572 up lo@a
   engine 1 1 143 up lo@a
   engine 1 1 285 down lo@a
@@ -179,7 +179,7 @@ instances() {
   costs 101 101 $((137 + 100 * 395)) netns-update --root "$IMAGE"
 }
 
-@test "list starts no process, and looks three times at each file" {
+@test "list starts no process, and accesses each file three times" {
   costs 1 1 34 netnsctl list
   touch "$CONF"/lo-many-{1..100}.conf
   costs 1 1 $((34 + 100 * 3)) netnsctl list

@@ -1,13 +1,13 @@
 #!/usr/bin/env bats
-# The direct engine, killed between any two of the system calls by which it changes something. With the hooks that run then,
-# see ../engine/direct.bats.
+# The direct engine is killed between any two system calls that change something. For kills while hooks run, see
+# ../engine/direct.bats.
 
 load ../engine/engine
 
 setup() {
   [[ $ENGINE == direct ]]
   pair ve-
-  # Made once, for good.
+  # Created once and kept.
   netnsctl up lo@first
   netnsctl down lo@first
   BEFORE=$(machine)
@@ -21,9 +21,9 @@ pair() {
 CHANGING=(write rename unlink umount2 mount unshare setns mkdir fchmod flock clone clone3 wait4 waitid)
 
 # Usage: crash_everywhere VERB
-# Kills `netnsctl VERB veth@a` at the first, second, … of each of these calls, before that does anything, until it runs through.
-# Each time the next `up` brings all of it up, or the next `down`, taking turns, takes all of it down: by what was remembered, as
-# the .conf says something else meanwhile, and a process keeps the namespace, with which the pair would go.
+# Kills `netnsctl VERB veth@a` before the first, second, … of each of these calls, until it runs to its end. Then in turn the next
+# `up` must bring up everything, or the next `down` must remove everything. `down` needs the remembered values, because the .conf is
+# changed and a process keeps the namespace with the pair.
 crash_everywhere() {
   local call status keeper next=up
   local -i at crashes=0
@@ -68,14 +68,14 @@ is_up() {
     ip link show dev ve-a0 >/dev/null
 }
 
-@test "killed between any two system calls of an up: the next up, and the next down, put it right" {
+@test "after a kill between any two system calls of up, the next up and the next down recover" {
   crash_everywhere up
 }
 
-@test "killed between any two system calls of a down: the next up, and the next down, put it right" {
+@test "after a kill between any two system calls of down, the next up and the next down recover" {
   crash_everywhere down
 }
 
-@test "killed between any two system calls of a restart: the next up, and the next down, put it right" {
+@test "after a kill between any two system calls of restart, the next up and the next down recover" {
   crash_everywhere restart
 }

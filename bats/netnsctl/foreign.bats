@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# netnsctl: names that others have chosen do not reach the terminal as they are.
+# netnsctl does not print names chosen by other programs to a terminal without escaping them.
 
 load ../engine/engine
 
-# A title, a colour, C1, a change of direction, DEL: whatever a terminal would act on. The kernel takes each for an interface.
+# A title, a colour, C1, a change of direction, DEL: sequences that a terminal interprets. The kernel accepts each as interface name.
 TITLE=$'\e]0;x\a'
 COLOUR=$'\e[35m'
 C1=$'\u009b31m'
@@ -11,7 +11,7 @@ BIDI=$'a\u202eb\x7f'
 INVALID=$'i\x9b31m'
 
 # Usage: odd_namespace
-# Brings up a namespace with odd interfaces, processes and rules.
+# Brings up a namespace with hostile names of interfaces, processes and rules.
 odd_namespace() {
   netnsctl up lo@a veth@nstest nft@nstest
   local at=0 name
@@ -20,7 +20,7 @@ odd_namespace() {
     at=$((at + 1))
   done
   ip netns exec nstest nft insert rule inet filter output ip daddr 192.0.2.129 counter drop comment \""$COLOUR$C1"\"
-  # A line feed in a name would begin a line of its own.
+  # A newline in a name would begin a new line.
   ip netns exec a python3 -c 'import sys, time
 open("/proc/self/comm", "wb").write(b"\x1b[35mc\x9b\n\x7fz")
 open("/run/started", "w")
@@ -32,7 +32,7 @@ time.sleep(600)' 3>&- &
 }
 
 # Usage: clean FILE
-# Whether a file has nothing that a terminal acts on, but line feeds, and on a terminal the program's own styles.
+# Succeeds if a file has no control characters except newlines and, on a terminal, the program's own styles.
 clean() {
   python3 - "$1" <<'END'
 import re, sys
@@ -44,7 +44,7 @@ sys.exit(f"{found} in {text}" if found else 0)
 END
 }
 
-# All that netnsctl prints.
+# All output of netnsctl.
 verbs() {
   printf '%s\n' 'list' 'list --json' 'status' 'status a' 'status a --json' 'graph' 'graph --json' 'graph --format dot' \
     'graph --format mermaid' 'graph --format svg' 'check' 'check --json' 'gc --dry-run' 'gc --dry-run --json' 'types' 'types --json' \
@@ -56,13 +56,13 @@ verbs() {
 teardown() {
   kill "$sleeper" 2>/dev/null || true
   rm -f /run/started
-  # What the suite's own teardown does.
+  # The suite's own teardown.
   ip -all netns delete
   rm -rf /run/systemd-netns "${CONF:?}"/*
   cp -a "$BATS_FILE_TMPDIR"/conf/* "$CONF"
 }
 
-@test "no verb prints what a terminal would act on, wherever it is from" {
+@test "no verb prints control characters of any source" {
   odd_namespace
   while IFS= read -r words; do
     IFS=' ' read -ra words <<<"$words"
@@ -74,7 +74,7 @@ teardown() {
   done < <(verbs)
 }
 
-@test "such names are shown with escapes, and are in JSON as they are" {
+@test "names with control characters are escaped for a terminal, and unchanged in JSON" {
   odd_namespace
   run -0 netnsctl status a
   [[ $output == *'\x1b]0;x\x07 DOWN'* && $output == *'\u009b31m DOWN'* && $output == *'a\u202eb\x7f DOWN'* && $output == *'i\x9b31m DOWN'* ]]
@@ -86,12 +86,12 @@ teardown() {
   done
   run -0 netnsctl leaktest nstest 192.0.2.129:9
   [[ $output == *'\x1b[35m\u009b31m'* ]]
-  # A value is shown as bash reads it.
+  # A value is quoted for bash.
   shown=$(netnsctl show veth@odd | awk '$1 == "VETH_IFADDR_OUTSIDE" { print $2 }')
   [[ $(eval "printf %s $shown") == "$COLOUR" ]]
 }
 
-@test "an interface whose name is not UTF-8 is not hidden" {
+@test "an interface with a name that is not UTF-8 is shown" {
   odd_namespace
   for verb in 'status a' graph 'graph --format dot' 'graph --format svg'; do
     # shellcheck disable=SC2086 # words
@@ -99,7 +99,7 @@ teardown() {
   done
 }
 
-@test "an address whose label is not UTF-8 is not hidden" {
+@test "an address with a label that is not UTF-8 is shown" {
   odd_namespace
   ip -netns a address add 198.18.8.1/24 dev lo label $'lo:\x9bz'
   netnsctl status a | grep --fixed-strings 198.18.8.1/24

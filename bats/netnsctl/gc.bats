@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netnsctl gc without systemd: what is ours and nobody needs goes, and nothing else.
+# netnsctl gc without systemd removes only our own leftovers.
 
 load ../engine/engine
 
@@ -9,7 +9,7 @@ setup() { rm -f /run/hang; }
 no_link() { ! ip link show dev "$1" 2>/dev/null; }
 
 # Usage: machine
-# All that there is: the interfaces of every namespace, rules, mounts, and what is in /etc and /run. Without what changes by itself.
+# Prints everything: the interfaces of every namespace, rules, mounts, and files in /etc and /run, without values that change by themselves.
 machine() {
   local name
   ip -json -details link | jq --sort-keys 'map(del(.stats, .stats64, .promiscuity))'
@@ -25,7 +25,7 @@ machine() {
 }
 
 # Usage: crowd
-# What others have made, which looks much like ours: with it, the machine is noted.
+# Creates foreign resources that look like ours, and records the state of the machine.
 crowd() {
   ip netns add foreign
   ip link add ve-other0 type veth peer name ve-other1 netns foreign
@@ -40,7 +40,7 @@ crowd() {
 }
 
 # Usage: as_before
-# Whether the machine is as it was when the crowd had come.
+# Succeeds if the machine is in the recorded state.
 as_before() {
   machine | diff "$BATS_TEST_TMPDIR/before" - >&2
   rm -f /run/netns/file
@@ -48,7 +48,7 @@ as_before() {
 }
 
 # Usage: maker
-# A type that makes an interface on the host, and remembers it.
+# A type that creates an interface on the host, and remembers its name.
 maker() {
   plugin maker '
 configure_maker_up_outside() {
@@ -59,13 +59,13 @@ configure_maker_up_inside() { [[ ! -e /run/hang ]] || sleep 20; }
 maker_made() { [[ $(ip -oneline link show type veth) == *": $MAKER_IFNAME@"* ]]; }
 configure_maker_down_outside() {
   recall
-  # It may go by itself meanwhile, with the namespace of its peer.
+  # The kernel may remove it with the namespace of its peer.
   ! maker_made || ip link delete dev "$MAKER_IFNAME" || ! maker_made
 }'
 }
 
 # Usage: killed_in_up_inside TYPE@NAME
-# Has netnsctl killed while `up inside` runs, and its hook as well.
+# Kills netnsctl while `up inside` runs, and the hook too.
 killed_in_up_inside() {
   : >/run/hang
   netnsctl up "$1" >/dev/null 2>&1 3>&- &
@@ -76,14 +76,14 @@ killed_in_up_inside() {
   rm /run/hang
 }
 
-@test "there is nothing to do where all is well, and nothing is touched" {
+@test "without leftovers, nothing is printed and nothing is changed" {
   crowd
   run -0 netnsctl gc
   [[ $output == 'left alone: /run/netns/file: no namespace is mounted on it'* && ${#lines[@]} == 1 ]]
   as_before
 }
 
-@test "an instance that was left half-way goes, with its namespace and what it has made outside" {
+@test "a partially active instance is removed, with its namespace and its outside interfaces" {
   maker
   crowd
   killed_in_up_inside maker@a
@@ -96,7 +96,7 @@ killed_in_up_inside() {
   as_before
 }
 
-@test "what is up on the same namespace stays" {
+@test "active instances on the same namespace stay" {
   maker
   netnsctl up lo@a
   killed_in_up_inside maker@a
@@ -105,11 +105,11 @@ killed_in_up_inside() {
   eventually no_link mk-a
 }
 
-@test "state whose namespace was deleted by hand goes, and what its instances have made outside" {
+@test "the state of a manually deleted namespace is removed, with the outside interfaces of its instances" {
   maker
   crowd
   netnsctl up maker@a
-  # The other end of the pair goes with the namespace: another one stands for what is left.
+  # The kernel removes the other end of the pair with the namespace: another interface takes its part.
   ip netns delete a
   eventually no_link mk-a
   ip link add mk-a type veth peer name mk-b
@@ -117,7 +117,7 @@ killed_in_up_inside() {
   as_before
 }
 
-@test "what an instance remembers that is not up is handed to its down outside" {
+@test "down outside gets the remembered values of an inactive instance" {
   maker
   crowd
   mkdir -p /run/systemd-netns/remembered
@@ -128,7 +128,7 @@ killed_in_up_inside() {
   as_before
 }
 
-@test "what cannot be removed is told, with status 1, and stays" {
+@test "a leftover that cannot be removed is reported with status 1, and stays" {
   mkdir -p /run/systemd-netns/remembered
   : >/run/systemd-netns/remembered/nosuch@a
   run -1 netnsctl gc
@@ -136,7 +136,7 @@ killed_in_up_inside() {
   [[ -e /run/systemd-netns/remembered/nosuch@a ]]
 }
 
-@test "a hook that others can write is not run for it" {
+@test "gc does not run an untrusted hook" {
   maker
   chmod o+w "$CONF/maker.sh"
   mkdir -p /run/systemd-netns/remembered
@@ -145,7 +145,7 @@ killed_in_up_inside() {
   [[ $output == *"$CONF/maker.sh: everybody can write it"* && -e /run/systemd-netns/remembered/maker@a ]]
 }
 
-@test "an instance on a namespace of somebody else is theirs: its hooks may have been run by hand" {
+@test "an instance on a foreign namespace is not removed: its hooks may have been run manually" {
   maker
   ip netns add a
   netnsinit maker a up outside
@@ -155,7 +155,7 @@ killed_in_up_inside() {
   netnsinit maker a down outside
 }
 
-@test "debris in /run/netns goes where a record of ours says whose it is" {
+@test "a stale file in /run/netns is removed if an ownership record exists" {
   mkdir -p /run/netns /run/systemd-netns/made
   crowd
   printf 4:1 >/run/systemd-netns/made/a
@@ -166,7 +166,7 @@ killed_in_up_inside() {
   as_before
 }
 
-@test "a namespace that was made by netnsinit --create without systemd is for its maker to remove" {
+@test "a namespace of netnsinit --create, without systemd, is not removed" {
   netnsinit --create a
   run -0 netnsctl gc
   [[ -z $output ]]
@@ -174,7 +174,7 @@ killed_in_up_inside() {
   netnsinit --delete a
 }
 
-@test "locks that nobody holds and half-written files go; a lock that is held stays, and all that it guards" {
+@test "unused locks and drafts are removed; a lock in use stays, with all files that it protects" {
   maker
   crowd
   mkdir -p /run/systemd-netns/direct /run/systemd-netns/remembered
@@ -195,7 +195,7 @@ killed_in_up_inside() {
   as_before
 }
 
-@test "a half-written file that is dated in the future may be being written; one of long ago goes" {
+@test "a draft with a future date stays; an old one is removed" {
   mkdir -p /run/systemd-netns/direct
   touch --date 2070-01-01 /run/systemd-netns/direct/.a.json.netns-draft-aB3xYz
   touch --date 1970-01-02 /run/systemd-netns/direct/.b.json.netns-draft-aB3xYz
@@ -204,7 +204,7 @@ killed_in_up_inside() {
   rm /run/systemd-netns/direct/.a.json.netns-draft-aB3xYz
 }
 
-@test "backups of an administrator, whatever they are called, stay" {
+@test "backups of an administrator, with any name, stay" {
   units=/etc/systemd/system
   mkdir -p "$units" /run/systemd-netns/direct
   for end in backup before broken orig01 Backup 201125 aB3xYz; do
@@ -218,7 +218,7 @@ killed_in_up_inside() {
   rm "$units"/{,.}netns-*@.service.*
 }
 
-@test "a state file that cannot be used is left for people, with all that it may be about" {
+@test "an unusable state file is kept, with all resources that it may describe" {
   maker
   netnsctl up maker@a
   echo '{' >/run/systemd-netns/direct/a.json
@@ -230,7 +230,7 @@ killed_in_up_inside() {
 }
 
 # Usage: odd PATH
-# Makes, from PATH on, one thing of each kind that is no file.
+# Creates one entry of each kind that is not a regular file, beginning at PATH.
 odd() {
   mkdir "$1-dir${2-}"
   mkfifo "$1-fifo${2-}"
@@ -241,7 +241,7 @@ odd() {
 }
 
 # Usage: oddities
-# Everywhere that records are, what is none; and a link to a file, and to a mount point, of somebody else's.
+# Creates unusable entries in all directories of records, and links to a foreign file and a foreign mount point.
 oddities() {
   local place=/run/systemd-netns
   mkdir -p /run/netns "$place"/{made,direct,remembered} /run/mounted
@@ -266,7 +266,7 @@ no_oddities() {
   rm -r /run/mounted /run/victim
 }
 
-@test "an entry that is no record, of whatever kind and name, is told, and the rest is done" {
+@test "an entry that is not a record, of any kind and name, is reported, and gc continues" {
   maker
   crowd
   oddities
@@ -284,13 +284,13 @@ no_oddities() {
       false
     }
   done
-  # Nothing of it is touched.
+  # None of it is changed.
   find /run/netns /run/systemd-netns/{made,direct,remembered} -mindepth 1 ! -type f -printf '%p %y\n' | sort | diff "$BATS_TEST_TMPDIR/odd" - >&2
   [[ $(</run/victim) == mine ]]
   no_oddities
 }
 
-@test "an entry that is no record does not keep list, status, up, restart, check and down from the rest" {
+@test "an entry that is not a record does not stop list, status, up, restart, check and down" {
   netnsctl up lo@a
   oddities
   for verb in list status check graph; do
@@ -309,13 +309,13 @@ no_oddities() {
   no_oddities
 }
 
-@test "a lock that is none is told by who needs it, and what it leads to is not written to" {
+@test "an unusable lock is reported by the commands that need it, and its target is not written" {
   oddities
   for kind in dir fifo socket loop dangling link; do
     run -1 timeout 60 netnsctl up "lo@k-$kind"
     [[ $output == *"cannot lock /run/systemd-netns/direct/k-$kind.lock: it is no regular file; move it out of the way"* ]]
     gone "k-$kind"
-    # In the place of a state, it is put aside.
+    # In place of a state file, it is renamed.
     run -0 timeout 60 netnsctl up "lo@j-$kind"
     [[ $output == *"j-$kind.json is no file that can be read; "*"it is kept as "* ]]
     netnsctl down "j-$kind"
@@ -324,7 +324,7 @@ no_oddities() {
   no_oddities
 }
 
-@test "no hook waits for a pipe in the place of what it remembers" {
+@test "a pipe in place of remembered values does not block a hook" {
   plugin noter '
 configure_noter_up_inside() { NOTE=x && remember NOTE; }
 configure_noter_down_outside() { recall; }'
@@ -341,7 +341,7 @@ configure_noter_down_outside() { recall; }'
   timeout 20 netnsinit noter a down outside
 }
 
-@test "a link in /run/netns goes as a link: what it leads to stays" {
+@test "a link in /run/netns is removed as a link: its target stays" {
   oddities
   netnsinit --delete mounted
   [[ ! -L /run/netns/mounted ]]
@@ -354,7 +354,7 @@ configure_noter_down_outside() { recall; }'
   no_oddities
 }
 
-@test "gc --json is as its schema says" {
+@test "the output of gc --json matches its schema" {
   mkdir -p /run/systemd-netns/remembered /run/systemd-netns/direct /run/netns
   : >/run/systemd-netns/remembered/nosuch@a
   : >/run/systemd-netns/direct/a.lock

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# netnsctl graph: what is drawn is what there is, in each format.
+# netnsctl graph draws the real state, in each format.
 
 load ../engine/engine
 
 # Usage: arrangement
-# Two namespaces that are joined, one of them also to the network of the host's eth0, firewalls on both.
+# Two joined namespaces, one of them also on the network of the host's eth0, with firewalls on both.
 arrangement() {
   ip link add eth0 type veth peer name wire
   ip address add 192.0.2.2/24 dev eth0
@@ -24,7 +24,7 @@ END
 # Usage: parses XML
 parses() { python3 -c 'import sys, xml.dom.minidom as dom; dom.parse(sys.stdin)' <<<"$1"; }
 
-@test "namespaces are drawn with their instances, interfaces and addresses, and all that joins them" {
+@test "namespaces are drawn with their instances, interfaces, addresses and links" {
   arrangement
   rm "$CONF/veth-nstest.conf"
   run -0 netnsctl graph
@@ -50,7 +50,7 @@ requires
 END
 }
 
-@test "what is up, failed and down is told apart in every format" {
+@test "up, failed and down look different in every format" {
   config bad.sh <<<$'NO_CONFIG_REQUIRED=yes\nconfigure_bad_down_inside() { false; }'
   config bad-n.conf <<<''
   config lo-n.conf <<<''
@@ -64,7 +64,7 @@ END
   done
 }
 
-@test "an end is where the kernel says, also where numbers of interfaces repeat" {
+@test "the ends of links are right, also with repeated interface indexes" {
   for name in a b c d; do ip netns add "$name"; done
   ip link add ab netns a type veth peer name ba netns b
   ip link add cd netns c type veth peer name dc netns d
@@ -74,7 +74,7 @@ END
   [[ $output == *'cd in c --veth-- dc in d'* && $output != *' in a'* ]]
 }
 
-@test "ports of a bridge, and what is made on an interface in the same namespace, are joined to it" {
+@test "ports of a bridge, and interfaces on top of others, are joined to them" {
   ip netns add a
   ip -netns a link add br0 type bridge
   ip -netns a link add one type veth peer name two
@@ -84,7 +84,7 @@ END
   [[ $output == *'one in a --port-- br0 in a'* && $output == *'mv in a --macvlan-- two in a'* ]]
 }
 
-@test "a namespace that is named is drawn with what it is joined to, and nothing else" {
+@test "a named namespace is drawn only with its neighbours" {
   arrangement
   netnsctl up lo@other
   run -0 netnsctl graph nsbrowser
@@ -94,7 +94,7 @@ END
   [[ $stderr == *'there is no namespace `nosuch`'* ]]
 }
 
-@test "the picture is XML, the same each time, and shows each address" {
+@test "the picture is valid XML, reproducible, and shows each address" {
   arrangement
   run -0 netnsctl graph --format svg
   parses "$output"
@@ -104,7 +104,7 @@ END
   done
 }
 
-@test "the picture of 20 namespaces, and of an interface with a hostile name, is XML" {
+@test "the picture of 20 namespaces, and of an interface with a hostile name, is valid XML" {
   for ((number = 0; number < 20; number++)); do
     ip netns add "n$number"
     ip link add "out$number" type veth peer name in netns "n$number"
@@ -115,7 +115,7 @@ END
   done
   run -0 netnsctl graph --format svg
   parses "$output"
-  # As XML has it, each is there as it is, or with escapes as on a terminal.
+  # In XML, each name is unchanged, or escaped as on a terminal.
   shown=$(python3 -c 'import sys, xml.etree.ElementTree as tree
 for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): print(text.text)' <<<"$output")
   for name in "${names[@]:0:8}" '\uffff' '\ufffe' '\x9b31m' '\u202e' '];}' '<b>'; do
@@ -123,7 +123,7 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
   done
 }
 
-@test "a picture needs Graphviz: without it, or where it fails, the error says why and what to do" {
+@test "without Graphviz, or if it fails, the error has the cause and the next step" {
   local tool
   mkdir "$BATS_TEST_TMPDIR/bin"
   for tool in netnsctl bash; do ln -s "$(type -P "$tool")" "$BATS_TEST_TMPDIR/bin"; done
@@ -138,7 +138,7 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
   [[ -z $output && $stderr == *'`dot -Tsvg` failed'*'3'*'no \x1b[35mfonts'* ]]
 }
 
-@test "who may not enter namespaces gets the rest, and is told what is missing" {
+@test "without the privilege to enter namespaces, the rest is drawn, and the missing capability is reported" {
   config lo-n.conf <<<''
   netnsctl up lo@n
   run --separate-stderr -0 setpriv --reuid nobody --regid nogroup --clear-groups netnsctl graph
@@ -146,7 +146,7 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
   [[ $stderr == *'the interfaces of n are not shown'* ]]
 }
 
-@test "a service that was attached is drawn in its namespace, bound to its instances" {
+@test "an attached service is drawn in its namespace, with its instances" {
   arrangement
   mkdir -p /etc/systemd/system/browser.service.d
   printf '%s\n' '# Written by `netnsctl attach`' '[Unit]' 'BindsTo=netns-veth@nsbrowser.service netns-lo@nsbrowser.service' \
@@ -155,12 +155,12 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
   mermaid=$(netnsctl graph --format mermaid)
   svg=$(netnsctl graph --format svg)
   rm -r /etc/systemd/system/browser.service.d
-  # What it is bound to and nobody has brought up is drawn, too.
+  # An inactive instance of the attached service is drawn too.
   [[ $shown == *'○ lo down'*'> browser.service'*'browser.service -> veth@nsbrowser lo@nsbrowser'* ]]
   [[ $mermaid == *'-.->|attached|'* && $svg == *'>browser.service<'*'is attached to'* ]]
 }
 
-@test "the host is drawn once where its namespace has a name, and known by that" {
+@test "the host is drawn once, with its name, if its namespace has one" {
   arrangement
   ip netns attach machine $$
   for format in text dot mermaid svg; do
@@ -173,7 +173,7 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
   ip netns delete machine
 }
 
-@test "a namespace whose name no instance can have is named on stderr" {
+@test "a namespace with an impossible name is reported on stderr" {
   for name in 'a|b' "a'b" 'a"b' 'a b'; do
     ip netns add "$name"
     run --separate-stderr -0 netnsctl graph
@@ -183,7 +183,7 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
   done
 }
 
-@test "as JSON it has the documented shape" {
+@test "the JSON output matches its schema" {
   arrangement
   netnsctl graph --json >"$BATS_TEST_TMPDIR/document.json"
   PYTHONPATH='' /usr/bin/jsonschema --instance "$BATS_TEST_TMPDIR/document.json" "$ROOT/docs/json/graph.json"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# Nasty values: in every setting of every type that ships, and in every word. Nothing of them is run, which a file `canary` would
-# show, wherever it is made; and nothing is written to but what is ours.
+# Hostile values in every setting of every shipped type, and in every argument. None of them is run, which would create a file
+# `canary`, and only our own files are written.
 
 load ../engine/engine
 
 # shellcheck disable=SC2016 # to be expanded by what should not
-# What would make a file, were it run, or lead out of a directory, or be taken for something else by ip or nft.
+# Values that would create a file if they were run, leave a directory, or be taken for an option of ip or nft.
 NASTY=(
   '$(touch $CANARY)' '`touch $CANARY`' $'a; touch $CANARY; b\ntouch $CANARY' "' ; touch \$CANARY; '" '" ; touch $CANARY; "' '-batch /etc/passwd'
   '*' '{a,b}' '../../etc/passwd' 'a[$(touch $CANARY)]' $'\xff\xfe' $'\e[2J' "$(printf 'x%.0s' {1..5000})" '192.0.2.1/30 dev lo' '&& touch $CANARY >$CANARY' ' '
@@ -17,12 +17,12 @@ setup() {
   ip link add parent type veth peer name parent-peer
 }
 
-# Usage: value WORD
-# As bash reads it back.
+# Usage: value TEXT
+# Quotes the text for bash.
 value() { printf '%q' "$1"; }
 
 # Usage: good TYPE
-# The settings with which it comes up.
+# Prints valid settings of the type.
 good() {
   case $1 in
     veth) printf 'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n' ;;
@@ -32,7 +32,7 @@ good() {
 }
 
 # Usage: tried TYPE SETTING
-# Whether the instance comes up or is refused with each nasty value, and nothing else happens.
+# Succeeds if the instance comes up or is refused with each hostile value, without other effects.
 tried() {
   local word
   for word in "${NASTY[@]}"; do
@@ -51,13 +51,13 @@ tried() {
   done
 }
 
-@test "no setting of veth is run, or leaves anything" {
+@test "no setting of veth is run, or leaves a trace" {
   for setting in IFADDR_OUTSIDE IFADDR_INSIDE IFNAME IFNAME_OUTSIDE IFNAME_INSIDE NSNAME_OUTSIDE MAC_OUTSIDE MAC_INSIDE; do
     tried veth "VETH_$setting"
   done
 }
 
-@test "no setting of macvlan is run, or leaves anything" {
+@test "no setting of macvlan is run, or leaves a trace" {
   for setting in PARENT_IFNAME IFNAME MODE MAC SOURCE_MACS IFADDR GATEWAY; do
     tried macvlan "MACVLAN_$setting"
   done
@@ -65,7 +65,7 @@ tried() {
   tried macvlan MACVLAN_SOURCE_MACS
 }
 
-@test "no setting of nft or dns is run, or leaves anything" {
+@test "no setting of nft or dns is run, or leaves a trace" {
   tried nft NFT_AUTO_SAVE
   tried lo NO_CONFIG_REQUIRED
   for setting in SERVERS SEARCH OPTIONS HOSTS; do
@@ -74,7 +74,7 @@ tried() {
   done
 }
 
-@test "check and show look at nasty settings, and run nothing of them" {
+@test "check and show read hostile settings, and run none of them" {
   local word
   for word in "${NASTY[@]:7:4}"; do
     { good veth && echo "VETH_IFNAME=$(value "$word")" && echo "VETH_MAC_INSIDE=$(value "$word")"; } | config veth-a.conf
@@ -86,7 +86,7 @@ tried() {
 }
 
 # Usage: whole TRACE
-# The calls of a trace, one a line. strace splits a call that another process interrupts, and its result is on the second line.
+# Prints the calls of a trace, one on each line. strace splits an interrupted call, and its result is on the second line.
 whole() {
   awk '
     / <unfinished \.\.\.>$/ { sub(/ <unfinished \.\.\.>$/, ""); begun[$1] = $0; next }
@@ -96,7 +96,7 @@ whole() {
 }
 
 # Usage: written TRACE
-# The places that were opened for writing, made, renamed, removed or mounted on, and are none of ours; but for files without a
+# Prints the foreign paths that were opened for writing, created, renamed, removed or mounted on, except for files without a
 # name.
 written() {
   whole "$1" | sed -nE '
@@ -110,13 +110,13 @@ written() {
   ' | grep -vE '^(/run/netns(/a)?|/run/systemd-netns(/.*)?|/etc/conf\.d/netns/\.?nft-a\.rules.*|/dev/(null|tty)|/proc/.*|/tmp/(sh-thd\.|\.tmp)[A-Za-z0-9]*|/)$' | sort -u || true
 }
 
-@test "nothing is opened for writing but what is ours, whatever the settings" {
+@test "only our own files are opened for writing, with any settings" {
   local word left
   for word in "${NASTY[@]:0:2}" "${NASTY[8]}" "${NASTY[10]}"; do
     { good veth && echo "VETH_NSNAME_OUTSIDE=$(value "$word")"; } | config veth-a.conf
     { good macvlan && echo "MACVLAN_IFADDR=$(value "$word")"; } | config macvlan-a.conf
     echo 'NFT_AUTO_SAVE=yes' | config nft.conf
-    # In a shell whose own here-documents are in a known place.
+    # In a shell with a known directory for here-documents.
     TMPDIR=/tmp strace --seccomp-bpf -f -qq -e trace=%file -s 300 -o "$BATS_FILE_TMPDIR/trace" bash -c '
       netnsctl up nft@a veth@a macvlan@a
       netnsctl restart nft@a
@@ -128,7 +128,7 @@ written() {
       netnsinit --create "$1"
       netnsctl up "$1" "lo@$1" "$1@a"
       netnsctl status "$1"' bash "$word" &>/dev/null || true
-    # All of it was done.
+    # All commands have succeeded.
     [[ $(<"$BATS_FILE_TMPDIR/trace") == *'/run/systemd-netns/direct/a.json'*nft-a.rules* ]]
     rm -f "$CONF/nft-a.rules"
     left=$(written "$BATS_FILE_TMPDIR/trace")
@@ -137,7 +137,7 @@ written() {
       return 1
     }
   done
-  # It would be seen.
+  # The check detects a write.
   strace -f -qq -e trace=%file -o "$BATS_FILE_TMPDIR/trace" bash -c 'echo >here; mkdir d; mv here d/there; rm -r d'
   [[ $(written "$BATS_FILE_TMPDIR/trace" | wc -l) -ge 3 ]]
 }

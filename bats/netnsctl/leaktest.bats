@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# netnsctl leaktest: what gets out of a real namespace, with real firewalls on either side.
+# netnsctl leaktest: which packets leave a real namespace, with real firewalls on both sides.
 
 load ../engine/engine
 
-# Two namespaces that are joined, `a` to be measured, and `b` with a web server on port 80 and a UDP echo on port 7.
+# Two joined namespaces: `a` is tested, and `b` has a web server on port 80 and a UDP echo server on port 7.
 setup() {
   ip netns add a
   ip netns add b
@@ -21,7 +21,7 @@ setup() {
 from http.server import ThreadingHTTPServer, BaseHTTPRequestHandler
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.bind(("198.51.100.2", 7))
-# There is no such name, whatever is asked for.
+# Every query is answered with "no such name".
 dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 dns.bind(("198.51.100.2", 53))
 def echo():
@@ -37,7 +37,7 @@ ThreadingHTTPServer(("198.51.100.2", 80), BaseHTTPRequestHandler).serve_forever(
 }
 
 # Usage: serve PYTHON
-# Runs it in `b`, at most for a minute, until it listens on port 80.
+# Runs the program in `b` for at most a minute, until it listens on port 80.
 serve() {
   ip netns exec b timeout 60 python3 -c "$1" 3>&- &
   SERVER=$!
@@ -51,11 +51,11 @@ serve() {
 rules() { ip netns exec "$1" nft -f -; }
 
 # Usage: measured TARGET...
-# The lines of the table for `a`, each word once apart.
+# Prints the lines of the table for `a`, with single blanks.
 measured() { netnsctl leaktest a "$@" | sed '1d; s/  */ /g'; }
 
 # Usage: shows LINES LINE...
-# Whether each LINE is one of the LINES.
+# Succeeds if each LINE is one of the LINES.
 shows() {
   local line
   for line in "${@:2}"; do
@@ -78,7 +78,7 @@ shows() {
     'icmp 2001:db8:7::2 passes in-a 2001:db8:7::/64 -'
 }
 
-@test "what a rule or the policy of output drops is blocked, and what it accepts is told with the rule" {
+@test "an attempt that the output rules drop is blocked; the accepting rule of another is shown" {
   rules a <<'END'
 table inet filter {
   chain output {
@@ -100,7 +100,7 @@ END
     'icmp 2001:db8:7::2 blocked in-a 2001:db8:7::/64 inet filter output: policy drop; Operation not permitted'
 }
 
-@test "what a rule rejects in the namespace is blocked, though an answer comes; what the peer rejects is refused" {
+@test "an attempt that the namespace rejects is blocked; one that the peer rejects is refused" {
   rules a <<<'table inet filter { chain output { type filter hook output priority filter; tcp dport 81 reject with tcp reset; }; }'
   rules b <<<'table inet filter { chain input { type filter hook input priority filter; tcp dport 82 reject with tcp reset; }; }'
   shown=$(measured 198.51.100.2:81 198.51.100.2:82)
@@ -109,7 +109,7 @@ END
     'tcp 198.51.100.2:82 refused in-a 198.51.100.0/30 inet filter output: policy accept; Connection refused'
 }
 
-@test "what the peer drops is unanswered, and so is what it answers and this namespace drops" {
+@test "an attempt is unanswered if the peer drops it, or the namespace drops the answer" {
   rules a <<<'table inet filter { chain input { type filter hook input priority filter; udp sport 7 drop; }; }'
   rules b <<<'table inet filter { chain input { type filter hook input priority filter; tcp dport 83 drop; icmp type echo-request drop; }; }'
   shown=$(measured 198.51.100.2:83 198.51.100.2 198.51.100.2:7)
@@ -119,7 +119,7 @@ END
     'udp 198.51.100.2:7 unanswered in-a 198.51.100.0/30 the answer was dropped by inet filter input: udp sport 7 drop'
 }
 
-@test "where there is no route, one that leads nowhere, or no IPv6, it is blocked" {
+@test "an attempt without a route, with a dead route, or without IPv6 is blocked" {
   kill "$SERVER"
   ip -netns a route add prohibit 203.0.113.0/24
   ip netns exec a sysctl -q net.ipv6.conf.all.disable_ipv6=1
@@ -129,7 +129,7 @@ END
   [[ $shown == *'tcp [2001:db8::1]:80 blocked - - '* ]]
 }
 
-@test "by default the other end of each link, what is beyond, and a name are tried" {
+@test "by default the other end of each link, an address beyond it, and a name are tried" {
   ip -netns a route add default via 198.51.100.2
   run -0 netnsctl leaktest a --json
   kill "$SERVER"
@@ -144,7 +144,7 @@ leaktest.invalid null
 END
 }
 
-@test "a name is asked for with the files of the namespace" {
+@test "a name is resolved with the files of the namespace" {
   mkdir -p /etc/netns/a
   echo 'nameserver 198.51.100.2' >/etc/netns/a/resolv.conf
   echo '192.0.2.80 known.test' >/etc/netns/a/hosts
@@ -160,7 +160,7 @@ END
   shows "$later" 'dns unknown.test unanswered - - Temporary failure in name resolution; /etc/netns/a/resolv.conf names 198.51.100.2'
 }
 
-@test "where a daemon of the host may have answered for a name, that is said" {
+@test "a possible answer of a daemon of the host is reported" {
   mkdir -p /run/nscd
   python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("/run/nscd/socket")'
   shown=$(measured --dns localhost 198.51.100.2:80)
@@ -170,11 +170,11 @@ END
   kill "$SERVER"
   rm -r /etc/netns/a /run/nscd
   [[ $shown == *'dns localhost passes - - '*', and /run/nscd/socket may have answered from the host'* ]]
-  # What is hidden from it cannot have.
+  # A hidden resolver cannot have answered.
   shows "$own" 'dns unknown.test refused - - Name or service not known; /etc/netns/a/resolv.conf names 198.51.100.2'
 }
 
-@test "the rules are the same to the byte afterwards, whichever way it ends" {
+@test "the rules are unchanged afterwards, to the byte, also after a failure" {
   rules a <<'END'
 table inet filter {
   chain output {
@@ -189,7 +189,7 @@ END
   measured 198.51.100.2:80
   [[ $(all) == "$before" ]]
   for signal in TERM INT KILL; do
-    # bash has what runs in the background ignore SIGINT.
+    # In bash, background processes ignore SIGINT.
     env --default-signal=INT netnsctl leaktest a 198.51.100.2:83 >/dev/null 2>&1 3>&- &
     measuring=$!
     until [[ $(all) == *netnsctl_leaktest* ]]; do
@@ -208,16 +208,16 @@ END
   [[ -z $(pgrep --exact nft) && ! -e ~/.nft.history ]]
 }
 
-@test "an attempt is a few packets, as the counters of the rules show" {
+@test "an attempt sends a few packets, as the counters of the rules show" {
   rules a <<<'table inet filter { chain output { type filter hook output priority filter; tcp dport 80 counter accept; }; }'
   measured 198.51.100.2:80
   kill "$SERVER"
-  # Of a connection that is made and closed: three packets, and one that closes.
+  # A connection that is opened and closed has three packets, and one that closes it.
   packets=$(ip netns exec a nft -j list ruleset | jq '.nftables[].rule.expr[]?.counter.packets // empty')
   ((packets >= 2 && packets <= 5))
 }
 
-@test "--expect is met, or each difference is told and the status is 1" {
+@test "--expect succeeds, or reports each difference with status 1" {
   rules a <<<'table inet filter { chain output { type filter hook output priority filter; tcp dport 81 drop; }; }'
   expected=$BATS_TEST_TMPDIR/expected
   cat >"$expected" <<'END'
@@ -245,7 +245,7 @@ END
   [[ $(jq '.items | length' <<<"$output") == 3 ]]
 }
 
-@test "a file that expects nothing that can be, and a target that is none, are refused before anything is sent" {
+@test "an invalid expectation or target is refused before any packet is sent" {
   kill "$SERVER"
   echo 'tcp 198.51.100.2 passes' >"$BATS_TEST_TMPDIR/expected"
   run --separate-stderr -2 netnsctl leaktest a --expect "$BATS_TEST_TMPDIR/expected"
@@ -255,7 +255,7 @@ END
   run -2 netnsctl leaktest a fe80::1
 }
 
-@test "nothing is sent from the namespace of the machine itself, nor where there is none" {
+@test "nothing is sent from the namespace of the host, or for a missing namespace" {
   kill "$SERVER"
   run --separate-stderr -1 netnsctl leaktest nosuch
   [[ $stderr == *'there is no namespace `nosuch`'* ]]
@@ -266,7 +266,7 @@ END
   [[ ! -s $BATS_TEST_TMPDIR/trace ]]
 }
 
-@test "without the privileges it says which is missing" {
+@test "a missing capability is named" {
   kill "$SERVER"
   run --separate-stderr -1 setpriv --reuid nobody --clear-groups netnsctl leaktest a
   [[ $stderr == *CAP_SYS_ADMIN* ]]
@@ -274,7 +274,7 @@ END
   [[ $stderr == *CAP_NET_RAW* ]]
 }
 
-@test "without nft it measures, and says that rules are not known" {
+@test "without nft the test runs, and reports that rules are unknown" {
   mkdir "$BATS_TEST_TMPDIR/bin"
   ln -s "$(type -P netnsctl)" "$BATS_TEST_TMPDIR/bin/netnsctl"
   run --separate-stderr -0 env PATH="$BATS_TEST_TMPDIR/bin" netnsctl leaktest a 198.51.100.2:80
@@ -282,7 +282,7 @@ END
   [[ $output == *passes* && $stderr == *'which rule decides is not known: cannot run nft'* ]]
 }
 
-@test "as JSON it has the documented shape" {
+@test "the JSON output matches its schema" {
   document=$BATS_TEST_TMPDIR/document.json
   netnsctl leaktest a --json >"$document"
   kill "$SERVER"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# netnsctl leaktest: a ping counts as answered only by the reply to it, from its target.
+# netnsctl leaktest: only a reply from the target to this ping counts.
 
 load ../engine/engine
 
-# Two namespaces that are joined, `a` to be measured, and `b` with many addresses, which answers no ping by itself.
+# Two joined namespaces: `a` is tested, and `b` has many addresses, and answers no ping by itself.
 setup() {
   ip netns add a
   ip netns add b
@@ -32,7 +32,7 @@ teardown() {
 }
 
 # Usage: answer
-# Answers each ping in `b`; how, the last part of its target says.
+# Answers each ping in `b`. The last part of the target selects the kind of answer.
 answer() {
   exec ip netns exec b timeout 120 python3 - "$BATS_TEST_TMPDIR/ready" <<'END_OF_PYTHON'
 import socket, struct, sys
@@ -79,18 +79,18 @@ END_OF_PYTHON
 }
 
 # Usage: verdicts TARGET...
-# How each ping ended: the last part of its target, and the verdict.
+# Prints the last part of each target, and its verdict.
 verdicts() {
   netnsctl leaktest a "$@" --json |
     jq --raw-output '.items[] | select(.protocol == "icmp") | "\(.target | split("[.:]"; null) | last) \(.verdict)"'
 }
 
 # Usage: compare SHOWN LINE...
-# Whether those are the LINEs for the targets of IPv4, and again for those of IPv6.
+# Succeeds if these are the LINEs for the IPv4 targets, and again for the IPv6 targets.
 compare() { diff --label expected --label shown --unified <(printf '%s\n' "${@:2}" "${@:2}") <(echo "$1"); }
 
-@test "of many addresses that are pinged at once, only the one that answers passes" {
-  # The kernel answers, before all sockets are connected.
+@test "of many addresses pinged at once, only the one that answers passes" {
+  # The kernel answers before all sockets are connected.
   kill "$ANSWERS"
   ip netns exec b sysctl -q net.ipv4.icmp_echo_ignore_all=0 net.ipv6.icmp.echo_ignore_all=0
   ip netns exec b nft -f - <<'RULES'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# A command of `netnsctl run` keeps the files of its namespace, whatever starts or changes on the host.
+# A command of `netnsctl run` keeps the files of its namespace after changes on the host.
 
 load ../engine/engine
 
@@ -8,7 +8,7 @@ setup() {
   mkdir -p /etc/netns/a
   echo 'nameserver 192.0.2.53' >/etc/netns/a/resolv.conf
   rm -rf /run/nscd /run/systemd/resolve
-  # Outlives nothing: `tests/private` ends it with the suite.
+  # `tests/private` ends this process with the suite.
   netnsctl run a -- sleep 60 2>"$BATS_TEST_TMPDIR/warnings" 3>&- &
   COMMAND=$!
   eventually is_started
@@ -21,14 +21,14 @@ teardown() {
 }
 
 # Usage: is_started
-# Whether netnsctl has become the command.
+# Succeeds if netnsctl has executed the command.
 is_started() { [[ $(<"/proc/$COMMAND/comm") == sleep ]]; }
 
 # Usage: sees COMMAND...
-# Runs a command with the mounts of the command.
+# Runs a command in the mount namespace of the command under test.
 sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
 
-@test "resolvers of the host that start after the command are hidden from it" {
+@test "resolvers of the host that start later are hidden from the command" {
   mkdir -p /run/nscd /run/systemd/resolve
   touch /run/nscd/socket /run/systemd/resolve/io.systemd.Resolve
   run -0 sees find /run/nscd /run/systemd/resolve -mindepth 1
@@ -37,7 +37,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   netnsctl check
 }
 
-@test "where the directory of a resolver cannot be created, the command does not start" {
+@test "the command does not start if the directory of a resolver cannot be created" {
   kill "$COMMAND"
   rm -rf /run/nscd
   ln -s nowhere/nscd /run/nscd
@@ -46,7 +46,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   [[ $stderr == *'cannot create /run/nscd, which hides a service of the host that starts later'* ]]
 }
 
-@test "a rename over /etc/resolv.conf: run warns, check finds it" {
+@test "run warns about a rename over /etc/resolv.conf, and check finds it" {
   grep 'warning: when a program on the host replaces /etc/resolv.conf, the command gets that resolver' "$BATS_TEST_TMPDIR/warnings"
   netnsctl check
   [[ $(sees cat /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
@@ -55,10 +55,10 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   mv /etc/resolv.conf.new /etc/resolv.conf
   run -1 netnsctl check
   cp "$BATS_TEST_TMPDIR/resolv.conf" /etc/resolv.conf
-  [[ $output == *"error: /etc/resolv.conf of process $COMMAND (sleep) in \`a\` is not /etc/netns/a/resolv.conf: it asks 203.0.113.53; end it, then repeat \`netnsctl run\`"* ]]
+  [[ $output == *"error: /etc/resolv.conf of process $COMMAND (sleep) in \`a\` differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; end it, then repeat \`netnsctl run\`"* ]]
 }
 
-@test "a link to a file in a directory of its own: a rename over the file leaves the command its resolver" {
+@test "with a link into a separate directory, a rename over the file does not affect the command" {
   kill "$COMMAND"
   mkdir /etc/resolver
   cp /etc/resolv.conf "$BATS_TEST_TMPDIR/resolv.conf"
@@ -77,15 +77,15 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   [[ $output == 'nameserver 192.0.2.53' ]]
 }
 
-@test "a command that has lost all its covers, since both directories were created again, is still found" {
+@test "a command that has lost all its mounts is found by check" {
   rmdir /run/nscd /run/systemd/resolve
   mkdir -p /run/nscd /run/systemd/resolve
   touch /run/nscd/socket /run/systemd/resolve/io.systemd.Resolve
   run -1 netnsctl check
-  [[ $output == *"process $COMMAND (sleep) in \`a\` can ask a resolver of the host, by /run/nscd/socket"* ]]
+  [[ $output == *"process $COMMAND (sleep) in \`a\` can query a resolver of the host, through /run/nscd/socket"* ]]
 }
 
-@test "a link into the directory of a resolver that does not exist yet is covered" {
+@test "a link into a missing directory of a resolver is covered" {
   kill "$COMMAND"
   rm -rf /run/systemd/resolve
   cp -P /etc/resolv.conf "$BATS_TEST_TMPDIR/resolv.conf"

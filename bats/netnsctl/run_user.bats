@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# netnsctl run --user: what another user gets of root's terminal, descriptors and environment.
+# netnsctl run --user: the terminal, file descriptors and environment that another user gets from root.
 
 load ../engine/engine
 
@@ -7,7 +7,7 @@ TERMINAL=(python3 "$ROOT/bats/netnsctl/terminal.py")
 RUN=(netnsctl run --user bob a --)
 
 setup() {
-  # A user with groups of their own, and none that root is in.
+  # A user with their own groups, none of which root is in.
   grep --quiet '^bob:' /etc/passwd || {
     echo 'bob:x:12345:12345:Bob:/run/bob:/bin/bash' >>/etc/passwd
     printf '%s\n' 'bob:x:12345:' 'team:x:12346:bob' 'other:x:12347:bob' >>/etc/group
@@ -17,11 +17,11 @@ setup() {
 }
 
 # Usage: on_terminal STEP... -- COMMAND...
-# Sets `output` to what COMMAND has printed on a terminal, and how it has ended.
+# Sets `output` to the output of COMMAND on a terminal, and its exit status.
 on_terminal() { run -0 "${TERMINAL[@]}" "$@"; }
 
 # Usage: ended STATUS
-# Whether the command has ended so (negative: by that signal), with the terminal as it was.
+# Succeeds if the command has this status (negative: a signal), and the terminal is unchanged.
 ended() { [[ ${lines[-1]} == "ended with $1, terminal restored" ]]; }
 
 @test "another user cannot type on root's terminal" {
@@ -34,7 +34,7 @@ for fd in 0, 1, 2, os.open("/dev/tty", os.O_RDWR):
         except OSError:
             pass
 END
-  # Each way to have root's terminal: by all of the three, by one, and by none but /dev/tty.
+  # Each way to get root's terminal: through all three descriptors, through one, and only through /dev/tty.
   for redirection in '' '</dev/null' '>/dev/null' '</dev/null >/dev/null 2>&1'; do
     # shellcheck disable=SC2016 # for the shell on the terminal
     on_terminal 'expect:root$ ' "send:${RUN[*]} python3 /run/push.py $redirection\n" 'expect:root$ ' \
@@ -45,18 +45,18 @@ END
   rm /run/push.py
 }
 
-@test "another user has none of root's terminals: not as stdin, stdout or stderr, and not as /dev/tty" {
+@test "another user gets none of root's terminals: not as stdin, stdout or stderr, and not as /dev/tty" {
   on_terminal -- bash -c "tty; ${RUN[*]} bash -c 'tty <&0; tty <&1; tty <&2; ps -o tty= -p \$\$'"
   mapfile -t seen < <(grep -E 'pts/|not a tty' <<<"$output")
   ((${#seen[@]} == 5))
   for at in 1 2 3; do [[ ${seen[at]} == /dev/pts/* && ${seen[at]} != "${seen[0]}" ]]; done
   [[ /dev/${seen[4]} == "${seen[1]}" ]]
-  # It is the user's own.
+  # The terminal belongs to the user.
   on_terminal -- "${RUN[@]}" bash -c 'stat --format=%U "$(tty)"; echo opened >"$(tty)"'
   [[ $output == bob*opened* ]]
 }
 
-@test "the groups are the user's, no capability is left, and no_new_privs is as it was" {
+@test "the command has the groups of the user, no capability, and no_new_privs unchanged" {
   show='id --user --real; id --groups; grep -E "^(Cap(Inh|Prm|Eff|Amb)|NoNewPrivs|Uid|Gid)" /proc/self/status'
   expected=$(printf '%s\n' 12345 '12345 12346 12347' $'Uid:\t12345\t12345\t12345\t12345' \
     $'Gid:\t12345\t12345\t12345\t12345' $'CapInh:\t0000000000000000' $'CapPrm:\t0000000000000000' \
@@ -67,12 +67,12 @@ END
   [[ $output == "${expected}1" ]]
   on_terminal -- setpriv --inh-caps=+net_raw --ambient-caps=+net_raw "${RUN[@]}" bash -c "$show"
   [[ $output == "${expected}0"* ]]
-  # Also where the kernel was told to leave capabilities alone as the user changes.
+  # Also if the kernel was configured to keep capabilities when the user changes.
   run -0 setpriv --securebits=+no_setuid_fixup "${RUN[@]}" bash -c "$show"
   [[ $output == "${expected}0" ]]
 }
 
-@test "no descriptor above 2 is left" {
+@test "no file descriptor above 2 is inherited" {
   exec {secret}</etc/shadow
   run -0 "${RUN[@]}" bash -c 'ls -1 /proc/$$/fd; true'
   [[ $output == $'0\n1\n2' ]]
@@ -81,7 +81,7 @@ END
   exec {secret}<&-
 }
 
-@test "the environment is that of a login, and --preserve-env keeps what it names" {
+@test "the environment is that of a login, and --preserve-env keeps the listed variables" {
   export SECRET=s3cret KEPT='a b' OTHER=c SSH_AUTH_SOCK=/run/agent TERM=vt100
   run -0 "${RUN[@]}" env
   path=$(sed -n 's/^ENV_PATH[[:space:]]*PATH=//p' /etc/login.defs)
@@ -89,7 +89,7 @@ END
   run -0 netnsctl run --user bob --preserve-env=KEPT,OTHER,UNSET a -- env
   [[ $output == *'KEPT=a b'* && $output == *OTHER=c* && $output != *UNSET* && $output != *s3cret* && $output == *HOME=/run/bob* ]]
   run -2 netnsctl run --preserve-env=KEPT a -- env
-  # Root too, if it is named.
+  # Also for root, if root is the argument.
   run -0 netnsctl run --user root a -- env
   [[ $output == *HOME=/root* && $output != *s3cret* ]]
   cd /usr
@@ -97,7 +97,7 @@ END
   [[ $output == /usr ]]
 }
 
-@test "the exit status is the command's, 126 and 127 where there is none, and a signal is passed on" {
+@test "the exit status is that of the command, 126 or 127 without one, and a signal is passed on" {
   install -m 700 /dev/null /run/closed
   for way in 'run' on_terminal; do
     status_of() { if [[ $way == run ]]; then
@@ -121,14 +121,14 @@ END
   rm /run/closed
 }
 
-@test "a user that nobody knows: nothing is begun" {
+@test "an unknown user is an error, and nothing is started" {
   netnsctl down a
   run --separate-stderr -2 netnsctl run --up --user nosuch a -- true
   [[ $stderr == *'unknown user `nosuch`'* ]]
   gone a
 }
 
-@test "the size of the window is passed on, and each change" {
+@test "the size of the window and its changes are passed on" {
   on_terminal expect:ready resize:40x100 expect:40 -- \
     "${RUN[@]}" bash -c 'trap "stty size; exit" WINCH; stty size; echo ready; while :; do sleep 0.05; done'
   [[ $output == *'24 80'*'40 100'* ]]
@@ -139,13 +139,13 @@ END
   on_terminal expect:ready 'send:\x03' expect:interrupted -- \
     "${RUN[@]}" bash -c 'trap "echo interrupted; exit 3" INT; echo ready; while :; do sleep 0.05; done'
   ended 3
-  # Also where its stdin and stdout lead elsewhere, and the terminal is another program's.
+  # Also if stdin and stdout are redirected, and the terminal belongs to another program.
   # shellcheck disable=SC2016 # for the shell on the terminal
   on_terminal expect:ready 'send:\x03' expect:interrupted 'expect:root$ ' 'send:exit\n' -- \
     env 'PS1=root$ ' bash --norc --noprofile -ic "trap : INT; ${RUN[*]} bash -c 'trap \"echo interrupted >&2; exit 3\" INT; echo ready >&2; while :; do sleep 0.05; done' </dev/null | cat; exec bash --norc --noprofile -i"
 }
 
-@test "^C ends the script that the command is part of" {
+@test "^C ends the script that runs the command" {
   on_terminal expect:ready 'send:\x03' -- \
     bash -c "for i in 1 2; do ${RUN[*]} bash -c 'echo ready; for n in {1..400}; do sleep 0.05; done'; done; echo after"
   [[ $output != *after* ]]
@@ -170,7 +170,7 @@ END
   ended 5
 }
 
-@test "a job in the background that reads is stopped, and reads once it is in the foreground" {
+@test "a background job that reads is stopped, and continues in the foreground" {
   # shellcheck disable=SC2016 # for the shell on the terminal
   on_terminal 'expect:root$ ' "send:${RUN[*]} bash -c 'read line; echo got \$line' &\n" 'expect:root$ ' 'send:\n' 'expect:root$ ' \
     'send:until jobs | grep -q Stopped; do sleep 0.05; done; echo it waits\n' 'expect:it waits' 'expect:root$ ' \
@@ -190,7 +190,7 @@ END
   ended 0
 }
 
-@test "what is redirected is not on the terminal, byte for byte" {
+@test "redirected output does not appear on the terminal, and is unchanged" {
   on_terminal -- bash -c "${RUN[*]} bash -c 'printf \"a\\nb\\n\"; tty <&2 >&2' >/run/printed"
   [[ $(od -An -c /run/printed | tr -d ' ') == 'a\nb\n' && $output == */dev/pts/* ]]
   rm /run/printed
@@ -199,14 +199,14 @@ END
   ended 0
 }
 
-@test "all that a command has printed is there at its end" {
+@test "all output of a command appears before it ends" {
   on_terminal -- "${RUN[@]}" bash -c 'yes 0123456789 | head -c 1100000; echo; echo end'
   ((${#output} > 1100000))
   [[ ${lines[-2]} == end ]]
   ended 0
 }
 
-@test "the terminal has its settings again, however the command and netnsctl end" {
+@test "the terminal gets its settings back after any end of the command and of netnsctl" {
   for kill in TERM HUP INT QUIT; do
     # Bash ignores SIGQUIT until the exec.
     on_terminal expect:ready "kill:$kill" -- "${RUN[@]}" sh -c 'echo ready; exec sleep 300'
@@ -217,10 +217,10 @@ END
   ended 4
 }
 
-@test "no process is left where the terminal is gone, or netnsctl is killed" {
+@test "no process is left if the terminal disappears, or netnsctl is killed" {
   on_terminal expect:ready hangup -- "${RUN[@]}" bash -c 'echo ready; exec sleep 31415'
   eventually bash -c '! pgrep -f "[s]leep 31415"'
-  # Nor where the command ignores the signal: it reads the end of its terminal.
+  # Also if the command ignores the signal: it reads the end of its terminal.
   on_terminal expect:ready hangup -- "${RUN[@]}" bash -c 'trap "" HUP; echo ready; exec sed s/no-such-31415//'
   eventually bash -c '! pgrep -f "[n]o-such-31415"'
   on_terminal expect:ready kill:KILL -- "${RUN[@]}" bash -c 'echo ready; exec sleep 31415'

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# Files that others than root can write are not run as root.
+# Files that other users than root can write are not run as root.
 
 load ../engine/engine
 
 setup() { plugin probe ": >>$BATS_TEST_TMPDIR/read"; }
 
 # Usage: refused PATH WHY COMMAND [OPTION...]
-# Whether neither up nor down reads a file, and whether what they advise mends it.
+# Succeeds if neither up nor down reads a file, and the suggested command fixes it.
 refused() {
   local path=$1 why=$2 mend=$3
   rm -f "$BATS_TEST_TMPDIR/read"
@@ -24,7 +24,7 @@ refused() {
   nothing_left
 }
 
-@test "a plugin or layer that others can write is refused, with the command that mends it" {
+@test "a plugin or layer that other users can write is refused, with the fix" {
   chmod o+w "$CONF/probe.sh"
   refused "$CONF/probe.sh" 'everybody can write it' "chmod o-w $CONF/probe.sh"
   : >"$CONF/probe-a.conf"
@@ -35,14 +35,14 @@ refused() {
   refused "$CONF/default.conf" 'the group nogroup (65534) can write it' "chmod g-w $CONF/default.conf"
 }
 
-@test "a directory on the way is, too" {
+@test "a directory above it that other users can write is refused too" {
   chmod 1777 "$CONF"
   refused "$CONF" 'everybody can put files into it' "chmod o-w $CONF"
   chown nobody /etc/conf.d
   refused /etc/conf.d 'it belongs to the user nobody (65534)' 'chown root /etc/conf.d'
 }
 
-@test "an access control list is read" {
+@test "access control lists are checked" {
   setfacl -m u:nobody:rw "$CONF/probe.sh"
   refused "$CONF/probe.sh" 'the user nobody (65534) can write it, by an access control list' "setfacl -x u:65534 $CONF/probe.sh"
   setfacl -m g:nogroup:rwx "$CONF"
@@ -50,7 +50,7 @@ refused() {
   setfacl -b "$CONF" "$CONF/probe.sh"
 }
 
-@test "a link is judged where it is and where it leads to" {
+@test "a link is checked at its own place and at its target" {
   mkdir /run/elsewhere
   cp "$CONF/probe.sh" /run/elsewhere
   ln -sf /run/elsewhere/probe.sh "$CONF/probe.sh"
@@ -63,7 +63,7 @@ refused() {
   rm -r /run/elsewhere
 }
 
-@test "what is up can be taken down all the same: its namespace goes, and no file is run" {
+@test "an active instance can be taken down: its namespace is removed, and no untrusted file is run" {
   netnsctl up probe@a
   rm "$BATS_TEST_TMPDIR/read"
   chmod o+w "$CONF/probe.sh"
@@ -72,7 +72,7 @@ refused() {
   gone a
 }
 
-@test "NETNS_ALLOW_UNSAFE_FILES=1 runs them, with a warning each time; no other value does" {
+@test "only NETNS_ALLOW_UNSAFE_FILES=1 allows untrusted files, with a warning each time" {
   chmod o+w "$CONF/probe.sh"
   export NETNS_ALLOW_UNSAFE_FILES=1
   for verb in up down; do

@@ -1,17 +1,17 @@
 #!/usr/bin/env bats
-# netnsctl: what the verbs other than up, down, restart and check show and do.
+# netnsctl: the output and effects of verbs other than up, down, restart and check.
 
 load ../engine/engine
 
 # Usage: valid KIND
-# Whether what is read is JSON as docs/json/KIND.json has it.
+# Succeeds if the input is JSON that matches docs/json/KIND.json.
 valid() {
   local document=$BATS_TEST_TMPDIR/document.json
   cat >"$document"
   PYTHONPATH='' /usr/bin/jsonschema --instance "$document" "$ROOT/docs/json/$1.json"
 }
 
-@test "list has an empty table where there is nothing, and an empty list as JSON" {
+@test "without namespaces, list prints an empty table, or an empty list as JSON" {
   rm "$CONF"/*
   run -0 netnsctl list
   [[ $output == 'NAMESPACE  TYPE  STATE  ENGINE  SINCE  ADDRESSES' ]]
@@ -19,7 +19,7 @@ valid() {
   [[ $(netnsctl list --json | jq .items) == '[]' ]]
 }
 
-@test "status shows a namespace with all that is in it" {
+@test "status shows the contents of a namespace" {
   cat >"$CONF/veth-client.conf" <<'END'
 VETH_NSNAME_OUTSIDE=nstest
 VETH_IFADDR_OUTSIDE=198.51.100.2/30
@@ -55,7 +55,7 @@ nstest (there)
 END
 }
 
-@test "status of a namespace that is configured and down, and of one that nobody knows" {
+@test "status shows a configured namespace that is down, and refuses an unknown one" {
   run -0 netnsctl status nstest
   [[ $output == 'nstest (not there)'* ]]
   run --separate-stderr -1 netnsctl status nosuch
@@ -63,7 +63,7 @@ END
   [[ $stderr == *'there is no namespace `nosuch`'* ]]
 }
 
-@test "status tells a macvlan's parent" {
+@test "status shows the parent of a macvlan" {
   ip link add eth0 type veth peer name eth1
   netnsctl up macvlan@a
   run -0 netnsctl status a
@@ -84,7 +84,7 @@ END
   nothing_left
 }
 
-@test "show tells layers, values and functions, each with the place that set it last" {
+@test "show prints layers, values and functions, each with its last place" {
   cat >"$CONF/probe.sh" <<'END'
 # Settings (in probe-NAME.conf):
 #   PROBE_UNSET  nobody sets it
@@ -104,7 +104,7 @@ END
   shown=$(sed 's/  */ /g; s/ $//' <<<"$output")
   diff --label expected --label shown --unified - <(grep -v HOST_ <<<"$shown") <<END
 probe@n
-layers, each overriding those above it
+layers, each overrides the layers above
  plugin $CONF/probe.sh
  default $CONF/default.conf
  type $CONF/probe.conf
@@ -120,19 +120,19 @@ hooks
 END
 }
 
-@test "show has the values that a plugin makes up, and says which files are not there" {
+@test "show prints computed values of a plugin, and missing files" {
   run -0 netnsctl show veth@nstest
   [[ $output =~ VETH_IFNAME_OUTSIDE\ +ve-nstest0 && $output =~ veth\.conf\ +\(not\ there\) ]]
 }
 
-@test "cat prints the wrapper, which bash can run" {
+@test "cat prints the wrapper, and bash can run it" {
   config probe.sh <<<$'NO_CONFIG_REQUIRED=y\nconfigure_probe_down_outside() { echo "down with $1"; }'
   run -0 bash <(netnsctl cat probe@n down outside)
   [[ $output == *'down with n' ]]
   [[ $(netnsctl cat probe@n) == *"configure_probe_up_inside"* ]]
 }
 
-@test "types tells where each is from, what it replaces, its hooks and settings" {
+@test "types shows the path of each type, the overridden plugin, its hooks and settings" {
   cp /usr/share/systemd-netns/lo.sh "$CONF"
   run -0 netnsctl types --no-legend
   shipped=("$ROOT"/plugins/*.sh)
@@ -143,7 +143,7 @@ END
   [[ $output == *'up outside, up inside, '*'MACVLAN_SOURCE_MACS'* ]]
 }
 
-@test "new writes a type that works, and is clean" {
+@test "new creates a working type without findings" {
   run -0 netnsctl new bridge
   [[ $output == *'netnsctl up bridge@example'* ]]
   shellcheck "$CONF/bridge.sh"
@@ -152,7 +152,7 @@ END
   netnsctl up bridge@example
   [[ $(ip -netns example -brief address show dev br0) == *192.0.2.1/24* ]]
   netnsctl restart bridge@example
-  # What `up` has created goes, whatever the .conf says by now.
+  # down removes the interface of up, also after a change of the .conf.
   config bridge-example.conf <<<BRIDGE_IFNAME=br1
   run --separate-stderr -1 netnsctl check bridge
   [[ $output == *"$CONF/bridge-example.conf: error: bridge@example: BRIDGE_IFADDR: is not set"* ]]
@@ -161,7 +161,7 @@ END
   rm -rf /etc/systemd/system/netns*
 }
 
-@test "new overwrites nothing, and does not hide a type that ships unless told so" {
+@test "new overwrites no file, and overrides a shipped type only with --force" {
   config mine.sh <<<'# mine'
   run --separate-stderr -1 netnsctl new mine
   [[ $(<"$CONF/mine.sh") == '# mine' ]]
@@ -169,7 +169,7 @@ END
   [[ $stderr == *'--force'* && ! -e $CONF/veth.sh ]]
 }
 
-@test "run is in the namespace, with its files, its /sys and the status of the command" {
+@test "run uses the namespace, with its files, its /sys and the status of the command" {
   netnsctl up veth@nstest
   mkdir -p /etc/netns/nstest
   echo 'nameserver 192.0.2.53' >/etc/netns/nstest/resolv.conf
@@ -180,7 +180,7 @@ END
   [[ $(</etc/resolv.conf) == "$before" ]]
 }
 
-@test "run brings nothing up unless told so, and may be another user" {
+@test "run brings instances up only with --up, and can run as another user" {
   run --separate-stderr -1 netnsctl run nstest true
   [[ $stderr == *'netnsctl up nstest'* ]]
   run -0 netnsctl run --up --user nobody nstest -- id -un
@@ -189,7 +189,7 @@ END
   run -126 netnsctl run nstest /etc/passwd
 }
 
-@test "what is printed as JSON has the documented shape" {
+@test "the JSON output matches its schema" {
   netnsctl up veth@nstest nft@nstest
   echo if >"$CONF/lo-a.conf"
   netnsctl list --json | valid list
@@ -204,14 +204,14 @@ END
   run ! valid list <<<'{"version": 1, "kind": "list", "items": [{"instance": 5}]}'
 }
 
-@test "colours are for terminals alone, and NO_COLOR is heeded" {
+@test "colours appear only on terminals, and NO_COLOR switches them off" {
   [[ $(netnsctl list) != *$'\e'* ]]
   on_terminal() { script -qec "TERM=xterm $1" /dev/null </dev/null; }
   [[ $(on_terminal 'netnsctl list') == *$'\e['* ]]
   [[ $(on_terminal 'env NO_COLOR=1 netnsctl list') != *$'\e['* ]]
 }
 
-@test "bash completes verbs, types, names and instances from what is on the machine" {
+@test "bash completes the verbs, types, names and instances of the machine" {
   # Usage: completes LINE WORD...
   completes() {
     local COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 word=${1##*[ @]}
@@ -230,14 +230,14 @@ END
   completes 'netnsctl up --engine d' direct
 }
 
-@test "completion is there for bash, zsh and fish" {
+@test "completion scripts exist for bash, zsh and fish" {
   for shell in bash zsh fish; do
     run -0 netnsctl completion "$shell"
     [[ $output == *netnsctl* ]]
   done
 }
 
-@test "make uninstall refuses while the direct engine has an instance up, and changes nothing" {
+@test "make uninstall refuses while the direct engine has an active instance, and changes nothing" {
   netnsctl up lo@a
   run -2 make --silent --directory "$ROOT" uninstall
   [[ $output == *'not uninstalled: take down what the direct engine has up'* ]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Services and sockets are put into a namespace by `netnsctl attach`.
+# `netnsctl attach` puts services and sockets into a namespace.
 
 load systemd
 
@@ -15,14 +15,14 @@ END
 DROP_IN=/etc/systemd/system/test-web.service.d/50-netns.conf
 
 # Usage: answers NAME|host ADDRESS
-# Whether somebody there is answered on port 8000.
+# Succeeds if a client there gets an answer on port 8000.
 answers() {
   local where=()
   [[ $1 == host ]] || where=(ip netns exec "$1")
   lab "${where[@]}" timeout 2 bash -c "exec 3<>/dev/tcp/$2/8000 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && grep -q '200 OK' <&3" 2>/dev/null
 }
 
-@test "an attached service is reached from the other namespace, and not from the host" {
+@test "an attached service is reachable from the other namespace, and not from the host" {
   pair client VETH_NSNAME_OUTSIDE=server
   lab netns-update
   lab netnsctl attach test-web lo@server
@@ -35,7 +35,7 @@ answers() {
   lab netnsctl check
   run -0 lab netnsctl status server
   [[ $output == *'attached'*'test-web.service'* ]]
-  # Where it is not attached, the host does reach it.
+  # Before it is attached, the host reaches it.
   lab netnsctl detach test-web --now
   eventually answers host 127.0.0.1
   run ! answers client 192.0.2.1
@@ -56,7 +56,7 @@ answers() {
   lab test -e "$DROP_IN"
 }
 
-@test "what runs is told to be restarted, or is with --now; detach takes away that alone" {
+@test "attach asks for a restart of a running unit, or restarts it with --now; detach removes only the drop-in" {
   unit test-web.service.d/override.conf <<<$'[Service]\nEnvironment=MINE=1'
   lab systemctl start test-web
   run --separate-stderr -1 lab netnsctl attach test-web lo@a
@@ -83,7 +83,7 @@ answers() {
   [[ $stderr == *'`test-web.service` is not attached'* ]]
 }
 
-@test "starting the service starts what it needs, and a restart of any of that restarts it" {
+@test "starting the service starts its requirements, and restarting one of them restarts it" {
   lab netnsctl attach test-web lo@a nft@a
   lab systemctl start test-web
   up netns-lo@a netns-nft@a
@@ -101,20 +101,20 @@ answers() {
   (($(main_pid test-web) != before))
 }
 
-@test "the service stops with the instance, and starts again in the new namespace when it is told to" {
+@test "the service stops with the instance, and a later start uses the new namespace" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web
   lab systemctl stop netns-lo@a
   is test-web inactive
   eventually gone a
-  # As with any dependency, what was stopped by it stays so.
+  # As with any dependency, a stopped service is not started again.
   lab systemctl start netns-lo@a
   is test-web inactive
   lab systemctl start test-web
   is_in a test-web
 }
 
-@test "the service does not run on when its instance fails to restart, or the namespace is deleted by hand" {
+@test "the service stops if its instance fails to restart, or the namespace is deleted manually" {
   plugin bad 'configure_bad_up_inside() { [[ ! -e /run/broken ]]; }'
   lab netnsctl attach test-web bad@a
   lab systemctl start test-web
@@ -128,7 +128,7 @@ answers() {
   eventually is test-web inactive
 }
 
-@test "a service does not start where the namespace was deleted by hand, and restart makes it anew" {
+@test "a service does not start after a manual deletion of the namespace, and restart re-creates the namespace" {
   lab netnsctl attach test-web lo@a nft@a
   lab systemctl start test-web
   delete_by_hand a
@@ -145,7 +145,7 @@ answers() {
   nothing_failed
 }
 
-@test "a service does not start in a namespace that somebody has made in place of the one that was" {
+@test "a service does not start in a foreign namespace of the same name" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web
   delete_by_hand a
@@ -159,28 +159,28 @@ answers() {
   run --separate-stderr -1 lab netnsctl restart lo@a
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'is not the one that was made'* ]]
-  # What it says.
+  # The suggested command helps.
   delete_by_hand a
   lab netnsctl restart a
   lab systemctl start test-web
   is_in a test-web
 }
 
-@test "nor in one of the same device and inode, but of another cookie, for which the units may ask; a stop leaves it alone" {
+@test "a service does not start in a namespace with the same inode and another cookie, and a stop does not change it" {
   lab netnsctl attach test-web lo@a
   lab systemctl start netns-lo@a
-  # As long as systemd keeps a namespace, the kernel does not use its inode again: the note has to do.
+  # While systemd keeps a namespace, the kernel does not reuse its inode: so the ownership record is edited.
   note=$(lab cat /run/systemd-netns/made/a)
   printf '%s' "${note%:*}:$((${note##*:} + 1))" | lab tee /run/systemd-netns/made/a >/dev/null
   run -1 lab systemctl start test-web
   [[ $(journal netns_made@a) == *'namespace `a` is not the one that was made'* ]]
   lab systemctl stop netns-lo@a
   eventually is netns_name@a inactive
-  [[ $(journal netns_name@a) == *'was made by somebody else meanwhile, and is left alone'* ]]
+  [[ $(journal netns_name@a) == *'was re-created by another program, and is not deleted'* ]]
   exists a
 }
 
-@test "detach is refused where what runs would go on in the namespace without its protection" {
+@test "detach is refused while the service would stay in the namespace without its protection" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web
   run --separate-stderr -1 lab netnsctl detach test-web
@@ -190,7 +190,7 @@ answers() {
   lab netnsctl detach test-web
 }
 
-@test "of attach, what is dropped, asked of the host, named twice, or up by the direct engine is told" {
+@test "attach reports dropped instances, the host's resolvers, duplicates, and instances of the direct engine" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a lo@a nft@a
   [[ $output == *"asks the host's resolvers for names: name dns@a as well"* ]]
   lab grep -qx 'BindsTo=netns-lo@a.service netns-nft@a.service' "$DROP_IN"
@@ -203,14 +203,14 @@ answers() {
   lab grep -qx 'BindsTo=netns-lo@a.service' "$DROP_IN"
 }
 
-@test "a unit of systemd-run is refused, which would leave the drop-in behind" {
+@test "a unit of systemd-run is refused: its drop-in would remain" {
   lab systemd-run --quiet --unit=test-run sleep infinity
   run --separate-stderr -1 lab netnsctl attach test-run lo@a
   [[ $stderr == *'`test-run.service` was made by systemd-run'* ]]
   lab test ! -e /etc/systemd/system/test-run.service.d
 }
 
-@test "a template and an instance of it may be attached to different namespaces" {
+@test "a template and one of its instances can be attached to different namespaces" {
   unit test-many@.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   lab netnsctl attach test-many@ lo@a
   run --separate-stderr -0 lab netnsctl attach test-many@x lo@b
@@ -221,7 +221,7 @@ answers() {
   lab netnsctl check
 }
 
-@test "where the restart of --now fails, it tells the state and why" {
+@test "if the restart of --now fails, the error has the state and the cause" {
   unit test-web.service.d/first.conf <<<$'[Service]\nType=exec\nExecStartPre=/usr/bin/test ! -e /run/broken'
   lab systemctl start test-web
   lab touch /run/broken
@@ -232,7 +232,7 @@ answers() {
   is_in a test-web
 }
 
-@test "the service is never up before the namespace is set up" {
+@test "the service never runs before the namespace is complete" {
   plugin slow 'configure_slow_up_inside() { sleep 1; touch /run/set-up; }; configure_slow_down_outside() { rm -f /run/set-up; }'
   unit test-web.service.d/first.conf <<<$'[Service]\nExecStartPre=/usr/bin/test -e /run/set-up'
   lab netnsctl attach test-web slow@a
@@ -240,7 +240,7 @@ answers() {
   is_in a test-web
 }
 
-@test "it survives daemon-reload and a reboot" {
+@test "an attached service survives daemon-reload and a reboot" {
   lab netnsctl attach test-web lo@a
   lab systemctl enable --now test-web
   lab systemctl daemon-reload
@@ -251,7 +251,7 @@ answers() {
   is test-web inactive
 }
 
-@test "a drop-in of somebody else's is refused, and left as it is" {
+@test "a foreign drop-in is refused, and not changed" {
   unit test-web.service.d/50-netns.conf <<<$'[Service]\n# mine'
   for verb in 'attach test-web lo@a' 'detach test-web'; do
     # shellcheck disable=SC2086 # words
@@ -261,7 +261,7 @@ answers() {
   [[ $(lab cat "$DROP_IN") == $'[Service]\n# mine' ]]
 }
 
-@test "a template is attached with all its instances, or one of them alone" {
+@test "a template is attached with all its instances, or only one instance" {
   unit test-many@.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   lab netnsctl attach test-many@ lo@a
   lab systemctl start test-many@x test-many@y
@@ -277,7 +277,7 @@ answers() {
   eventually is test-many@x inactive
 }
 
-@test "an attached socket listens in the namespace; of a pair of which only one is, the other is named" {
+@test "an attached socket listens in the namespace, and the unattached half of a pair is reported" {
   unit test-echo.socket <<<$'[Socket]\nListenStream=0.0.0.0:7000\nAccept=no'
   unit test-echo.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   run --separate-stderr -0 lab netnsctl attach test-echo lo@a
@@ -295,7 +295,7 @@ answers() {
   is test-echo.socket inactive
 }
 
-@test "of a socket with Accept=yes and its template, the half that is not attached is named" {
+@test "with Accept=yes, the unattached half of a socket and its template is reported" {
   unit test-each.socket <<<$'[Socket]\nListenStream=0.0.0.0:7001\nAccept=yes'
   unit test-each@.service <<<$'[Service]\nExecStart=/bin/cat\nStandardInput=socket'
   run --separate-stderr -0 lab netnsctl attach --dry-run test-each@ lo@a
@@ -310,13 +310,13 @@ answers() {
 }
 
 # Usage: accepts_in NAME
-# Whether a connection there, on port 7001, has a process there that answers.
+# Succeeds if a process answers a connection there on port 7001.
 accepts_in() {
   lab ip netns exec "$1" bash -c 'exec 3<>/dev/tcp/127.0.0.1/7001; echo x >&3; read -r -t 2 said <&3; [[ $said == x ]]
     for pid in $(pgrep -x cat); do [[ /proc/$pid/ns/net -ef /proc/self/ns/net ]] && exit 0; done; exit 1'
 }
 
-@test "an alias stands for the unit itself, a template's too" {
+@test "an alias means the unit itself, also for a template" {
   unit test-many@.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   lab ln -s test-many@.service /etc/systemd/system/test-alias@.service
   lab ln -s test-web.service /etc/systemd/system/test-alias.service
@@ -333,7 +333,7 @@ accepts_in() {
   [[ -z $(lab find /etc/systemd/system -name 50-netns.conf) ]]
 }
 
-@test "units with escaped names, of /run, and templates whose instance has an @ are attached like any other" {
+@test "units with escaped names, of /run, and templates with an @ in the instance can be attached" {
   lab tee '/run/systemd/system/test-a\x20b\xc3\xa9.service' '/run/systemd/system/test-many@.service' <<<$'[Service]\nExecStart=/bin/sleep infinity' >/dev/null
   lab systemctl daemon-reload
   lab systemctl start 'test-a\x20b\xc3\xa9' test-many@x@
@@ -352,7 +352,7 @@ accepts_in() {
   lab rm '/run/systemd/system/test-a\x20b\xc3\xa9.service' '/run/systemd/system/test-many@.service'
 }
 
-@test "a drop-in directory that is a link to what others share is refused" {
+@test "a drop-in directory that is a link to a shared one is refused" {
   lab mkdir /etc/systemd/system/test-shared.d
   lab ln -s test-shared.d /etc/systemd/system/test-web.service.d
   run --separate-stderr -1 lab netnsctl attach test-web lo@a
@@ -360,14 +360,14 @@ accepts_in() {
   [[ -z $(lab ls /etc/systemd/system/test-shared.d) ]]
 }
 
-@test "settings that do not go together with it are told" {
+@test "conflicting settings are reported" {
   unit test-web.service.d/first.conf <<<$'[Service]\nNetworkNamespacePath=/run/netns/other\nRestrictAddressFamilies=AF_UNIX\nBindReadOnlyPaths=/etc/hostname:/etc/hosts'
   run --separate-stderr -0 lab netnsctl attach --dry-run test-web lo@a
   [[ $stderr == *'sets NetworkNamespacePath=/run/netns/other'* && $stderr == *'RestrictAddressFamilies=AF_UNIX of `test-web.service` allows it no network'* ]]
   [[ $stderr == *'BindReadOnlyPaths=/etc/hostname:/etc/hosts of `test-web.service` and the files of /etc/netns/a cover each other'* ]]
 }
 
-@test "a service that has to start before the network is told: that is a cycle" {
+@test "a service that starts before the network is reported as a cycle" {
   unit test-web.service.d/first.conf <<<$'[Unit]\nWants=network.target\nBefore=network.target'
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
   [[ $stderr == *'`test-web.service` has to start before network.target, '* ]]
@@ -375,7 +375,7 @@ accepts_in() {
   [[ $output == *'ordering cycle'* ]]
 }
 
-@test "PrivateNetwork=, RestrictNamespaces=, DynamicUser= and PrivateUsers= go together with it" {
+@test "PrivateNetwork=, RestrictNamespaces=, DynamicUser= and PrivateUsers= work in an attached service" {
   unit test-web.service.d/first.conf <<<$'[Service]\nPrivateNetwork=yes\nRestrictNamespaces=yes\nDynamicUser=yes\nPrivateUsers=yes'
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
   [[ $stderr != *warning* ]]
@@ -384,21 +384,21 @@ accepts_in() {
   lab netnsctl check
 }
 
-@test "a file of the unit that is read later and says otherwise is an error" {
+@test "a later file of the unit that overrides the namespace is an error" {
   unit test-web.service.d/override.conf <<<$'[Service]\nNetworkNamespacePath=/run/netns/other'
   run --separate-stderr -1 lab netnsctl attach test-web lo@a
   [[ $stderr == *'a file that is read later sets NetworkNamespacePath=/run/netns/other'* ]]
   run -1 lab netnsctl check
-  [[ $output == *'error: `test-web.service` does not belong into `a`'* ]]
+  [[ $output == *'error: another file of `test-web.service` overrides the namespace `a`'* ]]
 }
 
-@test "a unit that shares the namespaces of another is refused: it would be in the host's network" {
+@test "a unit with JoinsNamespaceOf= is refused: it would run in the host's network" {
   unit test-other.service <<<$'[Service]\nPrivateTmp=yes\nExecStart=/bin/sleep infinity'
   unit test-web.service.d/first.conf <<<$'[Unit]\nJoinsNamespaceOf=test-other.service\n[Service]\nPrivateTmp=yes'
   run --separate-stderr -1 lab netnsctl attach test-web lo@a
   [[ $stderr == *'`test-web.service` shares the namespaces of test-other.service'* ]]
   lab test ! -e "$DROP_IN"
-  # That is so.
+  # The message is right.
   rm "$LAB/root/etc/systemd/system/test-web.service.d/first.conf"
   lab netnsctl attach test-web lo@a
   unit test-web.service.d/first.conf <<<$'[Unit]\nJoinsNamespaceOf=test-other.service\n[Service]\nPrivateTmp=yes'
@@ -408,7 +408,7 @@ accepts_in() {
   [[ $output == *'error: `test-web.service` (process '*') runs in another network namespace than `a`'* ]]
 }
 
-@test "what cannot be attached is named, and nothing is written" {
+@test "units that cannot be attached are refused, and nothing is written" {
   before=$(lab find /etc/systemd | sort)
   says() {
     local said=$1
@@ -428,7 +428,7 @@ accepts_in() {
   [[ $(lab find /etc/systemd | sort) == "$before" ]]
 }
 
-@test "check finds a service that runs where it was before" {
+@test "check finds a service that still runs in its old network" {
   lab systemctl start test-web
   lab netnsctl up lo@a
   lab netnsctl attach test-web lo@a

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# An attached unit has all of its processes in the namespace, not only the main one.
+# All processes of an attached unit are checked, not only the main one.
 
 load systemd
 
 # Usage: pid_of NAME
-# The process that a test has started under that name, by `exec -a` or as a script.
+# Prints the process with this name, set by `exec -a` or by a script.
 pid_of() { lab pgrep --full --oldest "^$1( |\$)"; }
 
 # Usage: in_network PID NAME|host
@@ -15,11 +15,11 @@ in_network() {
 }
 
 # Usage: gone_child
-# Whether no process of `left_behind` runs.
+# Succeeds if no process of `left_behind` runs.
 gone_child() { ! pid_of kept-child; }
 
 # Usage: left_behind
-# A service whose restart leaves a child, which runs in the host's network.
+# A service whose restart leaves a child in the host's network.
 left_behind() {
   unit test-kept.service <<'UNIT'
 [Service]
@@ -31,7 +31,7 @@ UNIT
   eventually pid_of kept-child
 }
 
-@test "processes that KillMode=process leaves in the host's network: --now fails, check names them, and what it says helps" {
+@test "processes that KillMode=process leaves in the host's network fail --now, and check has the fix" {
   left_behind
   child=$(pid_of kept-child)
   lab netnsctl up lo@a
@@ -42,7 +42,7 @@ UNIT
   in_network "$child" host
   run -1 lab netnsctl check
   [[ $output == *"error: process $child (sleep) of \`test-kept.service\`: in the host's network, not in \`a\`; \`systemctl kill test-kept.service\`"*'then `systemctl restart test-kept.service`'* ]]
-  # They also count when the service itself is stopped.
+  # These processes also count when the service itself is stopped.
   lab systemctl stop test-kept
   run -1 lab netnsctl check
   [[ $output == *"error: process $child (sleep) of \`test-kept.service\`: in the host's network"* ]]
@@ -52,7 +52,7 @@ UNIT
   lab netnsctl check
 }
 
-@test "attach warns where a service that is stopped has processes in the host's network" {
+@test "attach warns about processes of a stopped service in the host's network" {
   left_behind
   lab systemctl stop test-kept
   run --separate-stderr -0 lab netnsctl attach test-kept lo@a
@@ -60,7 +60,7 @@ UNIT
   lab systemctl kill test-kept
 }
 
-@test "detach is refused while any process of the service is in the namespace, also of a stopped one; --now fails if one stays" {
+@test "detach is refused while a process of the service is in the namespace; --now fails if one stays" {
   left_behind
   lab systemctl kill test-kept
   eventually gone_child
@@ -79,7 +79,7 @@ UNIT
   lab systemctl kill test-kept
 }
 
-@test "a child of a oneshot service that has no main process is checked, in groups below the service's, too" {
+@test "a child of a oneshot service without a main process is checked, also in subgroups" {
   unit test-once.service <<'UNIT'
 [Service]
 Type=oneshot
@@ -104,7 +104,7 @@ UNIT
   lab netnsctl check
 }
 
-@test "a process in a namespace of its own is not reported, one in another named namespace with a warning, a thread in the host's as an error" {
+@test "a process in an unnamed namespace has no finding, one in another named namespace a warning, a thread in the host's network an error" {
   unit test-own.service <<'UNIT'
 [Service]
 ExecStart=/bin/bash -c 'unshare --net bash -c "exec -a own-child sleep infinity" & exec sleep infinity'
@@ -121,7 +121,7 @@ UNIT
   lab systemctl restart test-own
   eventually pid_of own-child
   run -1 lab netnsctl check
-  [[ $output == *'warning: process '*' (sleep) of `test-own.service`: in namespace `other`, not in `a`; unless the service enters it itself'* ]]
+  [[ $output == *'warning: process '*' (sleep) of `test-own.service`: in namespace `other`, not in `a`; unless the service itself enters that namespace'* ]]
   unit test-own.service <<'UNIT'
 [Service]
 ExecStart=/bin/bash -c 'python3 /run/test-thread.py & exec sleep infinity'
@@ -141,7 +141,7 @@ THREAD
   [[ $output == *'error: process '*' (python3) of `test-own.service`: in the host'"'"'s network, not in `a`'* ]]
 }
 
-@test "a forking service is checked by all of its processes" {
+@test "all processes of a forking service are checked" {
   unit test-fork.service <<'UNIT'
 [Service]
 Type=forking
@@ -157,7 +157,7 @@ UNIT
   lab netnsctl check
 }
 
-@test "of a descriptor store attach warns, and check while anything is in it" {
+@test "attach warns about a descriptor store, and check while it has entries" {
   lab tee /run/test-store.py >/dev/null <<'STORE'
 import array, os, socket, time
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -181,7 +181,7 @@ UNIT
   [[ $stderr == *'warning: `test-store.service` may store descriptors with systemd (FileDescriptorStoreMax=4)'*'`systemctl stop test-store.service`'* ]]
   stores 1
   run -1 lab netnsctl check
-  [[ $output == *'warning: systemd stores 1 descriptors for `test-store.service`'*'`systemctl stop test-store.service`, then `systemctl start test-store.service`'* ]]
+  [[ $output == *'warning: systemd stores 1 file descriptors for `test-store.service`'*'`systemctl stop test-store.service`, then `systemctl start test-store.service`'* ]]
   lab systemctl stop test-store
   stores 0
   lab rm /run/test-store.py
@@ -190,7 +190,7 @@ UNIT
 # Usage: stores NUMBER
 stores() { [[ $(lab systemctl show --property=NFileDescriptorStore --value test-store) == "$1" ]]; }
 
-@test "a thread of the main process in the host's network is an error, also when the first thread has ended" {
+@test "a thread of the main process in the host's network is an error, also if the first thread has ended" {
   for ending in 'time.sleep(1000)' 'ctypes.CDLL(None).syscall(60, 0)'; do
     unit test-thread.py <<END_OF_PROGRAM
 import ctypes, os, threading, time

@@ -16,7 +16,7 @@ END
 }
 
 # Usage: echoes_in NAME
-# Whether the service of the socket answers a connection in that namespace.
+# Succeeds if the service of the socket answers a connection in this namespace.
 echoes_in() {
   lab ip netns exec "$1" timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7000 && echo x >&3 && read -r said <&3 && [[ $said == x ]]' 2>/dev/null
 }
@@ -34,12 +34,12 @@ echoes_in() {
     up basic.target sockets.target test-echo.socket netns-lo@a
     eventually echoes_in a
     run ! lab timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7000'
-    # At each shutdown the socket stopped while its namespace was still there.
+    # At each shutdown the socket stopped before its namespace.
     [[ $(lab sh -c 'cat /etc/systemd/system/test-stops 2>/dev/null | wc -l') == $((boot - 1)) ]]
   done
 }
 
-@test "attach warns of an ordering cycle before it writes the drop-in, and check reports it" {
+@test "attach warns about an ordering cycle before it writes the drop-in, and check reports it" {
   unit test-echo.socket.d/first.conf <<<$'[Unit]\nBefore=sockets.target'
   lab systemctl enable test-echo.socket
   run --separate-stderr -0 lab netnsctl attach --dry-run test-echo.socket lo@a
@@ -56,7 +56,7 @@ echoes_in() {
   lab netnsctl check
 }
 
-@test "check reports a cycle of an instance that is not enabled, by a unit that it requires" {
+@test "check reports a cycle of an instance that is not enabled, through a required unit" {
   unit test-late.service <<<$'[Unit]\nAfter=netns-lo@a.service\n[Service]\nExecStart=/bin/sleep infinity'
   config lo-a.conf <<<'NETNS_REQUIRES=test-late.service'
   lab netns-update
@@ -67,7 +67,7 @@ echoes_in() {
   run -0 lab netnsctl check nft
 }
 
-@test "the drop-in of an attached socket from an older version is reported, and another attach corrects it" {
+@test "the drop-in of an attached socket of an older version is reported, and attach updates it" {
   lab netnsctl attach test-echo@ lo@a
   lab netnsctl attach test-echo.socket lo@a
   lab sed -i '/^DefaultDependencies=no/d' /etc/systemd/system/test-echo.socket.d/50-netns.conf

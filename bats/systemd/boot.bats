@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# Instances that are enabled come up at boot, after the host's network devices, and go at shutdown.
+# Enabled instances come up at boot, after the host's network devices, and stop at shutdown.
 
 load systemd
 
 # Usage: on_boot UNIT COMMAND [LINE]
-# A service that is part of setting up the host's network.
+# Creates a service that sets up the host's network.
 on_boot() {
   lab tee "/etc/systemd/system/$1.service" >/dev/null <<END
 [Unit]
@@ -23,7 +23,7 @@ END
   lab systemctl enable --quiet "$1"
 }
 
-@test "what is enabled is up after a reboot, and what is disabled is not" {
+@test "after a reboot, enabled instances are up, and disabled ones are not" {
   pair other
   lab systemctl enable --quiet netns-veth@nstest netns-nft@nstest netns-veth@other netns-lo@my-net
   lab systemctl disable --quiet netns-veth@other
@@ -46,7 +46,7 @@ END
   lab systemctl disable --quiet netns-veth@nstest netns-nft@nstest netns-lo@my-net
 }
 
-@test "a power cut in the middle of an up, and of a down: after the boot all that is enabled is up, and nothing else is there" {
+@test "after a power cut during up or down, the next boot brings up all enabled instances, and nothing else" {
   plugin t '
 configure_t_up_inside() { [[ ! -e /etc/hang.up ]] || { rm /etc/hang.up; echo hangs >/etc/hangs; sleep infinity; }; }
 configure_t_down_inside() { [[ ! -e /etc/hang.down ]] || { rm /etc/hang.down; echo hangs >/etc/hangs; sleep infinity; }; }'
@@ -77,7 +77,7 @@ configure_t_down_inside() { [[ ! -e /etc/hang.down ]] || { rm /etc/hang.down; ec
   nothing_left nstest
 }
 
-@test "an interface that the host's network sets up late in the boot is there when up outside runs" {
+@test "up outside finds an interface that the host sets up late in the boot" {
   on_boot slow-network 'sleep 2; ip link add eth0 type veth peer name eth0-peer; ip link set eth0 up'
   lab systemctl enable --quiet netns-macvlan@shop
   lab_reboot
@@ -87,7 +87,7 @@ configure_t_down_inside() { [[ ! -e /etc/hang.down ]] || { rm /etc/hang.down; ec
   lab rm /etc/systemd/system/slow-network.service
 }
 
-@test "the outside half follows network.target and network-online.target, and waits for neither where nobody asks" {
+@test "the outside unit starts after network.target and network-online.target, and pulls in neither" {
   after=$(lab systemctl show --value --property=After netns_outside-lo@x)
   for unit in network-pre.target network.target network-online.target netns_name@x.service; do
     [[ " $after " == *" $unit "* ]]
@@ -95,7 +95,7 @@ configure_t_down_inside() { [[ ! -e /etc/hang.down ]] || { rm /etc/hang.down; ec
   [[ $(lab systemctl show --value --property=Wants netns_outside-lo@x) != *online* ]]
 }
 
-@test "at shutdown both down hooks run, while the host's network is still there" {
+@test "at shutdown both down hooks run while the host's network is still up" {
   on_boot network-of-host true 'ExecStop=/bin/bash -c "echo network >>/var/shutdown.log"'
   plugin t "
     configure_t_down_inside() { echo inside >>/var/shutdown.log; }
@@ -109,7 +109,7 @@ configure_t_down_inside() { [[ ! -e /etc/hang.down ]] || { rm /etc/hang.down; ec
   lab rm /etc/systemd/system/network-of-host.service /var/shutdown.log
 }
 
-@test "daemon-reload and daemon-reexec leave what is active alone" {
+@test "daemon-reload and daemon-reexec do not affect active instances" {
   plugin t
   lab systemctl start netns-t@n
   lab systemctl daemon-reload

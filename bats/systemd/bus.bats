@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The system bus of the host: what is on it changes the links of the host, also for a program in a namespace.
+# The system bus of the host: services on it change links of the host, also for a program in a namespace.
 
 load systemd
 
@@ -21,7 +21,7 @@ setup() {
 }
 
 # Usage: sets_dns COMMAND...
-# Whether resolvectl, run by that command, changes the DNS server of the link of the host.
+# Succeeds if resolvectl, run by this command, changes the DNS server of the host's link.
 sets_dns() {
   lab resolvectl dns eth0 198.51.100.1
   lab "$@" resolvectl dns "$INDEX" 192.0.2.1 || true
@@ -33,10 +33,10 @@ sets_dns() {
 }
 
 # Usage: in_service
-# Runs a command in the mounts and the network of the service.
+# Runs a command in the mount namespace and the network of the service.
 in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --; }
 
-@test "an attached service with the bus changes the host's link; attach and check warn of it" {
+@test "an attached service with the bus can change a link of the host; attach and check warn about it" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'warning: `test-web.service` runs as root and has the system bus of the host'*'systemd-resolved.service'*'--hide-bus'*'--keep-bus'* ]]
@@ -46,18 +46,18 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   [[ $output == *"$DROP_IN: warning: "*'has the system bus of the host'*'`netnsctl attach test-web.service lo@a --hide-bus`'* ]]
 }
 
-@test "--hide-bus: an attached service cannot change the host's link, and check has nothing to report" {
+@test "with --hide-bus, an attached service cannot change a link of the host, and check has no finding" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a --hide-bus
   [[ $stderr != *warning* ]]
   lab systemctl start test-web
   is_in a test-web
   run -1 in_service
   lab netnsctl check
-  # The notification socket, which Type=notify needs, and the journal stay.
+  # The notification socket for Type=notify, and the journal, stay visible.
   lab nsenter --target "$(main_pid test-web)" --mount test -S /run/systemd/notify -a -S /run/systemd/journal/stdout
 }
 
-@test "--hide-bus holds where the bus starts later, or again" {
+@test "--hide-bus also hides a bus that starts later, or again" {
   lab netnsctl attach test-web lo@a --hide-bus
   lab systemctl stop dbus.service dbus.socket
   lab rm -rf /run/dbus
@@ -69,7 +69,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   lab netnsctl check
 }
 
-@test "--keep-bus: attach and check do not warn; another attach without it, or without --hide-bus, does" {
+@test "with --keep-bus, attach and check do not warn; a later attach without an option does" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a --keep-bus
   [[ $stderr != *warning* ]]
   lab netnsctl check
@@ -81,7 +81,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   run ! lab grep -q /run/dbus "$DROP_IN"
 }
 
-@test "--dry-run prints the line that hides the bus, and detach shows the bus again" {
+@test "--dry-run prints the line that hides the bus, and detach makes the bus visible again" {
   run -0 lab netnsctl attach --dry-run test-web lo@a --hide-bus
   [[ $output == *$'\nTemporaryFileSystem=/run/dbus:ro' ]]
   lab netnsctl attach test-web lo@a --hide-bus
@@ -90,12 +90,12 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   lab nsenter --target "$(main_pid test-web)" --mount test -S /run/dbus/system_bus_socket
 }
 
-@test "check reports a service that runs with the bus since before it was hidden, and a mount that shows it" {
+@test "check reports a running service that still has the bus, and a mount that shows the bus" {
   lab netnsctl attach test-web lo@a --keep-bus
   lab systemctl start test-web
   lab netnsctl attach test-web lo@a --hide-bus
   run -1 lab netnsctl check
-  [[ $output == *'error: `test-web.service` (process '*') has the system bus of the host, by /run/dbus/system_bus_socket; `systemctl restart test-web.service`'* ]]
+  [[ $output == *'error: `test-web.service` (process '*') can use the system bus of the host, /run/dbus/system_bus_socket; `systemctl restart test-web.service`'* ]]
   lab systemctl restart test-web
   lab netnsctl check
   unit test-web.service.d/first.conf <<<$'[Service]\nBindPaths=/run/dbus:/run/dbus'
@@ -103,7 +103,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   [[ $output == *'error: BindPaths=/run/dbus:/run/dbus'*'of `test-web.service` shows it the system bus of the host'* ]]
 }
 
-@test "a service that cannot change links, by its user, its families or its own mounts, is not warned of" {
+@test "a service that cannot change links, by its user, address families or mounts, causes no warning" {
   for setting in User=nobody DynamicUser=yes InaccessiblePaths=-/run/dbus 'RestrictAddressFamilies=AF_INET AF_INET6'; do
     unit test-web.service.d/first.conf <<<$'[Service]\n'"$setting"
     run --separate-stderr -0 lab netnsctl attach test-web lo@a
@@ -113,20 +113,20 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
     }
     lab netnsctl check
   done
-  # polkit is not asked, and would refuse.
+  # polkit is not queried, and would refuse.
   unit test-web.service.d/first.conf <<<$'[Service]\nUser=nobody'
   lab systemctl start test-web
   run -1 sets_dns nsenter --target "$(main_pid test-web)" --mount --net -- setpriv --reuid nobody --clear-groups
 }
 
-@test "where nothing on the bus sets up links, nothing is warned of" {
+@test "without a link manager on the bus, there is no warning" {
   lab systemctl stop systemd-resolved
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
   [[ $stderr != *warning* ]]
   lab netnsctl check
 }
 
-@test "the bus is not hidden from a service that owns a name on it, nor for a socket" {
+@test "the bus is not hidden from a service with a bus name, or from a socket" {
   unit test-web.service <<<$'[Service]\nType=dbus\nBusName=org.example.Test\nExecStart=/bin/sleep infinity'
   run --separate-stderr -1 lab netnsctl attach test-web lo@a --hide-bus
   [[ $stderr == *'cannot hide the bus from `test-web.service`: the service has to own BusName=org.example.Test'* ]]
@@ -137,7 +137,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   [[ -z $(lab find /etc/systemd/system -name 50-netns.conf) ]]
 }
 
-@test "netnsctl run changes the host's link over the bus, and with --hide-bus it does not" {
+@test "netnsctl run can change a link of the host over the bus, and cannot with --hide-bus" {
   lab netnsctl up lo@a
   sets_dns netnsctl run a --
   run -1 sets_dns netnsctl run --hide-bus a --

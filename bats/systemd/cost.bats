@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What things cost under a real systemd: the processes and programs that it starts for an instance, and what is asked of it.
+# The cost under a real systemd: the processes and programs that it starts for an instance, and the queries to it.
 
 load systemd
 # shellcheck source=bats/costs.bash
@@ -8,8 +8,8 @@ source "$BATS_TEST_DIRNAME/../costs.bash"
 setup() { at=(nsenter --target "$(<"$LAB/leader")" --all --); }
 
 # Usage: starts PROCESSES PROGRAMS INSTANCE [restart]
-# Whether systemd starts that many to bring an instance up, and down again until nothing is left of it, or to restart it. There is no
-# other work for it then; what a hook runs counts, too.
+# Succeeds if systemd starts this many to bring an instance up and down, or to restart it. There is no other work for systemd. The
+# programs of hooks are counted.
 starts() {
   local unit=netns-$3.service processes programs calls tracer
   TRACE=$BATS_TEST_TMPDIR/trace
@@ -24,7 +24,7 @@ starts() {
   kill -INT "$tracer"
   wait "$tracer" || true
   count
-  # systemd itself was there.
+  # systemd itself was traced.
   processes=$((processes - 1))
   echo "$processes $programs $3"
   ((processes == $1 && programs == $2)) || {
@@ -35,8 +35,8 @@ starts() {
 }
 
 # Usage: asks_once COMMAND...
-# Whether it starts one process at most, which is systemctl. Sets `least` to the system calls of both, the fewest of three
-# runs: while systemd is busy, it may take more.
+# Succeeds if the command starts at most one process, systemctl. Sets `least` to the system calls of both, the minimum of three
+# runs: while systemd is busy, there may be more.
 asks_once() {
   local processes programs calls run
   least=''
@@ -52,11 +52,11 @@ asks_once() {
   done
 }
 
-@test "systemd starts six netnsinit for an instance, up and down: two for the namespace, and one for each hook" {
+@test "systemd starts six netnsinit for up and down of an instance: two for the namespace, one for each hook" {
   starts 7 8 lo@a # up inside is bash and ip
 }
 
-@test "systemd starts the six, and what the plugin runs, for an instance of each other type" {
+@test "systemd starts the same six, and the programs of the plugin, for each other type" {
   parent eth0
   starts 18 22 veth@nstest # mkdir, the first time
   starts 13 15 nft@a
@@ -65,18 +65,18 @@ asks_once() {
   starts 24 23 dns@a
 }
 
-@test "a restart is two netnsinit, for the hooks inside, and what these run" {
+@test "a restart is two netnsinit, for the inside hooks, and their programs" {
   lab systemctl start netns-lo@a
   starts 3 4 lo@a restart
 }
 
-@test "an idle netns-update asks systemd once, and makes eight system calls for an instance" {
+@test "an idle netns-update queries systemd once, and makes eight system calls for an instance" {
   costs 2 2 352 netns-update
   touch "$CONF"/lo-n{1..100}.conf
   costs 2 2 $((352 + 100 * 8)) netns-update
 }
 
-@test "list asks systemd once, with 10 instances up as with 60, and makes 20 system calls for each, those of systemctl included" {
+@test "list queries systemd once, with 10 and with 60 active instances, and makes 20 system calls for each" {
   local least plain json
   lab netnsctl up lo@many-{1..10} >/dev/null
   asks_once netnsctl list

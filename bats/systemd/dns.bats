@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Attached services ask the resolver of their namespace alone, with systemd-resolved and nscd running on the host.
+# Attached services query only the resolver of their namespace, with systemd-resolved and nscd running on the host.
 
 load systemd
 
@@ -18,7 +18,7 @@ setup_file() {
 }
 
 # Usage: dnsmasq NAME LISTEN ANSWER LOG
-# A server that gives every name one address, and notes who asks.
+# Starts a server that answers every query with one address, and logs the queries.
 dnsmasq() {
   unit "$1.service" <<END
 [Service]
@@ -32,7 +32,7 @@ setup() {
   dnsmasq test-dns 127.0.0.1 192.0.2.80 /run/own-dns.log
   unit test-client.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   config dns-a.conf <<<'DNS_SERVERS=127.0.0.1'
-  # systemd-resolved asks nobody on a machine that has no network.
+  # Without a network, systemd-resolved sends no queries.
   parent eth0
   lab ip address add 203.0.113.1/24 dev eth0
   lab systemctl start test-host-dns systemd-resolved nscd
@@ -41,17 +41,17 @@ setup() {
 }
 
 # Usage: resolve UNIT NAME
-# What libc finds there: in the mounts and the network of the unit's process.
+# Prints the result of libc in the mount namespace and the network of the unit's process.
 resolve() { lab nsenter --target "$(main_pid "$1")" --mount --net "${ASK[@]}" "$2"; }
-# getent(1) leaves out what is no use to a machine that has no address but on lo.
+# getent(1) omits addresses that are useless on a machine with only lo.
 ASK=(/usr/bin/python3 -c 'import socket, sys; print(socket.gethostbyname(sys.argv[1]))')
 
 # Usage: queries host|own [NAME]
-# How many queries for a name the server has got.
+# Prints the number of queries for a name that the server got.
 queries() { lab grep -c "query.* ${2-}" "/run/$1-dns.log" || true; }
 
 # Usage: attached
-# The service and a server for it, in the namespace.
+# Attaches the service, and starts a server in its namespace.
 attached() {
   lab netnsctl attach test-dns lo@a dns@a --hide-bus
   lab netnsctl attach test-client lo@a dns@a --hide-bus
@@ -59,25 +59,25 @@ attached() {
   eventually lab ip netns exec a ss -Hlun sport = :53
 }
 
-@test "without its own files, a service in a namespace asks the host's resolvers round it" {
+@test "without its own files, a service in a namespace uses the host's resolvers" {
   unit test-plain.service <<<$'[Unit]\nRequires=netns-lo@a.service\nAfter=netns-lo@a.service\n[Service]\nNetworkNamespacePath=/run/netns/a\nExecStart=/bin/sleep infinity'
   lab systemctl start test-plain
   [[ $(resolve test-plain plain.example.org) == 198.51.100.99 ]]
   (($(queries host plain.example.org) > 0))
 }
 
-@test "an attached service asks the server in its namespace alone" {
+@test "an attached service queries only the server in its namespace" {
   attached
   [[ $(resolve test-client one.example.org) == 192.0.2.80 ]]
   (($(queries own one.example.org) > 0))
   (($(queries host one.example.org) == 0))
-  # The host goes on asking its own.
+  # The host still queries its own server.
   [[ $(lab "${ASK[@]}" one.example.org) == 198.51.100.99 ]]
   (($(queries host one.example.org) > 0))
   lab netnsctl check
 }
 
-@test "it does so whatever systemd-resolved and nscd do to their files meanwhile" {
+@test "systemd-resolved and nscd cannot change this by replacing their files" {
   attached
   lab bash -c 'cd /run/systemd/resolve && for turn in 1 2 3; do cp stub-resolv.conf new && mv new stub-resolv.conf; done'
   lab systemctl restart systemd-resolved nscd
@@ -88,7 +88,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "resolvers of the host that start after the service are hidden from it, too" {
+@test "resolvers of the host that start after the service are hidden too" {
   lab systemctl stop nscd systemd-resolved
   lab rm -rf /run/nscd
   attached
@@ -99,7 +99,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "files that an administrator has put into /etc/netns/NAME do the same, without the type dns" {
+@test "manually created files in /etc/netns/NAME have the same effect as the type dns" {
   mkdir -p "$LAB/root/etc/netns/a"
   echo 'nameserver 127.0.0.1' >"$LAB/root/etc/netns/a/resolv.conf"
   echo 'hosts: files dns' >"$LAB/root/etc/netns/a/nsswitch.conf"
@@ -114,7 +114,7 @@ attached() {
   lab netnsctl check
 }
 
-@test "netnsctl run asks the server in the namespace, though /etc/resolv.conf is a link" {
+@test "netnsctl run queries the server in the namespace, also if /etc/resolv.conf is a link" {
   attached
   run --separate-stderr -0 lab netnsctl run a -- "${ASK[@]}" run.example.org
   [[ $output == 192.0.2.80 ]]
@@ -124,21 +124,21 @@ attached() {
   lab test -S /run/nscd/socket
 }
 
-@test "check finds which resolver a running service really has" {
+@test "check finds the real resolver of a running service" {
   attached
   lab netnsctl check
   pid=$(main_pid test-client)
-  # As it would be with a mount that the host's resolved has undone.
+  # The state after the host's resolved has removed a mount.
   lab nsenter --target "$pid" --mount umount /etc/resolv.conf
   lab nsenter --target "$pid" --mount umount /run/systemd/resolve
   run -1 lab netnsctl check
-  [[ $output == *"error: /etc/resolv.conf of \`test-client.service\` (process $pid) is not /etc/netns/a/resolv.conf: it asks 127.0.0.53; \`systemctl restart test-client.service\`"* ]]
-  [[ $output == *"(process $pid) can ask a resolver of the host, by /run/systemd/resolve/io.systemd.Resolve"* ]]
+  [[ $output == *"error: /etc/resolv.conf of \`test-client.service\` (process $pid) differs from /etc/netns/a/resolv.conf: it uses 127.0.0.53; \`systemctl restart test-client.service\`"* ]]
+  [[ $output == *"(process $pid) can query a resolver of the host, through /run/systemd/resolve/io.systemd.Resolve"* ]]
   lab systemctl restart test-client
   lab netnsctl check
 }
 
-@test "a plain /etc/resolv.conf that is replaced: attach warns, check finds it, a restart mends it, a link prevents it" {
+@test "attach warns about a regular /etc/resolv.conf, check finds its replacement, a restart fixes it, a link prevents it" {
   resolv=$LAB/root/etc/resolv.conf
   lab bash -c 'rm /etc/resolv.conf && echo nameserver 203.0.113.53 >/etc/resolv.conf'
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus
@@ -148,10 +148,10 @@ attached() {
   lab netnsctl check
   lab bash -c 'cp /etc/resolv.conf /etc/new && mv /etc/new /etc/resolv.conf'
   run -1 lab netnsctl check
-  [[ $output == *'is not /etc/netns/a/resolv.conf: it asks 203.0.113.53; `systemctl restart test-client.service`, each time'*'ATTACHED SERVICES'* ]]
+  [[ $output == *'differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; `systemctl restart test-client.service`, each time'*'Replaced files'* ]]
   lab systemctl restart test-client
   lab netnsctl check
-  # What the warning says.
+  # The suggested commands.
   lab bash -c 'mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/'
   run -1 lab netnsctl check
   [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a --hide-bus` again'* ]]
@@ -159,14 +159,14 @@ attached() {
   [[ $stderr == *'warning: /etc/resolv.conf is a link: what replaces files in '*'when the link itself is replaced'* && $stderr != *'when a program on the host'* ]]
   lab bash -c 'cp /etc/resolver/resolv.conf /etc/resolver/new && mv /etc/resolver/new /etc/resolver/resolv.conf'
   lab netnsctl check
-  # The link itself: as the warning says.
+  # The link itself is replaced, as the warning says.
   lab bash -c 'echo nameserver 203.0.113.53 >/etc/new && mv /etc/new /etc/resolv.conf'
   run -1 lab netnsctl check
-  [[ $output == *'is not /etc/netns/a/resolv.conf: it asks 203.0.113.53; `systemctl restart test-client.service`'* ]]
+  [[ $output == *'differs from /etc/netns/a/resolv.conf: it uses 203.0.113.53; `systemctl restart test-client.service`'* ]]
   rm -r "$resolv" "$LAB/root/etc/resolver"
 }
 
-@test "netnsctl run has the namespace's resolver where /etc/resolv.conf is a link to nothing, or fails" {
+@test "netnsctl run uses the namespace's resolver if /etc/resolv.conf is a dangling link, or fails" {
   lab netnsctl up dns@a
   ln -sf ../run/systemd/resolve/none.conf "$LAB/root/etc/resolv.conf"
   run --separate-stderr -0 lab netnsctl run a -- tail -1 /etc/resolv.conf
@@ -177,17 +177,17 @@ attached() {
   [[ $stderr == *'/etc/resolv.conf is a link to nothing'* ]]
 }
 
-@test "a mount of the unit's own that shows a resolver of the host is told, and what to do" {
+@test "a mount of the unit that shows a resolver of the host is reported, with the next step" {
   unit test-client.service.d/first.conf <<<$'[Service]\nBindReadOnlyPaths=/run/systemd/resolve:/run/systemd/resolve'
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus
   [[ $stderr == *'of `test-client.service` shows it a resolver of the host: take that out of its files'* ]]
   lab systemctl start test-client
   run -1 lab netnsctl check
   [[ $output == *'of `test-client.service` shows it a resolver of the host: take that out of its files'* ]]
-  [[ $output != *'can ask a resolver of the host'* ]]
+  [[ $output != *'can query a resolver of the host'* ]]
 }
 
-@test "starting the service writes the files, and a restart of dns@NAME gives it the new ones" {
+@test "starting the service writes the files, and a restart of dns@NAME applies new ones" {
   attached
   [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 127.0.0.1' ]]
   config dns-a.conf <<<$'DNS_SERVERS="127.0.0.1 192.0.2.53"\nDNS_HOSTS="192.0.2.9 db"'
@@ -202,7 +202,7 @@ attached() {
   eventually lab test ! -e /etc/netns/a
 }
 
-@test "a service does not start with the host's resolver in place of a file that is gone" {
+@test "a service does not start with the host's resolver in place of a missing file" {
   attached
   lab systemctl stop test-client
   lab rm /etc/netns/a/resolv.conf
@@ -213,7 +213,7 @@ attached() {
   [[ $(resolve test-client four.example.org) == 192.0.2.80 ]]
 }
 
-@test "names with colons and hyphens have their files" {
+@test "names with colons and hyphens have their own files" {
   for name in c:d my-net; do
     config "dns-$name.conf" <<<'DNS_SERVERS=192.0.2.53'
     lab netnsctl attach test-client "dns@$name" --hide-bus --now

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# Hooks fail, namespaces are there already or go away by hand.
+# Hooks fail, namespaces exist already or are deleted manually.
 
 load systemd
 
-@test "a failing up inside runs down outside and removes the namespace; nothing stands in the way of the next start" {
+@test "after a failed up inside, down outside runs, the namespace is removed, and the next start works" {
   plugin t "configure_t_up_inside() { echo \"t@\$1 up inside\" >>$LOG; [[ -e /run/mended ]]; }"
   run ! lab systemctl start netns-t@n
   eventually gone n
@@ -18,7 +18,7 @@ load systemd
   up netns-t@n
 }
 
-@test "a failing up outside leaves no namespace, and no other hook runs" {
+@test "after a failed up outside, the namespace is removed, and no other hook runs" {
   plugin t "configure_t_up_outside() { echo 'up outside' >>$LOG; return 7; }"
   run ! lab systemctl start netns-t@n
   eventually gone n
@@ -27,7 +27,7 @@ load systemd
   is netns_outside-t@n failed
 }
 
-@test "a failing down inside does not keep the rest from going" {
+@test "a failed down inside does not prevent the rest of the teardown" {
   plugin t "configure_t_down_inside() { echo 'down inside' >>$LOG; return 7; }"
   lab systemctl start netns-t@n
   lab systemctl stop netns-t@n
@@ -37,7 +37,7 @@ load systemd
   lab systemctl start netns-t@n
 }
 
-@test "a failing down outside does not keep the namespace, nor the next start" {
+@test "a failed down outside keeps neither the namespace nor the next start from working" {
   plugin t "configure_t_down_outside() { return 7; }"
   lab systemctl start netns-t@n
   lab systemctl stop netns-t@n
@@ -47,7 +47,7 @@ load systemd
   up netns-t@n
 }
 
-@test "a second type that fails leaves the first one and the namespace" {
+@test "a second type that fails does not affect the first one and the namespace" {
   plugin t "configure_t_up_inside() { return 1; }"
   lab systemctl start netns-veth@nstest
   run ! lab systemctl start netns-t@nstest
@@ -56,7 +56,7 @@ load systemd
   lab ping -c1 -W1 -q 192.0.2.130
 }
 
-@test "a hook that is killed counts as failed, and the rest goes" {
+@test "a killed hook counts as failed, and the teardown continues" {
   plugin t "configure_t_up_inside() { kill -9 \$\$; }"
   run ! lab systemctl start netns-t@n
   eventually gone n
@@ -65,7 +65,7 @@ load systemd
   [[ $(hooks) == 't@n up outside,t@n down outside' ]]
 }
 
-@test "an existing namespace makes the start fail, is left alone, and the message says what to do" {
+@test "an existing namespace fails the start, is not changed, and the message has the next step" {
   lab ip netns add mine
   lab ip -netns mine link add inmine type veth peer name inmine-peer
   run ! lab systemctl start netns-lo@mine
@@ -79,7 +79,7 @@ load systemd
   up netns-lo@mine
 }
 
-@test "a namespace that cannot be removed: down says so, and what removes it; the next up does, too" {
+@test "a namespace that cannot be removed is reported by down and the next up, with the fix" {
   lab netnsctl up lo@x
   unit netns_name@x.service.d/test.conf <<<$'[Service]\nExecStop=\nExecStop=/bin/false'
   run -1 lab netnsctl down lo@x
@@ -93,7 +93,7 @@ load systemd
   lab netnsctl down lo@x
 }
 
-@test "a stale file in the place of the namespace is left alone, and named" {
+@test "a stale file in place of the namespace is not changed, and named" {
   lab mkdir -p /run/netns
   lab touch /run/netns/stale
   run ! lab systemctl start netns-lo@stale
@@ -102,7 +102,7 @@ load systemd
   lab rm /run/netns/stale
 }
 
-@test "a namespace deleted by hand: stop, then start work without reset-failed, and nothing is left failed" {
+@test "after a manual deletion of the namespace, stop and start work without reset-failed, and no unit stays failed" {
   config macvlan-nstest.conf <<<'MACVLAN_PARENT_IFNAME=eth0'
   parent eth0
   for type in lo veth nft macvlan; do
@@ -121,7 +121,7 @@ load systemd
   nothing_left nstest
 }
 
-@test "all types on a namespace deleted by hand stop and start together" {
+@test "after a manual deletion of the namespace, all its types stop and start together" {
   lab systemctl start netns-{lo,veth,nft}@nstest
   lab ip netns delete nstest
   lab systemctl stop netns-{lo,veth,nft}@nstest
@@ -135,24 +135,24 @@ load systemd
   nothing_left nstest
 }
 
-@test "an interface deleted by hand does not keep the instance from stopping" {
+@test "a manually deleted interface does not prevent the stop" {
   lab systemctl start netns-veth@nstest
   lab ip link delete ve-nstest0
   lab systemctl stop netns-veth@nstest
   nothing_left nstest
 }
 
-@test "an up outside that fails half-way leaves nothing on the host" {
+@test "an up outside that fails leaves nothing on the host" {
   pair bad VETH_IFADDR_OUTSIDE=no-address
   cannot_start veth bad
 }
 
-@test "an up inside that fails half-way leaves nothing on the host" {
+@test "an up inside that fails leaves nothing on the host" {
   pair bad VETH_IFADDR_INSIDE=no-address
   cannot_start veth bad
 }
 
-@test "a plugin removed while its instance is active: the stop still removes the namespace" {
+@test "after the removal of the plugin of an active instance, the stop still removes the namespace" {
   plugin t
   lab systemctl start netns-t@n
   rm "$CONF/t.sh"
@@ -161,7 +161,7 @@ load systemd
   [[ $(journal netns-t@n) == *'/etc/conf.d/netns/t.sh'*'/usr/share/systemd-netns/t.sh'* ]]
 }
 
-@test "the namespace goes by its name though a process is still in it" {
+@test "the name of a namespace is removed, also while a process is in it" {
   lab systemctl start netns-lo@busy
   lab systemd-run --quiet --unit=busy --property=NetworkNamespacePath=/run/netns/busy sleep infinity
   lab systemctl stop netns-lo@busy
@@ -170,12 +170,12 @@ load systemd
 }
 
 # Usage: replaced NAME / theirs NAME
-# Somebody makes another namespace in place of ours; whether it is as they made it.
+# Replaces our namespace by a foreign one; succeeds if the foreign one is unchanged.
 replaced() { lab bash -c "$(declare -f replace); replace $1"; }
 theirs() { lab bash -c "$(declare -f untouched); untouched $1"; }
 
 # Usage: made_anew INSTANCE
-# Whether what the error says to do helps.
+# Succeeds if the commands in the error help.
 made_anew() {
   lab ip netns delete "${1#*@}"
   lab netnsctl restart "${1#*@}"
@@ -184,14 +184,14 @@ made_anew() {
   nothing_left "${1#*@}"
 }
 
-@test "systemctl restart in a namespace that somebody has made in place of ours: it fails, says what to do, and touches nothing" {
+@test "systemctl restart in a foreign namespace fails with the next step, and changes nothing" {
   lab netnsctl up nft@a
   replaced a
   run ! lab systemctl restart netns-nft@a
   theirs a
   said=$(journal netns-nft@a)
   [[ $said == *'to tear down what is left'*'is not the one that was made'*'`ip netns delete a`'* ]]
-  # Nothing of ours is left but what is told.
+  # Only the reported resources of ours are left.
   eventually is netns_name@a inactive
   theirs a
   lab ip netns delete a
@@ -199,13 +199,13 @@ made_anew() {
   up netns-nft@a
 }
 
-@test "systemctl start of a second type in a namespace that somebody has made in place of ours: it fails, and touches nothing" {
+@test "systemctl start of a second type in a foreign namespace fails, and changes nothing" {
   lab netnsctl up lo@a
   replaced a
   for type in nft veth; do
     pair a
     run ! lab systemctl start "netns-$type@a"
-    # A firewall has its namespace closed first.
+    # A firewall closes its namespace first.
     local unit=netns_outside-$type@a
     [[ $type != nft ]] || unit=netns_closed@a
     [[ $(journal "$unit") == *'is not the one that was made'*'`netnsctl restart a`'* ]]
@@ -216,11 +216,11 @@ made_anew() {
   made_anew lo@a
 }
 
-@test "systemctl stop of what is up where somebody has made a namespace in place of ours: down inside runs in what is left of ours" {
+@test "systemctl stop with a foreign namespace runs down inside in our old namespace" {
   # shellcheck disable=SC2016 # for the hook to expand
   plugin t 'configure_t_down_inside() { echo "t@$1 down inside of $(stat -Lc %i /proc/self/ns/net)" >>'"$LOG"'; }'
   lab systemctl start netns-t@n
-  # systemd has kept it (NetworkNamespacePath=).
+  # systemd has kept the namespace (NetworkNamespacePath=).
   ours=$(lab stat -Lc %i /run/netns/n)
   replaced n
   lab systemctl stop netns-t@n
@@ -230,7 +230,7 @@ made_anew() {
   nothing_failed
 }
 
-@test "netnsctl up and restart refuse a namespace that somebody has made in place of ours, also of what is up" {
+@test "netnsctl up and restart refuse a foreign namespace, also for an active instance" {
   lab netnsctl up lo@a nft@a
   replaced a
   pair a
@@ -246,7 +246,7 @@ made_anew() {
   made_anew nft@a
 }
 
-@test "netnsctl up of what is up tells that its namespace was deleted by hand" {
+@test "netnsctl up of an active instance reports a manually deleted namespace" {
   lab netnsctl up nft@a
   lab ip netns delete a
   run --separate-stderr -1 lab netnsctl up nft@a

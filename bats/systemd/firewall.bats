@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# A namespace for which a firewall was requested passes nothing that the firewall has not been loaded for.
+# A namespace with a requested firewall passes nothing until its rules are loaded.
 
 load systemd
 
 # Usage: watch_pings / no_answer
-# Pings the namespace from the host all the time; and whether no ping was answered, up to a few from now on.
+# Pings the namespace from the host continuously; succeeds if no ping was answered, including a few more from now on.
 PINGS='while :; do if ping -c1 -W1 -q 192.0.2.130 &>/dev/null; then echo >>/run/answered; fi; echo >>/run/pings; sleep 0.01; done'
 some_lines() { (($(wc -l <"$1") > 2)); }
 watch_pings() { lab systemd-run --quiet --unit=test-pings bash -c "$PINGS"; }
@@ -21,10 +21,10 @@ no_answer() {
   }
 }
 
-# Files that keep the rules from being loaded.
+# Files that prevent the loading of the rules.
 broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
 
-@test "whatever becomes of a firewall that is asked for with its interface: nothing passes" {
+@test "if a firewall fails in any way when started with its interface, nothing passes" {
   while IFS= read -r text; do
     config nft-nstest.conf <<<"$text"
     watch_pings
@@ -35,7 +35,7 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
   done < <(broken)
 }
 
-@test "a firewall that is asked for and cannot come up closes the namespace of an interface that is up" {
+@test "a firewall that cannot come up closes the namespace of an active interface" {
   while IFS= read -r text; do
     lab netnsctl up veth@nstest
     lab ping -c1 -W5 -q 192.0.2.130
@@ -49,7 +49,7 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
   done < <(broken)
 }
 
-@test "the same by systemctl, in either order" {
+@test "the same holds with systemctl, in either order" {
   while IFS= read -r text; do
     config nft-nstest.conf <<<"$text"
     for units in 'netns-veth@nstest netns-nft@nstest' 'netns-nft@nstest netns-veth@nstest'; do
@@ -64,7 +64,7 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
 }
 
 # Usage: closed_while_waiting UNIT UNITS...
-# Starts UNITS, and whether nothing passes while the interface is up and UNIT has not come to its end.
+# Starts UNITS. Succeeds if nothing passes while the interface is up and UNIT is still starting.
 closed_while_waiting() {
   watch_pings
   lab systemctl start --no-block "${@:2}"
@@ -74,18 +74,18 @@ closed_while_waiting() {
   lab systemctl kill "$1"
 }
 
-@test "a firewall whose file hangs: nothing passes while the interface is up" {
+@test "while the file of a firewall hangs, nothing passes through its active interface" {
   config nft-nstest.conf <<<'sleep 600'
   closed_while_waiting netns_outside-nft@nstest netns-veth@nstest netns-nft@nstest
 }
 
-@test "a firewall that waits for its interface: nothing passes while the interface is up alone" {
+@test "while a firewall waits for its interface, nothing passes through the active interface" {
   config nft-nstest.conf <<<'NETNS_REQUIRES=veth@nstest; [[ $INOUT == inside ]] && sleep 600'
   lab netns-update >/dev/null
   closed_while_waiting netns-nft@nstest netns-nft@nstest
 }
 
-@test "after a boot, too: an enabled interface passes nothing without its enabled firewall" {
+@test "after a boot, an enabled interface passes nothing without its enabled firewall" {
   config nft-nstest.conf <<<'exit 1'
   lab systemctl enable --quiet netns-veth@nstest netns-nft@nstest
   unit test-pings.service <<END_OF_UNIT
@@ -101,7 +101,7 @@ END_OF_UNIT
   no_answer boot
 }
 
-@test "where nft cannot be run, no interface comes up" {
+@test "if nft cannot be run, no interface comes up" {
   lab mv /usr/sbin/nft /usr/sbin/nft.away
   run ! lab netnsctl up veth@nstest nft@nstest
   lab mv /usr/sbin/nft.away /usr/sbin/nft
@@ -111,7 +111,7 @@ END_OF_UNIT
   lab netnsctl up veth@nstest nft@nstest
 }
 
-@test "a type of the administrator that declares a firewall gets the same units" {
+@test "an administrator's type that declares a firewall gets the same units" {
   config fire.sh <<'END_OF_PLUGIN'
 # Provides: firewall
 NO_CONFIG_REQUIRED=yes
@@ -122,14 +122,14 @@ END_OF_PLUGIN
   run ! lab systemctl start netns-veth@nstest netns-fire@nstest
   up netns-veth@nstest
   no_answer fire
-  # It is removed with the declaration.
+  # The drop-in is removed with the declaration.
   [[ -e $LAB/root/etc/systemd/system/netns_outside-fire@.service.d/10-firewall.conf ]]
   sed -i /Provides/d "$CONF/fire.sh"
   lab netns-update >/dev/null
   [[ ! -e $LAB/root/etc/systemd/system/netns_outside-fire@.service.d ]]
 }
 
-@test "rules that load open the namespace again" {
+@test "rules that can be loaded open the namespace again" {
   config nft-nstest.conf <<<'exit 1'
   run ! lab systemctl start netns-veth@nstest netns-nft@nstest
   config nft-nstest.conf <<<''
@@ -138,7 +138,7 @@ END_OF_PLUGIN
   reaches nstest 192.0.2.129
 }
 
-@test "attach to a namespace takes every type that is configured for it, the firewall too" {
+@test "attach to a namespace takes every configured type, including the firewall" {
   unit test-web.service <<<$'[Service]\nExecStart=sleep infinity'
   config nft-nstest.rules <<<'flush ruleset'
   lab netnsctl attach test-web nstest
@@ -149,27 +149,27 @@ END_OF_PLUGIN
   up netns-nft@nstest netns-veth@nstest
   lab systemctl stop test-web
   lab netnsctl detach test-web
-  # Without its firewall, that is told.
+  # Without its firewall, there is a warning.
   run -0 lab netnsctl attach test-web veth@nstest
   [[ $output == *'the firewall `nft@nstest` is configured, but `test-web.service` starts without it'* ]]
 }
 
-@test "check finds what is enabled and not up, also after its failure was forgotten" {
+@test "check finds an enabled instance that is not up, also after reset-failed" {
   config nft-nstest.conf <<<'[[ $INOUT != inside ]] || exit 1'
   lab systemctl enable --quiet netns-nft@nstest
   run ! lab systemctl start netns-nft@nstest
   run -1 lab netnsctl check nft@nstest
-  [[ $output == *'nft@nstest: it has failed'* ]]
+  [[ $output == *'nft@nstest: the instance has failed'* ]]
   lab systemctl reset-failed 'netns*'
   lab netns-update
   run -1 lab netnsctl check nft@nstest
-  [[ $output == *'nft@nstest: it is enabled, but not up; `netnsctl up nft@nstest`, or `systemctl disable netns-nft@nstest.service`'* ]]
+  [[ $output == *'nft@nstest: the instance is enabled, but not up; `netnsctl up nft@nstest`, or `systemctl disable netns-nft@nstest.service`'* ]]
   config nft-nstest.conf <<<''
   lab netnsctl up nft@nstest
   lab netnsctl check
 }
 
-@test "a firewall that is masked keeps the interface that is asked for with it from starting" {
+@test "a masked firewall prevents the start of an interface that is started with it" {
   for unit in netns-nft@nstest netns_outside-nft@nstest netns_closed@nstest; do
     lab systemctl mask --quiet "$unit"
     run ! lab netnsctl up veth@nstest nft@nstest

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# netnsctl gc on a machine with systemd: what no unit needs goes, and what one needs, or may be about to, stays.
+# netnsctl gc on a machine with systemd removes unneeded leftovers, and keeps everything that a unit needs or may need soon.
 
 load systemd
 
 # Usage: maker [TEXT]
-# A type that makes an interface on the host, and remembers it.
+# A type that creates an interface on the host, and remembers its name.
 maker() {
   plugin maker '
 configure_maker_up_outside() {
@@ -17,12 +17,12 @@ configure_maker_down_inside() { :; }
 maker_made() { [[ $(ip -oneline link show type veth) == *": $MAKER_IFNAME@"* ]]; }
 configure_maker_down_outside() {
   recall
-  # It may go by itself meanwhile, with the namespace of its peer.
+  # The kernel may remove it with the namespace of its peer.
   ! maker_made || ip link delete dev "$MAKER_IFNAME" || ! maker_made
 }'
 }
 
-@test "what units have up, and a namespace that others have made, stays" {
+@test "active namespaces of units, and foreign namespaces, stay" {
   maker
   lab ip netns add foreign
   lab systemctl start netns-maker@a netns-lo@b
@@ -33,7 +33,7 @@ configure_maker_down_outside() {
   exists foreign
 }
 
-@test "a namespace that we have made and no unit needs goes, unless processes run in it" {
+@test "an own namespace that no unit needs is removed, unless processes run in it" {
   lab netnsinit --create a
   lab ip netns exec a sleep 1000 3>&- &
   process=$!
@@ -49,7 +49,7 @@ configure_maker_down_outside() {
   [[ -z $(lab find /run/systemd-netns -type f) ]]
 }
 
-@test "a namespace of our name that somebody else has made meanwhile is theirs, and our note goes" {
+@test "a foreign namespace of our name stays, and our ownership record is removed" {
   lab netnsinit --create a
   lab ip netns delete a
   lab ip netns add a
@@ -58,22 +58,22 @@ configure_maker_down_outside() {
   exists a
 }
 
-@test "so is one that got the inode of ours" {
+@test "a foreign namespace with the inode of ours stays too" {
   lab bash -c "$(declare -f replace_same_inode); replace_same_inode a netnsinit --create a"
   run -0 lab netnsctl gc
   [[ $output == 'removed: /run/systemd-netns/made/a: the namespace that it is about is gone' ]]
   lab bash -c "$(declare -f untouched); untouched a"
 }
 
-@test "what a hook was making when the unit files went away goes by its own down outside" {
+@test "the resources of a hook whose unit files were removed are removed by its down outside" {
   maker
   lab systemctl start netns-maker@a
   lab cp -a /run/systemd-netns/remembered /run/remembered
   lab bash -c 'rm /etc/systemd/system/netns*-maker@.service; systemctl daemon-reload'
-  # Without their files, systemd takes the namespace away under it, and runs no hook.
+  # Without the unit files, systemd removes the namespace, and runs no hook.
   lab systemctl stop netns-maker@a netns_outside-maker@a || true
   eventually gone a
-  # As if that had been killed before it forgot the instance.
+  # As if the hook had been killed before it removed the remembered values.
   lab bash -c 'rm -rf /run/systemd-netns/remembered && mv /run/remembered /run/systemd-netns'
   lab systemctl reset-failed
   lab ip link add mk-a type veth peer name mk-b
@@ -83,7 +83,7 @@ configure_maker_down_outside() {
   [[ -z $(lab find /run/systemd-netns -type f) ]]
 }
 
-@test "what is being brought up stays" {
+@test "an instance that is being brought up stays" {
   maker 'while [[ ! -e /run/go ]]; do sleep 0.05; done'
   lab systemctl start --no-block netns-maker@a
   eventually lab test -e /run/systemd-netns/remembered/maker@a
@@ -95,7 +95,7 @@ configure_maker_down_outside() {
   lab rm /run/go
 }
 
-@test "a namespace that somebody's own unit has made, or is in, stays, with what is remembered for it" {
+@test "a namespace that an administrator's unit created or uses stays, with its remembered values" {
   maker
   unit test-maker.service <<'END'
 [Service]
@@ -118,7 +118,7 @@ END
   exists foo
   exists bar
   lab ip link show dev mk-foo >/dev/null
-  # Each is for its own unit: without one, it goes.
+  # Each namespace is kept for its own unit: without the unit it is removed.
   lab systemctl stop test-user
   run -0 lab netnsctl gc
   [[ $output == *'removed: namespace `bar`: we have made it, and no unit needs it'* ]]
@@ -130,7 +130,7 @@ END
   gone foo
 }
 
-@test "so does one that such a unit has made by a script, in a shell, or by a word that systemd fills in" {
+@test "so does a namespace that such a unit creates by a script, in a shell, or with a specifier of systemd" {
   unit test-maker.service <<'END'
 [Service]
 Type=oneshot
@@ -155,7 +155,7 @@ END
   lab rm /run/by-script
 }
 
-@test "a link in the place of a directory of drop-ins is not looked through: what it leads to may be needed" {
+@test "a link in place of a drop-in directory is not followed: its target may be in use" {
   units=/etc/systemd/system
   config veth-a.conf <<<''
   lab mkdir -p "$units/netns_outside-veth@a.service.d"
@@ -167,7 +167,7 @@ END
   lab rm -r "$units"/netns_outside-veth@{a,b}.service.d
 }
 
-@test "drop-ins for what instances require go with them; an administrator's stay" {
+@test "drop-ins for requirements are removed with them; an administrator's drop-ins stay" {
   units=/etc/systemd/system
   lab mkdir -p "$units"/netns_outside-{veth@a,veth@b}.service.d
   for instance in a b; do
@@ -181,7 +181,7 @@ END
   lab test -e "$units/netns_outside-veth@b.service.d/10-requires.conf"
 }
 
-@test "the drop-in of an attached service whose unit is away stays, with the command that removes it, and holds it when it is back" {
+@test "the drop-in of an attached service whose unit is missing stays, with the command that removes it" {
   dropin=/etc/systemd/system/test-away.service.d/50-netns.conf
   away() {
     lab tee /run/systemd/system/test-away.service >/dev/null <<<$'[Service]\nExecStart=/bin/sleep 1000'
@@ -212,7 +212,7 @@ END
   [[ -z $output ]]
 }
 
-@test "a drop-in of a unit that is there stays, and a pipe in the place of one is nobody's" {
+@test "a drop-in of an existing unit stays, and so does a pipe in its place" {
   units=/etc/systemd/system
   lab mkdir -p "$units"/{test-gone,netns-lo@}.service.d
   lab mkfifo "$units/test-gone.service.d/50-netns.conf"
@@ -223,7 +223,7 @@ END
   lab rm -r "$units"/{test-gone,netns-lo@}.service.d
 }
 
-@test "nobody waits for a pipe in the place of a note, and what nobody needs beside it goes" {
+@test "a pipe in place of an ownership record does not block gc, and other leftovers are removed" {
   lab systemctl start netns-lo@a
   lab bash -c 'rm /run/systemd-netns/made/a && mkfifo /run/systemd-netns/made/{a,o}'
   lab netnsinit --create b
@@ -238,7 +238,7 @@ END
   for name in a o; do
     [[ $stderr == *"netnsctl: warning: /run/systemd-netns/made/$name: it is no regular file; move it out of the way; it is passed over"* ]]
   done
-  # Nobody can tell whose it is now: it is left alone, and that is told.
+  # The owner is unknown now: the namespace is kept, and reported.
   lab systemctl stop netns-lo@a
   eventually is netns_name@a inactive
   exists a

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The units are hardened as far as they can be, and docs/security.md says no more and no less than what is so.
+# The units are hardened as far as possible, and docs/security.md describes exactly this.
 
 load systemd
 
@@ -13,20 +13,20 @@ drop_in() {
 }
 
 # Usage: in_mount_namespace_of_pid_1 FILE
-# Whether what a hook has written to the file is the mount namespace of PID 1.
+# Succeeds if the mount namespace that a hook has written to the file is that of PID 1.
 in_mount_namespace_of_pid_1() { [[ $(lab cat "$1") == "$(lab readlink /proc/1/ns/mnt)" ]]; }
 
 # Usage: is_sleep PID
 is_sleep() { [[ $(lab cat "/proc/$1/comm") == sleep ]]; }
 
-# A type whose hooks tell their mount namespace.
+# A type whose hooks print their mount namespace.
 probe() {
   plugin probe '
 configure_probe_up_outside() { readlink /proc/self/ns/mnt >/run/outside; }
 configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
 }
 
-@test "no setting hides the namespace: all hooks run in the mount namespace of PID 1" {
+@test "no setting of the units hides the namespace: all hooks run in the mount namespace of PID 1" {
   probe
   lab systemctl start netns-probe@x
   in_mount_namespace_of_pid_1 /run/outside
@@ -34,7 +34,7 @@ configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
   lab mountpoint -q /run/netns/x
 }
 
-@test "the settings that the document warns of do hide it" {
+@test "the settings that docs/security.md warns about do hide it" {
   probe
   # From `ProtectSystem=` on to `RootDirectory=`, in backticks.
   mapfile -t settings < <(sed -n '/^`ProtectSystem=`/,/^Do not/p' "$DOCS" | grep --only-matching '`[A-Za-z]*=`' | tr -d '`')
@@ -50,7 +50,7 @@ configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
     esac
     drop_in netns_name@x <<<"[Service]"$'\n'"$setting$value"
     run lab systemctl start netns-probe@x
-    # It came to nothing, or to a namespace that the host does not see.
+    # The unit failed, or its namespace is not visible on the host.
     [[ $status != 0 ]] && ! lab mountpoint -q /run/netns/x || {
       echo "$setting: status $status" >&2
       return 1
@@ -60,7 +60,7 @@ configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
   done
 }
 
-@test "systemd-analyze security gives the units what the document says" {
+@test "systemd-analyze security rates the units as documented" {
   probe
   lab systemctl start netns-probe@x
   level() { lab systemd-analyze security --no-pager "$1" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p'; }
@@ -69,7 +69,7 @@ configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
   [[ $(level netns-probe@x) == "$(level netns_outside-probe@x)" ]]
 }
 
-@test "a drop-in of netns_name@ may call ip and sysctl" {
+@test "a drop-in of netns_name@ can call ip and sysctl" {
   drop_in netns_name@x <<'END_OF_DROP_IN'
 [Service]
 ExecStartPost=ip -netns %i link set dev lo up
@@ -82,7 +82,7 @@ END_OF_DROP_IN
   [[ $(lab ip netns exec x sysctl -n net.ipv4.ip_forward) == 1 ]]
 }
 
-@test "a hook may load modules, mount, set sysctls, ask systemd, and start daemons as other users" {
+@test "a hook can load modules, mount, set sysctls, query systemd, and start daemons as other users" {
   plugin probe '
 configure_probe_up_outside() {
   modprobe --dry-run --first-time nosuch 2>/dev/null || :
@@ -108,7 +108,7 @@ configure_probe_down_outside() { umount /media; rmdir /run/probe.d; }'
   nothing_failed
 }
 
-@test "the document's drop-in for a service goes together with a namespace" {
+@test "the documented drop-in for a service works in a namespace" {
   lab systemctl start netns-lo@shop
   lab tee /run/systemd/system/shop.service <<<$'[Service]\nExecStart=sleep infinity' >/dev/null
   sed -n '/^```ini/,/^```/p' "$DOCS" | sed '1d; $d' | drop_in shop
@@ -122,7 +122,7 @@ configure_probe_down_outside() { umount /media; rmdir /run/probe.d; }'
   lab systemctl stop netns-lo@shop
 }
 
-@test "a plugin that others can write is refused; the namespace goes, and the variable in the unit allows it" {
+@test "an untrusted plugin is refused, the namespace is removed, and the variable in the unit allows it" {
   plugin probe
   lab chmod o+w /etc/conf.d/netns/probe.sh
   run -1 lab systemctl start netns-probe@x
@@ -135,7 +135,7 @@ configure_probe_down_outside() { umount /media; rmdir /run/probe.d; }'
   [[ $(journal netns-probe@x) == *'warning: /etc/conf.d/netns/probe.sh: everybody can write it'* ]]
 }
 
-@test "what is refused on the way down leaves no namespace behind" {
+@test "a refused hook of a stop leaves no namespace behind" {
   plugin probe
   lab systemctl start netns-probe@x
   lab chmod o+w /etc/conf.d/netns/probe.sh

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# make install and make uninstall on a live machine, also over the bash original.
+# make install and make uninstall on a running machine, also over the bash scripts.
 
 load systemd
 
-# The tree that a user has built in; the machine sees it as /src.
+# The tree of a user's build; the machine sees it as /src.
 setup() {
   mkdir "$LAB/root/src"
   tree=$BATS_TEST_DIRNAME/../..
@@ -14,7 +14,7 @@ setup() {
   cp -a "$tree"/target/release/{netnsctl,man} "$LAB/root/src/target/release/"
 }
 
-# What this suite removes, the next test gets back.
+# Restores the installation for the next test.
 teardown() {
   lab make -s -C /src uninstall || lab netns-update --clean --now
   rm -rf "$LAB/root/src" "$CONF"
@@ -25,7 +25,7 @@ teardown() {
   lab systemctl reset-failed
 }
 
-@test "an upgrade in place leaves what is active alone, and the administrator's files" {
+@test "an upgrade does not affect active instances and the administrator's files" {
   config veth-mine.conf <<<'VETH_IFADDR_OUTSIDE=192.0.2.41/30 VETH_IFADDR_INSIDE=192.0.2.42/30'
   config macvlan.conf <<<'# mine'
   lab systemctl start netns-veth@mine
@@ -39,12 +39,12 @@ teardown() {
 }
 
 # Usage: files
-# Every file of the machine that an installation could have put there, but for the administrator's.
+# Prints every file of the machine that an installation could have created, except the administrator's.
 files() {
   lab find /etc /usr /var/lib /run/systemd-netns -path /etc/conf.d/netns -prune -o -type f -print -o -type l -print 2>/dev/null | sort
 }
 
-@test "uninstall removes all of ours but /etc/conf.d/netns" {
+@test "uninstall removes everything except /etc/conf.d/netns" {
   config mine.sh <<<'NO_CONFIG_REQUIRED=y'
   lab make -s -C /src uninstall
   before=$(files)
@@ -91,8 +91,8 @@ files() {
   eventually gone n
 }
 
-@test "installed over the bash original, its copies become ours and its instances go on" {
-  # The original's templates, as far as they are known by what its users' units hold.
+@test "an installation over the bash scripts takes over their copies, and instances stay active" {
+  # The templates of the bash scripts, as far as they are known from the units of their users.
   for half in netns netns_outside; do
     side=$([[ $half == netns ]] && echo inside || echo outside)
     lab tee "/usr/lib/systemd/system/$half@.service" >/dev/null <<END
@@ -114,7 +114,7 @@ END
   lab ping -c1 -W1 -q 192.0.2.130
 }
 
-@test "both work with dash as sh" {
+@test "install and uninstall work with dash as sh" {
   lab make -C /src uninstall SHELL=/bin/dash
   run -0 lab make -C /src install SHELL=/bin/dash
   lab systemctl start netns-lo@n

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Types and names work up to the longest unit name that systemd accepts; beyond it they are refused.
+# Types and names work up to the longest unit name of systemd, and longer ones are refused.
 
 load systemd
 
@@ -24,7 +24,7 @@ HYPHENS=${PAIRS}nnn
   nothing_left "$NAME"
 }
 
-@test "an instance whose unit names are too long is refused, and nothing of it is up" {
+@test "an instance whose unit names are too long is refused, and nothing is started" {
   plugin "${TYPE}t"
   plugin "${TYPE}tt"
   config "${TYPE}t-$NAME.conf" </dev/null
@@ -34,7 +34,7 @@ HYPHENS=${PAIRS}nnn
   run --separate-stderr ! lab netnsctl up "$NAME"
   [[ $stderr == *'would be 255 bytes long'* ]]
   gone "$NAME"
-  # Of a longer type, systemd ignores the dependency on the outside half, and starts the inside half alone.
+  # With a longer type, systemd ignores the dependency on the outside unit, and starts only the inside unit.
   lab netnsctl up "lo@$NAME"
   run ! lab systemctl start "netns-${TYPE}t@$NAME"
   run ! lab systemctl start "netns-${TYPE}tt@$NAME"
@@ -51,7 +51,7 @@ HYPHENS=${PAIRS}nnn
   [[ $output == *"error: /etc/conf.d/netns/${TYPE}t-$NAME.conf: invalid instance"* ]]
 }
 
-@test "a service in a namespace with many hyphens stops when that is deleted by hand" {
+@test "a service in a namespace with many hyphens stops when the namespace is deleted manually" {
   unit test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   lab netnsctl attach test-web "lo@$HYPHENS"
   lab systemctl start test-web
@@ -60,7 +60,7 @@ HYPHENS=${PAIRS}nnn
   eventually is test-web inactive
 }
 
-@test "a service is not attached to a namespace whose mount unit has too long a name; without a service it works" {
+@test "a service cannot be attached to a namespace whose mount unit name is too long; the namespace itself works" {
   unit test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   run --separate-stderr -1 lab netnsctl attach test-web "lo@${HYPHENS}n"
   [[ $stderr == *"\`${HYPHENS}n\` has too many hyphens: the unit name"*'would be 256 bytes long, the limit is 255'* ]]

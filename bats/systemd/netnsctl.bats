@@ -1,21 +1,21 @@
 #!/usr/bin/env bats
-# netnsctl where systemd runs; what both engines do alike is in bats/engine.
+# netnsctl under systemd. The common behaviour of both engines is in bats/engine.
 
 load systemd
 
-@test "what is up under an engine is taken down by it, whichever this machine's is" {
+@test "down uses the engine that brought the instance up" {
   lab netnsctl up --engine direct lo@direct
   lab netnsctl up lo@units
   run -0 lab netnsctl list --no-legend
   [[ ${lines[0]} =~ ^direct\ +lo\ +up\ +direct\  && ${lines[2]} =~ ^units\ +lo\ +up\ +systemd\  ]]
   run -0 lab netnsctl up lo@direct lo@units
-  [[ $output == $'lo@direct was up already\nlo@units was up already' ]]
+  [[ $output == $'lo@direct was already up\nlo@units was already up' ]]
   lab netnsctl down direct units
   nothing_left direct
   nothing_left units
 }
 
-@test "neither engine touches a namespace of the other" {
+@test "neither engine changes a namespace of the other" {
   lab netnsctl up --engine direct lo@one
   lab netnsctl up lo@two
   run --separate-stderr -1 lab netnsctl up --engine systemd lo@one
@@ -27,12 +27,12 @@ load systemd
   lab netnsctl down one two
 }
 
-@test "what has failed under either engine is clean once it was taken down" {
+@test "down clears a failed instance of either engine" {
   plugin bad 'configure_bad_up_inside() { echo "what it said"; false; }'
   for engine in direct systemd; do
     run -1 lab netnsctl up --engine "$engine" bad@b
     run -1 lab netnsctl check
-    [[ $output == *'error: bad@b: it has failed'* ]]
+    [[ $output == *'error: bad@b: the instance has failed'* ]]
     lab netnsctl down bad@b
     run -0 lab netnsctl check
     [[ -z $output ]]
@@ -40,8 +40,8 @@ load systemd
   done
 }
 
-@test "the clock was set back in the middle of an up or down: what comes of it is told all the same" {
-  # netnsctl as `cargo test` builds it, which libfaketime reaches: when it began is an hour ahead of all that the journal says.
+@test "after a clock change during up or down, the result is reported" {
+  # The netnsctl of `cargo test`, with libfaketime: its start time is an hour ahead of the journal.
   cp "$BATS_TEST_DIRNAME/../../target/debug/netnsctl" "$LAB/root/usr/local/sbin/ahead"
   local libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
   ahead() { lab env LD_PRELOAD="${libraries[0]}" FAKETIME=+1h FAKETIME_DONT_FAKE_MONOTONIC=1 /usr/local/sbin/ahead "$@"; }
@@ -60,7 +60,7 @@ load systemd
   rm "$LAB/root/usr/local/sbin/ahead"
 }
 
-@test "graph tells apart what attached services do" {
+@test "graph shows the states of attached services" {
   local unit format
   for unit in runs stops fails; do
     lab bash -c "printf '[Service]\nExecStart=/bin/sleep infinity\n' >/etc/systemd/system/$unit.service"
@@ -94,7 +94,7 @@ load systemd
   nothing_left a
 }
 
-@test "a type without units: what to run is told" {
+@test "for a type without units, the error has the command to run" {
   config late.sh <<<NO_CONFIG_REQUIRED=y
   run --separate-stderr -1 lab netnsctl up late@a
   [[ $stderr == *'not found. Run `netns-update`'* && $stderr != *'is removed'* ]]
@@ -102,7 +102,7 @@ load systemd
   [[ $output == *'/etc/systemd/system/netns-late@.service: warning: this unit is missing; run `netns-update`'* ]]
 }
 
-@test "status has the units of processes, and what has failed" {
+@test "status shows the units of processes, and failed instances" {
   lab netnsctl up veth@nstest
   lab systemd-run --quiet --unit=inside --property=NetworkNamespacePath=/run/netns/nstest sleep infinity
   run -0 lab netnsctl status nstest
@@ -113,10 +113,10 @@ load systemd
   run -1 lab netnsctl status b
   [[ $output == *'bad failed since'*'what it said'* ]]
   run -1 lab netnsctl check
-  [[ $output == *'error: bad@b: it has failed'* ]]
+  [[ $output == *'error: bad@b: the instance has failed'* ]]
 }
 
-@test "since when an instance is up is known, from what systemd keeps of its start or else from systemd itself" {
+@test "the start time of an instance is read from systemd's files, or else queried" {
   since() { lab netnsctl list --json | jq --raw-output '.items[] | select(.instance == "lo@a") | .since | fromdate'; }
   lab netnsctl up lo@a
   seconds=$(lab systemctl show --timestamp=unix --property=StateChangeTimestamp --value netns-lo@a)
@@ -127,7 +127,7 @@ load systemd
   lab netnsctl down a
 }
 
-@test "a service of others that is only called like an instance is none: it is not listed, nor stopped, and keeps nothing" {
+@test "a foreign service with the name of an instance is neither listed nor stopped" {
   unit netns-exporter@.service <<<$'[Service]\nExecStart=/bin/sleep 1000'
   lab systemctl start netns-exporter@web
   lab netnsctl up lo@web

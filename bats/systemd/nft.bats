@@ -3,7 +3,7 @@
 
 load systemd
 
-@test "the shipped rules let nothing through but lo" {
+@test "with the shipped rules, only loopback traffic passes" {
   lab systemctl start netns-veth@nstest
   lab ping -c1 -W1 -q 192.0.2.130
   lab systemctl start netns-nft@nstest
@@ -28,7 +28,7 @@ END
   ((status != 0))
 }
 
-@test "rules that do not load: a first start lets nothing through, and fails" {
+@test "rules that cannot be loaded fail the first start, and nothing passes" {
   config nft-nstest.rules <<<'no rules at all'
   lab systemctl start netns-veth@nstest
   run ! lab systemctl start netns-nft@nstest
@@ -43,7 +43,7 @@ END
   lab ping -c1 -W1 -q 192.0.2.130
 }
 
-@test "a .conf that bash cannot read, that ends the hook or leads nowhere: nothing passes, though no rules are loaded" {
+@test "a .conf that has a syntax error, exits or is a dangling link: nothing passes" {
   lab systemctl start netns-veth@nstest
   for broken in 'echo if' 'echo exit 3' ''; do
     if [[ $broken ]]; then config nft-nstest.conf < <($broken); else lab ln -s nowhere "/etc/conf.d/netns/nft-nstest.conf"; fi
@@ -55,7 +55,7 @@ END
   done
 }
 
-@test "rules that do not load: a restart fails and leaves the rules that were in force" {
+@test "rules that cannot be loaded fail a restart, and the old rules stay in force" {
   config nft-nstest.rules <<<'table inet mine { chain input { type filter hook input priority 0; policy accept; ip protocol icmp counter accept; }; }'
   lab systemctl start netns-veth@nstest netns-nft@nstest
   lab ping -c1 -W1 -q 192.0.2.130
@@ -66,7 +66,7 @@ END
   lab ping -c1 -W1 -q 192.0.2.130
 }
 
-@test "there is no moment without rules while they are replaced" {
+@test "there is no moment without rules during a replacement" {
   lab systemctl start netns-veth@nstest netns-nft@nstest
   lab bash -c 'ping -i 0.002 -c 1500 -W1 -q 192.0.2.130 >/run/ping.log' &
   ping=$!
@@ -75,7 +75,7 @@ END
   [[ $(lab cat /run/ping.log) == *' 0 received'* ]]
 }
 
-@test "netns-nft-save keeps the rules in force, for the next start" {
+@test "netns-nft-save saves the rules in force for the next start" {
   lab systemctl start netns-nft@keep
   lab ip netns exec keep nft add table inet mine
   lab netns-nft-save keep
@@ -87,7 +87,7 @@ END
   [[ $(lab ip netns exec keep nft list ruleset) == "$before" ]]
 }
 
-@test "NFT_AUTO_SAVE=yes saves on stop, and nothing else does" {
+@test "only NFT_AUTO_SAVE=yes saves on stop" {
   for value in yes YES 1 true; do
     config "nft-$value.conf" <<<"NFT_AUTO_SAVE=$value"
     lab systemctl start "netns-nft@$value"
@@ -99,16 +99,16 @@ END
   [[ ! -e $CONF/nft-YES.rules && ! -e $CONF/nft-1.rules && ! -e $CONF/nft-true.rules ]]
 }
 
-@test "NFT_AUTO_SAVE on a namespace deleted by hand only warns" {
+@test "NFT_AUTO_SAVE only warns about a manually deleted namespace" {
   config nft-lost.conf <<<'NFT_AUTO_SAVE=yes'
   lab systemctl start netns-nft@lost
   lab ip netns delete lost
   lab systemctl stop netns-nft@lost
-  [[ $(journal netns-nft@lost) == *"the name of namespace 'lost' is gone: its rules are not saved"* ]]
+  [[ $(journal netns-nft@lost) == *"namespace 'lost' was deleted manually: its rules are not saved"* ]]
   nothing_left lost
 }
 
-@test "hooks that a conf of the administrator's defines replace those of the type" {
+@test "hooks in a .conf override the hooks of the type" {
   config nft-own.conf <<END
 configure_nft_up_outside() { echo "own outside \$1" >>$LOG; }
 configure_nft_up_inside() { echo "own inside \$1" >>$LOG; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What instances require, as drop-ins that systemd follows.
+# Requirements of instances as drop-ins of systemd.
 
 load systemd
 on() { lab "$@"; }
@@ -16,13 +16,13 @@ setup() {
 }
 
 # Usage: required
-# What systemd has the outside half of app@a require, besides what the template does.
+# Prints the additional requirements of the outside unit of app@a.
 required() {
   lab systemctl show --value --property=Requires netns_outside-app@a | tr ' ' '\n' |
     { grep @ || :; } | { grep --invert-match netns_name@a || :; } | LC_ALL=C sort | paste -sd,
 }
 
-@test "start starts what is required, stop stops what requires it, a restart goes through both" {
+@test "start starts the requirements, stop stops the dependants, and a restart does both" {
   lab netns-update
   [[ $(required) == 'netns-base@b.service,netns_name@c.service' ]]
   lab systemctl start netns-app@a
@@ -39,21 +39,21 @@ required() {
   nothing_left b
 }
 
-@test "check says when the drop-in is out of date, and netns-update removes it when nothing is required" {
+@test "check reports a stale drop-in, and netns-update removes an unneeded one" {
   run -1 lab netnsctl check
-  [[ $output == *"$dropin: warning: this drop-in is out of date"*'run `netns-update`'* ]]
+  [[ $output == *"$dropin: warning: this drop-in is stale"*'run `netns-update`'* ]]
   lab netns-update
   run lab netnsctl check
   [[ $output != *10-requires.conf* ]]
   config app-a.conf <<<''
   run -1 lab netnsctl check
-  [[ $output == *"$dropin: warning: this drop-in is out of date"* ]]
+  [[ $output == *"$dropin: warning: this drop-in is stale"* ]]
   run -0 lab netns-update
   [[ $output == *"Removing '$dropin'."*'Reloading systemd'* ]]
   [[ -z $(required) ]]
 }
 
-@test "an administrator's own drop-in is left alone, and one in the place of ours wins" {
+@test "an administrator's drop-in is not changed, and overrides ours at the same path" {
   lab mkdir -p "${dropin%/*}"
   lab tee "${dropin%/*}/20-mine.conf" <<<$'[Unit]\nRequires=netns-base@d.service'
   lab netns-update
@@ -66,7 +66,7 @@ required() {
   lab test -e "${dropin%/*}/20-mine.conf"
 }
 
-@test "a circle, an unknown instance and one that hangs are named in time, and nothing is changed" {
+@test "a cycle, an unknown instance and a hanging one are reported in time, and nothing is changed" {
   lab netns-update
   before=$(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort)
   config base-b.conf <<<'NETNS_REQUIRES=app@a'
@@ -85,7 +85,7 @@ required() {
   [[ $(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort) == "$before" ]]
 }
 
-@test "where what is required fails, times out, is masked, missing or stopped meanwhile, the namespace goes again" {
+@test "if a requirement fails, times out, is masked, missing or stopped, the namespace is removed" {
   plugin bad 'configure_bad_up_outside() { sleep 1; return 1; }'
   plugin slow 'configure_slow_up_outside() { sleep 5; }'
   config bad-b.conf <<<''
@@ -119,7 +119,7 @@ required() {
   run -1 lab cat "$LOG" # no hook of app was run, and none of the others says anything
 }
 
-@test "the namespace goes, too, when what needed it was stopped while an instance waited in vain" {
+@test "the namespace is also removed if its last user was stopped during a failed wait" {
   plugin slow 'configure_slow_up_outside() { while [[ ! -e /run/go ]]; do sleep 0.05; done; return 1; }'
   plugin other
   config slow-b.conf <<<''
@@ -140,7 +140,7 @@ required() {
   lab rm /run/go
 }
 
-@test "where one instance waits in vain, the namespace stays for another one that is up, and goes with it" {
+@test "after a failed wait of one instance, the namespace stays for another active one, and is removed with it" {
   plugin slow 'configure_slow_up_outside() { sleep 2; return 1; }'
   config slow-b.conf <<<''
   config app-a.conf <<<'NETNS_REQUIRES=slow@b'
@@ -154,7 +154,7 @@ required() {
   nothing_left a
 }
 
-@test "nsbrowser and nstor work after a reboot, and after a restart of any unit of theirs" {
+@test "nsbrowser and nstor work after a reboot, and after a restart of each of their units" {
   nstor_files "$CONF"
   lab netns-update
   lab tee /etc/systemd/system/internet.service >/dev/null <<END
@@ -190,7 +190,7 @@ END
   lab rm /etc/systemd/system/internet.service /etc/internet
 }
 
-@test "up refuses what systemd does not know to be required: no drop-in, an old one, or no TYPE-NAME.conf" {
+@test "up refuses an instance whose requirements systemd does not know: no drop-in, a stale one, or no TYPE-NAME.conf" {
   run --separate-stderr -1 lab netnsctl up app@a
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'cannot bring up `app@a`: `app@a` requires `base@b`, and systemd does not know that: there is no '*'run `netns-update`' ]]
@@ -221,7 +221,7 @@ END
   lab netnsctl down e b
 }
 
-@test "up refuses what netns-update refuses, in the words of the other engine" {
+@test "up refuses the same requirements as netns-update, with the message of the direct engine" {
   lab netns-update
   config base-b.conf <<<'NETNS_REQUIRES=app@a'
   run --separate-stderr -1 lab netnsctl up app@a
@@ -239,17 +239,17 @@ END
   run -1 lab cat "$LOG" # no hook was run
 }
 
-@test "check names what is up without what it requires, also where there is no TYPE-NAME.conf" {
+@test "check reports active instances without their requirements, also without a TYPE-NAME.conf" {
   config app-a.conf <<<''
   lab netns-update
   lab systemctl start netns-app@a netns-app@e
   config app-a.conf <<<'NETNS_REQUIRES=base@b'
   run -1 lab netnsctl check app
-  [[ $output == *'error: app@a: it is up, and `base@b`, which it requires, is not'* ]]
+  [[ $output == *'error: app@a: the instance is up, but its requirement `base@b` is not'* ]]
   config app.conf <<<'NETNS_REQUIRES=base@b'
   lab systemctl start netns-base@b
   run -1 lab netnsctl check app
-  [[ $output == *'error: app@e: it is up, and `app@e` requires `base@b`, and systemd does not know that: '*'create /etc/conf.d/netns/app-e.conf'* ]]
+  [[ $output == *'error: app@e: the instance is up, but `app@e` requires `base@b`, and systemd does not know that: '*'create /etc/conf.d/netns/app-e.conf'* ]]
   [[ $output != *'`base@b`, which it requires, is not'* ]]
   lab systemctl stop netns-app@a netns-app@e netns-base@b
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# Instances are restarted, any number of times, whatever else is on their namespace.
+# Instances are restarted repeatedly, alone and with other types on their namespace.
 
 load systemd
 
 # Usage: twenty_restarts TYPE NAME COMMAND...
-# Whether an instance is active after each of twenty restarts in a row, and COMMAND succeeds; then it stops, and leaves nothing.
+# Succeeds if an instance is active after each of twenty restarts, COMMAND succeeds, and a stop leaves nothing.
 twenty_restarts() {
   local turn
   for ((turn = 0; turn < 20; turn++)); do
@@ -16,12 +16,12 @@ twenty_restarts() {
   nothing_left "$2"
 }
 
-@test "veth: twenty restarts in a row, alone, keep it reachable and the unit active" {
+@test "veth: after twenty restarts the pair is reachable and the unit active" {
   lab systemctl start netns-veth@nstest
   twenty_restarts veth nstest lab ping -c1 -W1 -q 192.0.2.130
 }
 
-@test "macvlan: twenty restarts in a row, alone, keep interface, address and route" {
+@test "macvlan: after twenty restarts interface, address and route exist" {
   parent eth0
   config macvlan-shop.conf <<<'MACVLAN_GATEWAY=192.0.2.1'
   lab systemctl start netns-macvlan@shop
@@ -33,7 +33,7 @@ twenty_restarts() {
   twenty_restarts macvlan shop whole
 }
 
-@test "nft: twenty restarts in a row, alone, load the same rules once" {
+@test "nft: after twenty restarts the same rules are loaded once" {
   lab systemctl start netns-nft@x
   rules() { lab ip netns exec x nft list ruleset; }
   before=$(rules)
@@ -41,12 +41,12 @@ twenty_restarts() {
   twenty_restarts nft x as_before
 }
 
-@test "lo: twenty restarts in a row, alone" {
+@test "lo: twenty restarts work" {
   lab systemctl start netns-lo@x
   twenty_restarts lo x reaches x 127.0.0.1
 }
 
-@test "each type restarts with the others on its namespace, and leaves them active and whole" {
+@test "each type restarts without an effect on the other types of its namespace" {
   parent eth0
   config nft-nstest.rules <<<'table inet open { chain input { type filter hook input priority 0; policy accept; }; }'
   lab systemctl start netns-{lo,veth,macvlan,nft}@nstest
@@ -66,7 +66,7 @@ twenty_restarts() {
   nothing_left nstest
 }
 
-@test "a restart takes what the .conf says now" {
+@test "a restart applies the present .conf" {
   lab systemctl start netns-veth@nstest
   sed -i 's/^\(VETH_IFADDR_INSIDE=\).*/\1192.0.2.131\/30/; s/^\(VETH_IFADDR_OUTSIDE=\).*/\1192.0.2.129\/29/' "$CONF/veth-nstest.conf"
   lab systemctl restart netns-veth@nstest
@@ -74,7 +74,7 @@ twenty_restarts() {
   [[ $output == *192.0.2.131/30* && $output != *192.0.2.130/* ]]
 }
 
-@test "starting what is active, and stopping what is not, changes nothing" {
+@test "starting an active unit, and stopping an inactive one, changes nothing" {
   plugin t
   lab systemctl start netns-t@n
   lab systemctl start netns-t@n
@@ -85,7 +85,7 @@ twenty_restarts() {
   [[ $(hooks) == 't@n up outside,t@n up inside,t@n down inside,t@n down outside' ]]
 }
 
-@test "start and stop in quick succession, thirty times: the start limit does not apply" {
+@test "thirty quick starts and stops do not reach the start limit" {
   for ((turn = 0; turn < 30; turn++)); do
     lab systemctl start netns-veth@nstest
     lab systemctl stop netns-veth@nstest

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Disks that are full or read-only below what the units write. What the programs make of that by themselves, and the direct engine, is
-# in ../kernel/full.bats and ../engine/scarce.bats.
+# Full or read-only disks for the files of the units. The programs alone, and the direct engine, are tested in
+# ../kernel/full.bats and ../engine/scarce.bats.
 
 load systemd
 
@@ -11,7 +11,7 @@ pair_and_firewall() {
 }
 
 # Usage: come_and_go
-# Whether instances do, of types that remember, write and read.
+# Succeeds if instances of types that remember, write and read start and stop.
 come_and_go() {
   lab netnsctl up nft@n veth@n
   lab netnsctl restart veth@n
@@ -24,7 +24,7 @@ come_and_go() {
 read_only() { lab bash -c 'mkdir -p "$1" && mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"' bash "$1"; }
 
 # Usage: refused WORD
-# Whether an up is refused with WORD, and nothing is left of it.
+# Succeeds if an up is refused with WORD, and leaves nothing.
 refused() {
   run --separate-stderr -1 lab netnsctl up nft@n veth@n
   # shellcheck disable=SC2154 # set by run
@@ -34,13 +34,13 @@ refused() {
   lab systemctl reset-failed 'netns*'
 }
 
-@test "an /etc that is read-only: instances come and go" {
+@test "with a read-only /etc, instances start and stop" {
   pair_and_firewall
   read_only /etc
   come_and_go
 }
 
-@test "a /run that is read-only below what is ours: told, and undone" {
+@test "with read-only directories in /run, up is reported and undone" {
   pair_and_firewall
   for directory in /run/systemd-netns /run/netns; do
     read_only "$directory"
@@ -50,7 +50,7 @@ refused() {
   come_and_go
 }
 
-@test "no space in /run, on the way up: told, and undone; on the way down: it goes all the way" {
+@test "without space in /run, up is reported and undone, and down removes everything" {
   pair_and_firewall
   lab bash -c 'mkdir -p /run/systemd-netns && mount -t tmpfs -o size=64k small /run/systemd-netns'
   fill() { lab bash -c 'head -c 1M /dev/zero >/run/systemd-netns/ballast' 2>/dev/null || true; }

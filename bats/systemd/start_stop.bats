@@ -3,7 +3,7 @@
 
 load systemd
 
-@test "veth: both ends are up, a ping passes each way, and after the stop nothing is left" {
+@test "veth: both ends are up, a ping passes each way, and a stop leaves nothing" {
   lab systemctl start netns-veth@nstest
   up netns-veth@nstest netns_outside-veth@nstest netns_name@nstest
   lab ping -c1 -W1 -q 192.0.2.130
@@ -13,7 +13,7 @@ load systemd
   nothing_left nstest
 }
 
-@test "macvlan: the interface is in the namespace with its address and gateway, and after the stop nothing is left" {
+@test "macvlan: the interface has its address and gateway, and a stop leaves nothing" {
   parent eth0
   config macvlan-shop.conf <<'END'
 MACVLAN_MAC=02:00:00:00:00:07
@@ -34,7 +34,7 @@ END
   nothing_left shop
 }
 
-@test "lo: it is up in the namespace, and after the stop nothing is left" {
+@test "lo: the interface is up in the namespace, and a stop leaves nothing" {
   lab systemctl start netns-lo@quiet
   reaches quiet 127.0.0.1
   lab systemctl stop netns-lo@quiet
@@ -70,7 +70,7 @@ END
   done
 }
 
-@test "names outside the rule start nothing, and the journal says what is allowed" {
+@test "invalid names start nothing, and the journal has the allowed characters" {
   for name in 'a\x20b' a-; do
     run ! lab systemctl start "netns-lo@$name"
     [[ $(journal "netns_name@$name") == *'is no namespace name: use letters, digits'* ]]
@@ -79,7 +79,7 @@ END
   [[ -z $output ]]
 }
 
-@test "the hooks run in their order, each side where it belongs" {
+@test "the hooks run in order, each on its side" {
   plugin t
   lab systemctl start netns-t@n
   lab systemctl stop netns-t@n
@@ -87,7 +87,7 @@ END
   [[ $(hooks) == 't@n up outside,t@n up inside,t@n down inside,t@n down outside' ]]
 }
 
-@test "a hook finds the words, the side and the namespace that it is for" {
+@test "a hook gets its arguments, its side and its namespace" {
   plugin t "
     configure_t_up_outside() { echo \"\$# \$1 \$NSTYPE \$NSNAME \$UPDOWN \$INOUT \$(ip netns identify \$\$)\" >>$LOG; }
     configure_t_up_inside() { echo \"\$# \$1 \$NSTYPE \$NSNAME \$UPDOWN \$INOUT \$(ip netns identify \$\$)\" >>$LOG; }"
@@ -95,7 +95,7 @@ END
   [[ $(hooks) == '1 n t n up outside ,1 n t n up inside n' ]]
 }
 
-@test "one type's stop leaves another's on the same namespace alone; the last one's removes it" {
+@test "the stop of one type does not affect another on the same namespace; the last one removes it" {
   lab systemctl start netns-veth@nstest netns-lo@nstest netns-nft@nstest
   lab systemctl stop netns-nft@nstest
   lab systemctl stop netns-lo@nstest
@@ -111,7 +111,7 @@ END
   nothing_left nstest
 }
 
-@test "a stop of one type and a start of another back to back keep or renew the namespace" {
+@test "a stop of one type and an immediate start of another keep or re-create the namespace" {
   plugin a
   plugin b
   for ((turn = 0; turn < 5; turn++)); do
@@ -125,10 +125,10 @@ END
   nothing_left n
 }
 
-@test "two namespaces joined by veth reach each other, after the netns-update that the error asks for" {
+@test "two namespaces joined by veth reach each other, after the netns-update that the error suggests" {
   pair left VETH_NSNAME_OUTSIDE=right
   run ! lab systemctl start netns-veth@left
-  [[ $(journal netns_outside-veth@left) == *"there is no namespace 'right'"*'run `netns-update`'* ]]
+  [[ $(journal netns_outside-veth@left) == *"namespace 'right' (VETH_NSNAME_OUTSIDE) of the outside end does not exist"*'run `netns-update`'* ]]
   eventually gone left
 
   lab netns-update
@@ -141,7 +141,7 @@ END
   nothing_left right
 }
 
-@test "what up made goes, also when the .conf was edited in between" {
+@test "a stop removes what the start created, also after a change of the .conf" {
   pair edit VETH_IFNAME_OUTSIDE=before0 VETH_IFNAME_INSIDE=before1
   lab systemctl start netns-lo@edit netns-veth@edit
   sed -i 's/before/after/' "$CONF/veth-edit.conf"
@@ -152,7 +152,7 @@ END
   nothing_left edit
 }
 
-@test "a service in the namespace is reached there and only there" {
+@test "a service in the namespace is reachable only there" {
   lab systemctl start netns-veth@nstest
   lab systemd-run --quiet --unit=web --property=NetworkNamespacePath=/run/netns/nstest \
     --property=BindsTo=netns-veth@nstest.service --property=After=netns-veth@nstest.service \

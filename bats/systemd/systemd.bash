@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the suites under a booted systemd share: a machine for each file, tests/lab.bash, which every test leaves as it
-# found it. Started by `tests/private bats bats/systemd`.
+# Common functions of the suites under a booted systemd: each file has its own machine (tests/lab.bash). Every test leaves it
+# unchanged. Run with `tests/private bats bats/systemd`.
 
 bats_require_minimum_version 1.5.0
 # shellcheck source=tests/lab.bash
@@ -12,7 +12,7 @@ source "$BATS_TEST_DIRNAME/../noting.bash"
 # shellcheck source=bats/stranger.bash
 source "$BATS_TEST_DIRNAME/../stranger.bash"
 
-# The administrator's directory, as seen from here.
+# The directory of the administrator, as a path of the test.
 CONF=$LAB/root/etc/conf.d/netns
 
 setup_file() {
@@ -28,7 +28,7 @@ setup_file() {
 
 teardown_file() { lab_destroy; }
 
-# What a test has written is undone, and nothing of any instance may be left.
+# Undoes everything that a test has created.
 teardown() {
   lab bash -c '
     umount --lazy /etc /run/systemd-netns
@@ -49,11 +49,11 @@ teardown() {
 }
 
 # Usage: config FILE <<<TEXT
-# Writes a file of the administrator's.
+# Writes a file of the administrator.
 config() { cat >"$CONF/$1"; }
 
 # Usage: unit NAME <<<TEXT
-# Writes a unit, which has to be called test-…, or a file that belongs to it.
+# Writes a unit, whose name must begin with test-, or one of its files.
 unit() {
   local path=$LAB/root/etc/systemd/system/$1
   mkdir -p "${path%/*}"
@@ -62,18 +62,18 @@ unit() {
 }
 
 # Usage: plugin TYPE [TEXT]
-# A type as `noting` has it.
+# Creates a type with the plugin of `noting`.
 plugin() {
   noting "$@" >"$CONF/$1.sh"
   lab netns-update >/dev/null
 }
 
 # Usage: pair NAME [LINE...]
-# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and what the LINEs say.
+# Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and the LINEs.
 pair() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
 
 # Usage: hooks
-# What the hooks of test plugins noted, in order, on one line.
+# Prints the recorded calls of hooks in order, on one line.
 hooks() { lab cat "$LOG" | paste -sd,; }
 
 # Usage: is UNIT STATE
@@ -84,17 +84,17 @@ is() {
 }
 
 # Usage: up UNIT...
-# Whether all are active.
+# Succeeds if all units are active.
 up() { lab systemctl is-active --quiet "$@"; }
 
 # Usage: exists NAME / gone NAME
-# Whether there is a namespace of that name.
+# Succeeds if a namespace of this name exists / does not exist.
 exists() { lab test -e "/run/netns/$1"; }
 gone() { ! exists "$1"; }
 
 # Usage: delete_by_hand NAME
-# Once systemd has seen it mounted: it looks a few times a second at most (sd_event_source_set_ratelimit in src/core/mount.c), and what
-# comes and goes in between it does not notice.
+# Waits until systemd has seen the mount: it checks a few times a second at most (sd_event_source_set_ratelimit in
+# src/core/mount.c), and does not notice a mount that is removed in between.
 delete_by_hand() {
   eventually is "$(systemd-escape --path --suffix=mount "/run/netns/$1")" active
   lab ip netns delete "$1"
@@ -111,7 +111,7 @@ nothing_failed() {
 }
 
 # Usage: parent IFNAME
-# An interface for the host that macvlan can share.
+# Creates an interface of the host for macvlan.
 parent() {
   lab ip link add "$1" type veth peer name "$1-peer"
   lab ip link set "$1" up
@@ -119,7 +119,7 @@ parent() {
 }
 
 # Usage: nothing_left NAME
-# Whether namespace and units are gone, without any failed, and the host has no interfaces but lo and eth0 (see parent).
+# Succeeds if namespace and units are gone, no unit has failed, and the host has no interfaces except lo and eth0 (see parent).
 nothing_left() {
   eventually gone "$1"
   eventually is "netns_name@$1.service" inactive
@@ -134,7 +134,7 @@ nothing_left() {
 }
 
 # Usage: cannot_start TYPE NAME
-# Whether an instance cannot be started, and nothing is left but that this has failed.
+# Succeeds if an instance cannot be started, and nothing is left except the failed units.
 cannot_start() {
   run ! lab systemctl start "netns-$1@$2"
   eventually gone "$2"
@@ -143,15 +143,15 @@ cannot_start() {
 }
 
 # Usage: journal UNIT
-# What a unit has logged since boot.
+# Prints the messages of a unit since boot.
 journal() { lab journalctl --sync && lab journalctl --output=cat --unit="$1"; }
 
 # Usage: reaches NAME ADDRESS
-# Whether one ping from the namespace NAME is answered.
+# Succeeds if one ping from the namespace NAME is answered.
 reaches() { lab ip netns exec "$1" ping -c1 -W1 -q "$2" >/dev/null; }
 
 # Usage: is_in NAME UNIT
-# Whether a service runs in that namespace.
+# Succeeds if a service runs in this namespace.
 is_in() {
   local pid
   pid=$(main_pid "$2")

@@ -27,7 +27,7 @@ timeout_of() { lab systemctl show --value --property=TimeoutStartUSec --property
   [[ $(timeout_of netns_outside-lo@x) == '1min 30s 7s' ]]
 }
 
-@test "an up inside that hangs is ended, down outside runs, and the namespace goes" {
+@test "a hanging up inside is ended, down outside runs, and the namespace is removed" {
   plugin t "configure_t_up_inside() { sleep infinity; }"
   dropin netns-t@ <<<$'[Service]\nTimeoutStartSec=1s'
   run ! lab systemctl start netns-t@n
@@ -37,13 +37,13 @@ timeout_of() { lab systemctl show --value --property=TimeoutStartUSec --property
   run -1 lab pgrep --exact sleep
 }
 
-@test "an up outside that hangs is ended, undoes what it asked to have undone, and the namespace goes" {
+@test "a hanging up outside is ended, its on_failure commands run, and the namespace is removed" {
   plugin t "configure_t_up_outside() { on_failure ip link delete hang0; ip link add hang0 type veth peer name hang1; sleep infinity; }"
   dropin netns_outside-t@ <<<$'[Service]\nTimeoutStartSec=1s'
   cannot_start t n
 }
 
-@test "a down inside that hangs is ended, down outside runs, and the namespace goes" {
+@test "a hanging down inside is ended, down outside runs, and the namespace is removed" {
   plugin t "configure_t_down_inside() { sleep infinity; }"
   dropin netns-t@ <<<$'[Service]\nTimeoutStopSec=1s'
   lab systemctl start netns-t@n
@@ -52,7 +52,7 @@ timeout_of() { lab systemctl show --value --property=TimeoutStartUSec --property
   [[ $(hooks) == 't@n up outside,t@n up inside,t@n down outside' ]]
 }
 
-@test "a down outside that hangs is ended, and the namespace goes" {
+@test "a hanging down outside is ended, and the namespace is removed" {
   plugin t "configure_t_down_outside() { sleep infinity; }"
   dropin netns_outside-t@ <<<$'[Service]\nTimeoutStopSec=1s'
   lab systemctl start netns-t@n
@@ -62,7 +62,7 @@ timeout_of() { lab systemctl show --value --property=TimeoutStartUSec --property
 }
 
 # Usage: short_of descriptors|processes UNIT SIDE
-# A drop-in by which the hooks of UNIT get no more of these, and have a second.
+# Writes a drop-in: hooks of UNIT get no more of these, and have a timeout of a second.
 short_of() {
   local limited='strace -f -qq -o /dev/null -e trace=clone,clone3,fork,vfork -e inject=clone,clone3,fork,vfork:error=EAGAIN'
   [[ $1 == processes ]] || limited='prlimit --nofile=4'
@@ -82,7 +82,7 @@ enough() {
   lab systemctl daemon-reload
 }
 
-@test "hooks that can have no more descriptors, or processes: told, and undone; a stop goes all the way" {
+@test "hooks without file descriptors or processes are reported and undone, and a stop removes everything" {
   plugin t 'for hook in up_outside up_inside down_inside down_outside; do source /dev/stdin <<<"configure_t_$hook() { /bin/true; }"; done'
   for what in descriptors processes; do
     for side in outside inside; do

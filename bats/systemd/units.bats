@@ -1,13 +1,13 @@
 #!/usr/bin/env bats
-# What systemd makes of the unit files themselves.
+# The unit files themselves, as systemd reads them.
 
 load systemd
 
-# The types that ship.
+# The shipped types.
 TYPES=()
 for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$plugin" .sh)"); done
 
-@test "systemd-analyze verify is silent on the units of an instance" {
+@test "systemd-analyze verify prints nothing about the units of an instance" {
   for type in "${TYPES[@]}"; do
     run -0 lab systemd-analyze verify "netns-$type@x.service" "netns_outside-$type@x.service" netns_name@x.service
     [[ -z $output ]]
@@ -16,7 +16,7 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
   [[ -z $output ]]
 }
 
-@test "the namespace and the outside half refuse to be started by hand" {
+@test "the namespace unit and the outside unit refuse a manual start" {
   for unit in netns_name@n netns_outside-lo@n; do
     run ! lab systemctl start "$unit"
     [[ $output == *'may be requested by dependency only'* ]]
@@ -24,7 +24,7 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
   gone n
 }
 
-@test "the namespace refuses to be stopped by hand, and stays" {
+@test "the namespace unit refuses a manual stop" {
   lab systemctl start netns-lo@n
   run ! lab systemctl stop netns_name@n
   [[ $output == *'may be requested by dependency only'* ]]
@@ -32,7 +32,7 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
   up netns-lo@n netns_name@n
 }
 
-@test "the namespace goes when it is not needed any more, and only then" {
+@test "the namespace is removed only when no unit needs it" {
   lab systemctl start netns-lo@n netns-nft@n
   lab systemctl stop netns-lo@n
   eventually is netns_outside-lo@n inactive
@@ -41,14 +41,14 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
   nothing_left n
 }
 
-@test "the copies are the template, byte for byte" {
+@test "the copies equal the template, byte for byte" {
   for type in "${TYPES[@]}"; do
     lab cmp "/usr/lib/systemd/system/netns@.service" "/etc/systemd/system/netns-$type@.service"
     lab cmp "/usr/lib/systemd/system/netns_outside@.service" "/etc/systemd/system/netns_outside-$type@.service"
   done
 }
 
-@test "neither unit that works on /run/netns has a mount namespace of its own" {
+@test "the units that work on /run/netns do not have their own mount namespace" {
   plugin t "
     configure_t_up_outside() { readlink /proc/self/ns/mnt >>$LOG; }
     configure_t_up_inside() { readlink /proc/self/ns/mnt >>$LOG; }"
@@ -57,7 +57,7 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
   [[ $(hooks) == "$ours,$ours" ]]
 }
 
-@test "a namespace is seen by iproute2 as if it had made it" {
+@test "iproute2 can use a namespace of a unit like its own" {
   lab systemctl start netns-lo@n
   run -0 lab ip netns list
   [[ $output == n* ]]
@@ -65,7 +65,7 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
   [[ $output == *' lo:'* ]]
 }
 
-@test "the journal has one line for each hook, then what the plugin says, and no trace" {
+@test "the journal has one line for each hook, then the output of the plugin, and no trace" {
   plugin t "SECRET=hidden
     configure_t_up_inside() { local word=\$SECRET; echo plugin speaks; }"
   lab systemctl start netns-t@terse

@@ -5,7 +5,7 @@ load systemd
 
 units=/etc/systemd/system
 
-@test "a new type is there at once; with nothing to do nothing is reloaded" {
+@test "a new type is usable at once; without changes there is no reload" {
   cat >"$CONF/new.sh" <<<'NO_CONFIG_REQUIRED=y'
   run -0 lab netns-update
   [[ $output == *"Creating '$units/netns-new@.service'."*'Reloading systemd'* ]]
@@ -16,7 +16,7 @@ units=/etc/systemd/system
   [[ $output == *'Reloading systemd'* ]]
 }
 
-@test "a type that is gone loses its units, unless an instance is active: that is named, and the status is 1" {
+@test "a deleted type loses its units, unless an instance is active: this is reported, and the status is 1" {
   plugin t
   lab systemctl start netns-t@n
   rm "$CONF/t.sh"
@@ -35,7 +35,7 @@ units=/etc/systemd/system
   run ! lab test -e "$units/netns-t@.service"
 }
 
-@test "an instance that failed holds its units, too" {
+@test "a failed instance keeps its units too" {
   plugin t 'configure_t_up_inside() { return 1; }'
   run lab systemctl start netns-t@n
   eventually gone n
@@ -45,7 +45,7 @@ units=/etc/systemd/system
   lab test -e "$units/netns-t@.service"
 }
 
-@test "--clean leaves the units of what is active, and removes all others" {
+@test "--clean keeps the units of active instances, and removes all others" {
   lab systemctl start netns-veth@nstest
   run -1 lab netns-update --clean
   [[ $output == *'netns-veth@nstest.service is active'* ]]
@@ -54,7 +54,7 @@ units=/etc/systemd/system
   lab ping -c1 -W1 -q 192.0.2.130
 }
 
-@test "--clean --now stops the instances first, and waits until their namespaces are gone" {
+@test "--clean --now stops the instances first, and waits until their namespaces are removed" {
   lab systemctl start netns-veth@nstest netns-lo@other
   lab netns-update --clean --now
   gone nstest
@@ -63,7 +63,7 @@ units=/etc/systemd/system
   nothing_left nstest
 }
 
-@test "while a service is attached, --clean stops and removes nothing, --now or not, and names it" {
+@test "while a service is attached, --clean changes nothing, with or without --now, and names the service" {
   unit test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   unit test-many@.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   lab netnsctl attach test-web lo@n nft@n
@@ -83,14 +83,14 @@ units=/etc/systemd/system
   [[ $(lab find /etc/systemd -newermt @0 -printf '%p %T@ %i\n' | sort) == "$before" ]]
   lab systemctl start test-many@x
   is_in n test-many@x
-  # The next step is the one that it names.
+  # The suggested command helps.
   lab netnsctl detach test-web
   lab netnsctl detach test-many@ --now
   lab netns-update --clean --now
   [[ -z $(lab find "$units" -name 'netns*@.service') ]]
 }
 
-@test "a type that is gone keeps its units as long as a service is attached to it" {
+@test "a deleted type keeps its units while a service is attached to it" {
   plugin t
   unit test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   lab netnsctl attach test-web t@n
@@ -101,7 +101,7 @@ units=/etc/systemd/system
     lab test -e "$units/$file"
   done
   [[ $output == *'Update incomplete'* ]]
-  # As soon as the plugin is back, it starts.
+  # When the plugin is back, the service starts.
   mv "$LAB/t.sh" "$CONF/t.sh"
   lab systemctl start test-web
   is_in n test-web
@@ -118,7 +118,7 @@ units=/etc/systemd/system
   [[ $output == *--clean* ]]
 }
 
-@test "a dry run says what would be done, and does nothing" {
+@test "a dry run prints the changes, and changes nothing" {
   cat >"$CONF/new.sh" <<<'NO_CONFIG_REQUIRED=y'
   before=$(lab find "$units" -newermt @0 -printf '%p %T@ %i\n' | sort)
   run -0 lab netns-update --dry-run
@@ -126,7 +126,7 @@ units=/etc/systemd/system
   [[ $(lab find "$units" -newermt @0 -printf '%p %T@ %i\n' | sort) == "$before" ]]
 }
 
-@test "failed instances are reset; failed units of others are not" {
+@test "failed instances are reset; failed units of other programs are not" {
   plugin t 'configure_t_up_inside() { return 1; }'
   run lab systemctl start netns-t@n
   lab ip netns add taken
@@ -140,7 +140,7 @@ units=/etc/systemd/system
   is netns-not-ours failed
 }
 
-@test "a template that changed reaches the copies, and what is active stays so" {
+@test "a changed template updates the copies, and active instances stay active" {
   lab systemctl start netns-veth@nstest
   lab sed -i 's/^TimeoutStopSec=.*/TimeoutStopSec=31s/' /usr/lib/systemd/system/netns@.service
   run -0 lab netns-update
@@ -151,7 +151,7 @@ units=/etc/systemd/system
   lab sed -i 's/^TimeoutStopSec=.*/TimeoutStopSec=30s/' /usr/lib/systemd/system/netns@.service
 }
 
-@test "a mask stays a mask, and a drop-in a drop-in" {
+@test "masks and drop-ins are not changed" {
   lab ln -sf /dev/null "$units/netns-lo@.service"
   lab systemctl daemon-reload
   lab mkdir -p "$units/netns-veth@.service.d"
@@ -163,7 +163,7 @@ units=/etc/systemd/system
   lab rm "$units/netns-lo@.service"
 }
 
-@test "somebody's own unit of that pattern is nobody's business" {
+@test "foreign units of the same name pattern are not changed" {
   lab tee "$units/netns-foo@.service" >/dev/null <<<$'[Service]\nType=oneshot\nExecStart=/bin/true'
   lab netns-update
   lab netns-update --clean
@@ -171,7 +171,7 @@ units=/etc/systemd/system
   lab rm "$units/netns-foo@.service"
 }
 
-@test "two runs at once, while instances start and stop, end well" {
+@test "two concurrent runs, while instances start and stop, succeed" {
   lab bash -c 'for ((turn = 0; turn < 10; turn++)); do systemctl start netns-lo@n; systemctl stop netns-lo@n; done' &
   instances=$!
   for ((turn = 0; turn < 5; turn++)); do
@@ -185,14 +185,14 @@ units=/etc/systemd/system
   nothing_left n
 }
 
-@test "without systemd as PID 1 the files are written, and it says that the reload was left out" {
+@test "without systemd as PID 1 the files are written, and the missing reload is reported" {
   cat >"$CONF/new.sh" <<<'NO_CONFIG_REQUIRED=y'
   run -0 lab unshare --mount bash -c 'umount /run/systemd 2>/dev/null; mount -t tmpfs none /run/systemd; netns-update'
   [[ $output == *Creating*'daemon-reload was left out'* ]]
   lab test -e "$units/netns-new@.service"
 }
 
-@test "where a reload failed, or the run was killed before it, the next run has systemd read its units" {
+@test "after a failed or missing reload, the next run reloads systemd" {
   lab tee -a /etc/conf.d/netns/veth-nstest.conf <<<'NETNS_REQUIRES=nft@nstest' >/dev/null
   lab mkdir -p /run/bin
   for end in 'exit 1' "kill -KILL \$PPID"; do

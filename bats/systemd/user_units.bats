@@ -34,14 +34,14 @@ user_unit() {
 }
 
 # Usage: user_unit_is_in NAME UNIT
-# Whether a service of the user runs in that namespace.
+# Succeeds if a service of the user runs in this namespace.
 user_unit_is_in() {
   local pid
   pid=$(as_bob systemctl --user show --property=MainPID --value "$2")
   ((pid != 0)) && lab test "/proc/$pid/ns/net" -ef "/run/netns/$1"
 }
 
-@test "a user manager ignores NetworkNamespacePath=; check reports the unit, running or not, and names the way" {
+@test "a user manager ignores NetworkNamespacePath=; check reports the unit, running or not, with the next step" {
   user_unit test-other.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   user_unit test-many@.service <<<$'[Service]\nNetworkNamespacePath=/run/netns/a\nExecStart=/bin/sleep infinity'
   lab netnsctl up lo@a
@@ -52,20 +52,20 @@ user_unit_is_in() {
   run ! user_unit_is_in a test-own
   run -1 lab netnsctl check
   [[ $output == *'`test-own.service` of user 1234'* ]]
-  # The user can ask, too; checks of one instance leave it out.
+  # The user can run check too; checks of one instance leave the unit out.
   run -1 as_bob netnsctl check
   [[ $output == *'`test-own.service` of user 1234'* ]]
   lab netnsctl check lo@a
 }
 
-@test "attach user@UID.service puts all units of the user into the namespace, and check has nothing to report" {
+@test "attach user@UID.service puts all units of the user into the namespace, and check has no finding" {
   user_unit test-other.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
   lab netnsctl attach user@1234.service lo@a --now
   as_bob systemctl --user start test-own test-other
   user_unit_is_in a test-own
   user_unit_is_in a test-other
   lab netnsctl check
-  # Another namespace than that of the manager is ignored as before.
+  # Another namespace than that of the manager is still ignored.
   user_unit test-own.service <<<$'[Service]\nNetworkNamespacePath=/run/netns/b\nExecStart=/bin/sleep infinity'
   run -1 lab netnsctl check
   [[ $output == *'`test-own.service` of user 1234 runs in the network of the manager: '*'NetworkNamespacePath=/run/netns/b'* ]]
@@ -78,7 +78,7 @@ user_unit_is_in() {
   run -1 lab timeout 60 netnsctl check
   lab systemctl kill --signal=CONT --kill-whom=main user@1234.service
   [[ $output == *'warning: cannot check the units of user 1234: '* ]]
-  # A socket of another program of the user, which accepts and is silent.
+  # A socket of another program of the user, which accepts connections and is silent.
   as_bob rm /run/user/1234/systemd/private
   as_bob python3 -c 'import socket, time
 s = socket.socket(socket.AF_UNIX)
@@ -91,7 +91,7 @@ time.sleep(600)' >/dev/null 2>&1 3>&- &
   lab pkill --uid bob python3
 }
 
-@test "check asks as the user, without a terminal" {
+@test "check queries as the user, without a terminal" {
   as_bob rm /run/user/1234/systemd/private
   as_bob python3 -c 'import socket, struct
 s = socket.socket(socket.AF_UNIX)
@@ -106,7 +106,7 @@ print("uid", uid, "gid", gid, "terminal", fields[4], file=open("/run/user/1234/a
   [[ $(lab cat /run/user/1234/asked) == 'uid 1234 gid 1234 terminal 0' ]]
 }
 
-@test "a unit of root's user manager is left out: that manager has the right to enter a namespace" {
+@test "a unit of root's user manager is left out: this manager can enter a namespace" {
   lab mkdir -p /root/.config/systemd/user
   lab tee /root/.config/systemd/user/test-root.service <<<$'[Service]\nNetworkNamespacePath=/run/netns/a\nExecStart=/bin/sleep infinity' >/dev/null
   as_bob rm /home/bob/.config/systemd/user/test-own.service

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# with_netns_files under systemd: a daemon that a hook starts stays, and belongs to its unit.
+# with_netns_files under systemd: a daemon that a hook starts keeps running, and belongs to its unit.
 
 load systemd
 
-@test "a daemon that up inside starts writes the namespace's resolv.conf for as long as it runs, never the host's" {
+@test "a daemon of up inside writes the namespace's resolv.conf as long as it runs, never the host's" {
   config dhcp.sh <<'END'
 NO_CONFIG_REQUIRED=yes
 configure_dhcp_up_inside() {
@@ -21,12 +21,12 @@ END
   [[ $(lab cat /etc/resolv.conf) == '# the host' ]]
   eventually logged 'from the client'
   [[ $(lab cat /proc/1/mountinfo | grep --invert-match ' /run/netns') == "$mounts" ]]
-  # Its unit ends it, as any other daemon of a hook.
+  # Its unit ends it, like any other daemon of a hook.
   lab systemctl stop netns-dhcp@a
   eventually lab bash -c '! kill -0 "$(</run/dhcp.pid)"'
   eventually lab test ! -e /run/netns/a
 }
 
 # Usage: logged TEXT
-# Whether the journal, whose socket is in /run/systemd, has it.
+# Succeeds if the journal, whose socket is in /run/systemd, has the text.
 logged() { lab journalctl --sync && lab journalctl --output=cat | grep --quiet --fixed-strings "$1"; }

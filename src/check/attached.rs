@@ -1,5 +1,5 @@
-//! Attached services: whether each is where its drop-in puts it, and which resolver it really has. That is looked up in the
-//! running process, since mounts in it may have gone by what the host did to the files below.
+//! Checks the network and the resolver of attached services. The check reads the running process: a change of the host's files can
+//! remove a mount in the process.
 
 use std::collections::BTreeMap;
 use std::io::{self};
@@ -18,21 +18,21 @@ use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::systemd::show::Properties;
 
 /// A process that systemd has just started enters its namespace within this time.
-const SETTLING: Duration = Duration::from_secs(1);
+const START_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// All that is attached, or what is attached to the instances that are asked for.
-pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool) -> Result<Vec<Finding>> {
+/// Checks all attached units, or the units attached to the wanted instances.
+pub(super) fn check(paths: &Paths, all: bool, is_wanted: &dyn Fn(&Instance) -> bool) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let attached = attach::attached(paths)?;
     let managers = if attached.is_empty() { Vec::new() } else { bus::managers()? };
-    for one in attached.iter().filter(|one| all || one.instances.iter().any(meant)) {
+    for one in attached.iter().filter(|one| all || one.instances.iter().any(is_wanted)) {
         let unit: ServiceUnit = one.unit.parse()?;
         findings.extend(stale(paths, &unit, one)?);
         findings.extend(too_long(paths, &unit, one));
         for properties in Properties::of_service(&unit.running())? {
             let id = properties.get("Id");
             if id != one.unit && attached.iter().any(|other| other.unit == id) {
-                continue; // an instance with a drop-in of its own, which wins
+                continue; // an instance with its own drop-in, which overrides the one of the template
             }
             findings.extend(super::bus::check(paths, &unit, one, &properties, &managers));
             findings.extend(
@@ -45,24 +45,24 @@ pub(super) fn check(paths: &Paths, all: bool, meant: &dyn Fn(&Instance) -> bool)
     Ok(findings)
 }
 
-/// Whether the drop-in is what an attach would write now.
+/// Reports a drop-in if `attach` would write another one now.
 fn stale(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Result<Option<Finding>> {
     let Found::Ours(text) = attach::look(paths, unit)? else { return Ok(None) };
     let bus = Bus::of(&text);
     let planned = DropIn::of(paths, unit, &one.instances, &one.namespace).with_bus(bus).to_string();
-    let words: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
+    let instances: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
     Ok((text != planned).then(|| {
         Finding::warning(format!(
-            "this is not what `netnsctl attach` would write now: an older version wrote it, or files of /etc/netns/{} or of \
-             the host's resolver were added or removed",
+            "this drop-in is stale: an older version wrote it, or files of /etc/netns/{} or of the host's resolver were added or \
+             removed",
             one.namespace
         ))
         .at(attach::place(paths, unit).display().to_string())
-        .advice(format!("run `netnsctl attach {unit} {}{}` again, and restart it", words.join(" "), bus.option()))
+        .advice(format!("run `netnsctl attach {unit} {}{}`, then restart the unit", instances.join(" "), bus.option()))
     }))
 }
 
-/// Whether systemd ignores the dependency that stops the unit with its namespace.
+/// Reports a namespace name that is too long for a mount unit: the unit then does not stop with the namespace.
 fn too_long(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Option<Finding> {
     let error = one.namespace.mount_unit_fits().err()?;
     Some(
@@ -72,12 +72,12 @@ fn too_long(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Option<Finding
     )
 }
 
-/// What is wrong with one unit, which may be an instance of a template that is attached.
+/// Checks one unit, which may be an instance of an attached template.
 fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Finding> {
     let (unit, namespace) = (properties.get("Id"), &one.namespace);
     if properties.get("LoadState") != "loaded" {
         return vec![
-            Finding::warning(format!("there is no unit `{unit}`"))
+            Finding::warning(format!("unit `{unit}` does not exist"))
                 .advice(format!("`netnsctl detach {}`", one.unit)),
         ];
     }
@@ -107,14 +107,18 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     findings
 }
 
-/// Settings of its files by which the unit would not be in the namespace.
+/// Reports settings of other unit files that keep the unit out of the namespace.
 fn settings(unit: &str, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
     let mut findings = Vec::new();
     let found = properties.get("NetworkNamespacePath");
     if found != format!("/run/netns/{namespace}") {
         findings.push(
-            Finding::error(format!("`{unit}` does not belong into `{namespace}` by all of its files: NetworkNamespacePath={found}"))
-                .advice(format!("`systemctl cat {unit}` shows which one says so; after a change, `systemctl daemon-reload`")),
+            Finding::error(format!(
+                "another file of `{unit}` overrides the namespace `{namespace}`: NetworkNamespacePath={found}"
+            ))
+            .advice(format!(
+                "`systemctl cat {unit}` shows the files; run `systemctl daemon-reload` after a change"
+            )),
         );
     }
     let others = properties.get("JoinsNamespaceOf");
@@ -127,33 +131,33 @@ fn settings(unit: &str, namespace: &NsName, properties: &Properties) -> Vec<Find
     findings
 }
 
-/// The network of a main process.
+/// The network namespace of a main process.
 enum Network {
     Wanted,
     Other(Finding),
-    /// It has just ended, or is not ours to look at.
+    /// The process has just exited, or permission was denied.
     Unknown(Option<Finding>),
 }
 
 fn network(paths: &Paths, namespace: &NsName, unit: &str, pid: u32, restart: &str) -> Network {
-    let there = Id::of(format!("/proc/{pid}/ns/net").as_ref());
-    match (there, Id::of(&paths.namespace(namespace))) {
-        (Ok(there), Ok(wanted)) if there == wanted => Network::Wanted,
+    let own = Id::of(format!("/proc/{pid}/ns/net").as_ref());
+    match (own, Id::of(&paths.namespace(namespace))) {
+        (Ok(own), Ok(wanted)) if own == wanted => Network::Wanted,
         (Ok(_), _) => {
             let message =
                 format!("`{unit}` (process {pid}) runs in another network namespace than `{namespace}`");
             Network::Other(Finding::error(message).advice(restart))
         }
         (Err(error), _) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let message = format!("`{unit}` (process {pid}) may not be looked at");
-            Network::Unknown(Some(Finding::warning(message).advice("be root")))
+            let message = format!("cannot check `{unit}` (process {pid}): permission denied");
+            Network::Unknown(Some(Finding::warning(message).advice("run this as root")))
         }
         (Err(_), _) => Network::Unknown(None),
     }
 }
 
-/// Processes of a unit with a thread in the host's network or in another namespace with a name. One without a name is a sandbox
-/// that the process has made itself.
+/// Reports processes of a unit with a thread in the host's network or in another named namespace. A namespace without a name is a
+/// sandbox that the process itself has created.
 fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
     let unit = properties.id();
     let wanted = Id::of(&paths.namespace(namespace)).ok();
@@ -165,10 +169,10 @@ fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Fi
     }
     networks.extend(Id::of(GLOBAL_NETNS.as_ref()).map(|host| (host, None)));
     networks.retain(|id, _| Some(*id) != wanted);
-    let mut astray = attach::members_in(properties, SETTLING, &|id| networks.contains_key(&id));
-    // `running` reports where the main process is, but not its other threads.
+    let mut elsewhere = attach::members_in(properties, START_TIMEOUT, &|id| networks.contains_key(&id));
+    // `running` has reported the first thread of the main process.
     let main = properties.main_pid().and_then(|pid| i32::try_from(pid).ok());
-    for member in astray.iter_mut().filter(|member| Some(member.pid) == main) {
+    for member in elsewhere.iter_mut().filter(|member| Some(member.pid) == main) {
         if let Ok(reported) = Id::of(format!("/proc/{}/ns/net", member.pid).as_ref()) {
             member.namespaces.remove(&reported);
         }
@@ -176,7 +180,7 @@ fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Fi
     let mut findings = Vec::new();
     for (id, other) in networks {
         let found: Vec<GroupMember> =
-            astray.iter().filter(|member| member.namespaces.contains(&id)).cloned().collect();
+            elsewhere.iter().filter(|member| member.namespaces.contains(&id)).cloned().collect();
         if found.is_empty() {
             continue;
         }
@@ -188,26 +192,26 @@ fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Fi
             }
             Some(other) => {
                 Finding::warning(format!("{found} of `{unit}`: in namespace `{other}`, not in `{namespace}`"))
-                    .advice(format!("unless the service enters it itself: {renewal}"))
+                    .advice(format!("unless the service itself enters that namespace: {renewal}"))
             }
         });
     }
     let hidden =
         || processes::of_group(properties.get("ControlGroup")).into_iter().find(|member| member.hidden);
     if let (None, Some(member)) = (properties.main_pid(), hidden()) {
-        let message = format!("{} of `{unit}` may not be looked at", attach::listed(&[member]));
-        findings.push(Finding::warning(message).advice("be root"));
+        let message = format!("cannot check {} of `{unit}`: permission denied", attach::listed(&[member]));
+        findings.push(Finding::warning(message).advice("run this as root"));
     }
     findings
 }
 
-/// Descriptors that systemd stores for a unit. It does not tell in which network a socket among them is.
+/// Reports file descriptors that systemd stores for a unit. systemd does not show the network of a stored socket.
 fn stored(namespace: &NsName, properties: &Properties) -> Option<Finding> {
     let (unit, number) = (properties.id(), properties.get("NFileDescriptorStore"));
     (!["", "0"].contains(&number)).then(|| {
         Finding::warning(format!(
-            "systemd stores {number} descriptors for `{unit}`, and sockets among them may be in another network than `{namespace}`"
+            "systemd stores {number} file descriptors for `{unit}`; sockets among them can belong to another network than `{namespace}`"
         ))
-        .advice(format!("if it ran before it was attached: {}", attach::release(unit)))
+        .advice(format!("if the service ran before it was attached: {}", attach::release(unit)))
     })
 }

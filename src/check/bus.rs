@@ -1,4 +1,4 @@
-//! Attached services that have the system bus of the host though they should not, or without a decision on that.
+//! Reports attached services that can use the system bus of the host, against or without a decision of the user.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +21,7 @@ pub(super) fn check(
 ) -> Vec<Finding> {
     let option = attach::bus_of(paths, unit);
     let id = properties.get("Id");
-    let words: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
+    let instances: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
     let mut findings = Vec::new();
     if option == Bus::Hidden {
         let shown = attach::reopened(id, properties, &[bus::DIRECTORY.into()], "the system bus of the host");
@@ -29,7 +29,7 @@ pub(super) fn check(
         let pid = properties.main_pid().filter(|pid| findings.is_empty() && is_open(*pid));
         findings.extend(pid.map(|pid| {
             Finding::error(format!(
-                "`{id}` (process {pid}) has the system bus of the host, by {}",
+                "`{id}` (process {pid}) can use the system bus of the host, {}",
                 bus::SOCKET
             ))
             .advice(format!("`systemctl restart {id}`"))
@@ -38,8 +38,8 @@ pub(super) fn check(
         && let Some(risk) = bus::risk(id, properties, &one.namespace, managers, Bus::Undecided)
     {
         findings.push(Finding::warning(risk).advice(format!(
-            "`netnsctl attach {unit} {} --hide-bus` hides the bus, --keep-bus accepts that",
-            words.join(" ")
+            "`netnsctl attach {unit} {} --hide-bus` hides the bus, --keep-bus accepts the risk",
+            instances.join(" ")
         )));
     }
     let place = attach::place(paths, unit).display().to_string();

@@ -1,4 +1,4 @@
-//! What two instances cannot have at once.
+//! Reports interface names, hardware addresses and IP addresses that two instances use.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::config::declaration::LinkPlace;
 use crate::name::Instance;
 use crate::paths::Paths;
 
-/// A setting with whose it is.
+/// A setting and its instance.
 type Use<'a> = (&'a Instance, &'a Variable);
 
-/// What instances claim for themselves.
+/// The values that must be unique, with the settings that use them.
 #[derive(Default)]
 struct Claims<'a> {
     names: BTreeMap<(Where, &'a str), Vec<Use<'a>>>,
@@ -29,14 +29,18 @@ struct AddressClaim<'a> {
     owner: Use<'a>,
 }
 
-pub(super) fn check(paths: &Paths, examined: &[Examined], meant: &dyn Fn(&Instance) -> bool) -> Vec<Finding> {
+pub(super) fn check(
+    paths: &Paths,
+    examined: &[Examined],
+    is_wanted: &dyn Fn(&Instance) -> bool,
+) -> Vec<Finding> {
     let mut claims = Claims::default();
     for one in examined {
         claims.add(one);
     }
-    let clashes = claims.clashes().into_iter();
-    clashes
-        .filter(|(_, uses)| uses.iter().any(|(instance, _)| meant(instance)))
+    let duplicates = claims.duplicates().into_iter();
+    duplicates
+        .filter(|(_, uses)| uses.iter().any(|(instance, _)| is_wanted(instance)))
         .flat_map(|(what, uses)| findings(paths, &what, &uses))
         .collect()
 }
@@ -63,49 +67,51 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// What several claim, in words, with all who do.
-    fn clashes(self) -> Vec<(String, Vec<Use<'a>>)> {
-        let mut clashes = Vec::new();
+    /// Returns each duplicate value as text, with all its uses.
+    fn duplicates(self) -> Vec<(String, Vec<Use<'a>>)> {
+        let mut duplicates = Vec::new();
         for ((place, name), uses) in self.names {
             let place = place.map_or("on the host".to_owned(), |place| format!("in namespace `{place}`"));
-            clashes.push((format!("the interface name `{name}` {place}"), uses));
+            duplicates.push((format!("the interface name `{name}` {place}"), uses));
         }
         for uses in self.macs.into_values() {
-            clashes.push((format!("the hardware address `{}`", uses[0].1.value), uses));
+            duplicates.push((format!("the hardware address `{}`", uses[0].1.value), uses));
         }
-        clashes.retain(|(_, uses)| uses.len() > 1);
+        duplicates.retain(|(_, uses)| uses.len() > 1);
         for (index, one) in self.addresses.iter().enumerate() {
             let others = self.addresses[index + 1..].iter();
-            clashes
-                .extend(others.filter_map(|other| Some((one.clash(other)?, vec![one.owner, other.owner]))));
+            duplicates.extend(
+                others.filter_map(|other| Some((one.conflict(other)?, vec![one.owner, other.owner]))),
+            );
         }
-        clashes
+        duplicates
     }
 }
 
 impl AddressClaim<'_> {
-    /// What this and another one cannot have both.
-    fn clash(&self, other: &Self) -> Option<String> {
+    /// The text of the value that this claim and another have in common.
+    fn conflict(&self, other: &Self) -> Option<String> {
         if self.network.addr() == other.network.addr() {
             return Some(format!("the address `{}`", self.network.addr()));
         }
-        let are_side_by_side = self.place == other.place && self.is_outside && other.is_outside;
-        (are_side_by_side && overlap(&self.network, &other.network))
+        let are_on_one_side = self.place == other.place && self.is_outside && other.is_outside;
+        (are_on_one_side && overlap(&self.network, &other.network))
             .then(|| format!("the network of `{}`", other.owner.1.value))
     }
 }
 
-/// A finding for each but the first.
+/// Returns a finding for each use except the first.
 fn findings(paths: &Paths, what: &str, uses: &[Use]) -> Vec<Finding> {
     let [(first, setting), others @ ..] = uses else { return Vec::new() };
     let place = place_of(setting, first, paths);
-    let message = format!("{what} is that of {first} as well ({place})");
+    let message = format!("{what} is already used by {first} ({place})");
     let finding =
         |(instance, other): &Use| Finding::error(&message).at(place_of(other, instance, paths)).of(instance);
     others.iter().map(finding).collect()
 }
 
-/// The settings that hold names of interfaces, and where these are: as the plugin declares, else as the names of the settings say.
+/// The settings with names of interfaces, and the place of each interface. If the plugin declares no links, the names of the
+/// settings are used.
 fn names(one: &Examined) -> Vec<(&Variable, Where)> {
     let inside = || Some(one.instance.name.clone());
     let named = |name: &str| settings(one).find(|setting| setting.name == name);
@@ -117,7 +123,7 @@ fn names(one: &Examined) -> Vec<(&Variable, Where)> {
         };
         return links.map(|(setting, at)| (setting, place(at))).collect();
     }
-    // One that both sides have is what their names begin with.
+    // If each side has a setting, the common setting is only a prefix.
     let has_sides = settings(one).any(|setting| setting.name.ends_with("_IFNAME_OUTSIDE"));
     let outside = outside(one);
     let name = |setting: &'_ Variable| {
@@ -128,13 +134,13 @@ fn names(one: &Examined) -> Vec<(&Variable, Where)> {
     settings(one).filter_map(|setting| Some((setting, name(setting)?))).collect()
 }
 
-/// Where the outside end of an instance is: `TYPE_NSNAME_OUTSIDE`.
+/// The place of the outside end of an instance: `TYPE_NSNAME_OUTSIDE`.
 fn outside(one: &Examined) -> Where {
     let setting = settings(one).find(|setting| setting.name.ends_with("_NSNAME_OUTSIDE"));
     setting.and_then(|setting| setting.value.parse().ok())
 }
 
-/// Whether two networks have an address in common: then one lies in the other.
+/// Whether two networks have an address in common: then one contains the other.
 fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(other) || other.contains(one)
 }
@@ -144,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_overlap_where_one_lies_in_the_other() {
+    fn networks_overlap_if_one_contains_the_other() {
         let overlap = |one: &str, other: &str| overlap(&one.parse().unwrap(), &other.parse().unwrap());
         assert!(overlap("192.0.2.1/24", "192.0.2.130/25"));
         assert!(overlap("192.0.2.130/25", "192.0.2.1/24"));

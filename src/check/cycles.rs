@@ -1,4 +1,4 @@
-//! Ordering cycles that instances and attached units are in.
+//! Reports ordering cycles of instances and attached units.
 
 use std::collections::BTreeSet;
 
@@ -10,27 +10,27 @@ use crate::name::{Instance, unit};
 use crate::paths::Paths;
 use crate::systemd::cycles;
 
-/// All cycles with one of these units, or `all` with any unit of ours.
+/// Reports the cycles with one of these units; with `all`, the cycles with any unit of systemd-netns.
 pub(super) fn check(
     paths: &Paths,
     examined: &[Examined],
     all: bool,
-    meant: &dyn Fn(&Instance) -> bool,
+    is_wanted: &dyn Fn(&Instance) -> bool,
 ) -> Result<Vec<Finding>> {
-    let instances = examined.iter().map(|one| &one.instance).filter(|instance| meant(instance));
+    let instances = examined.iter().map(|one| &one.instance).filter(|instance| is_wanted(instance));
     let mut units: BTreeSet<String> = instances.map(Instance::unit).collect();
     let attached = attach::attached(paths)?;
-    for one in attached.iter().filter(|one| all || one.instances.iter().any(meant)) {
+    for one in attached.iter().filter(|one| all || one.instances.iter().any(is_wanted)) {
         units.insert(one.unit.parse::<ServiceUnit>()?.sample());
     }
     if units.is_empty() {
         return Ok(Vec::new());
     }
-    let is_meant = |unit: &str| units.contains(unit) || all && unit::is_ours(unit);
-    let found = cycles::find(&units, None)?.into_iter().filter(|cycle| cycle.has(is_meant));
+    let is_wanted = |unit: &str| units.contains(unit) || all && unit::is_ours(unit);
+    let found = cycles::find(&units, None)?.into_iter().filter(|cycle| cycle.has(is_wanted));
     let finding = |cycle: cycles::Cycle| {
         Finding::error(cycle.to_string()).advice(
-            "`systemctl cat` shows the files of a unit: remove an After= or Before= that you have written",
+            "remove an After= or Before= that you have added; `systemctl cat` shows the files of a unit",
         )
     };
     Ok(found.map(finding).collect())

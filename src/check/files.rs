@@ -1,4 +1,4 @@
-//! The files themselves: their syntax, what shellcheck says of them, and who may write them.
+//! Checks the files themselves: syntax, shellcheck, permissions.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,11 +16,11 @@ use crate::sys::file;
 use crate::sys::program::Program;
 use crate::trust;
 
-/// What shellcheck cannot know of these files: settings are used by others (SC2034), and set by others (SC2154), and what is
-/// sourced is not always there (SC1090, SC1091).
+/// Checks of shellcheck that do not fit these files: other files use the settings (SC2034) or set them (SC2154), and sourced files
+/// may be missing (SC1090, SC1091).
 const EXCLUDED: &str = "SC2034,SC2154,SC1090,SC1091";
 
-/// What is found, and which files bash cannot read.
+/// Returns the findings, and the files with a syntax error.
 pub(super) fn check(
     paths: &Paths,
     types: &[NsType],
@@ -49,20 +49,20 @@ pub(super) fn check(
     Ok((findings, unsound))
 }
 
-/// A copy of a firewall that ships, which does not declare that it is one: older copies do not.
+/// Reports a copy of a shipped firewall without its declaration, as copies of older versions are.
 fn undeclared(paths: &Paths, nstype: &NsType) -> Option<Finding> {
     let [own, shipped] = paths.plugin(nstype);
-    let is_lost = own.is_file()
+    let lacks_it = own.is_file()
         && !Declaration::of(paths, nstype).firewall
         && Declaration::of_file(&shipped).is_some_and(|declared| declared.firewall);
-    is_lost.then(|| {
-        Finding::warning("this copy does not declare that it is a firewall: the namespace is open until its rules are loaded")
+    lacks_it.then(|| {
+        Finding::warning("this copy of a firewall does not declare itself as one: the namespace is open until the rules are loaded")
             .at(own.display().to_string())
-            .advice(format!("add the line `# Provides: firewall` to its first comment, as in {}", shipped.display()))
+            .advice(format!("add the line `# Provides: firewall` to the first comment, as in {}", shipped.display()))
     })
 }
 
-/// The plugins that are used, and the `.conf` files that are read.
+/// The plugins in use, and the `.conf` files.
 fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeSet<PathBuf>> {
     let mut files: BTreeSet<PathBuf> =
         types.iter().filter_map(|nstype| plugin::find(paths, nstype).ok()).collect();
@@ -74,7 +74,7 @@ fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeS
             continue;
         };
         let (word, name) = stem.split_once('-').map_or((stem, None), |(word, name)| (word, Some(name)));
-        let meant = subjects.is_empty()
+        let is_wanted = subjects.is_empty()
             || word == "default"
             || subjects.iter().any(|subject| match subject {
                 Subject::Type(nstype) => nstype.as_ref() == word,
@@ -82,42 +82,42 @@ fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeS
                     instance.nstype.as_ref() == word && name.is_none_or(|name| instance.name.as_ref() == name)
                 }
             });
-        if meant && entry.path().is_file() {
+        if is_wanted && entry.path().is_file() {
             files.insert(entry.path().to_owned());
         }
     }
     Ok(files)
 }
 
-/// Whether bash can read a file.
+/// Checks the syntax of a file with bash.
 fn syntax(path: &Path) -> Result<Option<Finding>> {
-    // A file may set extglob and so change what is sound.
+    // A file may set extglob, which changes the syntax.
     for options in [&["-n"][..], &["-O", "extglob", "-n"]] {
         let answer = Program::new(BASH).words(options).words([path]).run()?;
         if answer.status.success() {
             return Ok(None);
         }
         if options.len() > 1 {
-            let said = String::from_utf8_lossy(&answer.stderr);
-            return Ok(Some(parse(path, said.lines().next().unwrap_or_default())));
+            let errors = String::from_utf8_lossy(&answer.stderr);
+            return Ok(Some(parse(path, errors.lines().next().unwrap_or_default())));
         }
     }
     Ok(None)
 }
 
 /// Reads `FILE: line N: MESSAGE`.
-fn parse(path: &Path, said: &str) -> Finding {
+fn parse(path: &Path, error: &str) -> Finding {
     let name = path.display().to_string();
-    let rest = said.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": line "));
+    let rest = error.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": line "));
     let finding = match rest.and_then(|rest| rest.split_once(": ")) {
         Some((line, message)) => Finding::error(message).at(format!("{name}:{line}")),
-        None => Finding::error(said).at(name),
+        None => Finding::error(error).at(name),
     };
     let dos = fs::read(path).is_ok_and(|text| text.windows(2).any(|pair| pair == b"\r\n"));
-    if dos { finding.advice("it has the line ends of DOS: convert it, e.g. by `dos2unix`") } else { finding }
+    if dos { finding.advice("the file has DOS line ends; convert it with `dos2unix`") } else { finding }
 }
 
-/// What `shellcheck --format=json1` prints.
+/// The output of `shellcheck --format=json1`.
 #[derive(Deserialize)]
 struct ShellcheckReport {
     comments: Vec<Comment>,
@@ -133,7 +133,7 @@ struct Comment {
     message: String,
 }
 
-/// What shellcheck finds, where it is installed.
+/// Runs shellcheck, if it is installed.
 fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
     if files.is_empty() {
         return Ok(Vec::new());
@@ -153,7 +153,7 @@ fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
     Ok(report.comments.into_iter().map(finding).collect())
 }
 
-/// Who else can write what is run as root, or loaded into the kernel.
+/// Reports files that other users than root can write, of the files that root runs or loads into the kernel.
 fn writers(paths: &Paths, files: &BTreeSet<PathBuf>, rules: bool) -> Result<Vec<Finding>> {
     let mut places: Vec<PathBuf> = files.iter().cloned().collect();
     for directory in [&paths.conf, &paths.share].into_iter().filter(|directory| directory.exists()) {
@@ -164,9 +164,7 @@ fn writers(paths: &Paths, files: &BTreeSet<PathBuf>, rules: bool) -> Result<Vec<
         places.extend(rules.filter(|path| path.extension().is_some_and(|extension| extension == "rules")));
     }
     let finding = |one: trust::Unsafe| {
-        Finding::error(one.why)
-            .at(one.path.display().to_string())
-            .advice(format!("mend it by `{}`", one.mend))
+        Finding::error(one.why).at(one.path.display().to_string()).advice(format!("fix: `{}`", one.mend))
     };
     Ok(trust::judge(&paths.root, places).into_iter().map(finding).collect())
 }

@@ -1,5 +1,5 @@
-//! Instances that should be up and are not. systemd forgets that a unit has failed (`systemctl reset-failed`), so this goes by
-//! what is enabled and configured.
+//! Reports instances that should be up and are not. `systemctl reset-failed` clears the failed state of a unit, so the check uses
+//! the enabled units and the configured firewalls.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,16 +16,16 @@ use crate::sys::file;
 pub(super) fn check(
     paths: &Paths,
     active: &[Active],
-    meant: &dyn Fn(&Instance) -> bool,
+    is_wanted: &dyn Fn(&Instance) -> bool,
 ) -> Result<Vec<Finding>> {
     // There is another finding for an instance that has failed.
     let known: BTreeSet<&Instance> =
         active.iter().filter(|one| one.condition != Condition::Down).map(|one| &one.instance).collect();
     let mut findings = Vec::new();
     let enabled = enabled(paths)?;
-    for instance in enabled.iter().filter(|one| meant(one) && !known.contains(one)) {
+    for instance in enabled.iter().filter(|one| is_wanted(one) && !known.contains(one)) {
         findings.push(
-            Finding::error("it is enabled, but not up")
+            Finding::error("the instance is enabled, but not up")
                 .of(instance)
                 .advice(format!("`netnsctl up {instance}`, or `systemctl disable {}`", instance.unit())),
         );
@@ -34,10 +34,10 @@ pub(super) fn check(
         active.iter().filter(|one| one.condition == Condition::Up).map(|one| &one.instance.name).collect();
     for name in names {
         for instance in firewall::configured(paths, name)? {
-            if !known.contains(&instance) && !enabled.contains(&instance) && meant(&instance) {
+            if !known.contains(&instance) && !enabled.contains(&instance) && is_wanted(&instance) {
                 findings.push(
                     Finding::error(format!(
-                        "this firewall is configured, but not up, and namespace `{name}` is"
+                        "the firewall is configured for the active namespace `{name}`, but not up"
                     ))
                     .of(&instance)
                     .advice(format!("`netnsctl up {instance}`")),
@@ -48,7 +48,7 @@ pub(super) fn check(
     Ok(findings)
 }
 
-/// The instances that systemd starts at boot, by the links that `systemctl enable` makes.
+/// The instances that systemd starts at boot: those with a link created by `systemctl enable`.
 fn enabled(paths: &Paths) -> Result<BTreeSet<Instance>> {
     let mut found = BTreeSet::new();
     for directory in [&paths.units, &paths.systemd].into_iter().filter(|directory| directory.exists()) {

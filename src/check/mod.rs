@@ -1,4 +1,4 @@
-//! What can be known to be wrong without changing anything.
+//! Finds mistakes in files and drift in the running state, without changing anything.
 
 mod attached;
 mod bus;
@@ -31,13 +31,13 @@ use crate::requires::{Graph, Problem};
 use crate::sys::parallel::parallel;
 use crate::trust;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// It does not work, or has ceased to.
+    /// Something does not work.
     Error,
-    /// It works, but hardly as it was meant.
+    /// It works, but probably not as intended.
     Warning,
 }
 
@@ -50,18 +50,18 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Something that is wrong.
+/// A mistake or a drift.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// `FILE`, `FILE:LINE` or `FILE:LINE:COLUMN`, where there is one.
+    /// `FILE`, `FILE:LINE` or `FILE:LINE:COLUMN`, if the finding is about a file.
     pub place: Option<String>,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// The instance that it is about, if it is one's alone.
+    /// The instance, if the finding is about one instance.
     pub instance: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do about it.
+    /// The next step for the user.
     pub advice: Option<String>,
 }
 
@@ -108,16 +108,16 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
-    /// What is wrong.
+    /// The findings, sorted by place.
     pub findings: Vec<Finding>,
-    /// Nothing had to be left out.
-    pub whole: bool,
+    /// Whether all parts of the check could run.
+    pub complete: bool,
 }
 
-/// What is to be checked.
+/// A type or an instance to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A type, with all its instances.
@@ -144,25 +144,29 @@ impl Subject {
 impl FromStr for Subject {
     type Err = anyhow::Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        if word.contains('@') { word.parse().map(Self::Instance) } else { word.parse().map(Self::Type) }
+    fn from_str(argument: &str) -> Result<Self> {
+        if argument.contains('@') {
+            argument.parse().map(Self::Instance)
+        } else {
+            argument.parse().map(Self::Type)
+        }
     }
 }
 
-/// An instance with what its files come to.
+/// An instance with the result of reading its files.
 struct Examined {
     instance: Instance,
     layers: Layers,
-    /// What the plugin declares.
+    /// The declarations of the plugin.
     declaration: Declaration,
     explained: Explained,
 }
 
-/// Checks everything, or the subjects alone. The findings are in the order of the places.
-/// Errors: something cannot be looked at.
+/// Checks everything, or only the given subjects.
+/// Errors: a directory, systemd or the kernel cannot be queried.
 pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     let listing = plugin::list(paths)?;
-    let meant =
+    let is_wanted =
         |instance: &Instance| subjects.is_empty() || subjects.iter().any(|subject| subject.covers(instance));
     let types: Vec<NsType> = listing
         .types
@@ -175,39 +179,39 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
         findings.extend(listing.complaints.into_iter().map(Finding::error));
     }
     let Read { examined, broken, errors } = read(paths, &unsound)?;
-    // Of one that is asked for, the files tell that others can write them.
-    let told = errors.into_iter().filter(|(one, error)| !error.is::<trust::Refused>() && meant(one));
-    findings.extend(told.map(|(one, error)| Finding::error(format!("{error:#}")).of(&one)));
-    for one in examined.iter().filter(|one| meant(&one.instance)) {
+    // `files` has already reported files that other users can write.
+    let reported = errors.into_iter().filter(|(one, error)| !error.is::<trust::Refused>() && is_wanted(one));
+    findings.extend(reported.map(|(one, error)| Finding::error(format!("{error:#}")).of(&one)));
+    for one in examined.iter().filter(|one| is_wanted(&one.instance)) {
         findings.extend(settings::check(paths, one));
     }
-    findings.extend(clashes::check(paths, &examined, &meant));
+    findings.extend(clashes::check(paths, &examined, &is_wanted));
     let graph = Graph::of_configured(paths)?;
-    let told = |problem: &&Problem| meant(&problem.instance) && !broken.contains(&problem.instance);
-    for problem in graph.problems.iter().filter(told) {
+    let reported = |problem: &&Problem| is_wanted(&problem.instance) && !broken.contains(&problem.instance);
+    for problem in graph.problems.iter().filter(reported) {
         findings.push(Finding::error(&problem.message).of(&problem.instance));
     }
-    let mut whole = true;
+    let mut complete = true;
     if paths.is_live() {
-        let (found, all) = live::check(paths, &examined, &graph, subjects, &meant)?;
+        let (found, all) = live::check(paths, &examined, &graph, subjects, &is_wanted)?;
         findings.extend(found);
-        whole = all;
+        complete = all;
     }
     findings.sort();
     findings.dedup();
-    Ok(Checked { findings, whole })
+    Ok(Checked { findings, complete })
 }
 
-/// What the files of all instances come to.
+/// The result of reading the files of all instances.
 #[derive(Default)]
 struct Read {
     examined: Vec<Examined>,
-    /// Those whose files are not read to their end, which is told once: what they require cannot be told then.
+    /// Instances whose files cannot be read to the end. One finding reports this; their requirements are unknown.
     broken: BTreeSet<Instance>,
     errors: Vec<(Instance, anyhow::Error)>,
 }
 
-/// Reads all instances, since one may clash with another that is not asked for. `unsound` are files that bash cannot read.
+/// Reads all instances, because an instance can conflict with one that is not checked. `unsound` are the files with a syntax error.
 fn read(paths: &Paths, unsound: &BTreeSet<PathBuf>) -> Result<Read> {
     let instances = instances(paths)?.into_iter();
     let work = instances.filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
@@ -240,7 +244,7 @@ fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance) -> Result<E
     Ok(Examined { instance: instance.clone(), layers, declaration, explained })
 }
 
-/// Every instance that has a file of its own or is up.
+/// All configured and all active instances.
 fn instances(paths: &Paths) -> Result<Vec<Instance>> {
     let mut instances = plugin::configured(paths)?;
     if paths.is_live() {
@@ -251,5 +255,5 @@ fn instances(paths: &Paths) -> Result<Vec<Instance>> {
     Ok(instances)
 }
 
-/// Where an interface of an instance is: a named namespace, or the host.
+/// The place of an interface: a named namespace, or the host (`None`).
 type Where = Option<NsName>;

@@ -1,4 +1,4 @@
-//! Whether what is up has what it requires.
+//! Checks that the requirements of active instances are met.
 
 use std::collections::BTreeSet;
 
@@ -15,16 +15,16 @@ use crate::trust;
 pub(super) fn check(
     paths: &Paths,
     active: &[Active],
-    meant: &dyn Fn(&Instance) -> bool,
+    is_wanted: &dyn Fn(&Instance) -> bool,
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let reader = RequirementReader::new(paths);
     let of_up = || active.iter().filter(|one| one.condition == Condition::Up);
     let up: BTreeSet<&Instance> = of_up().map(|one| &one.instance).collect();
-    for one in of_up().filter(|one| meant(&one.instance)) {
+    for one in of_up().filter(|one| is_wanted(&one.instance)) {
         let instance = &one.instance;
         let required = match reader.of(instance) {
-            // There is a finding of each such file, and of each problem of an instance that has one of its own.
+            // Other checks report files that are not trusted, and problems of configured instances.
             Err(error) if error.is::<trust::Refused>() || paths.conf_of(instance).is_file() => continue,
             Err(error) => {
                 findings.push(Finding::error(format!("{error:#}")).of(instance));
@@ -33,26 +33,26 @@ pub(super) fn check(
             Ok(required) => required,
         };
         for requirement in &required {
-            if !is_there(paths, requirement, &up)? {
+            if !is_met(paths, requirement, &up)? {
                 findings.push(
-                    Finding::error(format!("it is up, and `{requirement}`, which it requires, is not"))
+                    Finding::error(format!("the instance is up, but its requirement `{requirement}` is not"))
                         .of(instance)
-                        .advice(format!("`netnsctl down {instance}`, then `up`, brings up both")),
+                        .advice(format!("fix: `netnsctl down {instance}`, then `netnsctl up {instance}`, which brings up both")),
                 );
             }
         }
-        // Of the others there is a finding for the drop-in.
+        // Another check reports the stale drop-in of a configured instance.
         if one.engine == EngineKind::Systemd
             && !paths.conf_of(instance).is_file()
             && let Some(why) = stale_dropin(paths, instance, &required)
         {
-            findings.push(Finding::error(format!("it is up, and {why}")).of(instance));
+            findings.push(Finding::error(format!("the instance is up, but {why}")).of(instance));
         }
     }
     Ok(findings)
 }
 
-fn is_there(paths: &Paths, requirement: &Requirement, up: &BTreeSet<&Instance>) -> Result<bool> {
+fn is_met(paths: &Paths, requirement: &Requirement, up: &BTreeSet<&Instance>) -> Result<bool> {
     Ok(match requirement {
         Requirement::Instance(other) => up.contains(other),
         Requirement::Namespace(name) => matches!(netns::look(paths, name)?, Named::Namespace(_)),

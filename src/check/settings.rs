@@ -1,4 +1,4 @@
-//! What an instance's files come to: the names of functions, interfaces and addresses.
+//! Checks the settings of an instance: names of functions, names of interfaces, addresses.
 
 use std::net::IpAddr;
 
@@ -42,28 +42,28 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
     findings
 }
 
-/// Settings that the plugin does not list, and that are nearly one that it does.
+/// Reports settings that the plugin does not list, but whose name is similar to a listed one.
 fn mistyped(one: &Examined, paths: &Paths) -> Vec<Finding> {
     let Examined { instance, layers, .. } = one;
     let plugin = layers.get(Role::Plugin);
-    let Some(about) = plugin.text().map(|text| PluginHeader::read(text, &instance.nstype)) else {
+    let Some(header) = plugin.text().map(|text| PluginHeader::read(text, &instance.nstype)) else {
         return Vec::new();
     };
-    let is_known = |name: &str| about.settings.iter().any(|known| known.name == name);
-    // What the plugin sets itself is its own.
+    let is_known = |name: &str| header.settings.iter().any(|known| known.name == name);
+    // Variables that the plugin itself sets are not settings.
     let by_plugin = |setting: &Variable| setting.place.starts_with(&*plugin.path.to_string_lossy());
     let mut findings = Vec::new();
-    // What a function of a .conf reads is not mistyped.
+    // A variable that a function in a .conf reads is used on purpose.
     let is_read = |name: &str| layers.mention(&format!("${name}")) || layers.mention(&format!("${{{name}"));
     for setting in settings(one) {
         let name = &setting.name;
         if is_known(name) || by_plugin(setting) || is_read(name) {
             continue;
         }
-        let near = about.settings.iter().find(|known| strsim::damerau_levenshtein(&known.name, name) <= 2);
+        let near = header.settings.iter().find(|known| strsim::damerau_levenshtein(&known.name, name) <= 2);
         if let Some(near) = near {
             let message = format!(
-                "`{}` is no setting of the type `{}`: is `{}` meant?",
+                "`{}` is not a setting of the type `{}`; did you mean `{}`?",
                 setting.name, instance.nstype, near.name
             );
             findings.push(Finding::warning(message).at(place(setting, instance, paths)).of(instance));
@@ -72,10 +72,10 @@ fn mistyped(one: &Examined, paths: &Paths) -> Vec<Finding> {
     findings
 }
 
-/// What `configure_TYPE_validate` says: `SETTING: WHAT`.
+/// A finding for a line of `configure_TYPE_validate`: `SETTING: MESSAGE`.
 fn invalid(paths: &Paths, Examined { instance, explained, .. }: &Examined, line: &str) -> Finding {
-    let named = line.split_once(':').map(|(name, _)| name);
-    let setting = explained.variables.iter().find(|setting| Some(setting.name.as_str()) == named);
+    let name = line.split_once(':').map(|(name, _)| name);
+    let setting = explained.variables.iter().find(|setting| Some(setting.name.as_str()) == name);
     let place = setting.map_or_else(
         || paths.conf_of(instance).display().to_string(),
         |setting| place(setting, instance, paths),
@@ -92,20 +92,20 @@ pub(super) fn settings(one: &Examined) -> impl Iterator<Item = &Variable> {
         .filter(move |variable| variable.name.starts_with(&prefix) && !variable.value.is_empty())
 }
 
-/// Where a setting is from; for one that the plugin works out, the file that could set it.
+/// The file and line of a setting. If the plugin computes the setting, this is the `.conf` file of the instance.
 pub(super) fn place(setting: &Variable, instance: &Instance, paths: &Paths) -> String {
     let by_plugin = plugin::find(paths, &instance.nstype)
         .is_ok_and(|plugin| setting.place.starts_with(&*plugin.to_string_lossy()));
     if by_plugin { paths.conf_of(instance).display().to_string() } else { setting.place.clone() }
 }
 
-/// Why a function that looks like a hook is none.
+/// The message for a function whose name is similar to a hook, or is the hook of another type.
 fn misnamed(function: &str, nstype: &NsType) -> Option<String> {
     let rest = function.strip_prefix("configure_")?;
     let hooks: Vec<String> = ["up", "down", "check"]
         .iter()
         .flat_map(|phase| ["outside", "inside"].map(|side| format!("configure_{nstype}_{phase}_{side}")))
-        .chain(["defaults", "requires", "validate"].map(|word| format!("configure_{nstype}_{word}")))
+        .chain(["defaults", "requires", "validate"].map(|text| format!("configure_{nstype}_{text}")))
         .collect();
     if hooks.iter().any(|hook| hook == function) {
         return None;
@@ -115,15 +115,15 @@ fn misnamed(function: &str, nstype: &NsType) -> Option<String> {
         .find_map(|suffix| rest.strip_suffix(suffix));
     if let Some(other) = of_other {
         return Some(format!(
-            "`{function}` is a hook of the type `{other}`, and is not called for `{nstype}`"
+            "`{function}` is a hook of the type `{other}`, and is never called for `{nstype}`"
         ));
     }
     let near = hooks.iter().find(|hook| strsim::damerau_levenshtein(function, hook) <= 3)?;
-    Some(format!("`{function}` is no hook, and is never called: is `{near}` meant?"))
+    Some(format!("`{function}` is not a hook, and is never called; did you mean `{near}`?"))
 }
 
-fn is_about(setting: &Variable, word: &str) -> bool {
-    setting.name.split('_').skip(1).any(|part| part == word)
+fn is_about(setting: &Variable, text: &str) -> bool {
+    setting.name.split('_').skip(1).any(|part| part == text)
 }
 
 fn ifname(setting: &Variable) -> Option<String> {
@@ -132,14 +132,14 @@ fn ifname(setting: &Variable) -> Option<String> {
         None
     } else if name.len() > IFNAME_MAX {
         Some(format!(
-            "`{name}` has {} characters, and an interface name has at most {IFNAME_MAX}",
+            "interface name `{name}` is too long: {} characters, at most {IFNAME_MAX} are possible",
             name.len()
         ))
     } else if name == "."
         || name == ".."
         || name.contains(|character: char| "/:%".contains(character) || character.is_whitespace())
     {
-        Some(format!("`{name}` is no name for an interface"))
+        Some(format!("invalid interface name `{name}`"))
     } else {
         None
     }
@@ -149,49 +149,52 @@ fn macs(setting: &Variable) -> Vec<String> {
     if !is_about(setting, "MAC") && !is_about(setting, "MACS") {
         return Vec::new();
     }
-    setting.value.split_whitespace().filter_map(|word| mac(word).err()).collect()
+    setting.value.split_whitespace().filter_map(|text| mac(text).err()).collect()
 }
 
-/// Reads a hardware address that an interface may have.
-pub(super) fn mac(word: &str) -> Result<[u8; 6], String> {
-    let bytes: Vec<u8> = word
+/// Parses a hardware address that an interface can have.
+pub(super) fn mac(text: &str) -> Result<[u8; 6], String> {
+    let bytes: Vec<u8> = text
         .split(':')
         .map(|byte| u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() <= 2 && !byte.starts_with('+')))
         .collect::<Option<_>>()
-        .ok_or_else(|| format!("`{word}` is no hardware address"))?;
+        .ok_or_else(|| format!("invalid hardware address `{text}`"))?;
     let mac: [u8; 6] =
-        bytes.try_into().map_err(|_| format!("`{word}` is no hardware address: six bytes are needed"))?;
+        bytes.try_into().map_err(|_| format!("invalid hardware address `{text}`: expected six bytes"))?;
     if mac[0] & 1 != 0 {
         // The lowest bit of the first byte (IEEE 802, "Individual/Group").
         return Err(format!(
-            "`{word}` is a multicast address, which no interface can have: use one that begins with 02:"
+            "invalid hardware address `{text}`: this is a multicast address; use an address that begins with 02:"
         ));
     }
     if mac == [0; 6] {
-        return Err(format!("`{word}` is no address that an interface can have"));
+        return Err(format!("invalid hardware address `{text}`: an interface cannot have it"));
     }
     Ok(mac)
 }
 
-/// The address that a setting begins with; what follows is words for `ip address add`.
+/// The address at the start of a setting. More arguments for `ip address add` can follow.
 pub(super) fn address_of(setting: &Variable) -> Result<Option<IpNet>, String> {
     if !is_about(setting, "IFADDR") {
         return Ok(None);
     }
-    let word = setting.value.split_whitespace().next().unwrap_or_default();
-    network(word).map(Some)
+    let text = setting.value.split_whitespace().next().unwrap_or_default();
+    network(text).map(Some)
 }
 
-/// Reads `ADDRESS/PREFIX`, or an address alone, which is a network of one.
-fn network(word: &str) -> Result<IpNet, String> {
+/// Parses `ADDRESS/PREFIX`, or an address alone, which means its longest prefix.
+fn network(text: &str) -> Result<IpNet, String> {
     let (address, prefix) =
-        word.split_once('/').map_or((word, None), |(address, prefix)| (address, Some(prefix)));
-    let address: IpAddr = address.parse().map_err(|_| format!("`{word}` is no IP address"))?;
+        text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let address: IpAddr = address.parse().map_err(|_| format!("invalid IP address `{text}`"))?;
     let alone = IpNet::from(address);
     let with = |prefix: &str| IpNet::new(address, prefix.parse().ok()?).ok();
-    prefix
-        .map_or(Some(alone), with)
-        .ok_or_else(|| format!("`{word}`: the length of the prefix is at most {}", alone.max_prefix_len()))
+    prefix.map_or(Some(alone), with).ok_or_else(|| {
+        format!(
+            "invalid address `{text}`: the length of the prefix must be at most {}",
+            alone.max_prefix_len()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -199,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hooks_nearly_right_and_of_other_types_are_told() {
+    fn similar_hook_names_and_hooks_of_other_types_are_reported() {
         let veth = NsType::new("veth".as_ref()).unwrap();
         for fine in
             ["configure_veth_up_inside", "configure_veth_check_outside", "veth_helper", "configure_all"]
@@ -207,7 +210,9 @@ mod tests {
             assert_eq!(misnamed(fine, &veth), None, "{fine}");
         }
         assert!(
-            misnamed("configure_veth_up_insde", &veth).unwrap().contains("`configure_veth_up_inside` meant")
+            misnamed("configure_veth_up_insde", &veth)
+                .unwrap()
+                .contains("did you mean `configure_veth_up_inside`")
         );
         assert!(misnamed("configure_vpn_up_outside", &veth).unwrap().contains("type `vpn`"));
     }
@@ -230,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_have_a_prefix_that_is_no_longer_than_itself() {
-        let read = |word| network(word).map(|network| network.to_string());
+    fn an_address_can_have_a_prefix_up_to_its_own_length() {
+        let read = |text| network(text).map(|network| network.to_string());
         assert_eq!(read("192.0.2.1/24").as_deref(), Ok("192.0.2.1/24"));
         assert_eq!(read("2001:db8::1").as_deref(), Ok("2001:db8::1/128"));
         assert_eq!(
             read("192.0.2.1/33").unwrap_err(),
-            "`192.0.2.1/33`: the length of the prefix is at most 32"
+            "invalid address `192.0.2.1/33`: the length of the prefix must be at most 32"
         );
         for bad in ["", "192.0.2", "192.0.2.1/", "192.0.2.1/x", "192.0.2.1/24/1", "2001:db8::/129"] {
             assert!(network(bad).is_err(), "{bad}");

@@ -1,8 +1,8 @@
-//! Units of user managers with a `NetworkNamespacePath=`. A user manager has no right to enter a namespace, and starts such a
+//! Reports units of user managers with a `NetworkNamespacePath=`. A user manager may not enter a namespace, and starts such a
 //! unit in its own network (systemd.exec(5)).
 //!
-//! The manager belongs to the user, and may be hostile: no answer, or any answer. So a process of that user asks, without a
-//! terminal and for a limited time, and each part of the answer is checked.
+//! The manager belongs to the user and can be hostile, so its answer may be missing or wrong. A process of the same user sends the
+//! query, without a terminal and with a timeout. Each part of the answer is checked.
 
 use std::fs;
 use std::io::Read;
@@ -21,23 +21,23 @@ use crate::print::escape;
 use crate::sys::parallel::parallel;
 use crate::systemd::show::Properties;
 
-/// How long a manager has to answer, and how many bytes of an answer are read.
+/// The timeout of a query, and the maximum size of an answer in bytes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_MAX: usize = 4 << 20;
-/// Limits of units to ask for, and of findings, for each user.
+/// The maximum numbers of units and of findings for each user.
 const UNITS_MAX: usize = 4096;
 const FINDINGS_MAX: usize = 20;
-/// Bytes of a value in a message.
+/// The maximum length of a value in a message, in characters.
 const VALUE_MAX: usize = 200;
 
-/// The manager of a user who is logged in, or lingers.
+/// The user manager of a logged-in or lingering user.
 struct Manager {
     user: u32,
-    /// Its own `NetworkNamespacePath=`.
+    /// The `NetworkNamespacePath=` of the manager itself.
     network: String,
 }
 
-/// All units of other users than root, whose manager has the right.
+/// Checks the units of all users except root, whose manager may enter namespaces.
 pub(super) fn check() -> Result<Vec<Finding>> {
     let me = geteuid();
     let running = Properties::of("ActiveState,NetworkNamespacePath", ["user@*.service"])?;
@@ -45,9 +45,9 @@ pub(super) fn check() -> Result<Vec<Finding>> {
         let user = one.id().strip_prefix("user@")?.strip_suffix(".service")?.parse().ok()?;
         Some(Manager { user, network: one.get("NetworkNamespacePath").to_owned() })
     });
-    // Without the right to become that user, only one's own can be asked.
-    let asked = managers.filter(|one| one.user != 0 && (me.is_root() || me.as_raw() == one.user));
-    let findings = parallel(asked.collect(), |manager| match manager.units() {
+    // Another user than root can only query their own manager.
+    let queried = managers.filter(|one| one.user != 0 && (me.is_root() || me.as_raw() == one.user));
+    let findings = parallel(queried.collect(), |manager| match manager.units() {
         Ok(units) => manager.findings(&units),
         Err(error) => vec![
             Finding::warning(format!("cannot check the units of user {}: {error:#}", manager.user))
@@ -58,32 +58,32 @@ pub(super) fn check() -> Result<Vec<Finding>> {
 }
 
 impl Manager {
-    /// The services and sockets that are loaded or have a file.
+    /// Queries the services and sockets that are loaded or have a file.
     fn units(&self) -> Result<Vec<Properties>> {
         let list = ["list-unit-files", "--type=service,socket", "--full", "--no-legend", "--no-pager"];
-        let files = self.ask(list.iter().map(ToString::to_string))?;
-        let words = files.lines().filter_map(|line| line.split_whitespace().next());
-        let names = words
-            .filter_map(|word| word.parse::<ServiceUnit>().ok())
+        let files = self.query(list.iter().map(ToString::to_string))?;
+        let units = files.lines().filter_map(|line| line.split_whitespace().next());
+        let names = units
+            .filter_map(|unit| unit.parse::<ServiceUnit>().ok())
             .map(|unit| unit.sample())
             .take(UNITS_MAX);
         let show =
             ["show", "--no-pager", "--property=Id,NetworkNamespacePath", "--", "*.service", "*.socket"];
-        Ok(Properties::parse(&self.ask(show.iter().map(ToString::to_string).chain(names))?))
+        Ok(Properties::parse(&self.query(show.iter().map(ToString::to_string).chain(names))?))
     }
 
     fn findings(&self, units: &[Properties]) -> Vec<Finding> {
         let user = self.user;
-        let mut wrong: Vec<(&str, &str)> = units
+        let mut ignored: Vec<(&str, &str)> = units
             .iter()
             .map(|unit| (unit.id(), unit.get("NetworkNamespacePath")))
             .filter(|(id, wanted)| {
                 !wanted.is_empty() && *wanted != self.network && id.parse::<ServiceUnit>().is_ok()
             })
             .collect();
-        wrong.sort_unstable();
-        wrong.dedup();
-        let more = wrong.len().saturating_sub(FINDINGS_MAX);
+        ignored.sort_unstable();
+        ignored.dedup();
+        let more = ignored.len().saturating_sub(FINDINGS_MAX);
         let network =
             if self.network.is_empty() { "the host's network" } else { "the network of the manager" };
         let finding = |(id, wanted): &(&str, &str)| {
@@ -97,7 +97,7 @@ impl Manager {
                 "`netnsctl attach user@{user}.service TYPE@NAME` puts the manager with all units of the user into a namespace"
             ))
         };
-        let mut findings: Vec<Finding> = wrong.iter().take(FINDINGS_MAX).map(finding).collect();
+        let mut findings: Vec<Finding> = ignored.iter().take(FINDINGS_MAX).map(finding).collect();
         if more > 0 {
             findings.push(Finding::error(format!(
                 "{more} more units of user {user} have an ignored NetworkNamespacePath="
@@ -107,18 +107,18 @@ impl Manager {
     }
 
     /// Runs `systemctl --user` as the user.
-    fn ask(&self, words: impl Iterator<Item = String>) -> Result<String> {
+    fn query(&self, arguments: impl Iterator<Item = String>) -> Result<String> {
         let runtime = format!("/run/user/{}", self.user);
-        let found = fs::symlink_metadata(&runtime).with_context(|| format!("cannot look at {runtime}"))?;
-        ensure!(found.is_dir() && found.uid() == self.user, "{runtime} is not a directory of that user");
-        // A session of its own has no terminal to type into.
+        let found = fs::symlink_metadata(&runtime).with_context(|| format!("cannot read {runtime}"))?;
+        ensure!(found.is_dir() && found.uid() == self.user, "{runtime} does not belong to the user");
+        // A new session has no terminal, so the user cannot inject input.
         let mut command = Command::new("setsid");
         command.args(["--wait", "timeout", "--kill-after=1", &TIMEOUT.as_secs().to_string()]);
         if geteuid().is_root() {
             let (user, group) = (format!("--reuid={}", self.user), format!("--regid={}", found.gid()));
             command.args(["setpriv", &user, &group, "--clear-groups", "--no-new-privs"]);
         }
-        command.args(["systemctl", "--user"]).args(words);
+        command.args(["systemctl", "--user"]).args(arguments);
         command
             .env_clear()
             .env("XDG_RUNTIME_DIR", &runtime)
@@ -131,7 +131,7 @@ impl Manager {
             .spawn()
             .context("cannot run setsid")?;
         let answer = read(child.stdout.take().context("no output")?, TIMEOUT + Duration::from_secs(2));
-        // By now it has ended, or timeout(1) is about to kill it.
+        // The process has exited, or timeout(1) kills it.
         let status = child.wait().context("cannot wait for systemctl")?;
         let answer = answer?;
         ensure!(status.success(), "`systemctl --user` failed ({status})");
@@ -139,7 +139,7 @@ impl Manager {
     }
 }
 
-/// Reads to the end, which another process that has the pipe may delay.
+/// Reads to the end of the file. Another process that keeps the pipe open can delay the end, up to `limit`.
 fn read(mut output: ChildStdout, limit: Duration) -> Result<Vec<u8>> {
     let end = Instant::now() + limit;
     let mut answer = Vec::new();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_whose_setting_is_ignored_is_found_once() {
+    fn a_unit_with_an_ignored_setting_is_reported_once() {
         let listing = "Id=a.service\nNetworkNamespacePath=/run/netns/a\n\nId=b.service\nNetworkNamespacePath=\n\n\
                        Id=a.service\nNetworkNamespacePath=/run/netns/a\n";
         let all = found("", listing);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_a_hostile_manager_is_printed_on_one_line_and_not_without_end() {
+    fn the_answer_of_a_hostile_manager_is_escaped_and_limited() {
         let all = found(
             "",
             "Id=a.service\nNetworkNamespacePath=/\x1b[2J\r\n\nId=\x1b[2J.service\nNetworkNamespacePath=/x\n",
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_process_that_keeps_the_pipe_open() {
+    fn a_process_that_keeps_the_pipe_open_does_not_block_the_check() {
         let mut child = Command::new("sleep").arg("60").stdout(Stdio::piped()).spawn().unwrap();
         let answer = read(child.stdout.take().unwrap(), Duration::from_millis(50));
         child.kill().unwrap();

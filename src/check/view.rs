@@ -1,5 +1,5 @@
-//! What a process in a namespace has of the files of `/etc` and of the host's resolvers. That is looked up in the process itself, since
-//! mounts in it may have gone by what the host did to the files below.
+//! Checks the files of `/etc` and the resolvers that a process in a namespace sees. The check reads the running process: a change of
+//! the host's files can remove a mount in the process.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,10 +16,10 @@ use crate::netns::{self, Id, mounts, processes};
 use crate::paths::Paths;
 use crate::print::escape;
 
-/// Files that are no longer than this are compared whole.
-const LONGEST: u64 = 1 << 20;
+/// Only this many bytes of two files are compared.
+const COMPARED_MAX: u64 = 1 << 20;
 
-/// Commands of `netnsctl run` that have lost a file of their namespace, or can ask a resolver of the host.
+/// Reports commands of `netnsctl run` that do not see a file of their namespace, or can query a resolver of the host.
 pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let processes = processes::by_namespace();
@@ -36,13 +36,13 @@ pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The files of the namespace that the process does not have.
+/// Reports files of the namespace that the process does not see.
 pub(super) fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in netns::files(paths, namespace) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
         if !file.is_file() || target.symlink_metadata().is_err() {
-            continue; // `stale` and `attach` speak of those
+            continue; // `stale` and `attach` report these
         }
         let wanted = File::open(&file).map_err(anyhow::Error::from).and_then(|file| read(&file));
         let found = open(pid, &target).and_then(|file| read(&file));
@@ -50,21 +50,21 @@ pub(super) fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, re
             (Ok(wanted), Ok(found)) if wanted == found => {}
             (Ok(_), found) => {
                 let has = found.ok().filter(|_| target == Path::new(resolver::RESOLV_CONF));
-                let asks = has.map(|text| format!(": {}", nameservers(&text))).unwrap_or_default();
+                let servers = has.map(|text| format!(": {}", nameservers(&text))).unwrap_or_default();
                 let replaced = target == Path::new(resolver::RESOLV_CONF)
                     && matches!(Mutable::of(paths), Mutable::File(_));
-                let why = if replaced {
-                    ", each time that something on the host has replaced its own; netnsctl(8) has how to be safe, \"ATTACHED SERVICES\""
+                let hint = if replaced {
+                    ", each time that a program has replaced the file of the host; see \"Replaced files\" in netnsctl(8)"
                 } else {
                     ""
                 };
                 findings.push(
                     Finding::error(format!(
-                        "{} of {whose} is not {}{asks}",
+                        "{} of {whose} differs from {}{servers}",
                         target.display(),
                         file.display()
                     ))
-                    .advice(format!("{restart}{why}")),
+                    .advice(format!("{restart}{hint}")),
                 );
             }
             (Err(error), _) => findings.push(Finding::error(format!("{}: {error:#}", file.display()))),
@@ -73,7 +73,7 @@ pub(super) fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, re
     findings
 }
 
-/// The resolvers of the host that the process can still ask.
+/// Reports resolvers of the host that the process can query.
 pub(super) fn open_resolver_sockets(
     paths: &Paths,
     namespace: &NsName,
@@ -87,12 +87,12 @@ pub(super) fn open_resolver_sockets(
             && open(pid, Path::new(**socket)).is_ok()
     };
     let finding = |socket: &&str| {
-        Finding::error(format!("{whose} can ask a resolver of the host, by {socket}")).advice(restart)
+        Finding::error(format!("{whose} can query a resolver of the host, through {socket}")).advice(restart)
     };
     resolver::SOCKETS.iter().filter(is_open).map(finding).collect()
 }
 
-/// Opens what a path is to a process; links are followed within its own root.
+/// Opens a path as a process sees it. Links are followed within the root of the process.
 pub(super) fn open(pid: u32, path: &Path) -> Result<File> {
     let root = File::open(format!("/proc/{pid}/root"))?;
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
@@ -100,25 +100,25 @@ pub(super) fn open(pid: u32, path: &Path) -> Result<File> {
     Ok(File::from(found))
 }
 
-/// The content of a file that is open by its path alone, or to be read. What else a process may have put there, such as a pipe
-/// that nobody writes to, is not waited for.
+/// Reads a regular file, which may be open with `O_PATH`. Other kinds are refused, because the process may have put a pipe there
+/// that would block.
 fn read(file: &File) -> Result<Vec<u8>> {
-    ensure!(file.metadata()?.is_file(), "it is no regular file");
+    ensure!(file.metadata()?.is_file(), "it is not a regular file");
     let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot read it")?;
     let mut content = Vec::new();
-    again.take(LONGEST).read_to_end(&mut content).context("cannot read it")?;
+    again.take(COMPARED_MAX).read_to_end(&mut content).context("cannot read it")?;
     Ok(content)
 }
 
-/// Who is asked by a resolv.conf(5), for a message.
+/// Returns the servers in a resolv.conf(5), for a message.
 fn nameservers(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let servers: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("nameserver")?.split_whitespace().next()).collect();
     if servers.is_empty() {
-        "it asks 127.0.0.1".to_owned()
+        "it uses 127.0.0.1".to_owned()
     } else {
-        format!("it asks {}", servers.join(", "))
+        format!("it uses {}", servers.join(", "))
     }
 }
 
@@ -127,9 +127,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_asked_is_read_from_resolv_conf() {
+    fn the_servers_are_read_from_resolv_conf() {
         let text = b"# c\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 # x\nsearch a\n";
-        assert_eq!(nameservers(text), "it asks 192.0.2.1, 2001:db8::1");
-        assert_eq!(nameservers(b""), "it asks 127.0.0.1");
+        assert_eq!(nameservers(text), "it uses 192.0.2.1, 2001:db8::1");
+        assert_eq!(nameservers(b""), "it uses 127.0.0.1");
     }
 }

@@ -1,14 +1,14 @@
-//! What several verbs accept.
+//! Options that several verbs accept.
 
 use clap::Args;
 
-/// How to print.
+/// Options of the output.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// Print JSON; its shape is in netnsctl(8)
+    /// Print JSON (described in netnsctl(8))
     #[arg(long)]
     pub json: bool,
-    /// Print no headings
+    /// Do not print headings
     #[arg(long)]
     pub no_legend: bool,
 }

@@ -13,27 +13,27 @@ use crate::name::{Instance, NsName, Target};
 use crate::paths::Paths;
 use crate::print::{say, warn};
 
-/// What `attach` takes.
+/// The arguments of `attach`.
 #[derive(Debug, Args)]
 pub struct AttachArgs {
-    /// A service, a socket (x.socket), or a template (x@), which stands for all its instances
+    /// A service, a socket (x.socket), or a template (x@), which means all its instances
     #[arg(value_name = "UNIT", add = ArgValueCandidates::new(candidates::units))]
     pub unit: ServiceUnit,
-    /// Instances that it needs, all on one namespace; NAME stands for every type that is configured
+    /// Required instances, all on one namespace; NAME means every configured type
     #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(candidates::targets))]
     pub targets: Vec<Target>,
-    /// Whether it has the bus.
+    /// Options for the system bus.
     #[command(flatten)]
     pub bus: BusArgs,
-    /// Print the drop-in, and change nothing
+    /// Print the drop-in; change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Restart it if it is running; by default it stays where it is until that is done
+    /// Restart the unit if it is running; by default it moves at its next start
     #[arg(long, conflicts_with = "dry_run")]
     pub now: bool,
 }
 
-/// Whether a service has the system bus of the host.
+/// Whether a service can use the system bus of the host.
 #[derive(Debug, Args)]
 pub struct BusArgs {
     /// Hide the system bus of the host from the service
@@ -45,7 +45,7 @@ pub struct BusArgs {
 }
 
 impl BusArgs {
-    /// The decision.
+    /// Returns the decision of the user.
     #[must_use]
     pub fn decision(&self) -> Bus {
         match (self.hide_bus, self.keep_bus) {
@@ -56,16 +56,16 @@ impl BusArgs {
     }
 }
 
-/// What `detach` takes.
+/// The arguments of `detach`.
 #[derive(Debug, Args)]
 pub struct DetachArgs {
     /// The service or socket
     #[arg(value_name = "UNIT", add = ArgValueCandidates::new(candidates::attached))]
     pub unit: ServiceUnit,
-    /// Say what would be removed, and change nothing
+    /// Print the path that would be removed; change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Restart it if it is running
+    /// Restart the unit if it is running
     #[arg(long, conflicts_with = "dry_run")]
     pub now: bool,
 }
@@ -83,7 +83,7 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
     let (unit, namespace) = (attachment.unit.clone(), attachment.namespace.clone());
     let asks_the_host = attachment.drop_in.asks_the_host();
     let (changed, running) = attachment.write(options.now)?;
-    let what = if changed { "is attached to" } else { "was attached already to" };
+    let what = if changed { "is attached to" } else { "was already attached to" };
     say(&format!("{unit} {what} {namespace}"));
     if asks_the_host {
         say(&advice(paths, &namespace)?);
@@ -116,26 +116,27 @@ pub(super) fn detach(paths: &Paths, options: &DetachArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// What to do about a service that asks the host's resolvers.
+/// The hint for a service that uses the resolvers of the host.
 fn advice(paths: &Paths, namespace: &NsName) -> Result<String> {
-    let named: Vec<String> = attach::with_resolver(paths, namespace)?
+    let alternatives: Vec<String> = attach::with_resolver(paths, namespace)?
         .iter()
-        .map(|one: &Instance| format!("name {one} as well, or "))
+        .map(|one: &Instance| format!("add {one}, or "))
         .collect();
     Ok(format!(
-        "it asks the host's resolvers for names: {}write /etc/netns/{namespace}/resolv.conf, and run this again",
-        named.concat()
+        "hint: the service resolves names with the resolvers of the host; {}create /etc/netns/{namespace}/resolv.conf, then run \
+         this command again",
+        alternatives.concat()
     ))
 }
 
-/// Has what ran before follow, or says that it does not yet.
+/// Restarts the units that are running, or reports that they keep their network until a restart.
 fn follow(running: &[String], now: bool, restart: impl FnOnce() -> Result<()>) -> Result<()> {
     let names = running.join(" ");
     if !running.is_empty() && now {
         restart()?;
         say(&format!("{names} was restarted"));
     } else if !running.is_empty() {
-        say(&format!("{names} runs where it was until it is restarted: `systemctl restart {names}`"));
+        say(&format!("{names} keeps its network until the next restart: `systemctl restart {names}`"));
     }
     Ok(())
 }

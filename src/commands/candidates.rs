@@ -1,4 +1,4 @@
-//! What a shell is offered for a word.
+//! Candidates for the completion of arguments in a shell.
 
 use clap_complete::CompletionCandidate;
 
@@ -9,19 +9,19 @@ use crate::netns;
 use crate::paths::Paths;
 use crate::systemd::systemctl;
 
-/// Every instance that is configured or up, and every name; what cannot be looked at is not offered.
+/// Every configured or active instance, and every name. Unreadable ones are left out.
 pub(super) fn targets() -> Vec<CompletionCandidate> {
-    let mut words: Vec<String> = instances_of(&live()).collect();
-    words.extend(names_of(&live()));
-    candidates(words)
+    let mut values: Vec<String> = instances_of(&live()).collect();
+    values.extend(names_of(&live()));
+    candidates(values)
 }
 
-/// Every instance that is configured or up.
+/// Every configured or active instance.
 pub(super) fn instances() -> Vec<CompletionCandidate> {
     candidates(instances_of(&live()).collect())
 }
 
-/// Every namespace that is there or configured.
+/// Every existing or configured namespace.
 pub(super) fn names() -> Vec<CompletionCandidate> {
     candidates(names_of(&live()))
 }
@@ -33,9 +33,9 @@ pub(super) fn types() -> Vec<CompletionCandidate> {
 
 /// Every type and every instance.
 pub(super) fn subjects() -> Vec<CompletionCandidate> {
-    let mut words = types_of(&live());
-    words.extend(instances_of(&live()));
-    candidates(words)
+    let mut values = types_of(&live());
+    values.extend(instances_of(&live()));
+    candidates(values)
 }
 
 /// Every service and socket that systemd has loaded.
@@ -44,7 +44,7 @@ pub(super) fn units() -> Vec<CompletionCandidate> {
     candidates(units.filter(|unit| unit.parse::<attach::ServiceUnit>().is_ok()).collect())
 }
 
-/// Every unit that is attached.
+/// Every attached unit.
 pub(super) fn attached() -> Vec<CompletionCandidate> {
     candidates(attach::attached(&live()).unwrap_or_default().into_iter().map(|one| one.unit).collect())
 }
@@ -72,8 +72,8 @@ fn types_of(paths: &Paths) -> Vec<String> {
     plugin::list(paths).unwrap_or_default().types.iter().map(ToString::to_string).collect()
 }
 
-fn candidates(mut words: Vec<String>) -> Vec<CompletionCandidate> {
-    words.sort();
-    words.dedup();
-    words.into_iter().map(CompletionCandidate::new).collect()
+fn candidates(mut values: Vec<String>) -> Vec<CompletionCandidate> {
+    values.sort();
+    values.dedup();
+    values.into_iter().map(CompletionCandidate::new).collect()
 }

@@ -1,4 +1,4 @@
-//! `netnsctl cat`: the wrapper of a hook.
+//! `netnsctl cat`: prints the wrapper of a hook.
 
 use std::ffi::OsString;
 
@@ -13,7 +13,7 @@ use crate::name::Instance;
 use crate::paths::Paths;
 use crate::print;
 
-/// What `cat` takes.
+/// The arguments of `cat`.
 #[derive(Debug, Args)]
 pub struct CatArgs {
     /// The instance

@@ -1,4 +1,4 @@
-//! `netnsctl check`: what is wrong, before it goes wrong.
+//! `netnsctl check`: reports mistakes and drift, without changing anything.
 
 use std::path::PathBuf;
 
@@ -15,22 +15,22 @@ use crate::exit::{NotStarted, Status};
 use crate::paths::Paths;
 use crate::print::say;
 
-/// What `check` takes.
+/// The arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Only these; by default everything
+    /// Types or instances to check; by default all
     #[arg(value_name = "TYPE | TYPE@NAME", add = ArgValueCandidates::new(candidates::subjects))]
     pub subjects: Vec<Subject>,
-    /// How to print.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// Check the files below DIR, and nothing of this machine
+    /// Check only the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
 
 pub(super) fn run(options: &CheckArgs) -> Result<Status> {
-    let Checked { findings, whole } =
+    let Checked { findings, complete } =
         check::check(&Paths::under(&options.root), &options.subjects).map_err(NotStarted::from)?;
     if options.output.json {
         output::json("check", &findings)?;
@@ -45,7 +45,7 @@ pub(super) fn run(options: &CheckArgs) -> Result<Status> {
             ));
         }
     }
-    Ok(match (findings.as_slice(), whole) {
+    Ok(match (findings.as_slice(), complete) {
         ([], true) => Status::Done,
         ([], false) => Status::NotStarted,
         _ => Status::Failed,

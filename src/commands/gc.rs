@@ -1,4 +1,4 @@
-//! `netnsctl gc`: what nobody needs any more.
+//! `netnsctl gc`: removes leftovers.
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -13,18 +13,18 @@ use crate::paths::Paths;
 use crate::print::say;
 use crate::sys::file::warn_skipped;
 
-/// What `gc` takes.
+/// The arguments of `gc`.
 #[derive(Debug, Args)]
 pub struct GcArgs {
-    /// Say what would be removed, and remove nothing
+    /// Print the leftovers; remove nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// How to print.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
-/// One thing as JSON.
+/// One leftover as JSON.
 #[derive(Serialize)]
 struct OrphanItem {
     kind: OrphanKind,
@@ -38,7 +38,7 @@ pub(super) fn run(paths: &Paths, options: &GcArgs) -> Result<Status> {
     let begin = || {
         ensure!(
             options.dry_run || geteuid().is_root(),
-            "only root may remove anything: run it by sudo, or see what it would do by --dry-run"
+            "permission denied: only root can remove leftovers; use sudo, or --dry-run to list them"
         );
         gc::find(paths)
     };

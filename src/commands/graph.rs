@@ -15,30 +15,30 @@ use crate::name::NsName;
 use crate::paths::Paths;
 use crate::print::{self, say};
 
-/// What `graph` takes.
+/// The arguments of `graph`.
 #[derive(Debug, Args)]
 pub struct GraphArgs {
-    /// The namespaces, with what they are joined to; by default all
+    /// The namespaces, with their neighbours; by default all
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(candidates::names))]
     pub names: Vec<NsName>,
-    /// How to draw
+    /// Output format
     #[arg(long, default_value = "text")]
     pub format: Format,
-    /// Print JSON; its shape is in netnsctl(8)
+    /// Print JSON (described in netnsctl(8))
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
 }
 
-/// How to draw.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Lines for a terminal
+    /// Text for a terminal
     Text,
-    /// For Graphviz
+    /// Input of Graphviz
     Dot,
-    /// For Markdown
+    /// Mermaid, for Markdown
     Mermaid,
-    /// A picture; needs Graphviz
+    /// A picture (needs Graphviz)
     Svg,
 }
 

@@ -1,4 +1,4 @@
-//! `netnsctl leaktest`: what gets out of a namespace, and whether that is what is expected.
+//! `netnsctl leaktest`: measures which packets leave a namespace, and compares the result with expectations.
 
 use std::path::PathBuf;
 
@@ -17,22 +17,22 @@ use crate::name::NsName;
 use crate::paths::Paths;
 use crate::print;
 
-/// What `leaktest` takes.
+/// The arguments of `leaktest`.
 #[derive(Debug, Args)]
 pub struct LeaktestArgs {
     /// The namespace
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(candidates::names))]
     pub name: NsName,
-    /// What is tried: ADDRESS (port 9, and a ping), ADDRESS:PORT or [ADDRESS]:PORT; by default what is behind each interface
+    /// Targets: ADDRESS (port 9 and a ping), ADDRESS:PORT or [ADDRESS]:PORT; by default the neighbours of each interface
     #[arg(value_name = "TARGET")]
     pub targets: Vec<targets::Asked>,
-    /// A name that is asked for; by default one that nobody has
+    /// Name to resolve; by default a name that does not exist
     #[arg(long = "dns", value_name = "HOST", value_parser = dns)]
     pub names: Vec<targets::Attempt>,
-    /// Try what FILE expects, and tell each difference: lines `PROTOCOL TARGET VERDICT`, as in `tcp 192.0.2.1:80 blocked`
+    /// Try the lines `PROTOCOL TARGET VERDICT` of FILE, and report each difference
     #[arg(long, value_name = "FILE")]
     pub expect: Option<PathBuf>,
-    /// How to print.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -48,7 +48,7 @@ pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
     };
     let behind_each = options.targets.is_empty() && options.expect.is_none();
     let measurements = leaktest::measure(paths, &options.name, attempts(options, &expected), behind_each)
-        .with_context(|| format!("cannot measure what gets out of `{}`", options.name))?;
+        .with_context(|| format!("cannot test namespace `{}`", options.name))?;
     if options.output.json {
         output::json("leaktest", &measurements)?;
     } else {
@@ -61,7 +61,7 @@ pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
     Ok(if differences.is_empty() { Status::Done } else { Status::Failed })
 }
 
-/// What was asked for.
+/// The attempts that the arguments ask for.
 fn attempts(options: &LeaktestArgs, expected: &[Expected]) -> Vec<Attempt> {
     let mut others = options.names.clone();
     if others.is_empty() && expected.is_empty() {

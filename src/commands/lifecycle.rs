@@ -14,49 +14,49 @@ use crate::name::{NsName, NsType, Target};
 use crate::paths::Paths;
 use crate::print::say;
 
-/// What `up`, `down` and `restart` take.
+/// The arguments of `up`, `down` and `restart`.
 #[derive(Debug, Args)]
 pub struct LifecycleArgs {
-    /// TYPE@NAME, or NAME: every type that is configured for it (up), or is up (down, restart)
+    /// Instances; NAME means its configured types (up) or active types (down, restart)
     #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(candidates::targets))]
     pub targets: Vec<Target>,
-    /// Who does it; by default systemd where that is PID 1
+    /// Engine; by default systemd if that is PID 1
     #[arg(long)]
     pub engine: Option<EngineKind>,
-    /// Take over a namespace that somebody else has made; `down` leaves it there
+    /// Use a foreign namespace; `down` does not delete it
     #[arg(long)]
     pub adopt: bool,
-    /// How to print.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
-/// What `down` takes.
+/// The arguments of `down`.
 #[derive(Debug, Args)]
 pub struct DownArgs {
     /// The instances.
     #[command(flatten)]
     pub lifecycle: LifecycleArgs,
-    /// Take down what requires them first; otherwise they stay
+    /// Also take down the instances that require them
     #[arg(long)]
     pub recursive: bool,
 }
 
 pub(super) fn up(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
-    run(paths, options, Work::Up, ["is up", "was up already"])
+    run(paths, options, Work::Up, ["is up", "was already up"])
 }
 
 pub(super) fn down(paths: &Paths, options: &DownArgs) -> Result<Status> {
     let work = Work::Down { recursive: options.recursive };
-    run(paths, &options.lifecycle, work, ["is down", "was down already"])
+    run(paths, &options.lifecycle, work, ["is down", "was already down"])
 }
 
 pub(super) fn restart(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
-    run(paths, options, Work::Restart, ["was restarted", "was up already"])
+    run(paths, options, Work::Restart, ["was restarted", "was already up"])
 }
 
-/// `words`: what is said of an instance that was changed, and of one that was so already.
-fn run(paths: &Paths, options: &LifecycleArgs, work: Work, words: [&str; 2]) -> Result<Status> {
+/// `results`: the text for an instance that was changed, and for an unchanged one.
+fn run(paths: &Paths, options: &LifecycleArgs, work: Work, results: [&str; 2]) -> Result<Status> {
     let LifecycleArgs { targets, engine, adopt, output } = options;
     let report = lifecycle::run(paths, work, targets, *engine, *adopt)?;
     if output.json {
@@ -64,14 +64,14 @@ fn run(paths: &Paths, options: &LifecycleArgs, work: Work, words: [&str; 2]) -> 
     } else {
         for Outcome { instance, changed, .. } in &report.outcomes {
             if let Ok(changed) = changed {
-                say(&format!("{instance} {}", if *changed { words[0] } else { words[1] }));
+                say(&format!("{instance} {}", if *changed { results[0] } else { results[1] }));
             }
         }
     }
     failure(report).map(|()| Status::Done)
 }
 
-/// All that failed, in one error.
+/// Combines all failures in one error.
 fn failure(Report { outcomes, firewalls }: Report) -> Result<()> {
     let all = outcomes.len();
     let mut errors: Vec<_> = outcomes.into_iter().filter_map(|one| one.changed.err()).collect();

@@ -1,4 +1,4 @@
-//! `netnsctl list`: every instance that is configured or up.
+//! `netnsctl list`: lists the configured and the active instances.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::name::{Instance, NsName, NsType};
 use crate::netns;
 use crate::paths::Paths;
 
-/// What `list` takes.
+/// The arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// How to print.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
 }

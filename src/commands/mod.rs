@@ -1,5 +1,5 @@
-//! One file for each applet. The one binary is called by several names (links to it), as busybox is: the last part of
-//! `argv[0]` says which applet is meant, and netnsctl has those that people type as verbs too.
+//! One file for each applet and verb. Several links point to the one binary, as with busybox: the last part of `argv[0]`
+//! selects the applet. netnsctl also has the applets for users as verbs.
 
 mod arguments;
 mod attach;
@@ -38,14 +38,14 @@ use crate::argv::{applet, arguments};
 use crate::exit::Status;
 use crate::print::{self, escape};
 
-/// Runs the applet that this process was called as.
-/// Errors: whatever the applet could not do. `main` prints it.
+/// Runs the applet that `argv[0]` selects.
+/// Errors: any error of the applet. `main` prints it.
 pub fn run() -> Result<Status> {
     let arguments = arguments().iter().skip(1).cloned().collect();
     if applet() == "netnsinit" {
         return netnsinit::run(arguments);
     }
-    // netnsinit hands SIGPIPE on as it came. All others must not die half way because nobody reads what they print.
+    // netnsinit passes the disposition of SIGPIPE on to its hook. A closed stdout must not end any other applet.
     signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::new(AtomicBool::new(false)))
         .context("cannot set the disposition of SIGPIPE")?;
     if applet() == "netnsctl" && completion::answer()? {
@@ -56,26 +56,26 @@ pub fn run() -> Result<Status> {
         "netns-nft-save" => parse(arguments).map_or_else(Ok, |options| nft_save::run(&options)),
         _ => match parse(arguments) {
             Ok(options) => netnsctl::dispatch(&options),
-            // Scripts can tell this from work that failed.
+            // Scripts can distinguish this status from failed work.
             Err(status) => Ok(if status == Status::Done { status } else { Status::NotStarted }),
         },
     }
 }
 
-/// Reads the arguments of an applet; what is left to do after `--help` or an error is to exit.
+/// Parses the arguments of an applet. `Err` is the status to exit with, after `--help` or a usage error.
 fn parse<Options: clap::Parser>(arguments: Vec<OsString>) -> Result<Options, Status> {
     Options::try_parse_from([OsString::from(applet())].into_iter().chain(arguments))
         .map_err(|error| explain(&error))
 }
 
-/// Prints clap's answer. Help goes to stdout with status 0; an error to stderr with 1, as scripts know it.
+/// Prints the help to stdout and returns status 0, or prints the usage error to stderr and returns status 1.
 fn explain(error: &clap::Error) -> Status {
     if !error.use_stderr() {
         _ = error.print();
         return Status::Done;
     }
-    // It quotes words. clap's own colours are only for those that are harmless.
-    if arguments().iter().all(|word| word.to_str().is_some_and(|word| escape::line(word) == word)) {
+    // The error quotes arguments. Colours are used only if no argument has control characters.
+    if arguments().iter().all(|argument| argument.to_str().is_some_and(|text| escape::line(text) == text)) {
         _ = error.print();
     } else {
         print::remark(error.render().to_string().trim_end());

@@ -1,4 +1,4 @@
-//! What netnsctl accepts, and which file has which verb.
+//! The verbs of netnsctl, and the file of each.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -10,19 +10,19 @@ use super::{
 use crate::exit::Status;
 use crate::paths::Paths;
 
-/// Network namespaces for services: see them, bring them up, find out what is wrong.
+/// Manage network namespaces for services.
 ///
-/// An instance is a namespace type on a namespace, TYPE@NAME. Where systemd is PID 1, its units do the work; elsewhere
-/// netnsctl does it itself.
+/// An instance, TYPE@NAME, is a namespace type on a namespace. If systemd is PID 1, netnsctl starts and stops its units.
+/// Otherwise netnsctl runs the hooks itself.
 #[derive(Debug, Parser)]
 #[command(
     name = "netnsctl",
     version,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 something failed or was found, 2 not begun: a word is wrong, or it could not be checked."
+    after_help = "Exit status:\n  0  success\n  1  an instance failed, or there are findings\n  2  usage error, or the check could not run; nothing was changed"
 )]
 pub struct Ctl {
-    /// What to do
+    /// The verb
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -32,45 +32,45 @@ pub struct Ctl {
 pub enum Verb {
     /// Bring instances up
     Up(lifecycle::LifecycleArgs),
-    /// Take instances down, and their namespaces with the last one
+    /// Take instances down; the last one takes its namespace along
     Down(lifecycle::DownArgs),
-    /// Run the inside hooks of instances again; what is not up is brought up
+    /// Run the inside hooks of instances again
     Restart(lifecycle::LifecycleArgs),
-    /// List what is configured or up
+    /// List the configured and the active instances
     List(list::ListArgs),
-    /// Show a namespace with all that is in it
+    /// Show interfaces, routes, rules and processes
     Status(status::StatusArgs),
-    /// Draw namespaces, what is in them, what joins them and what needs what
+    /// Draw the namespaces, their links and requirements
     Graph(graph::GraphArgs),
-    /// Find out what is wrong, without changing anything
+    /// Report mistakes and drift; change nothing
     Check(check::CheckArgs),
-    /// Remove what is left of kills, crashes and deletions by hand
+    /// Remove leftovers of crashes and manual deletions
     Gc(gc::GcArgs),
-    /// Show the files of an instance, what they set, and where
+    /// Show the files of an instance and their settings
     Show(show::ShowArgs),
-    /// Run a command in a namespace, with its files of /etc
+    /// Run a command in a namespace
     Run(run::RunArgs),
-    /// Measure what gets out of a namespace
+    /// Test which packets leave a namespace
     Leaktest(leaktest::LeaktestArgs),
-    /// Put a service or socket into a namespace, by a drop-in of its unit
+    /// Put a service or socket into a namespace (drop-in)
     Attach(attach::AttachArgs),
-    /// Take it out again
+    /// Remove a service or socket from its namespace
     Detach(attach::DetachArgs),
-    /// Write a plugin to begin with
+    /// Create a plugin from a template
     New(new::NewArgs),
-    /// Print the wrapper of a hook, the bash text that would be run
+    /// Print the wrapper of a hook (bash)
     Cat(cat::CatArgs),
     /// List the namespace types
     Types(types::TypesArgs),
-    /// Print what gives a shell the completion of netnsctl
+    /// Print a completion script for a shell
     Completion(completion::CompletionArgs),
-    /// Keep one pair of systemd units for each namespace type (netns-update)
+    /// Update the systemd units of all types (netns-update)
     Update(update::UpdateArgs),
     /// Save the nftables rules of a namespace (netns-nft-save)
     Save(nft_save::NftSaveArgs),
 }
 
-/// Does what a verb says.
+/// Runs a verb.
 pub(super) fn dispatch(options: &Ctl) -> Result<Status> {
     let live = Paths::under("/".as_ref());
     match &options.verb {

@@ -1,4 +1,4 @@
-//! `netnsinit`: one hook.
+//! `netnsinit`: runs one hook, and the commands of the units.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -21,56 +21,56 @@ use crate::paths::Paths;
 use crate::print;
 use crate::trust;
 
-/// Runs one hook of a namespace type.
+/// Run one hook of a namespace type.
 ///
-/// Finds the plugin TYPE.sh in /etc/conf.d/netns or /usr/share/systemd-netns, sources it, default.conf, TYPE.conf and
-/// TYPE-NAME.conf in bash, and calls `configure_TYPE_PHASE_SIDE` NAME [EXTRA...]. Its exit status is that of the function.
+/// Starts bash, sources the plugin TYPE.sh (from /etc/conf.d/netns or /usr/share/systemd-netns), default.conf, TYPE.conf and
+/// TYPE-NAME.conf, and calls the function `configure_TYPE_PHASE_SIDE` NAME [EXTRA...]. The exit status is the status of the function.
 #[derive(Debug, Parser)]
 #[command(
     name = "netnsinit",
     version,
     override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
                       netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --check-trust FILE...",
-    after_help = "Options stand before TYPE; every word after it belongs to the hook.\n\n\
-                  Environment:\n  NETNS_TRACE=1  as --trace\n\n\
+    after_help = "Options come before TYPE. All arguments after TYPE are passed to the hook.\n\n\
+                  Environment:\n  NETNS_TRACE=1  the same as --trace\n\n\
                   Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
 )]
-#[allow(clippy::struct_excessive_bools)] // each is an option of its own
+#[allow(clippy::struct_excessive_bools)] // each is one option
 pub struct InitArgs {
-    /// Print the wrapper, the bash text that would be run, instead of running it
+    /// Print the wrapper (bash) instead of running it
     #[arg(long)]
     pub print_wrapper: bool,
-    /// Trace what bash does, on stderr (values of variables show)
+    /// Trace bash on stderr (shows the values of variables)
     #[arg(short = 'x', long)]
     pub trace: bool,
     /// Create the namespace NAME, as `ip netns add` does
     #[arg(long, conflicts_with_all = ["delete", "print_wrapper", "trace"])]
     pub create: bool,
-    /// Delete the namespace NAME, as `ip netns delete` does; no error where there is none
+    /// Delete the namespace NAME, if it exists, as `ip netns delete` does
     #[arg(long, conflicts_with_all = ["print_wrapper", "trace"])]
     pub delete: bool,
-    /// Make sure that the namespace NAME is the one that --create has made
+    /// Check that the namespace NAME was created by --create
     #[arg(long, conflicts_with_all = ["create", "delete", "print_wrapper", "trace"])]
     pub verify: bool,
-    /// Let only loopback traffic pass in the namespace NAME until its firewall is loaded
+    /// Close the namespace NAME until its firewall is loaded
     #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
     pub close: bool,
-    /// Called when the hook of a firewall has returned: end what --close has begun
+    /// Called after the hook of a firewall: undo --close
     #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
     pub open: bool,
-    /// With --open: the success of the hook does not show that rules are in force
+    /// With --open: the hook has succeeded, but may not have loaded rules
     #[arg(long, hide = true, requires = "open")]
     pub unsure: bool,
-    /// Check that only root can write these FILEs, as is done before a file is run
+    /// Check that only root can write these FILEs
     #[arg(long, alias = "judge", conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
     pub check_trust: bool,
-    /// Called by a hook that a signal has ended: end its foreground command, from `jobs -l` on stdin, within that time
+    /// Called by a hook that a signal ends: end its foreground command (`jobs -l` on stdin) within this time
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     pub end_command: Option<u32>,
-    /// Called by a hook: run the command of the ARGs, NAME COMMAND..., with the files of /etc/netns/NAME in /etc
+    /// Called by a hook: run the command of the arguments NAME COMMAND... with the files of /etc/netns/NAME in /etc
     #[arg(long, hide = true)]
     pub with_files: bool,
-    /// Take all files from below DIR
+    /// Use the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// TYPE NAME [EXTRA]... up|down outside|inside
@@ -79,18 +79,18 @@ pub struct InitArgs {
 }
 
 impl InitArgs {
-    /// Splits the arguments where TYPE begins: everything from there on is passed on as it is, `--` and `--help` too.
-    /// Errors: clap's, also for `--help` and `--version`.
+    /// Parses the options before TYPE. All arguments from TYPE on are kept unchanged, also `--` and `--help`.
+    /// Errors: a usage error of clap, including `--help` and `--version`.
     pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
-        let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+        let is_option = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"-");
         if !arguments.first().is_some_and(is_option) {
-            // The way of every hook: there is nothing for a parser to do.
+            // Hooks are called like this: there are no options to parse.
             return Ok(Self::plain(arguments));
         }
         Self::try_parse_from([OsString::from("netnsinit")].into_iter().chain(arguments))
     }
 
-    fn plain(words: Vec<OsString>) -> Self {
+    fn plain(arguments: Vec<OsString>) -> Self {
         Self {
             print_wrapper: false,
             trace: false,
@@ -104,11 +104,11 @@ impl InitArgs {
             end_command: None,
             with_files: false,
             root: "/".into(),
-            arguments: words,
+            arguments,
         }
     }
 
-    /// The usage, for an error about the words.
+    /// The usage line, for an error about the arguments.
     #[must_use]
     pub fn usage() -> String {
         Self::command().render_usage().to_string()
@@ -146,7 +146,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     })?;
     if options.print_wrapper {
         let text = hook::print(&paths, &hook, trace)?;
-        #[allow(clippy::disallowed_methods)] // all words in it are quoted
+        #[allow(clippy::disallowed_methods)] // all values in it are quoted
         let mut stdout = std::io::stdout();
         stdout.write_all(text.as_bytes()).context("cannot print the wrapper")?;
         return Ok(Status::Done);
@@ -155,18 +155,16 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// `--create NAME` and `--delete NAME`, the two commands of netns_name@.service, `--verify NAME`, that of netns_made@.service, and
-/// `--close NAME`, that of netns_closed@.service; `--open NAME` is called by hooks.
+/// The commands of the units: `--create NAME` and `--delete NAME` (netns_name@.service), `--verify NAME` (netns_made@.service) and
+/// `--close NAME` (netns_closed@.service). Hooks call `--open NAME`.
 fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
-    let [name] = options.arguments.as_slice() else {
-        bail!("one namespace name is needed\n{}", InitArgs::usage())
-    };
+    let [name] = options.arguments.as_slice() else { bail!("expected one NAME\n{}", InitArgs::usage()) };
     let name = NsName::new(name)?;
     if options.verify {
         ownership::verify(paths, &name)?;
         return Ok(Status::Done);
     }
-    ensure!(geteuid().is_root(), "only root may configure namespaces: run this with sudo");
+    ensure!(geteuid().is_root(), "permission denied: only root can configure namespaces; use sudo");
     if options.close {
         ownership::noted(paths, &name)?.map_or(Ok(()), |ours| ownership::require(paths, &name, &ours))?;
         firewall::close(paths, &name)?;
@@ -182,14 +180,12 @@ fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
     }
     match ownership::delete(paths, &name)? {
         Deleted::Now => {}
-        Deleted::Before => print::warn(&format!("namespace `{name}` was gone already")),
+        Deleted::Before => print::warn(&format!("namespace `{name}` did not exist")),
         Deleted::NotOurs => {
-            print::warn(&format!(
-                "namespace `{name}` was made by somebody else meanwhile, and is left alone"
-            ));
+            print::warn(&format!("namespace `{name}` was re-created by another program, and is not deleted"));
         }
     }
-    // Their `down outside` has not come to its end, or has not run at all.
+    // `down outside` of these instances has failed, or has not run.
     for instance in remembered::on(paths, &name)? {
         if let Err(error) = remembered::mark(paths, &instance) {
             print::warn(&format!("{error:#}"));

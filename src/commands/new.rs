@@ -1,4 +1,4 @@
-//! `netnsctl new`: a plugin to begin with.
+//! `netnsctl new`: creates a plugin from a template.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -16,21 +16,21 @@ use crate::name::NsType;
 use crate::paths::Paths;
 use crate::print::say;
 
-/// What `new` takes.
+/// The arguments of `new`.
 #[derive(Debug, Args)]
 pub struct NewArgs {
-    /// The type
+    /// The new type
     #[arg(value_name = "TYPE")]
     pub nstype: NsType,
-    /// Also if a type of that name ships: this one replaces it
+    /// Override a shipped type of the same name
     #[arg(long)]
     pub force: bool,
-    /// Take all files from below DIR
+    /// Use the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
 
-/// What is written, with TYPE in place of the type and SETTING of it in capitals.
+/// The template. TYPE is replaced by the type, and SETTING by the type in capitals.
 const PLUGIN: &str = include_str!("new.sh");
 const CONF: &str = include_str!("new.conf");
 
@@ -42,7 +42,7 @@ pub(super) fn run(options: &NewArgs) -> Result<Status> {
     if let Ok(found) = plugin::find(&paths, nstype) {
         ensure!(
             found == own || options.force,
-            "there is a type `{nstype}` already, {}: --force writes one that replaces it",
+            "type `{nstype}` exists already, in {}; hint: --force creates a plugin that overrides it",
             found.display()
         );
     }
@@ -64,7 +64,8 @@ pub(super) fn run(options: &NewArgs) -> Result<Status> {
     Ok(status)
 }
 
-/// Writes a file that is not there yet.
+/// Creates a file.
+/// Errors: the file exists, or cannot be written.
 fn write(path: &Path, text: &str) -> Result<()> {
     OpenOptions::new()
         .write(true)

@@ -6,7 +6,7 @@
 #
 # Settings (in TYPE-NAME.conf; those for all instances in TYPE.conf):
 #   SETTING_IFNAME  name of the bridge: "br0"
-#   SETTING_IFADDR  its address, words for `ip address add`: "192.0.2.1/24"
+#   SETTING_IFADDR  its address, as arguments for `ip address add`: "192.0.2.1/24"
 
 # Checks the settings for `netnsctl check`: prints a line for each error, and changes nothing.
 configure_TYPE_validate() {
@@ -20,10 +20,10 @@ configure_TYPE_up_outside() {
   assert_ifname SETTING_IFNAME
   assert_non_empty SETTING_IFADDR
 
-  # The .conf may be edited before the instance goes down.
+  # The .conf file may change before the instance goes down.
   remember SETTING_IFNAME
   if ! TYPE_exists "$1"; then
-    # Before the interface is created: a signal may end the hook at any moment.
+    # Before the interface is created: a signal can end the hook at any moment.
     on_failure configure_TYPE_down_outside "$1"
     ip link add "$SETTING_IFNAME" netns "$1" type bridge
   fi
@@ -32,7 +32,7 @@ configure_TYPE_up_outside() {
 # Runs next, in the namespace, and again on each restart.
 configure_TYPE_up_inside() {
   recall
-  # shellcheck disable=SC2086 # words for ip, on purpose
+  # shellcheck disable=SC2086 # several arguments for ip
   ip address replace $SETTING_IFADDR dev "$SETTING_IFNAME"
   ip link set dev "$SETTING_IFNAME" up
 }
@@ -45,7 +45,7 @@ configure_TYPE_down_inside() {
   ip link set dev "$SETTING_IFNAME" down
 }
 
-# Undoes `up outside`, also if only part of it was done. NSNAME_LOST: the namespace of this name is not ours any more.
+# Undoes `up outside`, also if only part of it was done. NSNAME_LOST: the namespace of this name is foreign.
 configure_TYPE_down_outside() {
   recall
   if [[ ! ${NSNAME_LOST-} ]] && TYPE_exists "$1"; then

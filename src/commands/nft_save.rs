@@ -1,4 +1,4 @@
-//! `netns-nft-save`: the firewall of a namespace, as a file.
+//! `netns-nft-save`: saves the rules of a namespace to a file.
 
 use std::ffi::OsString;
 
@@ -12,11 +12,11 @@ use crate::name::{NsName, NsType};
 use crate::paths::Paths;
 use crate::print::say;
 
-/// Saves the nftables rules of a namespace, where the type of its firewall finds them.
+/// Save the nftables rules of a namespace to the file of its firewall.
 ///
-/// Writes the rules in force in the namespace NAME to /etc/conf.d/netns, into the file that the plugin of the firewall declares: for the
-/// type nft, nft-NAME.rules. The new file replaces the old one in one step, and the old one is kept with ~ behind its name. The file
-/// begins with `flush ruleset`, so it can be loaded any number of times. An empty ruleset does not replace a file that has rules.
+/// Writes the rules in force in the namespace NAME to the file in /etc/conf.d/netns that the plugin of the firewall declares: for the
+/// type nft, nft-NAME.rules. The new file replaces the old file in one step. The old file is kept with ~ after its name. The file
+/// begins with `flush ruleset`, so it can be loaded any number of times. An empty ruleset does not replace a file with rules.
 #[derive(Debug, Parser)]
 #[command(name = "netns-nft-save", version)]
 pub struct NftSaveArgs {
@@ -26,14 +26,14 @@ pub struct NftSaveArgs {
     /// The type of the firewall, if several save rules
     #[arg(long = "type", value_name = "TYPE")]
     pub nstype: Option<NsType>,
-    /// Replace rules by an empty ruleset, too
+    /// Also replace a file with rules by an empty ruleset
     #[arg(long)]
     pub force: bool,
 }
 
 pub(super) fn run(options: &NftSaveArgs) -> Result<Status> {
     let name = NsName::new(&options.name)?;
-    ensure!(geteuid().is_root(), "only root may read the rules of a namespace: run it by sudo");
+    ensure!(geteuid().is_root(), "permission denied: only root can read the rules of a namespace; use sudo");
     let paths = Paths::under("/".as_ref());
     let save = Save::of(&paths, &name, options.nstype.as_ref())?;
     say(&format!("Attempting to save the nftables rules of netns '{name}'..."));

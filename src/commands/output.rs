@@ -1,4 +1,4 @@
-//! How netnsctl prints: tables for people, JSON for programs.
+//! The output of netnsctl: tables for people, JSON for programs.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::sync::OnceLock;
@@ -11,10 +11,10 @@ use tabwriter::TabWriter;
 use crate::engine::Condition;
 use crate::print::{escape, say};
 
-/// The version of the shapes that are printed as JSON: it changes when a field goes or changes its meaning.
+/// The version of the JSON output. It changes when a field is removed or changes its meaning.
 const VERSION: u32 = 1;
 
-/// What every JSON output is wrapped in.
+/// The outer object of every JSON output.
 #[derive(Serialize)]
 struct Document<'a, Item> {
     version: u32,
@@ -29,7 +29,7 @@ pub fn json<Item: Serialize>(kind: &str, items: &[Item]) -> Result<()> {
     Ok(())
 }
 
-/// Prints rows in columns. An empty cell is a hyphen where there is a legend.
+/// Prints rows in columns. With a legend, an empty cell is printed as a hyphen.
 pub fn table(legend: Option<&[&str]>, rows: &[Vec<String>]) -> Result<()> {
     let mut writer = TabWriter::new(Vec::new()).padding(2).ansi(true);
     let mut row = |cells: &[&str], style: &str| {
@@ -54,29 +54,29 @@ pub fn table(legend: Option<&[&str]>, rows: &[Vec<String>]) -> Result<()> {
     Ok(())
 }
 
-/// Prints rows in columns, with nothing above them.
+/// Prints rows in columns, without a legend.
 pub fn plain(rows: &[Vec<String>]) -> Result<()> {
     table(None, rows)
 }
 
-/// A time of this machine's zone.
+/// Formats a time in the local time zone.
 #[must_use]
 pub fn time(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system()).strftime("%F %T").to_string()
 }
 
-/// The styles that are used, as the parameters of `ESC [ … m` (console_codes(4)).
+/// The style of a heading. Styles are parameters of `ESC [ … m` (console_codes(4)).
 pub const UNDERLINE: &str = "4";
-/// What is as it should be.
+/// The style of a good state.
 pub const GREEN: &str = "32";
-/// What is on its way.
+/// The style of a transition.
 pub const YELLOW: &str = "33";
-/// What has failed.
+/// The style of a failure.
 pub const RED: &str = "1;31";
-/// What matters less.
+/// The style of a detail.
 pub const DIM: &str = "2";
 
-/// What it is about.
+/// The style of the subject.
 pub const BOLD: &str = "1";
 
 /// The style of a state.
@@ -90,13 +90,13 @@ pub fn style_of(condition: Condition) -> &'static str {
     }
 }
 
-/// Text in a style, on a terminal that shows it.
+/// Formats a text in a style, if stdout is a terminal with colours.
 #[must_use]
 pub fn paint(text: &str, style: &str) -> String {
     if style.is_empty() || !colourful() { text.to_owned() } else { escape::styled(text, style) }
 }
 
-/// Whether stdout is a terminal whose user has nothing against colours (no-color.org).
+/// Whether stdout is a terminal, and NO_COLOR is not set (no-color.org).
 #[allow(clippy::disallowed_methods)] // nothing is printed
 fn colourful() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();

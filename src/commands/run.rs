@@ -1,4 +1,4 @@
-//! `netnsctl run`: a command in a namespace, as `ip netns exec` does it.
+//! `netnsctl run`: runs a command in a namespace, as `ip netns exec` does.
 
 use std::ffi::OsString;
 
@@ -14,25 +14,25 @@ use crate::paths::Paths;
 use crate::run::{self, login::Login};
 use crate::sys::capability::{self, Capability};
 
-/// What `run` takes.
+/// The arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The namespace
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(candidates::names))]
     pub name: NsName,
-    /// Run it as this user, with the environment of a login; by default as root
+    /// Run the command as this user, in a login environment; by default as root
     #[arg(long)]
     pub user: Option<String>,
-    /// With --user: keep these variables, separated by commas
+    /// With --user: keep these variables (separated by commas)
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "user")]
     pub preserve_env: Vec<String>,
-    /// Bring up what is configured for the namespace first
+    /// Bring up the configured instances of the namespace first
     #[arg(long)]
     pub up: bool,
     /// Hide the system bus of the host from the command
     #[arg(long)]
     pub hide_bus: bool,
-    /// The command and its words
+    /// The command and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<OsString>,
 }
@@ -40,7 +40,7 @@ pub struct RunArgs {
 pub(super) fn run(paths: &Paths, options: &RunArgs) -> Result<Status> {
     let RunArgs { name, user, preserve_env, up, hide_bus, command } = options;
     capability::need(Capability::SysAdmin, "to enter namespaces")?;
-    // The system may ask the network for users, and has to do so from the host.
+    // Looked up before entering the namespace: the lookup may need the network of the host.
     let login = user.as_ref().map(|user| Login::new(user, preserve_env, command, &paths.login_defs));
     let login = login.transpose().map_err(NotStarted::from)?;
     if *up {

@@ -1,4 +1,4 @@
-//! `netnsctl show`: what the files of an instance come to, and where each value is from.
+//! `netnsctl show`: shows the effective settings of an instance, and the file and line of each.
 
 use std::path::PathBuf;
 
@@ -18,21 +18,21 @@ use crate::name::Instance;
 use crate::paths::Paths;
 use crate::print::{self, escape, say};
 
-/// What `show` takes.
+/// The arguments of `show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The instance
     #[arg(value_name = "TYPE@NAME", add = ArgValueCandidates::new(candidates::instances))]
     pub instance: Instance,
-    /// How to print.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// Take all files from below DIR
+    /// Use the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
 
-/// One of its files as JSON.
+/// One layer as JSON.
 #[derive(Serialize)]
 struct ShownLayer {
     role: Role,
@@ -52,9 +52,9 @@ struct ShownInstance {
     instance: String,
     layers: Vec<ShownLayer>,
     variables: Vec<Variable>,
-    /// The hooks, as functions.
+    /// The functions of the hooks.
     hooks: Vec<Function>,
-    /// Settings of the plugin that no file sets.
+    /// Settings of the plugin that are not set in any file.
     unset: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
         print::warn(line);
     }
     if let Some(place) = &explained.exited {
-        print::warn(&format!("the reading ended at {place}"));
+        print::warn(&format!("bash stopped reading at {place}"));
     }
     if options.output.json {
         output::json("show", &[item])?;
@@ -95,7 +95,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
 fn print(item: &ShownInstance) -> Result<()> {
     say(&paint(&item.instance, output::BOLD));
     let heading = |text: &str| say(&paint(text, output::DIM));
-    heading("layers, each overriding those above it");
+    heading("layers, each overrides the layers above");
     let rows: Vec<Vec<String>> = item
         .layers
         .iter()
@@ -120,7 +120,7 @@ fn print(item: &ShownInstance) -> Result<()> {
     output::plain(&rows)
 }
 
-/// A value on one line, as bash reads it.
+/// Quotes a value for bash, on one line.
 fn quoted(value: &str) -> String {
     if escape::line(value) == value {
         return shell_words::quote(value).into_owned();

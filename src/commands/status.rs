@@ -1,4 +1,4 @@
-//! `netnsctl status`: a namespace with all that is in it.
+//! `netnsctl status`: shows the contents of a namespace.
 
 use anyhow::Result;
 use clap::Args;
@@ -16,13 +16,13 @@ use crate::paths::Paths;
 use crate::print::{escape, say};
 use crate::status::{self, InstanceStatus, InterfaceStatus, NamedRoute, NamespaceStatus};
 
-/// What `status` takes.
+/// The arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// The namespaces; by default all that anything is up on
+    /// The namespaces; by default all with an active instance
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(candidates::names))]
     pub names: Vec<NsName>,
-    /// How to print.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
 }

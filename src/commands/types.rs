@@ -1,4 +1,4 @@
-//! `netnsctl types`: the plugins, where they are from, and what they are for.
+//! `netnsctl types`: lists the types, their plugins and their settings.
 
 use std::path::PathBuf;
 
@@ -16,16 +16,16 @@ use crate::exit::Status;
 use crate::name::NsType;
 use crate::paths::Paths;
 
-/// What `types` takes.
+/// The arguments of `types`.
 #[derive(Debug, Args)]
 pub struct TypesArgs {
-    /// Only these
+    /// The types; by default all
     #[arg(value_name = "TYPE", add = ArgValueCandidates::new(candidates::types))]
     pub types: Vec<NsType>,
-    /// How to print.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// Take all files from below DIR
+    /// Use the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
@@ -36,7 +36,7 @@ struct TypeItem {
     #[serde(rename = "type")]
     nstype: NsType,
     path: String,
-    /// The shipped one that the administrator's replaces.
+    /// The shipped plugin that this one overrides.
     #[serde(skip_serializing_if = "Option::is_none")]
     overrides: Option<String>,
     #[serde(flatten)]

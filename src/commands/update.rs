@@ -1,4 +1,4 @@
-//! `netns-update`: one pair of units for each type, and a drop-in for each instance that requires something.
+//! `netns-update`: updates the unit pairs of the types, and the drop-ins of requirements.
 
 use std::fs;
 use std::io::{BufWriter, Stdout, Write, stdout};
@@ -14,28 +14,28 @@ use crate::print::{escape, say, warn};
 use crate::systemd::unit_files::{self, Action, Applied, Change, Plan};
 use crate::update::{self, Machine, Scope, plan};
 
-/// Keeps one pair of systemd units for each namespace type.
+/// Update the systemd units of all namespace types.
 ///
-/// A type is a plugin, TYPE.sh, in /etc/conf.d/netns or /usr/share/systemd-netns. For each there is a copy of the
-/// template units netns@.service and netns_outside@.service in /etc/systemd/system. Copies whose type is gone are removed
-/// unless one of their instances is active. Run it after a plugin was added, removed or upgraded.
+/// A type is a plugin, TYPE.sh, in /etc/conf.d/netns or /usr/share/systemd-netns. Each type has a copy of the template units
+/// netns@.service and netns_outside@.service in /etc/systemd/system. The copies of a deleted type are removed, unless an
+/// instance is active. Run this command after a plugin was added, removed or upgraded, and after requirements were changed.
 #[derive(Debug, Parser)]
 #[command(name = "netns-update", version)]
-#[allow(clippy::struct_excessive_bools)] // each is an option of its own
+#[allow(clippy::struct_excessive_bools)] // each is one option
 pub struct UpdateArgs {
-    /// Let systemd read its units again even if nothing was changed
+    /// Reload systemd even if no unit was changed
     #[arg(long, overrides_with = "daemon_reload")]
     pub daemon_reload: bool,
     /// Remove the units of all types
     #[arg(long, overrides_with = "clean")]
     pub clean: bool,
-    /// With --clean: stop active instances first; refused while a service is attached
+    /// With --clean: stop active instances first
     #[arg(long, requires = "clean", overrides_with = "now")]
     pub now: bool,
-    /// Say what would be done, and do nothing
+    /// Print the changes; change nothing
     #[arg(short = 'n', long, overrides_with = "dry_run")]
     pub dry_run: bool,
-    /// Work on the image below DIR; systemd is not told
+    /// Work on the image below DIR, without reloading systemd
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 }
@@ -75,24 +75,25 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
     Ok(status(whole))
 }
 
-/// The places of the machine, or of the image, that may be changed.
+/// The paths of the machine or of the image.
+/// Errors: the root does not exist, permission denied, or the unit directory cannot be created.
 fn may_change(options: &UpdateArgs) -> Result<Paths> {
     let root =
         options.root.canonicalize().with_context(|| format!("cannot find {}", options.root.display()))?;
     let paths = Paths::under(&root);
     ensure!(
         !paths.is_live() || options.dry_run || geteuid().is_root(),
-        "only root may change systemd's units: run it by sudo, or see what it would do by --dry-run"
+        "permission denied: only root can change the units of systemd; use sudo, or --dry-run to print the changes"
     );
     if !paths.is_live() && !options.dry_run && !options.clean {
-        // An image may be without it, as long as it has no unit of its own.
+        // The directory may be missing in an image.
         fs::create_dir_all(&paths.units)
             .with_context(|| format!("cannot create {}", paths.units.display()))?;
     }
     Ok(paths)
 }
 
-/// Prints warnings; returns whether there are none.
+/// Prints warnings. Returns true if there are none.
 fn warn_of(lines: impl IntoIterator<Item: AsRef<str>>) -> bool {
     let mut none = true;
     for line in lines {
@@ -102,7 +103,7 @@ fn warn_of(lines: impl IntoIterator<Item: AsRef<str>>) -> bool {
     none
 }
 
-/// Carries the plan out, and prints each change before it is made.
+/// Applies the plan. Prints each change before applying it.
 fn carry_out(machine: &Machine, plan: &Plan) -> Applied {
     let mut said = buffered();
     update::apply(machine, plan, |change| print(&mut said, change))
@@ -113,13 +114,13 @@ fn announce<'a>(changes: impl Iterator<Item = &'a Change<'a>>) {
     changes.for_each(|change| print(&mut said, change));
 }
 
-/// Not line by line: there may be thousands.
+/// A buffered stdout: there may be thousands of lines.
 #[allow(clippy::disallowed_methods)] // escaped by `print`
 fn buffered() -> BufWriter<Stdout> {
     BufWriter::new(stdout())
 }
 
-/// Prints a change, on one line.
+/// Prints a change on one line.
 fn print(stream: impl Write, change: &Change) {
     let path = change.path.display().to_string();
     escape::print(stream, &format!("{} '{}'.", change.action, escape::line(&path)));

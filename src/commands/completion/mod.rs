@@ -1,4 +1,4 @@
-//! `netnsctl completion`: what the shell is told, and what it asks for then.
+//! `netnsctl completion`: prints the completion script of a shell, and answers its queries.
 
 use std::env;
 use std::io::{Write, stdout};
@@ -12,10 +12,10 @@ use super::netnsctl::Ctl;
 use crate::argv::arguments;
 use crate::exit::Status;
 
-/// The variable by which the shell asks.
+/// The environment variable of a query.
 const VARIABLE: &str = "NETNSCTL_COMPLETE";
 
-/// What `completion` takes.
+/// The arguments of `completion`.
 #[derive(Debug, Args)]
 pub struct CompletionArgs {
     /// The shell
@@ -23,7 +23,7 @@ pub struct CompletionArgs {
     pub shell: Shell,
 }
 
-/// The shells that there is completion for.
+/// The supported shells.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Shell {
     /// bash
@@ -34,7 +34,7 @@ pub enum Shell {
     Fish,
 }
 
-/// bash is told by a text of ours, since it takes a word apart at `@`.
+/// Our own script for bash, because bash splits arguments at `@`.
 const BASH: &str = include_str!("netnsctl.bash");
 
 #[allow(clippy::disallowed_methods)] // the text is ours
@@ -48,7 +48,7 @@ pub(super) fn run(options: &CompletionArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// Answers the shell, if this process was started by it to be asked; whether it was.
+/// Answers the query of a shell. Returns false if this process was not started for a query.
 pub(super) fn answer() -> Result<bool> {
     let here = env::current_dir().ok();
     CompleteEnv::with_factory(Ctl::command)

@@ -100,7 +100,7 @@ fn a_unit_of_somebodys_own_in_the_place_of_a_copy_is_left_alone_and_told() {
     let test = settled().file(&unit(GOOD[0]), "[Service]\nExecStart=/bin/true\n");
     let before = test.state(UNITS);
     test.run(&NONE)
-        .stderr_has("netns-good@.service is not a copy of a template, but somebody's own: it is left alone")
+        .stderr_has("netns-good@.service is a foreign unit, not a copy of a template")
         .status(1);
     assert_eq!(test.state(UNITS), before);
 }
@@ -301,7 +301,7 @@ fn what_is_no_file_is_refused_by_name_and_the_rest_is_done() {
     for test in [with_good().directory(&unit(GOOD[0])), with_good().fifo(&unit(GOOD[0]))] {
         let before = test.state(UNITS);
         let said = format!(
-            "netns-update: warning: /{UNITS}/{} is not a regular file: it is left alone; remove it, then run this again\n",
+            "netns-update: warning: /{UNITS}/{} is not a regular file; remove it, then run this command again\n",
             GOOD[0]
         );
         let summary = summary("Update incomplete: see the warnings.", [1, 0, 0, 0, 0]);

@@ -106,7 +106,7 @@ fn what_is_no_directory_in_the_place_of_one_is_told_and_the_rest_is_done() {
         .file(&conf("good-c.conf"), "NETNS_REQUIRES=b");
     test.run(&NONE)
         .stdout_has("good@c.service.d/10-requires.conf")
-        .stderr_has("netns_outside-good@a.service.d is a link, or no directory: it is left alone")
+        .stderr_has("netns_outside-good@a.service.d is a link, or not a directory")
         .status(1);
     assert_eq!(test.read(&unit("netns_outside-good@a.service.d")), "mine");
 }
@@ -165,7 +165,7 @@ fn a_circle_is_named_in_full_and_nothing_is_changed() {
         .file("usr/share/systemd-netns/other.sh", "")
         .file(&conf("good-a.conf"), "NETNS_REQUIRES=other@b")
         .file(&conf("other-b.conf"), "NETNS_REQUIRES=good@a");
-    nothing_changed(&test, "these require each other in a circle: good@a -> other@b -> good@a\n");
+    nothing_changed(&test, "circular requirements: good@a -> other@b -> good@a\n");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn an_unknown_instance_is_named_and_nothing_is_changed() {
         &requiring("nosuch@b"),
         "`good@a` requires `nosuch@b`, which is unknown: cannot find plugin `nosuch`",
     );
-    nothing_changed(&requiring("good@b"), "`good@a` requires `good@b`, which is unknown: there is no ");
+    nothing_changed(&requiring("good@b"), "`good@a` requires `good@b`, which is unknown: ");
     let test = requiring("good@b").file("usr/share/systemd-netns/good.sh", "NO_CONFIG_REQUIRED=yes\n");
     test.run(&NONE).stderr("").status(0);
 }
@@ -187,10 +187,10 @@ fn an_unknown_instance_is_named_and_nothing_is_changed() {
 #[test]
 fn a_function_that_fails_or_prints_what_is_no_requirement_is_named_and_nothing_is_changed() {
     for (body, said) in [
-        ("echo b; false", "cannot tell what `good@a` requires: `configure_good_requires` failed"),
+        ("echo b; false", "cannot read the requirements of `good@a`: `configure_good_requires` failed"),
         (
             "echo 'b c'",
-            "cannot tell what `good@a` requires: `configure_good_requires`: \"b c\" is no namespace name",
+            "cannot read the requirements of `good@a`: `configure_good_requires`: \"b c\" is no namespace name",
         ),
     ] {
         let test = written("b")
@@ -212,7 +212,7 @@ fn a_function_that_hangs_is_ended_after_ten_seconds_with_all_that_it_has_started
     let accepted = Instant::now();
     nothing_changed(
         &test,
-        "cannot tell what `good@a` requires: `configure_good_requires`, or a file that is read before it: no end was reached in 10 seconds",
+        "cannot read the requirements of `good@a`: `configure_good_requires`, or a file read before it: no end was reached in 10 seconds",
     );
     assert!(accepted.elapsed() < Duration::from_secs(20), "{:?}", accepted.elapsed());
     // Of one that is dead, though nobody has asked for its status yet, nothing is left to read.

@@ -375,7 +375,7 @@ interrupt_often() {
   netnsctl up probe@a
   ip netns delete a
   run --separate-stderr -0 netnsctl up probe@a
-  [[ $stderr == *'was deleted by hand'* ]]
+  [[ $stderr == *'was deleted manually'* ]]
   is_up
 }
 

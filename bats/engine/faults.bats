@@ -253,7 +253,7 @@ works() {
     # shellcheck disable=SC2086 # words for ip
     on ip $where
     run -1 on netnsctl check veth@a
-    [[ $output == *'ve-a1'*gone* || $output == *'ve-a0'*gone* ]]
+    [[ $output == *'ve-a1'*missing* || $output == *'ve-a0'*missing* ]]
     taken_down
     works
   done
@@ -336,7 +336,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
   faulty "$(declare -f replace)"'; replace "$NSNAME"'
   for hook in "${HOOKS[@]:0:2}"; do
     run --separate-stderr -1 on netnsctl up "${hook}x@$hook"
-    [[ $stderr == *"\`$hook\` is not the one that was made"*"ip netns delete $hook"* ]]
+    [[ $stderr == *"\`$hook\` was deleted and re-created by another program"*"ip netns delete $hook"* ]]
   done
   for hook in "${HOOKS[@]:2}"; do on netnsctl up "${hook}x@$hook"; done
   for hook in "${HOOKS[@]}"; do
@@ -385,7 +385,7 @@ settled() { [[ $ENGINE == direct ]] || eventually on bash -c "[[ \$(systemctl is
   # shellcheck disable=SC2016 # for the hook to expand
   plugin probe 'configure_probe_up_inside() { ip netns delete "$1"; }'
   run --separate-stderr -1 on netnsctl up probe@a
-  [[ $stderr == *'namespace `a` was deleted by hand'* ]]
+  [[ $stderr == *'namespace `a` was deleted manually'* ]]
   [[ $(hooks) == 'probe@a up outside'* ]]
   run on netnsctl down a
   rm "$CONF/probe.sh"

@@ -169,7 +169,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   config app-a.conf <<<''
   [[ $ENGINE == systemd ]] && fails=(netns-update) || fails=(netnsctl up app@a)
   failing "${fails[@]}"
-  [[ $stderr == *'cannot tell what `app@a` requires: `configure_app_requires` failed'* ]]
+  [[ $stderr == *'cannot read the requirements of `app@a`: `configure_app_requires` failed'* ]]
   plugin app
   config app-a.conf <<<'NETNS_REQUIRES=nosuch@b'
   failing "${fails[@]}"
@@ -189,7 +189,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   requires app@b app@a
   requires other@a nosuch@b
   run -1 on netnsctl check
-  [[ $output == *'error: app@a: these require each other in a circle: app@a -> app@b -> app@a'* ]]
+  [[ $output == *'error: app@a: circular requirements: app@a -> app@b -> app@a'* ]]
   [[ $output == *'error: other@a: `other@a` requires `nosuch@b`, which is unknown'* ]]
 }
 
@@ -242,10 +242,10 @@ configure_app_check_outside() { APP_X=3; remember APP_X; recall; [[ $APP_X == 1 
   plugin app
   config app-a.conf <<<'NETNS_REQUIRES="b macvlan@"'
   run -1 on netnsctl check app
-  [[ $output == *'NETNS_REQUIRES in /etc/conf.d/netns/app-a.conf: the word "macvlan@": '* ]]
+  [[ $output == *'NETNS_REQUIRES in /etc/conf.d/netns/app-a.conf: the requirement "macvlan@": '* ]]
   config app.sh <<<'configure_app_requires() { echo "@x y"; }'
   run -1 on netnsctl check app
-  [[ $output == *'`configure_app_requires`: the word "@x y": '* ]]
+  [[ $output == *'`configure_app_requires`: the requirement "@x y": '* ]]
 }
 
 @test "a required unit: the hint of the error helps" {

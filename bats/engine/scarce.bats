@@ -138,7 +138,7 @@ from_on() {
     sed -i "s/\"stage\": .*/\"stage\": \"$stage\",/" /run/systemd-netns/direct/a.json
     umount /run/netns/a
     run --separate-stderr -0 netnsctl up veth@a lo@a
-    [[ $stderr == *'was deleted by hand'* ]]
+    [[ $stderr == *'was deleted manually'* ]]
     ping -q -c1 -w5 192.0.2.2
     netnsctl down a
     undone "$BEFORE"

@@ -24,11 +24,11 @@ load kernel
 @test "a foreign namespace with the same inode is recognized: --verify refuses it, --delete and the hooks do not change it" {
   replace_same_inode a netnsinit --create a
   run --separate-stderr -1 netnsinit --verify a
-  told 'namespace `a` is not the one that was made'
+  told 'namespace `a` was deleted and re-created by another program'
   run --separate-stderr -1 netnsinit nft a up outside
-  told 'namespace `a` is not the one that was made'
+  told 'namespace `a` was deleted and re-created by another program'
   run --separate-stderr -1 ip netns exec a netnsinit nft a up inside
-  told 'namespace `a` is not the one that was made'
+  told 'namespace `a` was deleted and re-created by another program'
   ip netns exec a netnsinit nft a down inside
   run --separate-stderr -0 netnsinit --delete a
   [[ $stderr == *'namespace `a` was re-created by another program, and is not deleted'* ]]
@@ -49,7 +49,7 @@ load kernel
   [[ ! -e /run/netns/a ]]
   printf '%s' "$device:1" >"$note"
   run --separate-stderr -0 netnsinit --delete b
-  [[ $stderr == *'was made by somebody else'* && -e /run/netns/b ]]
+  [[ $stderr == *'was created by another program or by an older version'* && -e /run/netns/b ]]
 }
 
 @test "in a foreign namespace, up fails with the next step, and down inside has no effect" {
@@ -60,11 +60,11 @@ load kernel
   create a
   replace a
   run --separate-stderr -1 netnsinit probe a up outside
-  told 'namespace `a` is not the one that was made' 'ip netns delete a' 'netnsctl restart a'
+  told 'namespace `a` was deleted and re-created by another program' 'ip netns delete a' 'netnsctl restart a'
   run --separate-stderr -1 ip netns exec a netnsinit probe a up inside
-  told 'namespace `a` is not the one that was made' 'ip netns delete a' 'netnsctl restart a'
+  told 'namespace `a` was deleted and re-created by another program' 'ip netns delete a' 'netnsctl restart a'
   run --separate-stderr -0 ip netns exec a netnsinit probe a down inside
-  [[ $stderr == *'this is not the namespace that was made as `a`: nothing is run in it, and it is left alone'* ]]
+  [[ $stderr == *'this is a foreign namespace in place of `a`: no hook is run in it'* ]]
   [[ ! -s /run/probe.log ]]
   netnsinit probe a down outside
   [[ $(</run/probe.log) == 'down outside' ]]
@@ -72,7 +72,7 @@ load kernel
 
   ip netns delete a
   run --separate-stderr -1 netnsinit probe a up outside
-  told 'namespace `a` was deleted by hand' 'netnsctl restart a'
+  told 'namespace `a` was deleted manually' 'netnsctl restart a'
 }
 
 @test "hooks run in a namespace without an ownership record" {
@@ -130,9 +130,9 @@ load kernel
   ip netns add b
   before=$(stat -Lc %i /run/netns/{a,b})
   run --separate-stderr -1 netnsinit --create a
-  told 'was made earlier, and is still there' 'netnsinit --delete a'
+  told 'exists since an earlier creation' 'netnsinit --delete a'
   run --separate-stderr -1 netnsinit --create b
-  told 'there is one of that name' 'ip netns delete b'
+  told 'a foreign namespace of this name exists' 'ip netns delete b'
   [[ $(stat -Lc %i /run/netns/{a,b}) == "$before" ]]
 }
 
@@ -143,7 +143,7 @@ load kernel
   ln -s /nosuch /run/netns/c
   for name in a b c; do
     run --separate-stderr -1 netnsinit --create "$name"
-    told "/run/netns/$name exists but is no namespace"
+    told "/run/netns/$name exists, but is not a namespace"
   done
   [[ $(</run/netns/a) == mine && -d /run/netns/b && -L /run/netns/c ]]
 }

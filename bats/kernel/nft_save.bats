@@ -146,7 +146,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   mkdir -p /run/netns
   touch /run/netns/a
   run --separate-stderr -1 netns-nft-save a
-  told '/run/netns/a exists but is no namespace'
+  told '/run/netns/a exists, but is not a namespace'
   [[ $(<"$RULES") == old ]]
   no_draft
 }

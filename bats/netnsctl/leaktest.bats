@@ -258,7 +258,7 @@ END
 @test "nothing is sent from the namespace of the host, or for a missing namespace" {
   kill "$SERVER"
   run --separate-stderr -1 netnsctl leaktest nosuch
-  [[ $stderr == *'there is no namespace `nosuch`'* ]]
+  [[ $stderr == *'namespace `nosuch` does not exist'* ]]
   ip netns attach machine 1
   strace -f -qq -e trace=network -o "$BATS_TEST_TMPDIR/trace" netnsctl leaktest machine >"$BATS_TEST_TMPDIR/said" 2>&1 && false
   ip netns delete machine

@@ -47,7 +47,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
 }
 
 @test "run warns about a rename over /etc/resolv.conf, and check finds it" {
-  grep 'warning: when a program on the host replaces /etc/resolv.conf, the command gets that resolver' "$BATS_TEST_TMPDIR/warnings"
+  grep 'warning: if a program on the host replaces /etc/resolv.conf, the command gets the host.s resolver' "$BATS_TEST_TMPDIR/warnings"
   netnsctl check
   [[ $(sees cat /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
   cp /etc/resolv.conf "$BATS_TEST_TMPDIR/resolv.conf"

@@ -134,9 +134,9 @@ answers() {
   delete_by_hand a
   eventually is test-web inactive
   run -1 lab systemctl start test-web
-  [[ $(journal netns_made@a) == *'namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
+  [[ $(journal netns_made@a) == *'namespace `a` was deleted manually; fix: `netnsctl restart a`'* ]]
   run -1 lab netnsctl check lo@a
-  [[ $output == *'error: lo@a: namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
+  [[ $output == *'error: lo@a: namespace `a` was deleted manually; fix: `netnsctl restart a`'* ]]
   run -0 lab netnsctl restart lo@a
   [[ $output == *'nft@a was restarted'* ]]
   lab netnsctl check lo@a
@@ -153,12 +153,12 @@ answers() {
   lab ip netns add a
   run -1 lab systemctl start test-web
   is test-web inactive
-  [[ $(journal netns_made@a) == *'namespace `a` is not the one that was made'* ]]
+  [[ $(journal netns_made@a) == *'namespace `a` was deleted and re-created by another program'* ]]
   run -1 lab netnsctl check lo@a
-  [[ $output == *'error: lo@a: namespace `a` is not the one that was made'*'`ip netns delete a`, then `netnsctl restart a`'* ]]
+  [[ $output == *'error: lo@a: namespace `a` was deleted and re-created by another program'*'`ip netns delete a`, then `netnsctl restart a`'* ]]
   run --separate-stderr -1 lab netnsctl restart lo@a
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'is not the one that was made'* ]]
+  [[ $stderr == *'was deleted and re-created by another program'* ]]
   # The suggested command helps.
   delete_by_hand a
   lab netnsctl restart a
@@ -173,7 +173,7 @@ answers() {
   note=$(lab cat /run/systemd-netns/made/a)
   printf '%s' "${note%:*}:$((${note##*:} + 1))" | lab tee /run/systemd-netns/made/a >/dev/null
   run -1 lab systemctl start test-web
-  [[ $(journal netns_made@a) == *'namespace `a` is not the one that was made'* ]]
+  [[ $(journal netns_made@a) == *'namespace `a` was deleted and re-created by another program'* ]]
   lab systemctl stop netns-lo@a
   eventually is netns_name@a inactive
   [[ $(journal netns_name@a) == *'was re-created by another program, and is not deleted'* ]]

@@ -143,7 +143,7 @@ attached() {
   lab bash -c 'rm /etc/resolv.conf && echo nameserver 203.0.113.53 >/etc/resolv.conf'
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'warning: when a program on the host replaces /etc/resolv.conf, '* ]]
+  [[ $stderr == *'warning: if a program on the host replaces /etc/resolv.conf, '* ]]
   lab systemctl start test-client
   lab netnsctl check
   lab bash -c 'cp /etc/resolv.conf /etc/new && mv /etc/new /etc/resolv.conf'
@@ -156,7 +156,7 @@ attached() {
   run -1 lab netnsctl check
   [[ $output == *'run `netnsctl attach test-client.service lo@a dns@a --hide-bus` again'* ]]
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus --now
-  [[ $stderr == *'warning: /etc/resolv.conf is a link: what replaces files in '*'when the link itself is replaced'* && $stderr != *'when a program on the host'* ]]
+  [[ $stderr == *'warning: /etc/resolv.conf is a link: if a program replaces files in '*'if a program replaces the link itself'* && $stderr != *'if a program on the host'* ]]
   lab bash -c 'cp /etc/resolver/resolv.conf /etc/resolver/new && mv /etc/resolver/new /etc/resolver/resolv.conf'
   lab netnsctl check
   # The link itself is replaced, as the warning says.
@@ -174,7 +174,7 @@ attached() {
   ln -sf ../run/nowhere/resolv.conf "$LAB/root/etc/resolv.conf"
   run --separate-stderr -1 lab netnsctl run a -- true
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'/etc/resolv.conf is a link to nothing'* ]]
+  [[ $stderr == *'/etc/resolv.conf is a dangling link'* ]]
 }
 
 @test "a mount of the unit that shows a resolver of the host is reported, with the next step" {

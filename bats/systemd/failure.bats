@@ -70,7 +70,7 @@ load systemd
   lab ip -netns mine link add inmine type veth peer name inmine-peer
   run ! lab systemctl start netns-lo@mine
   said=$(journal netns_name@mine)
-  [[ $said == *'there is one of that name'*'ip netns delete mine'* ]]
+  [[ $said == *'a foreign namespace of this name exists'*'ip netns delete mine'* ]]
   lab ip -netns mine link show dev inmine
   is netns-lo@mine inactive
 
@@ -85,7 +85,7 @@ load systemd
   run -1 lab netnsctl down lo@x
   [[ $output == *'`lo@x` is down, but its namespace was not removed: netns_name@x.service has failed'*'netnsctl gc'* ]]
   run -1 lab netnsctl up lo@x
-  [[ $output == *'`x` was made earlier, and is still there'*'netnsinit --delete x'* ]]
+  [[ $output == *'`x` exists since an earlier creation'*'netnsinit --delete x'* ]]
   lab bash -c 'rm -r /etc/systemd/system/netns_name@x.service.d; systemctl daemon-reload'
   lab netnsctl gc
   gone x
@@ -190,7 +190,7 @@ made_anew() {
   run ! lab systemctl restart netns-nft@a
   theirs a
   said=$(journal netns-nft@a)
-  [[ $said == *'to tear down what is left'*'is not the one that was made'*'`ip netns delete a`'* ]]
+  [[ $said == *'to tear down what is left'*'was deleted and re-created by another program'*'`ip netns delete a`'* ]]
   # Only the reported resources of ours are left.
   eventually is netns_name@a inactive
   theirs a
@@ -208,7 +208,7 @@ made_anew() {
     # A firewall closes its namespace first.
     local unit=netns_outside-$type@a
     [[ $type != nft ]] || unit=netns_closed@a
-    [[ $(journal "$unit") == *'is not the one that was made'*'`netnsctl restart a`'* ]]
+    [[ $(journal "$unit") == *'was deleted and re-created by another program'*'`netnsctl restart a`'* ]]
     theirs a
   done
   [[ $(lab ip -oneline link) != *ve-a* ]]
@@ -238,7 +238,7 @@ made_anew() {
     # shellcheck disable=SC2086 # words
     run --separate-stderr -1 lab netnsctl $words
     # shellcheck disable=SC2154 # set by run
-    [[ $stderr == *'is not the one that was made'*'`ip netns delete a`, then `netnsctl restart a`'* ]]
+    [[ $stderr == *'was deleted and re-created by another program'*'`ip netns delete a`, then `netnsctl restart a`'* ]]
     theirs a
   done
   [[ $(lab ip -oneline link) != *ve-a* ]]
@@ -250,7 +250,7 @@ made_anew() {
   lab netnsctl up nft@a
   lab ip netns delete a
   run --separate-stderr -1 lab netnsctl up nft@a
-  [[ $stderr == *'`nft@a` is not up: namespace `a` was deleted by hand: `netnsctl restart a` makes it anew'* ]]
+  [[ $stderr == *'`nft@a` is not up: namespace `a` was deleted manually; fix: `netnsctl restart a`'* ]]
   lab netnsctl restart a
   lab netnsctl down a
   nothing_left a

@@ -29,7 +29,7 @@ broken() { printf '%s\n' 'if then' 'exit 1' 'kill -9 $$' 'kill $$'; }
     config nft-nstest.conf <<<"$text"
     watch_pings
     run ! lab netnsctl up veth@nstest nft@nstest
-    [[ $output == *'`veth@nstest` was not begun: its firewall `nft@nstest` cannot come up'* ]]
+    [[ $output == *'`veth@nstest` was not started: its firewall `nft@nstest` cannot come up'* ]]
     no_answer "$text"
     nothing_left nstest
   done < <(broken)
@@ -174,8 +174,8 @@ END_OF_PLUGIN
     lab systemctl mask --quiet "$unit"
     run ! lab netnsctl up veth@nstest nft@nstest
     lab systemctl unmask --quiet "$unit"
-    [[ $output == *"the unit $unit.service is masked"*'`veth@nstest` was not begun'* ||
-      $output == *'`veth@nstest` was not begun'*"the unit $unit.service is masked"* ]]
+    [[ $output == *"the unit $unit.service is masked"*'`veth@nstest` was not started'* ||
+      $output == *'`veth@nstest` was not started'*"the unit $unit.service is masked"* ]]
     run ! up netns-veth@nstest
   done
 }

@@ -64,8 +64,8 @@ configure_probe_up_inside() { readlink /proc/self/ns/mnt >/run/inside; }'
   probe
   lab systemctl start netns-probe@x
   level() { lab systemd-analyze security --no-pager "$1" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p'; }
-  words=$(tr '\n' ' ' <"$DOCS")
-  [[ $words == *"tells $(level netns_name@x) for "*" and $(level netns-probe@x) for the two"* ]]
+  text=$(tr '\n' ' ' <"$DOCS")
+  [[ $text == *"tells $(level netns_name@x) for "*" and $(level netns-probe@x) for the two"* ]]
   [[ $(level netns-probe@x) == "$(level netns_outside-probe@x)" ]]
 }
 

@@ -19,7 +19,7 @@ load systemd
   lab netnsctl up --engine direct lo@one
   lab netnsctl up lo@two
   run --separate-stderr -1 lab netnsctl up --engine systemd lo@one
-  [[ $stderr == *'there is one of that name'* && $stderr != *'is removed'* ]]
+  [[ $stderr == *'a foreign namespace of this name exists'* && $stderr != *'is removed'* ]]
   run --separate-stderr -1 lab netnsctl up --engine direct lo@two
   [[ $stderr == *'was made by somebody else'* ]]
   exists one

@@ -79,7 +79,7 @@ required() {
   begun=$SECONDS
   run -1 lab netns-update
   ((SECONDS - begun < 20))
-  [[ $output == *'cannot tell what `base@b` requires: `configure_base_requires`, or a file that is read before it: no end '*'10 seconds'*'Nothing was changed'* ]]
+  [[ $output == *'cannot read the requirements of `base@b`: `configure_base_requires`, or a file read before it: no end '*'10 seconds'*'Nothing was changed'* ]]
   ended() { ! lab pgrep --full 'sleep 600'; }
   eventually ended
   [[ $(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort) == "$before" ]]
@@ -193,11 +193,11 @@ END
 @test "up refuses an instance whose requirements systemd does not know: no drop-in, a stale one, or no TYPE-NAME.conf" {
   run --separate-stderr -1 lab netnsctl up app@a
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'cannot bring up `app@a`: `app@a` requires `base@b`, and systemd does not know that: there is no '*'run `netns-update`' ]]
+  [[ $stderr == *'cannot bring up `app@a`: `app@a` requires `base@b`, but systemd does not know this: '*' does not exist; run `netns-update`' ]]
   lab netns-update
   config app-a.conf <<<'NETNS_REQUIRES="base@b d"'
   run --separate-stderr -1 lab netnsctl up app@a
-  [[ $stderr == *"$dropin is out of date; run \`netns-update\`" ]]
+  [[ $stderr == *"$dropin is stale; run \`netns-update\`" ]]
   lab netns-update
   lab systemctl enable --quiet netns-app@a # so that systemd has it loaded
   lab cp -p "$dropin" /tmp/dropin
@@ -210,7 +210,7 @@ END
   lab systemctl daemon-reload
   config app.conf <<<'NETNS_REQUIRES=base@b'
   run --separate-stderr -1 lab netnsctl up app@e
-  [[ $stderr == *'create /etc/conf.d/netns/app-e.conf, which may be empty, then run `netns-update`' ]]
+  [[ $stderr == *'create /etc/conf.d/netns/app-e.conf (it may be empty), then run `netns-update`' ]]
   run --separate-stderr -1 lab netnsctl restart app@e
   [[ $stderr == 'netnsctl: cannot restart `app@e`: '* ]]
   run -1 lab cat "$LOG" # no hook was run
@@ -225,7 +225,7 @@ END
   lab netns-update
   config base-b.conf <<<'NETNS_REQUIRES=app@a'
   run --separate-stderr -1 lab netnsctl up app@a
-  [[ $stderr == *'cannot bring up `app@a`: these require each other in a circle: app@a -> base@b -> app@a' ]]
+  [[ $stderr == *'cannot bring up `app@a`: circular requirements: app@a -> base@b -> app@a' ]]
   config base-b.conf <<<'NETNS_REQUIRES=nosuch@x'
   run --separate-stderr -1 lab netnsctl up app@a
   [[ $stderr == *'cannot bring up `app@a`: `base@b` requires `nosuch@x`, which is unknown: '* ]]
@@ -249,7 +249,7 @@ END
   config app.conf <<<'NETNS_REQUIRES=base@b'
   lab systemctl start netns-base@b
   run -1 lab netnsctl check app
-  [[ $output == *'error: app@e: the instance is up, but `app@e` requires `base@b`, and systemd does not know that: '*'create /etc/conf.d/netns/app-e.conf'* ]]
+  [[ $output == *'error: app@e: the instance is up, but `app@e` requires `base@b`, but systemd does not know this: '*'create /etc/conf.d/netns/app-e.conf'* ]]
   [[ $output != *'`base@b`, which it requires, is not'* ]]
   lab systemctl stop netns-app@a netns-app@e netns-base@b
 }

@@ -15,7 +15,7 @@ use crate::sys::file::{self, Draft};
 /// The table that closes a namespace.
 pub const TABLE: &str = "netns_closed";
 
-/// What holds in a closed namespace. The policy of one chain is enough to drop a packet, whatever other chains accept.
+/// The rules of a closed namespace. The policy of one chain is enough to drop a packet, with any rules in other chains.
 const RULES: &str = "\
 table inet netns_closed {
   chain input { type filter hook input priority filter; policy drop; iifname \"lo\" accept; }
@@ -24,20 +24,20 @@ table inet netns_closed {
 }
 ";
 
-/// What filters the traffic of a namespace.
+/// The rules that filter the traffic of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filtering {
-    /// Nothing.
+    /// No rules.
     None,
-    /// [`RULES`] alone.
+    /// Only [`RULES`].
     Closed,
-    /// [`RULES`], and others that they take precedence over.
+    /// [`RULES`], and other rules with a lower priority.
     ClosedBesideRules,
-    /// Rules of a firewall.
+    /// The rules of a firewall.
     Rules,
 }
 
-/// What filters the traffic of the namespace that this thread is in. The kernel tells, not `nft`.
+/// Reads the rules in the namespace of this thread from the kernel, without `nft`.
 fn filtering() -> Result<Filtering> {
     let filters = netlink::filters().context("cannot read the nftables rules in force")?;
     let mut tables: BTreeSet<String> =
@@ -51,9 +51,9 @@ fn filtering() -> Result<Filtering> {
     })
 }
 
-/// Closes a namespace unless rules are in force in it: nothing but loopback traffic passes. If `nft` cannot do that, all
-/// interfaces but `lo` are taken down, and [`require_open`] fails until the next call succeeds.
-/// Errors: the rules cannot be loaded. The message says whether the interfaces are down.
+/// Closes a namespace unless rules are in force: only loopback traffic passes. If `nft` cannot do this, all interfaces except `lo`
+/// are set down, and [`require_open`] fails until the next successful call.
+/// Errors: the rules cannot be loaded. The message reports whether the interfaces are down.
 pub fn close(paths: &Paths, name: &NsName) -> Result<()> {
     let _inside = netns::enter(paths, name)?;
     match close_by_rules() {
@@ -63,7 +63,7 @@ pub fn close(paths: &Paths, name: &NsName) -> Result<()> {
 }
 
 fn close_by_rules() -> Result<()> {
-    // Without nf_tables the kernel does not answer; then `nft` says it better.
+    // Without nf_tables the kernel does not answer; the error of `nft` is clearer.
     if matches!(filtering(), Ok(found) if found != Filtering::None) {
         return Ok(());
     }
@@ -77,7 +77,7 @@ fn close_by_rules() -> Result<()> {
 
 /// Returns the error to report.
 fn take_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
-    // First, so that no hook brings up another interface.
+    // This comes first, so that no hook sets up another interface.
     let noted = fs::create_dir_all(&paths.closed)
         .map_err(anyhow::Error::from)
         .and_then(|()| Draft::of(&paths.closed(name), cause.as_bytes())?.put());
@@ -86,7 +86,7 @@ fn take_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
     };
     let taken_down = still_up().and_then(|links| {
         for link in &links {
-            netlink::set_down(link.index).with_context(|| format!("cannot take {} down", link.name))?;
+            netlink::set_down(link.index).with_context(|| format!("cannot set {} down", link.name))?;
         }
         ensure!(still_up()?.is_empty(), "an interface came up again");
         Ok(())
@@ -102,8 +102,8 @@ fn take_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
     }
 }
 
-/// Makes sure that interfaces may come up in a namespace.
-/// Errors: its firewall cannot be loaded, so its interfaces have to stay down.
+/// Checks that interfaces may come up in a namespace.
+/// Errors: the firewall cannot be loaded, so interfaces must stay down.
 pub fn require_open(paths: &Paths, name: &NsName) -> Result<()> {
     let note = paths.closed(name);
     if !note.exists() {
@@ -111,14 +111,14 @@ pub fn require_open(paths: &Paths, name: &NsName) -> Result<()> {
     }
     let cause = file::read_text(&note).unwrap_or_default();
     bail!(
-        "the firewall of namespace `{name}` cannot be loaded, so no interface comes up: {}\n  fix: make `nft` work, then \
+        "the firewall of namespace `{name}` cannot be loaded, so no interface may come up: {}\n  fix: make `nft` work, then \
          bring up the firewall",
         cause.trim()
     )
 }
 
 /// Whether only loopback traffic passes in a namespace, because its firewall is not loaded.
-/// Errors: nothing filters its traffic, or that cannot be read.
+/// Errors: no rules are in force, or the rules cannot be read.
 pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
     if paths.closed(name).exists() {
         return Ok(true);
@@ -131,8 +131,8 @@ pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
     }
 }
 
-/// Opens a namespace after the hook of its firewall has returned. The hook normally has replaced the closing rules by its own.
-/// `needs_rules`: the success of the hook does not show that it has loaded rules, so only rules in force open the namespace.
+/// Opens a namespace after the hook of its firewall. The hook usually has replaced the closing rules by its own.
+/// `needs_rules`: a successful hook may not have loaded rules, so only rules in force open the namespace.
 /// Errors: no rules were loaded, or the closing rules cannot be removed.
 pub fn open(paths: &Paths, name: &NsName, needs_rules: bool) -> Result<()> {
     let _inside = netns::enter(paths, name)?;

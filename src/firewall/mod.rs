@@ -1,8 +1,8 @@
-//! The promise of a type that provides a firewall: nothing but loopback passes before its rules are loaded.
+//! The promise of a firewall type: only loopback traffic passes before its rules are loaded.
 //!
-//! A plugin declares `# Provides: firewall` ([`crate::config::plugin::Declaration`]). Its namespace is closed before any of its files is
-//! run, so the promise does not depend on what these files do. The hook replaces the closing rules by its own in one
-//! transaction (`flush ruleset`).
+//! A plugin declares `# Provides: firewall` ([`crate::config::declaration::Declaration`]). The namespace is closed before any of its
+//! files is run, so the promise does not depend on the contents of these files. The hook replaces the closing rules by its own rules
+//! in one transaction (`flush ruleset`).
 
 mod close;
 pub mod nft;
@@ -18,9 +18,9 @@ use crate::name::{Instance, NsName, Phase, Side};
 use crate::netns::{self, Identity, Named};
 use crate::paths::Paths;
 
-/// Closes the namespace of an `up` hook if that belongs to a firewall, which may not be loaded. Other types come up only if
-/// closing was possible. `ours` is the namespace that was created under the name, if that is known; another one is left alone.
-/// Errors: the namespace cannot be closed by rules; its interfaces are down then, and have to stay so.
+/// Closes the namespace before an `up` hook of a firewall. Other types come up only if the namespace can be closed. `ours` is the
+/// namespace that was created under the name, if that is known; a foreign one is not changed.
+/// Errors: the namespace cannot be closed by rules; then its interfaces are down, and must stay down.
 pub fn before_hook(
     paths: &Paths,
     instance: &Instance,
@@ -46,9 +46,9 @@ pub fn before_hook(
     }
 }
 
-/// Refuses the other instances of the namespaces of firewalls that are `refused` before any unit or hook is started.
+/// Refuses the other instances on the namespaces of `refused` firewalls, before any unit or hook is started.
 ///
-/// Returns the instances that may be begun.
+/// Returns the instances that may be started.
 pub fn hold_back(
     paths: &Paths,
     accepted: Vec<Instance>,
@@ -61,7 +61,7 @@ pub fn hold_back(
     for instance in accepted {
         match firewalls.iter().find(|firewall| firewall.name == instance.name) {
             Some(firewall) => {
-                let error = anyhow!("`{instance}` was not begun: its firewall `{firewall}` cannot come up");
+                let error = anyhow!("`{instance}` was not started: its firewall `{firewall}` cannot come up");
                 refused.push((instance, error));
             }
             None => kept.push(instance),
@@ -70,7 +70,7 @@ pub fn hold_back(
     kept
 }
 
-/// The firewalls that are configured for a namespace.
+/// The configured firewalls of a namespace.
 /// Errors: the directory of the plugins cannot be read.
 pub fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::firewalls(paths, &plugin::list(paths)?.types);

@@ -1,4 +1,4 @@
-//! Runs nft(8) in the network namespace that this thread is in.
+//! Runs nft(8) in the network namespace of this thread.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use anyhow::{Context, Result};
 
 use crate::sys::program::Program;
 
-/// The time that a short command has: without it, a program in the place of `nft` could keep a namespace open.
+/// The timeout of a short command. Without it, a hanging `nft` could keep a namespace open.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 
-/// Runs `nft`, and returns what it prints.
-/// Errors: it is not installed, or fails; then its own message is in the error.
+/// Runs `nft`, and returns its output.
+/// Errors: nft is not installed, or fails; the error contains its message.
 pub fn run(words: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let called = format!("nft {}", words.join(" "));
     Ok(nft().called(called).words(words).input(input).run()?.success()?.stdout)
 }
 
-/// Runs one command of `nft`, which has 15 seconds.
-/// Errors: it is not installed, fails or does not end.
+/// Runs one command of `nft`, with a timeout of 15 seconds.
+/// Errors: nft is not installed, fails or times out.
 pub fn command(command: &str) -> Result<()> {
     let answer = nft().words([command]).run_within(TIME_LIMIT)?;
     let late = || format!("`nft` did not end within {} seconds", TIME_LIMIT.as_secs());

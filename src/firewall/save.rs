@@ -21,10 +21,10 @@ use crate::netns;
 use crate::paths::Paths;
 use crate::sys::file::{Draft, lock_directory, remove_drafts, sync_directory};
 
-/// How long another run may take; a unit that saves on its way down has 30 seconds for all of it.
+/// The timeout for another run. A unit that saves on its way down has 30 seconds for everything.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// A save that is about to be done.
+/// A planned save.
 #[derive(Debug)]
 pub struct Save<'a> {
     paths: &'a Paths,
@@ -33,32 +33,32 @@ pub struct Save<'a> {
 }
 
 impl<'a> Save<'a> {
-    /// Finds the file. `asked` is the type of the firewall, where there are several.
-    /// Errors: no plugin declares files of rules, or several do, and `asked` names none of them; or there is a directory in the place of the file.
+    /// Finds the file. `asked` is the type of the firewall, if there are several.
+    /// Errors: no plugin declares files of rules, or several do, and `asked` is none of them; or the path of the file is a directory.
     pub fn of(paths: &'a Paths, name: &'a NsName, asked: Option<&NsType>) -> Result<Self> {
         let save = Self { paths, name, rules: choose(paths, name, asked)? };
         let target = save.target();
         ensure!(
             !target.is_dir(),
-            "cannot write {}: it is a directory; move it out of the way",
+            "cannot write {}: it is a directory; remove or rename it",
             target.display()
         );
         Ok(save)
     }
 
-    /// Where the rules are saved.
+    /// The path of the file.
     #[must_use]
     pub fn target(&self) -> &Path {
         // The list is never empty.
         self.rules.files.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// Saves. `force`: an empty ruleset may replace rules.
-    /// Errors: there is no such namespace, the rules cannot be read or loaded again, they are empty, or the file cannot be written. The old file
-    /// stays then.
+    /// Saves the rules. `force`: an empty ruleset may replace rules.
+    /// Errors: the namespace does not exist, the rules are empty, cannot be read or loaded again, or the file cannot be written. Then the
+    /// old file stays.
     pub fn run(&self, force: bool) -> Result<()> {
         let rules = self.read(force)?;
-        // From here on a signal waits: the few milliseconds until the file is in its place are no time to leave.
+        // From here on signals are delayed for the few milliseconds until the file is complete.
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
                 .context("cannot set the disposition of a signal")?;
@@ -66,19 +66,19 @@ impl<'a> Save<'a> {
         self.write(&rules)
     }
 
-    /// The rules in force, as a file for `nft --file`.
+    /// The rules in force, as input of `nft --file`.
     fn read(&self, force: bool) -> Result<Vec<u8>> {
         let _inside = netns::enter(self.paths, self.name)?;
         self.require_rules(force)?;
         let rules = [b"flush ruleset\n".as_slice(), &nft::run(&["list", "ruleset"], b"")?].concat();
-        // What cannot be loaded must not take the place of what can (rules of iptables-nft may list as comments).
+        // Rules that cannot be loaded must not replace loadable ones (rules of iptables-nft may be listed as comments).
         nft::run(&["--check", "--file", "-"], &rules)
             .context("the rules cannot be loaded again, so they are not saved")?;
         Ok(rules)
     }
 
-    /// An empty ruleset must not replace rules: whoever flushes the rules, be it a service in the namespace, would switch the
-    /// firewall off for good.
+    /// Checks that an empty ruleset does not replace rules. Otherwise any program that flushes the rules, such as a service in the
+    /// namespace, would switch the firewall off permanently.
     fn require_rules(&self, force: bool) -> Result<()> {
         let (name, nstype) = (self.name, &self.rules.nstype);
         let tables = netlink::tables().context("cannot read the nftables rules in force")?;
@@ -95,8 +95,8 @@ impl<'a> Save<'a> {
         Ok(())
     }
 
-    /// Whether the file that the next start loads filters anything. It is loaded in a namespace of its own; a file that cannot be
-    /// loaded there is assumed to have rules.
+    /// Whether the file for the next start filters traffic. The file is loaded in a temporary namespace. A file that cannot be loaded
+    /// there counts as one with rules.
     fn file_has_rules(&self) -> bool {
         let Some(file) = self.rules.files.iter().find(|file| file.symlink_metadata().is_ok()) else {
             return false;
@@ -126,7 +126,7 @@ impl<'a> Save<'a> {
     }
 }
 
-/// The files of the type that is asked for; else of the only one that has any, or of the only one of these that is configured.
+/// The files of the type `asked`; otherwise of the only type with such files, or of the only configured one of these.
 fn choose(paths: &Paths, name: &NsName, asked: Option<&NsType>) -> Result<RulesFiles> {
     let mut found = RulesFiles::of(paths, name);
     if let Some(asked) = asked {
@@ -141,22 +141,25 @@ fn choose(paths: &Paths, name: &NsName, asked: Option<&NsType>) -> Result<RulesF
             found = configured;
         }
     }
-    // A copy of a plugin by another name has the same file.
+    // A copy of a plugin under another name has the same file.
     found.dedup_by(|one, other| one.files.first() == other.files.first());
     let types: Vec<String> = found.iter().map(|one| format!("--type {}", one.nstype)).collect();
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
         (Some(_), false) => {
-            bail!("several types save the rules of namespace `{name}`: say which by {}", types.join(" or "))
+            bail!(
+                "several types save the rules of namespace `{name}`: choose one with {}",
+                types.join(" or ")
+            )
         }
         (None, _) => bail!(
-            "cannot tell where to save the rules of namespace `{name}`: no plugin{} declares `# Rules: FILE`; is it installed?",
+            "cannot save the rules of namespace `{name}`: no plugin{} declares `# Rules: FILE`; hint: check that the plugin is installed",
             asked.map(|nstype| format!(" of the type `{nstype}`")).unwrap_or_default()
         ),
     }
 }
 
-/// Keeps the file that is about to be replaced, with `~` behind its name, unless its contents are the same.
+/// Keeps the file before it is replaced, with `~` after its name, unless the contents are the same.
 fn keep_previous(target: &Path, rules: &[u8]) -> Result<()> {
     // A pipe would block.
     if !fs::metadata(target).is_ok_and(|found| found.is_file()) {
@@ -166,7 +169,7 @@ fn keep_previous(target: &Path, rules: &[u8]) -> Result<()> {
     if previous == rules { Ok(()) } else { Draft::on_disk(&backup(target), &previous)?.put() }
 }
 
-/// Where the replaced file is kept.
+/// The path of the replaced file.
 fn backup(target: &Path) -> PathBuf {
     let mut path = target.as_os_str().to_owned();
     path.push("~");

@@ -1,4 +1,4 @@
-//! A hook as a child of this process.
+//! Runs a hook as a child of this process.
 
 use std::env;
 use std::fs::File;
@@ -18,12 +18,12 @@ use crate::name::Side;
 use crate::netns::{self, Identity};
 use crate::paths::{BASH, Paths};
 
-/// Where hooks find programs: that of systemd's own units (`DEFAULT_PATH` in src/basic/path-util.h).
+/// The PATH of hooks, the same as for systemd's units (`DEFAULT_PATH` in src/basic/path-util.h).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Starts a hook, and calls `note` before that; `None` where there is nothing to do. It is a process group of its own, prints to `log`,
-/// and dies with this process.
-/// Errors: it cannot be started: see [`plan`].
+/// Starts a hook. Calls `note` first. Returns `None` if nothing is run. The hook has its own process group, prints to `log`, and dies
+/// with this process.
+/// Errors: the hook cannot be started, or [`plan`] fails.
 pub fn start(
     paths: &Paths,
     hook: &Hook,
@@ -54,12 +54,12 @@ fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Express
     command.before_spawn(move |command| {
         let bash = Arc::clone(&bash);
         command.process_group(0);
-        #[allow(unsafe_code)] // what it calls is safe after a fork (signal-safety(7))
+        #[allow(unsafe_code)] // these calls are safe after a fork (signal-safety(7))
         unsafe {
             command.pre_exec(move || {
                 bash.hand_over()?;
-                // Nobody else would know of the hook. SIGTERM lets it undo its steps, as a rule: it comes again for each
-                // thread of this process that outlives the one before, and a second one may end bash at once.
+                // No other process would end the hook. SIGTERM usually lets it undo its steps. The kernel sends the signal again for each
+                // thread of this process that ends later, and a second signal may end bash immediately.
                 prctl::set_pdeathsig(Signal::SIGTERM)?;
                 if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
             });
@@ -68,7 +68,7 @@ fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Express
     })
 }
 
-/// The environment of a hook: as of a service, and the variables that lead this program and choose its language.
+/// The environment of a hook: that of a service, and variables for this program and its language.
 fn environment(caller: &Caller) -> Vec<(String, String)> {
     let own = caller.program.parent().map(|place| place.display().to_string()).unwrap_or_default();
     let mut environment = vec![("PATH".to_owned(), format!("{own}:{PATH}"))];

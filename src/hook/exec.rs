@@ -1,4 +1,4 @@
-//! The bash of a hook: its wrapper in a file without a name, and its words.
+//! The bash of a hook: its wrapper in an anonymous file, and its arguments.
 
 use std::env;
 use std::ffi::CString;
@@ -17,13 +17,13 @@ use crate::bash::UNWANTED;
 use crate::paths::BASH;
 use crate::sys::file::in_memory;
 
-/// The command of a hook. `ps` shows the hook's words instead of a wall of text, as the wrapper stands in a file without a
-/// name.
+/// The command of a hook. `ps` shows the arguments of the hook instead of a long text, because the wrapper is in an anonymous
+/// file.
 #[derive(Debug)]
 pub struct Bash {
-    /// Closed on exec, until [`hand_over`](Self::hand_over): other threads may start processes, too.
+    /// Closed on exec until [`hand_over`](Self::hand_over), because other threads can start processes too.
     script: File,
-    /// What stands behind the name of the program.
+    /// The arguments after the name of the program.
     pub words: [String; 5],
 }
 
@@ -31,7 +31,7 @@ impl Bash {
     pub(super) fn of(hook: &Hook, wrapper: &str) -> Result<Self> {
         let mut script = in_memory(b"").context("cannot create a file in memory")?;
         let descriptor = script.as_raw_fd();
-        // The hook does not inherit it: bash has opened the file anew by the time that it reads this line.
+        // The hook does not inherit this descriptor: bash has opened the file again before it reads this line.
         script
             .write_all(format!("exec {descriptor}<&-\n{wrapper}").as_bytes())
             .context("cannot write the wrapper")?;
@@ -46,26 +46,23 @@ impl Bash {
         Ok(Self { script, words })
     }
 
-    /// Lets the program that this process becomes have the wrapper. What it calls is safe after a fork
-    /// (signal-safety(7)).
+    /// Lets the next program of this process inherit the wrapper. The calls are safe after a fork (signal-safety(7)).
     /// Errors: the kernel refuses.
     pub fn hand_over(&self) -> nix::Result<()> {
         fcntl(&self.script, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
     }
 
-    /// Executes it. `std::process::Command` is not used: it sets SIGPIPE back to its default, which the hook is to find as
-    /// it was.
+    /// Replaces this process by bash. `std::process::Command` is not used, because it resets SIGPIPE to its default, and the hook needs
+    /// the original disposition.
     pub(super) fn exec(&self) -> Result<std::convert::Infallible> {
-        let word = |word: &str| CString::new(word).expect("no word has a NUL");
+        let word = |text: &str| CString::new(text).expect("an argument has no NUL");
         let words: Vec<CString> =
             [BASH].into_iter().chain(self.words.iter().map(String::as_str)).map(word).collect();
-        self.hand_over().context("cannot pass the wrapper on")?;
+        self.hand_over().context("cannot pass the wrapper to bash")?;
         let Err(error) = execve(&words[0], &words, &environment());
         Err(match error {
             Errno::ENOENT => {
-                anyhow!(
-                    "cannot start {BASH}: it is not installed; hooks are bash, on Debian the package `bash`"
-                )
+                anyhow!("cannot start {BASH}: it is not installed; hint: install the Debian package `bash`")
             }
             Errno::EACCES => anyhow!("cannot start {BASH}: permission denied"),
             other => anyhow!("cannot start {BASH}: {}", other.desc()),

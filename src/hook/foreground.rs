@@ -1,5 +1,5 @@
-//! The command that a hook's bash waits for. A signal ends bash at once, and not that command, which may be in a system call that it
-//! has to come back from first.
+//! The foreground command of a hook's bash. A signal ends bash immediately, but the command may be in a system call that must return
+//! first.
 
 use std::os::unix::process::parent_id;
 use std::time::{Duration, Instant};
@@ -10,16 +10,16 @@ use nix::unistd::Pid;
 use crate::sys::process::{POLL_INTERVAL, Stat};
 use crate::sys::wait::wait_until;
 
-/// How long a command is waited for, unless whoever runs the hook has less time.
+/// The time to wait for a command, unless the caller of the hook has less time.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the command that the bash which has started this process waits for to end, with all that it has started, and returns
-/// when they have, or that time is over. `jobs`: what `jobs -l` says in that bash.
+/// Ends the foreground command of the bash that started this process, with all its children. Returns when they have ended, or after
+/// `timeout`. `jobs` is the output of `jobs -l` in that bash.
 pub fn end(jobs: &str, timeout: Duration) {
     let accepted = Instant::now();
     let listed = foreground(jobs);
     let processes = Stat::of_all();
-    // What else stands in the text of a command is no child of that bash.
+    // Other numbers in the text of a command are not children of that bash.
     let bash = i32::try_from(parent_id()).ok();
     let mut command: Vec<Stat> = processes
         .iter()
@@ -35,20 +35,20 @@ pub fn end(jobs: &str, timeout: Duration) {
         at += 1;
     }
     for one in command.iter().filter(|one| one.runs()) {
-        // That it has ended by now is what is wanted.
+        // The process may have ended already.
         _ = kill(Pid::from_raw(one.pid), Signal::SIGTERM);
     }
     let left = timeout.saturating_sub(accepted.elapsed());
     wait_until(left, POLL_INTERVAL, || (!command.iter().any(Stat::runs)).then_some(()));
 }
 
-/// The numbers that may be those of its processes: it is the last job, and has no `&` behind it. The first stands behind the
-/// number of the job, one for each further part of a pipe at the beginning of a line.
+/// The possible process IDs of the foreground command: the last job, without a `&` at its end. The first ID comes after the number
+/// of the job. Each further part of a pipe has its ID at the beginning of a line.
 fn foreground(jobs: &str) -> Vec<i32> {
     let mut lines: Vec<&str> = jobs.lines().collect();
-    let last = lines.iter().rposition(|line| behind_number(line).is_some());
+    let last = lines.iter().rposition(|line| after_job_number(line).is_some());
     let Some(last) = last.filter(|_| !jobs.trim_end().ends_with(" &")) else { return Vec::new() };
-    lines[last] = behind_number(lines[last]).unwrap_or_default();
+    lines[last] = after_job_number(lines[last]).unwrap_or_default();
     let pid = |line: &&str| {
         let text = line.trim_start_matches(|c: char| c.is_whitespace() || "+-".contains(c));
         text.split(' ').next()?.parse().ok()
@@ -56,8 +56,8 @@ fn foreground(jobs: &str) -> Vec<i32> {
     lines[last..].iter().filter_map(pid).collect()
 }
 
-/// What stands behind `[NUMBER]`, where a line begins with that.
-fn behind_number(line: &str) -> Option<&str> {
+/// The text after `[NUMBER]` at the beginning of a line.
+fn after_job_number(line: &str) -> Option<&str> {
     let (number, rest) = line.strip_prefix('[')?.split_once(']')?;
     number.parse::<u32>().ok().map(|_| rest)
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_is_the_last_job_without_an_ampersand_with_each_part_of_its_pipe() {
+    fn the_foreground_command_is_the_last_job_without_an_ampersand_with_each_part_of_its_pipe() {
         let behind = "[1]- 11 Running                 coproc COPROC cat &\n[2]+ 12 Running                 sleep 20 &\n";
         assert!(foreground(behind).is_empty());
         assert_eq!(foreground(&format!("{behind}[3]  13 Running                 sleep 3")), [13]);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_is_listed_names_no_process() {
+    fn other_lines_of_the_list_have_no_process() {
         for jobs in ["", "\n", "[", "[]", "[1]", "[1]+  Done   x", "x 1", "[[ 1 ]]"] {
             assert!(foreground(jobs).is_empty(), "{jobs}");
         }

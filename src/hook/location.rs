@@ -1,4 +1,4 @@
-//! Where a hook runs: whether that is where it should, and what plugins are told of it.
+//! The place where a hook runs: the check of its namespace, and the variables for plugins.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,13 +11,13 @@ use crate::netns::{Id, Identity, own};
 use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
 
-/// Where this process is, as plugins are told of it.
+/// The place of this process, for plugins.
 #[derive(Debug)]
 pub struct Location {
-    /// `None` where PID 1 may not be asked, as in a user namespace.
+    /// `None` if reading the namespace of PID 1 is not permitted, as in a user namespace.
     global: Option<Id>,
     current: Id,
-    /// `None` in a namespace that has no name.
+    /// `None` in a namespace without a name.
     name: Option<String>,
 }
 
@@ -31,13 +31,13 @@ impl Location {
             self.current.inode
         );
         let name = shell_words::quote(self.name.as_deref().unwrap_or_default());
-        write!(line, " CURRENT_NETNS_NAME={name}").expect("a String takes all");
+        write!(line, " CURRENT_NETNS_NAME={name}").expect("writing to a String cannot fail");
         line
     }
 
-    /// What a hook finds that runs where it should.
+    /// The variables of a hook in its own namespace.
     ///
-    /// A namespace that does not exist counts as one without an inode.
+    /// A namespace that does not exist is treated as one without an inode.
     #[must_use]
     pub fn expected(paths: &Paths, name: &NsName) -> Self {
         let current = Id::of(&paths.namespace(name)).unwrap_or(Id { device: 0, inode: 0 });
@@ -45,7 +45,7 @@ impl Location {
     }
 }
 
-/// The line of bash for a hook outside. `lost`: the name of its namespace stands for another one, or for none.
+/// The line of bash for an outside hook. `lost`: the namespace of this name is missing or foreign.
 #[must_use]
 pub fn outside(lost: bool) -> String {
     let unset = "unset -v GLOBAL_NETNS_ID CURRENT_NETNS_ID CURRENT_NETNS_NAME";
@@ -53,13 +53,13 @@ pub fn outside(lost: bool) -> String {
 }
 
 fn global() -> Result<Id> {
-    Id::of(GLOBAL_NETNS.as_ref()).context("cannot tell the namespace of PID 1 (are you root?)")
+    Id::of(GLOBAL_NETNS.as_ref()).context("cannot read the namespace of PID 1 (are you root?)")
 }
 
-/// Makes sure that this process is in the namespace `name`, and that this is `ours`, where that is known. `None`: it is another
-/// one, in which there is nothing to take down.
-/// Errors: this is the namespace of PID 1, or, on `up`, another one. On `down` the latter is only warned of: the name may have
-/// been deleted by hand, and the hook still has to run in what is left, if that is ours.
+/// Checks that this process is in the namespace `name`, and that this namespace is `ours`, if that is known. Returns `None` in a
+/// foreign namespace on `down`: there is nothing to undo.
+/// Errors: this is the namespace of PID 1; or, on `up`, another one. On `down` another namespace is only a warning: the name may
+/// have been deleted manually, and the hook must still run in our namespace.
 pub fn check_inside(
     paths: &Paths,
     name: &NsName,
@@ -70,15 +70,13 @@ pub fn check_inside(
     let current = own()?;
     if global.as_ref().is_ok_and(|global| current == *global) {
         bail!(
-            "current netns is the global netns: run this in the namespace `{name}`, e.g. by `ip netns exec {name}`"
+            "current netns is the global netns: run this in the namespace `{name}`, for example with `ip netns exec {name}`"
         );
     }
     let is_named = Id::of(&paths.namespace(name)).is_ok_and(|wanted| wanted == current);
     if !ours.map_or(Ok(true), Identity::is_own)? {
         if phase == Phase::Down {
-            print::warn(&format!(
-                "this is not the namespace that was made as `{name}`: nothing is run in it, and it is left alone"
-            ));
+            print::warn(&format!("this is a foreign namespace in place of `{name}`: no hook is run in it"));
             return Ok(None);
         }
         if is_named {
@@ -88,19 +86,19 @@ pub fn check_inside(
     if is_named {
         return Ok(Some(Location { global: global.ok(), current, name: Some(name.to_string()) }));
     }
-    // In any other one, it has to be certain that it is not PID 1's.
+    // In any other namespace, the namespace of PID 1 must be known.
     let global = Some(global?);
     let called = name_of(paths, current);
     let found = called.as_deref().map_or("has no name".to_owned(), |called| format!("is `{called}`"));
-    let said = format!("current netns {found}, not the required `{name}`");
+    let message = format!("current netns {found}, not the required `{name}`");
     if phase == Phase::Up {
-        bail!("{said}");
+        bail!("{message}");
     }
-    print::warn(&format!("{said}; going on, to tear down what is left"));
+    print::warn(&format!("{message}; going on, to tear down what is left"));
     Ok(Some(Location { global, current, name: called }))
 }
 
-/// The name of a namespace, the first in the order of the alphabet.
+/// The name of a namespace. If several names exist, the first one in alphabetical order.
 fn name_of(paths: &Paths, id: Id) -> Option<String> {
     let entries = fs::read_dir(&paths.netns).ok()?;
     entries

@@ -1,5 +1,5 @@
-//! One hook: [`Hook`] is the call, [`plan`] looks what it comes to, [`wrapper`] writes the bash text, and the two ways to run it are
-//! [`run`](run()), in this very process, and [`child`].
+//! One hook: [`Hook`] is the call, [`plan`] prepares it, [`wrapper`] writes the bash text, and [`run`](run()) (in this process) and
+//! [`child`] run it.
 
 pub mod child;
 mod exec;
@@ -29,78 +29,78 @@ use foreground::TIMEOUT;
 use location::Location;
 use wrapper::wrapper;
 
-/// One call of one function, with all that the wrapper has to know of it.
+/// One call of a function, with all data for the wrapper.
 #[derive(Debug)]
 pub struct Hook {
-    /// The instance that it is for.
+    /// The instance of the hook.
     pub instance: Instance,
-    /// The words between the name and the phase.
+    /// The arguments between the name and the phase.
     pub extra: Vec<OsString>,
-    /// Up or down.
+    /// The phase: up or down.
     pub phase: Phase,
-    /// Outside or inside.
+    /// The side: outside or inside.
     pub side: Side,
 }
 
 impl Hook {
-    /// The function that is looked for.
+    /// The name of the function.
     #[must_use]
     pub fn function(&self) -> String {
         format!("configure_{}_{}_{}", self.instance.nstype, self.phase, self.side)
     }
 
-    /// What is said before anything is done.
+    /// The line that is printed before the hook runs.
     #[must_use]
     pub fn starting(&self) -> String {
         format!("Starting '{}' for netns '{}'.", self.function(), self.instance.name)
     }
 
-    /// What the function is called with.
+    /// The arguments of the function, quoted for bash.
     fn arguments(&self) -> String {
-        let mut words = self.instance.name.to_string();
-        for word in &self.extra {
-            write!(words, " {}", quote(word)).expect("a String takes all");
+        let mut arguments = self.instance.name.to_string();
+        for argument in &self.extra {
+            write!(arguments, " {}", quote(argument)).expect("writing to a String cannot fail");
         }
-        words
+        arguments
     }
 
-    /// The whole command line, as the files see it in `$1…`.
-    fn words(&self) -> String {
+    /// The whole command line, quoted: files get it as `$1…`.
+    fn command_line(&self) -> String {
         format!("{} {} {} {}", self.instance.nstype, self.arguments(), self.phase, self.side)
     }
 }
 
-/// Who runs a hook.
+/// The caller of a hook.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// netnsinit's own path, for `$0`.
+    /// The path of netnsinit, for `$0`.
     pub program: PathBuf,
-    /// The one binary, which answers to the name of netnsinit, too.
+    /// The one binary, which also works as netnsinit.
     pub binary: PathBuf,
-    /// Whether bash tells all that it does.
+    /// Whether bash traces its commands.
     pub trace: bool,
-    /// How long the command that a signal meets is waited for.
+    /// The timeout for the foreground command after a signal.
     pub timeout: Duration,
-    /// What is left for the wrapper to do.
+    /// The kind of caller, which decides the remaining work of the wrapper.
     pub kind: CallerKind,
 }
 
-/// The ways in which a hook is run.
+/// The ways to run a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerKind {
-    /// By netnsinit, which becomes bash.
+    /// netnsinit, which becomes bash.
     Netnsinit,
-    /// By the direct engine, which has bash as a child: what an instance remembers it removes itself, at less cost.
+    /// The direct engine, with bash as a child. The engine itself removes remembered values, because this is faster.
     Engine,
-    /// By hand: nobody has looked which namespace this is.
+    /// A user who runs the wrapper manually: the namespace was not checked.
     Hand,
 }
 
-/// Takes the words `TYPE NAME [EXTRA ...] up|down outside|inside`.
-/// Errors: says which word is wrong and what is allowed.
-pub fn parse(words: &[OsString]) -> Result<Hook> {
-    let [nstype, name, extra @ .., phase, side] = words else {
-        bail!("{} words where at least four are needed: TYPE NAME up|down outside|inside", words.len());
+/// Parses the arguments `TYPE NAME [EXTRA ...] up|down outside|inside`.
+/// Errors: names the invalid argument, and the allowed values.
+pub fn parse(arguments: &[OsString]) -> Result<Hook> {
+    let [nstype, name, extra @ .., phase, side] = arguments else {
+        bail!("expected at least 4 arguments, got {}: TYPE NAME up|down outside|inside", arguments.len());
     };
     Ok(Hook {
         instance: Instance::new(NsType::new(nstype)?, NsName::new(name)?)?,
@@ -110,16 +110,16 @@ pub fn parse(words: &[OsString]) -> Result<Hook> {
     })
 }
 
-/// Whether the environment asks for a trace: `NETNS_TRACE=1`.
+/// Whether the environment requests a trace: `NETNS_TRACE=1`.
 #[must_use]
 pub fn traced_by_environment() -> bool {
     env::var_os("NETNS_TRACE").is_some_and(|value| value == "1")
 }
 
 impl Caller {
-    /// This process, where it was called as netnsinit: the links to the one binary lie beside it.
+    /// This process, if it was called as netnsinit: the links are in the directory of the binary.
     fn of(trace: bool, kind: CallerKind) -> Result<Self> {
-        let binary = env::current_exe().context("cannot tell the path of this program")?;
+        let binary = env::current_exe().context("cannot find the path of this program")?;
         let called = arguments().first().map(Path::new);
         let program =
             called.and_then(Path::file_name).map_or(binary.clone(), |name| binary.with_file_name(name));
@@ -127,7 +127,7 @@ impl Caller {
     }
 }
 
-/// The wrapper of a hook that is not run now.
+/// Returns the wrapper of a hook, without running it.
 /// Errors: no usable plugin, or an unusable `default.conf`.
 pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
     let location = match hook.side {
@@ -143,19 +143,21 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Vec<OsString> {
+    fn arguments_of(line: &str) -> Vec<OsString> {
         line.split(' ').map(OsString::from).collect()
     }
 
     #[test]
-    fn phase_and_side_are_the_last_two_words() {
-        let hook = parse(&words("t n up up outside down inside")).unwrap();
+    fn phase_and_side_are_the_last_two_arguments() {
+        let hook = parse(&arguments_of("t n up up outside down inside")).unwrap();
         assert_eq!(hook.function(), "configure_t_down_inside");
-        assert_eq!(hook.extra, words("up up outside"));
+        assert_eq!(hook.extra, arguments_of("up up outside"));
     }
 
     #[test]
-    fn fewer_than_four_words_are_refused() {
-        assert!(parse(&words("t n up")).unwrap_err().to_string().contains("at least four"));
+    fn fewer_than_four_arguments_are_refused() {
+        assert!(
+            parse(&arguments_of("t n up")).unwrap_err().to_string().contains("at least 4 arguments, got 3")
+        );
     }
 }

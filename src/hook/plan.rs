@@ -1,4 +1,4 @@
-//! What a hook comes to, once all is known that can be known in advance.
+//! Plans a hook: decides whether bash must run.
 
 use anyhow::Result;
 
@@ -14,20 +14,19 @@ use crate::netns::ownership;
 use crate::paths::Paths;
 use crate::trust;
 
-/// What a hook comes to, once all is known that can be known in advance.
+/// The plan of a hook.
 #[derive(Debug)]
 pub enum Planned {
-    /// No layer does anything, or defines the function.
+    /// Nothing is run: no layer runs commands, or defines the function.
     Nothing,
-    /// This is for bash to run.
+    /// bash runs this wrapper.
     Bash(Bash),
 }
 
-/// Looks what a hook comes to, in the namespace that it is to run in. Where it is known which one is `ours`, nothing is done to
-/// another one that somebody has made in its place.
-/// Errors: the wrong namespace, an unusable layer, or one that others can write.
+/// Plans a hook in the namespace of this process. If `ours` is known, a foreign namespace of the same name is not changed.
+/// Errors: the wrong namespace, an unusable layer, or a layer that other users can write.
 pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>) -> Result<Planned> {
-    // Before any file of the instance is run, and whatever is wrong with these files.
+    // Before any file of the instance is run, also if these files have errors.
     firewall::before_hook(paths, &hook.instance, (hook.phase, hook.side), ours)?;
     let name = &hook.instance.name;
     let location = match (hook.side, hook.phase) {
@@ -39,19 +38,19 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
             ours.map_or(Ok(()), |ours| ownership::require(paths, name, ours))?;
             location::outside(false)
         }
-        // What is on the host has to go, wherever the namespace is.
+        // Resources on the host must be removed for any state of the namespace.
         (Side::Outside, Phase::Down) => {
             location::outside(ours.is_some_and(|ours| !ours.has_name(paths, name).unwrap_or(false)))
         }
     };
     let layers = Layers::of(paths, &hook.instance)?;
-    // On `down`, too: what stays then is less than what a stranger's file could do as root.
+    // Also on `down`: a leftover is less dangerous than running an untrusted file as root.
     trust::require(&paths.root, layers.read_from(paths))?;
     let does_nothing = layers.define(&hook.function()) == Defined::No;
-    // What an earlier instance has left goes first.
+    // Leftovers of an earlier instance are removed first.
     let left =
         (hook.phase, hook.side) == (Phase::Up, Side::Outside) && remembered::exists(paths, &hook.instance);
-    // Who traces wants to see bash read the files.
+    // A trace must show how bash reads the files.
     if does_nothing && !left && !caller.trace {
         return Ok(Planned::Nothing);
     }
@@ -59,8 +58,8 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     Ok(Planned::Bash(Bash::of(hook, &text)?))
 }
 
-/// Does what is left of a hook that is not for bash to run: the outside ones begin and end what an instance remembers.
-/// Errors: that cannot be removed.
+/// Does the remaining work of a hook without bash: outside hooks remove the remembered values.
+/// Errors: the values cannot be removed.
 pub fn skip(paths: &Paths, hook: &Hook) -> Result<()> {
     if hook.side == Side::Outside { remembered::forget(paths, &hook.instance) } else { Ok(()) }
 }

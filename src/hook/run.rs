@@ -1,4 +1,4 @@
-//! A hook in this very process.
+//! Runs a hook in this process.
 
 use std::io::Write;
 
@@ -12,8 +12,8 @@ use crate::name::{Phase, Side};
 use crate::netns::ownership;
 use crate::paths::Paths;
 
-/// Runs a hook in this very process, which becomes bash. It returns if there was nothing to do.
-/// Errors: the wrong namespace, an unusable layer, or no bash. Nothing has been run then.
+/// Runs a hook: this process becomes bash. Returns if nothing is run.
+/// Errors: the wrong namespace, an unusable layer, or no bash. Then nothing has been run.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
     let caller = Caller::of(trace, CallerKind::Netnsinit)?;
     let planned = ownership::noted(paths, &hook.instance.name)

@@ -1,4 +1,4 @@
-//! The wrapper: the bash text of one hook. What plugins may call, then `source` lines, then the call.
+//! The wrapper is the bash text of one hook: the functions for plugins, then `source` lines, then the call.
 
 use std::fmt::Write as _;
 
@@ -12,28 +12,28 @@ use crate::name::{Phase, Side};
 use crate::paths::Paths;
 use crate::print;
 
-/// Stands before the builtin, so that a plugin that lists its traps does not find the host's.
-const STAND_IN: &str = "trap() { if __netns_load $__netns_trap $__netns_trap; then __netns_trap \"$@\"; else builtin trap \"$@\"; fi; }\n";
+/// Replaces the builtin, so that a plugin that lists its traps does not see those of the host.
+const TRAP_FUNCTION: &str = "trap() { if __netns_load $__netns_trap $__netns_trap; then __netns_trap \"$@\"; else builtin trap \"$@\"; fi; }\n";
 
-/// What is said where no layer defines the function.
+/// The message if no layer defines the function.
 pub(super) const NOTHING: &str = "No configuration required.";
 
-/// Before `up outside`: an instance whose `down outside` has not come to its end may have left something.
+/// Runs before `up outside`: removes leftovers of an instance whose `down outside` has not finished.
 const CLEAR: &str = "[[ ! -f $__netns_state ]] || __netns_failed __netns_clear \"$@\"\n";
 
-/// Before `down outside`: from now on it has not come to its end. Where there is no space for that, it goes on all the same.
+/// Runs before `down outside`: marks the remembered values as unfinished. Without space, the hook continues.
 const MARK: &str =
     "[[ ! -f $__netns_state ]] || { printf '__netns_left\\0' >>\"$__netns_state\"; } 2>/dev/null || :\n";
 
-/// The instance is gone, and what it remembered with it.
+/// Removes the remembered values of an instance that is down.
 const FORGET: &str = "__netns_forget\n";
 
-/// The hook has come to its end. A signal from here on would have it taken for one that has failed, with nothing undone;
-/// what a trap for EXIT starts can be ended by one all the same.
+/// The end of a successful hook. A later signal must not make it a failed one without rollback. A command in a trap for EXIT can
+/// still be ended by a signal.
 const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
 
-/// Writes the wrapper of a hook; `location` is the line that tells it where it runs.
-/// Errors: on `up`, a `default.conf` that is there but cannot be read; on `down` that is only warned of.
+/// Writes the wrapper of a hook. `location` is the line with the variables of its place.
+/// Errors: on `up`, a `default.conf` that exists but cannot be read; on `down` this is a warning.
 pub(super) fn wrapper(
     paths: &Paths,
     hook: &Hook,
@@ -48,7 +48,7 @@ pub(super) fn wrapper(
     let texts = layers.texts();
     let names_all = texts.as_ref().is_some_and(|texts| !texts.iter().any(|text| calls_unnamed(text)));
     if !names_all || layers.mention("trap") {
-        text += STAND_IN;
+        text += TRAP_FUNCTION;
     }
     let known = layers.all().filter_map(Layer::text).collect();
     let (front, behind) = runtime::split(known, names_all, below.map(lines).iter().sum());
@@ -57,12 +57,12 @@ pub(super) fn wrapper(
     if caller.trace {
         text += "PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO: '\nset -x\n";
     }
-    writeln!(text, "set -e\nautoconfigure {}\nbuiltin exit", hook.words())?;
+    writeln!(text, "set -e\nautoconfigure {}\nbuiltin exit", hook.command_line())?;
     text.extend(behind.into_iter().chain(below));
     Ok(text)
 }
 
-/// The first lines. `below` are the lengths of what stands at the end.
+/// The first lines. `below` are the lengths of the texts at the end.
 fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, below: [usize; 2]) -> String {
     let Hook { instance, phase, side, .. } = hook;
     let mut text = String::with_capacity(16 * 1024);
@@ -84,7 +84,7 @@ fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, below: [usi
     text
 }
 
-/// What is done when something is wrong, with what it says then.
+/// The code and messages for a failure.
 fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
     let Hook { instance, phase, side, .. } = hook;
     format!(
@@ -97,8 +97,8 @@ fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
     )
 }
 
-/// The function that sources the layers and calls the hook. Files are sourced in it, so `local` is legal in them and
-/// what they declare so lives until the hook is done.
+/// The function that reads the layers and calls the hook. Files are read in a function, so `local` is valid in them, and such
+/// variables exist until the hook ends.
 fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind) -> Result<String> {
     let mut text = "autoconfigure() {\n".to_owned();
     text += before(hook, caller);
@@ -119,11 +119,11 @@ fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind
     Ok(text + DONE + "}\n")
 }
 
-/// What comes before any file is read.
+/// The code before any file is read.
 fn before(hook: &Hook, caller: CallerKind) -> &'static str {
     match (hook.phase, hook.side) {
         (_, Side::Inside) if caller != CallerKind::Hand => "",
-        // Whoever runs a wrapper by hand must not configure the host's own network with it.
+        // A wrapper that is run manually must not configure the network of the host.
         (Phase::Up, Side::Inside) => {
             "[[ /proc/self/ns/net -ef $__netns_dir/$NSNAME ]] || \
              __netns_failed __netns_fail \"this is not the namespace '$NSNAME'\"\n"
@@ -137,12 +137,12 @@ fn before(hook: &Hook, caller: CallerKind) -> &'static str {
     }
 }
 
-/// Sources a layer whose status ends the hook, or which has none.
+/// Reads a layer. A failure ends the hook, if the layer has a status.
 fn source(layer: &Layer) -> String {
     format!("__netns_layer={}\nsource \"$__netns_layer\"\n", quote(layer.path.as_os_str()))
 }
 
-/// Sources layers that may do anything, and calls the hook if it is there by then.
+/// Reads layers with any content, and calls the hook, if it is defined then.
 fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
     let mut text = "declare -gA __netns_traps\n\
                     builtin trap \"$__netns_on_error\" ERR\n\
@@ -156,7 +156,7 @@ fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
          __netns_failed __netns_no_conf {conf}\n"
     );
     for (name, role) in [("$NSTYPE.conf", Role::Type), ("$NSTYPE-$NSNAME.conf", Role::Instance)] {
-        // A layer may have changed either.
+        // A layer may have changed either variable.
         let judged = quote(layers.get(role).path.as_os_str());
         text += &format!(
             "__netns_layer={conf}/{name}\n\
@@ -166,7 +166,7 @@ fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
              elif [[ -e $__netns_layer || -L $__netns_layer ]]; then __netns_failed __netns_unreadable; fi\n"
         );
     }
-    // ERR moves into the hook's frame, but not where a plugin would notice, which has traps or follows what is run.
+    // ERR is set in the frame of the hook, unless a plugin could notice it: a plugin with traps or with a trace of commands.
     text += "__netns_hook=configure_${NSTYPE}_${UPDOWN}_$INOUT\n\
              if declare -F -- \"$__netns_hook\" >/dev/null; then\n\
              [[ -v __netns_traps[ERR] ]] || builtin trap '' ERR\n\
@@ -180,11 +180,11 @@ fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
     Ok(text)
 }
 
-/// Sources `default.conf`, if it is there.
+/// Reads `default.conf`, if it exists.
 fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
     let is_file = match layer.is_usable() {
         Err(error) if phase == Phase::Down => {
-            print::warn(&format!("{error:#}; going on without it"));
+            print::warn(&format!("{error:#}; continuing without it"));
             return Ok(String::new());
         }
         Ok(None) => return Ok(String::new()),
@@ -193,8 +193,7 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
     if phase == Phase::Up || !is_file || layer.is_plain() {
         return Ok(source(layer));
     }
-    // errexit has to be on in default.conf, and then a syntax error in it ends bash. Not for a FIFO: to parse it would take its
-    // content from bash.
+    // errexit must be on in default.conf, and then a syntax error ends bash. Not for a FIFO: parsing would consume its contents.
     Ok(format!(
         "__netns_layer={}\n\
          if __netns_failed __netns_parses \"$__netns_layer\"; then source \"$__netns_layer\"; \
@@ -203,8 +202,8 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
     ))
 }
 
-/// Sources layers that do nothing but declare, and calls the hook if it is among that. The plugin alone can fail, by a syntax
-/// error in a function.
+/// Reads layers that only contain definitions, and calls the hook, if one defines it. Only the plugin can fail, by a syntax error in
+/// a function.
 fn call_known(hook: &Hook, layers: &Layers, defined: Defined) -> String {
     let mut text = "args=(\"$@\")\n".to_owned();
     text.extend(layers.there().map(source));

@@ -1,4 +1,4 @@
-//! A private view of /etc for a command of a hook: what it writes to /etc/resolv.conf is written to /etc/netns/NAME.
+//! A private view of /etc for a command of a hook: its changes of /etc/resolv.conf go to /etc/netns/NAME.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -20,21 +20,21 @@ use crate::netns::mounts;
 use crate::netns::resolver;
 use crate::paths::Paths;
 
-/// Mount flags of a tmpfs that stands in for a directory of the host.
+/// Mount flags of the tmpfs that replaces a directory of the host.
 const PRIVATE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// Through these a command would change the name resolution of the host: D-Bus and resolvconf(8).
+/// D-Bus and resolvconf(8): through these directories a command would change the name resolution of the host.
 const SERVICES: [&str; 2] = ["/run/dbus", "/run/resolvconf"];
 
 /// systemd-resolved also reads files from here. The sockets for notifications and logs work on a read-only mount.
 const SYSTEMD: &str = "/run/systemd";
 
-/// Runs a command in place of this process, in the present network namespace, with the files of /etc/netns/NAME in /etc.
+/// Replaces this process by a command, in the present network namespace, with the files of /etc/netns/NAME in /etc.
 ///
-/// In its mount namespace, /etc is read-only. Each file of /etc/netns/NAME is a symbolic link there, and so is resolv.conf:
-/// a program that resolves the link first can also replace the file. A bind mount, as ip-netns(8) makes it, cannot be
-/// renamed over. The command has a host name of its own, too.
-/// Errors: the view cannot be made (without CAP_SYS_ADMIN, for example), or the command cannot be run.
+/// In its mount namespace, /etc is read-only. Each file of /etc/netns/NAME, and resolv.conf, is a symbolic link there. So a program
+/// that resolves the link first can replace the file. A file under a bind mount, as in ip-netns(8), cannot be replaced. The command
+/// also has a separate host name.
+/// Errors: the view cannot be created (without CAP_SYS_ADMIN, for example), or the command cannot be run.
 pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infallible> {
     let own = paths.files(name);
     fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
@@ -47,11 +47,11 @@ pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infalli
     Err(error).with_context(|| format!("cannot run {}", program.to_string_lossy()))
 }
 
-/// Hides the host's resolvers.
+/// Hides the resolvers of the host.
 fn protect(paths: &Paths, name: &NsName) -> Result<()> {
     let hidden = resolver::resolver_directories(paths, name, true);
     let directories: Vec<PathBuf> = SERVICES.into_iter().map(PathBuf::from).chain(hidden).collect();
-    // Without one, the command could create it on the host, or see a service that starts later.
+    // Missing directories are created too: otherwise the command could create one on the host, or see a service that starts later.
     directories.iter().try_for_each(|directory| mounts::make_mount_point(directory))?;
     if Path::new(SYSTEMD).is_dir() {
         bind_read_only(Path::new(SYSTEMD))?;
@@ -63,7 +63,7 @@ fn protect(paths: &Paths, name: &NsName) -> Result<()> {
     Ok(())
 }
 
-/// Puts a directory in the place of /etc that has each entry of it, but for those that are links to `own`.
+/// Replaces /etc by a directory with the same entries, except links to `own`.
 fn replace_etc(own: &Path) -> Result<()> {
     let etc = Path::new("/etc");
     let writable = open(own)?;
@@ -89,7 +89,7 @@ fn replace_etc(own: &Path) -> Result<()> {
     mount(None::<&str>, etc, None::<&str>, flags, None::<&str>).context("cannot write-protect /etc")
 }
 
-/// A bind mount keeps the mounts below it, and is read-only where `from` is.
+/// Shows an entry of /etc in the new directory. A bind mount keeps the mounts below it, and is read-only if `from` is.
 fn copy_entry(from: &Path, to: &Path) -> Result<()> {
     let kind = from.symlink_metadata()?.file_type();
     if kind.is_symlink() {
@@ -109,7 +109,7 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot mount {}", to.display()))
 }
 
-/// In a user namespace, a remount has to keep the flags that the mount has (mount_namespaces(7)).
+/// Makes a mount read-only. In a user namespace, a remount must keep the flags of the mount (mount_namespaces(7)).
 fn bind_read_only(directory: &Path) -> Result<()> {
     bind(directory, directory)?;
     let found = statvfs(directory)?.flags();
@@ -130,7 +130,7 @@ fn bind_read_only(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot write-protect {}", directory.display()))
 }
 
-/// A descriptor leads to a directory also when something is mounted over it.
+/// Opens a directory. The descriptor still leads to it after a mount over it.
 fn open(directory: &Path) -> Result<File> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     let options = OpenOptions::new().read(true).custom_flags(flags).open(directory);

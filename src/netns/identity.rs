@@ -1,5 +1,5 @@
-//! Which namespace it is: device and inode tell it from all others that are there now, the kernel's cookie from all that
-//! have ever been.
+//! The identity of a namespace. Device and inode distinguish it from all existing namespaces, the kernel's cookie from all
+//! earlier ones.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -17,8 +17,8 @@ use super::{enter_file, own};
 use crate::name::NsName;
 use crate::paths::Paths;
 
-/// Tells namespaces apart that are there at the same time, by the device and inode of their files (namespaces(7)). Once one
-/// is gone, a new one may get its inode.
+/// Identifies a namespace among the existing ones, by the device and inode of its file (namespaces(7)). After its deletion, a
+/// new namespace can get the same inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
     pub(crate) device: u64,
@@ -26,19 +26,19 @@ pub struct Id {
 }
 
 impl Id {
-    /// The one that a file stands for, such as `/proc/PID/ns/net`.
-    /// Errors: it cannot be looked at.
+    /// Reads the identity from a file such as `/proc/PID/ns/net`.
+    /// Errors: the file cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
     }
 }
 
-/// Tells a namespace from all others since boot: what is noted of it, to know it again.
+/// Identifies a namespace among all namespaces since boot. This is the content of an ownership record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     device: u64,
     inode: u64,
-    /// `None` where the kernel has none, and in what earlier versions have noted: then the rest has to do.
+    /// The cookie. `None` on old kernels, and in records of older versions; then only the ID is compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cookie: Option<u64>,
 }
@@ -58,38 +58,38 @@ impl FromStr for Identity {
         match numbers.as_deref() {
             Ok(&[device, inode]) => Ok(Self { device, inode, cookie: None }),
             Ok(&[device, inode, cookie]) => Ok(Self { device, inode, cookie: Some(cookie) }),
-            _ => Err(anyhow!("`{}` does not say which namespace", text.escape_debug())),
+            _ => Err(anyhow!("`{}` is not the identity of a namespace", text.escape_debug())),
         }
     }
 }
 
 impl Identity {
-    /// That of the namespace that this thread is in.
-    /// Errors: it cannot be told.
+    /// Reads the identity of the namespace of this thread.
+    /// Errors: the ID or the cookie cannot be read.
     pub fn of_own() -> Result<Self> {
         let Id { device, inode } = own()?;
         Ok(Self { device, inode, cookie: own_cookie()? })
     }
 
-    /// That of a named namespace, which this thread enters for that.
-    /// Errors: there is none of that name, or entering it is not permitted.
+    /// Reads the identity of a named namespace. This thread enters it for a moment.
+    /// Errors: the namespace does not exist, or entering it is not permitted.
     pub fn of_name(paths: &Paths, name: &NsName) -> Result<Self> {
         let _inside = super::enter(paths, name)?;
         Self::of_own()
     }
 
-    /// Whether this thread is in it.
-    /// Errors: it cannot be told.
+    /// Whether this thread is in the namespace.
+    /// Errors: the ID or the cookie cannot be read.
     pub fn is_own(&self) -> Result<bool> {
         Ok(self.has(own()?) && self.has_cookie(own_cookie)?)
     }
 
-    /// Whether a name stands for it. Only where device and inode agree the namespace is entered, to ask for its cookie; who may
-    /// not do so has to go by those.
-    /// Errors: what is there cannot be looked at.
+    /// Whether a name belongs to this namespace. Only if the ID is equal, the thread enters the namespace to read the cookie. Without
+    /// the right to enter, the ID decides.
+    /// Errors: the ID or the cookie of the named namespace cannot be read.
     pub fn has_name(&self, paths: &Paths, name: &NsName) -> Result<bool> {
         let path = paths.namespace(name);
-        let what = || format!("cannot look at {}", path.display());
+        let what = || format!("cannot read {}", path.display());
         match Id::of(&path) {
             Ok(found) if self.has(found) => {}
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(what),
@@ -109,19 +109,19 @@ impl Identity {
         (self.device, self.inode) == (id.device, id.inode)
     }
 
-    /// Whether a namespace of the same device and inode has its cookie too, as far as both are known.
+    /// Whether a namespace with the same ID also has the same cookie, if both are known.
     fn has_cookie(&self, found: impl FnOnce() -> Result<Option<u64>>) -> Result<bool> {
         let Some(noted) = self.cookie else { return Ok(true) };
         Ok(found()?.is_none_or(|found| found == noted))
     }
 }
 
-/// The cookie of the namespace that this thread is in: a number that the kernel counts up with each namespace (`setup_net`
-/// in net/core/net_namespace.c), and tells by any socket in it (`sk_getsockopt` in net/core/sock.c).
+/// Reads the cookie of the namespace of this thread: a number that the kernel increments for each namespace (`setup_net` in
+/// net/core/net_namespace.c). Any socket in the namespace can read it (`sk_getsockopt` in net/core/sock.c).
 fn own_cookie() -> Result<Option<u64>> {
     let what = "cannot tell the cookie of the current namespace";
     let socket = match socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) {
-        // RestrictAddressFamilies= of a drop-in.
+        // For example with RestrictAddressFamilies= in a drop-in.
         Err(Errno::EAFNOSUPPORT) => return Ok(None),
         socket => socket.context(what)?,
     };
@@ -132,7 +132,7 @@ fn own_cookie() -> Result<Option<u64>> {
     }
 }
 
-/// What nix has no name for.
+/// A socket option that nix does not have.
 #[allow(unsafe_code)] // getsockopt(2), as nix itself calls it for its own options
 mod option {
     use nix::{getsockopt_impl, libc, sockopt_impl};
@@ -155,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_noted_of_a_namespace_is_read_again(device: u64, inode: u64, cookie: Option<u64>) {
+        fn a_record_is_read_as_it_was_written(device: u64, inode: u64, cookie: Option<u64>) {
             let identity = Identity { device, inode, cookie };
             prop_assert_eq!(identity.to_string().parse::<Identity>().unwrap(), identity);
             let json = serde_json::to_string(&identity).unwrap();
@@ -164,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn a_note_that_is_damaged_is_of_no_namespace() {
+    fn a_damaged_record_is_an_error() {
         for text in ["", ":", "4", "4:", "4:1:", "4:1:2:3", "4:1\n", "4:-1", "a:b"] {
             assert!(text.parse::<Identity>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn what_was_noted_without_a_cookie_is_compared_by_the_rest() {
+    fn a_record_without_a_cookie_is_compared_by_the_id() {
         let own = Identity::of_own().unwrap();
         assert!(own.is_own().unwrap());
         assert!(Identity { cookie: None, ..own }.is_own().unwrap());

@@ -1,5 +1,5 @@
-//! The kernel's side of named network namespaces, in the way of iproute2 (ip/ipnetns.c, ip-netns(8)): a namespace is a
-//! file in `/run/netns` that the namespace is bind-mounted on.
+//! Named network namespaces, compatible with iproute2 (ip/ipnetns.c, ip-netns(8)): a namespace is bind-mounted on a file in
+//! `/run/netns`.
 
 pub mod etc;
 mod identity;
@@ -28,35 +28,35 @@ use crate::paths::{OWN_NETNS, Paths};
 use crate::print;
 use crate::sys::file::lock_within;
 
-/// How long to wait for the lock on `/run/netns`, which iproute2 and we hold for a moment.
+/// Timeout for the lock on `/run/netns`. iproute2 and this program hold it only for a moment.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What has a name in `/run/netns`.
+/// The kind of a name in `/run/netns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
-    /// Nothing.
+    /// The name does not exist.
     Nothing,
     /// A namespace.
     Namespace(Id),
-    /// A file that no namespace is bound on: what is left of an attempt that was broken off.
+    /// A file without a namespace: the leftover of an interrupted creation.
     Debris,
 }
 
-/// Looks what stands behind a name.
-/// Errors: it cannot be looked at.
+/// Returns the kind of a name.
+/// Errors: the file cannot be read.
 pub fn look(paths: &Paths, name: &NsName) -> Result<Named> {
     let path = paths.namespace(name);
     match Id::of(&path) {
         Ok(found) if found.device == own()?.device => Ok(Named::Namespace(found)),
         Ok(_) => Ok(Named::Debris),
-        Err(_) if path.is_symlink() => Ok(Named::Debris), // to nothing, or in a circle
+        Err(_) if path.is_symlink() => Ok(Named::Debris), // dangling or circular
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Named::Nothing),
-        Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
-/// The names of all namespaces that this program can have to do with, in their order.
-/// Errors: `/run/netns` is there and cannot be read.
+/// The valid names of all namespaces, sorted.
+/// Errors: `/run/netns` exists and cannot be read.
 pub fn names(paths: &Paths) -> Result<Vec<NsName>> {
     if !paths.netns.exists() {
         return Ok(Vec::new());
@@ -65,21 +65,21 @@ pub fn names(paths: &Paths) -> Result<Vec<NsName>> {
     Ok(entries.iter().filter_map(|entry| NsName::new(entry.file_name()).ok()).collect())
 }
 
-/// The files of a namespace that take the place of the host's in `/etc` (ip-netns(8)).
+/// The files of a namespace that replace files of the host in `/etc` (ip-netns(8)).
 #[must_use]
 pub fn files(paths: &Paths, name: &NsName) -> Vec<PathBuf> {
     let entries = crate::sys::file::entries(&paths.files(name)).unwrap_or_default();
     entries.into_iter().map(|entry| entry.path().to_owned()).collect()
 }
 
-/// The namespace that this thread is in.
+/// Reads the ID of the namespace of this thread.
 pub(crate) fn own() -> Result<Id> {
-    Id::of(OWN_NETNS.as_ref()).context("cannot tell the current namespace (is /proc mounted?)")
+    Id::of(OWN_NETNS.as_ref()).context("cannot read the current namespace (is /proc mounted?)")
 }
 
-/// Creates a named namespace. `note` is told which one it will be before it has its name, so that whoever keeps a record
-/// can tell it from somebody else's, wherever this is broken off.
-/// Errors: there is one of that name (which is left alone), the kernel refuses, or `note` fails.
+/// Creates a named namespace. `note` gets the identity before the namespace gets its name. So an ownership record identifies it also
+/// after an interruption.
+/// Errors: the name exists (and is not changed), the kernel refuses, or `note` fails.
 pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Identity) -> Result<()>) -> Result<()> {
     let path = paths.namespace(name);
     let what = || format!("cannot create namespace `{name}`");
@@ -87,7 +87,7 @@ pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Identity) -> Resul
     if path.symlink_metadata().is_ok() {
         return Err(exists(paths, name)).with_context(what);
     }
-    let home = File::open(OWN_NETNS).context("cannot tell the current namespace (is /proc mounted?)")?;
+    let home = File::open(OWN_NETNS).context("cannot read the current namespace (is /proc mounted?)")?;
     unshare(CloneFlags::CLONE_NEWNET)
         .context("cannot create a network namespace (are you root?)")
         .with_context(what)?;
@@ -103,11 +103,10 @@ pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Identity) -> Resul
     make().with_context(what)
 }
 
-/// Removes the file of a creation that was broken off before a namespace was bound on it. Only for who knows that it was
-/// their own.
-/// Errors: it cannot be looked at, or the kernel refuses.
+/// Removes the file of an interrupted creation. Call it only if an ownership record exists.
+/// Errors: the file cannot be read, or the kernel refuses.
 pub fn remove_leftover(paths: &Paths, name: &NsName) -> Result<()> {
-    // Nobody is between the two steps while this is held.
+    // The lock covers the check and the removal.
     let _lock = share(&paths.netns)?;
     if look(paths, name)? == Named::Debris {
         delete(paths, name)?;
@@ -118,20 +117,20 @@ pub fn remove_leftover(paths: &Paths, name: &NsName) -> Result<()> {
 fn exists(paths: &Paths, name: &NsName) -> anyhow::Error {
     if matches!(look(paths, name), Ok(Named::Namespace(_))) {
         anyhow!(
-            "there is one of that name, made by somebody else, which is left alone; remove it by `ip netns delete {name}`, \
+            "a foreign namespace of this name exists; to remove it, run `ip netns delete {name}`, \
              or use another name"
         )
     } else {
         anyhow!(
-            "{} exists but is no namespace; look at it, and remove it by `rm`",
+            "{} exists, but is not a namespace; check the file, and remove it with `rm`",
             paths.namespace(name).display()
         )
     }
 }
 
-/// Makes `/run/netns` a shared mount point, once, and holds the lock that iproute2 takes meanwhile (`netns_add` in
-/// ip/ipnetns.c): namespaces then show in every mount namespace that shares it, and go from all of them.
-/// Whoever can read the directory can hold it for ever: then this goes on without.
+/// Makes `/run/netns` a shared mount point, and takes the lock of iproute2 (`netns_add` in ip/ipnetns.c). In a shared mount
+/// point, namespaces appear in and disappear from every mount namespace. Any user who can read the directory can hold the lock,
+/// so after the timeout the function continues without it.
 fn share(directory: &Path) -> Result<Option<Flock<File>>> {
     let what = || format!("cannot set up {}", directory.display());
     DirBuilder::new().recursive(true).mode(0o755).create(directory).with_context(what)?;
@@ -139,14 +138,14 @@ fn share(directory: &Path) -> Result<Option<Flock<File>>> {
         Err(Errno::EAGAIN) => {
             let place = directory.display();
             print::warn(&format!(
-                "another process keeps {place} locked; going on without the lock (`lslocks`, or `fuser {place}`, finds it)"
+                "another process keeps {place} locked; continuing without the lock (find the process with `lslocks` or `fuser {place}`)"
             ));
             None
         }
         lock => Some(lock.with_context(what)?),
     };
-    // Not recursively: what is mounted in a shared place is shared by itself, and to look at all others takes longer the
-    // more there are.
+    // Not recursive: mounts in a shared mount point are shared by default, and a recursive change takes longer with more
+    // mounts.
     let share = || mount(None::<&str>, directory, None::<&str>, MsFlags::MS_SHARED, None::<&str>);
     match share() {
         // Not a mount point yet.
@@ -164,16 +163,16 @@ fn bind(what: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot mount {} on {}", what.display(), target.display()))
 }
 
-/// Deletes the name of a namespace; the kernel removes the namespace when its last process is gone. Returns whether
-/// there was one of that name.
+/// Deletes the name of a namespace. The kernel removes the namespace when its last process has ended. Returns whether the name
+/// existed.
 /// Errors: the kernel refuses.
 pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     let path = paths.namespace(name);
     let what = || format!("cannot delete namespace `{name}`");
-    // What a link leads to is somebody else's.
+    // Only a link itself is removed, not its target.
     match umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Err(Errno::ENOENT) => return Ok(false),
-        // Not a mount point: the file was left behind by a failed attempt.
+        // Not a mount point: a leftover of a failed attempt.
         Ok(()) | Err(Errno::EINVAL) => {}
         Err(error) => return Err(error).with_context(what),
     }
@@ -183,20 +182,20 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     }
 }
 
-/// What became of the name of a namespace of ours that was to be deleted.
+/// The result of deleting the name of an own namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// It is gone.
+    /// The name was deleted.
     Now,
-    /// It was gone already.
+    /// The name did not exist.
     Before,
-    /// It stands for a namespace that somebody else has made, which is left alone.
+    /// The name belongs to a foreign namespace, which was not changed.
     NotOurs,
 }
 
-/// Deletes a name if it stands for a namespace of ours, or for none any more. Nobody makes one meanwhile: this holds the
-/// lock that [`create`] and iproute2 take.
-/// Errors: it cannot be looked at, or the kernel refuses.
+/// Deletes a name if it belongs to the namespace `ours`, or to none. The lock of [`create`] and iproute2 prevents a creation in
+/// between.
+/// Errors: the name cannot be checked, or the kernel refuses.
 pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Deleted> {
     if !paths.netns.exists() {
         return Ok(Deleted::Before);
@@ -208,7 +207,7 @@ pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Dele
     Ok(if delete(paths, name)? { Deleted::Now } else { Deleted::Before })
 }
 
-/// This thread is in another namespace; it goes back when this is dropped.
+/// Keeps this thread in another namespace. Dropping it returns to the first namespace.
 #[must_use]
 #[derive(Debug)]
 pub struct Entered {
@@ -217,23 +216,31 @@ pub struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // Failing is not possible for who came from there, and going on in the wrong namespace is worse than to stop.
-        setns(&self.home, CloneFlags::CLONE_NEWNET).expect("the way back to the namespace that we came from");
+        // This cannot fail, because the thread came from there. Continuing in the wrong namespace would be worse than a panic.
+        setns(&self.home, CloneFlags::CLONE_NEWNET).expect("returning to the first namespace");
     }
 }
 
-/// Enters a named namespace with this thread, and the processes that it starts.
-/// Errors: there is none of that name, or entering it is not permitted.
+/// The message about a namespace that does not exist.
+#[must_use]
+pub fn not_found(name: &NsName) -> String {
+    format!(
+        "namespace `{name}` does not exist; hint: bring it up with `netnsctl up {name}`; `ip netns` lists the namespaces"
+    )
+}
+
+/// Enters a named namespace with this thread, and the processes that it starts later.
+/// Errors: the namespace does not exist, or entering it is not permitted.
 pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     let path = paths.namespace(name);
     match look(paths, name)? {
         Named::Namespace(_) => {}
-        Named::Nothing => bail!(
-            "there is no namespace `{name}`: {} does not exist; `ip netns` lists those that are there",
-            path.display()
-        ),
+        Named::Nothing => bail!("{}", not_found(name)),
         Named::Debris => {
-            bail!("{} exists but is no namespace; look at it, and remove it by `rm`", path.display())
+            bail!(
+                "{} exists, but is not a namespace; check the file, and remove it with `rm`",
+                path.display()
+            )
         }
     }
     let wanted =
@@ -241,15 +248,15 @@ pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     enter_file(&wanted).with_context(|| format!("cannot enter namespace `{name}` (are you root?)"))
 }
 
-/// Enters a namespace that is open as a file; otherwise as [`enter`].
+/// Enters the namespace of an open file, like [`enter`].
 /// Errors: entering it is not permitted.
 pub fn enter_file(wanted: &File) -> Result<Entered> {
-    let home = File::open(OWN_NETNS).context("cannot tell the current namespace (is /proc mounted?)")?;
+    let home = File::open(OWN_NETNS).context("cannot read the current namespace (is /proc mounted?)")?;
     setns(wanted, CloneFlags::CLONE_NEWNET)?;
     Ok(Entered { home })
 }
 
-/// The addresses in a namespace but for those of loopback and of single links, in the order of the interfaces; none where it
+/// The addresses in a namespace, except loopback and link-local addresses, in the order of the interfaces. Empty if the namespace
 /// cannot be entered.
 #[must_use]
 pub fn addresses(paths: &Paths, name: &NsName) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! The mounts of a command in a namespace: a mount namespace of its own, with the namespace's `/sys` and files of `/etc`.
+//! The mounts of a command in a namespace: a separate mount namespace, with `/sys` and the files of `/etc` of the namespace.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -18,11 +18,11 @@ use crate::print;
 /// Mount flags of the tmpfs that hides a directory.
 const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// Source of that tmpfs, and of the sysfs of the namespace, in `/proc/PID/mountinfo`.
+/// Source of this tmpfs, and of the sysfs of the namespace, in `/proc/PID/mountinfo`.
 const SOURCE: &str = "netns";
 
-/// Moves this thread, and the processes that it starts, to a mount namespace of its own; other threads stay (unshare(2)). It
-/// still sees new mounts of the host, which sees none of its.
+/// Moves this thread, and the processes that it starts, to a new mount namespace; other threads stay (unshare(2)). New mounts of
+/// the host appear in it, but its mounts do not appear on the host.
 /// Errors: the kernel refuses.
 pub fn separate() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot unshare the mounts")?;
@@ -30,7 +30,7 @@ pub fn separate() -> Result<()> {
     mount(None::<&str>, "/", None::<&str>, all, None::<&str>).context("cannot keep the mounts apart")
 }
 
-/// Has /sys show the interfaces of this namespace (ip-netns(8)). Containers may not allow it, and few programs look there.
+/// Mounts a /sys with the interfaces of this namespace (ip-netns(8)). Containers may forbid this, and few programs need it.
 pub fn show_own_interfaces() {
     let remounted = umount2("/sys", MntFlags::MNT_DETACH)
         .and_then(|()| mount(Some(SOURCE), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>));
@@ -39,13 +39,13 @@ pub fn show_own_interfaces() {
     }
 }
 
-/// Puts the files of /etc/netns/NAME over those in /etc, and something empty over where the host's resolvers are asked. The
-/// latter come first: /etc/resolv.conf may be a link into one of them, and what is mounted in there stays, whatever the host
-/// does to its own. Returns a line for each file that is left out, since the host has none that it could replace.
+/// Covers files in /etc by those of /etc/netns/NAME, and hides the directories of the host's resolvers. The directories come first:
+/// /etc/resolv.conf may be a link into one of them, and mounts inside a hidden directory do not change when the host replaces its
+/// files. Returns a line for each file that has no counterpart on the host.
 /// Errors: a file or directory cannot be covered.
 pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     let directories = resolver::resolver_directories(paths, name, false);
-    // First, since /etc/resolv.conf may be a link into one that does not exist yet.
+    // These come first, because /etc/resolv.conf may be a link into a directory that does not exist yet.
     directories.iter().try_for_each(|directory| make_mount_point(directory))?;
     let (mut covers, mut left_out) = (Vec::new(), Vec::new());
     for file in netns::files(paths, name) {
@@ -53,7 +53,7 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
         match replaced(&target, &file, &directories)? {
             Some(found) => covers.push((file, found)),
             None => left_out.push(format!(
-                "{} is left out: there is no {} that it could replace",
+                "{} is not used: {} does not exist on the host",
                 file.display(),
                 target.display()
             )),
@@ -79,16 +79,15 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     Ok(left_out)
 }
 
-/// The file that `target` in /etc stands for, which `file` is to cover; `None` where there is none, and will be none in what is
-/// mounted on the `doors`.
+/// The target of `target` in /etc, which `file` covers. `None` if it does not exist, and will not exist in a hidden directory.
 fn replaced(target: &Path, file: &Path, directories: &[PathBuf]) -> Result<Option<PathBuf>> {
     let found = resolver::target(target).ok();
     let found = found
         .filter(|found| found.exists() || directories.iter().any(|directory| found.starts_with(directory)));
     if found.is_none() && target.is_symlink() {
         bail!(
-            "{} is a link to nothing, so {} cannot take its place, and the host's could come back meanwhile: remove the link, or make \
-             what it points to",
+            "{} is a dangling link, so {} cannot replace it, and the file of the host could appear later: remove the link, or create \
+             its target",
             target.display(),
             file.display()
         );
@@ -96,8 +95,8 @@ fn replaced(target: &Path, file: &Path, directories: &[PathBuf]) -> Result<Optio
     Ok(found)
 }
 
-/// Mounts an empty directory over another one, which is created where nothing has used it yet.
-/// Errors: it cannot be created or covered.
+/// Hides a directory by an empty tmpfs. A missing directory is created.
+/// Errors: the directory cannot be created or covered.
 pub fn hide(directory: &Path) -> Result<()> {
     make_mount_point(directory)?;
     let flags = HIDING | MsFlags::MS_RDONLY;
@@ -105,9 +104,9 @@ pub fn hide(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot hide {}", directory.display()))
 }
 
-/// Creates a directory to mount on. A daemon of the host that starts later uses it too, so it must exist before. systemd does
+/// Creates a mount point. A daemon of the host that starts later uses the directory too, so it must exist before. systemd does
 /// the same for `TemporaryFileSystem=` of an attached service, and also leaves it (`apply_one_mount` in src/core/namespace.c).
-/// Errors: it cannot be created.
+/// Errors: the directory cannot be created.
 pub fn make_mount_point(directory: &Path) -> Result<()> {
     let mask = umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
@@ -117,7 +116,7 @@ pub fn make_mount_point(directory: &Path) -> Result<()> {
     })
 }
 
-/// Whether a process has mounts that [`show_own_files`] or [`show_own_interfaces`] made. The host can take the former away.
+/// Whether a process has mounts of [`show_own_files`] or [`show_own_interfaces`]. The host can remove the former.
 #[must_use]
 pub fn are_of(pid: i32) -> bool {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Which namespaces the units have made: `netnsinit --create` notes each, since by hand one can be deleted, and another one
-//! be put in its place, without anybody telling.
+//! Ownership records: `netnsinit --create` records the identity of each namespace, because another program can delete a namespace and
+//! create another one of the same name.
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -13,28 +13,28 @@ use crate::paths::Paths;
 use crate::print;
 use crate::sys::file::{self, Draft};
 
-/// What stands behind a name, by the note of its making.
+/// The owner of a name, according to the ownership record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// The namespace that was made.
+    /// The namespace that systemd-netns created.
     Ours,
-    /// Nothing.
+    /// The name does not exist.
     Gone,
-    /// Another namespace than the one that was made.
+    /// A foreign namespace.
     Other,
-    /// A namespace that nobody has noted.
+    /// A namespace without an ownership record.
     Unknown,
 }
 
-/// Makes a namespace, and notes which one it is: by the time that it goes, somebody may have put another in its place.
-/// Errors: there is one of that name, or it cannot be made or noted.
+/// Creates a namespace and its ownership record, so that a later deletion does not delete a foreign namespace.
+/// Errors: the name exists, or the namespace or the record cannot be created.
 pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
     let note = paths.ownership(name);
     if note.exists() {
-        // An earlier attempt was killed, be it to remove it.
+        // An earlier creation or deletion was killed.
         if look(paths, name).is_ok_and(|made| made == Ownership::Ours) {
             bail!(
-                "namespace `{name}` was made earlier, and is still there; if nothing needs it any more, `netnsinit --delete {name}` removes it"
+                "namespace `{name}` exists since an earlier creation; if it is not needed any more, run `netnsinit --delete {name}`"
             );
         }
         netns::remove_leftover(paths, name)?;
@@ -48,28 +48,28 @@ pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
     })
 }
 
-/// The service that this process is a part of. systemd tells what it starts its invocation (systemd.exec(5)); where it has not, there
-/// is no need to ask.
+/// The service of this process. systemd sets its invocation ID (systemd.exec(5)); without the ID, the process is not part of a
+/// service.
 fn maker() -> Option<String> {
     env::var_os("INVOCATION_ID")?;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     groups.split(['/', '\n']).find(|part| part.ends_with(".service")).map(str::to_owned)
 }
 
-/// What a note says: which namespace it is, and the service that has made it, if it was one.
-/// Errors: it is damaged.
+/// Parses an ownership record: the identity, and the service that created the namespace, if there was one.
+/// Errors: the record is damaged.
 pub fn read(note: &str) -> Result<(Identity, Option<&str>)> {
     let (identity, maker) =
         note.split_once(' ').map_or((note, None), |(identity, maker)| (identity, Some(maker)));
     Ok((identity.parse()?, maker))
 }
 
-/// Deletes a namespace, unless it is another than the one that was made, and what was noted of it.
-/// Errors: it cannot be deleted, or the note not be removed.
+/// Deletes a namespace, unless it is foreign, and its ownership record.
+/// Errors: the namespace or the record cannot be deleted.
 pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
     let deleted = match noted(paths, name) {
         Ok(Some(ours)) => netns::delete_ours(paths, name, &ours)?,
-        // Ownership by an earlier version, or by hand for this unit.
+        // Created by an older version, or manually for this unit.
         Ok(None) if netns::delete(paths, name)? => Deleted::Now,
         Ok(None) => Deleted::Before,
         Err(error) => {
@@ -82,12 +82,12 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
     Ok(deleted)
 }
 
-/// What has been noted of a namespace; `None` where nobody has, or for others to read.
-/// Errors: the note cannot be read, or is damaged.
+/// Reads the identity in an ownership record. `None` if the record does not exist, or permission is denied.
+/// Errors: the record cannot be read, or is damaged.
 pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
     let note = paths.ownership(name);
     let what = || format!("cannot use {}", note.display());
-    // Three numbers at most, then what may be cut off: each hook asks, and so it does with one read(2).
+    // Three numbers at most, then a part that may be cut off. Each hook reads a record, so this is one read(2).
     let mut text = [0; 64];
     let read =
         match file::open(&note, OpenOptions::new().read(true)).and_then(|mut file| file.read(&mut text)) {
@@ -100,8 +100,8 @@ pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
     self::read(&text).map(|(identity, _)| Some(identity)).with_context(what)
 }
 
-/// Looks what stands behind a name.
-/// Errors: it cannot be looked at, or the note on it is damaged.
+/// Returns the owner of a name.
+/// Errors: the namespace cannot be read, or the record is damaged.
 pub fn look(paths: &Paths, name: &NsName) -> Result<Ownership> {
     let Named::Namespace(_) = netns::look(paths, name)? else { return Ok(Ownership::Gone) };
     Ok(match noted(paths, name)? {
@@ -111,7 +111,7 @@ pub fn look(paths: &Paths, name: &NsName) -> Result<Ownership> {
     })
 }
 
-/// What is said of the namespace of something that is up, if that is not the one that was made, which systemd does not notice.
+/// The message about a deleted or foreign namespace of an active instance. systemd does not notice this.
 /// Errors: as for [`look`].
 pub fn lost(paths: &Paths, name: &NsName) -> Result<Option<String>> {
     Ok(match look(paths, name)? {
@@ -121,8 +121,8 @@ pub fn lost(paths: &Paths, name: &NsName) -> Result<Option<String>> {
     })
 }
 
-/// Makes sure that a name stands for a namespace of ours.
-/// Errors: it is gone, or another one; or it cannot be looked at.
+/// Checks that a name belongs to the namespace `ours`.
+/// Errors: the name does not exist, or belongs to another namespace; or the namespace cannot be read.
 pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     if ours.has_name(paths, name)? {
         return Ok(());
@@ -133,30 +133,30 @@ pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     }
 }
 
-/// Makes sure that a namespace is the one that was made: another one has neither its interfaces nor its firewall.
-/// Errors: it is not.
+/// Checks that systemd-netns created the namespace: a foreign one has neither the interfaces nor the firewall.
+/// Errors: the namespace is missing, foreign, or without a record; or it cannot be read.
 pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
     match look(paths, name)? {
         Ownership::Ours => Ok(()),
         Ownership::Gone => bail!("{}", gone(name)),
         Ownership::Other => bail!("{}", other(name)),
         Ownership::Unknown => bail!(
-            "namespace `{name}` was made by somebody else, or by an older version: `netnsctl down {name}`, then `up`, make it anew"
+            "namespace `{name}` was created by another program or by an older version; fix: `netnsctl down {name}`, then `netnsctl up {name}`"
         ),
     }
 }
 
-/// What is said of a namespace that is gone.
+/// The message about a missing namespace.
 #[must_use]
 pub fn gone(name: &NsName) -> String {
-    format!("namespace `{name}` was deleted by hand: `netnsctl restart {name}` makes it anew")
+    format!("namespace `{name}` was deleted manually; fix: `netnsctl restart {name}`")
 }
 
-/// What is said of another one of its name.
+/// The message about a foreign namespace in place of ours.
 #[must_use]
 pub fn other(name: &NsName) -> String {
     format!(
-        "namespace `{name}` is not the one that was made: that was deleted by hand, and somebody has made another one, without \
-         what was set up; `ip netns delete {name}`, then `netnsctl restart {name}`, make it reread"
+        "namespace `{name}` was deleted and re-created by another program, without our interfaces and rules; fix: \
+         `ip netns delete {name}`, then `netnsctl restart {name}`"
     )
 }

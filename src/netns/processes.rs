@@ -1,4 +1,4 @@
-//! The processes of this machine by the network namespace that they are in, and those of a control group.
+//! The processes of the machine by network namespace, and the processes of a control group.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,15 +15,15 @@ use crate::sys::process::all;
 /// A process in a network namespace.
 #[derive(Clone, Debug, Serialize)]
 pub struct Resident {
-    /// Its number.
+    /// The process ID.
     pub pid: i32,
-    /// Its name, as `ps -o comm` shows it.
+    /// The name of the program, as `ps -o comm` shows it.
     pub name: String,
-    /// The unit that it belongs to, where systemd has put it into one.
+    /// The unit of the process, if systemd manages it.
     pub unit: Option<String>,
 }
 
-/// All processes that may be looked at, by their namespaces.
+/// All readable processes, by namespace.
 #[must_use]
 pub fn by_namespace() -> BTreeMap<Id, Vec<Resident>> {
     let mut processes: BTreeMap<Id, Vec<Resident>> = BTreeMap::new();
@@ -44,22 +44,22 @@ pub fn by_namespace() -> BTreeMap<Id, Vec<Resident>> {
 /// A process of a control group.
 #[derive(Clone, Debug)]
 pub struct GroupMember {
-    /// Its number.
+    /// The process ID.
     pub pid: i32,
-    /// Its name, as `ps -o comm` shows it.
+    /// The name of the program, as `ps -o comm` shows it.
     pub name: String,
-    /// The network namespaces of its threads: each can enter one by itself (setns(2)).
+    /// The network namespaces of its threads: each thread can enter another one (setns(2)).
     pub namespaces: BTreeSet<Id>,
-    /// Whether this program may not see these.
+    /// Whether permission to read the namespaces was denied.
     pub hidden: bool,
 }
 
-/// The processes of a control group, as systemd names it, and of all groups below it. `/proc` has the same names in each layout of
+/// The processes of a control group, named as in systemd, and of all groups below it. `/proc` has the same names in each layout of
 /// the hierarchies (cgroups(7)).
 #[must_use]
 pub fn of_group(group: &str) -> Vec<GroupMember> {
     if group.is_empty() || group == "/" {
-        return Vec::new(); // a unit without processes has none
+        return Vec::new(); // a unit without processes has no group
     }
     let mut members = Vec::new();
     for (pid, path) in all() {
@@ -67,8 +67,8 @@ pub fn of_group(group: &str) -> Vec<GroupMember> {
             continue;
         }
         let name = fs::read_to_string(path.join("comm")).unwrap_or_default().trim_end().to_owned();
-        // systemd's own helper for PAMName=, which it starts before it enters the namespace. It uses no network. A process of a
-        // service can take its name, but does not run its program.
+        // The helper of systemd for PAMName= starts before systemd enters the namespace. It uses no network. A process of a service can
+        // have the same name, but not the same program.
         if name == "(sd-pam)" && is_program_of_init(&path) {
             continue;
         }
@@ -85,25 +85,25 @@ pub fn of_group(group: &str) -> Vec<GroupMember> {
     members
 }
 
-/// Whether a process runs the program that PID 1 does.
+/// Whether a process runs the same program as PID 1.
 fn is_program_of_init(process: &Path) -> bool {
     let program = |process: &Path| fs::metadata(process.join("exe")).map(|found| (found.dev(), found.ino()));
     matches!((program(process), program(Path::new("/proc/1"))), (Ok(one), Ok(init)) if one == init)
 }
 
-/// Whether a process with these lines of cgroups(7) is in a group of systemd's, or below it.
+/// Whether the groups of a process (lines of cgroups(7)) include a group of systemd, or one below it.
 fn is_in(groups: &str, group: &str) -> bool {
     of_systemd(groups)
         .any(|path| path.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
-/// The paths in the hierarchies that systemd has its units in: the unified one, and its own beside those of cgroups version 1.
+/// The paths in the hierarchies of systemd: the unified one, and systemd's own one in cgroups version 1.
 fn of_systemd(groups: &str) -> impl Iterator<Item = &str> {
     let lines = groups.lines();
     lines.filter_map(|line| line.strip_prefix("0::").or_else(|| Some(line.split_once(":name=systemd:")?.1)))
 }
 
-/// The unit in a line of cgroups(7), `0::/system.slice/nginx.service`: the last part that is one.
+/// The unit in a line of cgroups(7), `0::/system.slice/nginx.service`: the last part that is a unit.
 fn unit(groups: &str) -> Option<String> {
     let path = of_systemd(groups).next()?;
     path.rsplit('/')
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_has_the_processes_of_those_below_it() {
+    fn a_group_includes_the_processes_of_its_subgroups() {
         for (groups, is_member) in [
             ("0::/system.slice/a.service\n", true),
             ("0::/system.slice/a.service/sub/x\n", true),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unit_is_the_last_part_that_is_one() {
+    fn the_unit_is_the_last_part_of_the_path_that_is_a_unit() {
         assert_eq!(unit("0::/system.slice/nginx.service\n").as_deref(), Some("nginx.service"));
         assert_eq!(
             unit("0::/user.slice/user-0.slice/session-1.scope/x\n").as_deref(),

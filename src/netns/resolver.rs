@@ -1,5 +1,5 @@
-//! How the host resolves names, as far as it goes round a network namespace: a resolv.conf that is replaced at run time, and
-//! daemons that are asked by sockets of the file system.
+//! The host's name resolution that bypasses a network namespace: a resolv.conf that is replaced at run time, and daemons with sockets
+//! in the file system.
 
 use std::fs;
 use std::io;
@@ -8,27 +8,26 @@ use std::path::{Path, PathBuf};
 use crate::name::NsName;
 use crate::paths::Paths;
 
-/// nscd, which libc asks before it looks at nsswitch.conf (`_PATH_NSCDSOCKET` in glibc's nscd/nscd-client.h).
+/// nscd. libc queries it before it reads nsswitch.conf (`_PATH_NSCDSOCKET` in glibc's nscd/nscd-client.h).
 pub const NSCD: &str = "/run/nscd";
 /// systemd-resolved: the socket of nss-resolve(8), and the files that /etc/resolv.conf may be a link to.
 pub const RESOLVED: &str = "/run/systemd/resolve";
-/// What in there is asked.
+/// The sockets in these directories.
 pub const SOCKETS: [&str; 2] = ["/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"];
 
-/// The file that says which resolver is asked, in `/etc` and in `/etc/netns/NAME`.
+/// The file with the servers, in `/etc` and in `/etc/netns/NAME`.
 pub const FILE: &str = "resolv.conf";
-/// See [`FILE`].
+/// The path of the file on the host.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Whether a namespace has a resolv.conf of its own.
+/// Whether a namespace has its own resolv.conf.
 #[must_use]
 pub fn has_own(paths: &Paths, name: &NsName) -> bool {
     paths.files(name).join("resolv.conf").exists()
 }
 
-/// The directories to hide from a process in a namespace, so that it asks nobody but the namespace's resolver. None where
-/// the namespace has no such file of its own, now or as soon as an instance is up that writes it (`expected`): then the
-/// host's is meant.
+/// The directories to hide from a process in a namespace, so that it uses only the resolver of the namespace. Empty if the namespace
+/// has no own file, and no instance writes one when it is up (`expected`): then the host's resolvers are used on purpose.
 #[must_use]
 pub fn resolver_directories(paths: &Paths, name: &NsName, expected: bool) -> Vec<PathBuf> {
     let has = |file: &str| expected || paths.files(name).join(file).exists();
@@ -45,20 +44,20 @@ pub fn resolver_directories(paths: &Paths, name: &NsName, expected: bool) -> Vec
     directories
 }
 
-/// How the host's /etc/resolv.conf may change under a mount that covers it. The kernel takes such a mount away, in every
-/// other mount namespace, when the file that it is on is renamed over or removed (`detach_mounts` in fs/namespace.c).
+/// How the host's /etc/resolv.conf may change under a mount that covers it. When the covered file is removed, or another file is
+/// renamed over it, the kernel removes the mount in every other mount namespace (`detach_mounts` in fs/namespace.c).
 #[derive(Debug, PartialEq, Eq)]
 pub enum Mutable {
-    /// It is a link to a file in a directory that can be covered as a whole, so that nobody else gets at what is below.
+    /// A link into a separate directory. The whole directory can be hidden, so changes in it have no effect.
     Within(PathBuf),
-    /// It is a file, or a link to one among others: a mount on it lasts as long as nobody replaces it.
+    /// A file, or a link into a shared directory: a mount on it disappears when the file is replaced.
     File(PathBuf),
-    /// There is none.
+    /// The file does not exist.
     Missing,
 }
 
 impl Mutable {
-    /// How it is on this machine.
+    /// Reads the state of this machine.
     #[must_use]
     pub fn of(paths: &Paths) -> Self {
         let link = paths.root.join(&RESOLV_CONF[1..]);
@@ -69,34 +68,34 @@ impl Mutable {
         }
     }
 
-    /// Warns that a process gets the host's resolver when a program on the host replaces the file.
+    /// The warning about a process that gets the host's resolver when a program on the host replaces the file.
     #[must_use]
     pub fn warning(&self, process: &str) -> Option<String> {
         match self {
             Self::Missing => None,
             Self::Within(directory) => Some(format!(
-                "/etc/resolv.conf is a link: what replaces files in {} leaves {process} its resolver, but when the link itself is \
-                 replaced, it gets the host's until it is restarted; `netnsctl check` finds out",
+                "/etc/resolv.conf is a link: if a program replaces files in {}, {process} keeps its resolver; if a program replaces the \
+                 link itself, {process} gets the host's resolver until its next restart, and `netnsctl check` reports this",
                 directory.display()
             )),
             Self::File(file) => Some(format!(
-                "when a program on the host replaces {file}, {process} gets that resolver until it is restarted; `netnsctl check` \
-                 finds out; to be safe, keep the file in a directory of its own, and make /etc/resolv.conf a link to it, \
-                 as in `mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/`",
+                "if a program on the host replaces {file}, {process} gets the host's resolver until its next restart, and \
+                 `netnsctl check` reports this; to prevent it, replace the file by a link into a separate directory: \
+                 `mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/`",
                 file = file.display()
             )),
         }
     }
 
-    /// What to cover.
+    /// The directory to hide.
     #[must_use]
     pub fn directory(self) -> Option<PathBuf> {
         if let Self::Within(directory) = self { Some(directory) } else { None }
     }
 }
 
-/// What a path stands for, where its last part need not be there.
-/// Errors: the directory is not there either.
+/// Resolves a path. Its last component need not exist.
+/// Errors: the directory does not exist.
 pub fn target(path: &Path) -> io::Result<PathBuf> {
     path.canonicalize().or_else(|error| {
         let link = path.parent().unwrap_or(path).join(path.read_link()?);
@@ -107,7 +106,7 @@ pub fn target(path: &Path) -> io::Result<PathBuf> {
     })
 }
 
-/// Whether nothing but resolving is in a directory: it is a daemon's below /run, or has but one file.
+/// Whether a directory is only for name resolution: it is below /run, or has only one file.
 fn is_apart(directory: &Path) -> bool {
     let below_run = directory.starts_with("/run") && directory != Path::new("/run");
     below_run || fs::read_dir(directory).is_ok_and(|entries| entries.count() == 1)
@@ -120,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_into_a_directory_of_its_own_can_be_covered_and_a_file_in_etc_cannot() {
+    fn a_link_into_a_separate_directory_can_be_hidden_and_a_file_in_etc_cannot() {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
         assert_eq!(Mutable::of(&paths), Mutable::Missing);
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_doors_are_hidden_where_the_namespace_has_files_of_its_own() {
+    fn the_resolvers_are_hidden_if_the_namespace_has_its_own_files() {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
         let name: NsName = "a".parse().unwrap();

@@ -1,4 +1,4 @@
-//! What instances require of each other: all are asked at once, and what cannot be is found before anything is done.
+//! The requirements of instances as a graph. Problems are found before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,33 +11,34 @@ use crate::name::Instance;
 use crate::paths::Paths;
 use crate::sys::parallel::parallel;
 
-/// Instances, and all that they lead to.
+/// Instances with all their transitive requirements.
 #[derive(Debug, Default)]
 pub struct Graph {
-    /// What each of them requires; nothing, where that could not be told.
+    /// The requirements of each instance; empty if they are unknown.
     pub requires: BTreeMap<Instance, Vec<Requirement>>,
-    /// What cannot be: nothing may be done by this graph then.
+    /// The problems. If there are any, the graph must not be used for changes.
     pub problems: Vec<Problem>,
 }
 
-/// Something about requirements that cannot be.
+/// A problem with requirements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The instance that it begins with.
+    /// The instance with the problem.
     pub instance: Instance,
-    /// What is wrong.
+    /// The message.
     pub message: String,
 }
 
 impl Graph {
-    /// Of every instance that has a file of its own, `TYPE-NAME.conf`.
-    /// Errors: the directory of those files cannot be read.
+    /// Reads the requirements of every instance with its own file, `TYPE-NAME.conf`.
+    /// Errors: the directory of these files cannot be read.
     pub fn of_configured(paths: &Paths) -> Result<Self> {
         let reader = RequirementReader::new(paths);
         Ok(Self::of(paths, plugin::configured(paths)?, |instance| reader.of(instance), |_| false))
     }
 
-    /// Of some instances. `ask` tells what one requires, `is_there` whether one is known whatever its files say.
+    /// Reads the requirements of some instances. `ask` returns the requirements of one; `is_there` is true for instances that are valid
+    /// without files.
     pub fn of(
         paths: &Paths,
         instances: impl IntoIterator<Item = Instance>,
@@ -73,8 +74,7 @@ impl Graph {
         }
         for cycle in graph.cycles() {
             let names: Vec<String> = cycle.iter().map(ToString::to_string).collect();
-            graph
-                .complain(&cycle[0], format!("these require each other in a circle: {}", names.join(" -> ")));
+            graph.complain(&cycle[0], format!("circular requirements: {}", names.join(" -> ")));
         }
         graph
     }
@@ -83,7 +83,7 @@ impl Graph {
         self.problems.push(Problem { instance: instance.clone(), message });
     }
 
-    /// The first problem that an instance leads to.
+    /// The first problem of an instance or its transitive requirements.
     #[must_use]
     pub fn problem_of(&self, instance: &Instance) -> Option<&Problem> {
         let mut seen = BTreeSet::new();
@@ -97,7 +97,7 @@ impl Graph {
         None
     }
 
-    /// What is left of it for some instances: those, and all that they lead to.
+    /// Reduces the graph to some instances and their transitive requirements.
     #[must_use]
     pub fn only<'a>(mut self, instances: impl Iterator<Item = &'a Instance>) -> Self {
         let mut kept = BTreeSet::new();
@@ -117,12 +117,12 @@ impl Graph {
         self.requires.iter().map(|(instance, requires)| (instance.clone(), units_of(requires))).collect()
     }
 
-    /// The instances that one requires.
+    /// The instances that an instance requires.
     pub fn required_by(&self, instance: &Instance) -> impl Iterator<Item = &Instance> {
         instances_in(self.requires.get(instance).map(Vec::as_slice).unwrap_or_default())
     }
 
-    /// All instances in waves: each requires only what is in an earlier one. What leads to a circle is left out.
+    /// All instances in waves: each instance requires only instances of earlier waves. Instances that lead to a cycle are left out.
     #[must_use]
     pub fn waves(&self) -> Vec<Vec<Instance>> {
         let mut waves = Vec::new();
@@ -140,7 +140,7 @@ impl Graph {
         }
     }
 
-    /// Each circle, from its first instance back to that.
+    /// The cycles, each from its first instance back to the same instance.
     fn cycles(&self) -> BTreeSet<Vec<Instance>> {
         let mut cycles = BTreeSet::new();
         let mut left = BTreeSet::new();
@@ -174,7 +174,7 @@ impl Graph {
     }
 }
 
-/// The instances among requirements.
+/// The instances among the requirements.
 pub fn instances_in(requires: &[Requirement]) -> impl Iterator<Item = &Instance> {
     requires.iter().filter_map(|requirement| match requirement {
         Requirement::Instance(instance) => Some(instance),
@@ -182,8 +182,8 @@ pub fn instances_in(requires: &[Requirement]) -> impl Iterator<Item = &Instance>
     })
 }
 
-/// Why an instance cannot be meant: it has no file of its own, and its plugin wants one, or it has no plugin. A name that was mistyped
-/// shall not pass because of `TYPE.conf`.
+/// The reason why a required instance is not valid: it has no own file and its plugin needs one, or it has no plugin. A mistyped name
+/// must not be accepted because of `TYPE.conf`.
 #[must_use]
 pub fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
     let layers = match Layers::of(paths, instance) {
@@ -192,7 +192,7 @@ pub fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
     };
     let conf = paths.conf_of(instance);
     (!conf.is_file() && layers.need_conf())
-        .then(|| format!("there is no {}, which may be empty", conf.display()))
+        .then(|| format!("{} does not exist (the file may be empty)", conf.display()))
 }
 
 #[cfg(test)]
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// The graph of all that is in `edges`, `a@x: b@y c@z`; all of these types need no configuration.
+    /// A graph from `edges`, `a@x: b@y c@z`; all these types need no configuration.
     fn graph(edges: &[&str]) -> Graph {
         let directory = tempfile::tempdir().unwrap();
         let paths = Paths::under(directory.path());
@@ -230,12 +230,9 @@ mod tests {
     fn a_circle_is_named_in_full_and_once() {
         assert_eq!(
             messages(&["b@y: c@z", "a@x: b@y", "c@z: a@x b@y x"]),
-            [
-                "these require each other in a circle: a@x -> b@y -> c@z -> a@x",
-                "these require each other in a circle: b@y -> c@z -> b@y"
-            ]
+            ["circular requirements: a@x -> b@y -> c@z -> a@x", "circular requirements: b@y -> c@z -> b@y"]
         );
-        assert_eq!(messages(&["a@x: a@x"]), ["these require each other in a circle: a@x -> a@x"]);
+        assert_eq!(messages(&["a@x: a@x"]), ["circular requirements: a@x -> a@x"]);
         assert!(messages(&["a@x: b@y c@z", "b@y: c@z x"]).is_empty());
     }
 
@@ -246,8 +243,11 @@ mod tests {
             said[0].starts_with("`a@x` requires `e@x`, which is unknown: cannot find plugin `e`"),
             "{said:?}"
         );
-        assert!(said[1].starts_with("`b@y` requires `d@typo`, which is unknown: there is no "), "{said:?}");
-        assert!(said[1].ends_with("/etc/conf.d/netns/d-typo.conf, which may be empty"), "{said:?}");
+        assert!(said[1].starts_with("`b@y` requires `d@typo`, which is unknown: "), "{said:?}");
+        assert!(
+            said[1].ends_with("/etc/conf.d/netns/d-typo.conf does not exist (the file may be empty)"),
+            "{said:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What an instance requires: the function `configure_TYPE_requires` prints it; without one, it is what `NETNS_REQUIRES` lists, and the
-//! values of the settings that the plugin declares.
+//! The requirements of an instance: the output of the function `configure_TYPE_requires`, or else `NETNS_REQUIRES` and the values of
+//! declared settings.
 
 mod graph;
 mod requirement;
@@ -19,7 +19,7 @@ use crate::name::Instance;
 use crate::paths::Paths;
 use crate::print::quoted;
 
-/// Asks instances what they require. What those of a type have in common is read once.
+/// Reads the requirements of instances. Common layers of a type are read once.
 #[derive(Debug)]
 pub struct RequirementReader<'a> {
     paths: &'a Paths,
@@ -27,18 +27,17 @@ pub struct RequirementReader<'a> {
 }
 
 impl<'a> RequirementReader<'a> {
-    /// Has read nothing yet.
+    /// Creates a reader.
     #[must_use]
     pub fn new(paths: &'a Paths) -> Self {
         Self { paths, layers: LayerReader::new(paths) }
     }
 
-    /// Asks the layers of an instance: each thing once, and not its own namespace, which comes first anyway.
-    /// bash is not started where the layers show that there is nothing to ask.
-    /// Errors: there is no plugin, bash cannot read the files, the function fails or does not come to an end, or prints what is no
-    /// requirement.
+    /// Reads the requirements of an instance, without duplicates and without its own namespace, which comes first anyway. bash is not
+    /// started if the layers show that there are no requirements.
+    /// Errors: the plugin is missing, bash cannot read the files, the function fails or times out, or prints an invalid requirement.
     pub fn of(&self, instance: &Instance) -> Result<Vec<Requirement>> {
-        let what = || format!("cannot tell what `{instance}` requires");
+        let what = || format!("cannot read the requirements of `{instance}`");
         let layers = self.layers.read(instance).with_context(what)?;
         let declared = layers.declaration(self.paths, &instance.nstype).requires;
         if require_nothing(&layers, &declared) {
@@ -51,7 +50,7 @@ impl<'a> RequirementReader<'a> {
     fn ask(&self, instance: &Instance, layers: &Layers, declared: &[String]) -> Result<String> {
         let function = function(instance);
         let output = ask(self.paths, instance, layers, Question::Requirements(declared))
-            .with_context(|| format!("`{function}`, or a file that is read before it"))?;
+            .with_context(|| format!("`{function}`, or a file read before it"))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -65,8 +64,8 @@ impl<'a> RequirementReader<'a> {
     }
 }
 
-/// Whether the layers show that nothing is required: they set variables and define functions, and none of that is about requirements.
-/// `declared` are the settings whose values are required. In doubt bash is asked: to be wrong here would bring an instance up without
+/// Whether the layers show that nothing is required: they only set variables and define functions, none of them about requirements.
+/// `declared` are the settings with required values. In doubt this is false: a missed requirement would bring an instance up without
 /// its firewall.
 fn require_nothing(layers: &Layers, declared: &[String]) -> bool {
     let Some(set) = layers.settings() else { return false };
@@ -82,7 +81,7 @@ fn function(instance: &Instance) -> String {
     format!("configure_{}_requires", instance.nstype)
 }
 
-/// Where words come from: the function, or the last file that names the setting.
+/// The source of the requirements: the function, or the last file with the setting.
 fn source(layers: &Layers, instance: &Instance) -> String {
     let function = function(instance);
     if layers.mention(&function) {
@@ -105,8 +104,12 @@ fn parse(said: &str, instance: &Instance) -> Result<Vec<Requirement>> {
             Ok(requirement) => requirements.push(requirement),
             Err(error) => {
                 let (word, error) = (format!("{line:?}"), format!("{error:#}"));
-                // The name of a part alone, which may be empty, does not tell where to look.
-                wrong.push(if error.contains(&word) { error } else { format!("the word {word}: {error}") });
+                // The name of an invalid part, which may be empty, does not show the place.
+                wrong.push(if error.contains(&word) {
+                    error
+                } else {
+                    format!("the requirement {word}: {error}")
+                });
             }
         }
     }
@@ -163,7 +166,7 @@ mod tests {
         ] {
             let error = format!("{:#}", requires([("t.sh", plugin), ("t-a.conf", conf)]).unwrap_err());
             assert!(
-                error.starts_with("cannot tell what `t@a` requires: ") && error.contains(said),
+                error.starts_with("cannot read the requirements of `t@a`: ") && error.contains(said),
                 "{error}"
             );
         }

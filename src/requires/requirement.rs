@@ -1,4 +1,4 @@
-//! Something that an instance requires.
+//! A requirement of an instance.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{Instance, NsName, UNIT_NAME_MAX, UnitName};
 
-/// What the name of a unit ends with (systemd.unit(5)).
+/// The suffixes of unit names (systemd.unit(5)).
 const SUFFIXES: [&str; 11] = [
     "service",
     "socket",
@@ -23,7 +23,7 @@ const SUFFIXES: [&str; 11] = [
     "scope",
 ];
 
-/// Something that is complete before `up outside` starts.
+/// A condition that must be met before `up outside` starts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Requirement {
@@ -36,7 +36,7 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    /// The unit that has to be active for it.
+    /// The unit that must be active.
     #[must_use]
     pub fn unit(&self) -> String {
         match self {
@@ -50,7 +50,8 @@ impl Requirement {
 impl FromStr for Requirement {
     type Err = anyhow::Error;
 
-    /// A unit of ours is what it stands for; any other word with the suffix of a unit is one, also where it could be a name.
+    /// Parses a requirement. A unit of systemd-netns becomes its namespace or instance. Other text with the suffix of a unit is a unit,
+    /// also if it could be a name.
     fn from_str(word: &str) -> Result<Self> {
         match UnitName::parse(word) {
             Some(UnitName::Name(name)) => return Ok(Self::Namespace(name)),
@@ -58,7 +59,7 @@ impl FromStr for Requirement {
             _ => {}
         }
         if word.rsplit_once('.').is_some_and(|(_, suffix)| SUFFIXES.contains(&suffix)) {
-            ensure!(is_unit(word), "{word:?} is no name of a unit");
+            ensure!(is_unit(word), "{word:?} is not the name of a unit");
             Ok(Self::Unit(word.to_owned()))
         } else if word.contains('@') {
             word.parse().map(Self::Instance)
@@ -68,7 +69,7 @@ impl FromStr for Requirement {
     }
 }
 
-/// Whether systemd takes a word for the name of a unit that can be started, not of a template.
+/// Whether systemd accepts a text as the name of a unit that can be started, not of a template.
 fn is_unit(word: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     word.len() <= UNIT_NAME_MAX

@@ -1,4 +1,4 @@
-//! What systemd does not know: units that instances require, and that they require anything.
+//! Units and requirements that systemd does not know.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::paths::Paths;
 use crate::systemd::show::Properties;
 use crate::systemd::unit_files::dropins::outdated;
 
-/// Units that systemd does not know, as problems of the instances that require them. systemd is asked once, and only where there is
-/// anything to ask.
+/// The required units that systemd does not know, as problems of their instances. systemd is queried once, and only if a unit is
+/// required.
 /// Errors: systemctl cannot be run.
 pub fn not_found(graph: &Graph) -> Result<Vec<Problem>> {
     let states = states("LoadState", units(graph).map(|(_, unit)| unit))?;
@@ -20,13 +20,13 @@ pub fn not_found(graph: &Graph) -> Result<Vec<Problem>> {
     let problem = |(instance, unit): (&Instance, &String)| Problem {
         instance: instance.clone(),
         message: format!(
-            "`{instance}` requires the unit `{unit}`, which systemd does not know: `systemctl cat {unit}` finds nothing"
+            "`{instance}` requires the unit `{unit}`, which systemd does not know; hint: `systemctl cat {unit}`"
         ),
     };
     Ok(unknown.map(problem).collect())
 }
 
-/// A property of each unit. One command shows them in the order of its arguments, aliases under their real names.
+/// A property of each unit. One command shows the properties in the order of its arguments, and aliases under their real names.
 /// Errors: systemctl cannot be run.
 pub fn states<'a>(
     property: &str,
@@ -38,7 +38,7 @@ pub fn states<'a>(
     Ok(units.into_iter().zip(values).collect())
 }
 
-/// The units that are required, with who requires them.
+/// The required units, with their instances.
 fn units(graph: &Graph) -> impl Iterator<Item = (&Instance, &String)> {
     graph.requires.iter().flat_map(|(instance, requires)| {
         requires.iter().filter_map(move |requirement| match requirement {
@@ -48,7 +48,8 @@ fn units(graph: &Graph) -> impl Iterator<Item = (&Instance, &String)> {
     })
 }
 
-/// Why systemd does not know what an instance requires, and the next step; `None` where it does, or somebody's own file counts
+/// The reason why systemd does not know a requirement of an instance, with the next step. `None` if systemd knows it, or a foreign
+/// file is in place of the drop-in.
 /// instead.
 #[must_use]
 pub fn stale_dropin(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
@@ -58,12 +59,12 @@ pub fn stale_dropin(paths: &Paths, instance: &Instance, requires: &[Requirement]
     let next = if conf.is_file() {
         "run `netns-update`".to_owned()
     } else {
-        format!("create {}, which may be empty, then run `netns-update`", conf.display())
+        format!("create {} (it may be empty), then run `netns-update`", conf.display())
     };
-    Some(format!("`{instance}` requires `{first}`, and systemd does not know that: {why}; {next}"))
+    Some(format!("`{instance}` requires `{first}`, but systemd does not know this: {why}; {next}"))
 }
 
-/// The units that have to be active for what is required.
+/// The units that must be active for the requirements.
 #[must_use]
 pub fn units_of(requires: &[Requirement]) -> Vec<String> {
     requires.iter().map(Requirement::unit).collect()

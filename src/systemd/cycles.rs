@@ -1,5 +1,5 @@
-//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The choice
-//! depends on the order in which systemd looks at the units.
+//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The choice depends on the
+//! order in which systemd reads the units.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,15 +9,15 @@ use anyhow::Result;
 
 use crate::sys::program::Program;
 
-/// The target of a boot, which has everything that is enabled started together.
+/// The target of a boot, which starts all enabled units together.
 const BOOT: &str = "default.target";
 
-/// A ring of units: each starts after the next, and the last after the first.
+/// A cycle of units: each unit starts after the next one, and the last unit after the first one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cycle(Vec<String>);
 
 impl Cycle {
-    /// Whether one of its units is among these.
+    /// Whether a unit of the cycle matches.
     pub fn has(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         self.0.iter().any(|unit| is_meant(unit))
     }
@@ -35,9 +35,9 @@ impl fmt::Display for Cycle {
     }
 }
 
-/// Finds the cycles of a start of these units, and of a boot. Unit files and drop-ins below `overlay` override the installed
-/// ones. Without systemd-analyze there are none.
-/// Errors: it cannot be run.
+/// Finds the cycles of a start of these units, and of a boot. Unit files and drop-ins below `overlay` override the installed ones.
+/// Without systemd-analyze there is no result.
+/// Errors: systemd-analyze cannot be run.
 pub fn find<Unit: AsRef<str>>(
     units: impl IntoIterator<Item = Unit>,
     overlay: Option<&Path>,
@@ -47,7 +47,7 @@ pub fn find<Unit: AsRef<str>>(
         .words(["verify", "--man=no", "--"])
         .words(units)
         .words([BOOT])
-        // It also looks for units in the current directory, which may be any user's.
+        // systemd-analyze also searches the current directory, which may belong to any user.
         .directory("/")
         .env("SYSTEMD_LOG_LEVEL", "info")
         .env("SYSTEMD_LOG_TARGET", "console")
@@ -55,15 +55,15 @@ pub fn find<Unit: AsRef<str>>(
         .env("SYSTEMD_LOG_LOCATION", "no")
         .env("SYSTEMD_LOG_TIME", "no");
     if let Some(overlay) = overlay {
-        // An empty part of the path stands for the default directories (systemd.unit(5)).
+        // An empty element of the path means the default directories (systemd.unit(5)).
         verify = verify.env("SYSTEMD_UNIT_PATH", format!("{}:", overlay.display()));
     }
     let answer = verify.run_if_installed()?;
     Ok(answer.map(|answer| parse(&answer.message())).unwrap_or_default())
 }
 
-/// Reads the messages of `transaction_verify_order_one` in systemd's src/core/transaction.c: one line that begins with `Found
-/// ordering cycle`, then a line for each further unit. Newer versions have all units in the first line.
+/// Parses the messages of `transaction_verify_order_one` in systemd's src/core/transaction.c: a line with `Found ordering cycle`, then
+/// a line for each further unit. Newer versions have all units in the first line.
 fn parse(output: &str) -> BTreeSet<Cycle> {
     let mut cycles: Vec<Vec<String>> = Vec::new();
     for line in output.lines() {
@@ -84,7 +84,7 @@ fn parse(output: &str) -> BTreeSet<Cycle> {
     cycles.into_iter().filter(|cycle| !cycle.is_empty()).map(canonical).collect()
 }
 
-/// Rotates a cycle to begin with the least unit, so that two reports of a cycle are equal.
+/// Rotates a cycle so that it begins with the smallest name. Then two reports of a cycle are equal.
 fn canonical(mut units: Vec<String>) -> Cycle {
     let least = units.iter().enumerate().min_by_key(|(_, unit)| *unit).map_or(0, |(index, _)| index);
     units.rotate_left(least);

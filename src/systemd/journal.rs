@@ -1,5 +1,4 @@
-//! What units have printed, out of the journal, by journalctl(1). There may be no journal, and what is missing from it is no reason
-//! to fail.
+//! Messages of units from the journal, by journalctl(1). A missing journal is not an error.
 
 use std::ffi::OsStr;
 
@@ -9,22 +8,22 @@ use crate::name::Instance;
 use crate::print::quoted;
 use crate::sys::program::Program;
 
-/// How many of the last lines of a failed unit are shown.
+/// The number of lines of a failed unit in an error.
 const LINES: usize = 10;
 
-/// The last lines that the units of an instance have logged since then, for an error.
+/// The last messages of the units of an instance since a time, for an error.
 #[must_use]
 pub fn since(instance: &Instance, since: Timestamp) -> String {
     quoted(logged(instance, since))
 }
 
-/// The last lines that the units of an instance have logged.
+/// The last messages of the units of an instance.
 #[must_use]
 pub fn last_words(instance: &Instance) -> Vec<String> {
     logged(instance, Timestamp::UNIX_EPOCH)
 }
 
-/// The last lines of a unit, and what systemd says of it, for an error.
+/// The last messages of a unit, and of systemd about the unit, for an error.
 #[must_use]
 pub fn of_unit(unit: &str) -> String {
     quoted(read(["--output=cat", "--lines=5", "--unit", unit]).lines())
@@ -34,7 +33,7 @@ fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
     let mut words = vec![
         "--output=json".to_owned(),
         "--output-fields=MESSAGE,_PID".to_owned(),
-        // Whole seconds: the lines are looked at more closely below. With --lines, it would be the first ones.
+        // In whole seconds: the exact times are checked below. --lines would return the first lines.
         format!("--since=@{}", since.as_second()),
     ];
     words.extend(
@@ -44,7 +43,7 @@ fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
     messages(&read(words), since)
 }
 
-/// What it shows of this boot; nothing where it cannot.
+/// Runs journalctl for this boot. Empty if it fails.
 fn read<Word: AsRef<OsStr>>(words: impl IntoIterator<Item = Word>) -> String {
     let answer = journalctl().words(["--quiet", "--boot"]).words(words).run();
     answer.map(|answer| answer.text()).unwrap_or_default()
@@ -54,13 +53,13 @@ fn journalctl() -> Program {
     Program::new("journalctl").package("systemd")
 }
 
-/// The last lines in what `journalctl --output=json` prints: those of hooks, or else what systemd says.
+/// The last lines in the output of `journalctl --output=json`: messages of hooks, or else of systemd.
 #[must_use]
 pub fn messages(text: &str, since: Timestamp) -> Vec<String> {
     let (host, mut lines): (Vec<JournalEntry>, Vec<JournalEntry>) =
         text.lines().filter_map(|line| JournalEntry::read(line, since)).partition(|entry| entry.of_systemd);
     if lines.is_empty() {
-        lines = host; // no hook came to say anything
+        lines = host; // no hook has printed a message
     }
     lines.split_off(lines.len().saturating_sub(LINES)).into_iter().map(|entry| entry.message).collect()
 }
@@ -72,7 +71,7 @@ struct JournalEntry {
 }
 
 impl JournalEntry {
-    /// Reads an entry, if it is as young as that.
+    /// Parses an entry, if it is not older than `since`.
     fn read(line: &str, since: Timestamp) -> Option<Self> {
         let entry: serde_json::Value = serde_json::from_str(line).ok()?;
         let microseconds: i64 = entry["__REALTIME_TIMESTAMP"].as_str()?.parse().ok()?;

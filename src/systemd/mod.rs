@@ -1,4 +1,4 @@
-//! systemd: what it says of units, what it is asked to do, and the files that it reads.
+//! systemd: properties of units, commands, and unit files.
 
 pub mod cycles;
 pub mod journal;

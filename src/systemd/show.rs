@@ -1,4 +1,4 @@
-//! What systemd says of units: the reader of `systemctl show`.
+//! Properties of units, parsed from `systemctl show`.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,20 @@ use super::systemctl::systemctl;
 pub struct Properties(BTreeMap<String, String>);
 
 impl Properties {
-    /// Asks for some properties, `KEY,KEY`, and `Id`, of units, by names or patterns. A name has its block, in this order, also where
-    /// there is no such unit; a pattern has those of all that are loaded.
+    /// Queries some properties, `KEY,KEY`, and `Id` of units, by names or patterns. Each name has a block, in this order, also if the unit
+    /// does not exist. A pattern has the blocks of all matching loaded units.
     /// Errors: systemctl is missing or fails.
     pub fn of<Word: AsRef<str>>(keys: &str, units: impl IntoIterator<Item = Word>) -> Result<Vec<Self>> {
         let units: Vec<String> = units.into_iter().map(|unit| unit.as_ref().to_owned()).collect();
         if units.is_empty() {
-            return Ok(Vec::new()); // systemctl would tell of systemd itself
+            return Ok(Vec::new()); // systemctl would show systemd itself
         }
         let words = ["--timestamp=unix", &format!("--property=Id,{keys}"), "--"].map(str::to_owned);
         let answer = systemctl("show").words(words).words(units).run()?.success()?;
         Ok(Self::parse(&answer.text()))
     }
 
-    /// Reads blocks of `KEY=value` lines with an empty line between them. A key may stand there several times; a block without `Id` is
-    /// nobody's.
+    /// Parses blocks of `KEY=value` lines, separated by empty lines. A key can occur several times. Blocks without `Id` are ignored.
     #[must_use]
     pub fn parse(listing: &str) -> Vec<Self> {
         let block = |block: &str| {
@@ -43,13 +42,13 @@ impl Properties {
         listing.split("\n\n").map(block).filter(|found| !found.id().is_empty()).collect()
     }
 
-    /// The value of a property; empty where there is none.
+    /// The value of a property; empty if it is missing.
     #[must_use]
     pub fn get(&self, key: &str) -> &str {
         self.0.get(key).map_or("", String::as_str)
     }
 
-    /// The words of a property.
+    /// The values of a property with a list.
     pub fn words(&self, key: &str) -> impl Iterator<Item = &str> {
         self.get(key).split_whitespace()
     }
@@ -60,14 +59,14 @@ impl Properties {
         self.get("Id")
     }
 
-    /// When its state has changed last.
+    /// The time of the last change of state.
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
         let seconds = self.get("StateChangeTimestamp").strip_prefix('@')?.parse().ok()?;
         Timestamp::from_second(seconds).ok()
     }
 
-    /// Adds a word to a property.
+    /// Adds a value to a property with a list.
     pub fn add(&mut self, key: &str, word: &str) {
         let words = format!("{} {word}", self.get(key));
         self.0.insert(key.to_owned(), words);

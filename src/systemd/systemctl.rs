@@ -1,4 +1,4 @@
-//! What is asked of a running systemd, by systemctl(1).
+//! Queries and commands to a running systemd, by systemctl(1).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,12 +11,12 @@ use crate::paths::Paths;
 use crate::sys::program::{Program, Running};
 use crate::sys::wait::try_wait_until;
 
-/// How long `--now` waits for namespaces to go after their instances were stopped.
+/// The timeout of `--now` for namespaces to be removed after their instances have stopped.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Pause between two looks whether they are gone.
+/// The poll interval for this.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A unit of ours that systemd has loaded, as `systemctl list-units` tells it.
+/// A loaded unit of systemd-netns, as `systemctl list-units` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     /// `netns-veth@x.service`
@@ -26,28 +26,28 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Whether it keeps its unit file from being removed: something of the instance is there, or may be.
+    /// Whether its unit file must be kept: resources of the instance exist, or may exist.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.active != "inactive"
     }
 
-    /// What has to be done before its unit file can go.
+    /// The message with the steps before its unit file can be removed.
     #[must_use]
     pub fn advice(&self) -> String {
         let name = &self.name;
         if self.active == "failed" {
             format!(
-                "{self}; once you have seen why, run `systemctl reset-failed '{name}'`, then run this again"
+                "{self}; check the cause, run `systemctl reset-failed '{name}'`, then run this command again"
             )
         } else {
             format!(
-                "{self}; with its plugin in place, so that its hooks can run, stop it by `systemctl stop '{name}'`, then run this again"
+                "{self}; restore its plugin, so that its hooks can run; then run `systemctl stop '{name}'`, then this command again"
             )
         }
     }
 
-    /// The type that it is an instance of; `None` for `netns_name@`.
+    /// The type of the instance; `None` for `netns_name@`.
     #[must_use]
     pub fn nstype(&self) -> Option<&str> {
         unit::type_word(&self.name)
@@ -60,15 +60,15 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// The options of `list-units` with which it prints whole names, and nothing else than units.
+/// Options of `list-units` that print whole names, and nothing except units.
 const LISTING: [&str; 4] = ["--all", "--plain", "--no-legend", "--no-pager"];
 
-/// systemctl with a verb.
+/// A call of systemctl with a verb.
 pub(super) fn systemctl(verb: &str) -> Program {
     Program::new("systemctl").package("systemd").called(format!("systemctl {verb}")).words([verb])
 }
 
-/// The names of all units of these types, `TYPE,TYPE`, that systemd has loaded; none where it cannot be asked.
+/// The names of all loaded units of these unit types, `TYPE,TYPE`; empty if systemctl fails.
 #[must_use]
 pub fn loaded_of_types(types: &str) -> Vec<String> {
     let listing = systemctl("list-units").words(LISTING).words([format!("--type={types}")]);
@@ -76,12 +76,12 @@ pub fn loaded_of_types(types: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// What [`Systemctl::ask_for_loaded`] has asked for.
+/// A running query of [`Systemctl::ask_for_loaded`].
 #[derive(Debug)]
 pub struct Loading(Running);
 
 impl Loading {
-    /// Waits for the answer.
+    /// Waits for the result.
     /// Errors: systemctl fails.
     pub fn wait(self) -> Result<Vec<Loaded>> {
         Ok(parse(&self.0.wait()?.success()?.text()))
@@ -93,15 +93,15 @@ impl Loading {
 pub struct Systemctl(());
 
 impl Systemctl {
-    /// `None` where there is none to talk to: in an image, a chroot, a container without it.
+    /// `None` if systemd does not run: in an image, a chroot, a container.
     #[must_use]
     pub fn of(paths: &Paths) -> Option<Self> {
         (paths.is_live() && paths.systemd.is_dir()).then_some(Self(()))
     }
 
-    /// Asks for all instances of our template units, and does not wait for the answer.
+    /// Starts a query for all instances of our template units, without waiting for the result.
     /// Errors: systemctl is missing.
-    #[allow(clippy::unused_self)] // the value is the proof that there is a systemd, here and below
+    #[allow(clippy::unused_self)] // the value proves that systemd runs, here and below
     pub fn ask_for_loaded(&self) -> Result<Loading> {
         let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
         systemctl("list-units").words(LISTING).words(["--full"]).words(patterns).start().map(Loading)
@@ -113,7 +113,7 @@ impl Systemctl {
         self.ask_for_loaded()?.wait()
     }
 
-    /// Makes systemd read its units again.
+    /// Reloads systemd.
     /// Errors: systemctl is missing or fails.
     #[allow(clippy::unused_self)]
     pub fn daemon_reload(&self) -> Result<()> {
@@ -127,8 +127,8 @@ impl Systemctl {
         on_units("reset-failed", units).run()?.success().map(drop)
     }
 
-    /// Has units started, stopped, restarted or reset, and returns what systemctl complains of. That is no error yet: each unit is
-    /// asked how it went.
+    /// Starts, stops, restarts or resets units, and returns the messages of systemctl. These are not errors yet: the state of each unit is
+    /// queried afterwards.
     #[allow(clippy::unused_self)]
     pub fn change<Unit: AsRef<str>>(&self, verb: &str, units: &[Unit]) -> String {
         match on_units(verb, units).run() {
@@ -137,9 +137,9 @@ impl Systemctl {
         }
     }
 
-    /// Stops all instances, and waits until their namespaces are gone too: systemd removes those only after `stop` has
-    /// returned (StopWhenUnneeded= in systemd.unit(5)).
-    /// Errors: systemctl is missing or fails, or something does not go.
+    /// Stops all instances, and waits until their namespaces are removed. systemd removes these after `stop` has returned
+    /// (StopWhenUnneeded= in systemd.unit(5)).
+    /// Errors: systemctl is missing or fails, or an instance or namespace remains.
     pub fn stop_all(&self) -> Result<()> {
         let accepted = Instant::now();
         let units = self.loaded()?;
@@ -150,7 +150,7 @@ impl Systemctl {
             .collect();
         if !names.is_empty() {
             on_units("stop", &names).run()?.success()?;
-            // Nothing to reset is no error worth a word: what failed before may have been stopped properly now.
+            // Without failed units there is nothing to reset, which is not an error.
             self.change("reset-failed", &names);
         }
         let mut left = None;
@@ -160,7 +160,7 @@ impl Systemctl {
         })?;
         match left {
             None => Ok(()),
-            Some(unit) => bail!("{unit} though it was stopped; see `systemctl status '{}'`", unit.name),
+            Some(unit) => bail!("{unit} after the stop; see `systemctl status '{}'`", unit.name),
         }
     }
 }
@@ -169,8 +169,8 @@ fn on_units<Unit: AsRef<str>>(verb: &str, units: &[Unit]) -> Program {
     systemctl(verb).words(["--"]).words(units.iter().map(AsRef::as_ref))
 }
 
-/// Reads lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Lines that are cut short are left out, and so is what only has a name like ours:
-/// the inside half of an instance needs the outside half, so systemd has that loaded as well.
+/// Parses lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Truncated lines are left out, and so are foreign units with similar names: the
+/// inside unit of an instance requires the outside unit, so systemd has loaded that too.
 #[must_use]
 pub fn parse(listing: &str) -> Vec<Loaded> {
     let unit = |line| {

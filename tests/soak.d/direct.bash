@@ -118,7 +118,7 @@ step_gc() {
   said=$(netnsctl gc 2>>"$SAID") || return
   echo "$said" >>"$SAID"
   [[ $(grep --count . <<<"$said") == "${#UNNAMED[@]}" ]] || return
-  [[ $(grep --count '^removed: .*: the namespace was deleted by hand' <<<"$said") == "${#UNNAMED[@]}" ]] || return
+  [[ $(grep --count '^removed: .*: the namespace was deleted manually' <<<"$said") == "${#UNNAMED[@]}" ]] || return
   model_gc
 }
 

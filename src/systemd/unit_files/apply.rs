@@ -1,4 +1,4 @@
-//! Applies a plan: everything is written beside its place first, then all of it is renamed.
+//! Applies a plan: all files are written beside their paths first, then renamed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,23 +13,23 @@ use super::{Action, Change, Plan, Text};
 use crate::paths::Paths;
 use crate::sys::file::{self, Draft, sync_directory};
 
-/// What came of a plan.
+/// The result of applying a plan.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// How many unit files were changed.
+    /// The number of changed unit files.
     pub changed: usize,
-    /// What could not be done.
+    /// The failed changes.
     pub errors: Vec<anyhow::Error>,
 }
 
-/// Waits until no other run works on the units.
-/// Errors: there is no such directory, or it is locked for a minute.
+/// Waits until no other run changes the units.
+/// Errors: the directory does not exist, or is locked for a minute.
 pub fn lock(paths: &Paths) -> Result<Flock<File>> {
     file::lock_directory(&paths.units, Duration::from_secs(60))
 }
 
 impl Plan<'_> {
-    /// Carries the plan out as far as possible, and calls `say` before each change.
+    /// Applies the plan as far as possible. Calls `say` before each change.
     pub fn apply(&self, paths: &Paths, mut say: impl FnMut(&Change)) -> Applied {
         let mut applied = Applied::default();
         let mut drafts = Vec::new();
@@ -45,7 +45,7 @@ impl Plan<'_> {
                 Err(error) => applied.errors.push(error),
             }
         }
-        // One sync for all: a rename must not reach the disk before what it puts in place.
+        // One sync for all files: a rename must not reach the disk before the contents.
         if !drafts.is_empty()
             && let Err(error) = File::open(&paths.units).and_then(|directory| Ok(syncfs(directory)?))
         {
@@ -64,7 +64,7 @@ impl Plan<'_> {
         applied
     }
 
-    /// Waits until what was removed and renamed is on the disk.
+    /// Waits until the removals and renames are on the disk.
     fn sync(&self, paths: &Paths, applied: &mut Applied) {
         let mut directories: BTreeSet<&Path> = self.to_do().map(Change::directory).collect();
         if applied.changed > 0 {
@@ -100,7 +100,7 @@ impl Change<'_> {
     fn remove(&self) -> Result<()> {
         file::remove(&self.path)?;
         if self.is_dropin() {
-            // What is not empty has somebody else's drop-ins in it.
+            // A directory with foreign drop-ins is not empty.
             _ = fs::remove_dir(self.directory());
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Drop-ins that netns-update writes: what the units of an instance wait for, and what the units of a firewall do first.
+//! Drop-ins of netns-update: the requirements of instances, and the units that firewalls require.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,39 +12,39 @@ use super::{Action, Change, Plan, Text};
 use crate::name::{Instance, NsType, UnitName};
 use crate::paths::Paths;
 
-/// A kind of drop-ins of ours.
+/// A kind of drop-in.
 #[derive(Debug)]
 pub struct DropInKind {
-    /// The name of the file. An administrator's `20-….conf` is read after it.
+    /// The name of the file. systemd reads an administrator's `20-….conf` later.
     pub file: &'static str,
-    /// What ours begin with, and nobody else's.
+    /// The first line, by which our files are recognized.
     pub header: &'static str,
 }
 
-/// Of an instance that requires something: `netns_outside-TYPE@NAME.service.d/10-requires.conf`.
+/// For an instance with requirements: `netns_outside-TYPE@NAME.service.d/10-requires.conf`.
 pub const REQUIRES: DropInKind =
     DropInKind { file: "10-requires.conf", header: "# Written by netns-update from what " };
 
-/// Of a type that provides a firewall: `netns_outside-TYPE@.service.d/10-firewall.conf`.
+/// For a type that provides a firewall: `netns_outside-TYPE@.service.d/10-firewall.conf`.
 pub const FIREWALL: DropInKind =
     DropInKind { file: "10-firewall.conf", header: "# Written by netns-update, since the type " };
 
-/// The unit that has the namespace go when what is required does not come (units/netns_settle@.service).
+/// The unit that removes the namespace after a failed requirement (units/netns_settle@.service).
 const SETTLE: &str = "netns_settle@%i.service";
 
 impl DropInKind {
-    /// Where the drop-in of a unit is.
+    /// The path of the drop-in of a unit.
     fn place(&self, paths: &Paths, unit: &UnitName) -> PathBuf {
         paths.units.join(format!("{unit}.d")).join(self.file)
     }
 
-    /// Whether a file is there and was written by netns-update as one of these.
+    /// Whether netns-update wrote the file, as a drop-in of this kind.
     fn is_ours(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
             && fs::read(path).is_ok_and(|content| content.starts_with(self.header.as_bytes()))
     }
 
-    /// What a drop-in that should be there needs. One that somebody else has written, or a mask, stays.
+    /// The action for a wanted drop-in. A foreign file or a mask stays.
     fn action(&self, path: &Path, content: &str) -> Result<Action> {
         let directory = path.parent().unwrap_or(path);
         ensure!(
@@ -52,7 +52,7 @@ impl DropInKind {
                 Ok(found) => found.is_dir(),
                 Err(error) => error.kind() == ErrorKind::NotFound,
             },
-            "{} is a link, or no directory: it is left alone; remove it, then run this again",
+            "{} is a link, or not a directory; remove it, then run this command again",
             directory.display()
         );
         Ok(match fs::symlink_metadata(path) {
@@ -65,8 +65,8 @@ impl DropInKind {
 }
 
 impl Plan<'_> {
-    /// Adds what has to be done so that each instance that requires units has a drop-in, and no other instance one of ours, where
-    /// `present` is what there is in the directory of the units.
+    /// Adds the changes after which each instance with requirements has a drop-in, and no other instance has one of ours. `present` are the
+    /// entries in the directory of the units.
     pub fn add_requirements(
         &mut self,
         paths: &Paths,
@@ -80,7 +80,7 @@ impl Plan<'_> {
         self.add_dropins(paths, present, &REQUIRES, wanted.collect(), is_meant);
     }
 
-    /// Adds the drop-in of each type that provides a firewall, and removes that of other types.
+    /// Adds the drop-in of each firewall type, and removes the drop-in of other types.
     pub fn add_firewalls(&mut self, paths: &Paths, present: &[DirEntry], firewalls: &BTreeSet<NsType>) {
         let wanted = firewalls
             .iter()
@@ -90,7 +90,7 @@ impl Plan<'_> {
         self.add_dropins(paths, present, &FIREWALL, wanted, is_meant);
     }
 
-    /// `wanted` are the drop-ins that should be there, by their units; `is_meant` tells the units that may have one.
+    /// `wanted` are the wanted drop-ins by unit; `is_meant` is true for units that can have one.
     fn add_dropins(
         &mut self,
         paths: &Paths,
@@ -99,7 +99,7 @@ impl Plan<'_> {
         wanted: BTreeMap<UnitName, String>,
         is_meant: impl Fn(&UnitName) -> bool,
     ) {
-        // What a link leads to may be another unit's.
+        // The target of a link may belong to another unit.
         for entry in present.iter().filter(|entry| !entry.path_is_symlink()) {
             let Some(unit) = unit_of(entry).filter(&is_meant) else { continue };
             let path = entry.path().join(kind.file);
@@ -118,24 +118,25 @@ impl Plan<'_> {
     }
 }
 
-/// The unit of ours whose drop-ins are in a directory.
+/// The unit of a drop-in directory, if it is a unit of systemd-netns.
 fn unit_of(entry: &DirEntry) -> Option<UnitName> {
     UnitName::parse(entry.file_name().to_str()?.strip_suffix(".d")?)
 }
 
-/// Why systemd does not know that an instance requires these units; `None` where it does, or somebody's own file counts instead.
+/// The reason why systemd does not know that an instance requires these units. `None` if systemd knows it, or a foreign file is in place
+/// of the drop-in.
 #[must_use]
 pub fn outdated(paths: &Paths, instance: &Instance, units: &[String]) -> Option<String> {
     let path = REQUIRES.place(paths, &UnitName::Outside(instance.clone()));
     match REQUIRES.action(&path, &requirements(instance, units)) {
         Ok(Action::Keep) => None,
-        Ok(Action::Create) => Some(format!("there is no {}", path.display())),
-        Ok(_) => Some(format!("{} is out of date", path.display())),
+        Ok(Action::Create) => Some(format!("{} does not exist", path.display())),
+        Ok(_) => Some(format!("{} is stale", path.display())),
         Err(error) => Some(format!("{error:#}")),
     }
 }
 
-/// The drop-in of an instance that requires units.
+/// The drop-in of an instance with requirements.
 fn requirements(instance: &Instance, units: &[String]) -> String {
     let units = units.join(" ");
     format!(

@@ -1,7 +1,7 @@
-//! The systemd units of every type: which should be there, which are. A plan, then its application.
+//! The systemd units of every type: the plan of changes, and its application.
 //!
-//! Each type has a pair of copies of the template units, `netns-TYPE@.service` and `netns_outside-TYPE@.service`,
-//! byte-identical to the template: `%j` in them is TYPE. An instance that requires something has a drop-in besides.
+//! Each type has a pair of copies of the template units, `netns-TYPE@.service` and `netns_outside-TYPE@.service`, byte-identical to the
+//! template: `%j` in them is TYPE. An instance with requirements also has a drop-in.
 
 mod apply;
 pub mod dropins;
@@ -22,18 +22,18 @@ use crate::name::{NsType, unit};
 use crate::paths::Paths;
 use crate::sys::file;
 
-/// A template unit, read.
+/// The contents of a template unit.
 #[derive(Debug)]
 pub struct Template {
     half: &'static str,
     content: Vec<u8>,
     modified: SystemTime,
-    /// When it was put where it is: seconds and nanoseconds.
+    /// The time of its installation, in seconds and nanoseconds.
     installed: (i64, i64),
 }
 
 /// Reads the two templates.
-/// Errors: one is missing: the program is not installed completely.
+/// Errors: a template is missing: the program is not installed completely.
 pub fn templates(paths: &Paths) -> Result<Vec<Template>> {
     unit::HALVES.iter().map(|half| template(paths, half)).collect()
 }
@@ -53,18 +53,18 @@ fn template(paths: &Paths, half: &'static str) -> Result<Template> {
     read().with_context(|| format!("cannot read template unit {}", path.display()))
 }
 
-/// What happens to a unit file.
+/// The change of a unit file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// There is none yet.
+    /// The file does not exist.
     Create,
-    /// It differs from what it should hold.
+    /// The contents differ.
     Update,
-    /// A symbolic link gives way to a copy.
+    /// A copy replaces a symbolic link.
     ReplaceLink,
-    /// Its type is gone, or its instance requires nothing.
+    /// The type was deleted, or the instance has no requirements.
     Remove,
-    /// It is as it should be, or masked, or in place of a drop-in.
+    /// The file is up to date, masked, or foreign in place of a drop-in.
     Keep,
 }
 
@@ -80,51 +80,51 @@ impl fmt::Display for Action {
     }
 }
 
-/// One unit file and what happens to it.
+/// One unit file and its change.
 #[derive(Debug)]
 pub struct Change<'a> {
-    /// What is done.
+    /// The kind of change.
     pub action: Action,
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What it is to hold; `None` where nothing is written.
+    /// The new contents; `None` if nothing is written.
     pub text: Option<Text<'a>>,
 }
 
 impl Change<'_> {
-    /// Whether it is about a drop-in, not about a unit.
+    /// Whether the file is a drop-in, not a unit.
     #[must_use]
     pub fn is_dropin(&self) -> bool {
         self.path.parent().is_some_and(|directory| directory.extension().is_some_and(|end| end == "d"))
     }
 }
 
-/// What a file is to hold.
+/// The new contents of a file.
 #[derive(Debug)]
 pub enum Text<'a> {
-    /// The same as a template.
+    /// The contents of a template.
     Template(&'a Template),
-    /// This, and its directory goes with it.
+    /// This text. Its directory is created and removed with the file.
     DropIn(String),
 }
 
-/// All changes, in the order of their names, and what stands in their way.
+/// All changes, sorted by name, and the obstacles.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
-    /// What is to be done.
+    /// The changes.
     pub changes: Vec<Change<'a>>,
-    /// A line for each thing that is not done though it should be.
+    /// A line for each change that is not possible.
     pub complaints: Vec<String>,
 }
 
-/// What there is in the directory of the units, in the order of the names.
-/// Errors: it cannot be read.
+/// The entries in the directory of the units, sorted.
+/// Errors: the directory cannot be read.
 pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
     file::entries(&paths.units)
 }
 
-/// Works out what has to be done so that each of `types` has its units, and no other type has any of ours, where `present` is
-/// what there is. The units of a type are not removed if `needs` has reasons for that, by the type.
+/// Plans the changes after which each of `types` has its units, and no other type has any of ours. `present` are the entries of the
+/// directory. The units of a type are kept if `needs` returns reasons for the type.
 #[must_use]
 pub fn plan<'a>(
     paths: &Paths,
@@ -163,12 +163,12 @@ pub fn plan<'a>(
 }
 
 impl Plan<'_> {
-    /// What does not stay as it is.
+    /// The changes, without the files that are kept.
     pub fn to_do(&self) -> impl Iterator<Item = &Change<'_>> + Clone {
         self.changes.iter().filter(|change| change.action != Action::Keep)
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there are no changes.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.to_do().next().is_none()
@@ -179,7 +179,7 @@ impl Plan<'_> {
     }
 }
 
-/// What a unit file needs that is there, as it should be.
+/// The action for an existing unit file that is wanted.
 fn wanted(path: &Path, template: &Template) -> Result<Action> {
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(Action::Create) };
     if found.is_symlink() {
@@ -188,11 +188,11 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
     }
     anyhow::ensure!(
         found.is_file(),
-        "{} is not a regular file: it is left alone; remove it, then run this again",
+        "{} is not a regular file; remove it, then run this command again",
         path.display()
     );
-    // Copies have the time of their template. One that agrees in that and in its length was not edited, and one that was
-    // written after the template was put where it is (which is when its inode changed) is a copy of this one.
+    // A copy has the time of its template. If time and length are equal, the copy was not edited. If it was also written after the template
+    // was installed (the time of the last inode change), it is a copy of this template.
     let written = (found.ctime(), found.ctime_nsec());
     if found.len() == template.content.len() as u64
         && found.modified().ok() == Some(template.modified)
@@ -201,20 +201,19 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
         return Ok(Action::Keep);
     }
     let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    // An empty file is a mask as well (systemd.unit(5)).
+    // An empty file is a mask too (systemd.unit(5)).
     if content.is_empty() || content == template.content {
         return Ok(Action::Keep);
     }
     anyhow::ensure!(
         is_copy(&content),
-        "{} is not a copy of a template, but somebody's own: it is left alone; move it away, then run this again",
+        "{} is a foreign unit, not a copy of a template; remove or rename it, then run this command again",
         path.display()
     );
     Ok(Action::Update)
 }
 
-/// Every unit file that is a copy of a template, ours or the bash original's, with the type it is for, unless that is one of
-/// `types`.
+/// Every unit file that is a copy of a template, ours or of the bash scripts, with its type, except for `types`.
 fn ours(paths: &Paths, present: &[DirEntry], types: &BTreeSet<&str>) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in present {
@@ -222,7 +221,7 @@ fn ours(paths: &Paths, present: &[DirEntry], types: &BTreeSet<&str>) -> Vec<(Pat
         if types.contains(word) {
             continue;
         }
-        // A mask, a link to anything but a template, a directory or a FIFO is nobody's copy.
+        // A mask, a link to another file, a directory or a FIFO is not a copy.
         let is_template = || {
             let target = fs::canonicalize(entry.path()).ok();
             paths.templates.iter().any(|place| {
@@ -242,12 +241,12 @@ fn ours(paths: &Paths, present: &[DirEntry], types: &BTreeSet<&str>) -> Vec<(Pat
 
 fn type_of_unit_file(name: &str) -> Option<&str> {
     let word = name.ends_with("@.service").then(|| unit::type_word(name))??;
-    // With a hyphen, %j would be a part of it: no version of netns-update has made such a copy.
+    // With a hyphen, %j would be only a part of the type: no version of netns-update has created such a copy.
     (!word.contains('-')).then_some(word)
 }
 
-/// Whether a unit runs netnsinit to bring up whatever type its own name tells (`%j`, `%J`). Nobody writes that into a
-/// unit of their own, and nothing else is the same in all versions of the templates.
+/// Whether a unit runs netnsinit for the type in its own name (`%j`, `%J`). No administrator's unit contains this, and nothing else is the
+/// same in all versions of the templates.
 fn is_copy(content: &[u8]) -> bool {
     let text = String::from_utf8_lossy(content);
     text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).any(|command| {

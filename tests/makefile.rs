@@ -496,14 +496,14 @@ fn build(test: &Test) -> (Ran, usize) {
 #[test]
 fn each_manual_page_is_built_once_and_has_the_version_but_no_date() {
     let test = with_scdoc();
-    let (ran, built) = build(&test);
+    let (ran, count) = build(&test);
     ran.status(0);
     assert_eq!(called(&test)[0], "need build");
-    assert!(built == pages(&test).len() && built > 5, "{built}");
+    assert!(count == pages(&test).len() && count > 5, "{count}");
     let header = format!(".TH \"a\" \"8\" \"\" \"systemd-netns {}\" \"b\"\n", env!("CARGO_PKG_VERSION"));
     for page in pages(&test) {
-        let text = test.read(&format!("built/man/{page}"));
-        assert!(text.starts_with(&header), "{text}");
+        let content = test.read(&format!("built/man/{page}"));
+        assert!(content.starts_with(&header), "{content}");
     }
     assert_eq!(build(&test).1, 0);
     test.write("checkout/man/netnsinit.8.scd", "changed");

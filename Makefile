@@ -20,8 +20,9 @@ BINARY = netnsctl
 LINKS = netnsinit netns-update netns-nft-save
 UNITS = $(notdir $(wildcard units/*.service))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
-# The manual pages, built from man/NAME.SECTION.scd.
-PAGES = $(basename $(notdir $(wildcard man/*.scd)))
+# The manual pages, NAME.SECTION. They are built from man/NAME.SECTION.scd.
+PAGES = $(notdir $(basename $(wildcard man/*.scd)))
+MAN = $(TARGET)/man
 # Where each shell looks for completions, below DATADIR (bash-completion, zsh and fish as Debian has them).
 COMPLETION = src/commands/completion
 COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_netnsctl fish/vendor_completions.d/netnsctl.fish
@@ -38,21 +39,28 @@ help: ## Print this
 # of that (docs/performance.md), so that is used where Rust has it; `make build MUSL=` does without.
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 build: HAS_MUSL = $(wildcard $(shell rustc --print target-libdir --target $(MUSL) 2>/dev/null)/libstd-*.rlib)
-build: ## Build the program
-	@tests/need cargo
+build: ## Build the program and its manual pages
+	@tests/need build
 	$(CARGO) rustc --release --locked$(if $(HAS_MUSL), --target $(MUSL)) --bin $(BINARY) -- -C target-feature=+crt-static -C relocation-model=static
 	@$(if $(HAS_MUSL),install -D $(TARGET:%/release=%/$(MUSL)/release)/$(BINARY) $(TARGET)/$(BINARY))
 	@for link in $(LINKS); do ln -sf $(BINARY) $(TARGET)/$$link; done
-build: $(PAGES:%=$(TARGET)/man/%)
+	@$(MAKE) --no-print-directory manual
 
-# The footer has the date of the source. The sed command keeps groff from breaking tables at pages, and from hyphenating paths.
-$(TARGET)/man/%: man/%.scd
+.PHONY: manual
+manual: $(PAGES:%=$(MAN)/%)
+
+# The footer of each page has the version of the program.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+$(MAN)/%: man/%.scd man/groff.sed Cargo.toml
 	@mkdir -p $(@D)
-	SOURCE_DATE_EPOCH=$$(stat --format=%Y $<) scdoc <$< | sed 's/^\.ad l$$/.ad l\n.if n .pl 9999v\n.nr HY 0/' >$@.new
-	@mv $@.new $@
+	scdoc <$< >$@
+	@sed -i -e '/^\.TH/s/"systemd-netns[^"]*"/"systemd-netns $(VERSION)"/' -f man/groff.sed $@
 
-install: $(PAGES:%=$(TARGET)/man/%) ## Install what was built, and update the units of all types
-	@test -x $(TARGET)/$(BINARY) || { echo 'nothing to install yet: run `make build` first' >&2; exit 1; }
+# Otherwise a page would count as built after an error of scdoc.
+.DELETE_ON_ERROR:
+
+install: ## Install what was built, and update the units of all types
+	@for built in $(TARGET)/$(BINARY) $(PAGES:%=$(MAN)/%); do test -e $$built || { echo 'nothing to install yet: run `make build` first' >&2; exit 1; }; done
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(CONFDIR)
 	install -m 755 $(TARGET)/$(BINARY) $(DESTDIR)$(BINDIR)
 	for link in $(LINKS); do ln -sf $(BINARY) $(DESTDIR)$(BINDIR)/$$link || exit; done
@@ -60,7 +68,7 @@ install: $(PAGES:%=$(TARGET)/man/%) ## Install what was built, and update the un
 	case $(BINDIR) in /usr/local/sbin | /usr/local/bin | /usr/sbin | /usr/bin | /sbin | /bin) ;; \
 	*) sed -i 's|=netnsinit |=$(BINDIR)/netnsinit |' $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) ;; esac
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
-	for page in $(PAGES); do install -D -m 644 $(TARGET)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; done
+	for page in $(PAGES); do install -D -m 644 $(MAN)/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; done
 	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$(DATADIR)/$$file || exit; done
 	install -D -m 644 -t $(DESTDIR)$(SAMPLEDIR) etc/*
 	@if [ -n "$$(ls -A $(DESTDIR)$(CONFDIR))" ]; then \

@@ -33,10 +33,10 @@ lab_create() {
 }
 
 # Usage: lab_install
-# Installs the built program (or the program in the directory NETNS_BIN), and writes the units of the shipped types, as
-# `make install` does on a running machine.
+# Installs the built program, or the program in the directory NETNS_BIN, which has no manual pages. Writes the units of the shipped
+# types, as `make install` does on a running machine.
 lab_install() {
-  make --silent --directory "${BASH_SOURCE[0]%/*}/.." install DESTDIR="$LAB/root" ${NETNS_BIN:+TARGET="$NETNS_BIN"} >/dev/null
+  make --silent --directory "${BASH_SOURCE[0]%/*}/.." install DESTDIR="$LAB/root" ${NETNS_BIN:+TARGET="$NETNS_BIN" PAGES=} >/dev/null
   "$LAB/root/usr/sbin/netns-update" --root "$LAB/root" >/dev/null
 }
 

@@ -27,15 +27,16 @@ fn checkout() -> Test {
     let test =
         Test::new("make").directory("checkout").directory("target").directory("stage").mode("stage", 0o777);
     let source = |path: &str| format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
-    let sources = ["Makefile", "units", "plugins", "etc", "man"].map(source);
+    let sources = ["Makefile", "Cargo.toml", "units", "plugins", "etc", "man"].map(source);
     let sources = sources.iter().filter(|path| fs::exists(path).expect("one can look"));
     run(Command::new("cp").arg("-R").args(sources).arg(test.path("checkout")));
     run(Command::new("mkdir").arg("-p").arg(test.path("checkout").join(COMPLETION)));
     let completions = format!("{}/.", source(COMPLETION));
     run(Command::new("cp").arg("-R").arg(completions).arg(test.path("checkout").join(COMPLETION)));
     run(Command::new("cp").arg(env!("CARGO_BIN_EXE_netnsctl")).arg(test.path("target/netnsctl")));
-    let pages = pages(&test).into_iter().map(|page| test.path("target/man").join(page));
-    run(command(&test, &[]).arg(variable(&test, "TARGET", "target")).args(pages));
+    for page in pages(&test) {
+        test.write(&format!("target/man/{page}"), &page);
+    }
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(test.path("")));
     test
 }
@@ -224,6 +225,7 @@ fn what_was_built_is_taken_from_where_cargo_put_it() {
     let test = checkout();
     fs::create_dir(test.path("target/release")).expect("it is new");
     fs::rename(test.path("target/netnsctl"), test.path("target/release/netnsctl")).expect("it is there");
+    fs::rename(test.path("target/man"), test.path("target/release/man")).expect("it is there");
     let test = test.variable("CARGO_TARGET_DIR", "../target");
     let mut make = command(&test, &["install", "DESTDIR=../stage"]);
     test.ran(&make.output().expect("make starts")).stdout("").stderr("").status(0);
@@ -312,11 +314,13 @@ fn what_is_installed_works_in_its_image() {
 
 #[test]
 fn nothing_is_installed_before_it_is_built() {
-    let test = checkout();
-    fs::remove_file(test.path("target/netnsctl")).expect("it is there");
-    let ran = make(&test, &["install"]);
-    assert!(test.names("stage").is_empty(), "{ran:#?}");
-    ran.stdout("").stderr_has("nothing to install yet: run `make build` first\n").status(2);
+    for built in ["target/netnsctl", "target/man/netnsinit.8"] {
+        let test = checkout();
+        fs::remove_file(test.path(built)).expect("it is there");
+        let ran = make(&test, &["install"]);
+        assert!(test.names("stage").is_empty(), "{ran:#?}");
+        ran.stdout("").stderr_has("nothing to install yet: run `make build` first\n").status(2);
+    }
 }
 
 #[test]
@@ -385,6 +389,7 @@ fn with_stubs() -> Test {
         // By another process: were it open for writing in this one, some fork of it could keep it from being executed.
         run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path("stub")).arg(test.path(place)));
     }
+    run(Command::new("cp").arg("-R").arg(test.path("target/man")).arg(test.path("stubs/man")));
     let called = test.path("called");
     let path = format!("{}:{}", test.path("path").display(), std::env::var("PATH").expect("there is one"));
     test.variable("CALLED", called).variable("PATH", path)
@@ -463,6 +468,55 @@ fn uninstall_removes_nothing_while_instances_hold_their_units() {
         .status(2);
     assert_eq!(test.state("live"), before);
     assert!(!test.read("called").contains("rmdir") && !test.read("called").contains("systemctl"));
+}
+
+// --- manual pages
+
+/// Prints a page as scdoc does, but fails for a page that contains `WRONG`.
+const SCDOC: &str = "#!/bin/sh\necho scdoc >>\"$CALLED\"\necho '.TH \"a\" \"8\" \"2000-01-01\" \"systemd-netns\" \"b\"'\n! grep WRONG\n";
+
+/// A checkout in which `make build` compiles nothing, and builds the manual pages with a stub.
+fn with_scdoc() -> Test {
+    let test = with_stubs().directory("built").file("scdoc", SCDOC);
+    for (stub, place) in [("scdoc", "path/scdoc"), ("stub", "checkout/tests/need")] {
+        run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path(stub)).arg(test.path(place)));
+    }
+    test
+}
+
+/// Calls `make build`. Returns how many pages were built.
+fn build(test: &Test) -> (Ran, usize) {
+    test.write("called", "");
+    let mut make = command(test, &["build", "MUSL="]);
+    let ran = test.ran(&make.arg(variable(test, "TARGET", "built")).output().expect("make starts"));
+    let pages = called(test).iter().filter(|line| *line == "scdoc").count();
+    (ran, pages)
+}
+
+#[test]
+fn each_manual_page_is_built_once_and_has_the_version_but_no_date() {
+    let test = with_scdoc();
+    let (ran, count) = build(&test);
+    ran.status(0);
+    assert_eq!(called(&test)[0], "need build");
+    assert!(count == pages(&test).len() && count > 5, "{count}");
+    let header = format!(".TH \"a\" \"8\" \"\" \"systemd-netns {}\" \"b\"\n", env!("CARGO_PKG_VERSION"));
+    for page in pages(&test) {
+        let content = test.read(&format!("built/man/{page}"));
+        assert!(content.starts_with(&header), "{content}");
+    }
+    assert_eq!(build(&test).1, 0);
+    test.write("checkout/man/netnsinit.8.scd", "changed");
+    assert_eq!(build(&test).1, 1);
+}
+
+#[test]
+fn a_manual_page_that_cannot_be_built_is_an_error_each_time() {
+    let test = with_scdoc().file("checkout/man/netnsinit.8.scd", "WRONG");
+    for _ in 0..2 {
+        build(&test).0.status(2);
+        assert!(!test.has("built/man/netnsinit.8"));
+    }
 }
 
 // --- demonstrations

@@ -3,72 +3,124 @@
 
 load ../engine/engine
 
-@test "each manual page renders without warnings and has examples" {
+# Usage: section PAGE HEADING
+# Prints a section of the source of a page, without its heading. A line of a literal block is not a heading.
+section() {
+  awk -v heading="$2" '
+    $0 == heading { found = 1; next }
+    /^```$/ { inside = !inside }
+    !inside && /^##? / { found = found && length($1) > index(heading, " ") - 1 }
+    found' "$ROOT/man/$1.scd"
+}
+
+# The lines of the literal blocks in stdin. scdoc takes a backslash in front of each character.
+literal() { awk '/^```$/ { inside = !inside; next } inside' | sed 's/\\\(.\)/\1/g'; }
+
+# Usage: file_in PAGE PATH
+# Prints a file that is announced in a page.
+file_in() { awk -v line="_$2_:" '$0 == line { found = 1 } found' "$ROOT/man/$1.scd" | awk '/^```$/ && ++count == 2 { print; exit } 1' | literal; }
+
+@test "each manual page renders without warnings in 80 columns" {
+  local LC_ALL=C.UTF-8 page line
+  make --silent --directory "$ROOT" TARGET="$BATS_TEST_TMPDIR" manual >/dev/null
+  for page in "$BATS_TEST_TMPDIR"/man/*; do
+    [[ -z $(MANWIDTH=80 man --warnings --local-file "$page" 2>&1 >/dev/null) ]]
+    [[ -z $(MANWIDTH=120 man --warnings --local-file "$page" 2>&1 >/dev/null) ]]
+    # Only the lines of literal blocks cannot be broken.
+    while IFS= read -r line; do
+      ((${#line} <= 80)) || [[ $line == '           '* ]] || {
+        echo "$page: longer than 80 columns: $line" >&2
+        return 1
+      }
+    done < <(MANWIDTH=80 man --local-file "$page")
+  done
+}
+
+@test "the literal blocks of the manual pages are printed unchanged" {
+  local LC_ALL=C.UTF-8 page
+  make --silent --directory "$ROOT" TARGET="$BATS_TEST_TMPDIR" manual >/dev/null
+  for page in "$BATS_TEST_TMPDIR"/man/*; do
+    comm -23 <(literal <"$ROOT/man/${page##*/}.scd" | sed 's/^ *//' | sort --unique) \
+      <(MANWIDTH=200 man --local-file "$page" | sed 's/^ *//' | sort --unique) >"$BATS_TEST_TMPDIR/changed"
+    [[ ! -s $BATS_TEST_TMPDIR/changed ]] || {
+      cat "$BATS_TEST_TMPDIR/changed" >&2
+      return 1
+    }
+  done
+}
+
+@test "each manual page has examples with commands" {
+  local page
   for page in "$ROOT"/man/*.scd; do
-    name=$(basename "${page%.scd}")
-    file=/usr/share/man/man${name##*.}/$name
-    # A terminal with UTF-8, since the pages have characters such as the ellipsis.
-    [[ -z $(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings --local-file "$file" 2>&1 >/dev/null) ]]
-    LC_ALL=C.UTF-8 man --local-file "$file" | grep --quiet '^EXAMPLES'
+    page=${page##*/}
+    section "${page%.scd}" '# EXAMPLES' | literal | grep --quiet '^# '
   done
 }
 
 @test "the example of netns-plugin(7) is the plugin of netnsctl new, and works" {
   netnsctl new bridge >/dev/null
   rm -rf /etc/systemd/system/netns*
-  example=$(awk '/bridge.sh_:$/ { found = 1 } found && /^```$/ { block++; next } found && block == 1' "$ROOT/man/netns-plugin.7.scd")
-  diff --label 'netnsctl new' --label manual --unified "$CONF/bridge.sh" <(echo "$example")
+  for file in bridge.sh bridge-example.conf; do
+    diff --label "$file of netnsctl new" --label manual --unified "$CONF/$file" <(file_in netns-plugin.7 "/etc/conf.d/netns/$file")
+  done
   netnsctl up bridge@example
   netnsctl check bridge
   netnsctl down bridge@example
   nothing_left
 }
 
-# The settings in the tables of netns.conf(5).
-settings_of_manual() { sed -n 's/^|  \*\([A-Z0-9_]*\)\*$/\1/p' "$ROOT/man/netns.conf.5.scd" | sort; }
+@test "netns-plugin(7) has an entry for each function that plugins can call, and for no other" {
+  # display_usage only exists for plugins of the bash scripts.
+  diff --label runtime.sh --label manual --unified \
+    <(sed -n 's/^\([a-z_]*\)() {.*/\1/p' "$ROOT/src/bash/runtime.sh" | grep --invert-match --extended-regexp '^__netns_|^display_usage$' | sort) \
+    <(section netns-plugin.7 '# FUNCTIONS TO CALL' | sed -n 's/^\*\([a-z_]*\)\*.*/\1/p' | sort)
+}
 
 @test "the tables of netns.conf(5) and docs/types.md have the settings of the shipped types, and no others" {
-  settings=$(netnsctl types --json | jq --raw-output '.items[].settings[].name' | sort)
-  diff --label program --label manual --unified <(echo "$settings") <(settings_of_manual)
-  diff --label program --label docs/types.md --unified <(echo "$settings") \
+  settings=$(netnsctl types --json | jq --raw-output '.items[] | .type as $type | .settings[] | "\($type) \(.name)"' | sort)
+  [[ $settings == *'veth VETH_IFNAME'* ]]
+  # Rows of tables: the type in the heading, and the setting. NETNS_REQUIRES is for all types.
+  diff --label program --label manual --unified <(sort <(echo "$settings") - <<<'common settings NETNS_REQUIRES') \
+    <(sed -n 's/^# \(.*\)/\1/; t heading; s/^|. \*\([A-Z0-9_]*\)\*$/\1/; T; G; s/\(.*\)\n\(.*\)/\L\2 \E\1/p; b; :heading; h' "$ROOT/man/netns.conf.5.scd" | sort)
+  diff --label program --label docs/types.md --unified <(cut --delimiter=' ' --fields=2 <<<"$settings" | sort) \
     <(sed -n 's/^| `\([A-Z0-9_]*\)` |.*/\1/p' "$ROOT/docs/types.md" | sort)
 }
 
-# Usage: options_of_page PAGE
-# The options that have an entry in a page, one on each line.
-options_of_page() { grep --extended-regexp '^\*-' "$ROOT/man/$1.scd" | grep --only-matching --extended-regexp -e '--[a-z-]+' | sort -u; }
+# The options in stdin, in the notation of --help or of a page, one on each line.
+options() { tr ' *,|<>[]_' '\n' | grep --extended-regexp -e '^--?[a-zA-Z][a-z-]*$' | sort --unique; }
 
 # Usage: options_of_help COMMAND...
-options_of_help() { "$@" --help | grep --extended-regexp '^ +-' | grep --only-matching --extended-regexp -e '--[a-z-]+' | sort -u; }
+options_of_help() { "$@" --help | grep --extended-regexp '^ {2,6}-' | sed 's/ \{2,\}[^ -].*//' | options; }
 
-@test "the pages of netnsinit, netns-update and netns-nft-save have an entry for each option, and no others" {
-  for command in netnsinit netns-update netns-nft-save; do
-    diff --label "$command --help" --label manual --unified <(options_of_help "$command") <(options_of_page "$command.8")
+# The options that have an entry in stdin, a part of a page: a line, then an indented text.
+entries() { awk 'entry && /^\t/ { print entry } { entry = /^\*-/ ? $0 : "" }' | options; }
+
+@test "the manual pages of the smaller programs have an entry for each option, and for no other" {
+  for program in netnsinit netns-update netns-nft-save; do
+    diff --label "$program --help" --label manual --unified <(options_of_help "$program") <(entries <"$ROOT/man/$program.8.scd")
   done
 }
 
-@test "netnsctl(8) has a section for each verb, each of its options, and no others" {
-  verbs=$(netnsctl --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | grep --invert-match --line-regexp help)
-  all=$(for verb in $verbs; do options_of_help netnsctl "$verb"; done | sort -u)
+@test "netnsctl(8) has the synopsis of each verb with its options, and an entry for each option" {
+  local verb help text common
+  verbs=$(netnsctl --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+  diff --label 'netnsctl --help' --label manual --unified <(sort <<<"$verbs") \
+    <(section netnsctl.8 '# COMMANDS' | awk '/^## / { exit } 1' | sed -n 's/^|  \*\([a-z]*\)\*$/\1/p' | sort)
+  common=$(section netnsctl.8 '# OPTIONS' | entries)
   for verb in $verbs; do
-    section=$(awk -v verb="## $verb" '$0 == verb { found = 1; next } /^##? / { found = 0 } found' "$ROOT/man/netnsctl.8.scd")
-    [[ $section ]]
-    for option in $(options_of_help netnsctl "$verb"); do
-      [[ $option == --help || $section == *"$option"* || $verb == @(update|save) ]] || {
-        echo "netnsctl(8) does not have $verb $option" >&2
-        return 1
-      }
-    done
+    [[ $verb != help ]] || continue
+    help=$(options_of_help netnsctl "$verb")
+    text=$(section netnsctl.8 "## $verb")
+    # The synopsis is the first paragraph. Short options and --help are not in all of them.
+    diff --label "netnsctl $verb --help" --label synopsis --unified <(grep -e '^--' <<<"$help" | grep --invert-match --line-regexp -e '--help' -e '--version') \
+      <(awk 'NF { found = 1 } found && !NF { exit } found' <<<"$text" | options | grep -e '^--')
+    # Each option has an entry, and each entry in the section is an option.
+    [[ -z $(comm -23 <(echo "$help") <(sort --unique <(echo "$common") <(entries <<<"$text"))) ]]
+    [[ -z $(comm -13 <(echo "$help") <(entries <<<"$text")) ]]
   done
-  for option in $(options_of_page netnsctl.8); do
-    grep --quiet --line-regexp -e "$option" <(
-      echo "$all"
-      echo --version
-    ) || {
-      echo "netnsctl(8) has $option, which no verb has" >&2
-      return 1
-    }
-  done
+  [[ -z $(comm -23 <(echo "$common") <(for verb in '' $verbs; do
+    [[ $verb == help ]] || options_of_help netnsctl ${verb:+"$verb"}
+  done | sort --unique)) ]]
 }
 
 @test "each test in docs/reliability.md exists" {

@@ -11,7 +11,7 @@ setup() {
   cp -a "$tree"/{Makefile,units,plugins,etc,man} "$LAB/root/src/"
   mkdir -p "$LAB/root/src/src/commands"
   cp -a "$tree/src/commands/completion" "$LAB/root/src/src/commands/"
-  cp -a "$tree/target/release/netnsctl" "$LAB/root/src/target/release/"
+  cp -a "$tree"/target/release/{netnsctl,man} "$LAB/root/src/target/release/"
 }
 
 # Restores the installation for the next test.

@@ -244,7 +244,8 @@ fn files_of_the_administrator_are_never_overwritten() {
         .directory(&conf("veth-nstest.conf"))
         .file(&conf("own.sh"), "own");
     let before = test.state("stage/etc/conf.d");
-    let said = "kept as it is: /stage/etc/conf.d/netns; samples are in /stage/usr/share/doc/systemd-netns/examples\n";
+    let said =
+        "unchanged: /stage/etc/conf.d/netns; samples are in /stage/usr/share/doc/systemd-netns/examples\n";
     make(&test, &["install"]).stdout(said).stderr("").status(0);
     assert_eq!(
         test.state("stage/etc/conf.d"),
@@ -262,7 +263,7 @@ fn a_second_installation_brings_all_other_files_up_to_date() {
     for (_, to) in files(&test, PLACES) {
         test.write(&format!("stage/{to}"), "old");
     }
-    make(&test, &["install"]).stdout_has("kept as it is: ").stderr("").status(0);
+    make(&test, &["install"]).stdout_has("unchanged: ").stderr("").status(0);
     for (from, to) in files(&test, PLACES) {
         let kept = to.starts_with("etc/");
         assert_eq!(test.read(&format!("stage/{to}")) == "old", kept, "{to}");

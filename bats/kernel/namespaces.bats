@@ -49,7 +49,7 @@ load kernel
   [[ ! -e /run/netns/a ]]
   printf '%s' "$device:1" >"$note"
   run --separate-stderr -0 netnsinit --delete b
-  [[ $stderr == *'was created by another program or by an older version'* && -e /run/netns/b ]]
+  [[ $stderr == *'was re-created by another program, and is not deleted'* && -e /run/netns/b ]]
 }
 
 @test "in a foreign namespace, up fails with the next step, and down inside has no effect" {

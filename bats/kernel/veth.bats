@@ -116,7 +116,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   before=$(world)
   run --separate-stderr -1 hook veth a up outside
-  [[ $stderr == *"no namespace 'b'"*'run `netns-update`'* ]]
+  [[ $stderr == *"namespace 'b' (VETH_NSNAME_OUTSIDE)"*'run `netns-update`'* ]]
   unchanged "$before"
 }
 

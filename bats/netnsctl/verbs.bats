@@ -240,6 +240,6 @@ END
 @test "make uninstall refuses while the direct engine has an active instance, and changes nothing" {
   netnsctl up lo@a
   run -2 make --silent --directory "$ROOT" uninstall
-  [[ $output == *'not uninstalled: take down what the direct engine has up'* ]]
+  [[ $output == *'not uninstalled: the direct engine has active instances'* ]]
   netnsctl down lo@a
 }

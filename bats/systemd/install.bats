@@ -30,7 +30,7 @@ teardown() {
   config macvlan.conf <<<'# mine'
   lab systemctl start netns-veth@mine
   run -0 lab make -C /src install
-  [[ $output == *'kept as it is: /etc/conf.d/netns;'*'Update successful'* ]]
+  [[ $output == *'unchanged: /etc/conf.d/netns;'*'Update successful'* ]]
   up netns-veth@mine
   lab ping -c1 -W1 -q 192.0.2.42
   [[ $(cat "$CONF/macvlan.conf") == '# mine' ]]
@@ -81,7 +81,7 @@ files() {
   before=$(files)
   run lab make -C /src uninstall
   ((status != 0))
-  [[ $output == *'test-web.service is attached to lo@n'*'`netnsctl detach test-web.service`'*'not uninstalled: detach what is attached'* ]]
+  [[ $output == *'test-web.service is attached to lo@n'*'`netnsctl detach test-web.service`'*'not uninstalled: detach attached services'* ]]
   diff <(echo "$before") <(files)
   lab systemctl start test-web
   up netns-lo@n test-web

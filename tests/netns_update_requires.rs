@@ -190,7 +190,7 @@ fn a_function_that_fails_or_prints_what_is_no_requirement_is_named_and_nothing_i
         ("echo b; false", "cannot tell what `good@a` requires: `configure_good_requires` failed"),
         (
             "echo 'b c'",
-            "cannot tell what `good@a` requires: `configure_good_requires`: \"b c\" is no namespace name",
+            "cannot tell what `good@a` requires: `configure_good_requires`: invalid NSNAME \"b c\"",
         ),
     ] {
         let test = written("b")

@@ -13,13 +13,13 @@ fn types_outside_the_rule_are_refused_with_what_is_allowed() {
         ["", ".a", "a.", "..", "../q", "a/b", "a b", "a\n", "c:d", "e+f", "g-h", "é", "*", &"t".repeat(201)]
     {
         let said = format!(
-            "netnsinit: {word:?} is no type: use letters, digits and `_`, inside also `.`, at most 200 characters\n"
+            "netnsinit: invalid NSTYPE {word:?}: use letters, digits and `_`, with `.` only between them, at most 200 characters\n"
         );
         test.run(&[word, "n", "up", "outside"]).stdout("").stderr(&said).status(1);
     }
     test.run(&[bytes(b"t\xff"), "n".into(), "up".into(), "outside".into()])
         .stdout("")
-        .stderr_line("is no type: use letters")
+        .stderr_line("invalid NSTYPE")
         .status(1);
 }
 
@@ -29,7 +29,7 @@ fn default_is_no_type() {
         .file("etc/conf.d/netns/default.sh", "echo plugin\n")
         .run(&["default", "n", "up", "outside"])
         .stdout("")
-        .stderr_line("`default` is no type")
+        .stderr_line("invalid NSTYPE \"default\": default.conf is read for every type")
         .status(1);
 }
 
@@ -40,7 +40,7 @@ fn names_outside_the_rule_are_refused_with_what_is_allowed() {
         ["", ".x", "x.", "..", "x/../../evil", "a b", "a\n", "q'", "$HOME", "%", "@", "~", "a\\b", "-x", "é"]
     {
         let said = format!(
-            "netnsinit: {word:?} is no namespace name: use letters, digits and `_`, inside also `.`, `:` and `-`, \
+            "netnsinit: invalid NSNAME {word:?}: use letters, digits and `_`, with `.`, `:` and `-` only between them, \
              at most 200 characters\n"
         );
         test.run(&["t", word, "up", "outside"]).stdout("").stderr(&said).status(1);
@@ -74,7 +74,7 @@ fn types_inside_the_rule_are_taken() {
 #[test]
 fn an_unknown_phase_is_refused_with_the_two_that_there_are() {
     for word in ["", "UP", "Up", "restart", "outside"] {
-        let said = format!("netnsinit: {word:?} is no phase: use `up` or `down`\n");
+        let said = format!("netnsinit: invalid phase {word:?}: expected `up` or `down`\n");
         machine().run(&["t", "n", word, "outside"]).stdout("").stderr(&said).status(1);
     }
 }
@@ -82,7 +82,7 @@ fn an_unknown_phase_is_refused_with_the_two_that_there_are() {
 #[test]
 fn an_unknown_side_is_refused_with_the_two_that_there_are() {
     for word in ["", "OUTSIDE", "in", "up"] {
-        let said = format!("netnsinit: {word:?} is no side: use `outside` or `inside`\n");
+        let said = format!("netnsinit: invalid side {word:?}: expected `outside` or `inside`\n");
         machine().run(&["t", "n", "up", word]).stdout("").stderr(&said).status(1);
     }
 }
@@ -147,6 +147,6 @@ fn an_unknown_option_is_refused() {
     machine()
         .run(&["--nosuch", "t", "n", "up", "outside"])
         .stdout("")
-        .stderr_line("\"--nosuch\" is no type")
+        .stderr_line("invalid NSTYPE \"--nosuch\"")
         .status(1);
 }

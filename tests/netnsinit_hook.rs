@@ -164,7 +164,7 @@ fn namespaces_are_created_and_deleted_by_one_name_each() {
         test.run(&[option]).stdout("").stderr_has("one namespace name is needed").status(1);
         test.run(&[option, "a", "b"]).stdout("").stderr_has("one namespace name is needed").status(1);
         for name in ["a/b", "..", "a b", ""] {
-            test.run(&[option, name]).stdout("").stderr_line("is no namespace name: use letters").status(1);
+            test.run(&[option, name]).stdout("").stderr_line("invalid NSNAME").status(1);
         }
     }
     assert!(test.names("").is_empty(), "something was made");

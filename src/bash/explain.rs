@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::ask::{Question, ask};
+use super::query::{Query, query};
 use crate::config::layers::Layers;
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -47,12 +47,12 @@ pub struct Explained {
 /// Has bash read the layers and follow them. Commands in the layers are executed. If `validate`, the plugin also checks the values.
 /// Errors: as for [`ask`].
 pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers, validate: bool) -> Result<Explained> {
-    let asked = ask(paths, instance, layers, Question::Values { validate });
+    let asked = query(paths, instance, layers, Query::Values { validate });
     let output = asked.map_err(|error| {
         if error.is::<trust::Refused>() { error } else { error.context("cannot read its files") }
     })?;
     let mut explained = parse(&String::from_utf8_lossy(&output.stdout))?;
-    explained.said = String::from_utf8_lossy(&output.stderr).into_owned();
+    explained.output = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(explained)
 }
 

@@ -23,5 +23,5 @@ const REQUIRES: &str = include_str!("requires.sh");
 const CHECK: &str = include_str!("check.sh");
 
 /// Variables that would change how bash reads what the host has it run (bash(1), "Shell Variables" and "INVOCATION").
-pub const UNWANTED: [&str; 7] =
+pub const UNWANTED_VARIABLES: [&str; 7] =
     ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "PS4", "BASH_XTRACEFD"];

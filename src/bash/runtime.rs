@@ -19,7 +19,7 @@ pub fn split(layers: Vec<&str>, names_all: bool, below: usize) -> (String, Vec<&
         for (at, (name, block)) in blocks.iter().enumerate() {
             if !named[at] && text.contains(name) {
                 named[at] = true;
-                front += &bare(block);
+                front += &strip_comments(block);
                 unread.push(block);
             }
         }
@@ -40,7 +40,7 @@ pub fn split(layers: Vec<&str>, names_all: bool, below: usize) -> (String, Vec<&
 /// Whether bash text may call functions whose names do not stand in it: those that other files do, and those that it puts
 /// together.
 #[must_use]
-pub fn calls_unnamed(text: &str) -> bool {
+pub fn has_indirect_calls(text: &str) -> bool {
     ["source", "eval", "_$", "_\"", "_'", "_\\", "}_", "\"_", "'_"].iter().any(|sign| text.contains(sign))
         || text
             .split_ascii_whitespace()
@@ -55,7 +55,7 @@ fn function_of(block: &'static str) -> Option<(&'static str, &'static str)> {
 
 /// Bash text without its comments, blank lines and indentation: bash looks at each character several times.
 #[must_use]
-pub fn bare(text: &str) -> String {
+pub fn strip_comments(text: &str) -> String {
     let mut bare = String::with_capacity(text.len());
     for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         bare += line;

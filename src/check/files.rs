@@ -93,7 +93,7 @@ fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeS
 fn syntax(path: &Path) -> Result<Option<Finding>> {
     // A file may set extglob and so change what is sound.
     for options in [&["-n"][..], &["-O", "extglob", "-n"]] {
-        let answer = Program::new(BASH).words(options).words([path]).run()?;
+        let answer = Program::new(BASH).args(options).args([path]).run()?;
         if answer.status.success() {
             return Ok(None);
         }
@@ -139,7 +139,7 @@ fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
         return Ok(Vec::new());
     }
     let options = ["--format=json1", "--shell=bash", "--severity=warning", "--exclude", EXCLUDED, "--"];
-    let Some(answer) = Program::new("shellcheck").words(options).words(files).run_if_installed()? else {
+    let Some(answer) = Program::new("shellcheck").args(options).args(files).run_if_installed()? else {
         return Ok(Vec::new());
     };
     let Ok(report) = serde_json::from_slice::<ShellcheckReport>(&answer.stdout) else {
@@ -166,7 +166,7 @@ fn writers(paths: &Paths, files: &BTreeSet<PathBuf>, rules: bool) -> Result<Vec<
     let finding = |one: trust::Unsafe| {
         Finding::error(one.why)
             .at(one.path.display().to_string())
-            .advice(format!("mend it by `{}`", one.mend))
+            .advice(format!("mend it by `{}`", one.fix))
     };
-    Ok(trust::judge(&paths.root, places).into_iter().map(finding).collect())
+    Ok(trust::check(&paths.root, places).into_iter().map(finding).collect())
 }

@@ -78,7 +78,7 @@ fn explain(error: &clap::Error) -> Status {
     if arguments().iter().all(|word| word.to_str().is_some_and(|word| escape::line(word) == word)) {
         _ = error.print();
     } else {
-        print::remark(error.render().to_string().trim_end());
+        print::stderr_lines(error.render().to_string().trim_end());
     }
     Status::Failed
 }

@@ -190,8 +190,8 @@ fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
         }
     }
     // Their `down outside` has not come to its end, or has not run at all.
-    for instance in remembered::on(paths, &name)? {
-        if let Err(error) = remembered::mark(paths, &instance) {
+    for instance in remembered::of_namespace(paths, &name)? {
+        if let Err(error) = remembered::mark_unfinished(paths, &instance) {
             print::warn(&format!("{error:#}"));
         }
     }

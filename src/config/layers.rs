@@ -94,13 +94,13 @@ impl Layer {
 
     /// Whether there is anything at its path.
     #[must_use]
-    pub fn is_there(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.content != Content::Missing
     }
 
     /// Whether bash defines functions and sets variables when it reads the file, and does nothing else.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
+    pub fn only_defines(&self) -> bool {
         self.variables().is_some()
     }
 
@@ -184,8 +184,8 @@ impl Layers {
     }
 
     /// Those that are there.
-    pub fn there(&self) -> impl Iterator<Item = &Layer> {
-        self.all().filter(|layer| layer.is_there())
+    pub fn present(&self) -> impl Iterator<Item = &Layer> {
+        self.all().filter(|layer| layer.exists())
     }
 
     /// The one of that role.
@@ -208,8 +208,8 @@ impl Layers {
 
     /// What is read for the instance, for [`crate::trust`]: the directory in which files are looked for, and those that are there.
     #[must_use]
-    pub fn read_from(&self, paths: &Paths) -> Vec<PathBuf> {
-        [paths.conf.clone()].into_iter().chain(self.there().map(|layer| layer.path.clone())).collect()
+    pub fn paths_to_check(&self, paths: &Paths) -> Vec<PathBuf> {
+        [paths.conf.clone()].into_iter().chain(self.present().map(|layer| layer.path.clone())).collect()
     }
 
     /// What the plugin declares.
@@ -222,7 +222,7 @@ impl Layers {
     /// Whether there has to be a `TYPE.conf` or `TYPE-NAME.conf`, as far as it is known without bash: the last line that sets
     /// `NO_CONFIG_REQUIRED` sets it to something.
     #[must_use]
-    pub fn need_conf(&self) -> bool {
+    pub fn require_conf(&self) -> bool {
         let lines = self.all().filter_map(Layer::text).flat_map(str::lines).map(str::trim_start);
         let value = lines.filter_map(|line| line.strip_prefix("NO_CONFIG_REQUIRED=")).last();
         let value = value.map(|value| value.split(['#', ';']).next().unwrap_or_default().trim());
@@ -245,8 +245,8 @@ impl Layers {
     /// Whether a hook is defined, if that is certain without bash. `Unknown` also where a `.conf` is needed and missing.
     #[must_use]
     pub fn define(&self, function: &str) -> Defined {
-        let is_configured = [Role::Type, Role::Instance].iter().any(|role| self.get(*role).is_there());
-        if self.settings().is_none() || !is_configured && self.need_conf() {
+        let is_configured = [Role::Type, Role::Instance].iter().any(|role| self.get(*role).exists());
+        if self.settings().is_none() || !is_configured && self.require_conf() {
             return Defined::Unknown;
         }
         let head = format!("{function}() {{");

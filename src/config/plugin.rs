@@ -51,7 +51,7 @@ pub struct Listing {
     /// Every type that has a plugin.
     pub types: BTreeSet<NsType>,
     /// A line for each file that makes no type, though it looks as if it should.
-    pub complaints: Vec<String>,
+    pub problems: Vec<String>,
 }
 
 /// Lists the types: every `TYPE.sh` in either directory. A `.conf` asks for a plugin, too.
@@ -77,7 +77,7 @@ fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
         let nstype = match NsType::new(word.as_ref()) {
             Ok(nstype) => nstype,
             Err(error) => {
-                listing.complaints.push(format!("{}: {error}; skipped", printable(&file)));
+                listing.problems.push(format!("{}: {error}; skipped", printable(&file)));
                 continue;
             }
         };
@@ -86,7 +86,7 @@ fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
             continue;
         };
         let [own, shipped] = paths.plugin(&nstype);
-        listing.complaints.push(if own.symlink_metadata().is_err() && shipped.symlink_metadata().is_err() {
+        listing.problems.push(if own.symlink_metadata().is_err() && shipped.symlink_metadata().is_err() {
             let (file, own) = (printable(&file), own.display());
             format!("{own} does not exist, but {file} needs it; type `{nstype}` skipped")
         } else {
@@ -97,7 +97,7 @@ fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
             listing.types.insert(nstype);
         }
     }
-    listing.complaints.extend(too_long(paths, entries));
+    listing.problems.extend(too_long(paths, entries));
     Ok(listing)
 }
 

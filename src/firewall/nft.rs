@@ -13,13 +13,13 @@ const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// Errors: it is not installed, or fails; then its own message is in the error.
 pub fn run(words: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let called = format!("nft {}", words.join(" "));
-    Ok(nft().called(called).words(words).input(input).run()?.success()?.stdout)
+    Ok(nft().label(called).args(words).input(input).run()?.success()?.stdout)
 }
 
 /// Runs one command of `nft`, which has 15 seconds.
 /// Errors: it is not installed, fails or does not end.
 pub fn command(command: &str) -> Result<()> {
-    let answer = nft().words([command]).run_within(TIME_LIMIT)?;
+    let answer = nft().args([command]).run_within(TIME_LIMIT)?;
     let late = || format!("`nft` did not end within {} seconds", TIME_LIMIT.as_secs());
     answer.with_context(late)?.success().map(drop)
 }

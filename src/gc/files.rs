@@ -129,7 +129,7 @@ fn lock(paths: &Paths, path: PathBuf, word: &str, states: &BTreeMap<NsName, Stat
 
 /// Whether a file is a draft of ours; in directories of others, of a file that is ours.
 fn is_draft(file: &str, own: bool, rules: &[Declaration]) -> bool {
-    file::drafted(file).is_some_and(|name| own || is_rules(name, rules) || is_copy(name))
+    file::draft_target(file).is_some_and(|name| own || is_rules(name, rules) || is_copy(name))
 }
 
 /// Whether it is the name of rules that are saved, or of the previous ones.
@@ -140,7 +140,7 @@ fn is_rules(name: &str, types: &[Declaration]) -> bool {
 
 /// Whether it is the name of a unit of a type.
 fn is_copy(name: &str) -> bool {
-    name.ends_with("@.service") && unit::type_word(name).is_some()
+    name.ends_with("@.service") && unit::type_part(name).is_some()
 }
 
 fn is_old(entry: &DirEntry) -> bool {

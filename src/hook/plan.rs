@@ -46,7 +46,7 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     };
     let layers = Layers::of(paths, &hook.instance)?;
     // On `down`, too: what stays then is less than what a stranger's file could do as root.
-    trust::require(&paths.root, layers.read_from(paths))?;
+    trust::require(&paths.root, layers.paths_to_check(paths))?;
     let does_nothing = layers.define(&hook.function()) == Defined::No;
     // What an earlier instance has left goes first.
     let left =

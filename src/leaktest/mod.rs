@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 
 use crate::name::NsName;
-use crate::netlink::{self, Link, Way};
+use crate::netlink::{self, Link, ChosenRoute};
 use crate::netns::{self, Entered, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 use crate::print;
@@ -110,9 +110,9 @@ pub fn measure(
 
 /// Enters a namespace to send something from there.
 fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
-    capability::need(Capability::SysAdmin, "to enter namespaces")?;
-    capability::need(Capability::NetAdmin, "to trace what rules do")?;
-    capability::need(Capability::NetRaw, "to send pings")?;
+    capability::require(Capability::SysAdmin, "to enter namespaces")?;
+    capability::require(Capability::NetAdmin, "to trace what rules do")?;
+    capability::require(Capability::NetRaw, "to send pings")?;
     let Named::Namespace(id) = netns::look(paths, name)? else {
         bail!(
             "there is no namespace `{name}`: bring it up by `netnsctl up {name}`; `ip netns` lists those that are there"
@@ -152,7 +152,7 @@ fn try_all(
 
 /// Puts together what the program saw, what the rules did, and which way the kernel chose.
 fn measurement(attempt: Attempt, answer: AttemptEnd, passage: Passage, links: &[Link]) -> Measurement {
-    let way = attempt.target.address().map(netlink::way);
+    let way = attempt.target.address().map(netlink::route_to);
     let AttemptEnd { mut verdict, mut detail } = answer;
     if passage.dropped {
         // A rule that rejects sends an answer itself: it is not from outside.
@@ -173,7 +173,7 @@ fn measurement(attempt: Attempt, answer: AttemptEnd, passage: Passage, links: &[
     }
 }
 
-fn route(way: &Way) -> String {
+fn route(way: &ChosenRoute) -> String {
     let via = |gateway: IpAddr| format!("{} via {gateway}", way.route);
     way.gateway.map_or_else(|| way.route.clone(), via)
 }

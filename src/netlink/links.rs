@@ -61,7 +61,7 @@ pub fn links() -> Result<Vec<Link>> {
 
 /// The interface that an answer of the kernel is about.
 #[must_use]
-pub fn link_in(answer: &[u8]) -> Option<Link> {
+pub fn parse_link(answer: &[u8]) -> Option<Link> {
     match decode(answer)? {
         RouteNetlinkMessage::NewLink(message) => Some(link(&message)),
         _ => None,

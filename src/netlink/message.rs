@@ -23,7 +23,7 @@ pub(super) fn ask(protocol: isize, question: &[u8], mut answered: impl FnMut(&[u
     socket.send_to(question, &SocketAddr::new(0, 0), 0).context("cannot ask the kernel by netlink")?;
     loop {
         let (bytes, _) = socket.recv_from_full().context("the kernel does not answer by netlink")?;
-        if walk(&bytes, &mut answered)? {
+        if for_each_answer(&bytes, &mut answered)? {
             return Ok(());
         }
     }
@@ -31,7 +31,7 @@ pub(super) fn ask(protocol: isize, question: &[u8], mut answered: impl FnMut(&[u
 
 /// Hands on each answer in what the kernel has sent; whether that was all.
 /// Errors: the kernel refuses.
-pub fn walk(bytes: &[u8], mut answered: impl FnMut(&[u8])) -> Result<bool> {
+pub fn for_each_answer(bytes: &[u8], mut answered: impl FnMut(&[u8])) -> Result<bool> {
     let mut rest = bytes;
     while let Some(message) = first(rest) {
         match kind(message) {

@@ -8,8 +8,8 @@ mod routes;
 mod rtnetlink;
 mod trace;
 
-pub use links::{Link, link_in, links, namespace_number, set_down};
-pub use message::walk;
-pub use nftables::{Rules, filters, filters_anything, policy_in, rules, tables};
-pub use routes::{Route, Way, routes, way};
+pub use links::{Link, parse_link, links, namespace_number, set_down};
+pub use message::for_each_answer;
+pub use nftables::{Rules, filters, filters_anything, parse_policy, rules, tables};
+pub use routes::{Route, ChosenRoute, route_to, routes};
 pub use trace::{Decision, Header, Step, Traces};

@@ -88,7 +88,7 @@ pub fn tables() -> Result<Vec<String>> {
 pub fn rules() -> Result<Rules> {
     let mut rules = Rules::default();
     dump(GET_RULE, |_| rules.count += 1)?;
-    dump(GET_CHAIN, |answer| rules.policies.extend(policy_in(answer)))?;
+    dump(GET_CHAIN, |answer| rules.policies.extend(parse_policy(answer)))?;
     Ok(rules)
 }
 
@@ -122,7 +122,7 @@ fn has_rule(filter: &Filter, answer: &[u8]) -> bool {
 
 /// The policy of the chain that an answer of the kernel is about.
 #[must_use]
-pub fn policy_in(answer: &[u8]) -> Option<Policy> {
+pub fn parse_policy(answer: &[u8]) -> Option<Policy> {
     let chain = attributes(answer);
     let policy = if chain.number(CHAIN_POLICY)? == DROP { "drop" } else { "accept" };
     Some(Policy { chain: chain.text(CHAIN_NAME)?, policy })

@@ -24,7 +24,7 @@ pub struct Route {
 
 /// The way that a packet would take.
 #[derive(Clone, Debug)]
-pub struct Way {
+pub struct ChosenRoute {
     /// The route that fits best: `default`, `ADDRESS/PREFIX`, with `unreachable` or the like before it.
     pub route: String,
     /// The next router.
@@ -46,11 +46,11 @@ pub fn routes() -> Result<Vec<Route>> {
 
 /// The way that the kernel would choose to an address.
 /// Errors: there is none: `ENETUNREACH`, as the source of the error.
-pub fn way(to: IpAddr) -> Result<Option<Way>> {
+pub fn route_to(to: IpAddr) -> Result<Option<ChosenRoute>> {
     let answers = request(RouteNetlinkMessage::GetRoute(question(to)))?;
     Ok(answers.iter().find_map(message).map(|message| {
         let Route { destination, gateway, link } = read(message);
-        Way { route: format!("{}{destination}", kind(message.header.kind)), gateway, link }
+        ChosenRoute { route: format!("{}{destination}", kind(message.header.kind)), gateway, link }
     }))
 }
 

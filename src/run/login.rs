@@ -54,7 +54,7 @@ impl Login {
     /// Becomes the command. If it returns, that has failed, and the reason was printed.
     pub(super) fn become_command(&self) -> Status {
         if let Err(error) = close_descriptors().and_then(|()| self.identity.assume()) {
-            print::complain(&format!("cannot run as `{}`: {error:#}", self.identity.name));
+            print::error(&format!("cannot run as `{}`: {error:#}", self.identity.name));
             return Status::Failed;
         }
         exec(&self.words, |command| command.env_clear().envs(&self.environment))

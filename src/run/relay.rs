@@ -62,7 +62,7 @@ pub fn run(plan: &Login, terminal: Terminal) -> Result<Infallible> {
         drop((terminal, master, monitor));
         let watched = monitor::run(plan, relay, slave, standard, &blocked);
         if let Err(error) = &watched {
-            print::complain(&format!("{error:#}"));
+            print::error(&format!("{error:#}"));
         }
         std::process::exit(i32::from(watched.is_err()));
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use crate::sys::program::{Answer, Program};
+use crate::sys::program::{Output, Program};
 
 /// A user with all that a login needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,12 +80,12 @@ impl User {
     }
 }
 
-fn ask(program: &str, words: &[&str]) -> Result<Answer> {
-    let asked = Program::new(program).called(format!("{program} {}", words.join(" "))).words(words).run();
+fn ask(program: &str, words: &[&str]) -> Result<Output> {
+    let asked = Program::new(program).label(format!("{program} {}", words.join(" "))).args(words).run();
     asked.context("cannot look up the user")
 }
 
-fn text(answer: Answer, program: &str) -> Result<String> {
+fn text(answer: Output, program: &str) -> Result<String> {
     let answer = answer.success().context("cannot look up the user")?;
     String::from_utf8(answer.stdout).with_context(|| format!("{program} printed invalid UTF-8"))
 }

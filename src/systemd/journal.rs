@@ -40,13 +40,13 @@ fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
     words.extend(
         [instance.unit(), instance.outside_unit(), instance.name.unit()].map(|unit| format!("--unit={unit}")),
     );
-    _ = journalctl().words(["--sync"]).run();
+    _ = journalctl().args(["--sync"]).run();
     messages(&read(words), since)
 }
 
 /// What it shows of this boot; nothing where it cannot.
 fn read<Word: AsRef<OsStr>>(words: impl IntoIterator<Item = Word>) -> String {
-    let answer = journalctl().words(["--quiet", "--boot"]).words(words).run();
+    let answer = journalctl().args(["--quiet", "--boot"]).args(words).run();
     answer.map(|answer| answer.text()).unwrap_or_default()
 }
 

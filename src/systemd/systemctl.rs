@@ -50,7 +50,7 @@ impl Loaded {
     /// The type that it is an instance of; `None` for `netns_name@`.
     #[must_use]
     pub fn nstype(&self) -> Option<&str> {
-        unit::type_word(&self.name)
+        unit::type_part(&self.name)
     }
 }
 
@@ -65,13 +65,13 @@ const LISTING: [&str; 4] = ["--all", "--plain", "--no-legend", "--no-pager"];
 
 /// systemctl with a verb.
 pub(super) fn systemctl(verb: &str) -> Program {
-    Program::new("systemctl").package("systemd").called(format!("systemctl {verb}")).words([verb])
+    Program::new("systemctl").package("systemd").label(format!("systemctl {verb}")).args([verb])
 }
 
 /// The names of all units of these types, `TYPE,TYPE`, that systemd has loaded; none where it cannot be asked.
 #[must_use]
 pub fn loaded_of_types(types: &str) -> Vec<String> {
-    let listing = systemctl("list-units").words(LISTING).words([format!("--type={types}")]);
+    let listing = systemctl("list-units").args(LISTING).args([format!("--type={types}")]);
     let text = listing.run().map(|answer| answer.text()).unwrap_or_default();
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
@@ -104,7 +104,7 @@ impl Systemctl {
     #[allow(clippy::unused_self)] // the value is the proof that there is a systemd, here and below
     pub fn ask_for_loaded(&self) -> Result<Loading> {
         let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
-        systemctl("list-units").words(LISTING).words(["--full"]).words(patterns).start().map(Loading)
+        systemctl("list-units").args(LISTING).args(["--full"]).args(patterns).start().map(Loading)
     }
 
     /// All instances of our template units.
@@ -166,7 +166,7 @@ impl Systemctl {
 }
 
 fn on_units<Unit: AsRef<str>>(verb: &str, units: &[Unit]) -> Program {
-    systemctl(verb).words(["--"]).words(units.iter().map(AsRef::as_ref))
+    systemctl(verb).args(["--"]).args(units.iter().map(AsRef::as_ref))
 }
 
 /// Reads lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Lines that are cut short are left out, and so is what only has a name like ours:

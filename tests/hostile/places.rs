@@ -59,7 +59,7 @@ pub fn file_names(words: &[Vec<u8>]) {
     let before = fs::read_dir(&paths.units).unwrap().count();
 
     let listing = plugin::list(&paths).unwrap();
-    for complaint in &listing.complaints {
+    for complaint in &listing.problems {
         assert!(!complaint.chars().any(char::is_control), "{complaint:?}");
     }
     for instance in plugin::configured(&paths).unwrap() {

@@ -33,15 +33,15 @@ pub fn listing(bytes: &[u8]) {
 /// Answers of the kernel by netlink.
 pub fn netlink(bytes: &[u8]) {
     let mut handed = 0;
-    let all = netlink::walk(bytes, |answer| {
+    let all = netlink::for_each_answer(bytes, |answer| {
         handed += answer.len();
-        _ = netlink::link_in(answer);
-        _ = netlink::policy_in(answer);
+        _ = netlink::parse_link(answer);
+        _ = netlink::parse_policy(answer);
     });
     assert!(handed <= bytes.len(), "{all:?}");
     // As if it were the only one, whatever its header says.
-    _ = netlink::link_in(bytes);
-    _ = netlink::policy_in(bytes);
+    _ = netlink::parse_link(bytes);
+    _ = netlink::parse_policy(bytes);
 }
 
 /// A true answer, with some bytes of it replaced: each pair is a place and a value.
@@ -51,7 +51,7 @@ pub fn netlink_nearly(changes: &[u8]) {
         \x28\0\0\0\x03\x0a\x02\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x0a\0\x03\0input\0\0\0\x08\0\x05\0\0\0\0\0"
         .to_vec();
     let mut sane = 0;
-    assert!(!netlink::walk(&bytes, |_| sane += 1).unwrap() && sane == 2);
+    assert!(!netlink::for_each_answer(&bytes, |_| sane += 1).unwrap() && sane == 2);
     for pair in changes.chunks_exact(2) {
         let length = bytes.len();
         bytes[usize::from(pair[0]) % length] = pair[1];

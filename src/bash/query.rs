@@ -8,7 +8,7 @@ use super::{CHECK, REQUIRES, SHOW, quote};
 use crate::config::layers::Layers;
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
-use crate::sys::program::Answer;
+use crate::sys::program::Output;
 use crate::trust;
 
 /// What is asked.
@@ -48,13 +48,13 @@ pub fn check_function(instance: &Instance, side: Side) -> String {
 
 /// Has bash read the layers, in the network namespace of this thread, and answer. What they do besides setting variables, they do.
 /// Errors: others can write one of the files ([`trust::Refused`]), or one cannot be read, or bash cannot be run, or does not come to an end.
-pub fn ask(paths: &Paths, instance: &Instance, layers: &Layers, question: Question) -> Result<Answer> {
-    trust::require(&paths.root, layers.read_from(paths))?;
-    for layer in layers.there() {
+pub fn ask(paths: &Paths, instance: &Instance, layers: &Layers, question: Question) -> Result<Output> {
+    trust::require(&paths.root, layers.paths_to_check(paths))?;
+    for layer in layers.present() {
         layer.is_usable()?;
     }
     let Instance { nstype, name } = instance;
-    let files: Vec<String> = layers.there().map(|layer| quote(layer.path.as_os_str())).collect();
+    let files: Vec<String> = layers.present().map(|layer| quote(layer.path.as_os_str())).collect();
     let text = format!(
         "NSTYPE={nstype} NSNAME={name} UPDOWN=up INOUT=outside\n\
          __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n\

@@ -52,7 +52,7 @@ fn a_plugin_that_is_no_regular_file_is_refused_by_name() {
 
 #[test]
 fn a_plugin_that_is_a_link_to_nothing_is_refused_by_name() {
-    let said = "netnsinit: plugin /etc/conf.d/netns/t.sh is a symbolic link to nothing\n";
+    let said = "netnsinit: plugin /etc/conf.d/netns/t.sh is a dangling symbolic link\n";
     Test::new("netnsinit")
         .link(SH, "/nonexistent/t.sh")
         .file(SHIPPED, PLUGIN)
@@ -91,7 +91,7 @@ fn an_unreadable_directory_is_told_by_name() {
         .by_nobody()
         .run(&UP)
         .stdout("")
-        .stderr_line("cannot look at plugin /etc/conf.d/netns/t.sh: ")
+        .stderr_line("cannot read plugin /etc/conf.d/netns/t.sh: ")
         .status(1);
 }
 
@@ -147,7 +147,7 @@ fn a_default_conf_that_is_no_file_stops_up_and_is_told_on_down() {
         (machine().directory(DEFAULT), "/etc/conf.d/netns/default.conf is a directory, not a file"),
         (
             machine().link(DEFAULT, "/nonexistent"),
-            "/etc/conf.d/netns/default.conf is a symbolic link to nothing",
+            "/etc/conf.d/netns/default.conf is a dangling symbolic link",
         ),
     ] {
         test.run(&UP).stdout("").stderr(&format!("netnsinit: {said}\n")).status(1);

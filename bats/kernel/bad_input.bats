@@ -8,9 +8,9 @@ load kernel
   ln -s nowhere "$CONF/macvlan-a.conf"
   create a
   run --separate-stderr -1 hook macvlan a up outside
-  told "$CONF/macvlan-a.conf is a symbolic link to nothing"
+  told "$CONF/macvlan-a.conf is a dangling symbolic link"
   run --separate-stderr hook macvlan a down outside
-  [[ $stderr == *'warning:'*'is a symbolic link to nothing'* ]]
+  [[ $stderr == *'warning:'*'is a dangling symbolic link'* ]]
 }
 
 # Usage: plugin TYPE <<<TEXT

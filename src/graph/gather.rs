@@ -250,5 +250,5 @@ fn other<'a>(
 fn number(everywhere: &Everywhere, place: Option<&NsName>, of: &Inside) -> Result<Option<i32>> {
     let Some(from) = everywhere.get(&place.cloned()) else { return Ok(None) };
     let _there = netns::enter_file(&from.itself)?;
-    netlink::namespace_number(of.itself.as_fd())
+    netlink::namespace_id(of.itself.as_fd())
 }

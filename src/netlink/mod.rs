@@ -1,5 +1,6 @@
-//! What the kernel says of the network that this thread is in, by netlink(7): no process is started for it. `links` and
-//! `routes` ask by `rtnetlink`, `nftables` and `trace` ask nf_tables; `message` is what both have in common.
+//! Queries the kernel about the network namespace of this thread, by netlink(7). No process is started.
+//!
+//! `links` and `routes` use `rtnetlink`; `nftables` and `trace` use nf_tables. `message` is the common part.
 
 mod links;
 mod message;
@@ -8,7 +9,7 @@ mod routes;
 mod rtnetlink;
 mod trace;
 
-pub use links::{Link, parse_link, links, namespace_number, set_down};
+pub use links::{Link, parse_link, links, namespace_id, set_down};
 pub use message::for_each_answer;
 pub use nftables::{Rules, filters, filters_anything, parse_policy, rules, tables};
 pub use routes::{Route, ChosenRoute, route_to, routes};

@@ -212,7 +212,7 @@ fn a_function_that_hangs_is_ended_after_ten_seconds_with_all_that_it_has_started
     let accepted = Instant::now();
     nothing_changed(
         &test,
-        "cannot tell what `good@a` requires: `configure_good_requires`, or a file that is read before it: no end was reached in 10 seconds",
+        "cannot tell what `good@a` requires: `configure_good_requires`, or a file that is read before it: timed out after 10 seconds",
     );
     assert!(accepted.elapsed() < Duration::from_secs(20), "{:?}", accepted.elapsed());
     // Of one that is dead, though nobody has asked for its status yet, nothing is left to read.

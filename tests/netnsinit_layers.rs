@@ -109,7 +109,7 @@ fn a_plugin_with_crlf_runs_nothing_and_is_told_with_file_and_line() {
     let ran = with_plugin(&PLUGIN.replace('\n', "\r\n")).run(&UP);
     assert!(!ran.stdout.contains("v="), "the hook was run: {ran:#?}");
     assert!(!ran.status.success(), "{ran:#?}");
-    ran.stderr_has("/etc/conf.d/netns/t.sh: line ").stderr_has("line ends of DOS (\\r\\n)").status(2);
+    ran.stderr_has("/etc/conf.d/netns/t.sh: line ").stderr_has("DOS line ends (\\r\\n)").status(2);
 }
 
 // --- the other layers

@@ -134,7 +134,7 @@ plugin() { cat >"$SHARE/$1.sh"; }
     [[ ${stderr##*$'\n'} == "netnsinit: $type@a: up outside "*": syntax error in $file: line "* ]]
     unchanged "$before"
   done
-  [[ $stderr == *'line ends of DOS'* ]]
+  [[ $stderr == *'DOS line ends'* ]]
 }
 
 @test "a plain user: an outside hook that fails is told with that, and makes nothing" {

@@ -142,7 +142,7 @@ killed_in_up_inside() {
   mkdir -p /run/systemd-netns/remembered
   printf 'MAKER_IFNAME=mk-a\0' >/run/systemd-netns/remembered/maker@a
   run -1 netnsctl gc
-  [[ $output == *"$CONF/maker.sh: everybody can write it"* && -e /run/systemd-netns/remembered/maker@a ]]
+  [[ $output == *"$CONF/maker.sh: any user can write it"* && -e /run/systemd-netns/remembered/maker@a ]]
 }
 
 @test "an instance on a namespace of somebody else is theirs: its hooks may have been run by hand" {

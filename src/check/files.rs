@@ -163,10 +163,9 @@ fn writers(paths: &Paths, files: &BTreeSet<PathBuf>, rules: bool) -> Result<Vec<
         let rules = file::entries(&paths.conf)?.into_iter().map(|entry| entry.path().to_owned());
         places.extend(rules.filter(|path| path.extension().is_some_and(|extension| extension == "rules")));
     }
-    let finding = |one: trust::Unsafe| {
-        Finding::error(one.why)
-            .at(one.path.display().to_string())
-            .advice(format!("mend it by `{}`", one.fix))
+    let finding = |file: trust::Unsafe| {
+        let advice = file.advice();
+        Finding::error(file.why).at(file.path.display().to_string()).advice(advice)
     };
     Ok(trust::check(&paths.root, places).into_iter().map(finding).collect())
 }

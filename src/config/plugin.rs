@@ -89,7 +89,7 @@ fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
         let [own, shipped] = paths.plugin(&nstype);
         listing.problems.push(if own.symlink_metadata().is_err() && shipped.symlink_metadata().is_err() {
             let (file, own) = (printable(&file), own.display());
-            format!("{own} does not exist, but {file} requires it; type `{nstype}` skipped")
+            format!("{own} does not exist, but {file} needs it; type `{nstype}` skipped")
         } else {
             format!("{error:#}")
         });

@@ -74,7 +74,7 @@ pub mod internals {
         pub use crate::hook::parse;
     }
     pub mod netlink {
-        pub use crate::netlink::{parse_link, parse_policy, for_each_answer};
+        pub use crate::netlink::{for_each_answer, parse_link, parse_policy};
     }
     pub mod netns {
         pub use crate::netns::{create, delete, enter, names, ownership};

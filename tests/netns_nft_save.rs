@@ -57,9 +57,6 @@ fn a_bad_name_is_told_before_that_root_is_needed() {
 #[test]
 fn netnsctl_save_is_the_same_program() {
     let test = Test::new("netnsctl").by_nobody();
-    test.run_live(&["save", "a b"])
-        .stdout("")
-        .stderr_line("netnsctl: invalid NSNAME \"a b\"")
-        .status(1);
+    test.run_live(&["save", "a b"]).stdout("").stderr_line("netnsctl: invalid NSNAME \"a b\"").status(1);
     test.run_live(&["save", "no-such-namespace"]).stdout("").stderr_line("only root").status(1);
 }

@@ -44,8 +44,8 @@ pub struct Explained {
     pub output: String,
 }
 
-/// Lets bash read the layers, and returns the variables and functions with their places. Commands in the layers are executed. If
-/// `validate` is set, the plugin also validates the settings.
+/// Lets bash read the layers, and returns the variables and functions with their places. Commands in the layers are executed.
+/// If `validate` is set, the plugin also validates the settings.
 /// Errors: as for [`query`]; or the output of bash is incomplete.
 pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers, validate: bool) -> Result<Explained> {
     let output = query(paths, instance, layers, Query::Values { validate });

@@ -10,22 +10,23 @@ __netns_fail() {
 }
 
 # Usage: __netns_end_command
-# Called by the EXIT trap. If a signal has ended bash while it waited for a command, this command is now the last job, without `&`. The
-# command could complete its step after the rollback. So it is terminated first, and bash waits for it.
+# Called by the EXIT trap. If a signal has ended bash while it waited for a command, this command is now the last job, without
+# `&`. The command could complete its step after the rollback. So it is terminated first, and bash waits for it.
 __netns_end_command() {
   local __netns_jobs
   __netns_jobs=$(builtin jobs -l)
   [[ -z $__netns_jobs || $__netns_jobs == *' &' ]] || {
-    # The text of a command can contain secrets, and every user can read arguments. A here-string can need a file, and the disk can be
-    # full. `set -a` exports variables, and the environment has a size limit.
+    # The text of a command can contain secrets, and every user can read arguments. A here-string can need a file, and the disk
+    # can be full. `set -a` exports variables, and the environment has a size limit.
     builtin printf '%s\n' "$__netns_jobs" |
       (unset -v __netns_jobs && exec "${__netns_netnsinit[@]}" --end-command "$__netns_patience")
   } || :
 }
 
 # Usage: __netns_open NSNAME PLUGIN
-# Called after the hook of a firewall has returned. The hook of the plugin replaces the closing rules itself; if they still exist, it
-# has loaded no rules. A hook of a .conf file opens the namespace if it succeeds. Without errexit, its status is not reliable.
+# Called after the hook of a firewall has returned. The hook of the plugin replaces the closing rules itself; if they still
+# exist, it has loaded no rules. A hook of a .conf file opens the namespace if it succeeds. Without errexit, its status is not
+# reliable.
 __netns_open() {
   local unsure=(--unsure) file
   shopt -s extdebug # makes declare -F print line and file
@@ -53,8 +54,8 @@ __netns_no_conf() {
 }
 
 # Usage: __netns_clear ARGUMENT...
-# Called with the arguments of netnsinit before `up outside`, if there are remembered values. If the last `down outside` has not completed,
-# it runs now.
+# Called with the arguments of netnsinit before `up outside`, if there are remembered values. If the last `down outside` has not
+# completed, it runs now.
 __netns_clear() {
   local values
   mapfile -d '' values <"$__netns_state"
@@ -96,8 +97,8 @@ __netns_parses() {
 }
 
 # Usage: __netns_sourced STATUS FILE
-# Called after a .conf file was sourced with errexit off and has failed. A failed command is ignored, but a syntax error is not. For a
-# syntax error `source` returns 2, or 1 for an array without its closing parenthesis.
+# Called after a .conf file was sourced with errexit off and has failed. A failed command is ignored, but a syntax error is not.
+# For a syntax error `source` returns 2, or 1 for an array without its closing parenthesis.
 __netns_sourced() {
   if (($1 == 1 || $1 == 2)) && [[ -f $2 ]]; then __netns_parses "$2" || __netns_fail_or_warn "$__netns_syntax_error"; fi
 }
@@ -116,8 +117,8 @@ __netns_explain() {
 }
 
 # Usage: __netns_where COMMAND
-# Sets `where` to file and line of the failed COMMAND. Bash has a line for each caller on the stack. In an EXIT trap it has none for the
-# innermost function. If the ERR trap has not recorded it, the text of COMMAND is searched.
+# Sets `where` to file and line of the failed COMMAND. Bash has a line for each caller on the stack. In an EXIT trap it has none
+# for the innermost function. If the ERR trap has not recorded it, the text of COMMAND is searched.
 __netns_where() {
   local -i top=3 frame # the frames above are this function and its callers
   frame=top
@@ -143,7 +144,8 @@ __netns_where() {
 }
 
 # Usage: __netns_last_list
-# Adds a line number to `where`, a file whose status was not 0: the last line, if it is an && or || list, which is the usual cause.
+# Adds a line number to `where`, a file whose status was not 0: the last line, if it is an && or || list, which is the usual
+# cause.
 __netns_last_list() {
   local lines
   local -i last
@@ -155,8 +157,8 @@ __netns_last_list() {
 }
 
 # Usage: __netns_search FUNCTION COMMAND
-# Sets `where` to FILE:LINE of COMMAND in FUNCTION, or to all lines that contain COMMAND. Blanks are ignored, because bash does not keep
-# the layout of a command.
+# Sets `where` to FILE:LINE of COMMAND in FUNCTION, or to all lines that contain COMMAND. Blanks are ignored, because bash does
+# not keep the layout of a command.
 __netns_search() {
   local IFS=$'\n' name file text command=${2//[ $'\t']/} lines=() found=()
   local -i start at

@@ -1,7 +1,7 @@
 //! The bash code of the host (`*.sh`), and queries that bash answers.
 //!
-//! [`runtime`] has the functions for plugins. [`query`] lets bash read the layers of an instance and answer a query, and [`explain`]
-//! parses the answer about variables and functions. [`crate::hook`] builds the bash text of a hook.
+//! [`runtime`] has the functions for plugins. [`query`] lets bash read the layers of an instance and answer a query, and
+//! [`explain`] parses the answer about variables and functions. [`crate::hook`] builds the bash text of a hook.
 
 pub mod explain;
 pub mod query;

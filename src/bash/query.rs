@@ -46,7 +46,8 @@ pub fn check_function(instance: &Instance, side: Side) -> String {
     format!("configure_{}_check_{side}", instance.nstype)
 }
 
-/// Lets bash read the layers and answer a query, in the network namespace of this thread. All commands in the layers are executed.
+/// Lets bash read the layers and answer a query, in the network namespace of this thread. All commands in the layers are
+/// executed.
 /// Errors: other users can write a file ([`trust::Refused`]); or a file cannot be read; or bash cannot be run, or times out.
 pub fn query(paths: &Paths, instance: &Instance, layers: &Layers, query: Query) -> Result<Output> {
     trust::require(&paths.root, layers.paths_to_check(paths))?;

@@ -1,5 +1,5 @@
-//! The runtime: the functions that plugins and `.conf` files can call (`runtime.sh`). Bash takes longer to parse a line than to run it, so
-//! bash reads only the functions whose names are in the layers before it calls the hook.
+//! The runtime: the functions that plugins and `.conf` files can call (`runtime.sh`). Bash takes longer to parse a line than to
+//! run it, so bash reads only the functions whose names are in the layers before it calls the hook.
 
 use std::fmt::Write as _;
 
@@ -8,9 +8,9 @@ pub(super) const RUNTIME: &str = include_str!("runtime.sh");
 
 /// Splits the runtime into a text for before the call of the hook, and blocks for after the call.
 ///
-/// The text has the functions whose names are in a layer, and the functions that they call. Unless `names_all` is set, the layers can also
-/// call other functions. For those the text has stubs that load the function from the block after the call. `lines_below` is the number
-/// of lines after the blocks.
+/// The text has the functions whose names are in a layer, and the functions that they call. Unless `names_all` is set, the
+/// layers can also call other functions. For those the text has stubs that load the function from the block after the call.
+/// `lines_below` is the number of lines after the blocks.
 #[must_use]
 pub fn split(layers: Vec<&str>, names_all: bool, lines_below: usize) -> (String, Vec<&'static str>) {
     let blocks: Vec<(&str, &str)> = RUNTIME.split_inclusive("\n\n").filter_map(function_of).collect();

@@ -23,8 +23,9 @@ assert_non_empty() {
 
 # Usage: assert_ifname VARIABLE
 #   assert_ifname VETH_IFNAME_OUTSIDE
-# Ends the hook with status 1 unless VARIABLE contains a valid interface name: 1 to 15 bytes, without slash, colon or white space, not
-# `.` or `..` (dev_valid_name in net/core/dev.c). `%` is not allowed either, because it makes the name a pattern (dev_alloc_name).
+# Ends the hook with status 1 unless VARIABLE contains a valid interface name: 1 to 15 bytes, without slash, colon or white
+# space, not `.` or `..` (dev_valid_name in net/core/dev.c). `%` is not allowed either, because it makes the name a pattern
+# (dev_alloc_name).
 assert_ifname() {
   assert_non_empty "$1"
   local __netns_name=${!1}
@@ -76,8 +77,8 @@ with_netns_files() { __netns_failed __netns_with_files "$@"; }
 
 # Usage: assert_may_come_up NSNAME
 #   assert_may_come_up "$VETH_NSNAME_OUTSIDE"
-# Ends the hook with status 1 if the firewall of the namespace NSNAME cannot be loaded: then no interface may come up in it. The host
-# checks the hook's own namespace.
+# Ends the hook with status 1 if the firewall of the namespace NSNAME cannot be loaded: then no interface may come up in it. The
+# host checks the hook's own namespace.
 assert_may_come_up() {
   [[ -e ${__netns_state%/*/*}/closed/$1 ]] || return 0
   echo "the firewall of namespace '$1' cannot be loaded, so no interface comes up in it" >&2
@@ -86,8 +87,8 @@ assert_may_come_up() {
 
 # Usage: ignore_routers IFNAME [NSNAME]
 #   ignore_routers ve-shop0
-# Makes an interface of the host, or of the namespace NSNAME, ignore router advertisements and redirects. Use it if the other end is
-# not trusted. Call it before the interface is up, because it does not remove addresses and routes that exist already.
+# Makes an interface of the host, or of the namespace NSNAME, ignore router advertisements and redirects. Use it if the other
+# end is not trusted. Call it before the interface is up, because it does not remove addresses and routes that exist already.
 ignore_routers() {
   if [[ -n ${2-} ]]; then
     # /proc/sys/net shows the network namespace of the process that opens it.

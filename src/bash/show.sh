@@ -1,13 +1,14 @@
 # shellcheck shell=bash disable=SC2154 # netnsctl sets __netns_layers and __netns_validates before this text
-# Reads the layers of an instance like a hook, and prints where each variable and function was set last. The output consists of records
-# with NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `function NAME FILE:LINE`, `invalid LINE`, `exited FILE:LINE`.
+# Reads the layers of an instance like a hook, and prints where each variable and function was set last. The output consists of
+# records with NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `function NAME FILE:LINE`, `invalid LINE`, `exited
+# FILE:LINE`.
 
 declare -A __netns_values __netns_places
 __netns_at=''
 
 # Usage: __netns_compare
-# Records __netns_at as the place of all variables that have changed since the last call. This function runs before each command of the
-# files, so it does not fork for common variables.
+# Records __netns_at as the place of all variables that have changed since the last call. This function runs before each command
+# of the files, so it does not fork for common variables.
 __netns_compare() {
   local __netns_name __netns_value __netns_names=(
     "${!a@}" "${!b@}" "${!c@}" "${!d@}" "${!e@}" "${!f@}" "${!g@}" "${!h@}" "${!i@}" "${!j@}" "${!k@}" "${!l@}" "${!m@}"

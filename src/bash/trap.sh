@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034 # the runtime shares __netns_*
 # The implementation of `trap` in a hook. Like failure.sh, it is after the call in the wrapper.
 #
-# In a function, bash hides the caller's traps for DEBUG, ERR and RETURN, and restores them when the function returns, unless it has
-# set others. So the traps of a plugin are stored here for `trap -p`. A trap that a plugin resets is set to the empty command, which has
-# the same effect.
+# In a function, bash hides the caller's traps for DEBUG, ERR and RETURN, and restores them when the function returns, unless it
+# has set others. So the traps of a plugin are stored here for `trap -p`. A trap that a plugin resets is set to the empty
+# command, which has the same effect.
 
 # Usage: __netns_trap ARGUMENT...
 # Called by `trap` with its arguments.
@@ -47,8 +47,8 @@ __netns_trap() {
   action=$1 specs=" ${*:2} "
   [[ $1 != - ]] || action=''
   [[ ${specs^^} != *' ERR '* ]] || builtin trap -- "$action" ERR
-  # A RETURN trap that is set here fires when this function returns, and again when its caller returns. These two firings set the trap
-  # of the plugin. A DEBUG trap fires before the next command, so it is set last.
+  # A RETURN trap that is set here fires when this function returns, and again when its caller returns. These two firings set
+  # the trap of the plugin. A DEBUG trap fires before the next command, so it is set last.
   again="builtin trap -- ${action@Q} RETURN"
   again="builtin trap -- ${again@Q} RETURN"
   [[ ${specs^^} != *' RETURN '* ]] || builtin trap -- "${action:+$again}" RETURN

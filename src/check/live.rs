@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
-use crate::bash::query::{Query, query, check_function};
+use crate::bash::query::{Query, check_function, query};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition, EngineKind};
 use crate::name::{Instance, Side};

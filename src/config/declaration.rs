@@ -74,7 +74,8 @@ impl DeclaredLink {
 impl Declaration {
     /// Reads the declarations of a type. The plugin is not run.
     ///
-    /// If the administrator's plugin cannot be read, the shipped plugin is used: a firewall that cannot be loaded is still a firewall.
+    /// If the administrator's plugin cannot be read, the shipped plugin is used: a firewall that cannot be loaded is still a
+    /// firewall.
     #[must_use]
     pub fn of(paths: &Paths, nstype: &NsType) -> Self {
         paths.plugin(nstype).iter().find_map(|place| Self::of_file(place)).unwrap_or_default()
@@ -228,7 +229,8 @@ mod tests {
     #[test]
     fn a_comment_for_users_declares_nothing() {
         let text = "# Requires: wireguard-tools (>= 1.0), $(touch x)\n# Files: see README\n# Rules: none\n# Rules: x.rules\n\
-                    # Links: https://example.org\n# Etc: writes /etc/hosts\n# Contains: only definitions, and a call\n# Provides: a way out\n";
+                    # Links: https://example.org\n# Etc: writes /etc/hosts\n# Contains: only definitions, and a call\n#
+                    # Provides: a way out\n";
         assert_eq!(Declaration::read(text), Declaration::default());
     }
 

@@ -87,11 +87,15 @@ mod tests {
     #[test]
     fn a_header_has_the_description_the_settings_and_the_hooks() {
         let text = "# shellcheck shell=bash\n# t: a thing\n#\n# Settings (in t.conf):\n#   T_A  the first,\n#        and more of it\n#\n\
-                    #   T_B\n\n# NO  setting\nconfigure_t_up_inside() { :; }\nfunction configure_t_down_outside {\n:\n}\nconfigure_t_up_insidex() { :; }\n";
+                    # T_B\n\n# NO  setting\nconfigure_t_up_inside() { :; }\nfunction configure_t_down_outside
+                    # {\n:\n}\nconfigure_t_up_insidex() { :; }\n";
         let header = PluginHeader::read(text, &"t".parse().unwrap());
         assert_eq!(header.description, "a thing");
-        let settings: Vec<(&str, &str)> =
-            header.settings.iter().map(|setting| (setting.name.as_str(), setting.description.as_str())).collect();
+        let settings: Vec<(&str, &str)> = header
+            .settings
+            .iter()
+            .map(|setting| (setting.name.as_str(), setting.description.as_str()))
+            .collect();
         assert_eq!(settings, [("T_A", "the first,"), ("T_B", "")]);
         assert_eq!(header.hooks, ["up inside", "down outside"]);
     }

@@ -1,7 +1,8 @@
 //! The layers of an instance: plugin, `default.conf`, `TYPE.conf`, `TYPE-NAME.conf`. Their order is defined only here.
 //!
-//! This file answers questions that do not need bash. In a hook, the wrapper builds the names of the last two layers, because a plugin
-//! can change `NSTYPE`, and `TYPE.conf` can change `NSNAME`. Any layer can set `NO_CONFIG_REQUIRED`, which decides if they are required.
+//! This file answers questions that do not need bash. In a hook, the wrapper builds the names of the last two layers, because a
+//! plugin can change `NSTYPE`, and `TYPE.conf` can change `NSNAME`. Any layer can set `NO_CONFIG_REQUIRED`, which decides if
+//! they are required.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -219,8 +220,8 @@ impl Layers {
         text.map_or_else(|| Declaration::of(paths, nstype), Declaration::read)
     }
 
-    /// Whether `TYPE.conf` or `TYPE-NAME.conf` must exist, as far as this is known without bash. They are optional only if the last
-    /// line that sets `NO_CONFIG_REQUIRED` has a constant value that is not empty.
+    /// Whether `TYPE.conf` or `TYPE-NAME.conf` must exist, as far as this is known without bash. They are optional only if the
+    /// last line that sets `NO_CONFIG_REQUIRED` has a constant value that is not empty.
     #[must_use]
     pub fn require_conf(&self) -> bool {
         let lines = self.all().filter_map(Layer::text).flat_map(str::lines).map(str::trim_start);
@@ -229,8 +230,8 @@ impl Layers {
         value.is_none_or(|value| value.contains('$') || ["", "''", "\"\""].contains(&value))
     }
 
-    /// The variables that the layers set. `None` if a layer could have another effect, or if a variable could affect bash or the
-    /// host.
+    /// The variables that the layers set. `None` if a layer could have another effect, or if a variable could affect bash or
+    /// the host.
     #[must_use]
     pub fn settings(&self) -> Option<Vec<(&str, &str)>> {
         let affects = |name: &str| {

@@ -1,7 +1,7 @@
 //! Parses bash text that only sets variables, without bash. Most `.conf` files are of this kind.
 //!
-//! In doubt the result is `None`, and bash has to read the text. This only costs the start of a bash. A wrong result would ignore a
-//! part of a user's file.
+//! In doubt the result is `None`, and bash has to read the text. This only costs the start of a bash. A wrong result would
+//! ignore a part of a user's file.
 
 /// Parses bash text that has only blank lines, comments and `NAME=value`. Returns the variables with their unexpanded values,
 /// without the outer quotes. `None` if the text has anything else.
@@ -15,8 +15,8 @@ pub fn assignments(text: &str) -> Option<Vec<(&str, &str)>> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(assignment).collect()
 }
 
-/// Parses a plugin that has only functions and assignments. A function is in one line, or reaches from a line `NAME() {` to a line
-/// `}`. Returns the variables like [`assignments`]; `None` if anything else is outside a function.
+/// Parses a plugin that has only functions and assignments. A function is in one line, or reaches from a line `NAME() {` to a
+/// line `}`. Returns the variables like [`assignments`]; `None` if anything else is outside a function.
 #[must_use]
 pub fn definitions(text: &str) -> Option<Vec<(&str, &str)>> {
     let mut variables = Vec::new();

@@ -15,8 +15,8 @@ use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::sys::file::{self, printable};
 
-/// Finds the plugin of a type: the administrator's plugin, or else the shipped one. An unusable administrator's plugin is an error;
-/// the shipped one does not replace it.
+/// Finds the plugin of a type: the administrator's plugin, or else the shipped one. An unusable administrator's plugin is an
+/// error; the shipped one does not replace it.
 /// Errors: no plugin exists, and the message has both paths; or the plugin is not a regular file, or not readable.
 pub fn find(paths: &Paths, nstype: &NsType) -> Result<PathBuf> {
     let [own, shipped] = paths.plugin(nstype);
@@ -55,8 +55,8 @@ pub struct Listing {
 }
 
 /// Lists the types: each `TYPE.sh` in either directory. A `.conf` file without a plugin is a problem.
-/// Errors: the administrator's directory is missing, or one of the directories cannot be read. The directory of the shipped plugins
-/// can be missing.
+/// Errors: the administrator's directory is missing, or one of the directories cannot be read. The directory of the shipped
+/// plugins can be missing.
 pub fn list(paths: &Paths) -> Result<Listing> {
     list_in(paths, &file::entries(&paths.conf)?)
 }
@@ -102,8 +102,8 @@ fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
     Ok(listing)
 }
 
-/// The possible types in the file names of a directory: the part before the first hyphen, of files with these extensions. Each has
-/// one of its files. Dot files, files that are not regular, and `default` are ignored.
+/// The possible types in the file names of a directory: the part before the first hyphen, of files with these extensions. Each
+/// has one of its files. Dot files, files that are not regular, and `default` are ignored.
 fn candidates_in(entries: &[DirEntry], extensions: &[&str]) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for entry in entries {
@@ -122,8 +122,8 @@ fn candidates_in(entries: &[DirEntry], extensions: &[&str]) -> BTreeMap<String, 
     found
 }
 
-/// Lists the configured instances: those with a plugin and their own file. This is `TYPE-NAME.conf`, or a file that the plugin declares,
-/// such as `nft-NAME.rules`.
+/// Lists the configured instances: those with a plugin and their own file. This is `TYPE-NAME.conf`, or a file that the plugin
+/// declares, such as `nft-NAME.rules`.
 /// Errors: the administrator's directory exists and cannot be read.
 pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
     if !paths.conf.exists() {

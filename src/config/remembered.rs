@@ -1,8 +1,8 @@
-//! The remembered values of an instance, which pass from one hook to the next (`remember` and `recall` in `runtime.sh`). Plugins
-//! keep the names of the objects that they have created.
+//! The remembered values of an instance, which pass from one hook to the next (`remember` and `recall` in `runtime.sh`).
+//! Plugins keep the names of the objects that they have created.
 //!
-//! The file is removed after `down outside` has completed. If `down outside` did not run or was killed, the file stays, because it
-//! is the only record of leftovers. It is then marked, and the next `up outside` first runs `down outside`.
+//! The file is removed after `down outside` has completed. If `down outside` did not run or was killed, the file stays, because
+//! it is the only record of leftovers. It is then marked, and the next `up outside` first runs `down outside`.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::{Caller, CallerKind, Hook};
-use crate::bash::runtime::{self, strip_comments, has_indirect_calls, lines};
+use crate::bash::runtime::{self, has_indirect_calls, lines, strip_comments};
 use crate::bash::{FAILURE, HOST, TRAP, quote};
 use crate::config::layers::{Defined, Layer, Layers, Role};
 use crate::name::{Phase, Side};

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 
 use crate::name::NsName;
-use crate::netlink::{self, Link, ChosenRoute};
+use crate::netlink::{self, ChosenRoute, Link};
 use crate::netns::{self, Entered, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 use crate::print;

@@ -267,7 +267,11 @@ impl Instance {
     pub fn new(nstype: NsType, name: NsName) -> Result<Self> {
         let instance = Self { nstype, name };
         for unit in [instance.unit(), instance.outside_unit()] {
-            check_unit_name_length(&unit, LOGGED_UNIT_NAME_MAX, format_args!("invalid instance `{instance}`"))?;
+            check_unit_name_length(
+                &unit,
+                LOGGED_UNIT_NAME_MAX,
+                format_args!("invalid instance `{instance}`"),
+            )?;
         }
         Ok(instance)
     }

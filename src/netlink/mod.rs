@@ -9,8 +9,8 @@ mod routes;
 mod rtnetlink;
 mod trace;
 
-pub use links::{Link, parse_link, links, namespace_id, set_down};
+pub use links::{Link, links, namespace_id, parse_link, set_down};
 pub use message::for_each_answer;
 pub use nftables::{Rules, filters, filters_anything, parse_policy, rules, tables};
-pub use routes::{Route, ChosenRoute, route_to, routes};
+pub use routes::{ChosenRoute, Route, route_to, routes};
 pub use trace::{Decision, Header, Step, Traces};

@@ -26,8 +26,8 @@ use crate::print::{self, escape};
 /// unlike `.backup` or `.before`.
 const DRAFT_MARK: &str = ".netns-draft-";
 
-/// A complete new version of a file, in the same directory. [`commit`](Self::commit) replaces the file by it. Otherwise the draft
-/// is deleted when it is dropped.
+/// A complete new version of a file, in the same directory. [`commit`](Self::commit) replaces the file by it. Otherwise the
+/// draft is deleted when it is dropped.
 #[derive(Debug)]
 pub struct Draft {
     path: TempPath, // not an open file: one process may have more drafts than file descriptors
@@ -107,7 +107,10 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
         Err(_) => path.symlink_metadata().is_ok_and(|found| !found.is_file()),
     };
     if is_unusable {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file; move it out of the way"));
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is not a regular file; move it out of the way",
+        ));
     }
     opened
 }
@@ -166,7 +169,8 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
 
 /// Locks a directory, so that this process alone writes to it. If another process holds the lock, a warning is printed.
 ///
-/// The directory itself is locked, so no lock file remains. Any user who can read the directory can lock it, so there is a timeout.
+/// The directory itself is locked, so no lock file remains. Any user who can read the directory can lock it, so there is a
+/// timeout.
 /// Errors: the directory cannot be opened, or another process still holds the lock after the timeout.
 pub fn lock_directory(directory: &Path, timeout: Duration) -> Result<Flock<File>> {
     let what = || format!("cannot lock {}", directory.display());
@@ -178,9 +182,10 @@ pub fn lock_directory(directory: &Path, timeout: Duration) -> Result<Flock<File>
     print::warn(&format!("waiting for another process that has locked {}", directory.display()));
     match lock_within(opened, timeout) {
         Ok(lock) => Ok(lock),
-        Err(Errno::EAGAIN) => {
-            Err(anyhow!("another process holds the lock; find it by `lslocks` or `fuser {}`", directory.display()))
-        }
+        Err(Errno::EAGAIN) => Err(anyhow!(
+            "another process holds the lock; find it by `lslocks` or `fuser {}`",
+            directory.display()
+        )),
         Err(error) => Err(error.into()),
     }
     .with_context(what)
@@ -202,12 +207,13 @@ pub fn lock_within(file: File, timeout: Duration) -> Result<Flock<File>, Errno> 
     locked.unwrap_or(Err(Errno::EAGAIN))
 }
 
-/// Removes leftover drafts of killed processes, if the name of the target is `ours`. No other process may write to the directory
-/// at the same time: see [`lock_directory`].
+/// Removes leftover drafts of killed processes, if the name of the target is `ours`. No other process may write to the
+/// directory at the same time: see [`lock_directory`].
 /// Errors: the directory cannot be read, or a draft cannot be removed.
 pub fn remove_drafts(directory: &Path, ours: impl Fn(&str) -> bool) -> Result<()> {
     for entry in entries(directory)? {
-        if entry.file_type().is_file() && entry.file_name().to_str().and_then(draft_target).is_some_and(&ours) {
+        if entry.file_type().is_file() && entry.file_name().to_str().and_then(draft_target).is_some_and(&ours)
+        {
             let what = || format!("cannot remove {}", entry.path().display());
             fs::remove_file(entry.path()).with_context(what)?;
         }

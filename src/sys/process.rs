@@ -34,8 +34,8 @@ impl Stat {
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Field 2, the name, may contain blanks and parentheses. The fields after it: 3 is the state, 4 the parent, 5 the group,
-        // 22 the start time.
+        // Field 2, the name, may contain blanks and parentheses. The fields after it: 3 is the state, 4 the parent, 5 the
+        // group, 22 the start time.
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let ended = matches!(fields.next()?, "Z" | "X");
         let parent = fields.next()?.parse().ok()?;

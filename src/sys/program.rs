@@ -1,7 +1,7 @@
 //! Runs other programs and reads their output. They are found in PATH and have no terminal.
 //!
-//! Input and output are files in memory, not pipes. A pipe would stay open as long as any background process of the program has it
-//! open, and a closed pipe would end the program by SIGPIPE.
+//! Input and output are files in memory, not pipes. A pipe would stay open as long as any background process of the program has
+//! it open, and a closed pipe would end the program by SIGPIPE.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -226,7 +226,8 @@ impl Running {
     /// Like [`wait`](Self::wait), with a timeout. After the timeout, the program is killed and the result is `None`.
     /// Errors: the kernel refuses to wait or to kill, or the output cannot be read.
     pub fn wait_within(self, timeout: Duration) -> Result<Option<Output>> {
-        let status = self.spawned.handle.wait_timeout(timeout).map(|output| output.map(|output| output.status));
+        let status =
+            self.spawned.handle.wait_timeout(timeout).map(|output| output.map(|output| output.status));
         let status = status.with_context(|| format!("cannot wait for `{}`", self.label))?;
         self.kill_group();
         let Some(status) = status else {

@@ -26,8 +26,8 @@ pub enum Writer {
     OwningGroup,
 }
 
-/// The users and groups that the list of a file allows to write. `None` if the file has no list, or if the list cannot be read or has
-/// an unknown version.
+/// The users and groups that the list of a file allows to write. `None` if the file has no list, or if the list cannot be read
+/// or has an unknown version.
 pub fn writers(path: &Path) -> Option<Vec<Writer>> {
     parse(&get(path, NAME).ok()??)
 }

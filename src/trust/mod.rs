@@ -1,13 +1,13 @@
 //! Checks which users can write the files that are run as root: the layers of an instance, and all directories on the paths to
 //! them.
 //!
-//! Trusted users are root and the user who runs this program. If all files are below a root directory other than `/`, its owner is
-//! trusted too. A file that any other user can write may contain commands of that user. These objects are checked, for each path and
-//! for the targets of its symbolic links:
+//! Trusted users are root and the user who runs this program. If all files are below a root directory other than `/`, its owner
+//! is trusted too. A file that any other user can write may contain commands of that user. These objects are checked, for each
+//! path and for the targets of its symbolic links:
 //!
 //! - A file: the owner can change it at any time, and can allow other users to.
-//! - A directory: a user who can write to it can replace a checked file, or create a missing one. The sticky bit (`/tmp`) only prevents
-//!   the replacement, so it makes no difference here.
+//! - A directory: a user who can write to it can replace a checked file, or create a missing one. The sticky bit (`/tmp`) only
+//!   prevents the replacement, so it makes no difference here.
 //! - A symbolic link: only the owner, who has chosen the target. The mode of a link has no meaning.
 //!
 //! Directories above the root are only checked if a link leads to them: the user who chooses a root trusts its path.
@@ -70,7 +70,10 @@ impl fmt::Display for Refused {
         for file in &self.0 {
             write!(f, "\n  {file}")?;
         }
-        write!(f, "\n  Check the contents before you fix this. {ALLOW}=1 in the environment allows such files.")
+        write!(
+            f,
+            "\n  Check the contents before you fix this. {ALLOW}=1 in the environment allows such files."
+        )
     }
 }
 
@@ -219,7 +222,9 @@ impl<'a> Checker<'a> {
         match acl::writers(path) {
             Some(entries) => self.inspect_acl(path, found, entries, action),
             None if self.trusts_group(found.gid()) => {}
-            None => self.add(path, format!("the group {} can {action}", group(found.gid())), &["chmod", "g-w"]),
+            None => {
+                self.add(path, format!("the group {} can {action}", group(found.gid())), &["chmod", "g-w"]);
+            }
         }
     }
 
@@ -253,8 +258,8 @@ impl<'a> Checker<'a> {
         uid == 0 || self.owner == Some(uid) || uid == geteuid().as_raw() || overflow::is_unmapped(uid)
     }
 
-    /// Trusted groups are that of root, and the private group of a trusted user, which has the number of the user (`USERGROUPS_ENAB` in
-    /// login.defs(5)).
+    /// Trusted groups are that of root, and the private group of a trusted user, which has the number of the user
+    /// (`USERGROUPS_ENAB` in login.defs(5)).
     fn trusts_group(&self, gid: u32) -> bool {
         gid == 0 || self.owner == Some(gid) || gid == geteuid().as_raw()
     }

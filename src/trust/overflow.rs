@@ -8,8 +8,8 @@ const OVERFLOW_UID: u32 = 65534;
 
 /// Whether a uid represents the unmapped users, who are outside of this user namespace.
 ///
-/// No user in this namespace is one of them. They have set up the files that this namespace sees, so they are trusted. `false` if the
-/// namespace has its own user with this uid.
+/// No user in this namespace is one of them. They have set up the files that this namespace sees, so they are trusted. `false`
+/// if the namespace has its own user with this uid.
 pub fn is_unmapped(uid: u32) -> bool {
     uid == OVERFLOW_UID && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !maps(&map, uid))
 }
@@ -17,7 +17,8 @@ pub fn is_unmapped(uid: u32) -> bool {
 /// Whether a uid map contains a uid. A line has the first uid inside, the first uid outside, and their number.
 fn maps(map: &str, uid: u32) -> bool {
     map.lines().any(|line| {
-        let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|field| field.parse().ok()).collect();
+        let numbers: Vec<u64> =
+            line.split_ascii_whitespace().filter_map(|field| field.parse().ok()).collect();
         matches!(numbers[..], [first, _, count] if (first..first + count).contains(&u64::from(uid)))
     })
 }

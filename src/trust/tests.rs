@@ -98,9 +98,11 @@ fn each_directory_on_the_path_of_a_link_is_checked() {
     mode(&path.join("open"), 0o755);
     mode(&path.join("open/shut/real.conf"), 0o666);
     let found = found(&path, &["conf/link.conf"]);
-    assert!(found.contains(
-        &"open/shut/real.conf: any user can write it; `chmod o-w open/shut/real.conf`".to_owned()
-    ));
+    assert!(
+        found.contains(
+            &"open/shut/real.conf: any user can write it; `chmod o-w open/shut/real.conf`".to_owned()
+        )
+    );
 }
 
 #[test]

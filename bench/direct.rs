@@ -1,4 +1,4 @@
-//! The direct engine, and namespaces without one.
+//! Benchmarks of the direct engine, and of namespaces without an engine.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::measure::{Measured, in_turn, run, time};
 const LO: usize = 500;
 const VETH: usize = 200;
 const NAMESPACES: usize = 1000;
-/// For the plot.
+/// The numbers of instances in the plot.
 const COUNTS: [usize; 5] = [1, 10, 50, 100, 200];
 
 pub fn measure(measured: &mut Measured) -> Result<()> {
@@ -42,13 +42,13 @@ pub fn measure(measured: &mut Measured) -> Result<()> {
     Ok(())
 }
 
-/// Addresses of a /30 for each instance: all of them depend on its number alone.
+/// A /30 network for each instance, from its number.
 const VETH_CONF: &str = "NUMBER=${NSNAME#n}
 VETH_IFADDR_OUTSIDE=10.0.$((NUMBER / 64)).$((NUMBER % 64 * 4 + 1))/30
 VETH_IFADDR_INSIDE=10.0.$((NUMBER / 64)).$((NUMBER % 64 * 4 + 2))/30
 ";
 
-/// What the plugins run for each instance, and nothing else; four at a time, as the direct engine does it on two
+/// The commands that the plugins run for each instance, in as many parallel workers as the direct engine uses: four on two
 /// processors.
 const LOOP: &str = r#"set -e
 nstype=$1 phase=$2 count=$3 workers=$4
@@ -93,20 +93,20 @@ fn up_and_down(nstype: &str, count: usize) -> Result<f64> {
     if nstype == "veth" {
         (0..count).try_for_each(|number| fs::write(format!("/etc/conf.d/netns/veth-n{number}.conf"), ""))?;
     }
-    let words = |verb: &str| -> Vec<String> {
+    let arguments = |verb: &str| -> Vec<String> {
         let instances = (0..count).map(|number| format!("{nstype}@n{number}"));
         ["netnsctl".to_owned(), verb.to_owned()].into_iter().chain(instances).collect()
     };
-    time(|| ["up", "down"].iter().try_for_each(|verb| run(&words(verb))))
+    time(|| ["up", "down"].iter().try_for_each(|verb| run(&arguments(verb))))
 }
 
-/// Names for namespaces, created and deleted as `netnsinit --create` and `--delete` do it, with the note of each.
+/// Creates and deletes namespaces like `netnsinit --create` and `--delete`, with their ownership records.
 fn namespaces(measured: &mut Measured) -> Result<()> {
     let paths = Paths::under("/".as_ref());
     let names = (0..NAMESPACES).map(|number| format!("many{number}").parse()).collect::<Result<Vec<_>>>()?;
     let files: Vec<PathBuf> = names.iter().map(|name| paths.namespace(name)).collect();
     let home = File::open("/proc/thread-self/ns/net")?;
-    // Both find /run/netns as the first namespace has left it.
+    // The first namespace prepares /run/netns, for both measurements.
     ownership::create(&paths, &names[0])?;
     ownership::delete(&paths, &names[0])?;
     let pairs = in_turn(

@@ -1,12 +1,12 @@
-//! What things are measured against, where that is a program of its own.
+//! The floors that need a separate program.
 
 use std::fs;
 use std::io;
 
 use anyhow::{Result, bail};
 
-pub fn run(words: &[&str]) -> Result<()> {
-    match words {
+pub fn run(arguments: &[&str]) -> Result<()> {
+    match arguments {
         ["stat", directories @ ..] => stat(directories),
         ["write", directory, count] => {
             each_unit(directory, count.parse()?, |path, content| fs::write(path, content))
@@ -21,11 +21,11 @@ pub fn run(words: &[&str]) -> Result<()> {
             })?;
             Ok(drafts.iter().try_for_each(|(draft, path)| fs::rename(draft, path))?)
         }
-        _ => bail!("no such floor"),
+        _ => bail!("unknown floor: expected `stat`, `write` or `replace`"),
     }
 }
 
-/// Looks at every file of some directories.
+/// Calls lstat() for every file of some directories.
 fn stat(directories: &[&str]) -> Result<()> {
     for directory in directories {
         for entry in fs::read_dir(directory)? {
@@ -35,7 +35,7 @@ fn stat(directories: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Has the units of so many types written.
+/// Calls `write` for each unit file of `count` types.
 fn each_unit(
     directory: &str,
     count: usize,

@@ -1,4 +1,4 @@
-//! One hook: `lo`, up inside.
+//! Benchmarks of one hook: `lo`, up inside.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -12,7 +12,7 @@ use systemd_netns::internals::netns;
 
 use crate::measure::{Measured, Pairs, Unit, in_turn, run, time};
 
-/// What is left of a hook without the host: bash, the same files, the same call.
+/// A hook without the host: bash, the same files, the same call.
 const BARE: &str = "set -e
 assert_command() { type -P \"$1\" >/dev/null && return; }
 source /usr/share/systemd-netns/lo.sh
@@ -20,7 +20,7 @@ source /etc/conf.d/netns/default.conf
 configure_lo_up_inside bench
 ";
 
-/// How many other namespaces, and files of the administrator, there are.
+/// The number of other namespaces, and of .conf files.
 const MANY: usize = 1000;
 
 pub fn measure(measured: &mut Measured) -> Result<()> {
@@ -37,9 +37,9 @@ pub fn measure(measured: &mut Measured) -> Result<()> {
             "bash that sources the same files and calls the function",
             1.25,
         ));
-        // What a program costs that does nothing: a hook is netnsinit, then bash.
-        let as_many = || time(|| run(&["true"]).and_then(|()| bare()));
-        measured.rows.push(in_turn(300, as_many, ours)?.row(
+        // The cost of one more program, because a hook is netnsinit and then bash.
+        let two_programs = || time(|| run(&["true"]).and_then(|()| bare()));
+        measured.rows.push(in_turn(300, two_programs, ours)?.row(
             "the same",
             "/bin/true, then that bash: as many programs",
             1.25,
@@ -50,24 +50,25 @@ pub fn measure(measured: &mut Measured) -> Result<()> {
     run(&["ip", "netns", "delete", "bench"])
 }
 
-/// The hook alone on the machine, and among many namespaces and files, by turns of 50 each.
+/// Measures the hook without and with many namespaces and files, in turns of 50 hooks.
 fn among_many(paths: &Paths, measured: &mut Measured, ours: &dyn Fn() -> Result<f64>) -> Result<()> {
     let mut pairs = Pairs::default();
-    let some = |act: &dyn Fn() -> Result<f64>| -> Result<Vec<f64>> {
+    let fifty = |act: &dyn Fn() -> Result<f64>| -> Result<Vec<f64>> {
         let _inside = netns::enter(paths, &"bench".parse()?)?;
         (0..50).map(|_| act()).collect()
     };
     let bare = || time(|| run(&["bash", "/run/bare.sh"]));
     let mut by_number = Vec::new();
     for turn in 0..4 {
-        let mut there = 0;
+        let mut existing = 0;
         for count in [1, 10, 100, MANY] {
             // The namespace of the hook is the first one.
-            crowd(paths, there, count - 1)?;
-            there = count - 1;
-            let figures = some(ours)?;
+            create_crowd(paths, existing, count - 1)?;
+            existing = count - 1;
+            let figures = fifty(ours)?;
             if turn == 0 {
-                by_number.push((u32::try_from(count)?, Pairs { floor: some(&bare)?, ours: figures.clone() }));
+                by_number
+                    .push((u32::try_from(count)?, Pairs { floor: fifty(&bare)?, ours: figures.clone() }));
             }
             match count {
                 1 => pairs.floor.extend(figures),
@@ -75,7 +76,7 @@ fn among_many(paths: &Paths, measured: &mut Measured, ours: &dyn Fn() -> Result<
                 _ => {}
             }
         }
-        disperse(paths)?;
+        delete_crowd(paths)?;
     }
     measured.plot(
         "one hook: namespaces, and files in /etc/conf.d/netns",
@@ -90,7 +91,7 @@ fn among_many(paths: &Paths, measured: &mut Measured, ours: &dyn Fn() -> Result<
     Ok(())
 }
 
-fn crowd(paths: &Paths, from: usize, to: usize) -> Result<()> {
+fn create_crowd(paths: &Paths, from: usize, to: usize) -> Result<()> {
     for number in from..to {
         netns::create(paths, &format!("crowd{number}").parse()?, |_| Ok(()))?;
         fs::write(paths.conf.join(format!("lo-crowd{number}.conf")), "")?;
@@ -98,7 +99,7 @@ fn crowd(paths: &Paths, from: usize, to: usize) -> Result<()> {
     Ok(())
 }
 
-fn disperse(paths: &Paths) -> Result<()> {
+fn delete_crowd(paths: &Paths) -> Result<()> {
     for number in 0..MANY - 1 {
         netns::delete(paths, &format!("crowd{number}").parse()?)?;
         fs::remove_file(paths.conf.join(format!("lo-crowd{number}.conf")))?;
@@ -106,31 +107,31 @@ fn disperse(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// What bash holds of the memory for itself while the function runs.
+/// Measures the private memory of bash while the hook function runs.
 fn memory(measured: &mut Measured) -> Result<()> {
     let waits = "NO_CONFIG_REQUIRED=yes\nconfigure_waits_up_outside() {\n  read -r _ </run/bench.fifo\n}\n";
     fs::write("/etc/conf.d/netns/waits.sh", waits)?;
     fs::write("/run/bare-waits.sh", "source /etc/conf.d/netns/waits.sh\nconfigure_waits_up_outside bench\n")?;
     run(&["mkfifo", "/run/bench.fifo"])?;
-    let of = |words: &[&str]| -> Result<f64> {
-        let mut child = Command::new(words[0])
-            .args(&words[1..])
+    let memory_of = |arguments: &[&str]| -> Result<f64> {
+        let mut child = Command::new(arguments[0])
+            .args(&arguments[1..])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .process_group(0)
             .spawn()?;
         thread::sleep(Duration::from_millis(50));
-        let held = private_of_all(child.id());
+        let memory = private_of_tree(child.id());
         fs::write("/run/bench.fifo", "\n")?;
         child.wait()?;
-        held
+        memory
     };
-    let bare = || of(&["bash", "/run/bare-waits.sh"]);
+    let bare = || memory_of(&["bash", "/run/bare-waits.sh"]);
     let mut row = |what: &str, ours: &[&str]| -> Result<()> {
         let pairs = in_turn(20, bare, || {
-            let held = of(ours)?;
+            let memory = memory_of(ours)?;
             _ = run(&["netnsctl", "down", "memory"]);
-            Ok(held)
+            Ok(memory)
         })?;
         let mut row = pairs.row_of(what, "bash alone", "+ 512 kB".into(), Unit::Kilobytes);
         row.reached = row.median - row.floor_median <= 512.0;
@@ -141,24 +142,24 @@ fn memory(measured: &mut Measured) -> Result<()> {
     row("the same, with the netnsctl that waits for it, direct", &["netnsctl", "up", "waits@memory"])
 }
 
-/// What a process holds for itself, and all that it has started, in kB.
-fn private_of_all(pid: u32) -> Result<f64> {
-    let mut held = private(pid)?;
+/// The private memory of a process and its descendants, in kB.
+fn private_of_tree(pid: u32) -> Result<f64> {
+    let mut memory = private(pid)?;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let children = fs::read_to_string(thread?.path().join("children"))?;
         for child in children.split_whitespace() {
-            held += private_of_all(child.parse()?)?;
+            memory += private_of_tree(child.parse()?)?;
         }
     }
-    Ok(held)
+    Ok(memory)
 }
 
-/// The pages that a process shares with no other, in kB (`proc_pid_smaps(5)`).
+/// The private pages of a process, in kB (`proc_pid_smaps(5)`).
 fn private(pid: u32) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let of = |key: &str| -> Result<f64> {
-        let line = text.lines().find(|line| line.starts_with(key)).context("an odd smaps_rollup")?;
-        Ok(line.split_whitespace().nth(1).context("an odd smaps_rollup")?.parse()?)
+        let line = text.lines().find(|line| line.starts_with(key)).context("invalid smaps_rollup")?;
+        Ok(line.split_whitespace().nth(1).context("invalid smaps_rollup")?.parse()?)
     };
     Ok(of("Private_Clean:")? + of("Private_Dirty:")?)
 }

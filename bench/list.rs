@@ -1,19 +1,19 @@
-//! `netnsctl list`, with up to a thousand instances up.
+//! Benchmarks of `netnsctl list`, with up to 1000 active instances.
 
 use anyhow::Result;
 
 use crate::measure::{Curve, Measured, Pairs, Unit, median, run, time};
 
-const LISTED: usize = 1000;
+const INSTANCES: usize = 1000;
 
-/// On a machine whose engine is that one.
+/// Measures on this machine, which uses `engine`.
 pub fn measure(measured: &mut Measured, engine: &str) -> Result<()> {
-    let mut there = 0;
+    let mut existing = 0;
     let mut points = Vec::new();
     let mut pairs = Pairs::default();
-    for count in [1, 10, LISTED / 10, LISTED] {
-        netnsctl("up", there, count)?;
-        there = count;
+    for count in [1, 10, INSTANCES / 10, INSTANCES] {
+        netnsctl("up", existing, count)?;
+        existing = count;
         let figures: Vec<f64> =
             (0..20).map(|_| time(|| run(&["netnsctl", "list", "--json"]))).collect::<Result<_>>()?;
         points.push((u32::try_from(count)?, median(&figures)));
@@ -28,11 +28,12 @@ pub fn measure(measured: &mut Measured, engine: &str) -> Result<()> {
     );
     row.reached = row.median < 0.3 && row.ratio <= 10.0;
     measured.rows.push(row);
-    netnsctl("down", 0, LISTED)
+    netnsctl("down", 0, INSTANCES)
 }
 
 fn netnsctl(verb: &str, from: usize, to: usize) -> Result<()> {
     let instances = (from..to).map(|number| format!("lo@n{number}"));
-    let words: Vec<String> = ["netnsctl".to_owned(), verb.to_owned()].into_iter().chain(instances).collect();
-    run(&words)
+    let arguments: Vec<String> =
+        ["netnsctl".to_owned(), verb.to_owned()].into_iter().chain(instances).collect();
+    run(&arguments)
 }

@@ -1,9 +1,8 @@
-//! What things cost, each beside its floor: what the same work costs without this program. The two are measured in turn, in
-//! one run, since absolute times mean little on a machine that others use, too.
+//! Measures the cost of each operation, and its floor: the cost of the same work without this program. Both are measured in
+//! turn, in one run, because absolute times depend on the load of the machine.
 //!
-//! `bench/run` calls this in the places where it has to run: `bench measure direct|systemd FILE` writes what it measured, and
-//! `bench report FILE...` makes the table, `results.json` and the plot of it. `bench floor …` is what some of it is
-//! measured against.
+//! `bench/run` calls this program on both test machines. `bench measure direct|systemd FILE` writes the measured times. `bench
+//! report DIRECTORY FILE...` creates the table, `results.json` and the plot. `bench floor …` is the floor of some operations.
 
 mod direct;
 mod floor;
@@ -25,13 +24,13 @@ use anyhow::{Context, Result, bail};
 use measure::Measured;
 
 fn main() -> Result<()> {
-    let words: Vec<String> = env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
         ["measure", "direct", file] => write(file, &measure_direct()?),
         ["measure", "systemd", file] => write(file, &systemd::measure()?),
         ["report", directory, files @ ..] => report::report(Path::new(directory), files),
-        ["floor", words @ ..] => floor::run(words),
+        ["floor", arguments @ ..] => floor::run(arguments),
         _ => bail!("usage: bench measure direct|systemd FILE | report DIRECTORY FILE... | floor ..."),
     }
 }
@@ -45,7 +44,7 @@ fn measure_direct() -> Result<Measured> {
         list::measure(&mut measured, "direct")?;
         Ok(measured)
     };
-    // This may be PID 1 of its machine, whose first thread hooks take for the host: it stays where it is.
+    // This process can be PID 1, whose first thread determines the namespace of the host. So another thread enters namespaces.
     thread::spawn(all).join().unwrap_or_else(|_| bail!("the thread that measures died"))
 }
 

@@ -1,4 +1,4 @@
-//! Two things measured in turn, and what is made of the figures.
+//! Measures two functions in turn, and calculates the results.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
@@ -7,37 +7,37 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// All that one part has measured.
+/// The results of one part.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
-    /// The table.
+    /// The lines of the table.
     pub rows: Vec<Row>,
-    /// The plot.
+    /// The curves of the plot.
     pub curves: Vec<Curve>,
 }
 
 /// A line of the table. Times are in seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// What was done.
+    /// The operation.
     pub what: String,
-    /// What it is measured against.
+    /// The floor: the operation for comparison.
     pub floor: String,
-    /// How often each of them was done.
+    /// The number of runs of each.
     pub runs: usize,
-    /// Medians.
+    /// The medians.
     pub floor_median: f64,
     pub median: f64,
-    /// The median of the ratios of each pair, which what disturbs both does not change.
+    /// The median of the ratios of the pairs. A disturbance of both runs of a pair does not change it.
     pub ratio: f64,
-    /// What is aimed at, in words, and whether it was reached.
+    /// The goal as text, and whether it was reached.
     pub reach: String,
     pub reached: bool,
-    /// What the figures are in: seconds or kilobytes.
+    /// The unit of the medians.
     pub unit: Unit,
 }
 
-/// What is measured.
+/// The unit of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -45,18 +45,19 @@ pub enum Unit {
     Kilobytes,
 }
 
-/// What a thing costs as something grows.
+/// The cost of an operation for different numbers of objects.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Curve {
-    /// The panel that it stands in: what grows.
+    /// The title of the panel: the objects whose number changes.
     pub against: String,
+    /// The name of the curve.
     pub what: String,
-    /// Its number, and seconds.
+    /// The number of objects, and seconds.
     pub points: Vec<(u32, f64)>,
 }
 
 impl Measured {
-    /// Adds the curves of a floor and of ours: what these are called, and what they took at each number.
+    /// Adds two curves, with their names: the floor, and this program.
     pub fn plot(&mut self, against: &str, [floor, ours]: [&str; 2], by_number: &[(u32, Pairs)]) {
         let mut curve = |what: &str, figures: fn(&Pairs) -> &[f64]| {
             let points = by_number.iter().map(|(number, pairs)| (*number, median(figures(pairs)))).collect();
@@ -67,14 +68,14 @@ impl Measured {
     }
 }
 
-/// Figures of a floor and of ours, taken in turn.
+/// The measurements of a floor and of this program, taken in turn.
 #[derive(Debug, Default)]
 pub struct Pairs {
     pub floor: Vec<f64>,
     pub ours: Vec<f64>,
 }
 
-/// Takes both `runs` times; which comes first changes with each pair.
+/// Measures both `runs` times. The order changes with each pair.
 pub fn in_turn(
     runs: usize,
     mut floor: impl FnMut() -> Result<f64>,
@@ -94,14 +95,14 @@ pub fn in_turn(
 }
 
 impl Pairs {
-    /// The line of the table where a ratio is aimed at.
+    /// A line of the table whose goal is a ratio.
     pub fn row(&self, what: &str, floor: &str, reach: f64) -> Row {
         let mut row = self.row_of(what, floor, format!("{reach} x"), Unit::Seconds);
         row.reached = row.ratio <= reach;
         row
     }
 
-    /// The line of the table where something else is aimed at; `reached` is for the caller to set.
+    /// A line of the table with another goal. The caller has to set `reached`.
     pub fn row_of(&self, what: &str, floor: &str, reach: String, unit: Unit) -> Row {
         let ratios: Vec<f64> = self.ours.iter().zip(&self.floor).map(|(ours, floor)| ours / floor).collect();
         Row {
@@ -118,25 +119,25 @@ impl Pairs {
     }
 }
 
-/// The middle one of some, or between the two in the middle.
+/// The median.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
 }
 
-/// How long something takes, in seconds.
+/// The duration of a function, in seconds.
 pub fn time(act: impl FnOnce() -> Result<()>) -> Result<f64> {
-    let accepted = Instant::now();
+    let started = Instant::now();
     act()?;
-    Ok(accepted.elapsed().as_secs_f64())
+    Ok(started.elapsed().as_secs_f64())
 }
 
-/// Runs a program that has nothing to read and whose output nobody reads.
-pub fn run(words: &[impl AsRef<OsStr>]) -> Result<()> {
-    let [program, rest @ ..] = words else { return Ok(()) };
+/// Runs a program without input, and discards its output.
+pub fn run(command: &[impl AsRef<OsStr>]) -> Result<()> {
+    let [program, arguments @ ..] = command else { return Ok(()) };
     let status = Command::new(program)
-        .args(rest)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -146,24 +147,24 @@ pub fn run(words: &[impl AsRef<OsStr>]) -> Result<()> {
         status.success(),
         "{} {:?} failed: {status}",
         program.as_ref().to_string_lossy(),
-        words.get(1).map(AsRef::as_ref)
+        command.get(1).map(AsRef::as_ref)
     );
     Ok(())
 }
 
-/// This program itself, as a floor.
-pub fn floor(words: &[&str]) -> Result<()> {
+/// Runs this program as a floor.
+pub fn floor(arguments: &[&str]) -> Result<()> {
     let program = std::env::current_exe()?;
-    let words: Vec<&OsStr> =
-        [program.as_os_str(), "floor".as_ref()].into_iter().chain(words.iter().map(OsStr::new)).collect();
-    run(&words)
+    let command: Vec<&OsStr> =
+        [program.as_os_str(), "floor".as_ref()].into_iter().chain(arguments.iter().map(OsStr::new)).collect();
+    run(&command)
 }
 
-/// Waits until something is so.
-pub fn wait_until(mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+/// Waits until a condition is true.
+pub fn wait_until(mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so()? {
-        ensure!(Instant::now() < deadline, "waited for a minute in vain");
+    while !condition()? {
+        ensure!(Instant::now() < deadline, "timed out after 60 seconds");
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())

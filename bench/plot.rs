@@ -1,4 +1,4 @@
-//! The plot: what things cost as their number grows, one panel for each thing that grows.
+//! The plot: the cost of operations for different numbers of objects, with a panel for each kind of object.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use crate::measure::Curve;
 
 /// Width and height of a panel.
 const PANEL: (u32, u32) = (380, 320);
-/// How many stand beside each other.
+/// The number of panels in a row.
 const COLUMNS: usize = 3;
 
-/// Colours that stand out on white and on black.
+/// Colours that are visible on white and on black.
 const COLOURS: [RGBColor; 5] = [
     RGBColor(31, 119, 180),
     RGBColor(214, 108, 20),
@@ -21,7 +21,7 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(170, 70, 160),
     RGBColor(120, 120, 120),
 ];
-/// For text and axes, likewise.
+/// The colour of text and axes, which is visible on both, too.
 const INK: RGBColor = RGBColor(128, 128, 128);
 
 pub fn plot(file: &Path, curves: &[Curve]) -> Result<()> {
@@ -50,7 +50,7 @@ fn draw(
     let most = points().map(|(count, _)| *count).max().unwrap_or(1);
     let bounds =
         |figure: fn(f64, f64) -> f64, start| points().map(|(_, seconds)| seconds * 1e3).fold(start, figure);
-    // Whole powers of ten, each of which has its line on the axis.
+    // The limits are powers of ten, which have labels on the axis.
     let least_time = 10f64.powf(bounds(f64::min, f64::MAX).log10().floor());
     let most_time = 10f64.powf(bounds(f64::max, 0.0).log10().ceil());
     let mut chart = ChartBuilder::on(panel)

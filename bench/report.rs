@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! The report: a table, `results.json` and a plot.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use tabwriter::TabWriter;
 use crate::measure::{Measured, Row, Unit};
 use crate::plot;
 
-/// The shape of `results.json`.
+/// The format of `results.json`.
 #[derive(Serialize)]
 struct Results<'a> {
     version: u32,
@@ -20,8 +20,8 @@ struct Results<'a> {
     curves: &'a [crate::measure::Curve],
 }
 
-/// Makes one table of all parts, `results.json` and the plot.
-#[allow(clippy::print_stdout)] // the table is ours
+/// Combines the results of all parts: prints the table, and writes `results.json` and the plot.
+#[allow(clippy::print_stdout)] // the table has no foreign text
 pub fn report(directory: &Path, files: &[&str]) -> Result<()> {
     let mut all = Measured::default();
     for file in files {
@@ -38,7 +38,7 @@ pub fn report(directory: &Path, files: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The table, in Markdown.
+/// Formats the table in Markdown.
 fn table(rows: &[Row]) -> Result<String> {
     let mut writer = TabWriter::new(Vec::new()).padding(1);
     writeln!(writer, "| what\t| floor\t| floor, median\t| ours, median\t| ratio\t| reach\t| reached\t|")?;
@@ -46,7 +46,8 @@ fn table(rows: &[Row]) -> Result<String> {
     for row in rows {
         let Row { what, floor, ratio, reach, .. } = row;
         let reached = if row.reached { "yes" } else { "no" };
-        let [floor_median, median] = [row.floor_median, row.median].map(|figure| shown(figure, row.unit));
+        let [floor_median, median] =
+            [row.floor_median, row.median].map(|figure| format_figure(figure, row.unit));
         writeln!(
             writer,
             "| {what}\t| {floor}\t| {floor_median}\t| {median}\t| {ratio:.2}\t| {reach}\t| {reached}\t|"
@@ -55,7 +56,7 @@ fn table(rows: &[Row]) -> Result<String> {
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
-fn shown(figure: f64, unit: Unit) -> String {
+fn format_figure(figure: f64, unit: Unit) -> String {
     match unit {
         Unit::Kilobytes => format!("{figure:.0} kB"),
         Unit::Seconds if figure < 0.1 => format!("{:.2} ms", figure * 1e3),

@@ -1,4 +1,4 @@
-//! Instances by systemd.
+//! Benchmarks of instances under systemd.
 
 use std::fs;
 use std::process::Command;
@@ -33,20 +33,20 @@ pub fn measure() -> Result<Measured> {
     Ok(measured)
 }
 
-/// The unit of a namespace and that of an instance, without `@NAME.service`.
+/// The units of a namespace and of an instance, without `@NAME.service`.
 struct Units(&'static str, &'static str);
 
 impl Units {
-    /// Starts so many instances, and stops them; returns when the last of their units is inactive.
+    /// Starts and stops instances. Returns when the last unit is inactive.
     fn up_and_down(&self, count: usize) -> Result<f64> {
         let Self(name, inside) = self;
-        let words = |verb: &str| -> Vec<String> {
+        let arguments = |verb: &str| -> Vec<String> {
             let units = (0..count).map(|number| format!("{inside}@n{number}.service"));
             ["systemctl".to_owned(), verb.to_owned()].into_iter().chain(units).collect()
         };
         time(|| {
-            run(&words("start"))?;
-            run(&words("stop"))?;
+            run(&arguments("start"))?;
+            run(&arguments("stop"))?;
             wait_until(|| {
                 let pattern = format!("{name}@*");
                 let listing = Command::new("systemctl")
@@ -59,7 +59,7 @@ impl Units {
     }
 }
 
-/// The same three units, but every command is `/bin/true`, and the namespaces are there already.
+/// Installs the floor: the same three units with `/bin/true` as every command. The namespaces exist already.
 fn install_floor() -> Result<()> {
     for (unit, floor) in [
         ("/usr/lib/systemd/system/netns_name@.service", "floor_name@.service"),

@@ -1,4 +1,4 @@
-//! `netns-update`.
+//! Benchmarks of `netns-update`.
 
 use std::fs;
 
@@ -12,31 +12,32 @@ const TYPES: usize = 1000;
 const PLUGINS: &str = "/etc/conf.d/netns";
 const UNITS: &str = "/etc/systemd/system";
 
-/// With nothing to do: where no systemd runs no systemctl is called either way, and where it runs both call it once.
+/// Measures a run that changes nothing. With systemd, this program and the floor both call systemctl once; without systemd,
+/// neither calls it.
 pub fn measure_idle(measured: &mut Measured) -> Result<()> {
     let systemctl = Systemctl::of(&Paths::under("/".as_ref()));
-    let (place, whose) =
+    let (engine, extra) =
         if systemctl.is_some() { (", systemd", ", and systemctl list-units") } else { ("", "") };
     let idle = || time(|| run(&["netns-update"]));
-    let looks = || {
+    let floor_idle = || {
         time(|| {
             floor(&["stat", PLUGINS, "/usr/share/systemd-netns", UNITS])?;
             systemctl.as_ref().map_or(Ok(()), |systemctl| systemctl.loaded().map(drop))
         })
     };
     let mut by_number = Vec::new();
-    let mut there = 0;
+    let mut existing = 0;
     for count in [1, 10, 100, TYPES] {
-        add_types(there, count)?;
-        there = count;
+        add_types(existing, count)?;
+        existing = count;
         run(&["netns-update"])?;
-        by_number.push((u32::try_from(count)?, in_turn(10, looks, idle)?));
+        by_number.push((u32::try_from(count)?, in_turn(10, floor_idle, idle)?));
     }
     let mut row = |what: &str| -> Result<()> {
-        let pairs = in_turn(50, looks, idle)?;
+        let pairs = in_turn(50, floor_idle, idle)?;
         let mut row = pairs.row_of(
-            &format!("netns-update, 1000 types{what}, nothing to do{place}"),
-            &format!("a loop of lstat() over the same files{whose}"),
+            &format!("netns-update, 1000 types{what}, nothing to do{engine}"),
+            &format!("a loop of lstat() over the same files{extra}"),
             "2 x, and 30 ms".into(),
             crate::measure::Unit::Seconds,
         );
@@ -45,7 +46,7 @@ pub fn measure_idle(measured: &mut Measured) -> Result<()> {
         Ok(())
     };
     row("")?;
-    // Each of these is read, since it might require something.
+    // Each of these files is read, because it can contain requirements.
     for number in 0..TYPES {
         fs::write(format!("{PLUGINS}/veth-n{number}.conf"), "VETH_IFADDR_INSIDE=192.0.2.1/30\n")?;
     }
@@ -54,7 +55,7 @@ pub fn measure_idle(measured: &mut Measured) -> Result<()> {
         fs::remove_file(format!("{PLUGINS}/veth-n{number}.conf"))?;
     }
     measured.plot(
-        &format!("netns-update, nothing to do{place}: types"),
+        &format!("netns-update, nothing to do{engine}: types"),
         ["lstat()", "netns-update"],
         &by_number,
     );
@@ -62,7 +63,7 @@ pub fn measure_idle(measured: &mut Measured) -> Result<()> {
     remove_types(TYPES)
 }
 
-/// With 1000 new types, on a machine with systemd, which has to read what was written.
+/// Measures a run with 1000 new types. systemd has to reload the new units.
 pub fn measure_new(measured: &mut Measured) -> Result<()> {
     add_types(0, TYPES)?;
     let reload = || time(|| run(&["systemctl", "daemon-reload"]));
@@ -85,12 +86,12 @@ pub fn measure_new(measured: &mut Measured) -> Result<()> {
     row.reach = "2 x, and a daemon-reload".into();
     row.median = with_reload;
     measured.rows.push(row);
-    whole(measured)?;
+    atomic_writes(measured)?;
     remove_types(TYPES)?;
     new_by_number(measured)
 }
 
-/// For the plot: with the daemon-reload, and beside the writing and one of those.
+/// Measures different numbers of new types, for the plot. The floor writes the same files and reloads once.
 fn new_by_number(measured: &mut Measured) -> Result<()> {
     let mut by_number = Vec::new();
     for count in [1, 10, 100, TYPES] {
@@ -98,7 +99,7 @@ fn new_by_number(measured: &mut Measured) -> Result<()> {
         let pairs = in_turn(
             4,
             || {
-                timed_then_cleaned(|| {
+                time_then_clean(|| {
                     floor(&["write", UNITS, &count.to_string()])?;
                     run(&["systemctl", "daemon-reload"])
                 })
@@ -116,9 +117,9 @@ fn new_by_number(measured: &mut Measured) -> Result<()> {
     Ok(())
 }
 
-/// What it takes at least that each file is whole at any moment: it is written beside its place, then renamed.
-fn whole(measured: &mut Measured) -> Result<()> {
-    let written = |how: &str| timed_then_cleaned(|| floor(&[how, UNITS, &TYPES.to_string()]));
+/// Measures the floor of atomic writes: each file is written beside its target, and then renamed.
+fn atomic_writes(measured: &mut Measured) -> Result<()> {
+    let written = |how: &str| time_then_clean(|| floor(&[how, UNITS, &TYPES.to_string()]));
     let pairs = in_turn(8, || written("write"), || written("replace"))?;
     measured.rows.push(pairs.row(
         "writing 2000 files beside their place, then renaming them, in a loop",
@@ -129,14 +130,14 @@ fn whole(measured: &mut Measured) -> Result<()> {
 }
 
 fn updated() -> Result<f64> {
-    timed_then_cleaned(|| run(&["netns-update"]))
+    time_then_clean(|| run(&["netns-update"]))
 }
 
-/// How long something takes, whose units are removed behind it.
-fn timed_then_cleaned(act: impl FnOnce() -> Result<()>) -> Result<f64> {
-    let took = time(act)?;
+/// The duration of a function. Afterwards the units that it has written are removed.
+fn time_then_clean(act: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let duration = time(act)?;
     clean()?;
-    Ok(took)
+    Ok(duration)
 }
 
 fn add_types(from: usize, to: usize) -> Result<()> {

@@ -49,7 +49,7 @@ pub mod entry {
     pub use crate::argv::keep;
     pub use crate::commands::run;
     pub use crate::exit::{NotStarted, Status};
-    pub use crate::print::complain;
+    pub use crate::print::error as print_error;
 }
 
 /// The interface of tests, fuzzing and benchmarks. No other program links this library. All other items are private, so the compiler
@@ -74,7 +74,7 @@ pub mod internals {
         pub use crate::hook::parse;
     }
     pub mod netlink {
-        pub use crate::netlink::{link_in, policy_in, walk};
+        pub use crate::netlink::{for_each_answer, parse_link, parse_policy};
     }
     pub mod netns {
         pub use crate::netns::{create, delete, enter, names, ownership};

@@ -21,7 +21,7 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
     match ended {
         Ok(status) => status as c_int,
         Err(error) => {
-            entry::complain(&format!("{error:#}"));
+            entry::print_error(&format!("{error:#}"));
             let started = !error.is::<NotStarted>();
             (if started { Status::Failed } else { Status::NotStarted }) as c_int
         }

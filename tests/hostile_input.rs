@@ -1,9 +1,9 @@
-//! What `fuzz/` tries for as long as one likes, with a fixed number of cases: names, words, file names, state, and what other programs
-//! and the kernel say.
+//! The properties of `fuzz/` with a fixed number of inputs: names, arguments, file names, state files, and the output of other
+//! programs and of the kernel.
 
 mod hostile;
 
-use hostile::{input, places, reading, words};
+use hostile::{arguments, files, input, parsers};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence};
 
@@ -19,22 +19,22 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..40)
 }
 
-/// Nearly good: a good word, then a mask of what to replace in it.
-fn nearly() -> impl Strategy<Value = Vec<u8>> {
+/// A name that is nearly valid: valid characters, with at most one byte replaced.
+fn nearly_valid() -> impl Strategy<Value = Vec<u8>> {
     ("[a-z0-9_.:@-]{0,210}", prop::option::of((any::<prop::sample::Index>(), any::<u8>()))).prop_map(
-        |(word, change)| {
-            let mut word = word.into_bytes();
-            if let (Some((at, byte)), false) = (change, word.is_empty()) {
-                let at = at.index(word.len());
-                word[at] = byte;
+        |(name, change)| {
+            let mut name = name.into_bytes();
+            if let (Some((at, byte)), false) = (change, name.is_empty()) {
+                let at = at.index(name.len());
+                name[at] = byte;
             }
-            word
+            name
         },
     )
 }
 
-/// What `systemctl` and `journalctl` print, with lines of it replaced.
-fn nearly_listing() -> impl Strategy<Value = Vec<u8>> {
+/// Lines that `systemctl`, `journalctl` and `show.sh` print, mixed with random lines and truncated.
+fn nearly_valid_listing() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         Just("Id=netns-lo@a.service".to_owned()),
         Just("ActiveState=active".to_owned()),
@@ -57,22 +57,22 @@ proptest! {
     #![proptest_config(config(5000))]
 
     #[test]
-    fn a_name_that_is_taken_leads_out_of_no_directory(bytes in bytes(), nearly in nearly()) {
-        words::name(&bytes);
-        words::name(&nearly);
-        words::name(&input::nasty(&bytes));
+    fn the_path_of_a_valid_name_stays_in_its_directory(bytes in bytes(), name in nearly_valid()) {
+        arguments::name(&bytes);
+        arguments::name(&name);
+        arguments::name(&input::nasty(&bytes));
     }
 
     #[test]
-    fn what_systemd_says_may_be_cut_short_or_wrong(bytes in bytes(), nearly in nearly_listing()) {
-        reading::listing(&bytes);
-        reading::listing(&nearly);
+    fn any_output_of_systemd_is_parsed_without_panic(bytes in bytes(), listing in nearly_valid_listing()) {
+        parsers::listing(&bytes);
+        parsers::listing(&listing);
     }
 
     #[test]
-    fn what_the_kernel_says_may_be_cut_short_or_wrong(bytes in bytes()) {
-        reading::netlink(&bytes);
-        reading::netlink_nearly(&bytes);
+    fn any_netlink_answer_is_parsed_without_panic(bytes in bytes()) {
+        parsers::netlink(&bytes);
+        parsers::mutated_netlink(&bytes);
     }
 }
 
@@ -80,21 +80,21 @@ proptest! {
     #![proptest_config(config(200))]
 
     #[test]
-    fn any_words_are_taken_as_they_are_or_refused(bytes in bytes()) {
-        words::command_line(&input::nasty_words(&bytes));
+    fn arguments_are_accepted_unchanged_or_refused(bytes in bytes()) {
+        arguments::command_line(&input::nasty_arguments(&bytes));
     }
 
     #[test]
-    fn any_file_names_make_good_types_and_instances_or_none(bytes in bytes(), nearly in nearly()) {
-        let mut names = input::nasty_words(&bytes);
-        names.extend(vec![nearly; 4]);
-        places::file_names(&names);
+    fn any_file_names_result_only_in_valid_types_and_instances(bytes in bytes(), name in nearly_valid()) {
+        let mut names = input::nasty_arguments(&bytes);
+        names.extend(vec![name; 4]);
+        files::file_names(&names);
     }
 
     #[test]
-    fn a_state_file_that_is_cut_short_or_wrong_is_in_nobodys_way(bytes in bytes()) {
-        places::state(&bytes);
-        places::state_nearly(&bytes);
+    fn an_invalid_state_file_does_not_block_the_lock(bytes in bytes()) {
+        files::state(&bytes);
+        files::mutated_state(&bytes);
     }
 
 }
@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(config(50))]
 
     #[test]
-    fn what_stands_in_the_place_of_a_record_and_is_none_is_told_and_passed_over(bytes in bytes()) {
-        places::odd_entries(&bytes);
+    fn an_unusable_entry_in_place_of_a_record_is_reported_and_skipped(bytes in bytes()) {
+        files::unusable_entries(&bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! Bash text that is read without bash: `tests/hostile/bash.rs` against a fixed number of cases.
+//! Bash text that is parsed without bash: the property of `tests/hostile/bash.rs` with a fixed number of inputs.
 
 mod hostile;
 
@@ -6,7 +6,7 @@ use hostile::{bash, input};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence};
 
-/// How many texts go into one bash.
+/// The number of texts for one bash process.
 const BATCH: usize = 100;
 
 fn config(cases: u32) -> Config {
@@ -26,13 +26,13 @@ fn texts() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #![proptest_config(config(200))]
     #[test]
-    fn text_that_is_understood_does_in_bash_what_was_read(texts in texts()) {
-        bash::sets_what_bash_finds(&texts);
+    fn the_parser_finds_the_same_variables_as_bash(texts in texts()) {
+        bash::compare_with_bash(&texts);
     }
 }
 
 #[test]
-fn enough_of_what_is_tried_is_understood_for_this_to_show_something() {
+fn a_tenth_of_the_random_texts_can_be_parsed() {
     let mut seed = 1_u32;
     let mut byte = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -40,6 +40,6 @@ fn enough_of_what_is_tried_is_understood_for_this_to_show_something() {
     };
     let texts: Vec<String> =
         (0..500).map(|at| input::layer(&(0..at % 24).map(|_| byte()).collect::<Vec<_>>())).collect();
-    let understood = bash::sets_what_bash_finds(&texts);
-    assert!(understood > 50, "{understood} of 500");
+    let parsed = bash::compare_with_bash(&texts);
+    assert!(parsed > 50, "{parsed} of 500");
 }

@@ -16,12 +16,12 @@ fn names_outside_the_rule_are_refused_with_what_is_allowed() {
     let test = Test::new("netns-nft-save");
     for name in ["", ".", "..", "../evil", "a/b", "a b", "x-", "é", "a\n", &"n".repeat(201)] {
         let said = format!(
-            "netns-nft-save: {name:?} is no namespace name: use letters, digits and `_`, inside also `.`, `:` and `-`, \
+            "netns-nft-save: invalid NSNAME {name:?}: use letters, digits and `_`, with `.`, `:` and `-` only between them, \
              at most 200 characters\n"
         );
         test.run_live(&[name]).stdout("").stderr(&said).status(1);
     }
-    test.run_live(&[bytes(b"a\xff")]).stdout("").stderr_line("is no namespace name").status(1);
+    test.run_live(&[bytes(b"a\xff")]).stdout("").stderr_line("invalid NSNAME").status(1);
 }
 
 #[test]
@@ -57,9 +57,6 @@ fn a_bad_name_is_told_before_that_root_is_needed() {
 #[test]
 fn netnsctl_save_is_the_same_program() {
     let test = Test::new("netnsctl").by_nobody();
-    test.run_live(&["save", "a b"])
-        .stdout("")
-        .stderr_line("netnsctl: \"a b\" is no namespace name")
-        .status(1);
+    test.run_live(&["save", "a b"]).stdout("").stderr_line("netnsctl: invalid NSNAME \"a b\"").status(1);
     test.run_live(&["save", "no-such-namespace"]).stdout("").stderr_line("only root").status(1);
 }

@@ -337,8 +337,8 @@ fn names_that_are_no_types_are_told_and_skipped() {
     ] {
         let test = with_good().file(&conf(file), "");
         let said = format!(
-            "netns-update: warning: /etc/conf.d/netns/{file}: {word:?} is no type: use letters, digits and `_`, inside \
-             also `.`, at most 200 characters; skipped\n"
+            "netns-update: warning: /etc/conf.d/netns/{file}: invalid NSTYPE {word:?}: use letters, digits and `_`, \
+             with `.` only between them, at most 200 characters; skipped\n"
         );
         test.run(&NONE).stdout(&all_but_good()).stderr(&said).status(1);
         assert_eq!(test.names(UNITS), GOOD);
@@ -352,7 +352,7 @@ fn names_of_any_bytes_are_told_in_one_line() {
         File::create(test.path("etc/conf.d/netns").join(bytes(name))).expect("a file is made");
         let ran = test.run(&NONE);
         assert!(!ran.stderr.contains('\x1b'), "{ran:#?}");
-        ran.stdout(&all_but_good()).stderr_line("is no type").status(1);
+        ran.stdout(&all_but_good()).stderr_line("invalid NSTYPE").status(1);
         assert_eq!(test.names(UNITS), GOOD);
     }
 }

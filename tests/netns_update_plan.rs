@@ -260,7 +260,10 @@ fn waiting(child: &mut Child) -> BufReader<impl Read + use<>> {
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
     let mut said = String::new();
     stderr.read_line(&mut said).expect("a line is read");
-    assert!(said.starts_with("netns-update: warning: waiting for another run to be done with /"), "{said}");
+    assert!(
+        said.starts_with("netns-update: warning: waiting for another process that has locked /"),
+        "{said}"
+    );
     assert!(said.ends_with("/etc/systemd/system\n"), "{said}");
     stderr
 }

@@ -190,7 +190,7 @@ fn a_function_that_fails_or_prints_what_is_no_requirement_is_named_and_nothing_i
         ("echo b; false", "cannot read the requirements of `good@a`: `configure_good_requires` failed"),
         (
             "echo 'b c'",
-            "cannot read the requirements of `good@a`: `configure_good_requires`: \"b c\" is no namespace name",
+            "cannot read the requirements of `good@a`: `configure_good_requires`: invalid NSNAME \"b c\"",
         ),
     ] {
         let test = written("b")
@@ -212,7 +212,7 @@ fn a_function_that_hangs_is_ended_after_ten_seconds_with_all_that_it_has_started
     let accepted = Instant::now();
     nothing_changed(
         &test,
-        "cannot read the requirements of `good@a`: `configure_good_requires`, or a file read before it: no end was reached in 10 seconds",
+        "cannot read the requirements of `good@a`: `configure_good_requires`, or a file read before it: timed out after 10 seconds",
     );
     assert!(accepted.elapsed() < Duration::from_secs(20), "{:?}", accepted.elapsed());
     // Of one that is dead, though nobody has asked for its status yet, nothing is left to read.

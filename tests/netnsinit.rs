@@ -1,5 +1,5 @@
-//! netnsinit: the words of its command line. The files that it finds are in netnsinit_layers.rs, the hook that it becomes
-//! in netnsinit_hook.rs; what a hook can see and rely on is the subject of the cases in tests/kit.
+//! netnsinit: its command line. netnsinit_layers.rs tests the files of an instance, netnsinit_hook.rs tests the hook, and the
+//! cases in tests/kit test the environment of a hook.
 
 mod support;
 
@@ -7,88 +7,90 @@ use support::init::{STARTING_UP, UP, machine, with_plugin};
 use support::{Test, bytes};
 
 #[test]
-fn types_outside_the_rule_are_refused_with_what_is_allowed() {
+fn an_invalid_type_is_refused_with_the_allowed_characters() {
     let test = machine();
-    for word in
+    for argument in
         ["", ".a", "a.", "..", "../q", "a/b", "a b", "a\n", "c:d", "e+f", "g-h", "é", "*", &"t".repeat(201)]
     {
-        let said = format!(
-            "netnsinit: {word:?} is no type: use letters, digits and `_`, inside also `.`, at most 200 characters\n"
+        let message = format!(
+            "netnsinit: invalid NSTYPE {argument:?}: use letters, digits and `_`, with `.` only between them, at most 200 characters\n"
         );
-        test.run(&[word, "n", "up", "outside"]).stdout("").stderr(&said).status(1);
+        test.run(&[argument, "n", "up", "outside"]).stdout("").stderr(&message).status(1);
     }
     test.run(&[bytes(b"t\xff"), "n".into(), "up".into(), "outside".into()])
         .stdout("")
-        .stderr_line("is no type: use letters")
+        .stderr_line("invalid NSTYPE")
         .status(1);
 }
 
 #[test]
-fn default_is_no_type() {
+fn the_type_default_is_refused() {
     machine()
         .file("etc/conf.d/netns/default.sh", "echo plugin\n")
         .run(&["default", "n", "up", "outside"])
         .stdout("")
-        .stderr_line("`default` is no type")
+        .stderr_line("invalid NSTYPE \"default\": default.conf is read for every type")
         .status(1);
 }
 
 #[test]
-fn names_outside_the_rule_are_refused_with_what_is_allowed() {
+fn an_invalid_name_is_refused_with_the_allowed_characters() {
     let test = machine();
-    for word in
+    for argument in
         ["", ".x", "x.", "..", "x/../../evil", "a b", "a\n", "q'", "$HOME", "%", "@", "~", "a\\b", "-x", "é"]
     {
-        let said = format!(
-            "netnsinit: {word:?} is no namespace name: use letters, digits and `_`, inside also `.`, `:` and `-`, \
+        let message = format!(
+            "netnsinit: invalid NSNAME {argument:?}: use letters, digits and `_`, with `.`, `:` and `-` only between them, \
              at most 200 characters\n"
         );
-        test.run(&["t", word, "up", "outside"]).stdout("").stderr(&said).status(1);
+        test.run(&["t", argument, "up", "outside"]).stdout("").stderr(&message).status(1);
     }
 }
 
 #[test]
-fn names_inside_the_rule_are_taken() {
+fn a_valid_name_is_accepted() {
     let test = machine();
-    for word in ["n", "my-net", "a.b", "a:b", "_a_", "9", "default", "up", &"n".repeat(200)] {
-        let said =
-            format!("Starting 'configure_t_up_outside' for netns '{word}'.\nplugin\nup 1 <{word}> <> v=\n");
-        test.run(&["t", word, "up", "outside"]).stdout(&said).stderr("").status(0);
+    for argument in ["n", "my-net", "a.b", "a:b", "_a_", "9", "default", "up", &"n".repeat(200)] {
+        let output = format!(
+            "Starting 'configure_t_up_outside' for netns '{argument}'.\nplugin\nup 1 <{argument}> <> v=\n"
+        );
+        test.run(&["t", argument, "up", "outside"]).stdout(&output).stderr("").status(0);
     }
 }
 
 #[test]
-fn types_inside_the_rule_are_taken() {
-    for word in ["my_type", "a.b", "9x", "UP"] {
-        let plugin = format!("NO_CONFIG_REQUIRED=y\nconfigure_{word}_up_outside() {{ echo \"$NSTYPE\"; }}\n");
-        let said = format!("Starting 'configure_{word}_up_outside' for netns 'n'.\n{word}\n");
+fn a_valid_type_is_accepted() {
+    for argument in ["my_type", "a.b", "9x", "UP"] {
+        let plugin =
+            format!("NO_CONFIG_REQUIRED=y\nconfigure_{argument}_up_outside() {{ echo \"$NSTYPE\"; }}\n");
+        let output = format!("Starting 'configure_{argument}_up_outside' for netns 'n'.\n{argument}\n");
         Test::new("netnsinit")
-            .file(&format!("etc/conf.d/netns/{word}.sh"), plugin)
-            .run(&[word, "n", "up", "outside"])
-            .stdout(&said)
+            .file(&format!("etc/conf.d/netns/{argument}.sh"), plugin)
+            .run(&[argument, "n", "up", "outside"])
+            .stdout(&output)
             .stderr("")
             .status(0);
     }
 }
 
 #[test]
-fn an_unknown_phase_is_refused_with_the_two_that_there_are() {
-    for word in ["", "UP", "Up", "restart", "outside"] {
-        let said = format!("netnsinit: {word:?} is no phase: use `up` or `down`\n");
-        machine().run(&["t", "n", word, "outside"]).stdout("").stderr(&said).status(1);
+fn an_invalid_phase_is_refused_with_the_valid_ones() {
+    for argument in ["", "UP", "Up", "restart", "outside"] {
+        let message = format!("netnsinit: invalid phase {argument:?}: expected `up` or `down`\n");
+        machine().run(&["t", "n", argument, "outside"]).stdout("").stderr(&message).status(1);
     }
 }
 
 #[test]
-fn an_unknown_side_is_refused_with_the_two_that_there_are() {
-    for word in ["", "OUTSIDE", "in", "up"] {
-        let said = format!("netnsinit: {word:?} is no side: use `outside` or `inside`\n");
-        machine().run(&["t", "n", "up", word]).stdout("").stderr(&said).status(1);
+fn an_invalid_side_is_refused_with_the_valid_ones() {
+    for argument in ["", "OUTSIDE", "in", "up"] {
+        let message = format!("netnsinit: invalid side {argument:?}: expected `outside` or `inside`\n");
+        machine().run(&["t", "n", "up", argument]).stdout("").stderr(&message).status(1);
     }
 }
 
 #[test]
-fn too_few_words_are_told_with_the_usage_on_stderr() {
+fn too_few_arguments_print_the_usage_on_stderr() {
     for count in 0..4 {
         machine()
             .run(&UP[..count])
@@ -100,9 +102,9 @@ fn too_few_words_are_told_with_the_usage_on_stderr() {
 }
 
 #[test]
-fn extra_words_reach_the_hook_byte_for_byte() {
+fn extra_arguments_reach_the_hook_byte_for_byte() {
     let test = with_plugin(
-        "NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { printf '%s\\0' \"$@\" >\"${BASH_SOURCE[0]%/*}/words\"; }\n",
+        "NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { printf '%s\\0' \"$@\" >\"${BASH_SOURCE[0]%/*}/arguments\"; }\n",
     );
     let extra: [&[u8]; 14] = [
         b"one",
@@ -120,16 +122,16 @@ fn extra_words_reach_the_hook_byte_for_byte() {
         b"\xff\xfe",
         b"\\",
     ];
-    let mut words = vec![bytes(b"t"), bytes(b"n")];
-    words.extend(extra.iter().map(|word| bytes(word)));
-    words.extend([bytes(b"up"), bytes(b"outside")]);
-    test.run(&words).stdout(STARTING_UP).stderr("").status(0);
+    let mut arguments = vec![bytes(b"t"), bytes(b"n")];
+    arguments.extend(extra.iter().map(|argument| bytes(argument)));
+    arguments.extend([bytes(b"up"), bytes(b"outside")]);
+    test.run(&arguments).stdout(STARTING_UP).stderr("").status(0);
     let mut expected = b"n\0".to_vec();
-    for word in extra {
-        expected.extend(word);
+    for argument in extra {
+        expected.extend(argument);
         expected.push(0);
     }
-    assert_eq!(std::fs::read(test.path("etc/conf.d/netns/words")).unwrap(), expected);
+    assert_eq!(std::fs::read(test.path("etc/conf.d/netns/arguments")).unwrap(), expected);
 }
 
 #[test]
@@ -147,6 +149,6 @@ fn an_unknown_option_is_refused() {
     machine()
         .run(&["--nosuch", "t", "n", "up", "outside"])
         .stdout("")
-        .stderr_line("\"--nosuch\" is no type")
+        .stderr_line("invalid NSTYPE \"--nosuch\"")
         .status(1);
 }

@@ -1,4 +1,4 @@
-//! netnsinit: the hook that it becomes, its wrapper, and namespaces.
+//! netnsinit: the hook, its wrapper, and namespaces.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::init::{DEFAULT, DOWN, STARTING_DOWN, STARTING_UP, UP, machine, with
 // --- the hook
 
 #[test]
-fn the_status_of_the_hook_is_the_status() {
+fn the_exit_status_is_that_of_the_hook() {
     for (body, status) in [("return 0", 0), ("return 3", 3), ("exit 17", 17), ("false", 1), ("(exit 44)", 44)]
     {
         let ran = with_plugin(&format!("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() {{\n  {body}\n}}\n"))
@@ -21,13 +21,13 @@ fn the_status_of_the_hook_is_the_status() {
 }
 
 #[test]
-fn a_hook_that_is_killed_is_seen_as_killed() {
+fn the_signal_that_kills_a_hook_is_visible_to_the_caller() {
     with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { kill -KILL $$; }\n").run(&UP).signal(9);
     with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { kill -TERM $$; }\n").run(&UP).signal(15);
 }
 
 #[test]
-fn a_second_signal_does_not_break_off_the_undoing() {
+fn a_second_signal_does_not_interrupt_the_rollback() {
     let text = "NO_CONFIG_REQUIRED=y\n\
                 undo() { kill $$; kill -INT $$; kill -HUP $$; sleep 0.1; echo undone; }\n\
                 configure_t_up_outside() { on_failure undo; kill $$; }\n";
@@ -35,7 +35,7 @@ fn a_second_signal_does_not_break_off_the_undoing() {
 }
 
 #[test]
-fn the_hook_runs_in_the_process_that_was_started() {
+fn the_hook_runs_in_the_process_of_netnsinit() {
     let test = with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { echo \"pid $$\"; }\n");
     let child = test
         .command_below_root(&UP)
@@ -43,12 +43,12 @@ fn the_hook_runs_in_the_process_that_was_started() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let said = format!("{STARTING_UP}pid {}\n", child.id());
-    test.ran(&child.wait_with_output().expect("it ends")).stdout(&said).stderr("").status(0);
+    let output = format!("{STARTING_UP}pid {}\n", child.id());
+    test.ran(&child.wait_with_output().expect("it ends")).stdout(&output).stderr("").status(0);
 }
 
 #[test]
-fn a_failing_command_is_told_with_hook_instance_file_line_and_status() {
+fn a_failed_command_is_reported_with_instance_hook_status_file_and_line() {
     with_plugin("NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() {\n  true\n  grep -q x /dev/null\n  true\n}\n")
         .run(&UP)
         .stdout(STARTING_UP)
@@ -59,7 +59,7 @@ fn a_failing_command_is_told_with_hook_instance_file_line_and_status() {
 }
 
 #[test]
-fn what_is_remembered_stays_below_the_root_and_goes_with_the_instance() {
+fn remembered_values_are_below_the_root_and_are_removed_with_the_instance() {
     let test = with_plugin(
         "v=given\nNO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { remember v; }\n\
          configure_t_down_outside() { v=edited; recall; echo \"$v\"; }\n",
@@ -71,7 +71,7 @@ fn what_is_remembered_stays_below_the_root_and_goes_with_the_instance() {
 }
 
 #[test]
-fn nothing_is_traced_unless_asked_for() {
+fn commands_are_traced_only_on_request() {
     let secret = "NO_CONFIG_REQUIRED=y\nkey=kitsecret\nconfigure_t_up_outside() { : \"$key\"; }\n";
     with_plugin(secret).run(&UP).stdout(STARTING_UP).stderr("").status(0);
     with_plugin(secret).variable("NETNS_TRACE", "0").run(&UP).stdout(STARTING_UP).stderr("").status(0);
@@ -88,7 +88,7 @@ fn nothing_is_traced_unless_asked_for() {
 }
 
 #[test]
-fn what_would_change_how_bash_reads_the_wrapper_does_not_get_through() {
+fn variables_that_would_change_how_bash_reads_the_wrapper_are_removed() {
     let test = with_plugin(
         "NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { echo \"$KEPT $PS4${ENV-}\"; [[ ! -o posix ]]; }\n",
     )
@@ -110,25 +110,27 @@ fn what_would_change_how_bash_reads_the_wrapper_does_not_get_through() {
 // --- the wrapper
 
 #[test]
-fn a_printed_wrapper_runs_nothing_and_does_by_hand_what_netnsinit_does() {
+fn a_printed_wrapper_runs_nothing_and_bash_can_run_it_like_netnsinit() {
     let test = machine().file(DEFAULT, "v='it'\\''s'\n");
-    let words = ["t", "n", "$HOME it's {a,b} *", "up", "outside"];
-    let ran = test.run(&words);
+    let arguments = ["t", "n", "$HOME it's {a,b} *", "up", "outside"];
+    let ran = test.run(&arguments);
     let expected = ran.stdout.clone();
     ran.stderr("").status(0);
     assert!(expected.ends_with("plugin\nup 2 <n> <$HOME it's {a,b} *> v=it's\n"), "{expected}");
 
-    let printed =
-        test.command_below_root(&[&["--print-wrapper"], &words[..]].concat()).output().expect("it starts");
+    let printed = test
+        .command_below_root(&[&["--print-wrapper"], &arguments[..]].concat())
+        .output()
+        .expect("it starts");
     assert!(printed.status.success() && printed.stderr.is_empty(), "{printed:?}");
     assert!(!String::from_utf8_lossy(&printed.stdout).contains("\nplugin\n"), "{printed:?}");
     test.write("wrapper", &printed.stdout);
-    let by_hand = Command::new("bash").arg(test.path("wrapper")).output().expect("bash starts");
-    test.ran(&by_hand).stdout(&expected).stderr("").status(0);
+    let run_by_bash = Command::new("bash").arg(test.path("wrapper")).output().expect("bash starts");
+    test.ran(&run_by_bash).stdout(&expected).stderr("").status(0);
 }
 
 #[test]
-fn a_wrapper_of_bad_input_is_not_printed() {
+fn no_wrapper_is_printed_for_invalid_input() {
     let test = machine();
     test.run(&["--print-wrapper", "t", "a b", "up", "outside"]).stdout("").stderr_line("\"a b\"").status(1);
     test.run(&["--print-wrapper", "nosuch", "n", "up", "outside"])
@@ -137,10 +139,10 @@ fn a_wrapper_of_bad_input_is_not_printed() {
         .status(1);
 }
 
-// --- inside, and the namespaces themselves
+// --- inside hooks, and namespaces
 
 #[test]
-fn an_inside_hook_is_not_run_by_a_plain_user_of_the_host() {
+fn an_unprivileged_user_cannot_run_an_inside_hook() {
     machine()
         .by_nobody()
         .run(&["t", "n", "up", "inside"])
@@ -150,28 +152,28 @@ fn an_inside_hook_is_not_run_by_a_plain_user_of_the_host() {
 }
 
 #[test]
-fn an_inside_hook_is_not_run_in_a_namespace_of_another_name() {
-    // Whoever runs this, and wherever: there is no namespace below this root.
+fn an_inside_hook_does_not_run_in_another_namespace() {
+    // For any user, and in any namespace: no namespace exists below this root.
     let ran = machine().run(&["t", "n", "up", "inside"]);
     assert!(!ran.stdout.contains("inside") && !ran.stdout.contains("plugin"), "{ran:#?}");
     ran.stderr_line("netns").status(1);
 }
 
 #[test]
-fn namespaces_are_created_and_deleted_by_one_name_each() {
+fn create_and_delete_take_exactly_one_valid_name() {
     let test = Test::new("netnsinit").by_nobody();
     for option in ["--create", "--delete"] {
         test.run(&[option]).stdout("").stderr_has("expected one NAME").status(1);
         test.run(&[option, "a", "b"]).stdout("").stderr_has("expected one NAME").status(1);
         for name in ["a/b", "..", "a b", ""] {
-            test.run(&[option, name]).stdout("").stderr_line("is no namespace name: use letters").status(1);
+            test.run(&[option, name]).stdout("").stderr_line("invalid NSNAME").status(1);
         }
     }
-    assert!(test.names("").is_empty(), "something was made");
+    assert!(test.names("").is_empty(), "a file was created");
 }
 
 #[test]
-fn a_plain_user_creates_no_namespace() {
+fn an_unprivileged_user_cannot_create_a_namespace() {
     let test = Test::new("netnsinit").by_nobody();
     let ran = test.run(&["--create", "n"]);
     assert!(!test.has("run/netns/n"), "{ran:#?}");

@@ -10,7 +10,7 @@ use support::init::{
 // --- the plugin
 
 #[test]
-fn a_missing_plugin_is_told_with_both_places() {
+fn the_error_for_a_missing_plugin_has_both_paths() {
     Test::new("netnsinit")
         .file(DEFAULT, "echo default\n")
         .run(&UP)
@@ -22,7 +22,7 @@ fn a_missing_plugin_is_told_with_both_places() {
 }
 
 #[test]
-fn the_administrators_plugin_wins() {
+fn the_administrators_plugin_overrides_the_shipped_one() {
     machine()
         .file(SHIPPED, "echo shipped\n")
         .run(&UP)
@@ -32,7 +32,7 @@ fn the_administrators_plugin_wins() {
 }
 
 #[test]
-fn the_shipped_plugin_is_used_where_there_is_no_other() {
+fn the_shipped_plugin_is_used_if_the_administrator_has_none() {
     Test::new("netnsinit")
         .file(SHIPPED, PLUGIN)
         .run(&UP)
@@ -42,28 +42,28 @@ fn the_shipped_plugin_is_used_where_there_is_no_other() {
 }
 
 #[test]
-fn a_plugin_that_is_no_regular_file_is_refused_by_name() {
-    let said = "netnsinit: plugin /etc/conf.d/netns/t.sh is not a regular file\n";
-    Test::new("netnsinit").directory(SH).run(&UP).stdout("").stderr(said).status(1);
-    Test::new("netnsinit").fifo(SH).run(&UP).stdout("").stderr(said).status(1);
-    let said = "netnsinit: plugin /usr/share/systemd-netns/t.sh is not a regular file\n";
-    Test::new("netnsinit").directory(SHIPPED).run(&UP).stdout("").stderr(said).status(1);
+fn a_plugin_that_is_not_a_regular_file_is_refused_with_its_path() {
+    let message = "netnsinit: plugin /etc/conf.d/netns/t.sh is not a regular file\n";
+    Test::new("netnsinit").directory(SH).run(&UP).stdout("").stderr(message).status(1);
+    Test::new("netnsinit").fifo(SH).run(&UP).stdout("").stderr(message).status(1);
+    let message = "netnsinit: plugin /usr/share/systemd-netns/t.sh is not a regular file\n";
+    Test::new("netnsinit").directory(SHIPPED).run(&UP).stdout("").stderr(message).status(1);
 }
 
 #[test]
-fn a_plugin_that_is_a_link_to_nothing_is_refused_by_name() {
-    let said = "netnsinit: plugin /etc/conf.d/netns/t.sh is a symbolic link to nothing\n";
+fn a_plugin_that_is_a_dangling_link_is_refused_with_its_path() {
+    let message = "netnsinit: plugin /etc/conf.d/netns/t.sh is a dangling symbolic link\n";
     Test::new("netnsinit")
         .link(SH, "/nonexistent/t.sh")
         .file(SHIPPED, PLUGIN)
         .run(&UP)
         .stdout("")
-        .stderr(said)
+        .stderr(message)
         .status(1);
 }
 
 #[test]
-fn a_plugin_may_be_a_link_to_a_file() {
+fn a_plugin_can_be_a_link_to_a_file() {
     Test::new("netnsinit")
         .file("etc/conf.d/netns/real.inc", PLUGIN)
         .link(SH, "real.inc")
@@ -74,7 +74,7 @@ fn a_plugin_may_be_a_link_to_a_file() {
 }
 
 #[test]
-fn an_unreadable_plugin_is_told_by_name() {
+fn an_unreadable_plugin_is_refused_with_its_path() {
     machine()
         .mode(SH, 0o000)
         .by_nobody()
@@ -85,43 +85,43 @@ fn an_unreadable_plugin_is_told_by_name() {
 }
 
 #[test]
-fn an_unreadable_directory_is_told_by_name() {
+fn a_plugin_in_an_unreadable_directory_is_refused_with_its_path() {
     machine()
         .mode("etc/conf.d/netns", 0o000)
         .by_nobody()
         .run(&UP)
         .stdout("")
-        .stderr_line("cannot look at plugin /etc/conf.d/netns/t.sh: ")
+        .stderr_line("cannot read plugin /etc/conf.d/netns/t.sh: ")
         .status(1);
 }
 
 #[test]
-fn a_plugin_with_a_syntax_error_runs_nothing_and_is_told_with_file_and_line() {
-    for words in [UP, DOWN] {
-        let ran = with_plugin(&format!("{PLUGIN}if\nfi\n")).run(&words);
+fn a_syntax_error_in_a_plugin_is_reported_with_file_and_line_and_no_hook_runs() {
+    for arguments in [UP, DOWN] {
+        let ran = with_plugin(&format!("{PLUGIN}if\nfi\n")).run(&arguments);
         assert!(!ran.stdout.contains("v="), "the hook was run: {ran:#?}");
         ran.stderr_has("/etc/conf.d/netns/t.sh: line 7: syntax error").status(2);
     }
 }
 
 #[test]
-fn a_plugin_with_crlf_runs_nothing_and_is_told_with_file_and_line() {
+fn dos_line_ends_in_a_plugin_are_reported_with_file_and_line_and_no_hook_runs() {
     let ran = with_plugin(&PLUGIN.replace('\n', "\r\n")).run(&UP);
     assert!(!ran.stdout.contains("v="), "the hook was run: {ran:#?}");
     assert!(!ran.status.success(), "{ran:#?}");
-    ran.stderr_has("/etc/conf.d/netns/t.sh: line ").stderr_has("line ends of DOS (\\r\\n)").status(2);
+    ran.stderr_has("/etc/conf.d/netns/t.sh: line ").stderr_has("DOS line ends (\\r\\n)").status(2);
 }
 
 // --- the other layers
 
 #[test]
-fn layers_are_sourced_in_order_each_seeing_what_came_before() {
-    let word = |name: &str| format!("echo \"{name} sees $v\"\nv=$v,{name}\n");
-    with_plugin(&format!("{}configure_t_up_outside() {{ echo \"hook sees $v\"; }}\n", word("plugin")))
-        .file(DEFAULT, word("default"))
-        .file(CONF, word("type"))
-        .file("etc/conf.d/netns/t-n.conf", word("name"))
-        .file("etc/conf.d/netns/t-m.conf", word("other"))
+fn layers_are_sourced_in_order_and_see_the_values_of_earlier_ones() {
+    let layer = |name: &str| format!("echo \"{name} sees $v\"\nv=$v,{name}\n");
+    with_plugin(&format!("{}configure_t_up_outside() {{ echo \"hook sees $v\"; }}\n", layer("plugin")))
+        .file(DEFAULT, layer("default"))
+        .file(CONF, layer("type"))
+        .file("etc/conf.d/netns/t-n.conf", layer("name"))
+        .file("etc/conf.d/netns/t-m.conf", layer("other"))
         .variable("v", "environment")
         .run(&UP)
         .stdout(&format!(
@@ -137,26 +137,26 @@ fn layers_are_sourced_in_order_each_seeing_what_came_before() {
 }
 
 #[test]
-fn a_missing_default_conf_is_fine() {
+fn default_conf_is_optional() {
     machine().run(&UP).stdout(&format!("{STARTING_UP}plugin\nup 1 <n> <> v=\n")).stderr("").status(0);
 }
 
 #[test]
-fn a_default_conf_that_is_no_file_stops_up_and_is_told_on_down() {
-    for (test, said) in [
+fn an_unusable_default_conf_is_an_error_for_up_and_a_warning_for_down() {
+    for (test, message) in [
         (machine().directory(DEFAULT), "/etc/conf.d/netns/default.conf is a directory, not a file"),
         (
             machine().link(DEFAULT, "/nonexistent"),
-            "/etc/conf.d/netns/default.conf is a symbolic link to nothing",
+            "/etc/conf.d/netns/default.conf is a dangling symbolic link",
         ),
     ] {
-        test.run(&UP).stdout("").stderr(&format!("netnsinit: {said}\n")).status(1);
-        test.run(&DOWN).stdout(&format!("{STARTING_DOWN}plugin\ndown v=\n")).stderr_line(said).status(0);
+        test.run(&UP).stdout("").stderr(&format!("netnsinit: {message}\n")).status(1);
+        test.run(&DOWN).stdout(&format!("{STARTING_DOWN}plugin\ndown v=\n")).stderr_line(message).status(0);
     }
 }
 
 #[test]
-fn a_default_conf_that_is_dev_null_is_fine() {
+fn default_conf_can_be_a_link_to_dev_null() {
     machine()
         .link(DEFAULT, "/dev/null")
         .run(&UP)
@@ -166,7 +166,7 @@ fn a_default_conf_that_is_dev_null_is_fine() {
 }
 
 #[test]
-fn an_unreadable_conf_stops_up_and_is_told_on_down() {
+fn an_unreadable_conf_is_an_error_for_up_and_a_warning_for_down() {
     for file in [DEFAULT, CONF, "etc/conf.d/netns/t-n.conf"] {
         let test = machine().file(file, "v=secret\n").mode(file, 0o000).by_nobody();
         let ran = test.run(&UP);
@@ -180,7 +180,7 @@ fn an_unreadable_conf_stops_up_and_is_told_on_down() {
 }
 
 #[test]
-fn a_conf_with_a_syntax_error_stops_up_and_is_told_on_down() {
+fn a_syntax_error_in_a_conf_is_an_error_for_up_and_a_warning_for_down() {
     for file in [DEFAULT, CONF, "etc/conf.d/netns/t-n.conf"] {
         let test = machine().file(file, "v=early\nif\nfi\nv=late\n");
         let ran = test.run(&UP);
@@ -197,7 +197,7 @@ fn a_conf_with_a_syntax_error_stops_up_and_is_told_on_down() {
 }
 
 #[test]
-fn no_conf_where_one_is_required_is_told_with_both_names() {
+fn the_error_for_a_missing_conf_has_both_paths() {
     with_plugin("configure_t_up_outside() { echo hook; }\n")
         .run(&UP)
         .stdout(STARTING_UP)
@@ -206,7 +206,7 @@ fn no_conf_where_one_is_required_is_told_with_both_names() {
 }
 
 #[test]
-fn no_conf_is_required_where_the_plugin_says_so() {
+fn the_confs_are_optional_if_no_config_required_is_set() {
     with_plugin("NO_CONFIG_REQUIRED=0\nconfigure_t_up_outside() { echo hook; }\n")
         .run(&UP)
         .stdout(&format!("{STARTING_UP}hook\n"))
@@ -215,7 +215,7 @@ fn no_conf_is_required_where_the_plugin_says_so() {
 }
 
 #[test]
-fn a_hook_may_be_defined_by_a_conf() {
+fn a_conf_can_define_a_hook() {
     with_plugin("")
         .file("etc/conf.d/netns/t-n.conf", "configure_t_up_outside() { echo conf; }\n")
         .run(&UP)
@@ -225,7 +225,7 @@ fn a_hook_may_be_defined_by_a_conf() {
 }
 
 #[test]
-fn no_hook_of_that_name_is_a_success() {
+fn an_instance_without_the_hook_function_succeeds() {
     with_plugin("NO_CONFIG_REQUIRED=y\n")
         .run(&UP)
         .stdout(&format!("{STARTING_UP}No configuration required.\n"))
@@ -234,7 +234,7 @@ fn no_hook_of_that_name_is_a_success() {
 }
 
 #[test]
-fn a_root_of_any_name_is_quoted() {
+fn the_root_can_have_any_name() {
     for name in ["two words", "it's", "$HOME", "{a,b}", "*", "a\nb", "é\"`id`\\"] {
         Test::below("netnsinit", name)
             .file(SH, PLUGIN)

@@ -1,4 +1,4 @@
-//! netnsinit: files that others can write are not run.
+//! netnsinit: files that other users can write are not run.
 
 mod support;
 
@@ -8,61 +8,61 @@ const PLUGIN: &str =
     "echo read\nNO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() { :; }\nconfigure_t_down_outside() { :; }\n";
 
 #[test]
-fn what_others_can_write_is_refused_on_up_and_on_down_and_nothing_is_read() {
-    for words in [UP, DOWN] {
+fn up_and_down_refuse_a_plugin_that_other_users_can_write_and_read_nothing() {
+    for arguments in [UP, DOWN] {
         with_plugin(PLUGIN)
             .mode(SH, 0o666)
-            .run(&words)
+            .run(&arguments)
             .stdout("")
             .stderr(
-                "netnsinit: nothing is run, as others could have written what would be:\n  \
-                 /etc/conf.d/netns/t.sh: everybody can write it; mend it by `chmod o-w /etc/conf.d/netns/t.sh`\n  \
-                 Look at what it holds before you mend it. NETNS_ALLOW_UNSAFE_FILES=1 in the environment allows it.\n",
+                "netnsinit: refusing to run files that other users can write:\n  \
+                 /etc/conf.d/netns/t.sh: any user can write it; fix: `chmod o-w /etc/conf.d/netns/t.sh`\n  \
+                 Check the contents before you fix this. NETNS_ALLOW_UNSAFE_FILES=1 in the environment allows such files.\n",
             )
             .status(1);
     }
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once() {
+fn all_unsafe_files_are_reported_together() {
     let ran = with_plugin(PLUGIN).file(CONF, "").mode(CONF, 0o666).mode("etc/conf.d", 0o777).run(&UP);
     ran.stdout("")
-        .stderr_has("/etc/conf.d: everybody can put files into it")
-        .stderr_has("t.conf: everybody")
+        .stderr_has("/etc/conf.d: any user can create files in it")
+        .stderr_has("t.conf: any user")
         .status(1);
 }
 
 #[test]
-fn the_variable_allows_it_with_a_warning() {
-    for (words, starting) in [(UP, STARTING_UP), (DOWN, STARTING_DOWN)] {
+fn the_variable_allows_unsafe_files_with_a_warning() {
+    for (arguments, starting) in [(UP, STARTING_UP), (DOWN, STARTING_DOWN)] {
         with_plugin(PLUGIN)
             .mode(SH, 0o666)
             .variable("NETNS_ALLOW_UNSAFE_FILES", "1")
-            .run(&words)
+            .run(&arguments)
             .stdout(&format!("{starting}read\n"))
-            .stderr_line("netnsinit: warning: /etc/conf.d/netns/t.sh: everybody can write it")
+            .stderr_line("netnsinit: warning: /etc/conf.d/netns/t.sh: any user can write it")
             .status(0);
     }
 }
 
 #[test]
-fn a_layer_that_others_have_had_read_is_refused_too() {
+fn an_unsafe_layer_is_refused_also_if_another_layer_has_changed_the_type_or_the_name() {
     for (change, conf) in
         [("NSNAME=other", "etc/conf.d/netns/t-other.conf"), ("NSTYPE=s", "etc/conf.d/netns/s.conf")]
     {
         let plugin = format!("{change}\n{PLUGIN}configure_s_up_outside() {{ :; }}\n");
         let test = with_plugin(&plugin).file(conf, "echo stranger\n");
         test.run(&UP).stdout(&format!("{STARTING_UP}read\nstranger\n")).status(0);
-        let said = format!("/{conf}: everybody can write it");
+        let message = format!("/{conf}: any user can write it");
         let test = test.mode(conf, 0o666);
-        test.run(&UP).stdout(&format!("{STARTING_UP}read\n")).stderr_has(&said).status(1);
+        test.run(&UP).stdout(&format!("{STARTING_UP}read\n")).stderr_has(&message).status(1);
         let test = test.variable("NETNS_ALLOW_UNSAFE_FILES", "1");
-        test.run(&UP).stdout(&format!("{STARTING_UP}read\nstranger\n")).stderr_has(&said).status(0);
+        test.run(&UP).stdout(&format!("{STARTING_UP}read\nstranger\n")).stderr_has(&message).status(0);
     }
 }
 
 #[test]
-fn any_file_can_be_checked_also_by_the_old_name_of_the_option() {
+fn the_option_checks_any_file_also_under_its_old_name() {
     for option in ["--check-trust", "--judge"] {
         let test = with_plugin(PLUGIN);
         let file = test.path(SH).display().to_string();
@@ -70,22 +70,23 @@ fn any_file_can_be_checked_also_by_the_old_name_of_the_option() {
         test.mode(SH, 0o666)
             .run(&[option, &file])
             .stdout("")
-            .stderr_has("t.sh: everybody can write it")
+            .stderr_has("t.sh: any user can write it")
             .status(1);
     }
 }
 
 #[test]
-fn a_wrapper_is_printed_all_the_same_as_that_runs_nothing() {
-    let words = [["--print-wrapper"].as_slice(), &UP].concat();
-    with_plugin(PLUGIN).mode(SH, 0o666).run(&words).stderr("").status(0);
+fn the_wrapper_of_an_unsafe_plugin_is_printed() {
+    // Nothing is run.
+    let arguments = [["--print-wrapper"].as_slice(), &UP].concat();
+    with_plugin(PLUGIN).mode(SH, 0o666).run(&arguments).stderr("").status(0);
 }
 
 #[test]
-fn a_user_who_is_not_root_runs_their_own_files_and_root_does_not() {
+fn root_refuses_the_files_of_another_user_and_this_user_can_run_them() {
     let test = with_plugin(PLUGIN);
     if std::os::unix::fs::chown(test.path(SH), Some(65534), None).is_err() {
-        return; // only root can give files away
+        return; // only root can change the owner of a file
     }
     test.run(&UP).stdout("").stderr_has("t.sh: it belongs to the user nobody (65534)").status(1);
     test.by_nobody().run(&UP).stdout(&format!("{STARTING_UP}read\n")).stderr("").status(0);

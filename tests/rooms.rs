@@ -1,4 +1,4 @@
-//! The rooms of `src/`: each folder is one, and imports lead from a later one to an earlier one only.
+//! The rooms of `src/`: each folder is a room. A room imports only from earlier rooms.
 
 #![allow(clippy::unwrap_used)] // a test
 
@@ -8,24 +8,24 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
-/// The order of the rooms. What stands in a line has no order but the one that it is written in.
+/// The order of the rooms.
 const ORDER: [&str; 27] = [
     "name",
     "paths",
     "argv",
     "exit",
     "print",
-    "sys", // what everybody may use
+    "sys", // for all rooms
     "netlink",
     "config",
     "trust",
     "bash",
     "netns",
-    "systemd", // the kernel, the files, and the programs beside us
+    "systemd", // the kernel, the files, and other programs
     "firewall",
     "hook",
     "requires",
-    "engine", // an instance, up and down
+    "engine", // bring an instance up and down
     "lifecycle",
     "attach",
     "update",
@@ -39,7 +39,7 @@ const ORDER: [&str; 27] = [
     "main",
 ];
 
-/// A source file without comments and tests, and the room that it is in.
+/// A source file without comments and tests, with its room.
 struct Source {
     path: String,
     room: String,
@@ -59,23 +59,23 @@ fn sources() -> Vec<Source> {
         Source { path, room, code: code.join("\n") }
     };
     let found: Vec<Source> = rust.map(read).filter(|source| source.room != "lib").collect();
-    assert!(found.len() > 100, "the sources are not found");
+    assert!(found.len() > 100, "not all source files were found");
     found
 }
 
-/// The rooms that a file imports from, by `crate::` or by as many `super::` as lead to the root.
+/// The rooms that a file imports from, by `crate::` or by a chain of `super::` to the root.
 fn imports(path: &str, code: &str) -> BTreeSet<String> {
     let above = path.trim_end_matches("/mod.rs").split('/').count();
     let roots = ["crate::".to_owned(), "super::".repeat(above)];
-    let behind = roots.iter().flat_map(|root| code.split(root.as_str()).skip(1));
-    behind.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
+    let paths = roots.iter().flat_map(|root| code.split(root.as_str()).skip(1));
+    paths.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
 }
 
-fn place(room: &str) -> usize {
+fn position(room: &str) -> usize {
     ORDER
         .iter()
         .position(|known| *known == room)
-        .unwrap_or_else(|| panic!("no room `{room}` is in the order"))
+        .unwrap_or_else(|| panic!("room `{room}` is missing in the order"))
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_room_imports_from_earlier_rooms_only() {
     let mut wrong = Vec::new();
     for source in sources() {
         for other in imports(&source.path, &source.code).iter().filter(|other| **other != source.room) {
-            if place(other) >= place(&source.room) {
+            if position(other) >= position(&source.room) {
                 wrong.push(format!("src/{} imports from {other}", source.path));
             }
         }
@@ -92,7 +92,7 @@ fn a_room_imports_from_earlier_rooms_only() {
 }
 
 #[test]
-fn an_import_of_a_later_room_would_be_found() {
+fn imports_by_crate_and_super_are_found() {
     let code = "use crate::engine::{self, Active};\nfn f() { crate::check::check() }\n";
     assert_eq!(imports("name/mod.rs", code), BTreeSet::from(["check".to_owned(), "engine".to_owned()]));
     for (path, code) in
@@ -100,7 +100,7 @@ fn an_import_of_a_later_room_would_be_found() {
     {
         assert_eq!(imports(path, code), BTreeSet::from(["engine".to_owned()]), "{path}");
     }
-    assert!(place("check") > place("engine"));
+    assert!(position("check") > position("engine"));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn the_root_of_the_sources_has_at_most_eight_files() {
 }
 
 #[test]
-fn no_two_types_have_one_name() {
+fn each_type_has_a_unique_name() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for source in sources() {
         for line in source.code.lines() {
@@ -126,20 +126,20 @@ fn no_two_types_have_one_name() {
             }
         }
     }
-    assert!(places.len() > 100, "the types are not found");
+    assert!(places.len() > 100, "not all types were found");
     places.retain(|_, places| places.len() > 1);
     assert!(places.is_empty(), "{places:?}");
 }
 
 #[test]
-fn the_host_knows_no_type_by_its_name() {
+fn the_host_does_not_contain_the_name_of_a_type() {
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins");
     let types: Vec<String> = fs::read_dir(plugins)
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert!(types.len() > 3, "{types:?}");
-    // These words are also a program, kinds and names of interfaces, and what leaktest asks.
+    // These strings have another meaning: a program, kinds and names of interfaces, and an option of leaktest.
     let others = [
         r#"kind == "veth""#,
         r#"kind != "veth""#,
@@ -152,12 +152,12 @@ fn the_host_knows_no_type_by_its_name() {
     let mut wrong = Vec::new();
     for mut source in sources() {
         let quoted = |nstype| [format!("\"{nstype}\""), format!("\"{nstype}-"), format!("\"{nstype}@")];
-        source.code = others.iter().fold(source.code, |code, word| code.replace(word, ""));
+        source.code = others.iter().fold(source.code, |code, other| code.replace(other, ""));
         let in_quotes =
             if has_others(&source) { Vec::new() } else { types.iter().flat_map(quoted).collect() };
         let Source { path, code, .. } = source;
         wrong.extend(
-            in_quotes.iter().filter(|word| code.contains(*word)).map(|word| format!("src/{path}: {word}")),
+            in_quotes.iter().filter(|text| code.contains(*text)).map(|text| format!("src/{path}: {text}")),
         );
         for nstype in &types {
             let uses = [
@@ -169,7 +169,7 @@ fn the_host_knows_no_type_by_its_name() {
                 format!("{nstype}@{{"),
             ];
             wrong.extend(
-                uses.iter().filter(|word| code.contains(*word)).map(|word| format!("src/{path}: {word}")),
+                uses.iter().filter(|text| code.contains(*text)).map(|text| format!("src/{path}: {text}")),
             );
         }
     }

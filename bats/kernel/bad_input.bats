@@ -8,9 +8,9 @@ load kernel
   ln -s nowhere "$CONF/macvlan-a.conf"
   create a
   run --separate-stderr -1 hook macvlan a up outside
-  told "$CONF/macvlan-a.conf is a symbolic link to nothing"
+  told "$CONF/macvlan-a.conf is a dangling symbolic link"
   run --separate-stderr hook macvlan a down outside
-  [[ $stderr == *'warning:'*'is a symbolic link to nothing'* ]]
+  [[ $stderr == *'warning:'*'is a dangling symbolic link'* ]]
 }
 
 # Usage: plugin TYPE <<<TEXT
@@ -134,7 +134,7 @@ plugin() { cat >"$SHARE/$1.sh"; }
     [[ ${stderr##*$'\n'} == "netnsinit: $type@a: up outside "*": syntax error in $file: line "* ]]
     unchanged "$before"
   done
-  [[ $stderr == *'line ends of DOS'* ]]
+  [[ $stderr == *'DOS line ends'* ]]
 }
 
 @test "a failed outside hook of a user without privilege is reported, and creates nothing" {

@@ -265,7 +265,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   BACKGROUND+=("$!")
   eventually locked "$CONF"
   run --separate-stderr -1 timeout 30 netns-nft-save a
-  [[ $stderr == *"cannot lock $CONF: another process holds it"* ]]
+  [[ $stderr == *"cannot lock $CONF: another process holds the lock"* ]]
   no_draft ''
 }
 

@@ -180,7 +180,7 @@ redirects_default() {
   run --separate-stderr -0 unshare --mount bash -c 'mount --bind -o ro /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
     source "$1"; create a; printf "%s\n" VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >"$CONF/veth-a.conf"
     up veth a' bash "$BATS_TEST_DIRNAME/kernel.bash"
-  [[ $stderr == *'warning: /proc/sys/net/ipv6/conf/ve-a0/accept_ra is 1, cannot set it to 0'* ]]
+  [[ $stderr == *'warning: cannot set /proc/sys/net/ipv6/conf/ve-a0/accept_ra to 0, it is 1'* ]]
 }
 
 @test "on an interface without IPv6, veth comes up without a warning" {

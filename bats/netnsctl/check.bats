@@ -154,7 +154,7 @@ END
   chgrp nogroup "$CONF/nft.rules"
   chmod g+w "$CONF/nft.rules"
   finds <<END
-$CONF/lo-a.conf: error: everybody can write it; fix: \`chmod o-w $CONF/lo-a.conf\`
+$CONF/lo-a.conf: error: any user can write it; fix: \`chmod o-w $CONF/lo-a.conf\`
 $CONF/lo-b.conf: error: it belongs to the user nobody ($(id -u nobody)); fix: \`chown root $CONF/lo-b.conf\`
 $CONF/nft.rules: error: the group nogroup ($(id -g nobody)) can write it; fix: \`chmod g-w $CONF/nft.rules\`
 END
@@ -165,7 +165,7 @@ END
   chmod o+w "$CONF/lo-a.conf"
   run -1 netnsctl check
   run -1 netnsctl show lo@a
-  [[ $output == *"$CONF/lo-a.conf: everybody can write it"* && ! -e $BATS_TEST_TMPDIR/canary ]]
+  [[ $output == *"$CONF/lo-a.conf: any user can write it"* && ! -e $BATS_TEST_TMPDIR/canary ]]
   chmod o-w "$CONF/lo-a.conf"
   netnsctl show lo@a >/dev/null
   [[ -e $BATS_TEST_TMPDIR/canary ]]
@@ -182,7 +182,7 @@ END
   config lo-a.conf <<<'while :; do :; done'
   config lo-b.conf <<<$'X=1\nexit 3'
   finds <<END
-error: lo@a: cannot read its files: no end was reached in 10 seconds
+error: lo@a: cannot read its files: timed out after 10 seconds
 $CONF/lo-b.conf:2: error: lo@b: the file ends the hook here
 END
 }

@@ -142,7 +142,7 @@ killed_in_up_inside() {
   mkdir -p /run/systemd-netns/remembered
   printf 'MAKER_IFNAME=mk-a\0' >/run/systemd-netns/remembered/maker@a
   run -1 netnsctl gc
-  [[ $output == *"$CONF/maker.sh: everybody can write it"* && -e /run/systemd-netns/remembered/maker@a ]]
+  [[ $output == *"$CONF/maker.sh: any user can write it"* && -e /run/systemd-netns/remembered/maker@a ]]
 }
 
 @test "an instance on a foreign namespace is not removed: its hooks may have been run manually" {
@@ -298,10 +298,10 @@ no_oddities() {
     [[ $verb == check || $output == *a* ]]
   done
   run -0 --separate-stderr timeout 60 netnsctl list
-  [[ $(grep -c 'warning: /run/systemd-netns/direct/j-fifo.json: it is no regular file' <<<"$stderr") == 1 ]]
-  [[ $(grep -c 'warning: /run/systemd-netns/direct/no name.json: "no name" is no namespace name' <<<"$stderr") == 1 ]]
+  [[ $(grep -c 'warning: /run/systemd-netns/direct/j-fifo.json: it is not a regular file' <<<"$stderr") == 1 ]]
+  [[ $(grep -c 'warning: /run/systemd-netns/direct/no name.json: invalid NSNAME "no name"' <<<"$stderr") == 1 ]]
   run -0 --separate-stderr timeout 60 netnsctl restart lo@a
-  [[ $(grep -c 'warning: /run/systemd-netns/direct/j-fifo.json: it is no regular file' <<<"$stderr") == 1 ]]
+  [[ $(grep -c 'warning: /run/systemd-netns/direct/j-fifo.json: it is not a regular file' <<<"$stderr") == 1 ]]
   timeout 60 netnsctl up lo@b
   timeout 60 netnsctl down a b
   gone a
@@ -313,7 +313,7 @@ no_oddities() {
   oddities
   for kind in dir fifo socket loop dangling link; do
     run -1 timeout 60 netnsctl up "lo@k-$kind"
-    [[ $output == *"cannot lock /run/systemd-netns/direct/k-$kind.lock: it is no regular file; move it out of the way"* ]]
+    [[ $output == *"cannot lock /run/systemd-netns/direct/k-$kind.lock: it is not a regular file; move it out of the way"* ]]
     gone "k-$kind"
     # In place of a state file, it is renamed.
     run -0 timeout 60 netnsctl up "lo@j-$kind"
@@ -332,7 +332,7 @@ configure_noter_down_outside() { recall; }'
   rm /run/systemd-netns/remembered/noter@a
   mkfifo /run/systemd-netns/remembered/noter@a
   run -1 timeout 20 netnsctl restart noter@a
-  [[ $output == *'/run/systemd-netns/remembered/noter@a is no regular file: move it out of the way'* ]]
+  [[ $output == *'/run/systemd-netns/remembered/noter@a is not a regular file; move it out of the way'* ]]
   mkdir -p /run/systemd-netns/remembered
   [[ -p /run/systemd-netns/remembered/noter@a ]] || mkfifo /run/systemd-netns/remembered/noter@a
   timeout 20 netnsctl down a

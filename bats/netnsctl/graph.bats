@@ -177,7 +177,7 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
   for name in 'a|b' "a'b" 'a"b' 'a b'; do
     ip netns add "$name"
     run --separate-stderr -0 netnsctl graph
-    [[ $stderr == *'is not shown: '*'is no namespace name'* && $stderr == *"${name//\"/\\\"}"* ]]
+    [[ $stderr == *'is not shown: '*'invalid NSNAME'* && $stderr == *"${name//\"/\\\"}"* ]]
     [[ $(netnsctl graph --json 2>/dev/null | jq --raw-output '.items[0].missing[]') == *"${name//\"/\\\"}"* ]]
     ip netns delete "$name"
   done

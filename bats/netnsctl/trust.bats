@@ -11,7 +11,7 @@ refused() {
   local path=$1 why=$2 mend=$3
   rm -f "$BATS_TEST_TMPDIR/read"
   run -1 netnsctl up probe@a
-  [[ $output == *"$path: $why; mend it by \`$mend\`"* ]] || {
+  [[ $output == *"$path: $why; fix: \`$mend\`"* ]] || {
     echo "$output" >&2
     return 1
   }
@@ -26,7 +26,7 @@ refused() {
 
 @test "a plugin or layer that other users can write is refused, with the fix" {
   chmod o+w "$CONF/probe.sh"
-  refused "$CONF/probe.sh" 'everybody can write it' "chmod o-w $CONF/probe.sh"
+  refused "$CONF/probe.sh" 'any user can write it' "chmod o-w $CONF/probe.sh"
   : >"$CONF/probe-a.conf"
   chown nobody "$CONF/probe-a.conf"
   refused "$CONF/probe-a.conf" 'it belongs to the user nobody (65534)' "chown root $CONF/probe-a.conf"
@@ -37,7 +37,7 @@ refused() {
 
 @test "a directory above a plugin that other users can write is refused too" {
   chmod 1777 "$CONF"
-  refused "$CONF" 'everybody can put files into it' "chmod o-w $CONF"
+  refused "$CONF" 'any user can create files in it' "chmod o-w $CONF"
   chown nobody /etc/conf.d
   refused /etc/conf.d 'it belongs to the user nobody (65534)' 'chown root /etc/conf.d'
 }
@@ -46,7 +46,7 @@ refused() {
   setfacl -m u:nobody:rw "$CONF/probe.sh"
   refused "$CONF/probe.sh" 'the user nobody (65534) can write it, by an access control list' "setfacl -x u:65534 $CONF/probe.sh"
   setfacl -m g:nogroup:rwx "$CONF"
-  refused "$CONF" 'the group nogroup (65534) can put files into it, by an access control list' "setfacl -x g:65534 $CONF"
+  refused "$CONF" 'the group nogroup (65534) can create files in it, by an access control list' "setfacl -x g:65534 $CONF"
   setfacl -b "$CONF" "$CONF/probe.sh"
 }
 
@@ -57,7 +57,7 @@ refused() {
   netnsctl up probe@a
   netnsctl down probe@a
   chmod o+w /run/elsewhere
-  refused /run/elsewhere 'everybody can put files into it' 'chmod o-w /run/elsewhere'
+  refused /run/elsewhere 'any user can create files in it' 'chmod o-w /run/elsewhere'
   chown -h nobody "$CONF/probe.sh"
   refused "$CONF/probe.sh" 'it belongs to the user nobody (65534)' "chown -h root $CONF/probe.sh"
   rm -r /run/elsewhere
@@ -68,7 +68,7 @@ refused() {
   rm "$BATS_TEST_TMPDIR/read"
   chmod o+w "$CONF/probe.sh"
   run -1 netnsctl down probe@a
-  [[ $output == *"$CONF/probe.sh: everybody can write it"* && ! -e $BATS_TEST_TMPDIR/read ]]
+  [[ $output == *"$CONF/probe.sh: any user can write it"* && ! -e $BATS_TEST_TMPDIR/read ]]
   gone a
 }
 
@@ -77,7 +77,7 @@ refused() {
   export NETNS_ALLOW_UNSAFE_FILES=1
   for verb in up down; do
     run -0 netnsctl "$verb" probe@a
-    [[ $output == *"warning: $CONF/probe.sh: everybody can write it"* ]]
+    [[ $output == *"warning: $CONF/probe.sh: any user can write it"* ]]
   done
   NETNS_ALLOW_UNSAFE_FILES=yes run -1 netnsctl up probe@a
 }

@@ -236,13 +236,13 @@ END
   run -1 --separate-stderr lab timeout 30 netnsctl gc
   [[ $output == 'removed: namespace `b`: created by systemd-netns, and no unit needs it' ]]
   for name in a o; do
-    [[ $stderr == *"netnsctl: warning: /run/systemd-netns/made/$name: it is no regular file; move it out of the way; it is passed over"* ]]
+    [[ $stderr == *"netnsctl: warning: /run/systemd-netns/made/$name: it is not a regular file; move it out of the way; skipped"* ]]
   done
   # The owner is unknown now: the namespace is kept, and reported.
   lab systemctl stop netns-lo@a
   eventually is netns_name@a inactive
   exists a
-  [[ $(journal netns_name@a) == *'/run/systemd-netns/made/a: it is no regular file'* ]]
+  [[ $(journal netns_name@a) == *'/run/systemd-netns/made/a: it is not a regular file'* ]]
   lab ip netns delete a
   lab rm -f /run/systemd-netns/made/{a,o}
 }

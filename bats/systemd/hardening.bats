@@ -126,13 +126,13 @@ configure_probe_down_outside() { umount /media; rmdir /run/probe.d; }'
   plugin probe
   lab chmod o+w /etc/conf.d/netns/probe.sh
   run -1 lab systemctl start netns-probe@x
-  [[ $(journal netns_outside-probe@x) == *'/etc/conf.d/netns/probe.sh: everybody can write it; mend it by `chmod o-w /etc/conf.d/netns/probe.sh`'* ]]
+  [[ $(journal netns_outside-probe@x) == *'/etc/conf.d/netns/probe.sh: any user can write it; fix: `chmod o-w /etc/conf.d/netns/probe.sh`'* ]]
   eventually gone x
   lab systemctl reset-failed 'netns*'
   for unit in netns-probe@ netns_outside-probe@; do drop_in "$unit" <<<$'[Service]\nEnvironment=NETNS_ALLOW_UNSAFE_FILES=1'; done
   lab systemctl start netns-probe@x
   [[ $(hooks) == 'probe@x up outside,probe@x up inside' ]]
-  [[ $(journal netns-probe@x) == *'warning: /etc/conf.d/netns/probe.sh: everybody can write it'* ]]
+  [[ $(journal netns-probe@x) == *'warning: /etc/conf.d/netns/probe.sh: any user can write it'* ]]
 }
 
 @test "a refused hook of a stop leaves no namespace behind" {

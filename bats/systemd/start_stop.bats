@@ -73,7 +73,7 @@ END
 @test "invalid names start nothing, and the journal has the allowed characters" {
   for name in 'a\x20b' a-; do
     run ! lab systemctl start "netns-lo@$name"
-    [[ $(journal "netns_name@$name") == *'is no namespace name: use letters, digits'* ]]
+    [[ $(journal "netns_name@$name") == *'invalid NSNAME'*'use letters, digits'* ]]
   done
   run -0 lab ip netns list
   [[ -z $output ]]

@@ -3,9 +3,9 @@
 #[path = "../../tests/hostile/mod.rs"]
 mod hostile;
 
-use hostile::{input, words};
+use hostile::{arguments, input};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    words::command_line(&input::nasty_words(bytes));
+    arguments::command_line(&input::nasty_arguments(bytes));
 });

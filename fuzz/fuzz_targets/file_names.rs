@@ -3,10 +3,10 @@
 #[path = "../../tests/hostile/mod.rs"]
 mod hostile;
 
-use hostile::{input, places};
+use hostile::{files, input};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    places::file_names(&input::nasty_words(bytes));
-    places::odd_entries(bytes);
+    files::file_names(&input::nasty_arguments(bytes));
+    files::unusable_entries(bytes);
 });

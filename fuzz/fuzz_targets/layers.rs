@@ -9,7 +9,7 @@ use hostile::{bash, input};
 use libfuzzer_sys::fuzz_target;
 use systemd_netns::internals::assignments;
 
-/// How many texts go into one bash.
+/// The number of texts for one bash process.
 const BATCH: usize = 200;
 
 static TEXTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -17,7 +17,7 @@ static TEXTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 fuzz_target!(|bytes: &[u8]| {
     let mut texts = TEXTS.lock().unwrap();
     let text = match bytes {
-        // As it is, or out of pieces.
+        // The bytes themselves, or built from pieces.
         [0, text @ ..] => String::from_utf8_lossy(text).into_owned(),
         _ => input::layer(bytes),
     };
@@ -25,6 +25,6 @@ fuzz_target!(|bytes: &[u8]| {
         texts.push(text);
     }
     if texts.len() >= BATCH {
-        bash::sets_what_bash_finds(&std::mem::take(&mut *texts));
+        bash::compare_with_bash(&std::mem::take(&mut *texts));
     }
 });

@@ -3,9 +3,9 @@
 #[path = "../../tests/hostile/mod.rs"]
 mod hostile;
 
-use hostile::reading;
+use hostile::parsers;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    reading::listing(bytes);
+    parsers::listing(bytes);
 });

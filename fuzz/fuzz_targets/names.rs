@@ -3,10 +3,10 @@
 #[path = "../../tests/hostile/mod.rs"]
 mod hostile;
 
-use hostile::{input, words};
+use hostile::{arguments, input};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    words::name(bytes);
-    words::name(&input::nasty(bytes));
+    arguments::name(bytes);
+    arguments::name(&input::nasty(bytes));
 });

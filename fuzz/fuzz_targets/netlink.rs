@@ -3,10 +3,10 @@
 #[path = "../../tests/hostile/mod.rs"]
 mod hostile;
 
-use hostile::reading;
+use hostile::parsers;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    reading::netlink(bytes);
-    reading::netlink_nearly(bytes);
+    parsers::netlink(bytes);
+    parsers::mutated_netlink(bytes);
 });

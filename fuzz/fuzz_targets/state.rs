@@ -3,10 +3,10 @@
 #[path = "../../tests/hostile/mod.rs"]
 mod hostile;
 
-use hostile::places;
+use hostile::files;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    places::state(bytes);
-    places::state_nearly(bytes);
+    files::state(bytes);
+    files::mutated_state(bytes);
 });

@@ -31,7 +31,7 @@ pub fn write(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool
         .mode(0o755)
         .create(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    Draft::on_disk(&path, text.as_bytes())?.put()?;
+    Draft::synced(&path, text.as_bytes())?.commit()?;
     sync_directory(directory)?;
     Ok(true)
 }

@@ -53,7 +53,7 @@ impl<'a> Attachment<'a> {
     /// Errors: it cannot; says why, and what to do.
     pub fn plan(paths: &'a Paths, called: &ServiceUnit, instances: Vec<Instance>, bus: Bus) -> Result<Self> {
         let namespace = namespace(paths, &instances)?;
-        namespace.mount_unit_fits()?;
+        namespace.check_mount_unit_length()?;
         ensure_unit_files(paths, &instances)?;
         let systemd = systemd(paths)?;
         ensure_no_direct(paths, &instances)?;

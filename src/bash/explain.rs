@@ -1,68 +1,69 @@
-//! Where the variables and functions of an instance come from: its layers are read as in a hook, and followed.
+//! Finds the places where the layers of an instance set variables and define functions. Bash reads the layers like a hook.
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::ask::{Question, ask};
+use super::query::{Query, query};
 use crate::config::layers::Layers;
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::trust;
 
-/// Something that a layer sets.
+/// A variable that a layer sets.
 #[derive(Clone, Debug, Serialize)]
 pub struct Variable {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its value; the elements of an array stand between parentheses.
+    /// The value; for an array, the elements in parentheses.
     pub value: String,
-    /// `FILE:LINE` of the command that set it last.
+    /// `FILE:LINE` of the last command that has set the variable.
     pub place: String,
 }
 
 /// A function that a layer defines.
 #[derive(Clone, Debug, Serialize)]
 pub struct Function {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// `FILE:LINE`.
+    /// `FILE:LINE` of the definition.
     pub place: String,
 }
 
-/// All that the layers of an instance come to.
+/// The variables and functions of an instance.
 #[derive(Clone, Debug, Default)]
 pub struct Explained {
-    /// In the order of their names.
+    /// The variables, sorted by name.
     pub variables: Vec<Variable>,
-    /// In the order of their names.
+    /// The functions, sorted by name.
     pub functions: Vec<Function>,
-    /// What `configure_TYPE_validate` has against the settings, a line each.
+    /// The messages of `configure_TYPE_validate`, one per line.
     pub invalid: Vec<String>,
-    /// `FILE:LINE` of a command that ended the reading.
+    /// `FILE:LINE` of a command in a layer that has called `exit`.
     pub exited: Option<String>,
-    /// What the files, and bash, said meanwhile.
-    pub said: String,
+    /// The output of the layers, and the messages of bash.
+    pub output: String,
 }
 
-/// Has bash read the layers and follow them. Commands in the layers are executed. If `validate`, the plugin also checks the values.
-/// Errors: as for [`ask`].
+/// Lets bash read the layers, and returns the variables and functions with their places. Commands in the layers are executed.
+/// If `validate` is set, the plugin also validates the settings.
+/// Errors: as for [`query`]; or the output of bash is incomplete.
 pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers, validate: bool) -> Result<Explained> {
-    let asked = ask(paths, instance, layers, Question::Values { validate });
-    let output = asked.map_err(|error| {
+    let output = query(paths, instance, layers, Query::Values { validate });
+    let output = output.map_err(|error| {
         if error.is::<trust::Refused>() { error } else { error.context("cannot read its files") }
     })?;
     let mut explained = parse(&String::from_utf8_lossy(&output.stdout))?;
-    explained.said = String::from_utf8_lossy(&output.stderr).into_owned();
+    explained.output = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(explained)
 }
 
-/// Reads what `show.sh` prints.
-/// Errors: it is cut short.
+/// Parses the output of `show.sh`.
+/// Errors: the output is incomplete, or has an unknown record.
 pub fn parse(text: &str) -> Result<Explained> {
     let mut explained = Explained::default();
     let mut fields = text.split_terminator('\0').map(str::to_owned);
     while let Some(kind) = fields.next() {
-        let mut field = || fields.next().context("the layers were not read to their end");
+        let mut field = || fields.next().context("the output of bash is incomplete");
         match kind.as_str() {
             "variable" => {
                 explained.variables.push(Variable { name: field()?, value: field()?, place: field()? });
@@ -70,10 +71,10 @@ pub fn parse(text: &str) -> Result<Explained> {
             "function" => explained.functions.push(Function { name: field()?, place: field()? }),
             "invalid" => explained.invalid.push(field()?),
             "exited" => explained.exited = Some(field()?),
-            _ => ensure!(false, "the layers were not read to their end"),
+            _ => ensure!(false, "the output of bash is incomplete"),
         }
     }
-    explained.variables.sort_by(|one, other| one.name.cmp(&other.name));
-    explained.functions.sort_by(|one, other| one.name.cmp(&other.name));
+    explained.variables.sort_by(|a, b| a.name.cmp(&b.name));
+    explained.functions.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(explained)
 }

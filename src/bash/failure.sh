@@ -1,114 +1,115 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # the wrapper and the runtime share __netns_*
-# What the host does when something is wrong. It stands behind the call in the wrapper, and is read only then.
+# The host's code for failures. It is after the call in the wrapper, and is loaded only after a failure.
 
 # Usage: __netns_fail MESSAGE
-# The host itself has a reason to stop; also where a file has switched errexit off or has redefined exit.
+# Ends the hook with an error of the host, also if a file has disabled errexit or redefined exit.
 __netns_fail() {
-  __netns_told=y
+  __netns_reported=y
   printf 'netnsinit: %s: %s\n' "$__netns_what" "$1" >&2
   builtin exit 1
 }
 
 # Usage: __netns_end_command
-# Called by the EXIT trap. If a signal has ended bash while it waited for a command, that is the last job now, and has no `&` behind
-# it. It would take its step after that was undone: so it is asked to end, and waited for, before.
+# Called by the EXIT trap. If a signal has ended bash while it waited for a command, this command is now the last job, without
+# `&`. The command could complete its step after the rollback. So it is terminated first, and bash waits for it.
 __netns_end_command() {
   local __netns_jobs
   __netns_jobs=$(builtin jobs -l)
   [[ -z $__netns_jobs || $__netns_jobs == *' &' ]] || {
-    # The text of a command may hold secrets, and every user can read arguments. A here-string may need a file, and the disk
-    # may be full. `set -a` exports variables, and the environment is limited.
+    # The text of a command can contain secrets, and every user can read arguments. A here-string can need a file, and the disk
+    # can be full. `set -a` exports variables, and the environment has a size limit.
     builtin printf '%s\n' "$__netns_jobs" |
       (unset -v __netns_jobs && exec "${__netns_netnsinit[@]}" --end-command "$__netns_patience")
   } || :
 }
 
 # Usage: __netns_open NSNAME PLUGIN
-# The hook of a firewall has returned. The hook of the plugin replaces the closing rules itself: if they are still there, it has
-# loaded nothing. A hook that a .conf has put in its place opens the namespace by its success; but without errexit its status says
-# nothing.
+# Called after the hook of a firewall has returned. The hook of the plugin replaces the closing rules itself; if they still
+# exist, it has loaded no rules. A hook of a .conf file opens the namespace if it succeeds. Without errexit, its status is not
+# reliable.
 __netns_open() {
   local unsure=(--unsure) file
-  shopt -s extdebug # declare -F then tells line and file
+  shopt -s extdebug # makes declare -F print line and file
   file=$(declare -F "$__netns_hook")
   shopt -u extdebug
   [[ $- != *e* || $file == *" $2" ]] || unsure=()
   (exec "${__netns_netnsinit[@]}" --open "${unsure[@]}" "$1") && return
-  __netns_told=y
+  __netns_reported=y
   builtin exit 1
 }
 
-# Usage: __netns_complain MESSAGE
-# Stops `up`; `down` is only warned, since a tear-down half done beats none.
-__netns_complain() {
+# Usage: __netns_fail_or_warn MESSAGE
+# An error for `up`, and a warning for `down`: a partial teardown is better than none.
+__netns_fail_or_warn() {
   [[ $__netns_phase == down ]] || __netns_fail "$1"
   printf 'netnsinit: %s: warning: %s\n' "$__netns_what" "$1" >&2
 }
 
 # Usage: __netns_no_conf DIRECTORY
-# There is neither of the two .conf files, and a plugin that wants one.
+# Called if both .conf files are missing and the plugin requires one.
 __netns_no_conf() {
-  local said="no configuration: neither $1/$NSTYPE.conf nor $1/$NSTYPE-$NSNAME.conf is a file"
-  # It was deleted while the instance was up, which remembers what it needs.
-  if [[ $__netns_phase == down && -e $__netns_state ]]; then __netns_complain "$said"; else __netns_fail "$said"; fi
+  local message="no configuration: neither $1/$NSTYPE.conf nor $1/$NSTYPE-$NSNAME.conf is a file"
+  # The file was deleted while the instance was up. The teardown uses the remembered values.
+  if [[ $__netns_phase == down && -e $__netns_state ]]; then __netns_fail_or_warn "$message"; else __netns_fail "$message"; fi
 }
 
-# Usage: __netns_clear WORD...
-# Called with the words of the hook before `up outside`, where something is remembered. If the `down outside` of an earlier instance
-# has not come to its end, it runs now.
+# Usage: __netns_clear ARGUMENT...
+# Called with the arguments of netnsinit before `up outside`, if there are remembered values. If the last `down outside` has not
+# completed, it runs now.
 __netns_clear() {
-  local memory
-  mapfile -d '' memory <"$__netns_state"
-  if [[ " ${memory[*]} " == *' __netns_left '* ]]; then
-    echo "An earlier $1@$2 was not taken down to its end. That comes first."
+  local values
+  mapfile -d '' values <"$__netns_state"
+  if [[ " ${values[*]} " == *' __netns_left '* ]]; then
+    echo "The last teardown of $1@$2 was not completed. It runs first."
     (exec "${__netns_netnsinit[@]}" "${@:1:$#-2}" down outside) ||
-      printf 'netnsinit: %s: warning: something of it may be left\n' "$__netns_what" >&2
+      printf 'netnsinit: %s: warning: the teardown failed; leftovers may remain\n' "$__netns_what" >&2
   fi
   __netns_forget
 }
 
-# Nobody has looked yet who can write this layer. What is wrong with it, netnsinit says.
+# Checks a layer that netnsinit did not check before, because a file has changed its name. netnsinit prints the error.
 __netns_check_layer_trust() {
   (exec "${__netns_netnsinit[@]}" --check-trust "$__netns_layer") && return
-  __netns_told=y
+  __netns_reported=y
   builtin exit 1
 }
 
 # Usage: __netns_with_files COMMAND [ARGUMENT...]
 __netns_with_files() { (exec "${__netns_netnsinit[@]}" --with-files "$NSNAME" "$@"); }
 
-# There is something in the place of a layer that cannot be read.
+# Reports a layer that exists and cannot be read.
 __netns_unreadable() {
   if [[ -e $__netns_layer ]]; then
-    __netns_complain "cannot read $__netns_layer: permission denied"
+    __netns_fail_or_warn "cannot read $__netns_layer: permission denied"
   else
-    __netns_complain "$__netns_layer is a symbolic link to nothing"
+    __netns_fail_or_warn "$__netns_layer is a dangling symbolic link"
   fi
 }
 
 # Usage: __netns_parses FILE
-# Whether FILE is sound bash; sets __netns_said to what bash says otherwise. A file may set extglob and so change what is sound.
+# Whether bash can parse FILE. If not, __netns_syntax_error is the message. A file can set extglob, which changes the syntax.
 __netns_parses() {
-  __netns_said=$("$BASH" -n "$1" 2>&1 || "$BASH" -O extglob -n "$1" 2>&1) && return 0 # said, since in a trap it would be the status before
-  __netns_said="syntax error in ${__netns_said%%$'\n'*}"
-  [[ $(<"$1") != *$'\r\n'* ]] || __netns_said+=", which has the line ends of DOS (\\r\\n)"
+  # In a trap, a plain `return` would return the status before the trap.
+  __netns_syntax_error=$("$BASH" -n "$1" 2>&1 || "$BASH" -O extglob -n "$1" 2>&1) && return 0
+  __netns_syntax_error="syntax error in ${__netns_syntax_error%%$'\n'*}"
+  [[ $(<"$1") != *$'\r\n'* ]] || __netns_syntax_error+='; the file has DOS line ends (\r\n)'
   return 1
 }
 
 # Usage: __netns_sourced STATUS FILE
-# A .conf was sourced with errexit off. Its status counts for nothing, but a syntax error must not pass for a
-# failing command: then `source` returns 2, or 1 for an array that is left open.
+# Called after a .conf file was sourced with errexit off and has failed. A failed command is ignored, but a syntax error is not.
+# For a syntax error `source` returns 2, or 1 for an array without its closing parenthesis.
 __netns_sourced() {
-  if (($1 == 1 || $1 == 2)) && [[ -f $2 ]]; then __netns_parses "$2" || __netns_complain "$__netns_said"; fi
+  if (($1 == 1 || $1 == 2)) && [[ -f $2 ]]; then __netns_parses "$2" || __netns_fail_or_warn "$__netns_syntax_error"; fi
 }
 
 # Usage: __netns_explain STATUS COMMAND
-# Called by the EXIT trap.
+# Called by the EXIT trap. Reports the failure with its place.
 __netns_explain() {
   local status=$1 where
   __netns_where "$2"
   if [[ -z $__netns_hook && $status == [12] && -f $__netns_layer ]] && ! __netns_parses "$__netns_layer"; then
-    printf 'netnsinit: %s: %s\n' "$__netns_what" "$__netns_said" >&2
+    printf 'netnsinit: %s: %s\n' "$__netns_what" "$__netns_syntax_error" >&2
   else
     ((EUID == 0)) || where+=' (not run as root)'
     printf 'netnsinit: %s failed with status %d at %s\n' "$__netns_what" "$status" "$where" >&2
@@ -116,16 +117,16 @@ __netns_explain() {
 }
 
 # Usage: __netns_where COMMAND
-# Sets `where` to the user's file and line of COMMAND, which failed. Bash keeps a line for each caller on the stack. For the
-# innermost function it has none in an EXIT trap: what the ERR trap did not note is looked up by the text of COMMAND.
+# Sets `where` to file and line of the failed COMMAND. Bash has a line for each caller on the stack. In an EXIT trap it has none
+# for the innermost function. If the ERR trap has not recorded it, the text of COMMAND is searched.
 __netns_where() {
-  local -i top=3 frame # above it are this function and those that called it
+  local -i top=3 frame # the frames above are this function and its callers
   frame=top
   while [[ ${BASH_SOURCE[frame]-} == "${BASH_SOURCE[0]}" && ${FUNCNAME[frame]} != autoconfigure ]]; do frame+=1; done
   if ((frame > top)) && [[ ${BASH_SOURCE[frame]-} != "${BASH_SOURCE[0]}" ]]; then
     where=${BASH_SOURCE[frame]}:${BASH_LINENO[frame - 1]}
   elif [[ -z $__netns_hook || ${FUNCNAME[frame]-} == source ]]; then
-    # Bash does not follow the command through a file that is being sourced.
+    # Bash does not keep the line in a file that is being sourced.
     where=$__netns_layer
     [[ ${FUNCNAME[frame]-} != source ]] || where=${BASH_SOURCE[frame]}
     if [[ $__netns_at == "$where":* && $__netns_at_status == "$status" ]]; then
@@ -143,11 +144,12 @@ __netns_where() {
 }
 
 # Usage: __netns_last_list
-# Adds to `where`, a file that failed as a whole, its last line if that is an && or || list: the usual reason.
+# Adds a line number to `where`, a file whose status was not 0: the last line, if it is an && or || list, which is the usual
+# cause.
 __netns_last_list() {
   local lines
   local -i last
-  [[ -f $where ]] || return 0 # reading a FIFO would wait
+  [[ -f $where ]] || return 0 # reading a FIFO would block
   mapfile -t lines <"$where"
   last=${#lines[@]}
   while ((last)) && [[ ${lines[last - 1]} =~ ^[[:space:]]*(#|$) ]]; do last+=-1; done
@@ -155,15 +157,15 @@ __netns_last_list() {
 }
 
 # Usage: __netns_search FUNCTION COMMAND
-# Sets `where` to FILE:LINE of COMMAND in FUNCTION (to every line, where it stands there more than once). Blanks are left
-# aside: bash gives back the words of a command, not its layout.
+# Sets `where` to FILE:LINE of COMMAND in FUNCTION, or to all lines that contain COMMAND. Blanks are ignored, because bash does
+# not keep the layout of a command.
 __netns_search() {
   local IFS=$'\n' name file text command=${2//[ $'\t']/} lines=() found=()
   local -i start at
-  # What stands before and after a command, where there are no blanks: here it has to begin in the first line.
+  # The possible text before and after a command, without blanks. The command has to begin in the first line of `text`.
   local before=$'^(|[^\n]*[;|&{)!`]|[^\n]*[^$\n][(]|[(])(if|elif|then|else|while|until|do|!|time)*'
   local after=$'($|[\n;|&)}#<>`])'
-  shopt -s extdebug # declare -F then tells file and line
+  shopt -s extdebug # makes declare -F print line and file
   IFS=' ' read -r name start file < <(declare -F "$1")
   mapfile -t -s $((start - 1)) lines <"$file"
   for ((at = 0; at < ${#lines[@]}; at++)); do

@@ -1,27 +1,34 @@
-//! bash: the texts that it is given, and what it answers. [`runtime`] has the functions of plugins, [`ask`] has bash read the layers of
-//! an instance for a question, and [`explain`] reads what it says of their values. The texts of a hook are put together by [`crate::hook`].
+//! The bash code of the host (`*.sh`), and queries that bash answers.
+//!
+//! [`runtime`] has the functions for plugins. [`query`] lets bash read the layers of an instance and answer a query, and
+//! [`explain`] parses the answer about variables and functions. [`crate::hook`] builds the bash text of a hook.
 
-pub mod ask;
 pub mod explain;
+pub mod query;
 mod quote;
 mod run;
 pub mod runtime;
 
 pub use quote::quote;
 
-/// What every hook needs.
+/// The code that every hook needs.
 pub const HOST: &str = include_str!("host.sh");
 
-/// What few hooks need: `trap` as plugins call it, and what is done when something is wrong.
+/// The implementation of `trap` for plugins, which few hooks need.
 pub const TRAP: &str = include_str!("trap.sh");
-/// See [`TRAP`].
+
+/// The code for failures, which few hooks need.
 pub const FAILURE: &str = include_str!("failure.sh");
 
-/// The bash that follows the layers, the one that prints what an instance requires, and the one that calls a check function.
+/// Prints the variables and functions that the layers set.
 const SHOW: &str = include_str!("show.sh");
+
+/// Prints the requirements of an instance.
 const REQUIRES: &str = include_str!("requires.sh");
+
+/// Calls a check function.
 const CHECK: &str = include_str!("check.sh");
 
-/// Variables that would change how bash reads what the host has it run (bash(1), "Shell Variables" and "INVOCATION").
-pub const UNWANTED: [&str; 7] =
+/// Environment variables that would change how bash runs the code of the host (bash(1), "Shell Variables" and "INVOCATION").
+pub const UNWANTED_VARIABLES: [&str; 7] =
     ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "PS4", "BASH_XTRACEFD"];

@@ -1,4 +1,4 @@
-//! Words as bash reads them back.
+//! Quotes text for bash.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -7,15 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::print::escape;
 
-/// A word as bash reads it back, byte for byte. What is no UTF-8, or a terminal could act on, goes between `$'…'`, so that the text
-/// can be printed.
+/// Quotes a text as one word for bash. Bash reads back the same bytes. Bytes that are not UTF-8, and characters that a terminal
+/// could obey, are escaped in `$'…'`, so the result can be printed.
 #[must_use]
 pub fn quote(word: &OsStr) -> String {
     let mut quoted = String::new();
     let is_active = |character: char| escape::is_active(character) && !"\n\t".contains(character);
     let escape = |quoted: &mut String, bytes: &[u8]| {
         for byte in bytes {
-            write!(quoted, "$'\\x{byte:02x}'").expect("a String takes all");
+            write!(quoted, "$'\\x{byte:02x}'").expect("writing to a String cannot fail");
         }
     };
     for chunk in word.as_bytes().utf8_chunks() {
@@ -23,7 +23,7 @@ pub fn quote(word: &OsStr) -> String {
             let plain = piece.trim_end_matches(is_active);
             if !plain.is_empty() {
                 quoted += &match shell_words::quote(plain) {
-                    // shell_words has sh in mind, which knows no brace expansion.
+                    // shell_words quotes for sh, which has no brace expansion.
                     Cow::Borrowed(text) if text.contains('{') => format!("'{text}'").into(),
                     done => done,
                 };
@@ -40,14 +40,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_that_are_no_utf8_are_quoted_byte_by_byte() {
+    fn bytes_that_are_not_utf8_are_quoted_one_by_one() {
         assert_eq!(quote(OsStr::from_bytes(b"a b\xff\xfec")), "'a b'$'\\xff'$'\\xfe'c");
         assert_eq!(quote(OsStr::from_bytes(b"{a\xff,b}")), "'{a'$'\\xff',b}");
         assert_eq!(quote(OsStr::new("a\x1b b\u{9b}")), "a$'\\x1b'' b'$'\\xc2'$'\\x9b'");
     }
 
     #[test]
-    fn words_that_bash_would_expand_are_quoted() {
+    fn text_that_bash_would_expand_is_quoted() {
         for (word, quoted) in [
             ("", "''"),
             ("plain-1.2", "plain-1.2"),

@@ -1,25 +1,25 @@
-//! The process of a bash that answers a question.
+//! Runs bash for a query.
 
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::UNWANTED;
+use super::UNWANTED_VARIABLES;
 use crate::paths::BASH;
 use crate::sys::file;
-use crate::sys::program::{Answer, Program};
+use crate::sys::program::{Output, Program};
 
-/// How long reading the files of an instance may take.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// The timeout for reading the files of an instance.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs bash text with these words, in the namespace of this thread; what it prints is kept, and what it has started and left is
-/// ended.
-/// Errors: bash cannot be run, or does not come to an end.
-pub(super) fn run(text: &str, words: &[&str]) -> Result<Answer> {
+/// Runs bash text with arguments, in the network namespace of this thread, and returns the output. Background processes are
+/// killed.
+/// Errors: bash cannot be run, or does not exit before the timeout.
+pub(super) fn run(text: &str, args: &[&str]) -> Result<Output> {
     let script = file::in_memory(text.as_bytes()).context("cannot create a file in memory")?;
-    let place = format!("/proc/{}/fd/{}", std::process::id(), script.as_raw_fd());
-    let bash = Program::new(BASH).without(&UNWANTED).words([place.as_str()]).words(words);
-    let answer = bash.on_disk().with_all_it_starts().run_within(TIME_LIMIT)?;
-    answer.with_context(|| format!("no end was reached in {} seconds", TIME_LIMIT.as_secs()))
+    let path = format!("/proc/{}/fd/{}", std::process::id(), script.as_raw_fd());
+    let bash = Program::new(BASH).env_remove(&UNWANTED_VARIABLES).args([path.as_str()]).args(args);
+    let output = bash.output_on_disk().kill_group_at_end().run_within(TIMEOUT)?;
+    output.with_context(|| format!("timed out after {} seconds", TIMEOUT.as_secs()))
 }

@@ -1,13 +1,14 @@
-# shellcheck shell=bash disable=SC2154 # netnsctl sets __netns_layers and __netns_validates in front
-# Reads the layers of an instance as a hook does, and tells where each variable and function was set last. Printed are
-# records of NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `function NAME FILE:LINE`, `invalid LINE`, `exited FILE:LINE`.
+# shellcheck shell=bash disable=SC2154 # netnsctl sets __netns_layers and __netns_validates before this text
+# Reads the layers of an instance like a hook, and prints where each variable and function was set last. The output consists of
+# records with NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `function NAME FILE:LINE`, `invalid LINE`, `exited
+# FILE:LINE`.
 
 declare -A __netns_values __netns_places
 __netns_at=''
 
 # Usage: __netns_compare
-# What has changed since the last time was set by the command at __netns_at. It runs before each command of the files, so it
-# forks for none of the usual variables.
+# Records __netns_at as the place of all variables that have changed since the last call. This function runs before each command
+# of the files, so it does not fork for common variables.
 __netns_compare() {
   local __netns_name __netns_value __netns_names=(
     "${!a@}" "${!b@}" "${!c@}" "${!d@}" "${!e@}" "${!f@}" "${!g@}" "${!h@}" "${!i@}" "${!j@}" "${!k@}" "${!l@}" "${!m@}"
@@ -25,7 +26,7 @@ __netns_compare() {
       [[ ! -v __netns_variable[@] ]] || __netns_value=${__netns_variable[*]@A}
       unset -n __netns_variable
     fi
-    # It refers to another one, has no value, or is an associative array.
+    # The variable is a name reference or an associative array, or has no value.
     [[ $__netns_value ]] || __netns_value=$(declare -p "$__netns_name" 2>/dev/null) || continue
     if [[ ! -v __netns_values[$__netns_name] || ${__netns_values[$__netns_name]} != "$__netns_value" ]]; then
       __netns_values[$__netns_name]=$__netns_value
@@ -39,7 +40,7 @@ __netns_show() {
   local __netns_name __netns_file __netns_line
   __netns_compare
   for __netns_name in "${!__netns_places[@]}"; do
-    [[ ${__netns_places[$__netns_name]} ]] || continue # it came with the environment
+    [[ ${__netns_places[$__netns_name]} ]] || continue # set by the environment
     declare -p "$__netns_name" >/dev/null || continue
     local -n __netns_variable=$__netns_name
     if [[ ${__netns_variable@a} == *[aA]* ]]; then
@@ -49,19 +50,19 @@ __netns_show() {
     fi
     unset -n __netns_variable
   done
-  shopt -s extdebug # declare -F then tells file and line
+  shopt -s extdebug # makes declare -F print line and file
   while read -r __netns_name __netns_line __netns_file; do
     [[ $__netns_file != "$__netns_self" ]] || continue
     printf >&"$__netns_out" 'function\0%s\0%s\0' "$__netns_name" "$__netns_file:$__netns_line"
   done < <(compgen -A function | while read -r __netns_name; do declare -F "$__netns_name"; done)
 }
 
-# Files are read in a function, as in a hook: `local` is legal in them, and what they declare so is seen here alone.
+# Sources the files in a function, like a hook. So `local` is legal in them, and their local variables are visible only here.
 __netns_read_layers() {
   local __netns_layer
   for __netns_layer in "${__netns_layers[@]}"; do
-    # A command that fails in the plugin or default.conf would end the hook; this only looks.
-    # shellcheck disable=SC1090 # only known by then
+    # In a hook, a failed command in the plugin or default.conf is fatal. Here it is ignored.
+    # shellcheck disable=SC1090 # only known at run time
     source "$__netns_layer" || :
     __netns_compare
     __netns_at=''
@@ -76,7 +77,7 @@ __netns_read_layers() {
 }
 
 # Usage: __netns_validate
-# The plugin looks at the settings alone, and prints what is wrong with them, a line each.
+# Calls the validate function of the plugin. It checks only the settings, and prints a line for each invalid one.
 __netns_validate() {
   local __netns_line
   [[ $__netns_validates ]] && declare -F "configure_${NSTYPE}_validate" >/dev/null || return 0
@@ -86,13 +87,13 @@ __netns_validate() {
 }
 
 __netns_self=${BASH_SOURCE[0]}
-# What the files print is not mixed with what is told of them.
+# Separates the output of the files from the records.
 exec {__netns_out}>&1 >&2
-# A file may exit.
+# A file can call exit.
 builtin trap 'builtin trap - DEBUG; printf >&"$__netns_out" "exited\0%s\0" "$__netns_at"; __netns_show' EXIT
 __netns_compare
 __netns_places=()
-# In an EXIT trap, bash gives BASH_COMMAND what was running one level up.
-set -T # or a sourced file would not be followed
+# In an EXIT trap, BASH_COMMAND is the command of the level above.
+set -T # the DEBUG trap also fires in sourced files
 builtin trap '[[ ${BASH_SOURCE[0]} == "$__netns_self" || $BASH_COMMAND == "source \"\$__netns_layer\"" ]] || { __netns_compare; __netns_at=${BASH_SOURCE[0]}:$LINENO; }' DEBUG
 __netns_read_layers

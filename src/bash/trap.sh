@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2034 # the runtime shares __netns_*
-# What `trap` does in a hook. As failure.sh it stands behind the call in the wrapper.
+# The implementation of `trap` in a hook. Like failure.sh, it is after the call in the wrapper.
 #
-# In a function, bash hides the caller's DEBUG, ERR and RETURN, and brings them back unless others were set: so what a
-# plugin sets is kept here for the listing, and what it resets is ignored, which comes to the same.
+# In a function, bash hides the caller's traps for DEBUG, ERR and RETURN, and restores them when the function returns, unless it
+# has set others. So the traps of a plugin are stored here for `trap -p`. A trap that a plugin resets is set to the empty
+# command, which has the same effect.
 
-# Usage: __netns_trap WORD...
-# Called by `trap` with its words.
+# Usage: __netns_trap ARGUMENT...
+# Called by `trap` with its arguments.
 declare -gA __netns_traps
 __netns_trap() {
   local spec specs action again
@@ -46,8 +47,8 @@ __netns_trap() {
   action=$1 specs=" ${*:2} "
   [[ $1 != - ]] || action=''
   [[ ${specs^^} != *' ERR '* ]] || builtin trap -- "$action" ERR
-  # Set from in here, DEBUG would fire before the next command, and RETURN as this function returns, and as its caller
-  # does: these two firings set the real one.
+  # A RETURN trap that is set here fires when this function returns, and again when its caller returns. These two firings set
+  # the trap of the plugin. A DEBUG trap fires before the next command, so it is set last.
   again="builtin trap -- ${action@Q} RETURN"
   again="builtin trap -- ${again@Q} RETURN"
   [[ ${specs^^} != *' RETURN '* ]] || builtin trap -- "${action:+$again}" RETURN

@@ -64,7 +64,7 @@ fn stale(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Result<Option<Fin
 
 /// Reports a namespace name that is too long for a mount unit: the unit then does not stop with the namespace.
 fn too_long(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Option<Finding> {
-    let error = one.namespace.mount_unit_fits().err()?;
+    let error = one.namespace.check_mount_unit_length().err()?;
     Some(
         Finding::error(format!("`{unit}` does not stop when its namespace is deleted: {error:#}"))
             .at(attach::place(paths, unit).display().to_string())

@@ -93,7 +93,7 @@ fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeS
 fn syntax(path: &Path) -> Result<Option<Finding>> {
     // A file may set extglob, which changes the syntax.
     for options in [&["-n"][..], &["-O", "extglob", "-n"]] {
-        let answer = Program::new(BASH).words(options).words([path]).run()?;
+        let answer = Program::new(BASH).args(options).args([path]).run()?;
         if answer.status.success() {
             return Ok(None);
         }
@@ -139,7 +139,7 @@ fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
         return Ok(Vec::new());
     }
     let options = ["--format=json1", "--shell=bash", "--severity=warning", "--exclude", EXCLUDED, "--"];
-    let Some(answer) = Program::new("shellcheck").words(options).words(files).run_if_installed()? else {
+    let Some(answer) = Program::new("shellcheck").args(options).args(files).run_if_installed()? else {
         return Ok(Vec::new());
     };
     let Ok(report) = serde_json::from_slice::<ShellcheckReport>(&answer.stdout) else {
@@ -163,8 +163,9 @@ fn writers(paths: &Paths, files: &BTreeSet<PathBuf>, rules: bool) -> Result<Vec<
         let rules = file::entries(&paths.conf)?.into_iter().map(|entry| entry.path().to_owned());
         places.extend(rules.filter(|path| path.extension().is_some_and(|extension| extension == "rules")));
     }
-    let finding = |one: trust::Unsafe| {
-        Finding::error(one.why).at(one.path.display().to_string()).advice(format!("fix: `{}`", one.mend))
+    let finding = |file: trust::Unsafe| {
+        let advice = file.advice();
+        Finding::error(file.why).at(file.path.display().to_string()).advice(advice)
     };
-    Ok(trust::judge(&paths.root, places).into_iter().map(finding).collect())
+    Ok(trust::check(&paths.root, places).into_iter().map(finding).collect())
 }

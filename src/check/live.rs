@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
-use crate::bash::ask::{Question, ask, check_function};
+use crate::bash::query::{Query, check_function, query};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition, EngineKind};
 use crate::name::{Instance, Side};
@@ -109,7 +109,7 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
             if let Some(lost) = is_systemds.then(|| lost(paths, instance)).flatten() {
                 return Ok(vec![lost]);
             }
-            capability::need(Capability::SysAdmin, "to look into namespaces")?;
+            capability::require(Capability::SysAdmin, "to look into namespaces")?;
             drift(paths, examined, instance)
         }
         Condition::Changing | Condition::Down => Vec::new(),
@@ -162,7 +162,7 @@ fn drift_on(paths: &Paths, Examined { instance, layers, .. }: &Examined, side: S
             }
         },
     };
-    let output = match ask(paths, instance, layers, Question::Check(side)) {
+    let output = match query(paths, instance, layers, Query::Check(side)) {
         Ok(output) => output,
         Err(error) => return vec![Finding::error(format!("`{function}`: {error:#}")).of(instance)],
     };

@@ -176,7 +176,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
 
     let (mut findings, unsound) = files::check(paths, &types, subjects)?;
     if subjects.is_empty() {
-        findings.extend(listing.complaints.into_iter().map(Finding::error));
+        findings.extend(listing.problems.into_iter().map(Finding::error));
     }
     let Read { examined, broken, errors } = read(paths, &unsound)?;
     // `files` has already reported files that other users can write.

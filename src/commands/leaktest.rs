@@ -56,7 +56,7 @@ pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
     }
     let differences = expect::differences(&expected, &measurements)?;
     for difference in &differences {
-        print::complain(&difference.to_string());
+        print::error(&difference.to_string());
     }
     Ok(if differences.is_empty() { Status::Done } else { Status::Failed })
 }

@@ -78,7 +78,7 @@ fn explain(error: &clap::Error) -> Status {
     if arguments().iter().all(|argument| argument.to_str().is_some_and(|text| escape::line(text) == text)) {
         _ = error.print();
     } else {
-        print::remark(error.render().to_string().trim_end());
+        print::stderr_lines(error.render().to_string().trim_end());
     }
     Status::Failed
 }

@@ -186,8 +186,8 @@ fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
         }
     }
     // `down outside` of these instances has failed, or has not run.
-    for instance in remembered::on(paths, &name)? {
-        if let Err(error) = remembered::mark(paths, &instance) {
+    for instance in remembered::of_namespace(paths, &name)? {
+        if let Err(error) = remembered::mark_unfinished(paths, &instance) {
             print::warn(&format!("{error:#}"));
         }
     }

@@ -39,7 +39,7 @@ pub struct RunArgs {
 
 pub(super) fn run(paths: &Paths, options: &RunArgs) -> Result<Status> {
     let RunArgs { name, user, preserve_env, up, hide_bus, command } = options;
-    capability::need(Capability::SysAdmin, "to enter namespaces")?;
+    capability::require(Capability::SysAdmin, "to enter namespaces")?;
     // Looked up before entering the namespace: the lookup may need the network of the host.
     let login = user.as_ref().map(|user| Login::new(user, preserve_env, command, &paths.login_defs));
     let login = login.transpose().map_err(NotStarted::from)?;

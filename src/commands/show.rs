@@ -78,7 +78,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
         variables: explained.variables.clone(),
         layers: layers.all().map(ShownLayer::of).collect(),
     };
-    for line in explained.said.lines() {
+    for line in explained.output.lines() {
         print::warn(line);
     }
     if let Some(place) = &explained.exited {

@@ -1,4 +1,4 @@
-//! What a plugin declares for the host, in the comment that the file begins with (netns-plugin(7), "DECLARATIONS"):
+//! The declarations of a plugin, which the host reads from its first comment (netns-plugin(7), "DECLARATIONS"):
 //!
 //! ```text
 //! # Contains: only definitions
@@ -10,7 +10,7 @@
 //! # Requires: VETH_NSNAME_OUTSIDE
 //! ```
 //!
-//! The host knows no type by its name: a type of an administrator has the same care as one that ships.
+//! The host does not know the name of any type, so administrators' types can use the same functions as shipped types.
 
 use std::path::{Path, PathBuf};
 
@@ -19,50 +19,51 @@ use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::sys::file;
 
-/// How far a declaration is looked for, in bytes.
-const LONGEST_HEADER: usize = 4 << 10;
+/// Declarations are read from this number of bytes at the beginning of the file.
+const MAX_HEADER_SIZE: usize = 4 << 10;
 
-/// What a plugin declares.
+/// The declarations of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declaration {
-    /// It filters the traffic of the namespace: nothing passes before its `up inside` has succeeded.
+    /// The type filters the traffic of the namespace. Nothing passes before its `up inside` has succeeded.
     pub firewall: bool,
-    /// The file defines functions, sets variables, and does nothing else when bash reads it.
+    /// The file only defines functions and sets variables. It does nothing else when bash reads it.
     pub only_definitions: bool,
-    /// The files that it always writes to `/etc/netns/NAME`.
+    /// The files that the type always writes to `/etc/netns/NAME`.
     pub etc: Vec<String>,
-    /// The interfaces that it makes.
+    /// The interfaces that the type creates.
     pub links: Vec<DeclaredLink>,
-    /// Settings whose values are what an instance requires.
+    /// The settings whose values are requirements of an instance.
     pub requires: Vec<String>,
-    /// Files besides `TYPE-NAME.conf` that configure an instance, with `NAME` in place of the namespace.
+    /// Files besides `TYPE-NAME.conf` that configure an instance; `NAME` in a file name stands for the namespace.
     files: Vec<String>,
-    /// The files that it loads nftables rules from, best first; the first has `NAME` in place of the namespace.
+    /// The files from which the type loads nftables rules, by precedence. The first one has `NAME` in place of the namespace.
     rules: Vec<String>,
 }
 
-/// An interface that a plugin makes, by the settings that tell its name and where it is.
+/// An interface that a plugin creates. Settings contain its name and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredLink {
-    /// The setting with its name.
+    /// The setting that contains the name of the interface.
     pub ifname: String,
-    /// Where it is.
+    /// The place of the interface.
     pub place: LinkPlace,
 }
 
-/// Where an interface is.
+/// The place of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkPlace {
     /// `VARIABLE`: in the namespace of the instance.
     Inside,
-    /// `VARIABLE@SETTING`: in the namespace that this setting names; on the host where it is empty, or where there is no setting.
+    /// `VARIABLE@SETTING`: in the namespace whose name is the value of the setting; on the host if the value is empty.
+    /// `VARIABLE@`: on the host.
     Outside(Option<String>),
 }
 
 impl DeclaredLink {
-    fn read(word: &str) -> Self {
-        let (ifname, place) = match word.split_once('@') {
-            None => (word, LinkPlace::Inside),
+    fn parse(value: &str) -> Self {
+        let (ifname, place) = match value.split_once('@') {
+            None => (value, LinkPlace::Inside),
             Some((ifname, "")) => (ifname, LinkPlace::Outside(None)),
             Some((ifname, setting)) => (ifname, LinkPlace::Outside(Some(setting.to_owned()))),
         };
@@ -71,39 +72,42 @@ impl DeclaredLink {
 }
 
 impl Declaration {
-    /// Reads the declaration of a type. The plugin is not run. If the administrator's own file cannot be read, the plugin that
-    /// ships counts: a firewall that cannot be loaded is still a firewall.
+    /// Reads the declarations of a type. The plugin is not run.
+    ///
+    /// If the administrator's plugin cannot be read, the shipped plugin is used: a firewall that cannot be loaded is still a
+    /// firewall.
     #[must_use]
     pub fn of(paths: &Paths, nstype: &NsType) -> Self {
         paths.plugin(nstype).iter().find_map(|place| Self::of_file(place)).unwrap_or_default()
     }
 
-    /// Reads the declaration in a file; `None` for a file that cannot be read.
+    /// Reads the declarations in a file; `None` if it cannot be read.
     #[must_use]
     pub fn of_file(path: &Path) -> Option<Self> {
-        let mut head = [0; LONGEST_HEADER];
+        let mut head = [0; MAX_HEADER_SIZE];
         let text = file::read_head(path, &mut head).ok()?;
         Some(Self::read(&String::from_utf8_lossy(text)))
     }
 
-    /// Reads the declaration in the text of a plugin. A line of other words is a comment for people: `# Requires: wireguard-tools`.
+    /// Reads the declarations in the text of a plugin. A line with any invalid value is a comment for users, such as
+    /// `# Requires: wireguard-tools`.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let mut declared = Self::default();
-        let head = String::from_utf8_lossy(&text.as_bytes()[..text.len().min(LONGEST_HEADER)]);
+        let head = String::from_utf8_lossy(&text.as_bytes()[..text.len().min(MAX_HEADER_SIZE)]);
         for line in head.lines().map_while(|line| line.strip_prefix('#')) {
             let Some((key, value)) = line.trim().split_once(':') else { continue };
-            let all = |is_meant: fn(&str) -> bool| -> Vec<String> {
-                let words: Vec<String> = value.split_whitespace().map(ToOwned::to_owned).collect();
-                if words.iter().all(|word| is_meant(word)) { words } else { Vec::new() }
+            let all = |is_valid: fn(&str) -> bool| -> Vec<String> {
+                let values: Vec<String> = value.split_whitespace().map(ToOwned::to_owned).collect();
+                if values.iter().all(|value| is_valid(value)) { values } else { Vec::new() }
             };
             match key {
-                "Provides" => declared.firewall |= value.split_whitespace().any(|word| word == "firewall"),
+                "Provides" => declared.firewall |= value.split_whitespace().any(|value| value == "firewall"),
                 "Contains" => declared.only_definitions |= value.trim() == "only definitions",
                 "Files" => declared.files.extend(all(is_pattern)),
                 "Rules" => declared.rules.extend(all(is_file)),
                 "Etc" => declared.etc.extend(all(is_file)),
-                "Links" => declared.links.extend(all(is_link).iter().map(|word| DeclaredLink::read(word))),
+                "Links" => declared.links.extend(all(is_link).iter().map(|link| DeclaredLink::parse(link))),
                 "Requires" => declared.requires.extend(all(is_setting)),
                 _ => {}
             }
@@ -114,88 +118,88 @@ impl Declaration {
         declared
     }
 
-    /// The files of `/etc/netns/NAME` that a type always writes.
+    /// The files that a type always writes to `/etc/netns/NAME`.
     #[must_use]
     pub fn etc_of(paths: &Paths, nstype: &NsType) -> Vec<String> {
         Self::inherited(paths, nstype, |one| one.etc)
     }
 
-    /// A list of files that a type declares. An administrator's copy of a plugin without this declaration inherits the list of the
-    /// plugin that ships, because older copies do not declare it.
+    /// A list of files that a type declares. An administrator's copy without this declaration inherits the list of the shipped
+    /// plugin, because copies of older plugins do not have the declaration.
     fn inherited(paths: &Paths, nstype: &NsType, list: fn(Self) -> Vec<String>) -> Vec<String> {
         let declared = paths.plugin(nstype).into_iter().filter_map(|place| Self::of_file(&place));
         declared.map(list).find(|files| !files.is_empty()).unwrap_or_default()
     }
 
-    /// The files that configure an instance besides its `.conf`.
+    /// The files besides its `.conf` that configure an instance.
     pub fn files_of(&self, instance: &Instance) -> impl Iterator<Item = String> {
-        self.files.iter().map(|file| filled(file, &instance.name))
+        self.files.iter().map(|file| fill_in(file, &instance.name))
     }
 
-    /// The namespace that a file configures.
+    /// The namespace that a file configures, from the name of the file.
     #[must_use]
     pub fn name_in<'a>(&self, file: &'a str) -> Option<&'a str> {
-        self.files.iter().find_map(|pattern| name_by(pattern, file))
+        self.files.iter().find_map(|pattern| match_name(pattern, file))
     }
 
-    /// Whether it loads nftables rules from a file of that name, or saves them there.
+    /// Whether the type loads nftables rules from a file with this name, or saves rules to it.
     #[must_use]
     pub fn has_rules(&self, file: &str) -> bool {
-        self.rules.iter().any(|pattern| pattern == file || name_by(pattern, file).is_some())
+        self.rules.iter().any(|pattern| pattern == file || match_name(pattern, file).is_some())
     }
 }
 
-/// The name of a setting, in capitals.
-fn is_setting(word: &str) -> bool {
-    word.starts_with(|first: char| first.is_ascii_uppercase())
-        && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+/// Whether a value is the name of a setting: it is in capitals.
+fn is_setting(value: &str) -> bool {
+    value.starts_with(|first: char| first.is_ascii_uppercase())
+        && value.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-fn is_link(word: &str) -> bool {
-    let (ifname, place) = word.split_once('@').unwrap_or((word, ""));
+fn is_link(value: &str) -> bool {
+    let (ifname, place) = value.split_once('@').unwrap_or((value, ""));
     is_setting(ifname) && (place.is_empty() || is_setting(place))
 }
 
-/// The name of a file, with a dot or for each namespace.
-fn is_file(word: &str) -> bool {
-    !word.contains('/')
-        && !word.starts_with('.')
-        && (word.contains('.') || is_pattern(word) || word == "hosts")
+/// Whether a value is the name of a file: it has a dot, or `NAME`, or is `hosts`.
+fn is_file(value: &str) -> bool {
+    !value.contains('/')
+        && !value.starts_with('.')
+        && (value.contains('.') || is_pattern(value) || value == "hosts")
 }
 
-/// The name of a file for each namespace.
-fn is_pattern(word: &str) -> bool {
-    !word.contains('/') && word.matches("NAME").count() == 1
+/// Whether a value is a file name with `NAME` in place of the namespace.
+fn is_pattern(value: &str) -> bool {
+    !value.contains('/') && value.matches("NAME").count() == 1
 }
 
-fn filled(pattern: &str, name: &NsName) -> String {
+fn fill_in(pattern: &str, name: &NsName) -> String {
     pattern.replace("NAME", name.as_ref())
 }
 
-fn name_by<'a>(pattern: &str, file: &'a str) -> Option<&'a str> {
-    let (before, behind) = pattern.split_once("NAME")?;
-    file.strip_prefix(before)?.strip_suffix(behind)
+fn match_name<'a>(pattern: &str, file: &'a str) -> Option<&'a str> {
+    let (prefix, suffix) = pattern.split_once("NAME")?;
+    file.strip_prefix(prefix)?.strip_suffix(suffix)
 }
 
-/// Where the rules of a namespace are, by what a plugin declares.
+/// The rules files of a namespace that a plugin declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulesFiles {
-    /// The type that loads them.
+    /// The type that loads the rules.
     pub nstype: NsType,
-    /// The files that it loads, best first. Rules are saved to the first.
+    /// The files, by precedence. Rules are saved to the first one.
     pub files: Vec<PathBuf>,
 }
 
 impl RulesFiles {
-    /// Those of each type that declares `# Rules:`, for one namespace.
+    /// The rules files of a namespace, for each type that declares `# Rules:`.
     #[must_use]
     pub fn of(paths: &Paths, name: &NsName) -> Vec<Self> {
         let types = plugin::known(paths).unwrap_or_default().into_iter();
         let found = types.map(|nstype| {
             let rules = Declaration::inherited(paths, &nstype, |one| one.rules);
-            Self { nstype, files: rules.iter().map(|file| paths.conf.join(filled(file, name))).collect() }
+            Self { nstype, files: rules.iter().map(|file| paths.conf.join(fill_in(file, name))).collect() }
         });
-        found.filter(|one| !one.files.is_empty()).collect()
+        found.filter(|rules| !rules.files.is_empty()).collect()
     }
 }
 
@@ -206,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plugin_declares_in_the_comment_that_it_begins_with() {
+    fn declarations_are_read_from_the_first_comment() {
         let declared = Declaration::read(
             "# shellcheck shell=bash\n# f: x\n#\n# Provides: firewall\n# Files: f-NAME.rules f.NAME\n# Rules: f-NAME.rules f.rules\n\n# Files: no\n",
         );
@@ -223,14 +227,15 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_for_people_declares_nothing() {
+    fn a_comment_for_users_declares_nothing() {
         let text = "# Requires: wireguard-tools (>= 1.0), $(touch x)\n# Files: see README\n# Rules: none\n# Rules: x.rules\n\
-                    # Links: https://example.org\n# Etc: writes /etc/hosts\n# Contains: only definitions, and a call\n# Provides: a way out\n";
+                    # Links: https://example.org\n# Etc: writes /etc/hosts\n# Contains: only definitions, and a call\n#
+                    # Provides: a way out\n";
         assert_eq!(Declaration::read(text), Declaration::default());
     }
 
     #[test]
-    fn a_link_is_inside_or_where_a_setting_says_or_on_the_host() {
+    fn a_link_is_inside_or_in_the_namespace_of_a_setting_or_on_the_host() {
         let declared = Declaration::read("# Links: T_IN T_OUT@T_NSNAME T_HOST@\n");
         let places: Vec<LinkPlace> = declared.links.into_iter().map(|link| link.place).collect();
         assert_eq!(
@@ -240,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_cannot_be_read_is_still_the_firewall_that_ships() {
+    fn the_shipped_plugin_declares_the_firewall_if_the_administrators_plugin_is_unreadable() {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
         let nstype: NsType = "f".parse().unwrap();

@@ -1,4 +1,4 @@
-//! What a plugin says of itself for people, in its comments: its description, its settings, its hooks.
+//! The documentation of a plugin for users: its description and settings from its comments, and its hooks.
 
 use std::fs;
 use std::path::Path;
@@ -8,35 +8,35 @@ use serde::Serialize;
 
 use crate::name::{NsType, Phase, Side};
 
-/// What a plugin says of itself.
+/// The documentation of a plugin.
 #[derive(Debug, Default, Serialize)]
 pub struct PluginHeader {
     /// The rest of the comment line that begins with the type: `# veth: a pair of …`.
     pub description: String,
-    /// The hooks that are written out in the file, as `up outside`.
+    /// The hooks whose functions are defined in the file, as `up outside`.
     pub hooks: Vec<String>,
-    /// What is listed after a comment line that begins with `Settings`.
+    /// The list after a comment line that begins with `Settings`.
     pub settings: Vec<Setting>,
 }
 
 /// A variable that a plugin reads.
 #[derive(Debug, Serialize)]
 pub struct Setting {
-    /// Its name.
+    /// The name of the variable.
     pub name: String,
-    /// What it is for.
+    /// The first line of the description.
     pub description: String,
 }
 
 impl PluginHeader {
-    /// Reads what a plugin says of itself. It is not run.
+    /// Reads the documentation of a plugin. The plugin is not run.
     /// Errors: the file cannot be read.
     pub fn of(path: &Path, nstype: &NsType) -> Result<Self> {
         let text = fs::read(path).with_context(|| format!("cannot read plugin {}", path.display()))?;
         Ok(Self::read(&String::from_utf8_lossy(&text), nstype))
     }
 
-    /// The same, from the text of the plugin.
+    /// Reads the documentation in the text of a plugin.
     #[must_use]
     pub fn read(text: &str, nstype: &NsType) -> Self {
         let head = format!("{nstype}:");
@@ -53,7 +53,8 @@ impl PluginHeader {
     }
 }
 
-/// A line of the list of settings: the name in capitals, then what it is for. Other lines go on with the one above them.
+/// Parses a line of the list of settings: a name in capitals, then its description. `None` for other lines: further lines of a
+/// description are not read.
 fn setting(line: &str) -> Option<Setting> {
     let (name, description) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let is_name = !name.is_empty()
@@ -61,7 +62,7 @@ fn setting(line: &str) -> Option<Setting> {
     is_name.then(|| Setting { name: name.to_owned(), description: description.trim().to_owned() })
 }
 
-/// The hooks whose functions begin on a line of the text, in its order.
+/// The hooks whose functions are defined at the beginning of a line, in the order of the text.
 fn hooks(text: &str, nstype: &NsType) -> Vec<String> {
     let mut all = Vec::new();
     for phase in [Phase::Up, Phase::Down] {
@@ -84,14 +85,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn description_settings_and_hooks_are_read() {
+    fn a_header_has_the_description_the_settings_and_the_hooks() {
         let text = "# shellcheck shell=bash\n# t: a thing\n#\n# Settings (in t.conf):\n#   T_A  the first,\n#        and more of it\n#\n\
-                    #   T_B\n\n# NO  setting\nconfigure_t_up_inside() { :; }\nfunction configure_t_down_outside {\n:\n}\nconfigure_t_up_insidex() { :; }\n";
-        let about = PluginHeader::read(text, &"t".parse().unwrap());
-        assert_eq!(about.description, "a thing");
-        let settings: Vec<(&str, &str)> =
-            about.settings.iter().map(|one| (one.name.as_str(), one.description.as_str())).collect();
+                    # T_B\n\n# NO  setting\nconfigure_t_up_inside() { :; }\nfunction configure_t_down_outside
+                    # {\n:\n}\nconfigure_t_up_insidex() { :; }\n";
+        let header = PluginHeader::read(text, &"t".parse().unwrap());
+        assert_eq!(header.description, "a thing");
+        let settings: Vec<(&str, &str)> = header
+            .settings
+            .iter()
+            .map(|setting| (setting.name.as_str(), setting.description.as_str()))
+            .collect();
         assert_eq!(settings, [("T_A", "the first,"), ("T_B", "")]);
-        assert_eq!(about.hooks, ["up inside", "down outside"]);
+        assert_eq!(header.hooks, ["up inside", "down outside"]);
     }
 }

@@ -1,7 +1,8 @@
-//! The layers of an instance: plugin, `default.conf`, `TYPE.conf`, `TYPE-NAME.conf`. This is the one place that spells their order.
+//! The layers of an instance: plugin, `default.conf`, `TYPE.conf`, `TYPE-NAME.conf`. Their order is defined only here.
 //!
-//! In a hook, the names of the last two are put together by the wrapper, as a plugin may change `NSTYPE`, or `TYPE.conf` `NSNAME`, and
-//! whether they have to exist is for `NO_CONFIG_REQUIRED` to say, which any file may set. What is certain without bash is told here.
+//! This file answers questions that do not need bash. In a hook, the wrapper builds the names of the last two layers, because a
+//! plugin can change `NSTYPE`, and `TYPE.conf` can change `NSNAME`. Any layer can set `NO_CONFIG_REQUIRED`, which decides if
+//! they are required.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -22,10 +23,10 @@ use super::plugin;
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;
 
-/// The longest file that is looked into, in bytes.
-const LONGEST: u64 = 1 << 18;
+/// The maximum size of a file that is parsed, in bytes.
+const MAX_FILE_SIZE: u64 = 1 << 18;
 
-/// What a file is for an instance.
+/// The role of a file for an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -50,25 +51,25 @@ impl fmt::Display for Role {
     }
 }
 
-/// One of the files that bash reads for an instance.
+/// A file that bash sources for an instance.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// What it is for.
+    /// The role of the file.
     pub role: Role,
-    /// Where it is, or would be.
+    /// The path, also if the file is missing.
     pub path: PathBuf,
-    /// What is in it.
+    /// The contents of the file.
     pub content: Content,
 }
 
-/// What is in a file.
+/// The contents of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// This.
+    /// The text of the file.
     Text(Arc<str>),
-    /// It is for bash to read: no regular file, not readable, not UTF-8, or longer than files of people are.
+    /// Only bash can read the file: it is not a regular file, not readable, not UTF-8, or very long.
     ForBash,
 }
 
@@ -82,7 +83,7 @@ impl Layer {
         Self { role, path, content }
     }
 
-    /// Its text; empty for one that is missing, `None` for one that bash has to read.
+    /// The text of the file; empty if it is missing, `None` if only bash can read it.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match &self.content {
@@ -92,20 +93,20 @@ impl Layer {
         }
     }
 
-    /// Whether there is anything at its path.
+    /// Whether the file exists, with any file type.
     #[must_use]
-    pub fn is_there(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.content != Content::Missing
     }
 
-    /// Whether bash defines functions and sets variables when it reads the file, and does nothing else.
+    /// Whether the file only defines functions and sets variables.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
+    pub fn only_defines(&self) -> bool {
         self.variables().is_some()
     }
 
-    /// The variables that it sets when bash reads it, with their values as they are written, if it is certain that it does nothing but
-    /// that and define functions. A plugin has to declare it, too.
+    /// The variables that the file sets, with their unexpanded values. `None` unless the file only sets variables and defines
+    /// functions. A plugin must also declare `Contains: only definitions`.
     fn variables(&self) -> Option<Vec<(&str, &str)>> {
         let text = self.text()?;
         if self.role == Role::Plugin && Declaration::read(text).only_definitions {
@@ -115,8 +116,8 @@ impl Layer {
         }
     }
 
-    /// Whether there is a file that bash can read, and whether it is a regular one.
-    /// Errors: there is something else, or it cannot be read.
+    /// Whether the file is a regular file; `None` if it is missing.
+    /// Errors: the file is a directory or a dangling symbolic link, or cannot be read.
     pub fn is_usable(&self) -> Result<Option<bool>> {
         match self.content {
             Content::Missing => return Ok(None),
@@ -127,49 +128,49 @@ impl Layer {
         let found = match fs::metadata(path) {
             Ok(found) if found.is_dir() => bail!("{} is a directory, not a file", path.display()),
             Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-                bail!("{} is a symbolic link to nothing", path.display())
+                bail!("{} is a dangling symbolic link", path.display())
             }
-            found => found.with_context(|| format!("cannot look at {}", path.display()))?,
+            found => found.with_context(|| format!("cannot read {}", path.display()))?,
         };
         access(path, AccessFlags::R_OK).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Some(found.is_file()))
     }
 }
 
-/// The text of a regular file, `None` where there is nothing. A FIFO is left for bash to read.
+/// Reads the text of a regular file; `None` if it does not exist. A FIFO is not read.
 fn text_of(path: &Path) -> io::Result<Option<String>> {
     let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         opened => opened?,
     };
     let found = file.metadata()?;
-    if !found.is_file() || found.len() > LONGEST {
+    if !found.is_file() || found.len() > MAX_FILE_SIZE {
         return Err(ErrorKind::InvalidInput.into());
     }
-    // By `take`, as a file by itself would be asked for its length twice more.
+    // `take` saves two system calls: `read_to_string` of a `File` queries its size and offset.
     let mut text = String::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
-    file.take(LONGEST).read_to_string(&mut text)?;
+    file.take(MAX_FILE_SIZE).read_to_string(&mut text)?;
     Ok(Some(text))
 }
 
-/// What is read for an instance, in the order in which bash reads it.
+/// The layers of an instance, in the order in which bash sources them.
 #[derive(Clone, Debug)]
 pub struct Layers([Layer; 4]);
 
-/// How far it is known without bash whether the layers define a function.
+/// Whether the layers define a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defined {
-    /// They do not.
+    /// No layer defines the function.
     No,
-    /// The plugin does.
+    /// The plugin defines the function.
     Yes,
-    /// It is for bash to say.
+    /// Only bash can find out.
     Unknown,
 }
 
 impl Layers {
     /// Finds and reads the layers of an instance.
-    /// Errors: no usable plugin.
+    /// Errors: no usable plugin; see [`plugin::find`].
     pub fn of(paths: &Paths, instance: &Instance) -> Result<Self> {
         Ok(Self::with(of_type(paths, &instance.nstype)?, paths, instance))
     }
@@ -178,75 +179,75 @@ impl Layers {
         Self([plugin, default, of_type, Layer::of(Role::Instance, paths.conf_of(instance))])
     }
 
-    /// All four, also those that are missing.
+    /// All four layers, including missing files.
     pub fn all(&self) -> impl Iterator<Item = &Layer> {
         self.0.iter()
     }
 
-    /// Those that are there.
-    pub fn there(&self) -> impl Iterator<Item = &Layer> {
-        self.all().filter(|layer| layer.is_there())
+    /// The layers whose files exist.
+    pub fn present(&self) -> impl Iterator<Item = &Layer> {
+        self.all().filter(|layer| layer.exists())
     }
 
-    /// The one of that role.
+    /// The layer with a role.
     #[must_use]
     pub fn get(&self, role: Role) -> &Layer {
         &self.0[role as usize]
     }
 
-    /// The texts of all of them; `None` where bash has to read one.
+    /// The texts of all layers; `None` if only bash can read one of them.
     #[must_use]
     pub fn texts(&self) -> Option<Vec<&str>> {
         self.all().map(Layer::text).collect()
     }
 
-    /// Whether a text that is known has this in it.
+    /// Whether the text of a layer contains `name`. Layers that only bash can read are ignored.
     #[must_use]
-    pub fn mention(&self, word: &str) -> bool {
-        self.all().filter_map(Layer::text).any(|text| text.contains(word))
+    pub fn mention(&self, name: &str) -> bool {
+        self.all().filter_map(Layer::text).any(|text| text.contains(name))
     }
 
-    /// What is read for the instance, for [`crate::trust`]: the directory in which files are looked for, and those that are there.
+    /// The paths that [`crate::trust`] has to check: the administrator's directory, and the existing files.
     #[must_use]
-    pub fn read_from(&self, paths: &Paths) -> Vec<PathBuf> {
-        [paths.conf.clone()].into_iter().chain(self.there().map(|layer| layer.path.clone())).collect()
+    pub fn paths_to_check(&self, paths: &Paths) -> Vec<PathBuf> {
+        [paths.conf.clone()].into_iter().chain(self.present().map(|layer| layer.path.clone())).collect()
     }
 
-    /// What the plugin declares.
+    /// The declarations of the plugin.
     #[must_use]
     pub fn declaration(&self, paths: &Paths, nstype: &NsType) -> Declaration {
         let text = self.get(Role::Plugin).text();
         text.map_or_else(|| Declaration::of(paths, nstype), Declaration::read)
     }
 
-    /// Whether there has to be a `TYPE.conf` or `TYPE-NAME.conf`, as far as it is known without bash: the last line that sets
-    /// `NO_CONFIG_REQUIRED` sets it to something.
+    /// Whether `TYPE.conf` or `TYPE-NAME.conf` must exist, as far as this is known without bash. They are optional only if the
+    /// last line that sets `NO_CONFIG_REQUIRED` has a constant value that is not empty.
     #[must_use]
-    pub fn need_conf(&self) -> bool {
+    pub fn require_conf(&self) -> bool {
         let lines = self.all().filter_map(Layer::text).flat_map(str::lines).map(str::trim_start);
         let value = lines.filter_map(|line| line.strip_prefix("NO_CONFIG_REQUIRED=")).last();
         let value = value.map(|value| value.split(['#', ';']).next().unwrap_or_default().trim());
         value.is_none_or(|value| value.contains('$') || ["", "''", "\"\""].contains(&value))
     }
 
-    /// The variables that all layers set when bash reads them, where it is certain that they do nothing else, and that bash itself and
-    /// the host are not affected.
+    /// The variables that the layers set. `None` if a layer could have another effect, or if a variable could affect bash or
+    /// the host.
     #[must_use]
     pub fn settings(&self) -> Option<Vec<(&str, &str)>> {
         let affects = |name: &str| {
             !name.contains('_')
-                || ["BASH", "LC_", "POSIXLY_", "__netns_"].iter().any(|start| name.starts_with(start))
+                || ["BASH", "LC_", "POSIXLY_", "__netns_"].iter().any(|prefix| name.starts_with(prefix))
         };
         let set: Vec<Vec<(&str, &str)>> = self.all().map(Layer::variables).collect::<Option<_>>()?;
         let set = set.concat();
         (!environment_affects() && !set.iter().any(|(name, _)| affects(name))).then_some(set)
     }
 
-    /// Whether a hook is defined, if that is certain without bash. `Unknown` also where a `.conf` is needed and missing.
+    /// Whether the layers define a hook function. The result is `Unknown` also if a required `.conf` file is missing.
     #[must_use]
     pub fn define(&self, function: &str) -> Defined {
-        let is_configured = [Role::Type, Role::Instance].iter().any(|role| self.get(*role).is_there());
-        if self.settings().is_none() || !is_configured && self.need_conf() {
+        let is_configured = [Role::Type, Role::Instance].iter().any(|role| self.get(*role).exists());
+        if self.settings().is_none() || !is_configured && self.require_conf() {
             return Defined::Unknown;
         }
         let head = format!("{function}() {{");
@@ -261,13 +262,13 @@ impl Layers {
     }
 }
 
-/// Whether the environment brings functions, or a variable that the host looks at.
+/// Whether the environment has functions, or a variable that affects the host.
 fn environment_affects() -> bool {
     env::vars_os()
         .any(|(name, _)| name == "NO_CONFIG_REQUIRED" || name.as_encoded_bytes().starts_with(b"BASH_FUNC_"))
 }
 
-/// The layers that all instances of a type have in common.
+/// Reads the layers that are common to all instances of a type.
 fn of_type(paths: &Paths, nstype: &NsType) -> Result<[Layer; 3]> {
     Ok([
         Layer::of(Role::Plugin, plugin::find(paths, nstype)?),
@@ -276,7 +277,7 @@ fn of_type(paths: &Paths, nstype: &NsType) -> Result<[Layer; 3]> {
     ])
 }
 
-/// Reads the layers of many instances: what those of a type have in common is read once.
+/// Reads the layers of many instances. The common layers of a type are read once.
 #[derive(Debug)]
 pub struct LayerReader<'a> {
     paths: &'a Paths,
@@ -284,20 +285,20 @@ pub struct LayerReader<'a> {
 }
 
 impl<'a> LayerReader<'a> {
-    /// Has read nothing yet.
+    /// Creates a reader with an empty cache.
     #[must_use]
     pub fn new(paths: &'a Paths) -> Self {
         Self { paths, types: Mutex::default() }
     }
 
-    /// The layers of an instance.
+    /// Reads the layers of an instance.
     /// Errors: as for [`Layers::of`].
     pub fn read(&self, instance: &Instance) -> Result<Layers> {
-        let known = || self.types.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known().get(&instance.nstype).cloned();
-        let of_type = match found {
-            Some(found) => found,
-            None => known()
+        let cache = || self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = cache().get(&instance.nstype).cloned();
+        let of_type = match cached {
+            Some(cached) => cached,
+            None => cache()
                 .entry(instance.nstype.clone())
                 .or_insert(of_type(self.paths, &instance.nstype)?)
                 .clone(),
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_is_known_where_the_plugin_has_only_definitions_and_the_confs_only_values() {
+    fn hooks_are_known_if_the_layers_only_define_functions_and_set_variables() {
         let layers = layers([PLUGIN, "H_A=1", "-", "T_A=$H_A"]);
         assert_eq!(layers.define("configure_t_up_inside"), Defined::Yes);
         assert_eq!(layers.define("configure_t_up_outside"), Defined::No);
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bash_or_the_host_looks_at_is_for_bash_and_so_is_a_function_in_a_conf() {
+    fn only_bash_reads_layers_with_commands_or_with_variables_that_affect_bash_or_the_host() {
         for texts in [
             [PLUGIN, "-", "NSNAME=b", "-"],
             [PLUGIN, "-", "BASH_ENV=b", "-"],
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_is_only_mentioned_or_defined_in_another_way_is_for_bash() {
+    fn a_function_in_another_notation_or_in_a_comment_is_unknown() {
         for text in ["# see f_x\n", "f_x ()\n{\n:\n}\n", "function f_x {\n:\n}\n", "  f_x() {\n:\n}\n"] {
             let plugin = format!("# Contains: only definitions\n\n{text}");
             assert_eq!(layers([&plugin, "-", "-", ""]).define("f_x"), Defined::Unknown, "{text}");
@@ -357,16 +358,20 @@ mod tests {
     }
 
     #[test]
-    fn without_a_conf_it_depends_on_what_the_plugin_wants() {
-        for (wish, defined) in [
+    fn without_a_conf_a_hook_is_known_only_if_the_plugin_requires_no_conf() {
+        for (setting, defined) in [
             ("", Defined::Unknown),
             ("NO_CONFIG_REQUIRED=yes\n", Defined::No),
             ("NO_CONFIG_REQUIRED=\n", Defined::Unknown),
             ("NO_CONFIG_REQUIRED=$A_B\n", Defined::Unknown),
             ("NO_CONFIG_REQUIRED=yes\nNO_CONFIG_REQUIRED=\n", Defined::Unknown),
         ] {
-            let plugin = format!("{PLUGIN}{wish}");
-            assert_eq!(layers([&plugin, "-", "-", "-"]).define("configure_t_down_inside"), defined, "{wish}");
+            let plugin = format!("{PLUGIN}{setting}");
+            assert_eq!(
+                layers([&plugin, "-", "-", "-"]).define("configure_t_down_inside"),
+                defined,
+                "{setting}"
+            );
         }
     }
 }

@@ -1,5 +1,11 @@
-//! The files of an instance: [`plugin`] finds the types, [`declaration`] and [`about`] read what a plugin says of itself, [`layers`] are
-//! the files that bash reads, [`plain`] those that only set variables, [`remembered`] the values that an instance keeps.
+//! The configuration files of an instance:
+//!
+//! - [`plugin`] finds plugins and lists the types;
+//! - [`declaration`] reads the declarations of a plugin, for the host;
+//! - [`header`] reads the description and the settings of a plugin, for users;
+//! - [`layers`] reads the files that bash sources;
+//! - [`parse`] parses files that only set variables and define functions, without bash;
+//! - [`remembered`] manages the values that an instance remembers between its hooks.
 
 pub mod declaration;
 pub mod header;

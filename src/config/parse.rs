@@ -1,12 +1,13 @@
-//! Bash text that sets variables and does nothing else, read without bash. Most `.conf` files are like that. Whatever is written in
-//! another way is not understood, on purpose: a doubt costs the start of a bash, a mistake would pass over what somebody has asked
-//! for.
+//! Parses bash text that only sets variables, without bash. Most `.conf` files are of this kind.
+//!
+//! In doubt the result is `None`, and bash has to read the text. This only costs the start of a bash. A wrong result would
+//! ignore a part of a user's file.
 
-/// The variables that bash text sets, with their values as they are written, without quotes around them: the text has nothing but blank
-/// lines, comments and `NAME=value`. `None` where there is anything else in it.
+/// Parses bash text that has only blank lines, comments and `NAME=value`. Returns the variables with their unexpanded values,
+/// without the outer quotes. `None` if the text has anything else.
 #[must_use]
 pub fn assignments(text: &str) -> Option<Vec<(&str, &str)>> {
-    // Bash drops some of these, and takes others for a part of a word.
+    // Bash drops some control characters; others are part of a word.
     if text.contains(|character: char| character.is_control() && !"\n\t".contains(character)) {
         return None;
     }
@@ -14,40 +15,40 @@ pub fn assignments(text: &str) -> Option<Vec<(&str, &str)>> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(assignment).collect()
 }
 
-/// The variables that a plugin of nothing but definitions sets, in the same way: there are functions, too, each from a line `NAME() {`
-/// to a line `}`, or in one line. `None` where there is anything else outside a function.
+/// Parses a plugin that has only functions and assignments. A function is in one line, or reaches from a line `NAME() {` to a
+/// line `}`. Returns the variables like [`assignments`]; `None` if anything else is outside a function.
 #[must_use]
 pub fn definitions(text: &str) -> Option<Vec<(&str, &str)>> {
-    let mut outside = Vec::new();
-    let mut within = false;
+    let mut variables = Vec::new();
+    let mut in_function = false;
     for line in text.split('\n') {
         let head = line.split_once("() {").filter(|(name, _)| is_name(name));
         match head.map(|(_, body)| body) {
-            _ if within => within = line != "}",
-            Some("") => within = true,
-            // A second `{` could be a command behind the function.
+            _ if in_function => in_function = line != "}",
+            Some("") => in_function = true,
+            // A second `{` could be a command after the function.
             Some(body) => _ = body.strip_suffix("; }").filter(|body| !body.contains("{ "))?,
-            None => outside.extend(assignments(line)?),
+            None => variables.extend(assignments(line)?),
         }
     }
-    (!within).then_some(outside)
+    (!in_function).then_some(variables)
 }
 
-/// Takes `NAME=value`, where nothing in the value has an effect or can fail.
+/// Parses `NAME=value`. `None` if the expansion of the value could have an effect or fail.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=').filter(|(name, _)| is_name(name))?;
-    let within = |quote| {
+    let unquoted = |quote| {
         value.strip_prefix(quote).and_then(|rest: &str| rest.strip_suffix(quote)).filter(|_| value.len() > 1)
     };
-    if let Some(inner) = within('\'') {
+    if let Some(inner) = unquoted('\'') {
         return (!inner.contains('\'')).then_some((name, inner));
     }
-    let quoted = within('"');
+    let quoted = unquoted('"');
     let inner = quoted.unwrap_or(value);
     let mut rest = inner;
     while let Some(character) = rest.chars().next() {
         rest = if character == '$' {
-            variable(&rest[1..])?
+            after_variable(&rest[1..])?
         } else if character.is_ascii_alphanumeric()
             || "_./:,@%+-".contains(character)
             || quoted.is_some() && "  #;*?()[]{}<>|&'".contains(character)
@@ -60,8 +61,8 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
     Some((name, inner))
 }
 
-/// What stands behind the name of a variable, `NAME` or `{NAME}`.
-fn variable(text: &str) -> Option<&str> {
+/// The text after `NAME` or `{NAME}`; `None` if the text does not begin with a variable.
+fn after_variable(text: &str) -> Option<&str> {
     if let Some(braced) = text.strip_prefix('{') {
         let (name, rest) = braced.split_once('}')?;
         return is_name(name).then_some(rest);
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_without_effect_are_read() {
+    fn assignments_without_side_effects_are_parsed() {
         let text = "# a comment with \" and '\n\n A_B=1\nC_D=\"x y $A_B\"\nE_F='it is; $(this)'\nG_H=${A_B}/24\nI_J=\n";
         assert_eq!(
             assignments(text).unwrap(),
@@ -92,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn functions_and_values_are_definitions() {
+    fn functions_and_assignments_are_definitions() {
         let text = "# f\nA_B=1\n\nf() {\n  A_C=2\n  x\n}\ng() { echo \"${A_B}\"; }\nA_D=$A_B\n";
         assert_eq!(definitions(text).unwrap(), [("A_B", "1"), ("A_D", "$A_B")]);
     }
 
     #[test]
-    fn what_is_beside_functions_and_values_is_no_definition() {
+    fn any_other_command_outside_a_function_is_not_a_definition() {
         for line in [
             "source lib.sh",
             ". lib.sh",
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_does_something_is_not_understood() {
+    fn text_that_could_have_side_effects_is_not_parsed() {
         for text in [
             "true",
             "A=1 true",

@@ -1,4 +1,4 @@
-//! Plugins: `TYPE.sh`, where each is found, and which types there are.
+//! Plugins: finds the `TYPE.sh` of a type, and lists the types and the configured instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,69 +15,70 @@ use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::sys::file::{self, printable};
 
-/// Finds the plugin of a type: the administrator's, else the one that ships.
-/// Errors: no such file (both places are named), not a regular file, or not readable. Something odd at the administrator's
-/// place is an error, not a reason to run the other one.
+/// Finds the plugin of a type: the administrator's plugin, or else the shipped one. An unusable administrator's plugin is an
+/// error; the shipped one does not replace it.
+/// Errors: no plugin exists, and the message has both paths; or the plugin is not a regular file, or not readable.
 pub fn find(paths: &Paths, nstype: &NsType) -> Result<PathBuf> {
     let [own, shipped] = paths.plugin(nstype);
-    for place in [&own, &shipped] {
-        let Some(mode) = mode(place)? else { continue };
-        // What all may read need not be asked for.
+    for path in [&own, &shipped] {
+        let Some(mode) = mode(path)? else { continue };
+        // Saves a system call if every user can read the file.
         if mode & 0o444 != 0o444 {
-            access(place, AccessFlags::R_OK)
-                .with_context(|| format!("cannot read plugin {}", place.display()))?;
+            access(path, AccessFlags::R_OK)
+                .with_context(|| format!("cannot read plugin {}", path.display()))?;
         }
-        return Ok(place.clone());
+        return Ok(path.clone());
     }
     bail!("cannot find plugin `{nstype}`: neither {} nor {} exists", own.display(), shipped.display())
 }
 
-/// The permissions of a regular file, or of what a link leads to; `None` for nothing at all.
-fn mode(place: &Path) -> Result<Option<u32>> {
-    match fs::metadata(place) {
+/// The permissions of a plugin; `None` if it does not exist. Symbolic links are followed.
+fn mode(path: &Path) -> Result<Option<u32>> {
+    match fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(Some(found.permissions().mode())),
-        Ok(_) => bail!("plugin {} is not a regular file", place.display()),
-        Err(error) if error.kind() == ErrorKind::NotFound && place.is_symlink() => {
-            bail!("plugin {} is a symbolic link to nothing", place.display())
+        Ok(_) => bail!("plugin {} is not a regular file", path.display()),
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+            bail!("plugin {} is a dangling symbolic link", path.display())
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot look at plugin {}", place.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read plugin {}", path.display())),
     }
 }
 
-/// All types of a machine, and what is wrong with the files that should tell.
+/// All types of a machine, and problems with their files.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Every type that has a plugin.
+    /// The types that have a plugin.
     pub types: BTreeSet<NsType>,
-    /// A line for each file that makes no type, though it looks as if it should.
-    pub complaints: Vec<String>,
+    /// A message for each skipped file: its type is invalid, or has no usable plugin, or a unit name would be too long.
+    pub problems: Vec<String>,
 }
 
-/// Lists the types: every `TYPE.sh` in either directory. A `.conf` asks for a plugin, too.
-/// Errors: the administrator's directory cannot be read. The one of the shipped plugins may be missing.
+/// Lists the types: each `TYPE.sh` in either directory. A `.conf` file without a plugin is a problem.
+/// Errors: the administrator's directory is missing, or one of the directories cannot be read. The directory of the shipped
+/// plugins can be missing.
 pub fn list(paths: &Paths) -> Result<Listing> {
     list_in(paths, &file::entries(&paths.conf)?)
 }
 
-/// The same, where the administrator's directory may be missing, too.
-/// Errors: one of the directories is there and cannot be read.
+/// Lists the types like [`list`]. Both directories can be missing.
+/// Errors: one of the directories exists and cannot be read.
 pub fn known(paths: &Paths) -> Result<BTreeSet<NsType>> {
     let entries = if paths.conf.exists() { file::entries(&paths.conf)? } else { Vec::new() };
     Ok(list_in(paths, &entries)?.types)
 }
 
 fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
-    let mut wanted = candidates(entries, &["sh", "conf"]);
+    let mut candidates = candidates_in(entries, &["sh", "conf"]);
     if paths.share.exists() {
-        wanted.extend(candidates(&file::entries(&paths.share)?, &["sh"]));
+        candidates.extend(candidates_in(&file::entries(&paths.share)?, &["sh"]));
     }
     let mut listing = Listing::default();
-    for (word, file) in wanted {
-        let nstype = match NsType::new(word.as_ref()) {
+    for (nstype, file) in candidates {
+        let nstype = match NsType::new(nstype.as_ref()) {
             Ok(nstype) => nstype,
             Err(error) => {
-                listing.complaints.push(format!("{}: {error}; skipped", printable(&file)));
+                listing.problems.push(format!("{}: {error}; skipped", printable(&file)));
                 continue;
             }
         };
@@ -86,78 +87,78 @@ fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
             continue;
         };
         let [own, shipped] = paths.plugin(&nstype);
-        listing.complaints.push(if own.symlink_metadata().is_err() && shipped.symlink_metadata().is_err() {
+        listing.problems.push(if own.symlink_metadata().is_err() && shipped.symlink_metadata().is_err() {
             let (file, own) = (printable(&file), own.display());
             format!("{own} does not exist, but {file} needs it; type `{nstype}` skipped")
         } else {
             format!("{error:#}")
         });
-        // Something is in the way, or cannot be read: no reason to take its units away.
+        // The units of a type with an unusable plugin are not removed.
         if own.is_file() || shipped.is_file() {
             listing.types.insert(nstype);
         }
     }
-    listing.complaints.extend(too_long(paths, entries));
+    listing.problems.extend(too_long(paths, entries));
     Ok(listing)
 }
 
-/// The words in front of the first hyphen of all files of a directory with these extensions, each with one file that has it. Dot files,
-/// directories and whatever is no file are left out, and so is `default`.
-fn candidates(entries: &[DirEntry], extensions: &[&str]) -> BTreeMap<String, PathBuf> {
+/// The possible types in the file names of a directory: the part before the first hyphen, of files with these extensions. Each
+/// has one of its files. Dot files, files that are not regular, and `default` are ignored.
+fn candidates_in(entries: &[DirEntry], extensions: &[&str]) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for entry in entries {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy();
         let Some((stem, extension)) = name.rsplit_once('.') else { continue };
-        let word = stem.split('-').next().unwrap_or_default();
-        if name.starts_with('.') || !extensions.contains(&extension) || word == "default" {
+        let nstype = stem.split('-').next().unwrap_or_default();
+        if name.starts_with('.') || !extensions.contains(&extension) || nstype == "default" {
             continue;
         }
         if !entry.file_type().is_file() && !path.is_file() {
-            continue; // no file, and no link to one
+            continue; // neither a regular file nor a link to one
         }
-        found.entry(word.to_owned()).or_insert_with(|| path.to_owned());
+        found.entry(nstype.to_owned()).or_insert_with(|| path.to_owned());
     }
     found
 }
 
-/// Every instance that is configured by a file of its own and has a plugin: `TYPE-NAME.conf`, or a file that the plugin
+/// Lists the configured instances: those with a plugin and their own file. This is `TYPE-NAME.conf`, or a file that the plugin
 /// declares, such as `nft-NAME.rules`.
-/// Errors: the administrator's directory is there and cannot be read.
+/// Errors: the administrator's directory exists and cannot be read.
 pub fn configured(paths: &Paths) -> Result<Vec<Instance>> {
     if !paths.conf.exists() {
         return Ok(Vec::new());
     }
-    let named = named_in(paths, &file::entries(&paths.conf)?);
-    // The listing reports names that are too long.
+    let files = instance_files(paths, &file::entries(&paths.conf)?);
+    // `list` reports names that are too long.
     let found: BTreeSet<Instance> =
-        named.into_iter().filter_map(|(_, nstype, name)| Instance::new(nstype, name).ok()).collect();
+        files.into_iter().filter_map(|(_, nstype, name)| Instance::new(nstype, name).ok()).collect();
     Ok(found.into_iter().collect())
 }
 
-/// Every instance that is configured for a namespace; see [`configured`].
-/// Errors: as for [`configured`]; or the names of the units of one would be too long.
+/// Lists the configured instances of a namespace; see [`configured`].
+/// Errors: as for [`configured`]; or a unit name of an instance would be too long.
 pub fn configured_for(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if !paths.conf.exists() {
         return Ok(Vec::new());
     }
-    let named = named_in(paths, &file::entries(&paths.conf)?).into_iter();
+    let files = instance_files(paths, &file::entries(&paths.conf)?).into_iter();
     let types: BTreeSet<NsType> =
-        named.filter(|(_, _, other)| other == name).map(|(_, nstype, _)| nstype).collect();
+        files.filter(|(_, _, other)| other == name).map(|(_, nstype, _)| nstype).collect();
     types.into_iter().map(|nstype| Instance::new(nstype, name.clone())).collect()
 }
 
-/// The files that configure an instance, with its type, which has a plugin, and its namespace.
-fn named_in(paths: &Paths, entries: &[DirEntry]) -> Vec<(PathBuf, NsType, NsName)> {
+/// The files that configure an instance, each with the type and the name. The type has a plugin.
+fn instance_files(paths: &Paths, entries: &[DirEntry]) -> Vec<(PathBuf, NsType, NsName)> {
     let mut found = Vec::new();
-    // `None` for a type that has no plugin.
+    // `None` for a type without a plugin.
     let mut types: BTreeMap<NsType, Option<Declaration>> = BTreeMap::new();
     for entry in entries {
         let Some(file) = entry.file_name().to_str() else { continue };
-        let Some((word, rest)) = file.split_once('-') else { continue };
-        let Ok(nstype) = word.parse::<NsType>() else { continue };
+        let Some((nstype, rest)) = file.split_once('-') else { continue };
+        let Ok(nstype) = nstype.parse::<NsType>() else { continue };
         let declared = types.entry(nstype.clone()).or_insert_with(|| {
-            let has_plugin = paths.plugin(&nstype).iter().any(|place| place.is_file());
+            let has_plugin = paths.plugin(&nstype).iter().any(|path| path.is_file());
             has_plugin.then(|| Declaration::of(paths, &nstype))
         });
         let Some(declared) = declared else { continue };
@@ -173,16 +174,16 @@ fn named_in(paths: &Paths, entries: &[DirEntry]) -> Vec<(PathBuf, NsType, NsName
     found
 }
 
-/// The files of instances that are ignored, since the unit names would be too long. A message each.
+/// The messages for files of instances that are skipped because a unit name would be too long.
 fn too_long(paths: &Paths, entries: &[DirEntry]) -> Vec<String> {
     let message = |(path, nstype, name): (PathBuf, NsType, NsName)| {
         let error = Instance::new(nstype, name).err()?;
         Some(format!("{}: {error:#}; skipped", printable(&path)))
     };
-    named_in(paths, entries).into_iter().filter_map(message).collect()
+    instance_files(paths, entries).into_iter().filter_map(message).collect()
 }
 
-/// Whether an instance is configured by a file of its own; see [`configured`].
+/// Whether an instance has its own configuration file; see [`configured`].
 #[must_use]
 pub fn is_configured(paths: &Paths, instance: &Instance) -> bool {
     paths.conf_of(instance).is_file()
@@ -191,7 +192,7 @@ pub fn is_configured(paths: &Paths, instance: &Instance) -> bool {
             .any(|file| paths.conf.join(file).symlink_metadata().is_ok())
 }
 
-/// Those of `types` that provide a firewall.
+/// Filters the types that provide a firewall.
 #[must_use]
 pub fn firewalls(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeSet<NsType> {
     types.iter().filter(|nstype| Declaration::of(paths, nstype).firewall).cloned().collect()

@@ -1,6 +1,8 @@
-//! What an instance remembers from one of its hooks to the next (`remember` and `recall` in `runtime.sh`): how what it has made is
-//! called. It goes when `down outside` has come to its end. Where that never ran, or was killed, it stays, since it alone tells what
-//! may be left, and is marked: so the next `up outside` has `down outside` run first.
+//! The remembered values of an instance, which pass from one hook to the next (`remember` and `recall` in `runtime.sh`).
+//! Plugins keep the names of the objects that they have created.
+//!
+//! The file is removed after `down outside` has completed. If `down outside` did not run or was killed, the file stays, because
+//! it is the only record of leftovers. It is then marked, and the next `up outside` first runs `down outside`.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -11,36 +13,36 @@ use crate::name::{Instance, NsName};
 use crate::paths::Paths;
 use crate::sys::file;
 
-/// The entry that marks it. The wrapper writes it as well, and looks for it (`failure.sh`).
-const LEFT: &str = "__netns_left";
+/// The entry that marks the file. The wrapper also writes it, and searches for it (`failure.sh`).
+const UNFINISHED_MARK: &str = "__netns_left";
 
-/// Whether an instance remembers anything.
+/// Whether an instance has remembered values.
 #[must_use]
 pub fn exists(paths: &Paths, instance: &Instance) -> bool {
     paths.remembered(instance).exists()
 }
 
-/// It is not needed any more.
-/// Errors: it cannot be removed.
+/// Removes the remembered values of an instance.
+/// Errors: the file cannot be removed.
 pub fn forget(paths: &Paths, instance: &Instance) -> Result<()> {
     file::remove(&paths.remembered(instance))
 }
 
-/// Marks it, if there is any: `down outside` has not come to its end.
-/// Errors: it cannot be written to.
-pub fn mark(paths: &Paths, instance: &Instance) -> Result<()> {
-    let memory = paths.remembered(instance);
-    match file::open(&memory, OpenOptions::new().append(true)) {
+/// Marks the remembered values, if there are any: `down outside` has not completed.
+/// Errors: the file cannot be written.
+pub fn mark_unfinished(paths: &Paths, instance: &Instance) -> Result<()> {
+    let values = paths.remembered(instance);
+    match file::open(&values, OpenOptions::new().append(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         opened => opened
-            .and_then(|mut file| file.write_all(format!("{LEFT}\0").as_bytes()))
-            .with_context(|| format!("cannot write {}", memory.display())),
+            .and_then(|mut file| file.write_all(format!("{UNFINISHED_MARK}\0").as_bytes()))
+            .with_context(|| format!("cannot write {}", values.display())),
     }
 }
 
-/// The instances on a namespace that remember something.
+/// The instances of a namespace that have remembered values.
 /// Errors: the directory cannot be read.
-pub fn on(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+pub fn of_namespace(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if !paths.remembered.exists() {
         return Ok(Vec::new());
     }

@@ -68,7 +68,7 @@ impl Runner {
 
     /// Ends a hook that has no more time: it gets some to clean up.
     pub fn end(&self, process: &Process) {
-        process.end(self.grace);
+        process.terminate(self.grace);
     }
 
     /// Ends all that a command which was killed has left running for an instance: the hook, of which it may not have come to
@@ -78,7 +78,7 @@ impl Runner {
         if let Some(hook) = hook.filter(Process::runs) {
             self.end(&hook);
         }
-        let left = || process::that_print_to(&self.paths.log(instance));
+        let left = || process::with_output_to(&self.paths.log(instance));
         let signal = |signal| left().into_iter().for_each(|pid| _ = kill(pid, signal));
         signal(Signal::SIGTERM);
         if wait_until(self.grace, POLL_INTERVAL, || left().is_empty().then_some(())).is_none() {

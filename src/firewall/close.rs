@@ -80,7 +80,7 @@ fn take_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
     // This comes first, so that no hook sets up another interface.
     let noted = fs::create_dir_all(&paths.closed)
         .map_err(anyhow::Error::from)
-        .and_then(|()| Draft::of(&paths.closed(name), cause.as_bytes())?.put());
+        .and_then(|()| Draft::of(&paths.closed(name), cause.as_bytes())?.commit());
     let still_up = || -> Result<Vec<netlink::Link>> {
         Ok(netlink::links()?.into_iter().filter(|link| link.up && link.name != "lo").collect())
     };

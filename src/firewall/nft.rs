@@ -13,13 +13,13 @@ const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// Errors: nft is not installed, or fails; the error contains its message.
 pub fn run(words: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let called = format!("nft {}", words.join(" "));
-    Ok(nft().called(called).words(words).input(input).run()?.success()?.stdout)
+    Ok(nft().label(called).args(words).input(input).run()?.success()?.stdout)
 }
 
 /// Runs one command of `nft`, with a timeout of 15 seconds.
 /// Errors: nft is not installed, fails or times out.
 pub fn command(command: &str) -> Result<()> {
-    let answer = nft().words([command]).run_within(TIME_LIMIT)?;
+    let answer = nft().args([command]).run_within(TIME_LIMIT)?;
     let late = || format!("`nft` did not end within {} seconds", TIME_LIMIT.as_secs());
     answer.with_context(late)?.success().map(drop)
 }

@@ -119,9 +119,9 @@ impl<'a> Save<'a> {
         let _lock = lock_directory(conf, TIME_LIMIT)?;
         let files = [target, &backup(target)].map(|path| path.file_name().map(ToOwned::to_owned));
         remove_drafts(conf, |file| files.iter().flatten().any(|name| name == file))?;
-        let draft = Draft::on_disk(target, rules)?;
+        let draft = Draft::synced(target, rules)?;
         keep_previous(target, rules)?;
-        draft.put()?;
+        draft.commit()?;
         sync_directory(conf)
     }
 }
@@ -166,7 +166,7 @@ fn keep_previous(target: &Path, rules: &[u8]) -> Result<()> {
         return Ok(());
     }
     let previous = fs::read(target).with_context(|| format!("cannot read {}", target.display()))?;
-    if previous == rules { Ok(()) } else { Draft::on_disk(&backup(target), &previous)?.put() }
+    if previous == rules { Ok(()) } else { Draft::synced(&backup(target), &previous)?.commit() }
 }
 
 /// The path of the replaced file.

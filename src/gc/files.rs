@@ -141,7 +141,7 @@ fn check_lock(paths: &Paths, path: PathBuf, name: &str, states: &BTreeMap<NsName
 
 /// Whether a file is a draft of ours. In a shared directory, a draft also needs the name of one of our files.
 fn is_draft(file: &str, is_own_directory: bool, types: &[Declaration]) -> bool {
-    file::drafted(file).is_some_and(|name| is_own_directory || is_rules(name, types) || is_unit(name))
+    file::draft_target(file).is_some_and(|name| is_own_directory || is_rules(name, types) || is_unit(name))
 }
 
 /// Whether this is the name of a file of saved rules, or of its backup.
@@ -152,7 +152,7 @@ fn is_rules(name: &str, types: &[Declaration]) -> bool {
 
 /// Whether this is the name of the template unit of a type.
 fn is_unit(name: &str) -> bool {
-    name.ends_with("@.service") && unit::type_word(name).is_some()
+    name.ends_with("@.service") && unit::type_part(name).is_some()
 }
 
 fn is_stale(entry: &DirEntry) -> bool {

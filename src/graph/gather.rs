@@ -249,5 +249,5 @@ fn other_end<'a>(
 fn namespace_id(interiors: &Interiors, from: Option<&NsName>, of: &Interior) -> Result<Option<i32>> {
     let Some(from) = interiors.get(&from.cloned()) else { return Ok(None) };
     let _inside = netns::enter_file(&from.namespace)?;
-    netlink::namespace_number(of.namespace.as_fd())
+    netlink::namespace_id(of.namespace.as_fd())
 }

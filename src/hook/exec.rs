@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::execve;
 
 use super::Hook;
-use crate::bash::UNWANTED;
+use crate::bash::UNWANTED_VARIABLES;
 use crate::paths::BASH;
 use crate::sys::file::in_memory;
 
@@ -73,7 +73,7 @@ impl Bash {
 fn environment() -> Vec<CString> {
     env::vars_os()
         .filter(|(name, _)| {
-            !UNWANTED.iter().any(|unwanted| name == unwanted)
+            !UNWANTED_VARIABLES.iter().any(|unwanted| name == unwanted)
                 && !name.as_encoded_bytes().starts_with(b"__netns_")
         })
         .filter_map(|(mut pair, value)| {

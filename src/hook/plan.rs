@@ -45,7 +45,7 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     };
     let layers = Layers::of(paths, &hook.instance)?;
     // Also on `down`: a leftover is less dangerous than running an untrusted file as root.
-    trust::require(&paths.root, layers.read_from(paths))?;
+    trust::require(&paths.root, layers.paths_to_check(paths))?;
     let does_nothing = layers.define(&hook.function()) == Defined::No;
     // Leftovers of an earlier instance are removed first.
     let left =

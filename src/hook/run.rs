@@ -19,7 +19,7 @@ pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
     let planned = ownership::noted(paths, &hook.instance.name)
         .and_then(|ours| plan(paths, hook, &caller, ours.as_ref()));
     if planned.is_err() && (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
-        remembered::mark(paths, &hook.instance)?;
+        remembered::mark_unfinished(paths, &hook.instance)?;
     }
     match planned? {
         Planned::Bash(bash) => match bash.exec()? {},

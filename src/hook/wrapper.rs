@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::{Caller, CallerKind, Hook};
-use crate::bash::runtime::{self, bare, calls_unnamed, lines};
+use crate::bash::runtime::{self, has_indirect_calls, lines, strip_comments};
 use crate::bash::{FAILURE, HOST, TRAP, quote};
 use crate::config::layers::{Defined, Layer, Layers, Role};
 use crate::name::{Phase, Side};
@@ -44,9 +44,9 @@ pub(super) fn wrapper(
     let failure = failure(paths, hook, caller);
     let below = [TRAP, &failure];
     let mut text = head(paths, hook, location, caller, below.map(lines));
-    text += &bare(HOST);
+    text += &strip_comments(HOST);
     let texts = layers.texts();
-    let names_all = texts.as_ref().is_some_and(|texts| !texts.iter().any(|text| calls_unnamed(text)));
+    let names_all = texts.as_ref().is_some_and(|texts| !texts.iter().any(|text| has_indirect_calls(text)));
     if !names_all || layers.mention("trap") {
         text += TRAP_FUNCTION;
     }
@@ -190,7 +190,7 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
         Ok(None) => return Ok(String::new()),
         found => found? == Some(true),
     };
-    if phase == Phase::Up || !is_file || layer.is_plain() {
+    if phase == Phase::Up || !is_file || layer.only_defines() {
         return Ok(source(layer));
     }
     // errexit must be on in default.conf, and then a syntax error ends bash. Not for a FIFO: parsing would consume its contents.
@@ -206,7 +206,7 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
 /// a function.
 fn call_known(hook: &Hook, layers: &Layers, defined: Defined) -> String {
     let mut text = "args=(\"$@\")\n".to_owned();
-    text.extend(layers.there().map(source));
+    text.extend(layers.present().map(source));
     if defined == Defined::No {
         return text + &format!("echo '{NOTHING}'\n");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{AttemptEnd, Verdict, resolvers};
-use crate::bash::UNWANTED;
+use crate::bash::UNWANTED_VARIABLES;
 use crate::name::NsName;
 use crate::netns::mounts;
 use crate::paths::{BASH, Paths};
@@ -52,7 +52,7 @@ fn run_bash(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<Stri
     mounts::separate()?;
     // The warnings about files that cannot be shown are dropped; `netnsctl run` prints them.
     mounts::show_own_files(paths, namespace)?;
-    let bash = Program::new(BASH).without(&UNWANTED).words(["-c", SCRIPT, "bash", name]);
+    let bash = Program::new(BASH).env_remove(&UNWANTED_VARIABLES).args(["-c", SCRIPT, "bash", name]);
     let bash = bash.env("LC_ALL", "C").env("RES_OPTIONS", "timeout:1 attempts:1");
     Ok(bash.run_within(TIMEOUT)?.map(|answer| escape::text(&answer.stderr)))
 }

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 
 use crate::name::NsName;
-use crate::netlink::{self, Link, Way};
+use crate::netlink::{self, ChosenRoute, Link};
 use crate::netns::{self, Entered, Id, Named};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 use crate::sys::capability::{self, Capability};
@@ -106,9 +106,9 @@ pub fn measure(
 
 /// Enters the namespace to measure, after a check of the privileges.
 fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
-    capability::need(Capability::SysAdmin, "to enter namespaces")?;
-    capability::need(Capability::NetAdmin, "to trace packets")?;
-    capability::need(Capability::NetRaw, "to send pings")?;
+    capability::require(Capability::SysAdmin, "to enter namespaces")?;
+    capability::require(Capability::NetAdmin, "to trace packets")?;
+    capability::require(Capability::NetRaw, "to send pings")?;
     let Named::Namespace(id) = netns::look(paths, name)? else {
         bail!("{}", netns::not_found(name));
     };
@@ -146,7 +146,7 @@ fn try_all(
 
 /// Combines the result of an attempt, the decisions of the rules, and the route that the kernel selected.
 fn measurement(attempt: Attempt, end: AttemptEnd, passage: Passage, links: &[Link]) -> Measurement {
-    let way = attempt.target.address().map(netlink::way);
+    let way = attempt.target.address().map(netlink::route_to);
     let AttemptEnd { mut verdict, mut detail } = end;
     if passage.dropped {
         // A `reject` rule of this namespace sends the answer itself, so the answer does not come from outside.
@@ -167,7 +167,7 @@ fn measurement(attempt: Attempt, end: AttemptEnd, passage: Passage, links: &[Lin
     }
 }
 
-fn route(way: &Way) -> String {
+fn route(way: &ChosenRoute) -> String {
     let via = |gateway: IpAddr| format!("{} via {gateway}", way.route);
     way.gateway.map_or_else(|| way.route.clone(), via)
 }

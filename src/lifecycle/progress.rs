@@ -19,7 +19,7 @@ pub fn while_telling<Done>(present: &str, instances: &[Instance], act: impl FnOn
         _ = thread::Builder::new().spawn_scoped(scope, move || {
             let mut timeout = FIRST_WORD;
             while wait.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
-                print::remark(&format!("still {present} {}...", summary(instances)));
+                print::stderr_lines(&format!("still {present} {}...", summary(instances)));
                 timeout = NEXT_WORD;
             }
         });

@@ -99,7 +99,7 @@ pub fn some_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
 /// Errors: nobody knows of it.
 pub fn any_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if active(paths, name)?.is_empty() && is_known(paths, name)? {
-        print::remark(&format!("nothing is up on namespace `{name}`"));
+        print::stderr_lines(&format!("nothing is up on namespace `{name}`"));
         return Ok(Vec::new());
     }
     some_active(paths, name)

@@ -1,4 +1,4 @@
-//! The words of a command line as types: once a value of one exists, nobody checks it again.
+//! Types for the arguments of a command line. A value is checked when it is parsed, and never again.
 
 pub mod unit;
 
@@ -11,20 +11,20 @@ use serde::{Deserialize, Serialize};
 
 pub use unit::UnitName;
 
-/// Longest type or name in bytes. Both together, and a name with many hyphens, may still be too long for a unit name:
-/// see [`unit_name_fits`].
-const MAX: usize = 200;
+/// Longest type or name in bytes. A type and a name together, or a name with many hyphens, can still be too long for a unit
+/// name: see [`check_unit_name_length`].
+const MAX_LENGTH: usize = 200;
 
 /// Longest unit name in bytes (`UNIT_NAME_MAX` in systemd's src/basic/unit-name.h, without the final NUL). systemd drops a
-/// dependency on a longer one, and only logs that.
+/// dependency on a longer name, and only logs this.
 pub(crate) const UNIT_NAME_MAX: usize = 255;
 
-/// Longest name of a service that prints: journald (252) closes the output of one with another byte.
+/// Longest name of a service that prints. With one more byte, journald (252) closes the output of the service.
 const LOGGED_UNIT_NAME_MAX: usize = UNIT_NAME_MAX - 1;
 
-/// Checks the length of a unit name that is derived from a type or name. `what` is the cause, for the message.
-/// Errors: it is too long.
-fn unit_name_fits(unit: &str, limit: usize, what: fmt::Arguments<'_>) -> Result<()> {
+/// Checks the length of a unit name that is derived from a type or name. The message begins with `what`.
+/// Errors: the unit name is too long.
+fn check_unit_name_length(unit: &str, limit: usize, what: fmt::Arguments<'_>) -> Result<()> {
     let length = unit.len();
     ensure!(
         length <= limit,
@@ -33,48 +33,50 @@ fn unit_name_fits(unit: &str, limit: usize, what: fmt::Arguments<'_>) -> Result<
     Ok(())
 }
 
-/// NSTYPE: the type of a namespace, `veth`. Letters, digits and `_`; inside also `.`; never `default`.
+/// NSTYPE: the type of a namespace, such as `veth`. Letters, digits and `_`, and `.` between them; not `default`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct NsType(String);
 
-/// NSNAME: the name of a namespace, `my-net`. Letters, digits and `_`; inside also `.`, `:` and `-`.
+/// NSNAME: the name of a namespace, such as `my-net`. Letters, digits and `_`, and `.`, `:` and `-` between them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct NsName(String);
 
-fn well_formed(word: &str, inside: &[u8]) -> bool {
+/// Whether a text has only letters, digits and `_`, and `inner` characters that are neither first nor last.
+fn is_well_formed(text: &str, inner: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let bytes = word.as_bytes();
-    bytes.len() <= MAX
+    let bytes = text.as_bytes();
+    bytes.len() <= MAX_LENGTH
         && bytes.first().is_some_and(plain)
         && bytes.last().is_some_and(plain)
-        && bytes.iter().all(|byte| plain(byte) || inside.contains(byte))
+        && bytes.iter().all(|byte| plain(byte) || inner.contains(byte))
 }
 
 impl NsType {
-    /// Takes a word for a type.
-    /// Errors: says what is allowed.
-    pub fn new(word: &OsStr) -> Result<Self> {
-        match word.to_str() {
-            Some("default") => bail!("`default` is no type: default.conf is read for every type"),
-            Some(text) if well_formed(text, b".") => Ok(Self(text.to_owned())),
+    /// Parses a type.
+    /// Errors: it is empty, too long, `default`, or has a character that is not allowed.
+    pub fn new(argument: &OsStr) -> Result<Self> {
+        match argument.to_str() {
+            Some("default") => bail!("invalid NSTYPE \"default\": default.conf is read for every type"),
+            Some(text) if is_well_formed(text, b".") => Ok(Self(text.to_owned())),
             _ => bail!(
-                "{word:?} is no type: use letters, digits and `_`, inside also `.`, at most {MAX} characters"
+                "invalid NSTYPE {argument:?}: use letters, digits and `_`, with `.` only between them, \
+                 at most {MAX_LENGTH} characters"
             ),
         }
     }
 }
 
 impl NsName {
-    /// Takes a word for a name.
-    /// Errors: says what is allowed.
-    pub fn new(word: &OsStr) -> Result<Self> {
-        match word.to_str() {
-            Some(text) if well_formed(text, b".:-") => Ok(Self(text.to_owned())),
+    /// Parses a name.
+    /// Errors: it is empty, too long, or has a character that is not allowed.
+    pub fn new(argument: &OsStr) -> Result<Self> {
+        match argument.to_str() {
+            Some(text) if is_well_formed(text, b".:-") => Ok(Self(text.to_owned())),
             _ => bail!(
-                "{word:?} is no namespace name: use letters, digits and `_`, inside also `.`, `:` and `-`, \
-                 at most {MAX} characters"
+                "invalid NSNAME {argument:?}: use letters, digits and `_`, with `.`, `:` and `-` only between them, \
+                 at most {MAX_LENGTH} characters"
             ),
         }
     }
@@ -83,8 +85,8 @@ impl NsName {
 impl FromStr for NsType {
     type Err = anyhow::Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        Self::new(word.as_ref())
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text.as_ref())
     }
 }
 
@@ -103,24 +105,24 @@ impl AsRef<str> for NsName {
 impl FromStr for NsName {
     type Err = anyhow::Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        Self::new(word.as_ref())
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text.as_ref())
     }
 }
 
 impl TryFrom<String> for NsType {
     type Error = anyhow::Error;
 
-    fn try_from(word: String) -> Result<Self> {
-        word.parse()
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 
 impl TryFrom<String> for NsName {
     type Error = anyhow::Error;
 
-    fn try_from(word: String) -> Result<Self> {
-        word.parse()
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 
@@ -160,32 +162,32 @@ pub enum Phase {
 /// Where a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// In the host's network namespace (whichever it was started in).
+    /// In the host's network namespace: the one in which netnsinit was started.
     Outside,
     /// In the instance's own network namespace.
     Inside,
 }
 
 impl Phase {
-    /// Takes `up` or `down`, exactly so.
-    /// Errors: says which two there are.
-    pub fn new(word: &OsStr) -> Result<Self> {
-        match word.as_encoded_bytes() {
+    /// Parses `up` or `down`, in lower case.
+    /// Errors: the argument is neither of them.
+    pub fn new(argument: &OsStr) -> Result<Self> {
+        match argument.as_encoded_bytes() {
             b"up" => Ok(Self::Up),
             b"down" => Ok(Self::Down),
-            _ => bail!("{word:?} is no phase: use `up` or `down`"),
+            _ => bail!("invalid phase {argument:?}: expected `up` or `down`"),
         }
     }
 }
 
 impl Side {
-    /// Takes `outside` or `inside`, exactly so.
-    /// Errors: says which two there are.
-    pub fn new(word: &OsStr) -> Result<Self> {
-        match word.as_encoded_bytes() {
+    /// Parses `outside` or `inside`, in lower case.
+    /// Errors: the argument is neither of them.
+    pub fn new(argument: &OsStr) -> Result<Self> {
+        match argument.as_encoded_bytes() {
             b"outside" => Ok(Self::Outside),
             b"inside" => Ok(Self::Inside),
-            _ => bail!("{word:?} is no side: use `outside` or `inside`"),
+            _ => bail!("invalid side {argument:?}: expected `outside` or `inside`"),
         }
     }
 }
@@ -227,22 +229,22 @@ impl NsName {
         UnitName::Name(self.clone()).to_string()
     }
 
-    /// The unit that closes it until its firewall is loaded.
+    /// The unit that keeps the namespace closed until its firewall is loaded.
     #[must_use]
     pub fn closed_unit(&self) -> String {
         UnitName::Closed(self.clone()).to_string()
     }
 
-    /// The mount unit of the namespace. systemd escapes each hyphen of a path as four bytes (`systemd-escape --path`).
+    /// The mount unit of the namespace. systemd escapes each hyphen of a path, as four bytes (`systemd-escape --path`).
     #[must_use]
     pub fn mount_unit(&self) -> String {
         format!("run-netns-{}.mount", self.0.replace('-', "\\x2d"))
     }
 
-    /// Checks that a unit can depend on the mount unit.
+    /// Checks that the name of the mount unit is short enough for a dependency.
     /// Errors: the escaped name is too long.
-    pub fn mount_unit_fits(&self) -> Result<()> {
-        unit_name_fits(
+    pub fn check_mount_unit_length(&self) -> Result<()> {
+        check_unit_name_length(
             &self.mount_unit(),
             UNIT_NAME_MAX,
             format_args!("invalid name of a namespace with attached units: `{self}` has too many hyphens"),
@@ -260,17 +262,21 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// A type on a namespace.
+    /// Creates an instance from a type and a name.
     /// Errors: the name of one of its units would be too long.
     pub fn new(nstype: NsType, name: NsName) -> Result<Self> {
         let instance = Self { nstype, name };
         for unit in [instance.unit(), instance.outside_unit()] {
-            unit_name_fits(&unit, LOGGED_UNIT_NAME_MAX, format_args!("invalid instance `{instance}`"))?;
+            check_unit_name_length(
+                &unit,
+                LOGGED_UNIT_NAME_MAX,
+                format_args!("invalid instance `{instance}`"),
+            )?;
         }
         Ok(instance)
     }
 
-    /// The unit that people start and stop; it runs the inside hooks.
+    /// The unit that users start and stop. It runs the inside hooks.
     #[must_use]
     pub fn unit(&self) -> String {
         UnitName::Inside(self.clone()).to_string()
@@ -286,9 +292,9 @@ impl Instance {
 impl FromStr for Instance {
     type Err = anyhow::Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        let Some((nstype, name)) = word.split_once('@') else {
-            bail!("{word:?} is no instance: write TYPE@NAME, as in `veth@my-net`")
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((nstype, name)) = text.split_once('@') else {
+            bail!("invalid instance {text:?}: expected TYPE@NAME, as in `veth@my-net`")
         };
         Self::new(NsType::new(nstype.as_ref())?, NsName::new(name.as_ref())?)
     }
@@ -300,7 +306,7 @@ impl fmt::Display for Instance {
     }
 }
 
-/// What people name on a command line: an instance, or a namespace with all its types.
+/// A command-line argument that selects an instance, or a namespace with all its types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// `TYPE@NAME`
@@ -312,8 +318,8 @@ pub enum Target {
 impl FromStr for Target {
     type Err = anyhow::Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        if word.contains('@') { word.parse().map(Self::Instance) } else { word.parse().map(Self::Namespace) }
+    fn from_str(text: &str) -> Result<Self> {
+        if text.contains('@') { text.parse().map(Self::Instance) } else { text.parse().map(Self::Namespace) }
     }
 }
 
@@ -322,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_take_letters_digits_underscores_and_inside_dots_colons_hyphens() {
+    fn a_name_has_letters_digits_underscores_and_inner_dots_colons_hyphens() {
         for good in ["a", "my-net", "a.b", "a_b", "A9", "c:d", "9", "_x_", "default", "up"] {
             assert_eq!(NsName::new(good.as_ref()).unwrap().to_string(), good);
         }
@@ -330,13 +336,14 @@ mod tests {
             "", "-x", "x-", ".x", "x.", "..", ":", "a/b", "a b", "a\n", "é", "q'", "p%c", "@", "~", "a\\b",
             "*",
         ] {
-            let said = NsName::new(bad.as_ref()).unwrap_err().to_string();
-            assert!(said.contains("is no namespace name: use letters"), "{bad:?}: {said}");
+            let message = NsName::new(bad.as_ref()).unwrap_err().to_string();
+            assert!(message.starts_with("invalid NSNAME \""), "{bad:?}: {message}");
+            assert!(message.contains("\": use letters"), "{bad:?}: {message}");
         }
     }
 
     #[test]
-    fn types_take_letters_digits_underscores_and_inside_dots_but_not_default() {
+    fn a_type_has_letters_digits_underscores_and_inner_dots_and_is_not_default() {
         for good in ["lo", "my_type", "a.b", "9x", "UP"] {
             assert_eq!(NsType::new(good.as_ref()).unwrap().to_string(), good);
         }
@@ -346,13 +353,13 @@ mod tests {
     }
 
     #[test]
-    fn names_have_at_most_200_bytes() {
+    fn a_name_has_at_most_200_bytes() {
         assert!(NsName::new("n".repeat(200).as_ref()).is_ok());
         assert!(NsName::new("n".repeat(201).as_ref()).is_err());
     }
 
     #[test]
-    fn an_instance_is_as_long_as_the_longest_name_of_its_units() {
+    fn the_longest_unit_name_limits_the_length_of_an_instance() {
         let longest: Instance = format!("{}@{}", "t".repeat(31), "n".repeat(200)).parse().unwrap();
         assert_eq!(longest.outside_unit().len(), LOGGED_UNIT_NAME_MAX);
         let error = format!("{}@{}", "t".repeat(32), "n".repeat(200)).parse::<Instance>().unwrap_err();
@@ -360,18 +367,18 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_unit_counts_four_bytes_for_each_hyphen() {
+    fn each_hyphen_takes_four_bytes_in_the_name_of_a_mount_unit() {
         let name = |hyphens: usize, rest: usize| -> NsName {
             format!("{}{}", "n-".repeat(hyphens), "n".repeat(rest)).parse().unwrap()
         };
         assert_eq!(name(1, 1).mount_unit(), r"run-netns-n\x2dn.mount");
         assert_eq!(name(47, 4).mount_unit().len(), UNIT_NAME_MAX);
-        assert!(name(47, 4).mount_unit_fits().is_ok());
-        assert!(name(47, 5).mount_unit_fits().is_err());
+        assert!(name(47, 4).check_mount_unit_length().is_ok());
+        assert!(name(47, 5).check_mount_unit_length().is_err());
     }
 
     #[test]
-    fn phase_and_side_are_spelt_exactly() {
+    fn phase_and_side_are_accepted_only_in_their_exact_spelling() {
         for bad in ["", "UP", "Up", "restart", "up "] {
             assert!(Phase::new(bad.as_ref()).is_err(), "{bad:?}");
         }

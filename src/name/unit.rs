@@ -1,10 +1,10 @@
-//! The names of the units of this program. This is the one place that spells them.
+//! The names of the units of this program. They are spelled only here.
 
 use std::fmt;
 
 use super::{Instance, NsName, NsType};
 
-/// What each name begins with. `@` follows, or `-TYPE@`.
+/// The prefix of each unit name. `@` or `-TYPE@` follows.
 const INSIDE: &str = "netns";
 const OUTSIDE: &str = "netns_outside";
 const NAME: &str = "netns_name";
@@ -12,37 +12,37 @@ const MADE: &str = "netns_made";
 const CLOSED: &str = "netns_closed";
 const SETTLE: &str = "netns_settle";
 
-/// What the unit files of each type begin with.
-pub const HALVES: [&str; 2] = [INSIDE, OUTSIDE];
+/// The prefixes of the unit pair of a type.
+pub const TYPE_PREFIXES: [&str; 2] = [INSIDE, OUTSIDE];
 
 /// A unit of this program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UnitName {
-    /// `netns-TYPE@NAME.service`: people start and stop it; it runs the inside hooks.
+    /// `netns-TYPE@NAME.service`: users start and stop this unit. It runs the inside hooks.
     Inside(Instance),
-    /// `netns_outside-TYPE@NAME.service`: it runs the outside hooks.
+    /// `netns_outside-TYPE@NAME.service`: runs the outside hooks.
     Outside(Instance),
-    /// `netns-TYPE@.service`: the file of all inside halves of a type.
+    /// `netns-TYPE@.service`: the template of the inside units of a type.
     InsideTemplate(NsType),
-    /// `netns_outside-TYPE@.service`: the file of all outside halves of a type.
+    /// `netns_outside-TYPE@.service`: the template of the outside units of a type.
     OutsideTemplate(NsType),
-    /// `netns_name@NAME.service`: it creates and deletes the namespace.
+    /// `netns_name@NAME.service`: creates and deletes the namespace.
     Name(NsName),
-    /// `netns_made@NAME.service`: it fails unless the namespace is the one that was made.
+    /// `netns_made@NAME.service`: fails if the namespace is not the one that systemd-netns created.
     Made(NsName),
-    /// `netns_closed@NAME.service`: it closes the namespace until its firewall is loaded.
+    /// `netns_closed@NAME.service`: keeps the namespace closed until its firewall is loaded.
     Closed(NsName),
-    /// `netns_settle@NAME.service`: it has the namespace go when what is required does not come.
+    /// `netns_settle@NAME.service`: does nothing. When it ends, systemd removes a namespace that no unit needs.
     Settle(NsName),
 }
 
 impl UnitName {
-    /// Reads the name of a unit; `None` for one that is not ours.
+    /// Parses the name of a unit; `None` for the name of a foreign unit.
     #[must_use]
     pub fn parse(unit: &str) -> Option<Self> {
-        let (before, rest) = unit.strip_suffix(".service")?.split_once('@')?;
-        if let Some((half, nstype)) = before.split_once('-') {
-            let is_inside = match half {
+        let (template, rest) = unit.strip_suffix(".service")?.split_once('@')?;
+        if let Some((prefix, nstype)) = template.split_once('-') {
+            let is_inside = match prefix {
                 INSIDE => true,
                 OUTSIDE => false,
                 _ => return None,
@@ -56,7 +56,7 @@ impl UnitName {
             });
         }
         let name = rest.parse().ok()?;
-        Some(match before {
+        Some(match template {
             NAME => Self::Name(name),
             MADE => Self::Made(name),
             CLOSED => Self::Closed(name),
@@ -65,7 +65,7 @@ impl UnitName {
         })
     }
 
-    /// The instance that the unit is a half of.
+    /// The instance whose unit pair has this unit.
     #[must_use]
     pub fn instance(self) -> Option<Instance> {
         match self {
@@ -90,30 +90,30 @@ impl fmt::Display for UnitName {
     }
 }
 
-/// Whether a unit has a name of ours, also one that this version would not make.
+/// Whether a unit name belongs to this program, including names that only another version uses.
 #[must_use]
 pub fn is_ours(unit: &str) -> bool {
     let begins = |prefix: &&str| unit.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with(['-', '@']));
     [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE].iter().any(begins)
 }
 
-/// The type in the name of a unit, or of its file. It may be one that only an earlier version knew.
+/// The type in the name of a unit or of a unit file. It is not checked: an earlier version allowed other types.
 #[must_use]
-pub fn type_word(unit: &str) -> Option<&str> {
-    let (before, _) = unit.split_once('@')?;
-    HALVES.iter().find_map(|half| before.strip_prefix(half)?.strip_prefix('-'))
+pub fn type_part(unit: &str) -> Option<&str> {
+    let (template, _) = unit.split_once('@')?;
+    TYPE_PREFIXES.iter().find_map(|prefix| template.strip_prefix(prefix)?.strip_prefix('-'))
 }
 
-/// The unit that the file of a type is a copy of.
+/// The installed template unit that the unit file of each type is copied from.
 #[must_use]
-pub fn template(half: &str) -> String {
-    format!("{half}@.service")
+pub fn template(prefix: &str) -> String {
+    format!("{prefix}@.service")
 }
 
-/// The file of a type.
+/// The unit file of a type.
 #[must_use]
-pub fn of_type(half: &str, nstype: &NsType) -> String {
-    format!("{half}-{nstype}@.service")
+pub fn of_type(prefix: &str, nstype: &NsType) -> String {
+    format!("{prefix}-{nstype}@.service")
 }
 
 #[cfg(test)]
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_read_as_it_is_written() {
+    fn parse_and_display_are_inverse() {
         for name in [
             "netns-veth@my-net.service",
             "netns_outside-a.b@c:d.service",
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_not_ours() {
+    fn foreign_unit_names_are_not_parsed() {
         for name in [
             "netns@.service",
             "netns-veth.service",
@@ -151,7 +151,7 @@ mod tests {
             assert_eq!(UnitName::parse(name), None, "{name}");
         }
         assert!(!is_ours("netnsd@a.service") && is_ours("netns-c:d@a.service"));
-        assert_eq!(type_word("netns-c:d@a.service"), Some("c:d"));
-        assert_eq!(type_word("netns_name@a.service"), None);
+        assert_eq!(type_part("netns-c:d@a.service"), Some("c:d"));
+        assert_eq!(type_part("netns_name@a.service"), None);
     }
 }

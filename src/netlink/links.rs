@@ -1,4 +1,4 @@
-//! Interfaces, with their addresses and where their peers are.
+//! Interfaces, with their addresses and peers.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -14,34 +14,34 @@ use super::rtnetlink::{decode, dump, request};
 /// An interface.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Link {
-    /// Its number in its namespace.
+    /// The interface index in its namespace.
     pub index: u32,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// `veth`, `macvlan`, …; empty for a physical one and for lo.
+    /// `veth`, `macvlan`, …; empty for a physical interface and for lo.
     pub kind: String,
-    /// Whether it is administratively up.
+    /// Whether the interface is administratively up.
     pub up: bool,
-    /// Whether it can carry traffic, in the words of ip(8): `UP`, `DOWN`, `UNKNOWN`, ….
+    /// The operational state, as ip(8) prints it: `UP`, `DOWN`, `UNKNOWN`, ….
     pub state: &'static str,
-    /// Its hardware address.
+    /// The hardware address.
     pub mac: String,
-    /// The number of its peer or parent, in that one's namespace.
+    /// The interface index of the peer or parent, in the namespace of the peer.
     pub peer: Option<u32>,
-    /// Whether that one is in another namespace.
+    /// Whether the peer is in another namespace.
     pub peer_elsewhere: bool,
-    /// The number of that namespace, in this one.
+    /// The id that this namespace has for the namespace of the peer.
     #[serde(skip)]
     pub peer_namespace: Option<i32>,
-    /// The number of the bridge, or the like, that this is a port of.
+    /// The interface index of the controller, such as a bridge.
     #[serde(skip)]
     pub controller: Option<u32>,
-    /// Its addresses, as `ADDRESS/PREFIX`.
+    /// The addresses, as `ADDRESS/PREFIX`.
     pub addresses: Vec<String>,
 }
 
-/// All interfaces with their addresses.
-/// Errors: the kernel does not answer.
+/// Lists all interfaces with their addresses.
+/// Errors: the netlink request fails.
 pub fn links() -> Result<Vec<Link>> {
     let mut links = Vec::new();
     for answer in dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
@@ -59,17 +59,17 @@ pub fn links() -> Result<Vec<Link>> {
     Ok(links)
 }
 
-/// The interface that an answer of the kernel is about.
+/// Parses an answer of the kernel about an interface; `None` for other answers.
 #[must_use]
-pub fn link_in(answer: &[u8]) -> Option<Link> {
+pub fn parse_link(answer: &[u8]) -> Option<Link> {
     match decode(answer)? {
         RouteNetlinkMessage::NewLink(message) => Some(link(&message)),
         _ => None,
     }
 }
 
-/// Takes an interface down.
-/// Errors: there is none of that number, or the kernel refuses.
+/// Sets an interface down.
+/// Errors: no interface has this index, or the kernel refuses.
 pub fn set_down(index: u32) -> Result<()> {
     let mut message = LinkMessage::default();
     message.header.index = index;
@@ -77,16 +77,16 @@ pub fn set_down(index: u32) -> Result<()> {
     request(RouteNetlinkMessage::SetLink(message)).map(drop)
 }
 
-/// The number that the namespace of this thread has for another one, if it has met it (ip-netns(8), "set").
-/// Errors: the kernel does not answer.
-pub fn namespace_number(of: BorrowedFd) -> Result<Option<i32>> {
-    let mut question = NsidMessage::default();
-    question.attributes.push(NsidAttribute::Fd(u32::try_from(of.as_raw_fd())?));
-    let answers = request(RouteNetlinkMessage::GetNsId(question))?;
+/// The id that the namespace of this thread has for another namespace; `None` if no id is assigned (ip-netns(8), "set").
+/// Errors: the netlink request fails.
+pub fn namespace_id(of: BorrowedFd) -> Result<Option<i32>> {
+    let mut query = NsidMessage::default();
+    query.attributes.push(NsidAttribute::Fd(u32::try_from(of.as_raw_fd())?));
+    let answers = request(RouteNetlinkMessage::GetNsId(query))?;
     Ok(answers.into_iter().find_map(|answer| {
         let RouteNetlinkMessage::NewNsId(message) = answer else { return None };
         message.attributes.into_iter().find_map(|attribute| match attribute {
-            NsidAttribute::Id(number) if number >= 0 => Some(number),
+            NsidAttribute::Id(id) if id >= 0 => Some(id),
             _ => None,
         })
     }))
@@ -100,12 +100,12 @@ fn link(message: &LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = mac(bytes),
             LinkAttribute::Link(index) => link.peer = Some(*index),
-            LinkAttribute::LinkNetNsId(number) => {
+            LinkAttribute::LinkNetNsId(id) => {
                 link.peer_elsewhere = true;
-                link.peer_namespace = Some(*number);
+                link.peer_namespace = Some(*id);
             }
             LinkAttribute::Controller(index) => link.controller = Some(*index),
-            LinkAttribute::OperState(state) => link.state = word(*state),
+            LinkAttribute::OperState(state) => link.state = state_name(*state),
             LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
             _ => {}
         }
@@ -117,8 +117,8 @@ fn mac(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
-/// The word of ip(8) for a state.
-fn word(state: State) -> &'static str {
+/// The name that ip(8) prints for an operational state.
+fn state_name(state: State) -> &'static str {
     match state {
         State::Up => "UP",
         State::Down => "DOWN",
@@ -136,7 +136,7 @@ fn kind(infos: &[LinkInfo]) -> String {
     kind.map(InfoKind::to_string).unwrap_or_default()
 }
 
-/// The address of this end, as `ADDRESS/PREFIX`. Where there is a peer, `IFA_ADDRESS` is the peer's
+/// The local address, as `ADDRESS/PREFIX`. On a point-to-point link, `IFA_ADDRESS` is the address of the peer
 /// (include/uapi/linux/if_addr.h).
 fn address(message: &AddressMessage) -> Option<String> {
     let local = message.attributes.iter().find_map(|attribute| match attribute {
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lo_is_there_with_its_addresses() {
+    fn lo_is_listed_with_its_addresses() {
         let links = links().unwrap();
         let lo = links.iter().find(|link| link.name == "lo").unwrap();
         assert_eq!((lo.index, lo.mac.as_str(), lo.peer), (1, "00:00:00:00:00:00", None));

@@ -1,4 +1,4 @@
-//! Messages of netlink(7) as bytes: a question is sent, and what comes back is taken apart into answers and their attributes.
+//! Messages of netlink(7) as bytes. Sends a query, and splits the reply into answers and their attributes.
 
 use anyhow::{Context, Result};
 use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NlasIterator};
@@ -10,34 +10,34 @@ use crate::print::escape;
 /// The length of `struct nlmsghdr`.
 pub(super) const HEADER: usize = 16;
 
-/// Opens a socket of `NETLINK_ROUTE`, or another protocol.
+/// Opens a netlink socket for a protocol, such as `NETLINK_ROUTE`.
 pub(super) fn open(protocol: isize) -> Result<Socket> {
     let mut socket = Socket::new(protocol).context("cannot open a netlink socket")?;
     socket.bind_auto().context("cannot bind a netlink socket")?;
     Ok(socket)
 }
 
-/// Sends a question and hands on each answer, whole.
-pub(super) fn ask(protocol: isize, question: &[u8], mut answered: impl FnMut(&[u8])) -> Result<()> {
+/// Sends a query, and calls `on_answer` with each complete answer.
+pub(super) fn query(protocol: isize, query: &[u8], mut on_answer: impl FnMut(&[u8])) -> Result<()> {
     let socket = open(protocol)?;
-    socket.send_to(question, &SocketAddr::new(0, 0), 0).context("cannot ask the kernel by netlink")?;
+    socket.send_to(query, &SocketAddr::new(0, 0), 0).context("cannot send a netlink query to the kernel")?;
     loop {
-        let (bytes, _) = socket.recv_from_full().context("the kernel does not answer by netlink")?;
-        if walk(&bytes, &mut answered)? {
+        let (bytes, _) = socket.recv_from_full().context("cannot receive a netlink answer of the kernel")?;
+        if for_each_answer(&bytes, &mut on_answer)? {
             return Ok(());
         }
     }
 }
 
-/// Hands on each answer in what the kernel has sent; whether that was all.
-/// Errors: the kernel refuses.
-pub fn walk(bytes: &[u8], mut answered: impl FnMut(&[u8])) -> Result<bool> {
+/// Calls `on_answer` with each answer in a datagram of the kernel. Returns whether the reply is complete.
+/// Errors: the kernel has sent an error.
+pub fn for_each_answer(bytes: &[u8], mut on_answer: impl FnMut(&[u8])) -> Result<bool> {
     let mut rest = bytes;
-    while let Some(message) = first(rest) {
+    while let Some(message) = first_message(rest) {
         match kind(message) {
             Some(NLMSG_DONE) => return Ok(true),
-            Some(NLMSG_ERROR) => return accepted(message).map(|()| true),
-            _ => answered(message),
+            Some(NLMSG_ERROR) => return check_error(message).map(|()| true),
+            _ => on_answer(message),
         }
         // NLMSG_ALIGN
         rest = rest.get(message.len().next_multiple_of(4)..).unwrap_or_default();
@@ -45,8 +45,8 @@ pub fn walk(bytes: &[u8], mut answered: impl FnMut(&[u8])) -> Result<bool> {
     Ok(false)
 }
 
-/// The message that bytes begin with, if all of it is there.
-fn first(bytes: &[u8]) -> Option<&[u8]> {
+/// The first message in the bytes; `None` if it is truncated.
+fn first_message(bytes: &[u8]) -> Option<&[u8]> {
     let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
     bytes.get(..length).filter(|message| message.len() >= HEADER)
 }
@@ -56,43 +56,43 @@ pub(super) fn kind(message: &[u8]) -> Option<u16> {
     message.get(4..)?.first_chunk().map(|kind| u16::from_ne_bytes(*kind))
 }
 
-/// Reads `struct nlmsgerr`: a negative errno, or 0 where the kernel has done what was asked.
-fn accepted(message: &[u8]) -> Result<()> {
+/// Reads `struct nlmsgerr`: a negative errno, or 0 for success.
+fn check_error(message: &[u8]) -> Result<()> {
     let code = message.get(HEADER..).and_then(|rest| rest.first_chunk());
     match code.map_or(0, |code| i32::from_ne_bytes(*code)) {
         0 => Ok(()),
-        code => Err(Errno::from_raw(code.wrapping_neg())).context("the kernel refuses by netlink"),
+        code => Err(Errno::from_raw(code.wrapping_neg())).context("the kernel refuses a netlink query"),
     }
 }
 
-/// Attributes, one after another (`struct nlattr`). Of each kind, the first one counts.
+/// A sequence of attributes (`struct nlattr`). If a kind occurs more than once, the first attribute is used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Attributes<'a> {
-    /// The bytes of the attribute of that kind.
+    /// The value of an attribute, by its kind.
     pub(super) fn value(self, kind: u16) -> Option<&'a [u8]> {
         let found = NlasIterator::new(self.0).flatten().find(|attribute| attribute.kind() == kind)?;
         let end = usize::from(found.length());
         found.into_inner().get(4..end)
     }
 
-    /// The same as text, which ends in a NUL.
+    /// The value as text, without the NUL at its end.
     pub(super) fn text(self, kind: u16) -> Option<String> {
         self.value(kind).map(|value| escape::text(value).trim_end_matches('\0').to_owned())
     }
 
-    /// The same as a number in network byte order, in which nf_tables has all of them.
+    /// The value as a number in network byte order, which nf_tables uses for all numbers.
     pub(super) fn number(self, kind: u16) -> Option<u32> {
         self.value(kind)?.try_into().ok().map(u32::from_be_bytes)
     }
 
-    /// The same as a number of 64 bits.
+    /// The value as a 64-bit number in network byte order.
     pub(super) fn long(self, kind: u16) -> Option<u64> {
         self.value(kind)?.try_into().ok().map(u64::from_be_bytes)
     }
 
-    /// The attributes in the attribute of that kind.
+    /// The attributes that are nested in an attribute.
     pub(super) fn nested(self, kind: u16) -> Option<Self> {
         self.value(kind).map(Self)
     }
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_found_by_kind_whatever_their_flags_and_not_where_they_are_cut_short() {
-        // A text, a number that is marked as in network byte order, and a nested attribute.
+    fn attributes_are_found_by_kind_with_any_flags_unless_they_are_truncated() {
+        // A text, a number with the flag for network byte order, and a nested attribute.
         let bytes = b"\x07\0\x01\0lo\0\0\x08\0\x02\x40\0\0\x01\x02\x0c\0\x03\x80\x08\0\x01\0\0\0\0\x07";
         let all = Attributes(bytes);
         assert_eq!((all.text(1).as_deref(), all.number(2), all.long(2)), (Some("lo"), Some(258), None));

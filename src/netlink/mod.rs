@@ -1,5 +1,6 @@
-//! What the kernel says of the network that this thread is in, by netlink(7): no process is started for it. `links` and
-//! `routes` ask by `rtnetlink`, `nftables` and `trace` ask nf_tables; `message` is what both have in common.
+//! Queries the kernel about the network namespace of this thread, by netlink(7). No process is started.
+//!
+//! `links` and `routes` use `rtnetlink`; `nftables` and `trace` use nf_tables. `message` is the common part.
 
 mod links;
 mod message;
@@ -8,8 +9,8 @@ mod routes;
 mod rtnetlink;
 mod trace;
 
-pub use links::{Link, link_in, links, namespace_number, set_down};
-pub use message::walk;
-pub use nftables::{Rules, filters, filters_anything, policy_in, rules, tables};
-pub use routes::{Route, Way, routes, way};
+pub use links::{Link, links, namespace_id, parse_link, set_down};
+pub use message::for_each_answer;
+pub use nftables::{Rules, filters, filters_anything, parse_policy, rules, tables};
+pub use routes::{ChosenRoute, Route, route_to, routes};
 pub use trace::{Decision, Header, Step, Traces};

@@ -8,9 +8,9 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use serde::Serialize;
 
-use super::message::{Attributes, HEADER, ask};
+use super::message::{Attributes, HEADER, query};
 
-/// `NFNL_SUBSYS_NFTABLES`, in the upper byte of the type of its messages.
+/// `NFNL_SUBSYS_NFTABLES`, in the upper byte of the message type.
 pub(super) const NFTABLES: u16 = 10 << 8;
 /// `NFT_MSG_GETTABLE`, `NFT_MSG_GETCHAIN` and `NFT_MSG_GETRULE`.
 const GET_TABLE: u16 = NFTABLES | 1;
@@ -22,7 +22,7 @@ const GENERIC: usize = 4;
 const TABLE_NAME: u16 = 1;
 const TABLE_FLAGS: u16 = 2;
 const DORMANT: u32 = 1;
-/// `NFTA_CHAIN_TABLE` to `NFTA_CHAIN_TYPE`, and in a hook `NFTA_HOOK_HOOKNUM`.
+/// `NFTA_CHAIN_TABLE` to `NFTA_CHAIN_TYPE`, and `NFTA_HOOK_HOOKNUM`, which is nested in a hook.
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
 const CHAIN_HOOK: u16 = 4;
@@ -39,16 +39,16 @@ const IP_FAMILIES: [u8; 3] = [1, 2, 10];
 /// `NF_DROP`
 const DROP: u32 = 0;
 
-/// What is known of the nftables rules.
+/// A summary of the nftables rules.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Rules {
-    /// How many there are.
+    /// The number of rules.
     pub count: usize,
-    /// The policy of each chain that has one, in the order of the kernel.
+    /// The policies of the base chains, in the order of the kernel.
     pub policies: Vec<Policy>,
 }
 
-/// What becomes of what no rule of a chain decides.
+/// Default policy of an nftables base chain.
 #[derive(Clone, Debug, Serialize)]
 pub struct Policy {
     /// The chain.
@@ -63,48 +63,48 @@ impl fmt::Display for Policy {
     }
 }
 
-/// A base chain of type filter, for IP, in a table that is not dormant.
+/// A base chain of type filter for IP packets, in a table that is not dormant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Filter {
     family: u8,
-    /// Its table.
+    /// The table of the chain.
     pub table: String,
     chain: String,
-    /// Whether it filters what arrives for, or leaves from, the processes of this namespace.
+    /// Whether the chain filters packets to or from processes of this namespace (hooks input and output).
     pub local: bool,
     drops: bool,
 }
 
-/// The names of the tables of this namespace.
-/// Errors: the kernel does not answer.
+/// Lists the names of the tables in this namespace.
+/// Errors: the netlink request fails.
 pub fn tables() -> Result<Vec<String>> {
     let mut names = Vec::new();
     dump(GET_TABLE, |answer| names.extend(attributes(answer).text(TABLE_NAME)))?;
     Ok(names)
 }
 
-/// The nftables rules, counted, and the policies of their chains.
-/// Errors: the kernel does not answer.
+/// Counts the nftables rules, and reads the policies of the base chains.
+/// Errors: the netlink request fails.
 pub fn rules() -> Result<Rules> {
     let mut rules = Rules::default();
     dump(GET_RULE, |_| rules.count += 1)?;
-    dump(GET_CHAIN, |answer| rules.policies.extend(policy_in(answer)))?;
+    dump(GET_CHAIN, |answer| rules.policies.extend(parse_policy(answer)))?;
     Ok(rules)
 }
 
-/// The base chains that filter IP packets in this namespace.
-/// Errors: the kernel does not answer, or has no nf_tables.
+/// Lists the base chains that filter IP packets in this namespace.
+/// Errors: the netlink request fails, or the kernel has no nf_tables.
 pub fn filters() -> Result<Vec<Filter>> {
     let mut dormant = BTreeSet::new();
-    dump(GET_TABLE, |answer| dormant.extend(dormant_table_in(answer)))?;
+    dump(GET_TABLE, |answer| dormant.extend(parse_dormant_table(answer)))?;
     let mut filters = Vec::new();
-    dump(GET_CHAIN, |answer| filters.extend(filter_in(answer)))?;
+    dump(GET_CHAIN, |answer| filters.extend(parse_filter(answer)))?;
     filters.retain(|filter: &Filter| !dormant.contains(&(filter.family, filter.table.clone())));
     Ok(filters)
 }
 
-/// Whether any packet could be dropped: a filter has a rule, or drops by its policy.
-/// Errors: the kernel does not answer.
+/// Whether a packet could be dropped: a filter has a rule, or its policy is `drop`.
+/// Errors: as for [`filters`].
 pub fn filters_anything() -> Result<bool> {
     let filters = filters()?;
     let mut anything = filters.iter().any(|filter| filter.drops);
@@ -112,7 +112,7 @@ pub fn filters_anything() -> Result<bool> {
     Ok(anything)
 }
 
-/// Whether an answer of the kernel is about a rule in a chain.
+/// Whether an answer of the kernel is about a rule in the chain of the filter.
 fn has_rule(filter: &Filter, answer: &[u8]) -> bool {
     let rule = attributes(answer);
     family(answer) == Some(filter.family)
@@ -120,16 +120,16 @@ fn has_rule(filter: &Filter, answer: &[u8]) -> bool {
         && rule.text(RULE_CHAIN).as_ref() == Some(&filter.chain)
 }
 
-/// The policy of the chain that an answer of the kernel is about.
+/// Parses the policy from an answer of the kernel about a chain; `None` for a chain without a policy.
 #[must_use]
-pub fn policy_in(answer: &[u8]) -> Option<Policy> {
+pub fn parse_policy(answer: &[u8]) -> Option<Policy> {
     let chain = attributes(answer);
     let policy = if chain.number(CHAIN_POLICY)? == DROP { "drop" } else { "accept" };
     Some(Policy { chain: chain.text(CHAIN_NAME)?, policy })
 }
 
-/// The filter that an answer of the kernel is about, if the chain is one.
-fn filter_in(answer: &[u8]) -> Option<Filter> {
+/// Parses an answer of the kernel about a chain; `None` if the chain does not filter IP packets.
+fn parse_filter(answer: &[u8]) -> Option<Filter> {
     let chain = attributes(answer);
     let family = family(answer).filter(|family| IP_FAMILIES.contains(family))?;
     let hook = chain.nested(CHAIN_HOOK).and_then(|hook| hook.number(HOOK_NUMBER));
@@ -144,21 +144,21 @@ fn filter_in(answer: &[u8]) -> Option<Filter> {
     .filter(|_| is_filter)
 }
 
-/// The family and name of the table that an answer of the kernel is about, if it is dormant.
-fn dormant_table_in(answer: &[u8]) -> Option<(u8, String)> {
+/// Parses an answer of the kernel about a table: its family and name, if it is dormant.
+fn parse_dormant_table(answer: &[u8]) -> Option<(u8, String)> {
     let table = attributes(answer);
     let is_dormant = table.number(TABLE_FLAGS)? & DORMANT != 0;
     Some((family(answer)?, table.text(TABLE_NAME)?)).filter(|_| is_dormant)
 }
 
-/// Asks for all that there is of something, in all families (`AF_UNSPEC`).
-fn dump(kind: u16, answered: impl FnMut(&[u8])) -> Result<()> {
-    let mut question = Vec::new();
-    question.extend(20_u32.to_ne_bytes());
-    question.extend(kind.to_ne_bytes());
-    question.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    question.extend([0; 8 + GENERIC]);
-    ask(NETLINK_NETFILTER, &question, answered)
+/// Queries all objects of a kind, in all families (`AF_UNSPEC`).
+fn dump(kind: u16, on_answer: impl FnMut(&[u8])) -> Result<()> {
+    let mut request = Vec::new();
+    request.extend(20_u32.to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    request.extend([0; 8 + GENERIC]);
+    query(NETLINK_NETFILTER, &request, on_answer)
 }
 
 /// `nfgen_family`: one of `NFPROTO_…` (include/uapi/linux/netfilter.h).
@@ -166,7 +166,7 @@ pub(super) fn family(answer: &[u8]) -> Option<u8> {
     answer.get(HEADER).copied()
 }
 
-/// The attributes of an answer, which follow `struct nfgenmsg`.
+/// The attributes of an answer. They follow `struct nfgenmsg`.
 pub(super) fn attributes(answer: &[u8]) -> Attributes<'_> {
     Attributes(answer.get(HEADER + GENERIC..).unwrap_or_default())
 }
@@ -175,7 +175,7 @@ pub(super) fn attributes(answer: &[u8]) -> Attributes<'_> {
 mod tests {
     use super::*;
 
-    /// An answer with these attributes.
+    /// Builds an answer from attributes.
     fn answer(family: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0; HEADER];
         bytes.extend([family, 0, 0, 0]);
@@ -190,10 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn a_base_chain_of_type_filter_for_ip_is_a_filter_and_others_are_not() {
+    fn only_a_base_chain_of_type_filter_for_ip_is_a_filter() {
         let hook: &[u8] = &[8, 0, 1, 0, 0, 0, 0, 3];
         let chain = |family, kind| {
-            filter_in(&answer(
+            parse_filter(&answer(
                 family,
                 &[
                     (CHAIN_TABLE, b"t\0"),
@@ -213,9 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_dormant_by_its_flag() {
+    fn the_flag_of_a_table_marks_it_as_dormant() {
         let table = |flags: u8| {
-            dormant_table_in(&answer(2, &[(TABLE_NAME, b"t\0"), (TABLE_FLAGS, &[0, 0, 0, flags])]))
+            parse_dormant_table(&answer(2, &[(TABLE_NAME, b"t\0"), (TABLE_FLAGS, &[0, 0, 0, flags])]))
         };
         assert_eq!(table(3), Some((2, "t".to_owned())));
         assert_eq!(table(2), None);

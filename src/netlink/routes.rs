@@ -1,4 +1,4 @@
-//! Routes: those of the main table, and the one that a packet would take.
+//! The routes of the main table, and the route that the kernel chooses for an address.
 
 use std::net::IpAddr;
 
@@ -16,25 +16,25 @@ use super::rtnetlink::{dump, request};
 pub struct Route {
     /// `default`, or `ADDRESS/PREFIX`.
     pub destination: String,
-    /// The router, unless it is directly connected.
+    /// The next router; `None` if the destination is directly connected.
     pub gateway: Option<IpAddr>,
-    /// The number of the interface.
+    /// The interface index.
     pub link: Option<u32>,
 }
 
-/// The way that a packet would take.
+/// The route that the kernel chooses for an address.
 #[derive(Clone, Debug)]
-pub struct Way {
-    /// The route that fits best: `default`, `ADDRESS/PREFIX`, with `unreachable` or the like before it.
+pub struct ChosenRoute {
+    /// The best match: `default` or `ADDRESS/PREFIX`, after a type such as `unreachable`.
     pub route: String,
     /// The next router.
     pub gateway: Option<IpAddr>,
-    /// The number of the interface.
+    /// The interface index.
     pub link: Option<u32>,
 }
 
-/// The routes of the main table.
-/// Errors: the kernel does not answer.
+/// Lists the unicast routes of the main table.
+/// Errors: the netlink request fails.
 pub fn routes() -> Result<Vec<Route>> {
     let answers = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()))?;
     let messages = answers.iter().filter_map(message);
@@ -44,29 +44,29 @@ pub fn routes() -> Result<Vec<Route>> {
     Ok(messages.filter(is_main).map(read).collect())
 }
 
-/// The way that the kernel would choose to an address.
-/// Errors: there is none: `ENETUNREACH`, as the source of the error.
-pub fn way(to: IpAddr) -> Result<Option<Way>> {
-    let answers = request(RouteNetlinkMessage::GetRoute(question(to)))?;
+/// The route that the kernel chooses for an address.
+/// Errors: the netlink request fails; without a route, the source of the error is `ENETUNREACH`.
+pub fn route_to(to: IpAddr) -> Result<Option<ChosenRoute>> {
+    let answers = request(RouteNetlinkMessage::GetRoute(query(to)))?;
     Ok(answers.iter().find_map(message).map(|message| {
         let Route { destination, gateway, link } = read(message);
-        Way { route: format!("{}{destination}", kind(message.header.kind)), gateway, link }
+        ChosenRoute { route: format!("{}{destination}", kind(message.header.kind)), gateway, link }
     }))
 }
 
-fn question(to: IpAddr) -> RouteMessage {
-    let mut question = RouteMessage::default();
+fn query(to: IpAddr) -> RouteMessage {
+    let mut query = RouteMessage::default();
     let (family, bits, address) = match to {
         IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
         IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
     };
-    question.header.address_family = family;
-    question.header.destination_prefix_length = bits;
-    // Which route it was, not only where that leads.
-    question.header.flags = RouteFlags::FibMatch;
-    question.header.table = RouteHeader::RT_TABLE_UNSPEC;
-    question.attributes.push(RouteAttribute::Destination(address));
-    question
+    query.header.address_family = family;
+    query.header.destination_prefix_length = bits;
+    // The answer is the matching route, not only its gateway and interface.
+    query.header.flags = RouteFlags::FibMatch;
+    query.header.table = RouteHeader::RT_TABLE_UNSPEC;
+    query.attributes.push(RouteAttribute::Destination(address));
+    query
 }
 
 fn message(answer: &RouteNetlinkMessage) -> Option<&RouteMessage> {
@@ -98,7 +98,7 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// The word of ip-route(8) for a kind of route, and a blank; nothing for one that leads on.
+/// The type of a route as ip-route(8) prints it, and a blank; empty for a unicast route.
 fn kind(of: RouteType) -> &'static str {
     match of {
         RouteType::Unreachable => "unreachable ",

@@ -1,4 +1,4 @@
-//! Questions by rtnetlink(7), and their answers decoded, whatever bytes a name is made of.
+//! Sends queries of rtnetlink(7) and decodes the answers. A name may consist of any bytes.
 
 use anyhow::Result;
 use netlink_packet_core::{
@@ -8,32 +8,34 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::message::{self, Attributes, HEADER, ask};
+use super::message::{self, Attributes, HEADER, query};
 
-/// Asks for all that there is of something.
-pub(super) fn dump(question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
-    exchange(question, NLM_F_REQUEST | NLM_F_DUMP)
+/// Queries all objects of a kind.
+pub(super) fn dump(message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    exchange(message, NLM_F_REQUEST | NLM_F_DUMP)
 }
 
-/// Asks for one thing, or has one thing done.
-pub(super) fn request(question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
-    exchange(question, NLM_F_REQUEST | NLM_F_ACK)
+/// Queries or changes a single object.
+pub(super) fn request(message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    exchange(message, NLM_F_REQUEST | NLM_F_ACK)
 }
 
-fn exchange(question: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>> {
-    let mut message = NetlinkMessage::from(question);
+fn exchange(message: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>> {
+    let mut message = NetlinkMessage::from(message);
     message.header.flags = flags;
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     let mut answers = Vec::new();
-    // What this program does not know the shape of, it does not show.
-    ask(NETLINK_ROUTE, &bytes, |answer| answers.extend(decode(answer)))?;
+    // An answer that cannot be decoded is not shown.
+    query(NETLINK_ROUTE, &bytes, |answer| answers.extend(decode(answer)))?;
     Ok(answers)
 }
 
-/// Reads an answer. The kernel takes any bytes for a name, but the decoder only UTF-8: so that nobody hides an interface or an
-/// address, it is then decoded without names.
+/// Decodes an answer.
+///
+/// The kernel accepts any bytes in a name, but the decoder accepts only UTF-8. If it fails, the answer is decoded again without
+/// names, so an invalid name cannot hide an interface or an address.
 pub(super) fn decode(answer: &[u8]) -> Option<RouteNetlinkMessage> {
     decode_utf8(answer).or_else(|| {
         let (nameless, name) = without_names(answer)?;
@@ -64,7 +66,8 @@ const NEW_ADDRESS: u16 = 20;
 const ADDRESS: usize = 8;
 const ADDRESS_LABEL: u16 = 3;
 
-/// An answer about an interface or an address with its names marked as attributes that nobody knows, and the first of them.
+/// Hides the names in an answer about an interface or an address: their attributes get an unknown kind. Returns the new answer
+/// and the name of the interface.
 fn without_names(answer: &[u8]) -> Option<(Vec<u8>, Option<String>)> {
     let (length, names): (usize, &[u16]) = match message::kind(answer)? {
         NEW_LINK => (LINK, &[LINK_NAME, LINK_ALIAS, LINK_OTHER_NAMES]),

@@ -1,4 +1,4 @@
-//! What nftables does with packets that are traced (nft(8), "trace"; net/netfilter/nf_tables_trace.c).
+//! Reads the trace messages of nftables (nft(8), "trace"; net/netfilter/nf_tables_trace.c).
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -30,13 +30,13 @@ const CODE: u16 = 1;
 /// `NF_DROP` and `NF_ACCEPT`.
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
-/// Numbers of the protocols whose messages have an echo's number in place of ports: ICMP and ICMPv6.
-const PINGS: [u8; 2] = [1, 58];
+/// Protocol numbers of ICMP and ICMPv6. An echo message has an identifier instead of ports.
+const ICMP: [u8; 2] = [1, 58];
 
-/// One step of a packet through the rules.
+/// A step of a packet through the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Which packet it is, for as long as it is in the rules.
+    /// The id of the packet, valid while the packet passes the rules.
     pub packet: u32,
     /// `ip`, `inet`, …
     pub family: &'static str,
@@ -44,56 +44,56 @@ pub struct Step {
     pub table: String,
     /// The chain.
     pub chain: String,
-    /// The number of the rule; `None` for the policy of the chain.
+    /// The handle of the rule; `None` for the policy of the chain.
     pub rule: Option<u64>,
-    /// What it came to.
+    /// The result of the step.
     pub decision: Decision,
-    /// The packet, with the first step in each chain.
+    /// The header of the packet. The kernel sends it with the first step in each chain.
     pub header: Option<Header>,
 }
 
-/// What a step comes to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The packet goes no further.
+    /// The packet is dropped.
     Drop,
-    /// It passes this chain.
+    /// The chain accepts the packet.
     Accept,
-    /// The next rule is asked.
+    /// The next rule decides.
     Continue,
 }
 
-/// What tells a packet from others.
+/// The fields that identify a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The number of the protocol: 6 for TCP.
+    /// The protocol number: 6 for TCP.
     pub protocol: u8,
-    /// Where it is from.
+    /// The source address.
     pub from: IpAddr,
-    /// Where it goes.
+    /// The destination address.
     pub to: IpAddr,
-    /// The port that it is from; of an echo, its number.
+    /// The source port; for an echo message, its identifier.
     pub from_port: u16,
-    /// The port that it goes to; of an echo, its number.
+    /// The destination port; for an echo message, its identifier.
     pub to_port: u16,
 }
 
-/// The traces of this namespace.
+/// A socket that receives the trace messages of this namespace.
 #[derive(Debug)]
 pub struct Traces(Socket);
 
 impl Traces {
-    /// Begins to listen.
+    /// Subscribes to the trace messages.
     /// Errors: the kernel refuses.
     pub fn listen() -> Result<Self> {
         let socket = message::open(NETLINK_NETFILTER)?;
-        socket.add_membership(GROUP).context("cannot listen to the traces of nftables")?;
+        socket.add_membership(GROUP).context("cannot subscribe to the traces of nftables")?;
         socket.set_non_blocking(true).context("cannot set up a netlink socket")?;
         Ok(Self(socket))
     }
 
-    /// The steps that have come since; none where there is nothing new.
-    /// Errors: the kernel does not answer.
+    /// Reads the new steps; empty if there are none.
+    /// Errors: the socket cannot be read.
     pub fn read(&self) -> Result<Vec<Step>> {
         let mut steps = Vec::new();
         loop {
@@ -106,25 +106,25 @@ impl Traces {
     }
 }
 
-/// Reads one message; `None` for what is no trace, or none that is known.
+/// Parses a trace message; `None` for other messages, and for unknown families.
 fn step(message: &[u8]) -> Option<Step> {
     if message::kind(message)? != TRACE {
         return None;
     }
     let trace = nftables::attributes(message);
-    let by = trace.number(KIND)?;
+    let decided_by = trace.number(KIND)?;
     Some(Step {
         packet: trace.number(ID)?,
         family: family(message)?,
         table: trace.text(TABLE)?,
         chain: trace.text(CHAIN)?,
-        rule: trace.long(HANDLE).filter(|_| by == BY_RULE),
-        decision: decision(by, trace),
+        rule: trace.long(HANDLE).filter(|_| decided_by == BY_RULE),
+        decision: decision(decided_by, trace),
         header: trace.value(NETWORK).and_then(|network| header(network, trace.value(TRANSPORT)?)),
     })
 }
 
-/// The word of nft(8) for a family.
+/// The name of a family in nft(8).
 fn family(message: &[u8]) -> Option<&'static str> {
     match nftables::family(message)? {
         1 => Some("inet"),
@@ -137,9 +137,9 @@ fn family(message: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What a rule or the policy comes to. All else leads on.
-fn decision(by: u32, trace: Attributes) -> Decision {
-    let verdict = match by {
+/// The verdict of a rule or of the policy. For any other verdict, the next rule decides.
+fn decision(decided_by: u32, trace: Attributes) -> Decision {
+    let verdict = match decided_by {
         BY_RULE => trace.nested(VERDICT).and_then(|verdict| verdict.number(CODE)),
         BY_POLICY => trace.number(POLICY),
         _ => None,
@@ -151,7 +151,7 @@ fn decision(by: u32, trace: Attributes) -> Decision {
     }
 }
 
-/// Reads the beginning of a packet (RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 4443).
+/// Parses the headers of a packet (RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 4443).
 fn header(network: &[u8], transport: &[u8]) -> Option<Header> {
     let four = |at: usize| network.get(at..)?.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes));
     let six = |at: usize| network.get(at..)?.first_chunk::<16>().map(|bytes| IpAddr::from(*bytes));
@@ -162,7 +162,7 @@ fn header(network: &[u8], transport: &[u8]) -> Option<Header> {
     };
     let port = |at: usize| transport.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
     let (from_port, to_port) =
-        if PINGS.contains(&protocol) { (port(4)?, port(4)?) } else { (port(0)?, port(2)?) };
+        if ICMP.contains(&protocol) { (port(4)?, port(4)?) } else { (port(0)?, port(2)?) };
     Some(Header { protocol, from, to, from_port, to_port })
 }
 
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_is_told_by_addresses_and_ports() {
+    fn a_header_has_the_addresses_and_ports_of_the_packet() {
         let network = [0x45, 0, 0, 60, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
         let found = header(&network, &[0x12, 0x34, 0, 80]).unwrap();
         assert_eq!((found.protocol, found.from_port, found.to_port), (6, 0x1234, 80));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_no_trace() {
+    fn a_truncated_message_is_not_parsed() {
         for length in 0..64 {
             assert_eq!(step(&vec![0xff; length]), None);
             assert_eq!(header(&vec![0x45; length.min(19)], &[0; 8]), None);

@@ -44,7 +44,7 @@ pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
     netns::create(paths, name, |id| {
         fs::create_dir_all(&paths.ownership)
             .with_context(|| format!("cannot create {}", paths.ownership.display()))?;
-        Draft::of(&note, format!("{id}{maker}").as_bytes())?.put()
+        Draft::of(&note, format!("{id}{maker}").as_bytes())?.commit()
     })
 }
 

@@ -1,20 +1,23 @@
-//! Text from outside the program, for a terminal: names that the kernel has, what other programs print, contents of files. All
-//! that is printed passes through here, since a terminal obeys control characters: clippy.toml forbids other ways.
+//! Escapes foreign text for a terminal: names in the kernel, the output of other programs, the contents of files.
+//!
+//! All output passes through this file, because a terminal obeys control characters. clippy.toml forbids other ways to print.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::OnceLock;
 
-/// Whether a terminal could act on a character in place of showing it: control characters (C0, DEL and C1), line separators,
-/// and those that change the direction of text (Unicode Standard Annex 9, 2.).
+/// Whether a terminal could obey a character instead of showing it.
+///
+/// These are the control characters (C0, DEL and C1), line separators, and characters that change the direction of text
+/// (Unicode Standard Annex 9, 2.).
 #[must_use]
 pub fn is_active(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text with escapes, as bash reads them in `$'…'`, in place of active characters but those in `kept`.
+/// Replaces active characters, except those in `kept`, by the escapes that bash reads in `$'…'`.
 #[must_use]
 pub fn escape<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     let escaped = |character: char| is_active(character) && !kept.contains(&character);
@@ -35,13 +38,13 @@ pub fn escape<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     Cow::Owned(shown)
 }
 
-/// The same on one line.
+/// Escapes all active characters, so the text is one line.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, &[])
 }
 
-/// Bytes as text. Those that are not UTF-8 are escaped; all else stays, for [`escape`].
+/// Converts bytes to text. Only bytes that are not UTF-8 are escaped; active characters are left to [`escape`].
 #[must_use]
 pub fn text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -54,7 +57,7 @@ pub fn text(bytes: &[u8]) -> String {
     text
 }
 
-/// A JSON document in which strings have no active character: JSON has an escape for each (RFC 8259, 7.).
+/// Escapes active characters in the strings of a JSON document (RFC 8259, 7.).
 #[must_use]
 pub fn json(document: &str) -> String {
     let mut shown = String::with_capacity(document.len());
@@ -68,32 +71,32 @@ pub fn json(document: &str) -> String {
     shown
 }
 
-/// A byte, as bash has it.
+/// The bash escape of a byte.
 fn byte(byte: u8) -> String {
     format!("\\x{byte:02x}")
 }
 
-/// A character of Unicode's first plane, as bash and JSON have it.
+/// The escape of a character of Unicode's first plane, in bash and in JSON.
 fn unicode(character: char) -> String {
     format!("\\u{:04x}", u32::from(character))
 }
 
-/// What marks a style of ours: a number that no foreign text can know.
-fn mark() -> &'static str {
-    static MARK: OnceLock<String> = OnceLock::new();
-    MARK.get_or_init(|| format!("\x1b[{};", RandomState::new().hash_one(())))
+/// The prefix of our own styles: a random number, so foreign text cannot contain the prefix.
+fn style_prefix() -> &'static str {
+    static PREFIX: OnceLock<String> = OnceLock::new();
+    PREFIX.get_or_init(|| format!("\x1b[{};", RandomState::new().hash_one(())))
 }
 
-/// Text in a style (console_codes(4), `ESC [ … m`), which [`print`] lets through.
+/// Adds a style to a text (console_codes(4), `ESC [ … m`). [`print`] does not escape the style.
 #[must_use]
 pub fn styled(text: &str, style: &str) -> String {
-    let mark = mark();
-    format!("{mark}{style}m{text}{mark}0m")
+    let prefix = style_prefix();
+    format!("{prefix}{style}m{text}{prefix}0m")
 }
 
-/// Text with its styles, and all else escaped but what is in `kept`.
-fn shown(text: &str, kept: &[char]) -> String {
-    let mut pieces = text.split(mark());
+/// Escapes a text for a terminal, except for our own styles and the characters in `kept`.
+fn with_styles(text: &str, kept: &[char]) -> String {
+    let mut pieces = text.split(style_prefix());
     let mut shown = escape(pieces.next().unwrap_or_default(), kept).into_owned();
     for piece in pieces {
         let (style, rest) = piece.split_once('m').unwrap_or((piece, ""));
@@ -102,15 +105,15 @@ fn shown(text: &str, kept: &[char]) -> String {
     shown
 }
 
-/// Text on one line, whose styles are left to [`print`].
+/// Escapes all active characters of a table cell. Our own styles are kept for [`print`].
 #[must_use]
 pub fn cell(text: &str) -> String {
-    text.split(mark()).map(line).collect::<Vec<_>>().join(mark())
+    text.split(style_prefix()).map(line).collect::<Vec<_>>().join(style_prefix())
 }
 
 /// Prints lines on stdout or stderr. A closed stdout is not an error.
 pub fn print(mut stream: impl io::Write, lines: &str) {
-    _ = writeln!(stream, "{}", shown(lines, &['\n', '\t']));
+    _ = writeln!(stream, "{}", with_styles(lines, &['\n', '\t']));
 }
 
 #[cfg(test)]
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_acts_on_is_escaped_and_all_else_stays() {
+    fn active_characters_are_escaped_and_all_others_are_unchanged() {
         for (text, shown) in [
             ("plain é 日本 ●\\x1b", "plain é 日本 ●\\x1b"),
             ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
@@ -132,12 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_are_escaped() {
+    fn bytes_that_are_not_utf8_are_escaped() {
         assert_eq!(text(b"a\x9bb\xff\xc3\xa9"), "a\\x9bb\\xff\u{e9}");
     }
 
     #[test]
-    fn json_has_the_value_and_nothing_that_a_terminal_acts_on() {
+    fn json_keeps_the_value_and_has_no_active_character() {
         let value = "a\x1b\u{9b}\x7f\u{202e}\n\"\\é";
         let document = json(&serde_json::to_string_pretty(&[value]).unwrap());
         assert!(document.chars().all(|character| character == '\n' || !is_active(character)), "{document}");
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_styles_of_ours_are_let_through() {
+    fn only_our_own_styles_are_not_escaped() {
         let text = format!("{} \x1b[31mred\x1b[0m", styled("a\x1b[1mb\n", "32"));
         let mut printed = Vec::new();
         print(&mut printed, &text);

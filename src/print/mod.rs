@@ -1,5 +1,5 @@
-//! Everything that this program prints. A terminal obeys control characters, so text from outside is escaped here: `clippy.toml`
-//! forbids other ways.
+//! All output of this program. Foreign text is escaped here, because a terminal obeys control characters. `clippy.toml` forbids
+//! other ways to print.
 
 pub mod escape;
 
@@ -13,23 +13,23 @@ pub fn say(lines: &str) {
     escape::print(stdout(), lines);
 }
 
-/// Prints a warning: something is not as it should be, but the work goes on.
+/// Prints a warning on stderr. The work continues.
 pub fn warn(text: &str) {
-    complain(&format!("warning: {text}"));
+    error(&format!("warning: {text}"));
 }
 
-/// Prints on stderr what is wrong.
-pub fn complain(text: &str) {
-    remark(&format!("{}: {text}", argv::applet()));
+/// Prints an error message on stderr, after the name of the applet.
+pub fn error(text: &str) {
+    stderr_lines(&format!("{}: {text}", argv::applet()));
 }
 
 /// Prints lines on stderr.
 #[allow(clippy::disallowed_methods)] // escaped
-pub fn remark(lines: &str) {
+pub fn stderr_lines(lines: &str) {
     escape::print(stderr(), lines);
 }
 
-/// Lines that another program has printed, for the end of an error: each on a line of its own, behind a bar.
+/// Formats the output of another program for the end of an error: a new line for each, after a bar.
 #[must_use]
 pub fn quoted<Line: AsRef<str>>(lines: impl IntoIterator<Item = Line>) -> String {
     lines.into_iter().fold(String::new(), |text, line| text + "\n  | " + line.as_ref())

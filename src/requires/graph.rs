@@ -191,7 +191,7 @@ pub fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
         Err(error) => return Some(format!("{error:#}")),
     };
     let conf = paths.conf_of(instance);
-    (!conf.is_file() && layers.need_conf())
+    (!conf.is_file() && layers.require_conf())
         .then(|| format!("{} does not exist (the file may be empty)", conf.display()))
 }
 

@@ -13,7 +13,7 @@ pub use graph::{Graph, Problem, instances_in, unknown};
 pub use requirement::Requirement;
 pub use unknown_units::{not_found, stale_dropin, states, units_of};
 
-use crate::bash::ask::{Question, ask};
+use crate::bash::query::{Query, query};
 use crate::config::layers::{Layer, LayerReader, Layers};
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -49,7 +49,7 @@ impl<'a> RequirementReader<'a> {
 
     fn ask(&self, instance: &Instance, layers: &Layers, declared: &[String]) -> Result<String> {
         let function = function(instance);
-        let output = ask(self.paths, instance, layers, Question::Requirements(declared))
+        let output = query(self.paths, instance, layers, Query::Requirements(declared))
             .with_context(|| format!("`{function}`, or a file read before it"))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -146,7 +146,8 @@ mod tests {
                 .unwrap_err()
                 .root_cause()
                 .to_string(),
-            "\"*\" is no namespace name: use letters, digits and `_`, inside also `.`, `:` and `-`, at most 200 characters"
+            "invalid NSNAME \"*\": use letters, digits and `_`, with `.`, `:` and `-` only between them, \
+             at most 200 characters"
         );
         assert_eq!(
             requires([("t.sh", ""), ("t-a.conf", "NETNS_REQUIRES='b  lo@c b a'")]).unwrap(),

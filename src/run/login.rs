@@ -54,7 +54,7 @@ impl Login {
     /// Replaces this process with the command. Returns only on failure, after the reason was printed.
     pub(super) fn become_command(&self) -> Status {
         if let Err(error) = close_descriptors().and_then(|()| self.user.assume()) {
-            print::complain(&format!("cannot run as `{}`: {error:#}", self.user.name));
+            print::error(&format!("cannot run as `{}`: {error:#}", self.user.name));
             return Status::Failed;
         }
         exec(&self.command, |command| command.env_clear().envs(&self.environment))

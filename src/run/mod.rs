@@ -50,6 +50,6 @@ pub fn enter(paths: &Paths, name: &NsName, hide_bus: bool) -> Result<()> {
 pub fn exec(command: &[OsString], set_up: impl FnOnce(&mut Command) -> &mut Command) -> Status {
     let Some((program, arguments)) = command.split_first() else { return Status::NotStarted };
     let error = set_up(Command::new(program).args(arguments)).exec();
-    print::complain(&format!("cannot run {}: {error}", program.to_string_lossy()));
+    print::error(&format!("cannot run {}: {error}", program.to_string_lossy()));
     if error.kind() == ErrorKind::NotFound { Status::NotFound } else { Status::NotExecutable }
 }

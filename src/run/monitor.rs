@@ -74,7 +74,7 @@ fn start(
     match prepared {
         Ok(()) => plan.become_command(),
         Err(error) => {
-            print::complain(&format!("{error:#}"));
+            print::error(&format!("{error:#}"));
             crate::exit::Status::Failed
         }
     }

@@ -63,7 +63,7 @@ pub fn run(plan: &Login, terminal: Terminal) -> Result<Infallible> {
         drop((terminal, master, monitor));
         let result = monitor::run(plan, relay, slave, standard, &blocked);
         if let Err(error) = &result {
-            print::complain(&format!("{error:#}"));
+            print::error(&format!("{error:#}"));
         }
         std::process::exit(i32::from(result.is_err()));
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use crate::sys::program::{Answer, Program};
+use crate::sys::program::{Output, Program};
 
 /// A user, with the data that a login needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +79,12 @@ impl User {
     }
 }
 
-fn query(program: &str, arguments: &[&str]) -> Result<Answer> {
-    let program = Program::new(program).called(format!("{program} {}", arguments.join(" "))).words(arguments);
+fn query(program: &str, arguments: &[&str]) -> Result<Output> {
+    let program = Program::new(program).label(format!("{program} {}", arguments.join(" "))).args(arguments);
     program.run().context("cannot look up the user")
 }
 
-fn stdout(answer: Answer, program: &str) -> Result<String> {
+fn stdout(answer: Output, program: &str) -> Result<String> {
     let answer = answer.success().context("cannot look up the user")?;
     String::from_utf8(answer.stdout).with_context(|| format!("{program} printed invalid UTF-8"))
 }

@@ -1,10 +1,10 @@
-//! What this process may do (capabilities(7)).
+//! The capabilities of this process (capabilities(7)).
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
-/// A capability; the number is its bit (include/uapi/linux/capability.h).
+/// A capability. The number is that of its bit (include/uapi/linux/capability.h).
 #[derive(Clone, Copy, Debug)]
 pub enum Capability {
     /// `CAP_NET_ADMIN`
@@ -25,16 +25,16 @@ impl Capability {
     }
 }
 
-/// Makes sure that this process has a capability, here or in its user namespace.
-/// Errors: it has not; the error says what it is for.
-pub fn need(capability: Capability, purpose: &str) -> Result<()> {
+/// Checks that this process has a capability, in the initial user namespace or its own one.
+/// Errors: the capability is missing, and the message states its purpose; or `/proc/self/status` cannot be read.
+pub fn require(capability: Capability, purpose: &str) -> Result<()> {
     let status = fs::read_to_string("/proc/self/status")
-        .context("cannot tell the capabilities (is /proc mounted?)")?;
+        .context("cannot read the capabilities of this process from /proc/self/status (is /proc mounted?)")?;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
     ensure!(
         effective.is_some_and(|bits| bits & (1 << capability as u64) != 0),
-        "the privilege {} is missing, {purpose}: run it by sudo, or in a user namespace (`unshare -Urmn`)",
+        "the privilege {} is missing, which is required {purpose}; hint: use sudo, or a user namespace (`unshare -Urmn`)",
         capability.name()
     );
     Ok(())

@@ -1,4 +1,5 @@
-//! Files that are whole at any moment, written beside their place, then renamed onto it; and the directories of them.
+//! Atomic file writes, and the directories of these files. A new version is written beside the file, and then renamed to it, so
+//! a reader sees a complete file at any moment.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -21,33 +22,34 @@ use walkdir::{DirEntry, WalkDir};
 use super::wait::wait_until;
 use crate::print::{self, escape};
 
-/// What stands between the name of a file and the random end of its draft. Nobody names a copy of their own like that, as they may by
-/// `.backup` or `.before`.
-const MARK: &str = ".netns-draft-";
+/// Separates the name of a file from the random end of its draft's name. A user would not give this name to a copy of a file,
+/// unlike `.backup` or `.before`.
+const DRAFT_MARK: &str = ".netns-draft-";
 
-/// A new version of a file, complete, beside its place. Dropped, it is gone; [`put`](Self::put), it is the file.
+/// A complete new version of a file, in the same directory. [`commit`](Self::commit) replaces the file by it. Otherwise the
+/// draft is deleted when it is dropped.
 #[derive(Debug)]
 pub struct Draft {
-    path: TempPath, // there may be more of them than a process may have descriptors
+    path: TempPath, // not an open file: one process may have more drafts than file descriptors
     target: PathBuf,
 }
 
 impl Draft {
-    /// Writes the new version of `target`, mode 0644.
-    /// Errors: the directory is missing or cannot be written to, or the disk is full.
+    /// Writes the new version of `target`, with mode 0644.
+    /// Errors: the directory is missing or not writable, or the disk is full.
     pub fn of(target: &Path, content: &[u8]) -> Result<Self> {
         Self::write(target, content, |_| Ok(()))
     }
 
-    /// The same, with this as the time of its last change.
-    /// Errors: as for [`of`](Self::of).
-    pub fn of_time(target: &Path, content: &[u8], modified: SystemTime) -> Result<Self> {
+    /// Like [`of`](Self::of), and sets the time of the last change.
+    /// Errors: as for [`of`](Self::of); or the time cannot be set.
+    pub fn with_mtime(target: &Path, content: &[u8], modified: SystemTime) -> Result<Self> {
         Self::write(target, content, |file| file.set_modified(modified))
     }
 
-    /// The same as [`of`](Self::of), and it is on the disk.
-    /// Errors: as for [`of`](Self::of).
-    pub fn on_disk(target: &Path, content: &[u8]) -> Result<Self> {
+    /// Like [`of`](Self::of), and waits until the draft is on the disk (fsync).
+    /// Errors: as for [`of`](Self::of); or the disk reports an error.
+    pub fn synced(target: &Path, content: &[u8]) -> Result<Self> {
         Self::write(target, content, File::sync_all)
     }
 
@@ -56,14 +58,14 @@ impl Draft {
         let directory = target.parent().with_context(what)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let write = || -> io::Result<TempPath> {
-            // A dot in front: nothing that lists the directory takes it for a file of its own.
+            // The dot hides the draft from programs that read all files of the directory.
             let mut draft = Builder::new()
-                .prefix(&format!(".{name}{MARK}"))
+                .prefix(&format!(".{name}{DRAFT_MARK}"))
                 .permissions(Permissions::from_mode(0o644))
                 .tempfile_in(directory)?;
             draft.write_all(content)?;
             let file = draft.as_file();
-            // The umask has had its say.
+            // The umask may have narrowed the mode.
             if file.metadata()?.permissions().mode() & 0o777 != 0o644 {
                 file.set_permissions(Permissions::from_mode(0o644))?;
             }
@@ -73,9 +75,9 @@ impl Draft {
         Ok(Self { path: write().with_context(what)?, target: target.to_owned() })
     }
 
-    /// Puts the new version into its place.
+    /// Renames the draft to its target.
     /// Errors: the target is a directory, or the file system refuses.
-    pub fn put(self) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
         let Self { path, target } = self;
         path.persist(&target)
             .map_err(|failed| failed.error)
@@ -83,8 +85,8 @@ impl Draft {
     }
 }
 
-/// A file in memory, without a name, at its beginning.
-/// Errors: there is no memory, or no descriptor.
+/// Creates an unnamed file in memory. Its offset is at the beginning.
+/// Errors: there is not enough memory, or no free file descriptor.
 pub fn in_memory(content: &[u8]) -> io::Result<File> {
     let mut file: File = memfd_create(c"netns", MFdFlags::MFD_CLOEXEC)?.into();
     if !content.is_empty() {
@@ -94,46 +96,48 @@ pub fn in_memory(content: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file of ours. No link is followed, and nobody is waited for: what is there may be a pipe.
-/// Errors: it cannot be opened, or is something else than a file: then it is [`ErrorKind::InvalidInput`].
+/// Opens one of our own files. Symbolic links are not followed, and a FIFO does not block.
+/// Errors: the file cannot be opened; [`ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let opened = options.custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
-    let is_odd = match &opened {
+    let is_unusable = match &opened {
         Ok(file) => !file.metadata()?.is_file(),
         Err(error) if error.kind() == ErrorKind::NotFound => false,
-        // Each kind of them fails in its own way.
+        // Each file type fails with another errno.
         Err(_) => path.symlink_metadata().is_ok_and(|found| !found.is_file()),
     };
-    if is_odd {
-        let what = "it is no regular file; move it out of the way";
-        return Err(io::Error::new(ErrorKind::InvalidInput, what));
+    if is_unusable {
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is not a regular file; move it out of the way",
+        ));
     }
     opened
 }
 
-/// Reads a file of ours; see [`open`].
-/// Errors: as for [`open`].
+/// Reads one of our own files; see [`open`].
+/// Errors: as for [`open`]; or it cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     open(path, OpenOptions::new().read(true))?.read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// Reads the first bytes of a file, in one call, at most as many as `head` has. A link is followed; a pipe is not waited for.
-/// Errors: it cannot be opened or read.
+/// Reads the beginning of a file into `head`, by one system call. Symbolic links are followed. A FIFO does not block.
+/// Errors: the file cannot be opened or read.
 pub fn read_head<'a>(path: &Path, head: &'a mut [u8]) -> io::Result<&'a [u8]> {
     let length = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?.read(head)?;
     Ok(&head[..length])
 }
 
-/// The same as [`read`] of a text.
-/// Errors: as for [`open`]; or it is not UTF-8.
+/// Reads one of our own files as text; see [`open`].
+/// Errors: as for [`read`]; or the contents are not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     io::read_to_string(open(path, OpenOptions::new().read(true))?)
 }
 
-/// Removes a file, if there is one.
-/// Errors: it cannot be removed.
+/// Removes a file, if it exists.
+/// Errors: the file cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -141,31 +145,33 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Warns of something that is not taken into account, once.
+/// Warns that a file is skipped, once for each file.
 pub fn warn_skipped(path: &Path, why: impl Display) {
-    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-    if TOLD.lock().is_ok_and(|mut told| told.insert(path.to_owned())) {
-        print::warn(&format!("{}: {why}; it is passed over", printable(path)));
+    static WARNED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    if WARNED.lock().is_ok_and(|mut warned| warned.insert(path.to_owned())) {
+        print::warn(&format!("{}: {why}; skipped", printable(path)));
     }
 }
 
-/// A path for a message, which has to stay on one line.
+/// Escapes a path for a message, so that the message is one line.
 #[must_use]
 pub fn printable(path: &Path) -> String {
     escape::line(&escape::text(path.as_os_str().as_bytes())).into_owned()
 }
 
-/// Waits until what was renamed in a directory is on the disk.
-/// Errors: the disk refuses.
+/// Waits until the changed entries of a directory are on the disk (fsync).
+/// Errors: the directory cannot be opened, or the disk reports an error.
 pub fn sync_directory(directory: &Path) -> Result<()> {
     File::open(directory)
         .and_then(|opened| opened.sync_all())
         .with_context(|| format!("cannot sync {}", directory.display()))
 }
 
-/// Waits for the right to write into a directory. The lock is on the directory itself, so nothing is left behind; but then
-/// whoever can read it can lock it, so nobody waits for that for ever.
-/// Errors: there is no such directory, or it is locked for that long.
+/// Locks a directory, so that this process alone writes to it. If another process holds the lock, a warning is printed.
+///
+/// The directory itself is locked, so no lock file remains. Any user who can read the directory can lock it, so there is a
+/// timeout.
+/// Errors: the directory cannot be opened, or another process still holds the lock after the timeout.
 pub fn lock_directory(directory: &Path, timeout: Duration) -> Result<Flock<File>> {
     let what = || format!("cannot lock {}", directory.display());
     let opened = File::open(directory).with_context(what)?;
@@ -173,19 +179,20 @@ pub fn lock_directory(directory: &Path, timeout: Duration) -> Result<Flock<File>
         Ok(lock) => return Ok(lock),
         Err((opened, _)) => opened,
     };
-    print::warn(&format!("waiting for another run to be done with {}", directory.display()));
+    print::warn(&format!("waiting for another process that has locked {}", directory.display()));
     match lock_within(opened, timeout) {
         Ok(lock) => Ok(lock),
-        Err(Errno::EAGAIN) => {
-            Err(anyhow!("another process holds it; `lslocks` (or `fuser {}`) finds it", directory.display()))
-        }
+        Err(Errno::EAGAIN) => Err(anyhow!(
+            "another process holds the lock; find it by `lslocks` or `fuser {}`",
+            directory.display()
+        )),
         Err(error) => Err(error.into()),
     }
     .with_context(what)
 }
 
-/// Tries to lock a file again and again, for that long.
-/// Errors: `EAGAIN`, if somebody else has locked it all the time.
+/// Locks a file. Retries until the timeout.
+/// Errors: `EAGAIN` if another process held the lock until the timeout; any other errno at once.
 pub fn lock_within(file: File, timeout: Duration) -> Result<Flock<File>, Errno> {
     let mut unlocked = Some(file);
     let locked = wait_until(timeout, Duration::from_micros(500), || {
@@ -200,12 +207,13 @@ pub fn lock_within(file: File, timeout: Duration) -> Result<Flock<File>, Errno> 
     locked.unwrap_or(Err(Errno::EAGAIN))
 }
 
-/// Removes the drafts, of files whose names are `ours`, that runs which were killed have left. Nobody else may be writing:
-/// see [`lock_directory`].
-/// Errors: the directory cannot be read, or not be written to.
+/// Removes leftover drafts of killed processes, if the name of the target is `ours`. No other process may write to the
+/// directory at the same time: see [`lock_directory`].
+/// Errors: the directory cannot be read, or a draft cannot be removed.
 pub fn remove_drafts(directory: &Path, ours: impl Fn(&str) -> bool) -> Result<()> {
     for entry in entries(directory)? {
-        if entry.file_type().is_file() && entry.file_name().to_str().and_then(drafted).is_some_and(&ours) {
+        if entry.file_type().is_file() && entry.file_name().to_str().and_then(draft_target).is_some_and(&ours)
+        {
             let what = || format!("cannot remove {}", entry.path().display());
             fs::remove_file(entry.path()).with_context(what)?;
         }
@@ -213,26 +221,26 @@ pub fn remove_drafts(directory: &Path, ours: impl Fn(&str) -> bool) -> Result<()
     Ok(())
 }
 
-/// The name of the file that another one, by its name, is a [`Draft`] of.
+/// The name of the target, if `name` is the name of a [`Draft`].
 #[must_use]
-pub fn drafted(name: &str) -> Option<&str> {
-    let (target, random) = name.strip_prefix('.')?.rsplit_once(MARK)?;
-    // As the crate `tempfile` makes it up.
+pub fn draft_target(name: &str) -> Option<&str> {
+    let (target, random) = name.strip_prefix('.')?.rsplit_once(DRAFT_MARK)?;
+    // The format of the crate `tempfile`.
     let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_random.then_some(target)
 }
 
-/// The entries of a directory, in the order of their names.
-/// Errors: it is none, or cannot be read.
+/// The entries of a directory, sorted by name.
+/// Errors: the path is not a directory, or cannot be read.
 pub fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
     let what = || format!("cannot read {}", directory.display());
-    // Their paths differ in the names alone, and are compared faster as a whole.
+    // The paths differ only in the names. To compare whole paths is faster.
     let walk = WalkDir::new(directory)
         .min_depth(1)
         .max_depth(1)
         .sort_by(|one, other| one.path().as_os_str().cmp(other.path().as_os_str()));
     let entries: Result<Vec<_>, _> = walk.into_iter().collect();
-    // For walkdir a file is an empty directory, and its errors repeat the path.
+    // walkdir treats a file as an empty directory, and its errors repeat the path.
     if entries.as_ref().map_or(true, Vec::is_empty) {
         fs::read_dir(directory).with_context(what)?;
     }
@@ -244,22 +252,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_draft_is_told_by_its_name_and_is_no_backup_of_somebody_elses() {
+    fn a_draft_is_recognized_by_its_name_and_a_backup_is_not_a_draft() {
         let directory = tempfile::tempdir().unwrap();
         let draft = Draft::of(&directory.path().join("nft-a.rules"), b"").unwrap();
         let name = draft.path.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(drafted(&name), Some("nft-a.rules"), "{name}");
+        assert_eq!(draft_target(&name), Some("nft-a.rules"), "{name}");
         for end in
             ["backup", "before", "broken", "orig01", "Backup", "201125", "aB3xYz", "netns-backup", "swp"]
         {
             for dot in ["", "."] {
-                assert_eq!(drafted(&format!("{dot}nft-a.rules.{end}")), None, "{dot} {end}");
+                assert_eq!(draft_target(&format!("{dot}nft-a.rules.{end}")), None, "{dot} {end}");
             }
         }
         for other in
             ["nft-a.rules.netns-draft-aB3xYz", ".nft-a.rules.netns-draft-aB3xY", ".a.netns-draft-aB3x-z"]
         {
-            assert_eq!(drafted(other), None, "{other}");
+            assert_eq!(draft_target(other), None, "{other}");
         }
     }
 }

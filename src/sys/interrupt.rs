@@ -1,4 +1,4 @@
-//! The signals by which somebody asks this process to end.
+//! The signals that ask this process to stop: SIGINT, SIGTERM and SIGHUP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Set when somebody asks this process to end.
+/// A flag that these signals set.
 #[derive(Clone, Debug)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on these signals are noted, and have no other effect.
-    /// Errors: the kernel refuses.
+    /// Installs handlers for the signals. From then on a signal only sets the flag.
+    /// Errors: the kernel refuses a handler.
     pub fn catch() -> Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -22,7 +22,7 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    /// Whether one has come.
+    /// Whether one of the signals has arrived.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! What the operating system has for everybody: files, processes, programs, capabilities, signals, threads.
+//! The operating system: files, processes, programs, capabilities, signals, threads.
 
 pub mod capability;
 pub mod file;

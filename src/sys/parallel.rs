@@ -1,10 +1,10 @@
-//! Several pieces of work at a time.
+//! Parallel work in threads.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Does all the work; the results are in no particular order.
+/// Calls `act` for each piece of work, in several threads. The order of the results is undefined.
 pub fn parallel<Work: Send, Done: Send>(
     work: VecDeque<Work>,
     act: impl Fn(Work) -> Done + Sync,
@@ -12,12 +12,12 @@ pub fn parallel<Work: Send, Done: Send>(
     if work.len() <= 1 {
         return work.into_iter().map(act).collect();
     }
-    // Hooks wait for the kernel more than they compute.
+    // More threads than processors, because hooks mostly wait for the kernel.
     let workers = (2 * thread::available_parallelism().map_or(1, usize::from)).min(work.len());
     let queue = Mutex::new(work);
     let next = || queue.lock().map_or(None, |mut queue| queue.pop_front());
     let done = Mutex::new(Vec::new());
-    let work_off = || {
+    let worker = || {
         while let Some(piece) = next() {
             let result = act(piece);
             if let Ok(mut done) = done.lock() {
@@ -27,12 +27,12 @@ pub fn parallel<Work: Send, Done: Send>(
     };
     thread::scope(|scope| {
         for _ in 1..workers {
-            // Where no more threads can be had, those that there are do it.
-            if thread::Builder::new().spawn_scoped(scope, work_off).is_err() {
+            // Without another thread, the existing threads do all the work.
+            if thread::Builder::new().spawn_scoped(scope, worker).is_err() {
                 break;
             }
         }
-        work_off();
+        worker();
     });
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

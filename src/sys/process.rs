@@ -1,4 +1,4 @@
-//! The processes of this machine, as proc(5) shows them.
+//! The processes of this machine, from proc(5).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,31 +11,31 @@ use serde::{Deserialize, Serialize};
 
 use super::wait::wait_until;
 
-/// Pause between two looks at processes that are about to end.
+/// Poll interval while processes are about to exit.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What proc_pid_stat(5) tells of a process.
+/// The fields of proc_pid_stat(5) that this program uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
-    /// Its number.
+    /// The process id.
     pub pid: i32,
-    /// The process that has started it.
+    /// The process id of the parent.
     pub parent: i32,
-    /// Whether nothing is left of it but its status.
+    /// Whether the process has exited: it is a zombie or dead.
     pub ended: bool,
-    /// Its process group.
+    /// The process group.
     pub group: i32,
-    /// When it started, in clock ticks since boot.
+    /// The start time, in clock ticks since boot.
     pub started: u64,
 }
 
 impl Stat {
-    /// Of the process of that pid, if there is one.
+    /// Reads the state of a process; `None` if it does not exist.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Field 2, its name, may have blanks and parentheses in it. After it: 3, the state; 4, the parent; 5, the group; 22, the
-        // start.
+        // Field 2, the name, may contain blanks and parentheses. The fields after it: 3 is the state, 4 the parent, 5 the
+        // group, 22 the start time.
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let ended = matches!(fields.next()?, "Z" | "X");
         let parent = fields.next()?.parse().ok()?;
@@ -44,70 +44,70 @@ impl Stat {
         Some(Self { pid, parent, ended, group, started })
     }
 
-    /// Of all processes.
+    /// Reads the state of all processes.
     #[must_use]
     pub fn of_all() -> Vec<Self> {
         all().filter_map(|(pid, _)| Self::of(pid)).collect()
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     #[must_use]
     pub fn runs(&self) -> bool {
         Self::of(self.pid).is_some_and(|now| !now.ended && now.started == self.started)
     }
 }
 
-/// Whether anything of a process group runs.
+/// Whether any process of a group runs.
 #[must_use]
 pub fn group_runs(group: i32) -> bool {
     Stat::of_all().iter().any(|stat| stat.group == group && !stat.ended)
 }
 
-/// The pids of all processes, and where they are in `/proc`.
+/// The pids of all processes, with their directories in `/proc`.
 pub fn all() -> impl Iterator<Item = (i32, PathBuf)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
 }
 
-/// The processes, but for this one, that have a file for their output or their errors.
+/// The other processes whose stdout or stderr is this file.
 #[must_use]
-pub fn that_print_to(file: &Path) -> Vec<Pid> {
+pub fn with_output_to(file: &Path) -> Vec<Pid> {
     let Ok(file) = fs::metadata(file) else { return Vec::new() };
-    let is_it = |path: &Path| {
+    let is_same = |path: &Path| {
         fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (file.dev(), file.ino()))
     };
-    let prints = |path: &Path| ["fd/1", "fd/2"].iter().any(|output| is_it(&path.join(output)));
+    let prints = |path: &Path| ["fd/1", "fd/2"].iter().any(|output| is_same(&path.join(output)));
     let found = all().map(|(pid, path)| (Pid::from_raw(pid), path));
     found.filter(|(pid, path)| *pid != getpid() && prints(path)).map(|(pid, _)| pid).collect()
 }
 
-/// A process, told apart from a later one of the same pid by when it started.
+/// A process that leads its own process group. The start time distinguishes it from a later process with the same pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// It leads a process group of its own.
+    /// The process id, and the id of the process group.
     pub pid: i32,
     started: u64,
 }
 
 impl Process {
-    /// The process of that pid, if it runs.
+    /// Finds a running process by its pid.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
         let stat = Stat::of(pid).filter(|stat| !stat.ended)?;
         Some(Self { pid, started: stat.started })
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     #[must_use]
     pub fn runs(&self) -> bool {
         Self::of(self.pid).as_ref() == Some(self)
     }
 
-    /// Ends it and all that it has started: asked first, so that it can undo its steps, killed when it does not listen
-    /// within that time.
-    pub fn end(&self, grace: Duration) {
+    /// Terminates the process group. SIGTERM lets the process undo its steps; SIGKILL follows if the group still runs after
+    /// `grace`.
+    pub fn terminate(&self, grace: Duration) {
         let group = Pid::from_raw(self.pid);
-        // That the group is gone by now is what is wanted.
+        // An error means that the group has already exited.
         _ = killpg(group, Signal::SIGTERM);
         if wait_until(grace, POLL_INTERVAL, || (!group_runs(self.pid)).then_some(())).is_none() {
             _ = killpg(group, Signal::SIGKILL);
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_not_taken_for_a_later_one_of_the_same_pid() {
+    fn a_later_process_with_the_same_pid_is_another_process() {
         let own = Process::of(getpid().as_raw()).unwrap();
         assert!(own.runs());
         assert!(!Process { started: own.started + 1, ..own }.runs());

@@ -1,30 +1,30 @@
-//! Waits for something that nobody announces.
+//! Polling for a condition that sends no event.
 
 use std::convert::Infallible;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Looks every `interval`, and once more when `limit` is over, until there is something to find.
+/// Calls `poll` every `interval`, until it returns a value; `None` after the timeout. The last call is after the timeout.
 pub fn wait_until<Found>(
-    limit: Duration,
+    timeout: Duration,
     interval: Duration,
-    mut look: impl FnMut() -> Option<Found>,
+    mut poll: impl FnMut() -> Option<Found>,
 ) -> Option<Found> {
-    let Ok(found) = try_wait_until(limit, interval, || Ok::<_, Infallible>(look()));
+    let Ok(found) = try_wait_until(timeout, interval, || Ok::<_, Infallible>(poll()));
     found
 }
 
-/// The same where a look may fail, which ends the wait.
-/// Errors: a look has failed.
+/// Like [`wait_until`], for a `poll` that can fail. An error ends the wait.
+/// Errors: as for `poll`.
 pub fn try_wait_until<Found, Error>(
-    limit: Duration,
+    timeout: Duration,
     interval: Duration,
-    mut look: impl FnMut() -> Result<Option<Found>, Error>,
+    mut poll: impl FnMut() -> Result<Option<Found>, Error>,
 ) -> Result<Option<Found>, Error> {
-    let accepted = Instant::now();
+    let started = Instant::now();
     loop {
-        let is_last = accepted.elapsed() >= limit;
-        if let Some(found) = look()? {
+        let is_last = started.elapsed() >= timeout;
+        if let Some(found) = poll()? {
             return Ok(Some(found));
         }
         if is_last {
@@ -39,19 +39,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_found_and_the_time_is_not_exceeded_for_what_is_not() {
-        let mut looks = 0;
+    fn the_wait_ends_with_the_first_value_or_at_the_timeout() {
+        let mut polls = 0;
         let third = wait_until(Duration::from_secs(60), Duration::from_millis(1), || {
-            looks += 1;
-            (looks == 3).then_some(looks)
+            polls += 1;
+            (polls == 3).then_some(polls)
         });
         assert_eq!(third, Some(3));
         assert_eq!(wait_until(Duration::ZERO, Duration::from_secs(60), || None::<()>), None);
     }
 
     #[test]
-    fn a_look_that_fails_is_the_last_one() {
-        let second = Duration::from_secs(60);
-        assert_eq!(try_wait_until::<(), _>(second, second, || Err("it failed")), Err("it failed"));
+    fn a_failed_poll_ends_the_wait() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(try_wait_until::<(), _>(minute, minute, || Err("it failed")), Err("it failed"));
     }
 }

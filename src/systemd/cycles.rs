@@ -44,9 +44,9 @@ pub fn find<Unit: AsRef<str>>(
 ) -> Result<BTreeSet<Cycle>> {
     let units = units.into_iter().map(|unit| unit.as_ref().to_owned());
     let mut verify = Program::new("systemd-analyze")
-        .words(["verify", "--man=no", "--"])
-        .words(units)
-        .words([BOOT])
+        .args(["verify", "--man=no", "--"])
+        .args(units)
+        .args([BOOT])
         // systemd-analyze also searches the current directory, which may belong to any user.
         .directory("/")
         .env("SYSTEMD_LOG_LEVEL", "info")

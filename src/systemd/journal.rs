@@ -39,13 +39,13 @@ fn logged(instance: &Instance, since: Timestamp) -> Vec<String> {
     words.extend(
         [instance.unit(), instance.outside_unit(), instance.name.unit()].map(|unit| format!("--unit={unit}")),
     );
-    _ = journalctl().words(["--sync"]).run();
+    _ = journalctl().args(["--sync"]).run();
     messages(&read(words), since)
 }
 
 /// Runs journalctl for this boot. Empty if it fails.
 fn read<Word: AsRef<OsStr>>(words: impl IntoIterator<Item = Word>) -> String {
-    let answer = journalctl().words(["--quiet", "--boot"]).words(words).run();
+    let answer = journalctl().args(["--quiet", "--boot"]).args(words).run();
     answer.map(|answer| answer.text()).unwrap_or_default()
 }
 

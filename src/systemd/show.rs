@@ -21,7 +21,7 @@ impl Properties {
             return Ok(Vec::new()); // systemctl would show systemd itself
         }
         let words = ["--timestamp=unix", &format!("--property=Id,{keys}"), "--"].map(str::to_owned);
-        let answer = systemctl("show").words(words).words(units).run()?.success()?;
+        let answer = systemctl("show").args(words).args(units).run()?.success()?;
         Ok(Self::parse(&answer.text()))
     }
 

@@ -50,7 +50,7 @@ impl Loaded {
     /// The type of the instance; `None` for `netns_name@`.
     #[must_use]
     pub fn nstype(&self) -> Option<&str> {
-        unit::type_word(&self.name)
+        unit::type_part(&self.name)
     }
 }
 
@@ -65,13 +65,13 @@ const LISTING: [&str; 4] = ["--all", "--plain", "--no-legend", "--no-pager"];
 
 /// A call of systemctl with a verb.
 pub(super) fn systemctl(verb: &str) -> Program {
-    Program::new("systemctl").package("systemd").called(format!("systemctl {verb}")).words([verb])
+    Program::new("systemctl").package("systemd").label(format!("systemctl {verb}")).args([verb])
 }
 
 /// The names of all loaded units of these unit types, `TYPE,TYPE`; empty if systemctl fails.
 #[must_use]
 pub fn loaded_of_types(types: &str) -> Vec<String> {
-    let listing = systemctl("list-units").words(LISTING).words([format!("--type={types}")]);
+    let listing = systemctl("list-units").args(LISTING).args([format!("--type={types}")]);
     let text = listing.run().map(|answer| answer.text()).unwrap_or_default();
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
@@ -104,7 +104,7 @@ impl Systemctl {
     #[allow(clippy::unused_self)] // the value proves that systemd runs, here and below
     pub fn ask_for_loaded(&self) -> Result<Loading> {
         let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
-        systemctl("list-units").words(LISTING).words(["--full"]).words(patterns).start().map(Loading)
+        systemctl("list-units").args(LISTING).args(["--full"]).args(patterns).start().map(Loading)
     }
 
     /// All instances of our template units.
@@ -166,7 +166,7 @@ impl Systemctl {
 }
 
 fn on_units<Unit: AsRef<str>>(verb: &str, units: &[Unit]) -> Program {
-    systemctl(verb).words(["--"]).words(units.iter().map(AsRef::as_ref))
+    systemctl(verb).args(["--"]).args(units.iter().map(AsRef::as_ref))
 }
 
 /// Parses lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Truncated lines are left out, and so are foreign units with similar names: the

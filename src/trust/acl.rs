@@ -1,37 +1,38 @@
-//! POSIX access control lists (acl(5)), as the kernel hands them out.
+//! Reads POSIX access control lists (acl(5)).
 
 use std::path::Path;
 
 use xattr::get;
 
-/// The attribute, and the version of its shape (include/uapi/linux/posix_acl_xattr.h).
+/// The extended attribute, and the version of its format (include/uapi/linux/posix_acl_xattr.h).
 const NAME: &str = "system.posix_acl_access";
 const VERSION: u32 = 2;
 
-/// The right to write, and the tags of the entries (include/uapi/linux/posix_acl.h).
+/// The write permission, and the tags of the entries (include/uapi/linux/posix_acl.h).
 const WRITE: u16 = 0o2;
 const USER: u16 = 0x02;
 const GROUP_OBJ: u16 = 0x04;
 const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 
-/// Somebody other than the owner that a list lets write.
+/// A user or group, besides the owner, that an access control list allows to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// This user.
+    /// A user, by uid.
     User(u32),
-    /// This group.
+    /// A group, by gid.
     Group(u32),
-    /// The group that the file belongs to.
+    /// The group of the file.
     OwningGroup,
 }
 
-/// Whom the list of a file lets write; `None` where it has none.
+/// The users and groups that the list of a file allows to write. `None` if the file has no list, or if the list cannot be read
+/// or has an unknown version.
 pub fn writers(path: &Path) -> Option<Vec<Writer>> {
     parse(&get(path, NAME).ok()??)
 }
 
-/// A header, then entries: a tag, rights, and the number of a user or group.
+/// Parses a list: a header, then entries with a tag, permissions, and the number of a user or group.
 fn parse(bytes: &[u8]) -> Option<Vec<Writer>> {
     let (version, entries) = bytes.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*version) != VERSION {
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn named_users_and_groups_write_as_far_as_the_mask_lets_them() {
+    fn the_mask_limits_the_writers_of_a_list() {
         let entries =
             [(0x01, 6, 0), (USER, 6, 1000), (USER, 4, 1001), (GROUP_OBJ, 4, 0), (GROUP, 7, 50), (0x20, 4, 0)];
         let with = |mask| parse(&list(&[&entries[..], &[(MASK, mask, 0)]].concat()));
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_none() {
+    fn an_invalid_list_has_no_writers() {
         assert_eq!(parse(&[]), None);
         assert_eq!(parse(&[1, 0, 0, 0]), None);
     }

@@ -1,15 +1,16 @@
-//! Who can write what is run as root: the layers of an instance, and every directory on the way to one.
+//! Checks which users can write the files that are run as root: the layers of an instance, and all directories on the paths to
+//! them.
 //!
-//! Trusted are root, the user who runs this program, and where all is taken from below a directory other than `/`, the owner of
-//! that. Whatever anybody else can write may have been written by them. What is looked at, each where it is and where a
-//! symbolic link leads to:
+//! Trusted users are root and the user who runs this program. If all files are below a root directory other than `/`, its owner
+//! is trusted too. A file that any other user can write may contain commands of that user. These objects are checked, for each
+//! path and for the targets of its symbolic links:
 //!
-//! - A file: its owner can change it at any time, and give others the right to.
-//! - A directory: who can write in it puts another file in the place of the one that was looked at, or one where there was none.
-//!   The sticky bit (`/tmp`) prevents the first alone, so it changes nothing here.
-//! - A symbolic link: its owner, as whoever could make it chose where it leads. Its mode means nothing.
+//! - A file: the owner can change it at any time, and can allow other users to.
+//! - A directory: a user who can write to it can replace a checked file, or create a missing one. The sticky bit (`/tmp`) only
+//!   prevents the replacement, so it makes no difference here.
+//! - A symbolic link: only the owner, who has chosen the target. The mode of a link has no meaning.
 //!
-//! What lies above the root is not looked at, unless a link leads there: whoever names a root trusts in it.
+//! Directories above the root are only checked if a link leads to them: the user who chooses a root trusts its path.
 
 mod acl;
 mod overflow;
@@ -28,162 +29,174 @@ use nix::unistd::geteuid;
 
 use crate::print;
 
-/// The variable that allows all this, if it is 1.
+/// The variable that allows unsafe files, if its value is 1.
 pub const ALLOW: &str = "NETNS_ALLOW_UNSAFE_FILES";
 
-/// As many links in a row as the kernel follows (`MAXSYMLINKS` in include/linux/namei.h).
-const MOST_LINKS: usize = 40;
+/// The number of links that the kernel follows in a path (`MAXSYMLINKS` in include/linux/namei.h).
+const MAX_LINKS: usize = 40;
 
-/// A file or directory that anybody else can write.
+/// A file or directory that an untrusted user can write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsafe {
     /// The file or directory.
     pub path: PathBuf,
-    /// Who can.
+    /// The reason, with the user or group.
     pub why: String,
-    /// The command that mends it.
-    pub mend: String,
+    /// The command that fixes the problem.
+    fix: String,
+}
+
+impl Unsafe {
+    /// The next step for the user, for the end of a message.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        format!("fix: `{}`", self.fix)
+    }
 }
 
 impl fmt::Display for Unsafe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; mend it by `{}`", self.path.display(), self.why, self.mend)
+        write!(f, "{}: {}; {}", self.path.display(), self.why, self.advice())
     }
 }
 
-/// Why nothing is run.
+/// The error for unsafe files, which are not run.
 #[derive(Debug)]
 pub struct Refused(Vec<Unsafe>);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nothing is run, as others could have written what would be:")?;
-        for one in &self.0 {
-            write!(f, "\n  {one}")?;
+        write!(f, "refusing to run files that other users can write:")?;
+        for file in &self.0 {
+            write!(f, "\n  {file}")?;
         }
-        write!(f, "\n  Look at what it holds before you mend it. {ALLOW}=1 in the environment allows it.")
+        write!(
+            f,
+            "\n  Check the contents before you fix this. {ALLOW}=1 in the environment allows such files."
+        )
     }
 }
 
 impl std::error::Error for Refused {}
 
-/// Makes sure that nobody else can write these files, before they are run. Where that is allowed nevertheless, it is warned of.
-/// Errors: names each file and directory that somebody else can write, and what mends it.
+/// Checks files before they are run. If unsafe files are allowed, a warning is printed for each.
+/// Errors: an untrusted user can write a file or a directory ([`Refused`]). The message lists all of them, each with a fix.
 pub fn require<File: AsRef<Path>>(root: &Path, files: impl IntoIterator<Item = File>) -> Result<()> {
-    let found = judge(root, files);
+    let found = check(root, files);
     if found.is_empty() {
         return Ok(());
     }
     if allowed() {
-        for one in found {
-            print::warn(&format!("{one} (it is run nevertheless, as {ALLOW}=1 says)"));
+        for file in found {
+            print::warn(&format!("{file} (used anyway, because {ALLOW}=1 is set)"));
         }
         return Ok(());
     }
     Err(Refused(found).into())
 }
 
-/// Whether such files are run nevertheless.
+/// Whether the environment allows unsafe files.
 #[must_use]
 pub fn allowed() -> bool {
     std::env::var_os(ALLOW).is_some_and(|value| value == "1")
 }
 
-/// Looks at files and all directories on the way to them; a file need not be there.
-pub fn judge<File: AsRef<Path>>(root: &Path, files: impl IntoIterator<Item = File>) -> Vec<Unsafe> {
-    let mut judge = Judge::of(root);
+/// Finds unsafe files, and unsafe directories on the paths to them. A file can be missing.
+pub fn check<File: AsRef<Path>>(root: &Path, files: impl IntoIterator<Item = File>) -> Vec<Unsafe> {
+    let mut checker = Checker::of(root);
     for file in files {
-        judge.walk(file.as_ref());
+        checker.walk(file.as_ref());
     }
-    judge.found
+    checker.found
 }
 
-struct Judge<'a> {
+struct Checker<'a> {
     root: &'a Path,
     /// The owner of a root other than `/`.
     owner: Option<u32>,
-    /// What was looked at, but for links.
-    seen: BTreeSet<PathBuf>,
+    /// The checked files and directories, without links.
+    checked: BTreeSet<PathBuf>,
     found: Vec<Unsafe>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Checker<'a> {
     fn of(root: &'a Path) -> Self {
         let owner =
             if root == Path::new("/") { None } else { fs::metadata(root).ok().map(|found| found.uid()) };
-        Self { root, owner, seen: BTreeSet::new(), found: Vec::new() }
+        Self { root, owner, checked: BTreeSet::new(), found: Vec::new() }
     }
 
-    /// Goes the way that the kernel goes, link by link (path_resolution(7)), and looks at each thing on it.
+    /// Resolves a path like the kernel (path_resolution(7)), and checks each directory, link and file on it.
     fn walk(&mut self, file: &Path) {
         let (mut path, mut rest) = match file.strip_prefix(self.root) {
-            Ok(below) => (self.root.to_owned(), parts(below)),
-            Err(_) => (PathBuf::from("/"), parts(file)),
+            Ok(below) => (self.root.to_owned(), components(below)),
+            Err(_) => (PathBuf::from("/"), components(file)),
         };
         if path == Path::new("/") {
             self.visit(&path);
         }
         let mut links = 0;
-        while let Some(part) = rest.pop_front() {
-            if part == ".." {
+        while let Some(component) = rest.pop_front() {
+            if component == ".." {
                 path.pop();
                 continue;
             }
-            path.push(part);
+            path.push(component);
             let target = match self.visit(&path) {
-                Visited::Plain => continue,
-                Visited::Nothing => break,
+                Visited::Checked => continue,
+                Visited::Missing => break,
                 Visited::Link(target) => target,
             };
             links += 1;
-            if links > MOST_LINKS {
-                break; // nor does the kernel go on
+            if links > MAX_LINKS {
+                break; // the kernel stops here, too
             }
             path.pop();
             if target.is_absolute() {
                 path = PathBuf::from("/");
                 self.visit(&path);
             }
-            for part in parts(&target).into_iter().rev() {
-                rest.push_front(part);
+            for component in components(&target).into_iter().rev() {
+                rest.push_front(component);
             }
         }
-        // Links of /proc do not lead where they say: that cannot be looked at.
+        // The text of a link in /proc is not the path of its target, so the target cannot be checked.
         if links > 0 && path.symlink_metadata().is_err() && file.exists() {
-            self.add(file, "it cannot be told where this link leads".to_owned(), &["rm", "--"]);
+            self.add(file, "the target of this link cannot be checked".to_owned(), &["rm", "--"]);
         }
     }
 
     fn visit(&mut self, path: &Path) -> Visited {
-        if self.seen.contains(path) {
-            return Visited::Plain;
+        if self.checked.contains(path) {
+            return Visited::Checked;
         }
-        let above = path != self.root && self.root.starts_with(path);
+        let is_above_root = path != self.root && self.root.starts_with(path);
         let found = match path.symlink_metadata() {
             Ok(found) => found,
             Err(error) => {
-                // What this user may not look at, bash may not read.
+                // If this user has no permission, bash cannot read the file.
                 if ![ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::NotADirectory]
                     .contains(&error.kind())
                 {
-                    self.add(path, format!("it cannot be looked at ({error})"), &["ls", "-ld"]);
+                    self.add(path, format!("it cannot be checked ({error})"), &["ls", "-ld"]);
                 }
-                return Visited::Nothing;
+                return Visited::Missing;
             }
         };
-        let named_root = path == self.root && path != Path::new("/");
-        if !above && !named_root {
-            self.look(path, &found);
+        let is_other_root = path == self.root && path != Path::new("/");
+        if !is_above_root && !is_other_root {
+            self.inspect(path, &found);
         }
         if found.is_symlink() {
-            return fs::read_link(path).map_or(Visited::Nothing, Visited::Link);
+            return fs::read_link(path).map_or(Visited::Missing, Visited::Link);
         }
-        self.seen.insert(path.to_owned());
-        Visited::Plain
+        self.checked.insert(path.to_owned());
+        Visited::Checked
     }
 
-    fn look(&mut self, path: &Path, found: &Metadata) {
-        // Everybody may write to /dev/null, and nobody reads it there: a usual way to mask a file.
+    /// Checks the owner, the mode and the access control list of a file or directory.
+    fn inspect(&mut self, path: &Path, found: &Metadata) {
+        // A link to /dev/null is a usual way to mask a file. Any user can write to /dev/null, but its contents do not change.
         if found.file_type().is_char_device() && (major(found.rdev()), minor(found.rdev())) == (1, 3) {
             return;
         }
@@ -198,25 +211,27 @@ impl<'a> Judge<'a> {
         if found.is_symlink() {
             return;
         }
-        let what = if found.is_dir() { "put files into it" } else { "write it" };
+        let action = if found.is_dir() { "create files in it" } else { "write it" };
         if found.mode() & 0o002 != 0 {
-            self.add(path, format!("everybody can {what}"), &["chmod", "o-w"]);
+            self.add(path, format!("any user can {action}"), &["chmod", "o-w"]);
         }
-        // Where there is an access control list, these bits are its mask (acl(5)): without them, it lets nobody write.
+        // With an access control list, the group bits are its mask (acl(5)). Without the bit, the list allows no user to write.
         if found.mode() & 0o020 == 0 {
             return;
         }
         match acl::writers(path) {
-            Some(entries) => self.look_at_list(path, found, entries, what),
+            Some(entries) => self.inspect_acl(path, found, entries, action),
             None if self.trusts_group(found.gid()) => {}
-            None => self.add(path, format!("the group {} can {what}", group(found.gid())), &["chmod", "g-w"]),
+            None => {
+                self.add(path, format!("the group {} can {action}", group(found.gid())), &["chmod", "g-w"]);
+            }
         }
     }
 
-    /// Looks at an access control list.
-    fn look_at_list(&mut self, path: &Path, found: &Metadata, entries: Vec<acl::Writer>, what: &str) {
+    /// Checks the writers in an access control list.
+    fn inspect_acl(&mut self, path: &Path, found: &Metadata, entries: Vec<acl::Writer>, action: &str) {
         for entry in entries {
-            let (trusted, who, word) = match entry {
+            let (trusted, writer, acl_entry) = match entry {
                 acl::Writer::User(uid) => {
                     (self.trusts(uid), format!("the user {}", user(uid)), format!("u:{uid}"))
                 }
@@ -229,45 +244,50 @@ impl<'a> Judge<'a> {
                 }
             };
             if !trusted {
-                let mend =
-                    if word == "g" { vec!["setfacl", "-m", "g::r-X"] } else { vec!["setfacl", "-x", &word] };
-                self.add(path, format!("{who} can {what}, by an access control list"), &mend);
+                let fix = if acl_entry == "g" {
+                    vec!["setfacl", "-m", "g::r-X"]
+                } else {
+                    vec!["setfacl", "-x", &acl_entry]
+                };
+                self.add(path, format!("{writer} can {action}, by an access control list"), &fix);
             }
         }
     }
 
     fn trusts(&self, uid: u32) -> bool {
-        uid == 0 || self.owner == Some(uid) || uid == geteuid().as_raw() || overflow::is_nobody_here(uid)
+        uid == 0 || self.owner == Some(uid) || uid == geteuid().as_raw() || overflow::is_unmapped(uid)
     }
 
-    /// The group of root, and the one that a user has alone, which has the user's number (`USERGROUPS_ENAB` in login.defs(5)).
+    /// Trusted groups are that of root, and the private group of a trusted user, which has the number of the user
+    /// (`USERGROUPS_ENAB` in login.defs(5)).
     fn trusts_group(&self, gid: u32) -> bool {
         gid == 0 || self.owner == Some(gid) || gid == geteuid().as_raw()
     }
 
     fn add(&mut self, path: &Path, why: String, command: &[&str]) {
         let name = path.to_string_lossy();
-        let mend = shell_words::join(command.iter().copied().chain([&*name]));
-        let one = Unsafe { path: path.to_owned(), why, mend };
-        if !self.found.contains(&one) {
-            self.found.push(one);
+        let fix = shell_words::join(command.iter().copied().chain([&*name]));
+        let file = Unsafe { path: path.to_owned(), why, fix };
+        if !self.found.contains(&file) {
+            self.found.push(file);
         }
     }
 }
 
+/// The result for one component of a path.
 enum Visited {
-    /// A file or a directory.
-    Plain,
-    /// Nothing, as far as this user can see.
-    Nothing,
-    /// A symbolic link to there.
+    /// A file or a directory, which was checked.
+    Checked,
+    /// A file that does not exist or that this user cannot access.
+    Missing,
+    /// A symbolic link, with its target.
     Link(PathBuf),
 }
 
-/// The names that a path consists of, and `..`.
-fn parts(path: &Path) -> VecDeque<OsString> {
+/// The components of a path: names and `..`.
+fn components(path: &Path) -> VecDeque<OsString> {
     path.components()
-        .filter_map(|part| match part {
+        .filter_map(|component| match component {
             Component::Normal(name) => Some(name.to_owned()),
             Component::ParentDir => Some(OsStr::new("..").to_owned()),
             Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
@@ -275,16 +295,17 @@ fn parts(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-/// A user as people know it. Not by nss, which may ask the network: by `/etc/passwd` alone.
+/// The name of a user for a message, from `/etc/passwd`. Nss is not used, because it can query the network.
 fn user(uid: u32) -> String {
-    named("/etc/passwd", uid)
+    name_and_id("/etc/passwd", uid)
 }
 
+/// The name of a group for a message.
 fn group(gid: u32) -> String {
-    named("/etc/group", gid)
+    name_and_id("/etc/group", gid)
 }
 
-fn named(file: &str, number: u32) -> String {
+fn name_and_id(file: &str, number: u32) -> String {
     let text = fs::read_to_string(file).unwrap_or_default();
     let name = text.lines().find_map(|line| {
         let mut fields = line.split(':');

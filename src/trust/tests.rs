@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use super::judge;
+use super::check;
 
-/// A root with the file `conf/a.conf`, which nobody else can write.
+/// Creates a root with the file `conf/a.conf`, which only its owner can write.
 fn machine() -> (TempDir, PathBuf) {
     let root = TempDir::new().unwrap();
     let path = root.path().canonicalize().unwrap();
@@ -26,46 +26,46 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// What is found below a root, each as `FILE: why; command`, without the root and the time-honoured words.
+/// The findings below a root, each as `FILE: why; command`, without the root and the label.
 fn found(root: &Path, files: &[&str]) -> Vec<String> {
     let root_text = root.to_string_lossy();
-    judge(root, files.iter().map(|file| root.join(file)))
+    check(root, files.iter().map(|file| root.join(file)))
         .iter()
-        .map(|one| one.to_string().replace("mend it by ", "").replace(&format!("{root_text}/"), ""))
+        .map(|file| file.to_string().replace("fix: ", "").replace(&format!("{root_text}/"), ""))
         .collect()
 }
 
 const FILE: &[&str] = &["conf/a.conf"];
 
 #[test]
-fn what_only_its_owner_can_write_is_fine() {
+fn a_file_that_only_its_owner_can_write_is_safe() {
     let (_root, path) = machine();
     assert_eq!(found(&path, FILE), [""; 0]);
     assert_eq!(found(&path, &["conf/none.conf", "none/a.conf"]), [""; 0]);
 }
 
 #[test]
-fn a_file_that_everybody_can_write_is_not() {
+fn a_file_that_any_user_can_write_is_unsafe() {
     let (_root, path) = machine();
     mode(&path.join("conf/a.conf"), 0o646);
-    assert_eq!(found(&path, FILE), ["conf/a.conf: everybody can write it; `chmod o-w conf/a.conf`"]);
+    assert_eq!(found(&path, FILE), ["conf/a.conf: any user can write it; `chmod o-w conf/a.conf`"]);
 }
 
 #[test]
-fn a_directory_on_the_way_that_everybody_can_write_is_not_even_if_it_is_sticky_or_the_file_is_missing() {
+fn a_writable_directory_on_the_path_is_unsafe_even_if_sticky_or_without_the_file() {
     let (_root, path) = machine();
     for bits in [0o777, 0o1777, 0o757] {
         mode(&path.join("conf"), bits);
         let found = found(&path, &["conf/none.conf"]);
         assert!(
-            found.contains(&"conf: everybody can put files into it; `chmod o-w conf`".to_owned()),
+            found.contains(&"conf: any user can create files in it; `chmod o-w conf`".to_owned()),
             "{found:?}"
         );
     }
 }
 
 #[test]
-fn each_thing_is_told_once() {
+fn each_finding_is_reported_once() {
     let (_root, path) = machine();
     mode(&path.join("conf"), 0o757);
     put(&path.join("conf/b.conf"));
@@ -73,17 +73,17 @@ fn each_thing_is_told_once() {
 }
 
 #[test]
-fn what_is_above_the_root_is_not_looked_at() {
+fn directories_above_the_root_are_not_checked() {
     let (_root, path) = machine();
     mode(&path, 0o777);
     assert_eq!(found(&path, FILE), [""; 0]);
-    // Nor when a link comes by there.
+    // Nor on the path of a link.
     symlink(path.join("conf/a.conf"), path.join("conf/link.conf")).unwrap();
     assert_eq!(found(&path, &["conf/link.conf"]), [""; 0]);
 }
 
 #[test]
-fn a_link_is_followed_through_every_directory() {
+fn each_directory_on_the_path_of_a_link_is_checked() {
     let (_root, path) = machine();
     fs::create_dir_all(path.join("open/shut")).unwrap();
     mode(&path.join("open"), 0o777);
@@ -93,18 +93,20 @@ fn a_link_is_followed_through_every_directory() {
     symlink("way/real.conf", path.join("conf/link.conf")).unwrap();
     assert_eq!(
         found(&path, &["conf/link.conf"]),
-        ["open: everybody can put files into it; `chmod o-w open`"]
+        ["open: any user can create files in it; `chmod o-w open`"]
     );
     mode(&path.join("open"), 0o755);
     mode(&path.join("open/shut/real.conf"), 0o666);
     let found = found(&path, &["conf/link.conf"]);
-    assert!(found.contains(
-        &"open/shut/real.conf: everybody can write it; `chmod o-w open/shut/real.conf`".to_owned()
-    ));
+    assert!(
+        found.contains(
+            &"open/shut/real.conf: any user can write it; `chmod o-w open/shut/real.conf`".to_owned()
+        )
+    );
 }
 
 #[test]
-fn links_in_a_circle_and_to_nothing_are_nobodys_files() {
+fn link_loops_and_dangling_links_are_no_findings() {
     let (_root, path) = machine();
     symlink("round.conf", path.join("conf/round.conf")).unwrap();
     symlink("nowhere", path.join("conf/none.conf")).unwrap();
@@ -112,26 +114,26 @@ fn links_in_a_circle_and_to_nothing_are_nobodys_files() {
 }
 
 #[test]
-fn a_link_of_proc_does_not_lead_where_it_says() {
+fn a_link_in_proc_cannot_be_checked() {
     let (_root, path) = machine();
     let (reader, _writer) = std::io::pipe().unwrap();
     let descriptor = std::os::fd::AsRawFd::as_raw_fd(&reader);
     symlink(format!("/proc/self/fd/{descriptor}"), path.join("conf/pipe.conf")).unwrap();
     let found = found(&path, &["conf/pipe.conf"]);
-    assert!(found.iter().any(|one| one.contains("it cannot be told where this link leads")), "{found:?}");
+    assert!(found.iter().any(|one| one.contains("the target of this link cannot be checked")), "{found:?}");
 }
 
 #[test]
-fn dev_null_masks_a_file() {
+fn a_link_to_dev_null_is_safe() {
     let (_root, path) = machine();
     symlink("/dev/null", path.join("conf/null.conf")).unwrap();
     assert_eq!(found(&path, &["conf/null.conf"]), [""; 0]);
 }
 
-// Only root can give files away.
+// The tests below need root, because only root can change the owner of a file.
 
 #[test]
-fn what_belongs_to_another_user_is_not_fine_nor_is_a_link_of_theirs() {
+fn a_file_or_a_link_of_another_user_is_unsafe() {
     if !geteuid().is_root() {
         return;
     }
@@ -146,13 +148,13 @@ fn what_belongs_to_another_user_is_not_fine_nor_is_a_link_of_theirs() {
             "conf/a.conf: it belongs to the user 12345; `chown root conf/a.conf`"
         ]
     );
-    // Unless they are the owner of the root.
+    // The owner of the root is trusted.
     chown(&path, Some(12345), None).unwrap();
     assert_eq!(found(&path, &["conf/link.conf"]), [""; 0]);
 }
 
 #[test]
-fn a_group_but_that_of_root_must_not_write() {
+fn a_file_is_unsafe_if_a_group_other_than_that_of_root_can_write_it() {
     if !geteuid().is_root() {
         return;
     }
@@ -185,7 +187,7 @@ fn an_access_control_list_is_read() {
             "conf/a.conf: the user 12345 can write it, by an access control list; `setfacl -x u:12345 conf/a.conf`"
         ]
     );
-    // Its mask is the group's bits.
+    // The group bits are the mask of the list.
     mode(&file, 0o644);
     assert_eq!(found(&path, FILE), [""; 0]);
 }

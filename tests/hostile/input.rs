@@ -1,6 +1,6 @@
-//! Bytes to what is to be tried: the same for libFuzzer, which picks them by coverage, and for proptest, which picks any.
+//! Builds test inputs from bytes. libFuzzer chooses the bytes by coverage, proptest at random.
 
-/// What is nasty to a shell, to a path or to a parser. What would be run makes a file `canary` where it is run.
+/// Pieces that are dangerous for a shell, a path or a parser. If one of the commands is run, it creates a file `canary`.
 const NASTY: [&[u8]; 48] = [
     b"a",
     b"lo",
@@ -52,26 +52,26 @@ const NASTY: [&[u8]; 48] = [
     b"\x7f",
 ];
 
-/// A word without NUL, out of nasty pieces: a byte below 0xe0 stands for one of them, the rest repeat what is there.
+/// Builds an argument without NUL. A byte below 0xe0 selects a piece; other bytes repeat the beginning of the argument.
 pub fn nasty(bytes: &[u8]) -> Vec<u8> {
-    let mut word = Vec::new();
+    let mut argument = Vec::new();
     for &byte in bytes {
         if byte < 0xe0 {
-            word.extend(NASTY[usize::from(byte) % NASTY.len()]);
-        } else if word.len() < 4096 {
-            let end = word.len().min(64);
-            word.extend_from_within(..end);
+            argument.extend(NASTY[usize::from(byte) % NASTY.len()]);
+        } else if argument.len() < 4096 {
+            let end = argument.len().min(64);
+            argument.extend_from_within(..end);
         }
     }
-    word
+    argument
 }
 
-/// Words, as a command line has them: they end at 0xdf.
-pub fn nasty_words(bytes: &[u8]) -> Vec<Vec<u8>> {
+/// Builds the arguments of a command line. The byte 0xdf separates them.
+pub fn nasty_arguments(bytes: &[u8]) -> Vec<Vec<u8>> {
     bytes.split(|&byte| byte == 0xdf).map(nasty).collect()
 }
 
-/// Lines that stand in a layer, or nearly.
+/// Lines of a layer, and lines that are similar to them.
 const TOP: [&str; 32] = [
     "",
     "# it's \"\n",
@@ -107,7 +107,7 @@ const TOP: [&str; 32] = [
     "A_B=~/x",
 ];
 
-/// What a value is made of, or nearly.
+/// Parts of a value, and text that is similar to them.
 const VALUE: [&str; 65] = [
     "\n",
     " ",
@@ -176,7 +176,7 @@ const VALUE: [&str; 65] = [
     "\necho ran",
 ];
 
-/// Bash text that is a layer, or nearly.
+/// Builds a bash text that is similar to a layer.
 pub fn layer(bytes: &[u8]) -> String {
     let mut text = String::new();
     let mut bytes = bytes.iter().map(|&byte| usize::from(byte));

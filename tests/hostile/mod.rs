@@ -1,11 +1,11 @@
-//! What has to hold whatever comes in: properties of bytes. `tests/hostile_*.rs` try them with a fixed number of cases,
-//! `fuzz/` for as long as one likes. A property that does not hold panics.
+//! Properties that hold for any input. `tests/hostile_*.rs` test them with a fixed number of inputs, `fuzz/` for any time. A
+//! property that does not hold panics.
 
-#![allow(dead_code, missing_docs)] // each program that has this uses a part of it
+#![allow(dead_code, missing_docs)] // each program that includes this module uses a part of it
 #![allow(clippy::unwrap_used)] // a property that does not hold panics
 
+pub mod arguments;
 pub mod bash;
+pub mod files;
 pub mod input;
-pub mod places;
-pub mod reading;
-pub mod words;
+pub mod parsers;

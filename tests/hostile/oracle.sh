@@ -1,23 +1,23 @@
 # shellcheck shell=bash
 # Usage: bash oracle.sh DIRECTORY COUNT
-# Sources the files 0, 1, ... of a directory, each in a shell of its own, and prints for each a record of four fields, each
-# ended by NUL: status and what it printed, what it made, its functions, its variables with their values.
+# Sources the files 0, 1, ... of DIRECTORY, each in a separate subshell. Prints for each a record of four NUL-terminated fields:
+# status and output, created files, functions, variables with their values.
 
-cd "$1/made" || exit
+cd "$1/created" || exit
 shopt -s nullglob
 for ((number = 0; number < $2; number++)); do
   (
-    exec 3>&1 >"../said" 2>&1
-    # In a function, as in a hook. Nothing of it shows but what it does to the rest of this shell.
-    # shellcheck disable=SC1090 # only known by then
+    exec 3>&1 >"../output" 2>&1
+    # Sources the file in a function, like a hook. So only effects on the whole shell are recorded.
+    # shellcheck disable=SC1090 # only known at run time
     try() { source "$1"; }
     mapfile -t names <"../$number.names"
     # shellcheck disable=SC2317 # the trap calls it
-    # A syntax error in a command substitution ends the shell: so it tells as it ends, one way or the other.
-    tell() {
-      status=$1 made=(*)
-      unset -f tell
-      printf >&3 '%s %s\0%s\0' "$status" "$(<../said)" "${made[*]}"
+    # Runs as EXIT trap, because a syntax error in a command substitution ends the shell.
+    report() {
+      status=$1 created=(*)
+      unset -f report
+      printf >&3 '%s %s\0%s\0' "$status" "$(<../output)" "${created[*]}"
       compgen -A function >&3
       printf >&3 '\0'
       compgen -v >&3
@@ -25,7 +25,7 @@ for ((number = 0; number < $2; number++)); do
       for name in "${names[@]}"; do printf >&3 '%s=%s\n' "$name" "${!name}"; done
       printf >&3 '\0'
     }
-    trap 'tell "$?"' EXIT
+    trap 'report "$?"' EXIT
     try "../$number"
     exit
   )

@@ -1,8 +1,8 @@
-//! What the tests of netnsinit share: a machine with one plugin, of the type `t`, and what is said when it runs.
+//! Shared by the tests of netnsinit: a machine with a plugin of the type `t`, and the expected output.
 
 use super::Test;
 
-/// A plugin that tells when it is read and when its hooks run.
+/// A plugin that prints a line when it is read and when a hook runs.
 pub const PLUGIN: &str = "echo plugin\n\
                       NO_CONFIG_REQUIRED=y\n\
                       configure_t_up_outside() { echo \"up $# <$1> <$2> v=${v-}\"; }\n\
@@ -20,12 +20,12 @@ pub const STARTING_DOWN: &str = "Starting 'configure_t_down_outside' for netns '
 pub const UP: [&str; 4] = ["t", "n", "up", "outside"];
 pub const DOWN: [&str; 4] = ["t", "n", "down", "outside"];
 
-/// A machine with that plugin.
+/// A machine with this plugin.
 pub fn machine() -> Test {
     Test::new("netnsinit").file(SH, PLUGIN)
 }
 
-/// An empty machine but for this plugin of type `t`.
+/// A machine with only this plugin, of type `t`.
 pub fn with_plugin(text: &str) -> Test {
     Test::new("netnsinit").file(SH, text)
 }

@@ -141,7 +141,7 @@ impl Direct {
             }
         });
         if done.is_err() && hook.1 == Side::Outside {
-            remembered::mark(&self.paths, &instance)?;
+            remembered::mark_unfinished(&self.paths, &instance)?;
         }
         done
     }

@@ -38,8 +38,8 @@ impl Direct {
     /// The engine; `adopt` lets it take over namespaces that somebody else has made.
     /// Errors: a privilege is missing, or the handlers of signals cannot be set.
     pub fn of(paths: &Paths, adopt: bool) -> Result<Self> {
-        capability::need(Capability::SysAdmin, "to create and enter namespaces")?;
-        capability::need(Capability::NetAdmin, "to configure interfaces")?;
+        capability::require(Capability::SysAdmin, "to create and enter namespaces")?;
+        capability::require(Capability::NetAdmin, "to configure interfaces")?;
         Ok(Self { paths: paths.clone(), adopt, runner: Runner::new(paths)? })
     }
 

@@ -186,7 +186,7 @@ impl LockedState {
         self.state.version = VERSION;
         let text =
             serde_json::to_string_pretty(&self.state).context("cannot write the state as JSON")? + "\n";
-        Draft::of(&path, text.as_bytes()).and_then(Draft::put).or_else(|error| {
+        Draft::of(&path, text.as_bytes()).and_then(Draft::commit).or_else(|error| {
             // A disk that is full has no room for a second version of the file.
             if overwrite(&path, text.as_bytes()) { Ok(()) } else { Err(error) }
         })

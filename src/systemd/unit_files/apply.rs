@@ -54,7 +54,7 @@ impl Plan<'_> {
         }
         for (change, draft) in drafts {
             say(change);
-            applied.count(change, draft.put());
+            applied.count(change, draft.commit());
         }
         for change in self.to_do().filter(|change| change.action == Action::Remove) {
             say(change);
@@ -87,7 +87,7 @@ impl Applied {
 impl Change<'_> {
     fn draft(&self) -> Result<Draft> {
         match self.text.as_ref().context("nothing to write")? {
-            Text::Template(template) => Draft::of_time(&self.path, &template.content, template.modified),
+            Text::Template(template) => Draft::with_mtime(&self.path, &template.content, template.modified),
             Text::DropIn(text) => {
                 let directory = self.directory();
                 fs::create_dir_all(directory)

@@ -35,7 +35,7 @@ pub struct Template {
 /// Reads the two templates.
 /// Errors: a template is missing: the program is not installed completely.
 pub fn templates(paths: &Paths) -> Result<Vec<Template>> {
-    unit::HALVES.iter().map(|half| template(paths, half)).collect()
+    unit::TYPE_PREFIXES.iter().map(|half| template(paths, half)).collect()
 }
 
 fn template(paths: &Paths, half: &'static str) -> Result<Template> {
@@ -240,7 +240,7 @@ fn ours(paths: &Paths, present: &[DirEntry], types: &BTreeSet<&str>) -> Vec<(Pat
 }
 
 fn type_of_unit_file(name: &str) -> Option<&str> {
-    let word = name.ends_with("@.service").then(|| unit::type_word(name))??;
+    let word = name.ends_with("@.service").then(|| unit::type_part(name))??;
     // With a hyphen, %j would be only a part of the type: no version of netns-update has created such a copy.
     (!word.contains('-')).then_some(word)
 }

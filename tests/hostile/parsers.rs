@@ -1,4 +1,4 @@
-//! What other programs and the kernel say, cut short or wrong.
+//! Truncated and invalid output of other programs and of the kernel.
 
 use jiff::Timestamp;
 use systemd_netns::internals::engine::{self, Condition};
@@ -7,7 +7,7 @@ use systemd_netns::internals::netlink;
 use systemd_netns::internals::systemd::Properties;
 use systemd_netns::internals::systemd::{self, messages};
 
-/// `systemctl show`, `systemctl list-units`, `journalctl --output=json`, and what `show.sh` prints.
+/// The output of `systemctl show`, `systemctl list-units`, `journalctl --output=json` and `show.sh`.
 pub fn listing(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for unit in Properties::parse(&text) {
@@ -25,33 +25,34 @@ pub fn listing(bytes: &[u8]) {
         assert!(message == "(binary)" || message.len() <= text.len());
     }
     if let Ok(explained) = explain::parse(&text) {
-        let said: usize = explained.variables.iter().map(|one| one.name.len() + one.value.len()).sum();
-        assert!(said <= text.len());
+        let variables = explained.variables.iter();
+        let length: usize = variables.map(|variable| variable.name.len() + variable.value.len()).sum();
+        assert!(length <= text.len());
     }
 }
 
-/// Answers of the kernel by netlink.
+/// Netlink answers of the kernel.
 pub fn netlink(bytes: &[u8]) {
-    let mut handed = 0;
-    let all = netlink::walk(bytes, |answer| {
-        handed += answer.len();
-        _ = netlink::link_in(answer);
-        _ = netlink::policy_in(answer);
+    let mut length = 0;
+    let result = netlink::for_each_answer(bytes, |answer| {
+        length += answer.len();
+        _ = netlink::parse_link(answer);
+        _ = netlink::parse_policy(answer);
     });
-    assert!(handed <= bytes.len(), "{all:?}");
-    // As if it were the only one, whatever its header says.
-    _ = netlink::link_in(bytes);
-    _ = netlink::policy_in(bytes);
+    assert!(length <= bytes.len(), "{result:?}");
+    // All bytes as a single answer, with any header.
+    _ = netlink::parse_link(bytes);
+    _ = netlink::parse_policy(bytes);
 }
 
-/// A true answer, with some bytes of it replaced: each pair is a place and a value.
-pub fn netlink_nearly(changes: &[u8]) {
+/// Valid netlink answers with some bytes replaced: each pair of bytes is a position and a value.
+pub fn mutated_netlink(changes: &[u8]) {
     // An interface `lo` with a name, a hardware address, its kind and a state; then a chain with a policy.
     let mut bytes = b"\x54\0\0\0\x10\0\x02\0\x01\0\0\0\0\0\0\0\0\0\x01\0\x01\0\0\0\x49\0\0\0\0\0\0\0\x07\0\x03\0lo\0\0\x0a\0\x01\0\x02\0\0\0\0\x01\0\0\x08\0\x05\0\x02\0\0\0\x05\0\x10\0\x06\0\0\0\x10\0\x12\0\x09\0\x01\0veth\0\0\0\0\
         \x28\0\0\0\x03\x0a\x02\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x0a\0\x03\0input\0\0\0\x08\0\x05\0\0\0\0\0"
         .to_vec();
-    let mut sane = 0;
-    assert!(!netlink::walk(&bytes, |_| sane += 1).unwrap() && sane == 2);
+    let mut count = 0;
+    assert!(!netlink::for_each_answer(&bytes, |_| count += 1).unwrap() && count == 2);
     for pair in changes.chunks_exact(2) {
         let length = bytes.len();
         bytes[usize::from(pair[0]) % length] = pair[1];

@@ -1,4 +1,4 @@
-//! Names of files in the directories that are read, and the text of files that the program itself has written.
+//! Any file names in the directories that the program reads, and damaged files of the program itself.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -24,7 +24,7 @@ use systemd_netns::internals::update;
 
 const TEMPLATE: &str = "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n";
 
-/// A machine's directories, with the template units, below `root`.
+/// Creates the directories of a machine below `root`, with the template units.
 fn machine(root: &Path) -> Paths {
     let paths = Paths::under(root);
     for directory in
@@ -38,18 +38,18 @@ fn machine(root: &Path) -> Paths {
     paths
 }
 
-/// Whatever the files are called, there are only good types, instances and namespaces, each from a file of its name, and
-/// units only where units are.
-pub fn file_names(words: &[Vec<u8>]) {
+/// With any file names, only valid types, instances and namespaces are found, each from its own file, and units are written
+/// only to the unit directory.
+pub fn file_names(names: &[Vec<u8>]) {
     let root = tempfile::tempdir().unwrap();
     let paths = machine(root.path());
-    for (at, word) in words.iter().enumerate() {
-        let dotted = [word, [".sh", ".conf", "", "-a.conf"][at % 4].as_bytes()].concat();
-        let unit = [b"netns-", word.as_slice(), b"@.service"].concat();
-        let named =
-            [(&paths.conf, &dotted), (&paths.share, &dotted), (&paths.units, &unit), (&paths.netns, word)];
-        for (directory, name) in named {
-            // What the kernel takes for the name of a file.
+    for (index, name) in names.iter().enumerate() {
+        let dotted = [name, [".sh", ".conf", "", "-a.conf"][index % 4].as_bytes()].concat();
+        let unit = [b"netns-", name.as_slice(), b"@.service"].concat();
+        let files =
+            [(&paths.conf, &dotted), (&paths.share, &dotted), (&paths.units, &unit), (&paths.netns, name)];
+        for (directory, name) in files {
+            // The kernel accepts these file names.
             let is_file_name = !name.is_empty() && name.len() < 256 && !name.iter().all(|&byte| byte == b'.');
             if is_file_name && !name.contains(&b'/') && !name.contains(&0) {
                 fs::write(directory.join(OsStr::from_bytes(name)), TEMPLATE).unwrap();
@@ -59,8 +59,8 @@ pub fn file_names(words: &[Vec<u8>]) {
     let before = fs::read_dir(&paths.units).unwrap().count();
 
     let listing = plugin::list(&paths).unwrap();
-    for complaint in &listing.complaints {
-        assert!(!complaint.chars().any(char::is_control), "{complaint:?}");
+    for problem in &listing.problems {
+        assert!(!problem.chars().any(char::is_control), "{problem:?}");
     }
     for instance in plugin::configured(&paths).unwrap() {
         assert!(paths.conf_of(&instance).is_file() && listing.types.contains(&instance.nstype));
@@ -69,8 +69,8 @@ pub fn file_names(words: &[Vec<u8>]) {
         assert!(paths.namespace(&name).is_file());
     }
     let templates = templates(&paths).unwrap();
-    let held = Loaded { name: "netns-lo@a.service".to_owned(), active: "active".to_owned() };
-    for (types, loaded) in [(&listing.types, vec![]), (&BTreeSet::new(), vec![held])] {
+    let active = Loaded { name: "netns-lo@a.service".to_owned(), active: "active".to_owned() };
+    for (types, loaded) in [(&listing.types, vec![]), (&BTreeSet::new(), vec![active])] {
         let plan = update::plan(&paths, types, &templates, &Graph::default(), &loaded).unwrap();
         for change in &plan.changes {
             assert_eq!(change.path.parent(), Some(paths.units.as_path()));
@@ -78,7 +78,7 @@ pub fn file_names(words: &[Vec<u8>]) {
         let outcome = plan.apply(&paths, |_| {});
         assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
     }
-    // None is left whose name is that of a type, but for those that are held; what is somebody else's is.
+    // The units of all types are removed, except those of an active instance. Foreign files are not removed.
     assert!(fs::read_dir(&paths.units).unwrap().count() <= before + 2);
     let types = listing.types.iter();
     for unit in types.map(|nstype| paths.units.join(format!("netns-{nstype}@.service"))) {
@@ -86,8 +86,8 @@ pub fn file_names(words: &[Vec<u8>]) {
     }
 }
 
-/// Makes something that is no file that can be read: of which kind, `kind` says.
-fn make_odd(path: &Path, kind: usize) {
+/// Creates an entry that is not a readable regular file. `kind` selects its file type.
+fn create_unusable(path: &Path, kind: usize) {
     match kind % 6 {
         0 => fs::create_dir(path).unwrap(),
         1 => mkfifo(path, Mode::S_IRWXU).unwrap(),
@@ -98,16 +98,16 @@ fn make_odd(path: &Path, kind: usize) {
     }
 }
 
-/// Whatever stands where records would be, others are found, nobody waits for it, and each thing that would be one of ours is told.
-pub fn odd_entries(kinds: &[u8]) {
-    let root = tempfile::Builder::new().prefix("o").tempdir_in("/tmp").unwrap(); // the path of a socket is short
+/// An unusable entry in place of a record is reported. It does not block, and the other records are found.
+pub fn unusable_entries(kinds: &[u8]) {
+    let root = tempfile::Builder::new().prefix("o").tempdir_in("/tmp").unwrap(); // the path of a socket has to be short
     let paths = machine(root.path());
     for directory in [&paths.ownership, &paths.remembered] {
         fs::create_dir_all(directory).unwrap();
     }
-    let mut odd = Vec::new();
-    for (at, kind) in kinds.iter().map(|&kind| usize::from(kind)).enumerate() {
-        let name = ["x", "y-1", "z.a"][at % 3].to_owned() + &at.to_string();
+    let mut unusable = Vec::new();
+    for (index, kind) in kinds.iter().map(|&kind| usize::from(kind)).enumerate() {
+        let name = ["x", "y-1", "z.a"][index % 3].to_owned() + &index.to_string();
         let (directory, file) = match kind / 6 % 6 {
             0 => (&paths.netns, name),
             1 => (&paths.ownership, name),
@@ -116,13 +116,13 @@ pub fn odd_entries(kinds: &[u8]) {
             4 => (&paths.direct, format!("{name}.lock")),
             _ => (&paths.direct, format!("lo@{name}.log")),
         };
-        make_odd(&directory.join(&file), kind);
-        odd.push(directory.join(file));
+        create_unusable(&directory.join(&file), kind);
+        unusable.push(directory.join(file));
     }
-    // Names that no record can have.
+    // Invalid names of records.
     for file in [paths.ownership.join("a b"), paths.remembered.join("-"), paths.direct.join("@.log")] {
         fs::write(&file, "").unwrap();
-        odd.push(file);
+        unusable.push(file);
     }
     let victim = "not ours";
     for directory in [&paths.netns, &paths.ownership, &paths.remembered, &paths.direct] {
@@ -133,9 +133,9 @@ pub fn odd_entries(kinds: &[u8]) {
     fs::write(paths.state(&good), text).unwrap();
 
     let found = gc::find(&paths).unwrap();
-    for path in &odd {
-        let orphans = found.iter().filter(|orphan| orphan.path == *path);
-        let kinds: Vec<&OrphanKind> = orphans.map(|orphan| &orphan.kind).collect();
+    for path in &unusable {
+        let reported = found.iter().filter(|orphan| orphan.path == *path);
+        let kinds: Vec<&OrphanKind> = reported.map(|orphan| &orphan.kind).collect();
         let expected =
             if path.starts_with(&paths.netns) { OrphanKind::Foreign } else { OrphanKind::Unusable };
         assert_eq!(kinds, [&expected], "{}", path.display());
@@ -145,10 +145,10 @@ pub fn odd_entries(kinds: &[u8]) {
     );
     assert_eq!(state::entries(&paths).unwrap().len(), 1);
     assert!(engine::active(&paths).unwrap().iter().any(|active| active.instance.name == good));
-    for path in odd.iter().filter(|path| path.starts_with(&paths.direct)) {
+    for path in unusable.iter().filter(|path| path.starts_with(&paths.direct)) {
         let stem = path.file_stem().unwrap().to_str().unwrap();
         if let Ok(name) = stem.parse::<NsName>() {
-            // What is in the place of a state is put aside; of a lock, it is told.
+            // An entry in place of a state file is renamed; in place of a lock file it is an error.
             assert_eq!(
                 state::hold(&paths, &name).is_ok(),
                 path.extension().unwrap() == "json",
@@ -163,7 +163,7 @@ pub fn odd_entries(kinds: &[u8]) {
     }
 }
 
-/// A file of the direct engine's that cannot be used is told to be so; what can is written as it was read.
+/// An unusable state file of the direct engine is reported. A usable one has the same contents after it was read and written.
 pub fn state(text: &[u8]) {
     let root = tempfile::tempdir().unwrap();
     let paths = machine(root.path());
@@ -178,12 +178,12 @@ pub fn state(text: &[u8]) {
         Ok(Some(Known::Unusable(_))) => {}
         other => panic!("there is a file: {other:?}"),
     }
-    // Whatever is in it, it is in nobody's way.
+    // With any contents of the file, the lock is available.
     drop(state::hold(&paths, &name).unwrap());
 }
 
-/// A true file, with some bytes of it replaced.
-pub fn state_nearly(changes: &[u8]) {
+/// A valid state file with some bytes replaced.
+pub fn mutated_state(changes: &[u8]) {
     let mut text = br#"{"version":1,"namespace":{"device":4,"inode":4026532000,"cookie":4711},"adopted":false,"instances":[{"type":"veth","stage":"up","since":"2026-01-01T00:00:00Z","hook":{"pid":7,"started":9}}]}"#.to_vec();
     for pair in changes.chunks_exact(2) {
         let length = text.len();

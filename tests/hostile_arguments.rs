@@ -1,5 +1,5 @@
-//! The program itself, from outside, with words, places and an environment that are as nasty as they can be. Nothing of them is
-//! run: a file `canary` would show it.
+//! Runs the program with dangerous arguments, paths and environment variables. No part of them is executed: a command would
+//! create a file `canary`.
 
 #![allow(clippy::unwrap_used)] // in functions that tests share
 
@@ -25,107 +25,113 @@ fn config(cases: u32) -> Config {
     }
 }
 
-/// A plugin that writes its arguments down, byte for byte, and whose settings come from the environment, too.
+/// A plugin that writes its arguments to a file, byte for byte. The path of the file is from the environment.
 const PLUGIN: &str =
     "NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() {\n  printf '%s\\0' \"$@\" >\"$ARGUMENTS\"\n}\n";
 
-/// As that, but bash has to see for itself what it does: the other kind of wrapper.
-const UNSETTLED: &str = "if true; then :; fi\n";
+/// A line of a plugin that only bash can read. It results in the other kind of wrapper.
+const COMMAND: &str = "if true; then :; fi\n";
 
-fn word() -> impl Strategy<Value = OsString> {
+fn argument() -> impl Strategy<Value = OsString> {
     prop::collection::vec(any::<u8>(), 0..8).prop_map(|bytes| OsString::from_vec(input::nasty(&bytes)))
 }
 
-/// What would be run, would be run in here.
+/// Checks that no command was executed. The root is the working directory.
 fn no_canary(test: &Test) {
-    assert!(!test.has("canary"), "it is run");
+    assert!(!test.has("canary"), "a command was executed");
 }
 
-/// A hook runs as below any other root.
-fn root_called(name: &OsStr, unsettled: bool) {
+/// Runs a hook below a root with this name.
+fn run_below_root(name: &OsStr, has_command: bool) {
     let bytes = name.as_bytes();
-    let place = tempfile::tempdir().unwrap();
-    let conf = place.path().join(name).join("etc/conf.d/netns");
+    let directory = tempfile::tempdir().unwrap();
+    let conf = directory.path().join(name).join("etc/conf.d/netns");
     fs::create_dir_all(&conf).unwrap();
-    fs::write(conf.join("t.sh"), [if unsettled { UNSETTLED } else { "" }, PLUGIN].concat()).unwrap();
+    fs::write(conf.join("t.sh"), [if has_command { COMMAND } else { "" }, PLUGIN].concat()).unwrap();
     fs::write(conf.join("t-n.conf"), "ARGUMENTS_OF=n\n").unwrap();
     let test = Test::new("netnsinit").variable("ARGUMENTS", "arguments");
     let root = [b"--root=".as_slice(), bytes].concat();
-    let words: Vec<OsString> =
+    let arguments: Vec<OsString> =
         vec![OsString::from_vec(root), "t".into(), "n".into(), "up".into(), "outside".into()];
-    let output = test.command(&words).current_dir(place.path()).output().unwrap();
+    let output = test.command(&arguments).current_dir(directory.path()).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{:?}", test.ran(&output));
-    assert_eq!(fs::read(place.path().join("arguments")).unwrap(), b"n\0");
-    assert!(!place.path().join("canary").exists());
+    assert_eq!(fs::read(directory.path().join("arguments")).unwrap(), b"n\0");
+    assert!(!directory.path().join("canary").exists());
 }
 
 proptest! {
     #![proptest_config(config(150))]
 
     #[test]
-    fn extra_words_arrive_byte_for_byte(words in prop::collection::vec(word(), 0..5), unsettled in any::<bool>()) {
-        let plugin = [if unsettled { UNSETTLED } else { "" }, PLUGIN].concat();
+    fn extra_arguments_arrive_byte_for_byte(
+        extra in prop::collection::vec(argument(), 0..5),
+        has_command in any::<bool>(),
+    ) {
+        let plugin = [if has_command { COMMAND } else { "" }, PLUGIN].concat();
         let test = Test::new("netnsinit").file("etc/conf.d/netns/t.sh", plugin);
         let test = test.variable("ARGUMENTS", "arguments");
         let mut all: Vec<OsString> = vec!["t".into(), "n".into()];
-        all.extend(words.iter().cloned());
+        all.extend(extra.iter().cloned());
         all.extend(["up".into(), "outside".into()]);
         let output = test.command_below_root(&all).current_dir(test.path("/")).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{:?}", test.ran(&output));
-        let expected = [OsString::from("n")].into_iter().chain(words);
-        let expected: Vec<u8> = expected.flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+        let expected = [OsString::from("n")].into_iter().chain(extra);
+        let expected: Vec<u8> = expected.flat_map(|argument| [argument.as_bytes(), b"\0"].concat()).collect();
         assert_eq!(fs::read(test.path("arguments")).unwrap(), expected);
         no_canary(&test);
     }
 
     #[test]
-    fn types_and_names_are_refused_in_one_line_that_shows_no_control_characters(nstype in word(), name in word()) {
+    fn the_message_for_an_invalid_type_or_name_is_one_line_without_control_characters(
+        nstype in argument(),
+        name in argument(),
+    ) {
         let test = Test::new("netnsinit").file("etc/conf.d/netns/t.sh", PLUGIN).variable("ARGUMENTS", "arguments");
         for (nstype, name) in [(nstype, "n".into()), ("t".into(), name)] {
-            let words = [nstype.clone(), name.clone(), "up".into(), "outside".into()];
-            let output = test.command_below_root(&words).current_dir(test.path("/")).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let arguments = [nstype.clone(), name.clone(), "up".into(), "outside".into()];
+            let output = test.command_below_root(&arguments).current_dir(test.path("/")).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
             if !output.status.success() && !nstype.as_bytes().starts_with(b"-") {
-                assert!(said.lines().count() == 1 && !said.trim_end().contains(char::is_control), "{said:?}");
+                assert!(stderr.lines().count() == 1 && !stderr.trim_end().contains(char::is_control), "{stderr:?}");
             }
-            assert!(!said.contains("panicked"), "{said}");
+            assert!(!stderr.contains("panicked"), "{stderr}");
             no_canary(&test);
         }
     }
 
     #[test]
-    fn the_root_may_be_called_anything(name in word(), unsettled in any::<bool>()) {
+    fn the_root_can_have_any_name(name in argument(), has_command in any::<bool>()) {
         let bytes = name.as_bytes();
         let is_file_name = bytes.len() < 200 && !bytes.is_empty() && !bytes.contains(&b'/') && !b".".contains(&bytes[0]);
         prop_assume!(is_file_name);
-        root_called(&name, unsettled);
+        run_below_root(&name, has_command);
     }
 
     #[test]
-    fn the_environment_runs_nothing(
+    fn no_environment_variable_is_executed(
         name in "(BASH_ENV|ENV|PS4|SHELLOPTS|BASHOPTS|IFS|CDPATH|GLOBIGNORE|BASH_FUNC_x%%|BASH_FUNC_trap%%|BASH_XTRACEFD|POSIXLY_CORRECT|EXECIGNORE|TMPDIR|LC_ALL|NETNS_TRACE|__netns_done|__netns_undo|NSTYPE|NSNAME|UPDOWN|INOUT|args|PROMPT_COMMAND|BASH_ARGV0|FUNCNEST|[A-Z_]{1,9})",
-        value in word(),
+        value in argument(),
     ) {
-        // What bash does by itself with these is not for the host to keep from it.
+        // These change where the hook writes, or which programs it finds.
         prop_assume!(!["PATH", "ARGUMENTS"].contains(&name.as_str()));
-        let test = Test::new("netnsinit").file("etc/conf.d/netns/t.sh", [UNSETTLED, PLUGIN].concat());
+        let test = Test::new("netnsinit").file("etc/conf.d/netns/t.sh", [COMMAND, PLUGIN].concat());
         let test = test.variable(&name, &value).variable("ARGUMENTS", "arguments");
-        let words = ["t", "n", "up", "outside"];
-        let output = test.command_below_root(&words).current_dir(test.path("/")).output().unwrap();
+        let arguments = ["t", "n", "up", "outside"];
+        let output = test.command_below_root(&arguments).current_dir(test.path("/")).output().unwrap();
         assert_eq!(fs::read(test.path("arguments")).ok().as_deref(), Some(&b"n\0"[..]), "{:?}", test.ran(&output));
         no_canary(&test);
     }
 }
 
 #[test]
-fn a_root_that_looks_like_an_option_is_none() {
-    for unsettled in [true, false] {
-        root_called("-x".as_ref(), unsettled);
+fn the_name_of_the_root_can_begin_with_a_hyphen() {
+    for has_command in [true, false] {
+        run_below_root("-x".as_ref(), has_command);
     }
 }
 
 #[test]
-fn ten_thousand_files_are_read_and_the_good_ones_among_them_found() {
+fn the_valid_files_among_ten_thousand_are_found() {
     let test = update::with_good();
     for number in 0..5000 {
         test.write(&update::conf(&format!("good-n{number}.conf")), "");
@@ -137,7 +143,7 @@ fn ten_thousand_files_are_read_and_the_good_ones_among_them_found() {
 }
 
 #[test]
-fn names_of_255_bytes_and_names_that_are_no_text_are_told_on_one_line_each() {
+fn names_of_255_bytes_and_names_that_are_not_utf8_are_reported_on_one_line_each() {
     let test = update::with_good();
     let conf = test.path("etc/conf.d/netns");
     let long = "n".repeat(255 - ".conf".len());

@@ -1,4 +1,4 @@
-//! Questions that bash answers of an instance: it reads the layers as in a hook, and calls no hook.
+//! Queries about an instance that bash answers. Bash reads the layers like a hook, and calls no hook function.
 
 use anyhow::Result;
 
@@ -8,25 +8,25 @@ use super::{CHECK, REQUIRES, SHOW, quote};
 use crate::config::layers::Layers;
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
-use crate::sys::program::Answer;
+use crate::sys::program::Output;
 use crate::trust;
 
-/// What is asked.
+/// A query about an instance.
 #[derive(Clone, Copy, Debug)]
-pub enum Question<'a> {
-    /// What the layers set, and where (`show.sh`).
+pub enum Query<'a> {
+    /// The variables and functions that the layers set, with their places (`show.sh`).
     Values {
-        /// The plugin looks whether that is valid, too (`configure_TYPE_validate`).
+        /// Whether the plugin also validates the settings (`configure_TYPE_validate`).
         validate: bool,
     },
-    /// What the instance requires (`requires.sh`), by the values of these settings, too.
+    /// The requirements of the instance (`requires.sh`), including the values of these settings.
     Requirements(&'a [String]),
-    /// What is not as `up` has left it, on one side (`check.sh`).
+    /// The drift on one side: differences from the state after `up` (`check.sh`).
     Check(Side),
 }
 
-impl Question<'_> {
-    /// The bash text, for behind what every question needs.
+impl Query<'_> {
+    /// The part of the bash text that depends on the query.
     fn text(self, instance: &Instance) -> String {
         match self {
             Self::Values { validate } => {
@@ -40,29 +40,30 @@ impl Question<'_> {
     }
 }
 
-/// The function of a plugin that compares one side with what `up` has left.
+/// The name of the check function of a plugin, which finds drift on one side.
 #[must_use]
 pub fn check_function(instance: &Instance, side: Side) -> String {
     format!("configure_{}_check_{side}", instance.nstype)
 }
 
-/// Has bash read the layers, in the network namespace of this thread, and answer. What they do besides setting variables, they do.
-/// Errors: others can write one of the files ([`trust::Refused`]), or one cannot be read, or bash cannot be run, or does not come to an end.
-pub fn ask(paths: &Paths, instance: &Instance, layers: &Layers, question: Question) -> Result<Answer> {
-    trust::require(&paths.root, layers.read_from(paths))?;
-    for layer in layers.there() {
+/// Lets bash read the layers and answer a query, in the network namespace of this thread. All commands in the layers are
+/// executed.
+/// Errors: other users can write a file ([`trust::Refused`]); or a file cannot be read; or bash cannot be run, or times out.
+pub fn query(paths: &Paths, instance: &Instance, layers: &Layers, query: Query) -> Result<Output> {
+    trust::require(&paths.root, layers.paths_to_check(paths))?;
+    for layer in layers.present() {
         layer.is_usable()?;
     }
     let Instance { nstype, name } = instance;
-    let files: Vec<String> = layers.there().map(|layer| quote(layer.path.as_os_str())).collect();
+    let files: Vec<String> = layers.present().map(|layer| quote(layer.path.as_os_str())).collect();
     let text = format!(
         "NSTYPE={nstype} NSNAME={name} UPDOWN=up INOUT=outside\n\
          __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n\
-         remember() {{ :; }} # what the live instance remembers is not touched\n{}",
+         remember() {{ :; }} # the values of the active instance do not change\n{}",
         quote(paths.netns.as_os_str()),
         quote(paths.remembered(instance).as_os_str()),
         files.join(" "),
-        question.text(instance),
+        query.text(instance),
     );
     run(&text, &[nstype.as_ref(), name.as_ref(), "up", "outside"])
 }

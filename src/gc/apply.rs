@@ -54,7 +54,7 @@ impl<'a> Collector<'a> {
             }
             What::PartiallyUp(name, instances) => self.recover(name, instances)?,
             What::Instance(instance) => self.down_outside(instance)?,
-            What::Lock(name) => drop(state::try_hold(self.paths, name)?), // which removes it
+            What::Lock(name) => drop(state::try_lock(self.paths, name)?), // which removes it
             What::File => remove(&orphan.path)?,
         }
         Ok(true)
@@ -72,10 +72,10 @@ impl<'a> Collector<'a> {
 
     /// The direct engine puts right what it has left; it looks anew how far that is.
     fn recover(&self, name: &NsName, instances: &[Instance]) -> Result<()> {
-        let Some(mut held) = state::try_hold(self.paths, name)? else {
+        let Some(mut locked) = state::try_lock(self.paths, name)? else {
             bail!("somebody works on namespace `{name}` meanwhile");
         };
-        Direct::of(self.paths, false)?.recover(&mut held)?;
+        Direct::of(self.paths, false)?.recover(&mut locked)?;
         for instance in instances {
             let memory = self.paths.remembered(instance);
             ensure!(
@@ -90,14 +90,14 @@ impl<'a> Collector<'a> {
 
     /// What it remembers is what its own hook needs to remove what it has made.
     fn down_outside(&self, instance: &Instance) -> Result<()> {
-        let Some(held) = state::try_hold(self.paths, &instance.name)? else {
+        let Some(locked) = state::try_lock(self.paths, &instance.name)? else {
             bail!("somebody works on namespace `{}` meanwhile", instance.name);
         };
-        ensure!(held.stage(&instance.nstype).is_none(), "the direct engine has brought it up meanwhile");
+        ensure!(locked.stage(&instance.nstype).is_none(), "the direct engine has brought it up meanwhile");
         let used = Used::ask(self.paths)?;
         ensure!(!used.instances.contains(instance), "its unit is up meanwhile");
         ensure!(!used.made.contains(&instance.name), "a unit has made its namespace meanwhile");
-        leftovers::clear(self.paths, &held, instance)?;
+        leftovers::remove(self.paths, &locked, instance)?;
         remembered::forget(self.paths, instance)
     }
 }

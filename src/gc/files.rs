@@ -120,7 +120,7 @@ fn lock(paths: &Paths, path: PathBuf, word: &str, states: &BTreeMap<NsName, Stat
         Err(error) => return Some(Orphan::odd(&path, error)),
     };
     let is_needed = || !states.contains_key(&name) && paths.state(&name).symlink_metadata().is_ok();
-    match state::is_held(paths, &name) {
+    match state::is_locked(paths, &name) {
         Ok(held) if held || is_needed() => None,
         Ok(_) => Some(Orphan { what: What::Lock(name), path, reason: "nobody holds this lock".to_owned() }),
         Err(error) => Some(Orphan::odd(&path, format!("{error:#}"))),

@@ -9,7 +9,7 @@ use super::records::Records;
 use super::used::Used;
 use super::{Orphan, What, drop_ins, files};
 use crate::engine;
-use crate::engine::state::{self, Known, Stage, State};
+use crate::engine::state::{self, Stage, State, StateFile};
 use crate::name::{Instance, NsName};
 use crate::netns::processes;
 use crate::netns::{self, Id, Identity, Named};
@@ -59,9 +59,9 @@ impl Search<'_> {
     /// Whether somebody works on a namespace, or has done so since its state was read: then that says something else.
     fn is_worked_on(&self, name: &NsName, state: &State) -> bool {
         let says_so_still =
-            || matches!(state::read(self.paths, name), Ok(Some(Known::State(now))) if now == *state);
+            || matches!(state::read(self.paths, name), Ok(Some(StateFile::Valid(now))) if now == *state);
         // Of a lock that cannot be looked at, the files tell.
-        state::is_held(self.paths, name).unwrap_or(true) || !says_so_still()
+        state::is_locked(self.paths, name).unwrap_or(true) || !says_so_still()
     }
 
     /// Why the direct engine has something to put right on a namespace that nobody works on, and with which instances.
@@ -74,7 +74,7 @@ impl Search<'_> {
             "the namespace was deleted by hand, or never made"
         } else if !instances.is_empty() {
             "netnsctl was killed while it worked on it"
-        } else if state.instances.is_empty() && !engine::required(self.paths)?.contains(name) {
+        } else if state.instances.is_empty() && !engine::required_namespaces(self.paths)?.contains(name) {
             "netnsctl was killed before anything was up on it"
         } else {
             return Ok(None);

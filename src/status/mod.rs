@@ -53,7 +53,7 @@ impl InstanceStatus {
             state: active.condition,
             engine: Some(active.engine),
             since: active.since,
-            said: if has_failed { engine::last_words(paths, active) } else { Vec::new() },
+            said: if has_failed { engine::last_lines(paths, active) } else { Vec::new() },
         }
     }
 }

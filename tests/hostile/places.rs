@@ -13,7 +13,7 @@ use nix::unistd::mkfifo;
 use systemd_netns::internals::NsName;
 use systemd_netns::internals::Paths;
 use systemd_netns::internals::engine;
-use systemd_netns::internals::engine::state::{self, Known};
+use systemd_netns::internals::engine::state::{self, StateFile};
 use systemd_netns::internals::gc::{self, What};
 use systemd_netns::internals::netns;
 use systemd_netns::internals::plugin;
@@ -147,14 +147,14 @@ pub fn odd_entries(kinds: &[u8]) {
         if let Ok(name) = stem.parse::<NsName>() {
             // What is in the place of a state is put aside; of a lock, it is told.
             assert_eq!(
-                state::hold(&paths, &name).is_ok(),
+                state::lock(&paths, &name).is_ok(),
                 path.extension().unwrap() == "json",
                 "{}",
                 path.display()
             );
         }
     }
-    drop(state::hold(&paths, &good).unwrap());
+    drop(state::lock(&paths, &good).unwrap());
     for directory in [&paths.netns, &paths.ownership, &paths.remembered, &paths.direct] {
         assert_eq!(fs::read_to_string(directory.join("victim")).unwrap(), victim);
     }
@@ -167,16 +167,16 @@ pub fn state(text: &[u8]) {
     let name: NsName = "a".parse().unwrap();
     fs::write(paths.state(&name), text).unwrap();
     match state::read(&paths, &name) {
-        Ok(Some(Known::State(read))) => {
+        Ok(Some(StateFile::Valid(read))) => {
             let written = serde_json::to_string(&read).unwrap();
             fs::write(paths.state(&name), written).unwrap();
-            assert!(matches!(state::read(&paths, &name), Ok(Some(Known::State(again))) if again == read));
+            assert!(matches!(state::read(&paths, &name), Ok(Some(StateFile::Valid(again))) if again == read));
         }
-        Ok(Some(Known::Unusable(_))) => {}
+        Ok(Some(StateFile::Unusable(_))) => {}
         other => panic!("there is a file: {other:?}"),
     }
     // Whatever is in it, it is in nobody's way.
-    drop(state::hold(&paths, &name).unwrap());
+    drop(state::lock(&paths, &name).unwrap());
 }
 
 /// A true file, with some bytes of it replaced.

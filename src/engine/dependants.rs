@@ -31,7 +31,8 @@ impl Dependants {
         found
     }
 
-    /// Removes from `instances` each instance with a dependant outside of `instances`. Returns the removed instances with the reasons.
+    /// Removes from `instances` each instance with a dependant outside of `instances`. Returns the removed instances with the
+    /// reasons.
     pub fn refuse(&self, instances: &mut Vec<Instance>) -> Vec<(Instance, anyhow::Error)> {
         let mut refused = Vec::new();
         while let Some((at, dependant)) = instances.iter().enumerate().find_map(|(at, instance)| {

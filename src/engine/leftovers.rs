@@ -9,8 +9,8 @@ use super::state::LockedState;
 use crate::name::{Instance, Phase, Side};
 use crate::paths::Paths;
 
-/// Runs `down outside` of an inactive instance. The caller holds the lock on the namespace.
-/// Errors: the path of this program is unknown, a signal handler cannot be set, `NETNS_HOOK_TIMEOUT` is invalid, or the hook fails.
+/// Runs `down outside` of an inactive instance on a locked namespace.
+/// Errors: the program path is unknown, a signal handler cannot be set, `NETNS_HOOK_TIMEOUT` is invalid, or the hook fails.
 pub fn remove(paths: &Paths, _locked: &LockedState, instance: &Instance) -> Result<()> {
     run_down_outside(paths, &Runner::new(paths)?, instance)
 }

@@ -1,5 +1,5 @@
-//! The logs of the direct engine: one file an instance, with the output of the hooks. The file is in memory (`/run`), and only the
-//! end is kept.
+//! The logs of the direct engine: one file an instance, with the output of the hooks. The file is in memory (`/run`), and only
+//! the end is kept.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -31,7 +31,8 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
     Ok((log, length))
 }
 
-/// Frees the memory of a log except for the end. The freed part becomes a hole: writers are not affected, and offsets do not change.
+/// Frees the memory of a log except for the end. The freed part becomes a hole: writers are not affected, and offsets do not
+/// change.
 pub fn limit_size(log: &File) {
     let Ok(found) = log.metadata() else { return };
     let Ok(surplus) = found.len().saturating_sub(MAX_SIZE).try_into() else { return };
@@ -46,8 +47,8 @@ pub fn limit_size(log: &File) {
     }
 }
 
-/// Returns the output file of a teardown: the log, or /dev/null on a full disk. There a write to the log would fail the hook.
-/// Errors: the size of the log cannot be read, or /dev/null cannot be opened.
+/// Returns the log for a teardown, or /dev/null on a full disk: a failed write must not fail the hook.
+/// Errors: the log cannot be read, or /dev/null not opened.
 pub fn for_teardown(log: File) -> Result<File> {
     let Ok(end) = log.metadata().context("cannot read the size of a log")?.len().try_into() else {
         return Ok(log);

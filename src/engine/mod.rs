@@ -1,5 +1,5 @@
-//! The two engines bring instances up and down. [`Systemd`] starts units; [`Direct`] runs the hooks itself, for machines without
-//! systemd as PID 1. Both run the same hooks in the same order. Both undo the same steps after a failure.
+//! The two engines bring instances up and down. [`Systemd`] starts units; [`Direct`] runs the hooks itself, without
+//! systemd. The hooks, their order and the rollback are the same.
 
 mod dependants;
 mod direct;
@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use direct::Direct;
+pub use preflight::masked_unit;
 pub use systemd::Systemd;
 
 use crate::name::{Instance, NsName};
@@ -94,34 +95,40 @@ impl fmt::Display for Condition {
     }
 }
 
-/// An instance that an engine knows of.
+/// An instance known to an engine: up, changing or failed.
 #[derive(Clone, Debug)]
 pub struct Active {
     /// The instance.
     pub instance: Instance,
-    /// Whose it is.
+    /// The engine of the instance.
     pub engine: EngineKind,
-    /// How far it is.
+    /// The condition.
     pub condition: Condition,
-    /// Since when.
+    /// The time of the last change, if known.
     pub since: Option<Timestamp>,
 }
 
-/// Brings instances up and down. Set-up stops at the first error of a namespace and undoes what it did for that instance;
-/// tear-down goes on. Each instance has its outcome.
+/// Brings instances up and down, with one outcome for each instance. `up` stops at the first error of a namespace, and undoes
+/// the steps of the failed instance. `down` continues after an error.
 pub trait Engine {
-    /// Brings instances up, in this order on each namespace.
+    /// Brings instances up, in the given order on each namespace.
     fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
 
-    /// Takes instances down; returns when they are gone, and the namespace with the last one. What is up and requires one of them
-    /// goes first if `recursive`; else that one stays.
+    /// Takes instances down, and deletes each namespace with its last instance. An instance with an active dependant stays
+    /// up, with an error; with `recursive`, the dependants go down first.
     fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome>;
 
-    /// Runs the inside hooks again, `down` and `up`; brings up what is not up. What requires one of them is down meanwhile.
+    /// Runs the inside hooks `down` and `up` again, or brings an inactive instance up. Active dependants are down during the
+    /// restart.
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome>;
 }
 
-/// The engine of this machine, or the one that was requested for.
+/// Returns the requested engine, or the default engine of this machine.
+///
+/// Errors:
+/// - systemd engine: systemd is not PID 1, or `adopt` is set;
+/// - direct engine: a capability is missing, `NETNS_HOOK_TIMEOUT` is invalid, or the path of this program is unknown;
+/// - both: a signal handler cannot be set.
 pub fn choose(paths: &Paths, requested: Option<EngineKind>, adopt: bool) -> Result<Box<dyn Engine>> {
     match requested.unwrap_or_else(|| default_engine(paths)) {
         EngineKind::Systemd => {
@@ -135,8 +142,8 @@ pub fn choose(paths: &Paths, requested: Option<EngineKind>, adopt: bool) -> Resu
     }
 }
 
-/// Groups instances by engine: the requested engine, or else the engine of the active instance, or else the default engine. With
-/// `adopt`, active instances are not considered.
+/// Groups instances by engine: the requested engine, else the engine of the active instance, else the default. With `adopt`,
+/// active instances are ignored.
 /// Errors: the active instances cannot be read.
 pub fn group_by_engine(
     paths: &Paths,

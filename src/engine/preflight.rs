@@ -1,5 +1,5 @@
-//! Preflight checks of `up` and `restart`. systemd knows the requirements of an instance only from a drop-in. With a missing or
-//! stale drop-in, systemd would bring the instance up without the requirements.
+//! Preflight checks of `up` and `restart`. systemd knows the requirements of an instance only from a drop-in. Without
+//! the drop-in, or with a stale one, systemd ignores the requirements.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::name::Instance;
 use crate::paths::Paths;
 use crate::requires::{self, Graph, Problem, RequirementReader};
 
-/// Reads the requirement graph of instances, and finds the problems. The requirements of active instances, `up`, are not checked
-/// again.
+/// Reads the requirement graph of instances, and finds the problems. The requirements of active instances, `up`, are not
+/// checked again.
 /// Errors: systemctl cannot be run.
 pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Graph> {
     let reader = RequirementReader::new(paths);
@@ -47,11 +47,14 @@ fn masked_firewalls(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instanc
         .into_iter()
         .zip(&units)
         .filter(|(_, unit)| states.get(unit.as_str()).is_some_and(|state| state == "masked"));
-    let problem = |(instance, unit): (Instance, &String)| Problem {
-        message: format!("the unit {unit} is masked; fix: `systemctl unmask {unit}`"),
-        instance,
-    };
+    let problem = |(instance, unit): (Instance, &String)| Problem { message: masked_unit(unit), instance };
     Ok(masked.map(problem).collect())
+}
+
+/// The message about a masked unit.
+#[must_use]
+pub fn masked_unit(unit: &str) -> String {
+    format!("the unit {unit} is masked; fix: `systemctl unmask {unit}`")
 }
 
 /// Finds requirement drop-ins that changed since the last reload of systemd.

@@ -41,8 +41,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Prepares this process for hooks: umask 022, as under systemd, and handlers for SIGINT, SIGTERM and SIGHUP.
-    /// Errors: the path of this program is unknown, a signal handler cannot be set, or `NETNS_HOOK_TIMEOUT` is invalid.
+    /// Prepares this process for hooks: the umask and the signal handlers.
+    /// Errors: the program path is unknown, a signal handler cannot be set, or `NETNS_HOOK_TIMEOUT` is invalid.
     pub fn new(paths: &Paths) -> Result<Self> {
         let binary = env::current_exe().context("cannot find the path of this program")?;
         umask(Mode::from_bits_truncate(0o022));
@@ -70,15 +70,13 @@ impl Runner {
         process.end(self.grace);
     }
 
-    /// Terminates the processes that a killed command left running for an instance. A leftover hook would undo its steps later, in
+    /// Terminates the processes that a killed command left running for an instance. A leftover hook would undo its steps in
     /// the middle of the next command.
-    ///
-    /// The killed command may not have recorded the hook, and processes of the hook may outlive it. All of them print to the log of
-    /// the instance.
     pub fn terminate_leftovers(&self, instance: &Instance, hook: Option<Process>) {
         if let Some(hook) = hook.filter(Process::runs) {
             self.terminate(&hook);
         }
+        // The killed command may not have recorded the hook, and processes of the hook may outlive it. All print to the log.
         let leftovers = || process::that_print_to(&self.paths.log(instance));
         let signal = |signal| leftovers().into_iter().for_each(|pid| _ = kill(pid, signal));
         signal(Signal::SIGTERM);
@@ -92,16 +90,16 @@ impl Runner {
         self.interrupt.is_set()
     }
 
-    /// Runs one hook to its end. The hook has its own process group, and exits with this process. The timeout is
-    /// `NETNS_HOOK_TIMEOUT`, or the default of the hook under systemd.
+    /// Runs one hook to its end. The hook has its own process group, and is terminated if this process dies. The timeout is
+    /// `NETNS_HOOK_TIMEOUT`, or the default of the units.
     ///
-    /// - `uninterruptible`: the hook also runs after an interrupt of this process, and an interrupt does not end it.
-    /// - `ours`: the expected namespace. In another namespace the hook is not run.
-    /// - `record`: called before the start, and after the start with the process.
+    /// - `uninterruptible`: an interrupt neither prevents nor ends the hook.
+    /// - `ours`: the expected namespace. The hook is not run in another namespace.
+    /// - `record`: called before the start, and again with the process.
     ///
-    /// Errors: an interrupt came before the start; the log cannot be written; the hook cannot be started; `record` fails; the hook
-    /// fails, is interrupted or reaches the timeout; the remembered values cannot be removed. After a failed hook the error contains
-    /// the last lines of its output.
+    /// Errors: the command was interrupted before the start; the log cannot be written; the hook cannot be started, fails, is
+    /// interrupted or times out; `record` fails; the remembered values cannot be removed. After a failure, the message
+    /// contains the last lines of output.
     pub fn run(
         &self,
         instance: &Instance,

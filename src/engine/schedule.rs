@@ -163,8 +163,8 @@ impl Schedule {
     }
 }
 
-/// The requirement graph of instances. An active instance keeps the recorded requirements: edited or deleted files must not prevent
-/// its teardown. The files of the instances in `reread` are read again.
+/// Reads the requirement graph. An active instance keeps its recorded requirements, since edited files must not prevent a
+/// teardown. The instances in `reread` are read again.
 fn graph(
     paths: &Paths,
     entries: &Entries,

@@ -1,5 +1,5 @@
-//! Brings instances up, takes them down and restarts them. [`targets`] resolves the arguments to instances, the engines do the work,
-//! and [`firewall`] keeps a namespace closed until its firewall is loaded.
+//! Brings instances up, takes them down and restarts them. [`targets`] resolves the arguments to instances.
+//! [`firewall`] keeps a namespace closed until its firewall is loaded.
 
 mod firewall;
 mod progress;
@@ -71,9 +71,10 @@ impl Operation {
     }
 }
 
-/// Runs an operation on the targets with the requested engine. The default is the engine of the active instance, or else the default
-/// engine of the machine. With `adopt`, foreign namespaces are taken over.
-/// Errors: a type or namespace is unknown, the active instances cannot be read, or the engine is not available. Failures of instances
+/// Runs an operation with the requested engine, or with the engine of each instance. With `adopt`, foreign namespaces are
+/// taken over.
+///
+/// Errors: a target is unknown, the active instances cannot be read, or the engine is not available. Failures of instances
 /// are in the outcomes.
 pub fn run(
     paths: &Paths,

@@ -10,8 +10,8 @@ use crate::netns::{self, Named};
 use crate::paths::Paths;
 use crate::print;
 
-/// Resolves targets to instances, without duplicates. `expand` returns the instances of a NAME.
-/// Errors: a type is unknown, the active instances cannot be read, or `expand` fails. The message can suggest a similar name.
+/// Resolves targets to instances, without duplicates. `expand` resolves a NAME.
+/// Errors: a type is unknown (with a suggestion), the active instances cannot be read, or `expand` fails.
 pub fn resolve(
     paths: &Paths,
     targets: &[Target],
@@ -96,7 +96,7 @@ pub fn active_instances(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     Ok(instances)
 }
 
-/// The active and failed instances of a namespace. If the namespace exists or is configured, the result can be empty.
+/// The active and failed instances of a namespace; none if the namespace exists or is configured.
 /// Errors: the namespace is unknown, or the active instances cannot be read.
 pub fn active_or_none(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if active_on(paths, name)?.is_empty() && is_known(paths, name)? {

@@ -17,8 +17,8 @@ pub fn reload_pending(machine: &Machine) -> bool {
     machine.systemctl.is_some() && machine.paths.reload.exists()
 }
 
-/// Applies the plan as far as possible, and calls `say` before each change. Before the first change, a file records that systemd needs
-/// a reload. Without the reload, systemd may not know a drop-in that starts a firewall first.
+/// Applies the plan as far as possible, and calls `say` before each change. First a file records the pending reload: without
+/// a reload, systemd could miss the drop-in of a firewall.
 pub fn apply(machine: &Machine, plan: &Plan, say: impl FnMut(&Change)) -> Applied {
     let reload = &machine.paths.reload;
     if machine.systemctl.is_some()
@@ -36,9 +36,8 @@ fn mark_reload_pending(reload: &Path) -> Result<()> {
     file::open(reload, OpenOptions::new().write(true).create(true)).map(drop).with_context(context)
 }
 
-/// Reloads systemd if needed, and resets the failed units of known types: later `systemctl --failed` only shows new failures. Calls `say`
-/// before each step.
-/// Errors: systemctl fails, or the record of the pending reload cannot be removed.
+/// Reloads systemd if needed, and resets failed units, so that later only new failures show. Calls `say` before each step.
+/// Errors: systemctl fails, or a file cannot be removed.
 pub fn reload(machine: &Machine, loaded: &[Loaded], needs_reload: bool, say: impl Fn(&str)) -> Result<()> {
     let Some(systemctl) = &machine.systemctl else {
         if needs_reload {

@@ -1,5 +1,5 @@
-//! netns-update: keeps the units and drop-ins up to date. [`machine`] reads the current state, [`plan`] compares it with the wanted
-//! state, [`apply`] makes the changes. The command prints the reports.
+//! netns-update: keeps the units and drop-ins up to date. [`machine`] reads the current state, [`plan`] compares it with the
+//! wanted state, [`apply`] makes the changes. The command prints the reports.
 
 mod apply;
 mod machine;

@@ -99,8 +99,8 @@ impl Direct {
         Ok(true)
     }
 
-    /// Runs the down hooks, and forgets the instance. `down outside` also runs after a failure of `down inside`. Returns the errors of
-    /// the hooks.
+    /// Runs the down hooks, and forgets the instance. `down outside` also runs after a failure of `down inside`. Returns the
+    /// errors of the hooks.
     /// Errors: the state cannot be written.
     pub(super) fn run_down_hooks(
         &self,

@@ -35,16 +35,16 @@ pub struct Direct {
 type NamespaceErrors = BTreeMap<NsName, String>;
 
 impl Direct {
-    /// Creates the engine. With `adopt`, the engine takes over foreign namespaces.
-    /// Errors: a capability is missing, a signal handler cannot be set, `NETNS_HOOK_TIMEOUT` is invalid, or the path of this program is
-    /// unknown.
+    /// Creates the engine; `adopt` allows foreign namespaces.
+    /// Errors: a capability is missing, a signal handler cannot be set, `NETNS_HOOK_TIMEOUT` is invalid, or the program path
+    /// is unknown.
     pub fn of(paths: &Paths, adopt: bool) -> Result<Self> {
         capability::need(Capability::SysAdmin, "to create and enter namespaces")?;
         capability::need(Capability::NetAdmin, "to configure interfaces")?;
         Ok(Self { paths: paths.clone(), adopt, runner: Runner::new(paths)? })
     }
 
-    /// Takes partially up instances of a namespace down. Deletes the namespace if it is no longer used.
+    /// Takes partially up instances of a namespace down, and deletes an unused namespace.
     /// Errors: the namespace cannot be read or deleted, or the state cannot be written.
     pub fn recover(&self, locked: &mut LockedState) -> Result<()> {
         self.undo_interrupted(locked)?;
@@ -132,8 +132,8 @@ impl Direct {
         results
     }
 
-    /// Takes all locks before any work, in the order of the names, so that two commands cannot deadlock. Another command can change
-    /// the entries in the meantime; then the schedule is made again.
+    /// Locks all namespaces before any work, in the order of their names, so that commands cannot deadlock. If the entries
+    /// change in the meantime, the schedule is made again.
     fn lock(
         &self,
         plan: impl Fn(&Entries) -> Schedule,

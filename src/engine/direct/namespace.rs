@@ -83,8 +83,8 @@ impl Direct {
         }
     }
 
-    /// Deletes the namespace if it has no more instances. An adopted namespace is not deleted, only forgotten. The caller has checked that
-    /// no instance requires the namespace.
+    /// Deletes the namespace if it has no more instances. An adopted namespace is not deleted, only forgotten. The caller has
+    /// checked that no instance requires the namespace.
     pub(super) fn delete_if_empty(&self, locked: &mut LockedState) -> Result<()> {
         let Some(ours) = locked.state.namespace else { return Ok(()) };
         if !locked.state.instances.is_empty() {

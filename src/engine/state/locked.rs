@@ -38,8 +38,8 @@ pub struct LockedState {
     lock: Flock<File>,
 }
 
-/// Waits for the lock on a namespace, and reads the state file. An unusable file is renamed; a warning contains the new name.
-/// Errors: `/run/systemd-netns` cannot be written to, or the lock or the state file cannot be opened.
+/// Locks a namespace, waiting if needed, and reads the state file. Renames an unusable file, with a warning.
+/// Errors: `/run/systemd-netns` cannot be written to, or a file cannot be opened.
 pub fn lock(paths: &Paths, name: &NsName) -> Result<LockedState> {
     let lock = acquire(paths, name)?;
     let mut locked = LockedState {

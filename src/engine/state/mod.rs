@@ -1,6 +1,5 @@
-//! The state file of a namespace: a JSON file of the direct engine, written under a lock.
-//!
-//! The engine records each step before the step begins. After a crash the next command reads how far the engine came.
+//! The state file of a namespace: JSON, written under a lock. Each step is recorded before it begins, so that the next
+//! command can recover from a crash.
 
 mod locked;
 
@@ -112,7 +111,8 @@ pub fn read(paths: &Paths, name: &NsName) -> Result<Option<StateFile>> {
     }))
 }
 
-/// Returns the namespace of a state file, from the name of the directory entry. Warns if the entry has an invalid namespace name.
+/// Returns the namespace of a state file, from the name of the directory entry. Warns if the entry has an invalid namespace
+/// name.
 #[must_use]
 pub fn namespace_of_file(entry: &DirEntry) -> Option<NsName> {
     let file = entry.file_name().to_string_lossy();

@@ -39,6 +39,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Time for systemd to stop an outside unit that is no longer needed. Then this engine stops the unit.
 const UNNEEDED_DELAY: Duration = Duration::from_secs(3);
 
+/// The fix for a missing unit of a type, to append to a message.
+pub const UNITS_HINT: &str = "(fix: `netns-update` writes the units of all types)";
+
 /// The systemd engine.
 #[derive(Debug)]
 pub struct Systemd {
@@ -55,8 +58,8 @@ impl Systemd {
         Ok(Self { paths: paths.clone(), systemctl, interrupt: Interrupt::catch()? })
     }
 
-    /// Starts or restarts the units of all instances with one systemctl command; systemd finds the order. An instance with a problem
-    /// in its requirements is skipped. If one of `dependants` has a problem, all instances are skipped: that dependant would stay down.
+    /// Starts or restarts units with one systemctl command; systemd finds the order. Skips an instance with a problem. Skips
+    /// all instances if a dependant has a problem, which would stay down.
     fn start_or_restart(
         &self,
         verb: &str,
@@ -143,13 +146,13 @@ impl Systemd {
         if cause != instance {
             message = format!("it requires `{cause}`, which did not come up");
         } else if message.ends_with("not found.") {
-            message += " Run `netns-update` to write the units of all types";
+            message = format!("{message} {UNITS_HINT}");
         }
         anyhow!("cannot bring up `{instance}`: {message}{}{rollback}", journal::since(cause, start))
     }
 
-    /// Waits until an instance is down, and until its namespace is deleted or another unit needs the namespace.
-    /// Errors: a timeout, an interrupt, systemctl fails, or another command brings the instance up again.
+    /// Waits until an instance is down, and its namespace is deleted or still needed.
+    /// Errors: a timeout, an interrupt, systemctl fails, or another command brings the instance up.
     fn wait_until_down(&self, instance: &Instance) -> Result<()> {
         let start = Instant::now();
         let mut stopped = false;
@@ -219,7 +222,8 @@ impl Engine for Systemd {
 }
 
 impl Systemd {
-    /// The active instances on manually deleted namespaces, among the namespaces of `instances`. systemd does not notice the deletion.
+    /// The active instances on manually deleted namespaces, among the namespaces of `instances`. systemd does not notice the
+    /// deletion.
     /// Errors: a namespace was replaced or cannot be read, or systemctl fails.
     fn lost(&self, instances: &[Instance]) -> Result<Vec<Instance>> {
         let up: BTreeSet<Instance> = active(&self.paths)?

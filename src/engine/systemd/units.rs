@@ -139,15 +139,15 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
     Ok(found.into_iter().map(since).collect())
 }
 
-/// The start time of an active unit: the time of the link that systemd creates at the start. The link tells journald the invocation ID
-/// (`unit_export_invocation_id` in systemd's src/core/unit.c).
+/// The start time of an active unit: the time of the link that systemd creates at the start. The link tells journald the
+/// invocation ID (`unit_export_invocation_id` in systemd's src/core/unit.c).
 fn start_time(paths: &Paths, unit: &str) -> Option<Timestamp> {
     let modified = fs::symlink_metadata(paths.invocation(unit)).ok()?.modified().ok()?;
     Timestamp::from_second(Timestamp::try_from(modified).ok()?.as_second()).ok()
 }
 
-/// Combines inside and outside units to instances. Each instance comes with the unit that determines its condition. The time of the
-/// last change is not set.
+/// Combines inside and outside units to instances. Each instance comes with the unit that determines its condition. The time
+/// of the last change is not set.
 #[must_use]
 pub fn instances(units: &[Loaded]) -> Vec<(&str, Active)> {
     let units: BTreeMap<&str, &Loaded> = units.iter().map(|unit| (unit.name.as_str(), unit)).collect();

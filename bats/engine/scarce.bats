@@ -126,7 +126,7 @@ from_on() {
 @test "a NETNS_HOOK_TIMEOUT that is no number of seconds is refused, and nothing is begun" {
   for value in '' 0 -1 1.5 soon; do
     run --separate-stderr -1 env NETNS_HOOK_TIMEOUT="$value" netnsctl up veth@a
-    [[ $stderr == *'NETNS_HOOK_TIMEOUT is no number of seconds'* ]]
+    [[ $stderr == *'NETNS_HOOK_TIMEOUT must be a positive number of seconds'* ]]
     gone a
   done
 }
@@ -138,7 +138,7 @@ from_on() {
     sed -i "s/\"stage\": .*/\"stage\": \"$stage\",/" /run/systemd-netns/direct/a.json
     umount /run/netns/a
     run --separate-stderr -0 netnsctl up veth@a lo@a
-    [[ $stderr == *'was deleted by hand'* ]]
+    [[ $stderr == *'was deleted manually'* ]]
     ping -q -c1 -w5 192.0.2.2
     netnsctl down a
     undone "$BEFORE"

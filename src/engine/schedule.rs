@@ -17,7 +17,7 @@ pub type Entries = BTreeMap<Instance, Entry>;
 
 /// One step with an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum InstanceStep {
     /// Brings the instance up.
     Up,
     /// Takes the instance down.
@@ -43,7 +43,7 @@ pub enum Need {
 #[derive(Debug, Default)]
 pub struct Schedule {
     /// The waves.
-    pub waves: Vec<Vec<(Step, Instance)>>,
+    pub waves: Vec<Vec<(InstanceStep, Instance)>>,
     /// The namespaces to lock.
     pub namespaces: BTreeMap<NsName, Need>,
     /// The requirements of the instances that come up.
@@ -64,7 +64,7 @@ impl Schedule {
             firewall::hold_back(paths, accepted.into_iter().collect(), &mut schedule.refused)
                 .into_iter()
                 .collect();
-        schedule.add_up(graph.only(accepted.iter()), instances, |_| Step::Up);
+        schedule.add_up(graph.only(accepted.iter()), instances, |_| InstanceStep::Up);
         schedule
     }
 
@@ -83,7 +83,7 @@ impl Schedule {
         let refused = dependants.refuse(&mut reported);
         let mut schedule = Self { reported, refused, ..Self::default() };
         let reversed: Vec<Instance> = schedule.reported.iter().rev().cloned().collect();
-        schedule.add_down(entries, &reversed, Step::Down);
+        schedule.add_down(entries, &reversed, InstanceStep::Down);
         schedule.reported.extend(schedule.refused.iter().map(|(instance, _)| instance.clone()));
         schedule
     }
@@ -108,12 +108,12 @@ impl Schedule {
             return schedule;
         }
         let paused: Vec<Instance> = dependants.iter().cloned().collect();
-        schedule.add_down(entries, &paused, Step::DownForRestart);
+        schedule.add_down(entries, &paused, InstanceStep::DownForRestart);
         schedule.add_up(graph.only(accepted.iter()), &all, |instance| {
             if instances.contains(instance) && !dependants.contains(instance) {
-                Step::Restart
+                InstanceStep::Restart
             } else {
-                Step::Up
+                InstanceStep::Up
             }
         });
         schedule
@@ -126,7 +126,7 @@ impl Schedule {
         accepted.into_iter().collect()
     }
 
-    fn add_up(&mut self, graph: Graph, order: &[Instance], step: impl Fn(&Instance) -> Step) {
+    fn add_up(&mut self, graph: Graph, order: &[Instance], step: impl Fn(&Instance) -> InstanceStep) {
         for mut wave in graph.waves() {
             wave.sort_by_key(|instance| order.iter().position(|other| other == instance));
             self.waves.push(wave.into_iter().map(|instance| (step(&instance), instance)).collect());
@@ -140,7 +140,7 @@ impl Schedule {
         self.requires = graph.requires;
     }
 
-    fn add_down(&mut self, entries: &Entries, order: &[Instance], step: Step) {
+    fn add_down(&mut self, entries: &Entries, order: &[Instance], step: InstanceStep) {
         let mut graph = Graph::default();
         for instance in order {
             let requires = entries.get(instance).map(|entry| entry.requires.as_slice()).unwrap_or_default();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn waves(schedule: &Schedule) -> Vec<String> {
-        let line = |wave: &Vec<(Step, Instance)>| {
+        let line = |wave: &Vec<(InstanceStep, Instance)>| {
             wave.iter().map(|(_, instance)| instance.to_string()).collect::<Vec<_>>().join(" ")
         };
         schedule.waves.iter().map(line).collect()

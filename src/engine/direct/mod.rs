@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 pub(super) use active::active;
 
 use super::runner::Runner;
-use super::schedule::{self, Entries, Schedule, Step};
+use super::schedule::{self, Entries, InstanceStep, Schedule};
 use super::state::{self, LockedState};
 use super::{Engine, EngineKind, Outcome};
 use crate::config::declaration::Declaration;
@@ -118,7 +118,7 @@ impl Direct {
         let refused = schedule.refused.drain(..).map(|(instance, error)| (instance, Err(error)));
         let mut results: BTreeMap<Instance, Result<bool>> = refused.collect();
         for wave in &schedule.waves {
-            let mut steps: BTreeMap<&NsName, Vec<&(Step, Instance)>> = BTreeMap::new();
+            let mut steps: BTreeMap<&NsName, Vec<&(InstanceStep, Instance)>> = BTreeMap::new();
             for step in wave {
                 steps.entry(&step.1.name).or_default().push(step);
             }
@@ -166,7 +166,7 @@ impl Direct {
     /// Closes a namespace before its first hook if the schedule brings up a firewall there.
     fn close_for_firewall(&self, schedule: &Schedule, name: &NsName) -> Result<()> {
         let comes_up = schedule.waves.iter().flatten().any(|(step, instance)| {
-            matches!(step, Step::Up | Step::Restart)
+            matches!(step, InstanceStep::Up | InstanceStep::Restart)
                 && instance.name == *name
                 && Declaration::of(&self.paths, &instance.nstype).firewall
         });
@@ -176,7 +176,7 @@ impl Direct {
     fn run_steps(
         &self,
         locked: &mut LockedState,
-        steps: &[&(Step, Instance)],
+        steps: &[&(InstanceStep, Instance)],
         context: &WaveContext,
     ) -> Vec<(Instance, Result<bool>)> {
         let mut stopped = context.failure_on(&locked.name);
@@ -185,7 +185,7 @@ impl Direct {
             if self.runner.interrupted() {
                 stopped.get_or_insert("interrupted".to_owned());
             }
-            let is_down = matches!(step, Step::Down | Step::DownForRestart);
+            let is_down = matches!(step, InstanceStep::Down | InstanceStep::DownForRestart);
             let why = if is_down {
                 stopped.clone().filter(|_| self.runner.interrupted())
             } else {
@@ -207,12 +207,12 @@ impl Direct {
         results
     }
 
-    fn run_step(&self, step: Step, locked: &mut LockedState, nstype: &NsType) -> Result<bool> {
+    fn run_step(&self, step: InstanceStep, locked: &mut LockedState, nstype: &NsType) -> Result<bool> {
         match step {
-            Step::Up => self.up_instance(locked, nstype),
-            Step::Down => self.down_instance(locked, nstype),
-            Step::Restart => self.restart_instance(locked, nstype),
-            Step::DownForRestart => self.down_instance(locked, nstype).or_else(|error| {
+            InstanceStep::Up => self.up_instance(locked, nstype),
+            InstanceStep::Down => self.down_instance(locked, nstype),
+            InstanceStep::Restart => self.restart_instance(locked, nstype),
+            InstanceStep::DownForRestart => self.down_instance(locked, nstype).or_else(|error| {
                 print::warn(&format!("{error:#}; continuing"));
                 Ok(true)
             }),

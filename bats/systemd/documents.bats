@@ -246,6 +246,26 @@ note_command() { commands+=("$2"); }
   done
 }
 
+# Usage: is_refused TEXT
+# Whether the replay of a page with this text fails. Its commands run here instead of in the lab.
+is_refused() {
+  lab() { "$@"; }
+  printf '%s\n' "$1" >"$BATS_TEST_TMPDIR/page.md"
+  ! walk "$BATS_TEST_TMPDIR/page.md" true run_command
+}
+
+@test "the replay of a page fails if its output differs or if a command would not run" {
+  ! is_refused $'```console\n# echo one two\none …\n# true\n# printf \'3\\n4  \\n\'\n3\n4\n```'
+  is_refused $'```console\n# echo one\ntwo\n```'
+  is_refused $'```console\n# echo one\n```'
+  is_refused $'```console\n# true\nmore\n# true\n```'
+  is_refused $'```console\n$ make unknown\n```'
+  is_refused $'```console\noutput\n# true\n```'
+  is_refused $'```bash\ntrue\n```'
+  is_refused $'```\n# true\n```'
+  is_refused $'1. A list:\n\n   ```console\n   # true\n   ```'
+}
+
 # Usage: anchors FILE
 # The anchors of the headings of a document, as GitHub makes them.
 anchors() {

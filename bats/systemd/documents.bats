@@ -246,24 +246,24 @@ note_command() { commands+=("$2"); }
   done
 }
 
-# Usage: is_refused TEXT
-# Whether the replay of a page with this text fails. Its commands run here instead of in the lab.
-is_refused() {
+# Usage: replay_text TEXT
+# Replays a page with this text. Its commands run here instead of in the lab.
+replay_text() {
   lab() { "$@"; }
   printf '%s\n' "$1" >"$BATS_TEST_TMPDIR/page.md"
-  ! walk "$BATS_TEST_TMPDIR/page.md" true run_command
+  walk "$BATS_TEST_TMPDIR/page.md" true run_command
 }
 
 @test "the replay of a page fails if its output differs or if a command would not run" {
-  ! is_refused $'```console\n# echo one two\none …\n# true\n# printf \'3\\n4  \\n\'\n3\n4\n```'
-  is_refused $'```console\n# echo one\ntwo\n```'
-  is_refused $'```console\n# echo one\n```'
-  is_refused $'```console\n# true\nmore\n# true\n```'
-  is_refused $'```console\n$ make unknown\n```'
-  is_refused $'```console\noutput\n# true\n```'
-  is_refused $'```bash\ntrue\n```'
-  is_refused $'```\n# true\n```'
-  is_refused $'1. A list:\n\n   ```console\n   # true\n   ```'
+  replay_text $'```console\n# echo one two\none …\n# true\n# printf \'3\\n4  \\n\'\n3\n4\n```'
+  run ! replay_text $'```console\n# echo one\ntwo\n```'
+  run ! replay_text $'```console\n# echo one\n```'
+  run ! replay_text $'```console\n# true\nmore\n# true\n```'
+  run ! replay_text $'```console\n$ make unknown\n```'
+  run ! replay_text $'```console\noutput\n# true\n```'
+  run ! replay_text $'```bash\ntrue\n```'
+  run ! replay_text $'```\n# true\n```'
+  run ! replay_text $'1. A list:\n\n   ```console\n   # true\n   ```'
 }
 
 # Usage: anchors FILE

@@ -27,7 +27,7 @@ MAN = $(TARGET)/man
 COMPLETION = src/commands/completion
 COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_netnsctl fish/vendor_completions.d/netnsctl.fish
 
-$(if $(word 2,$(DESTDIR)),$(error DESTDIR must not have blanks in it))
+$(if $(word 2,$(DESTDIR)),$(error DESTDIR must not contain blanks))
 
 .PHONY: help build install uninstall test fuzz soak bench demo demo-systemd lint
 
@@ -35,8 +35,8 @@ help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 19
 	@echo 'Staging: make install DESTDIR=... (no root needed); BINDIR, LIBDIR, MANDIR and DATADIR change the directories.'
 
-# Linked statically, to a fixed address, because netnsinit starts once per hook and so starts faster. With musl it starts in a third of
-# the time (docs/performance.md), so musl is used if Rust has it; `make build MUSL=` uses glibc.
+# Static linking to a fixed address shortens the start of the program, and netnsinit starts once per hook. With musl it starts in a third
+# of the time (docs/performance.md), so musl is used if Rust has it. `make build MUSL=` uses glibc.
 MUSL ?= $(shell uname -m)-unknown-linux-musl
 build: HAS_MUSL = $(wildcard $(shell rustc --print target-libdir --target $(MUSL) 2>/dev/null)/libstd-*.rlib)
 build: ## Build the program and its manual pages
@@ -56,7 +56,7 @@ $(MAN)/%: man/%.scd man/groff.sed Cargo.toml
 	scdoc <$< >$@
 	@sed -i -e '/^\.TH/s/"systemd-netns[^"]*"/"systemd-netns $(VERSION)"/' -f man/groff.sed $@
 
-# Otherwise a page would count as built after an error of scdoc.
+# After an error of scdoc, the incomplete page is deleted. Otherwise it would count as built.
 .DELETE_ON_ERROR:
 
 install: ## Install the built program, and update the units of all types
@@ -81,7 +81,7 @@ uninstall: ## Remove everything except /etc/conf.d/netns
 	  echo 'not uninstalled: the direct engine has active instances; `netnsctl list` shows them, `netnsctl down` takes them down' >&2; exit 1; \
 	fi
 	@if [ -z '$(DESTDIR)' ] && [ -x $(BINDIR)/netns-update ]; then \
-	  { $(BINDIR)/netns-update --clean --dry-run >/dev/null && $(BINDIR)/netns-update --clean; } || { echo 'not uninstalled: detach attached services, and stop active instances, or run `netns-update --clean --now`' >&2; exit 1; }; \
+	  { $(BINDIR)/netns-update --clean --dry-run >/dev/null && $(BINDIR)/netns-update --clean; } || { echo 'not uninstalled: detach the attached services and stop the active instances, or run `netns-update --clean --now`' >&2; exit 1; }; \
 	fi
 	rm -f $(DESTDIR)$(BINDIR)/$(BINARY) $(LINKS:%=$(DESTDIR)$(BINDIR)/%)
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
@@ -93,7 +93,7 @@ uninstall: ## Remove everything except /etc/conf.d/netns
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd-netns ]; then find /run/systemd-netns -depth -type d -empty -delete; fi
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
-test: build ## Run all tests (as root also those on the real kernel and a real systemd)
+test: build ## Run all tests (as root: also with the real kernel and systemd)
 	@tests/run
 
 # SECONDS is the duration of a soak, or of each fuzz target. SEED repeats a soak with the same ENGINE (systemd or direct).
@@ -106,19 +106,19 @@ fuzz: ## Run the fuzzer, 5 minutes for each target; make fuzz SECONDS=60
 	@tests/need cargo
 	@fuzz/run $(SECONDS)
 
-soak: build ## Run random steps of administrators for an hour, and compare with a model (as root); make soak ENGINE=direct SECONDS=600 SEED=1
+soak: build ## Take random steps for an hour, compare with a model (as root); make soak ENGINE=direct SECONDS=600 SEED=1
 	@tests/need tests
 	@ENGINE=$(ENGINE) tests/soak $(SECONDS) $(SEED)
 
-bench: build ## Measure the cost of the program, compared with a floor (as root, some minutes)
+bench: build ## Measure the cost of each operation (as root, some minutes)
 	@tests/need tests
 	$(CARGO) build --release --locked --example bench
 	@bench/run
 
-demo: $(DEMO) ## Show the program in private namespaces (without root, if users may create namespaces)
+demo: $(DEMO) ## Show the program in private namespaces (without root, if the kernel allows)
 	@NETNS_BIN=$(DEMO) tests/demo
 
-demo-systemd: $(DEMO) ## Show the program on a real systemd, in a temporary container (as root)
+demo-systemd: $(DEMO) ## Show the program with systemd, in a temporary container (as root)
 	@NETNS_BIN=$(DEMO) tests/demo-systemd
 
 .PHONY: $(DEMO)

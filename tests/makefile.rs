@@ -217,7 +217,7 @@ fn units_call_the_program_where_it_is_if_systemd_would_not_look_there() {
 fn a_place_with_a_blank_is_refused() {
     let test = checkout();
     let ran = command(&test, &["install", "DESTDIR=/nonexistent/a b"]).output().expect("make starts");
-    test.ran(&ran).stderr_has("DESTDIR must not have blanks in it").status(2);
+    test.ran(&ran).stderr_has("DESTDIR must not contain blanks").status(2);
 }
 
 #[test]

@@ -1,27 +1,27 @@
 # shellcheck shell=bash disable=SC2004,SC2034,SC2153,SC2154 # keys of associative arrays; the files of this directory share variables
-# What is so: on the machine that this runs on.
+# The observed state: prepares the machine on which the walk runs, and prints its state.
 
 CONF=/etc/conf.d/netns
-# What the hooks of the type `probe` are told to do: UPDOWN-INOUT-NAME holds `fail` or `hang`.
-TOLD=/run/soak
+# The directory with the commands for the hooks of the type `probe`: the file UPDOWN-INOUT-NAME contains `fail` or `hang`.
+PROBE=/run/soak
 
 # Usage: machine_prepare
-# The settings of all instances, a parent for macvlan, and the type whose hooks do as they are told.
+# Writes the settings of all instances and the plugin of the type `probe`, and creates a parent interface for macvlan.
 machine_prepare() {
   local name
   rm -f "$CONF"/*.conf "$CONF"/*.rules
-  mkdir "$TOLD"
-  mkfifo "$TOLD/fifo"
+  mkdir "$PROBE"
+  mkfifo "$PROBE/fifo"
   ip link add parent type veth peer name parent-peer
   ip link set parent up
   ip link set parent-peer up
   cat >"$CONF/probe.sh" <<'END'
 NO_CONFIG_REQUIRED=yes
-configure_probe_up_outside() { probe_obey "$1"; }
-configure_probe_up_inside() { probe_obey "$1"; }
-configure_probe_down_inside() { probe_obey "$1"; }
-configure_probe_down_outside() { probe_obey "$1"; }
-probe_obey() {
+configure_probe_up_outside() { probe_run_command "$1"; }
+configure_probe_up_inside() { probe_run_command "$1"; }
+configure_probe_down_inside() { probe_run_command "$1"; }
+configure_probe_down_outside() { probe_run_command "$1"; }
+probe_run_command() {
   local file=/run/soak/$UPDOWN-$INOUT-$1
   [[ -e $file ]] || return 0
   case $(<"$file") in
@@ -40,13 +40,13 @@ END
     machine_configure "$name"
   done
   engine_prepare
-  # The first namespace has /run/netns made a mount, as `ip netns` has it.
+  # The first namespace of `ip netns` turns /run/netns into a mount.
   ip netns add first
   ip netns delete first
 }
 
 # Usage: machine_configure NAME
-# Writes the files that the steps edit.
+# Writes the settings of a namespace that steps change.
 machine_configure() {
   local name=$1 net=10.${1#n}.${VETH[$1]}
   printf 'VETH_IFADDR_OUTSIDE=%s.1/30\nVETH_IFADDR_INSIDE=%s.2/30\n' "$net" "$net" >"$CONF/veth-$name.conf"
@@ -55,7 +55,7 @@ machine_configure() {
 }
 
 # Usage: observed
-# The state of the machine, a line for each thing, in order.
+# Prints the state of the machine, a line for each object, sorted.
 observed() {
   local name
   {
@@ -65,7 +65,7 @@ observed() {
     done
     observed_links host ip
     for name in "${NAMES[@]}"; do
-      if [[ -e /run/netns/$name ]] && looks_into "$name"; then
+      if [[ -e /run/netns/$name ]] && is_compared_inside "$name"; then
         observed_links "$name" ip -netns "$name"
         observed_rules "$name"
       fi
@@ -74,10 +74,10 @@ observed() {
 }
 
 # Usage: observed_links WHERE COMMAND...
-# The interfaces, and of those that are up the IPv4 addresses.
+# Prints the interfaces, and the IPv4 addresses of the interfaces that are up.
 observed_links() {
   local where=$1 ifname addresses
-  # The namespace may just be going.
+  # Errors are not printed, because the namespace can be removed at this moment.
   while IFS=': ' read -r _ ifname _; do
     case $where-${ifname%@*} in
       *-lo | host-parent* | host-eth0 | host-host0) ;;
@@ -94,40 +94,40 @@ observed_links() {
 }
 
 # Usage: observed_rules NAME
-# The generation of the rules in a namespace.
+# Prints the generation of the rules in a namespace.
 observed_rules() {
-  nsenter --net="/run/netns/$1" nft list ruleset 2>/dev/null | # it may just be going
+  nsenter --net="/run/netns/$1" nft list ruleset 2>/dev/null | # the namespace can be removed at this moment
     sed -n "s/.*comment \"generation \(.*\)\".*/$1 rules \1/p"
 }
 
 # Usage: listed
-# What `netnsctl list` says, `TYPE@NAME STATE` for each instance that is not down.
+# Prints `TYPE@NAME STATE` for each instance that is not down, from the output of `netnsctl list`.
 listed() {
   netnsctl list --json | jq --raw-output '.items[] | select(.state != "down") | "\(.instance) \(.state)"' | sort
 }
 
 # Usage: agrees
-# Whether the machine comes to be as the model says: systemd does some of what it does after `systemctl` has returned, and so does the
-# kernel when a namespace goes.
+# Whether the machine agrees with the model. Waits some seconds at most, because systemd finishes some work after `systemctl` has returned,
+# and the kernel removes a namespace with a delay.
 agrees() {
   local -i try
-  local want
-  want=$(expected)
+  local expected
+  expected=$(expected)
   for ((try = 0; try < 200; try++)); do
-    [[ $want != "$(observed)" ]] || return 0
+    [[ $expected != "$(observed)" ]] || return 0
     sleep 0.02
   done
   return 1
 }
 
-# Usage: machine_world
-# All that could be left behind.
-machine_world() {
+# Usage: machine_state
+# Prints everything that can be left after the walk.
+machine_state() {
   ip -oneline link | sed 's/^[0-9]*: //; s/@.*//; s/:.*//' | sort
   nft list ruleset
-  # But for what systemd-nspawn, outside, has there.
+  # The mounts of systemd-nspawn are left out.
   cut -d ' ' -f 4- /proc/self/mountinfo | grep --invert-match ' /run/host' | sort
-  find /run/netns /run/systemd-netns "$TOLD" -type f 2>/dev/null
-  engine_world
+  find /run/netns /run/systemd-netns "$PROBE" -type f 2>/dev/null
+  engine_leftovers
   ps -eo ppid=,args= | awk '$1 == 1 && !/systemd|agetty|dbus|soak.d\/walk/' | cut -c 8- | sort
 }

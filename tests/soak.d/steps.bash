@@ -1,40 +1,41 @@
 # shellcheck shell=bash disable=SC2004,SC2034,SC2153,SC2154 # keys of associative arrays; the files of this directory share variables
-# What may happen with either engine. Each step chooses by random numbers, says in STEP what it does, does it, and has the model follow.
+# The steps for both engines. Each step chooses by random numbers, describes itself in STEP, changes the machine, and updates the model.
 
-# netnsctl's words for what one does.
+# The verbs of netnsctl.
 declare -A VERBS=([start]=up [stop]=down [restart]=restart)
 
 # Usage: step_take
+# Takes a random step.
 step_take() {
   pick "${STEPS[@]}"
   STEP=$PICKED
   "step_$PICKED"
 }
 
-# Usage: choose STATE [MOST]
-# Some instances in that state, on namespaces that have their names, as CHOSEN; there may be none.
-choose() { choose_those "$((RANDOM % ${2:-2} + 1))" is_in "$1"; }
+# Usage: choose STATE [MAXIMUM]
+# Sets CHOSEN to random instances in a state, at most MAXIMUM, possibly none. Namespaces without a name are not used.
+choose() { choose_matching "$((RANDOM % ${2:-2} + 1))" has_state "$1"; }
 
-# Usage: choose_those COUNT COMMAND...
-# Up to COUNT instances, on namespaces that have their names, for which COMMAND with TYPE@NAME succeeds, as CHOSEN.
-choose_those() {
+# Usage: choose_matching COUNT COMMAND...
+# Sets CHOSEN to at most COUNT random instances for which COMMAND TYPE@NAME succeeds. Namespaces without a name are not used.
+choose_matching() {
   local -i try count=$1
-  local name one
+  local name instance
   CHOSEN=()
   for ((try = 0; try < 40 && ${#CHOSEN[@]} < count; try++)); do
     pick "${NAMES[@]}"
     name=$PICKED
     pick "${TYPES[@]}"
-    one=$PICKED@$name
-    if [[ ! -v UNNAMED[$name] && " ${CHOSEN[*]} " != *" $one "* ]] && "${@:2}" "$one"; then CHOSEN+=("$one"); fi
+    instance=$PICKED@$name
+    if [[ ! -v UNNAMED[$name] && " ${CHOSEN[*]} " != *" $instance "* ]] && "${@:2}" "$instance"; then CHOSEN+=("$instance"); fi
   done
 }
 
-# Usage: is_in STATE TYPE@NAME
-is_in() { [[ ${STATE[$2]} == "$1" ]]; }
+# Usage: has_state STATE TYPE@NAME
+has_state() { [[ ${STATE[$2]} == "$1" ]]; }
 
 # Usage: choose_name
-# A namespace that is there under its name, as NAME; empty where chance finds none.
+# Sets NAME to a random namespace that exists and has its name, or to an empty string if 20 attempts find none.
 choose_name() {
   local -i try
   for ((try = 0; try < 20; try++)); do
@@ -53,28 +54,28 @@ step_start() {
 }
 
 step_stop() {
-  local one
+  local instance
   choose up
   manage stop "${CHOSEN[@]}" || return
-  for one in "${CHOSEN[@]}"; do model_down "$one" down; done
+  for instance in "${CHOSEN[@]}"; do model_down "$instance" down; done
 }
 
-# Where the interface is gone, the inside hook finds nothing to configure, and the instance fails.
+# If the interface was deleted, the inside hook has nothing to configure, and the instance fails.
 step_restart() {
-  local one
+  local instance
   local -A failed=()
   pick up up up down
   choose "$PICKED"
   manage restart "${CHOSEN[@]}" || return
-  for one in "${CHOSEN[@]}"; do
-    if [[ $FAILURE_ENDS_WORK && -v failed[${one#*@}] ]]; then continue; fi
-    if [[ -v CUT[$one] ]]; then
-      failed[${one#*@}]=y
-      model_down "$one" failed
-    elif [[ ${STATE[$one]} == up ]]; then
-      model_inside "$one"
+  for instance in "${CHOSEN[@]}"; do
+    if [[ $FAILURE_ENDS_NAMESPACE && -v failed[${instance#*@}] ]]; then continue; fi
+    if [[ -v LINK_DELETED[$instance] ]]; then
+      failed[${instance#*@}]=y
+      model_down "$instance" failed
+    elif [[ ${STATE[$instance]} == up ]]; then
+      model_inside "$instance"
     else
-      model_up "$one"
+      model_up "$instance"
     fi
   done
 }
@@ -93,7 +94,8 @@ step_edit_rules() {
   machine_configure "$PICKED"
 }
 
-step_unname() {
+# Deletes the name of a namespace manually.
+step_delete_name() {
   choose_name
   [[ $NAME ]] || return 0
   STEP+=" $NAME"
@@ -101,21 +103,23 @@ step_unname() {
   UNNAMED[$NAME]=y
 }
 
-step_cut() {
-  local one
+# Deletes interfaces manually.
+step_delete_link() {
+  local instance
   choose up
-  for one in "${CHOSEN[@]}"; do
-    [[ ! -v CUT[$one] ]] || continue
-    case $one in
-      veth@*) ip link delete "ve-${one#*@}0" ;;
-      macvlan@*) ip -netns "${one#*@}" link delete macvlan0 ;;
+  for instance in "${CHOSEN[@]}"; do
+    [[ ! -v LINK_DELETED[$instance] ]] || continue
+    case $instance in
+      veth@*) ip link delete "ve-${instance#*@}0" ;;
+      macvlan@*) ip -netns "${instance#*@}" link delete macvlan0 ;;
       *) continue ;;
     esac
-    STEP+=" $one"
-    CUT[$one]=y
+    STEP+=" $instance"
+    LINK_DELETED[$instance]=y
   done
 }
 
+# Deletes the rules of a namespace manually.
 step_flush() {
   choose_name
   [[ $NAME ]] || return 0
@@ -124,31 +128,32 @@ step_flush() {
   unset -v "RULES_NOW[$NAME]"
 }
 
-# Usage: step_broken COMMAND...
-# Has a hook of a probe come to nothing; COMMAND is called with what it is told, the verb, and the instance.
-step_broken() {
+# Usage: break_hook COMMAND...
+# Lets a hook of a probe fail. Calls COMMAND with the command file of the hook, the verb, and the instance.
+break_hook() {
   local verb hook
   choose_name
   pick "${NAMES[@]}"
   local name=${NAME:-$PICKED}
-  local one=probe@$name
+  local instance=probe@$name
   [[ ! -v UNNAMED[$name] ]] || return 0
-  if [[ ${STATE[$one]} == up ]]; then
+  if [[ ${STATE[$instance]} == up ]]; then
     pick stop-down-inside stop-down-outside restart-up-inside
   else
     pick start-up-outside start-up-inside
   fi
   verb=${PICKED%%-*} hook=${PICKED#*-}
-  STEP+=" $hook of $one"
-  "$@" "$TOLD/$hook-$name" "$verb" "$one" || return
-  model_broken "$hook" "$one"
+  STEP+=" $hook of $instance"
+  "$@" "$PROBE/$hook-$name" "$verb" "$instance" || return
+  model_hook_failed "$hook" "$instance"
 }
 
-step_fail() { step_broken fail_hook; }
+step_fail() { break_hook fail_hook; }
 
-step_kill() { step_broken kill_hook; }
+step_kill() { break_hook kill_hook; }
 
 # Usage: wait_until COMMAND...
+# Waits until COMMAND succeeds, at most some seconds.
 wait_until() {
   local -i try
   for ((try = 0; try < 1000; try++)); do
@@ -157,18 +162,18 @@ wait_until() {
   done
 }
 
-# What has failed is cleared.
+# Clears failed instances with `down`.
 step_clear() {
-  local one
+  local instance
   choose failed
   (("${#CHOSEN[@]}")) || return 0
   STEP+=" ${CHOSEN[*]}"
   netnsctl down "${CHOSEN[@]}" &>/dev/null
-  for one in "${CHOSEN[@]}"; do
-    model_down "$one" down
-    unset -v "OUTSIDE_FAILED[$one]"
+  for instance in "${CHOSEN[@]}"; do
+    model_down "$instance" down
+    unset -v "OUTSIDE_FAILED[$instance]"
   done
 }
 
-# netnsctl sees what is so.
+# Compares `netnsctl list` with the model.
 step_listing() { diff <(listed) <(model_listed); }

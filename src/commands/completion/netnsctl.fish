@@ -1,2 +1,2 @@
-# Completion of netnsctl for fish: the program itself is asked.
+# Completion of netnsctl for fish. The script that it sources queries the program.
 netnsctl completion fish | source

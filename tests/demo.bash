@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# The output of the demonstrations. A demonstration that sources this file defines `on COMMAND...`, which runs a command on
-# its machine, and TOP, the root directory of the machine.
+# Functions of the demonstrations. A script that sources this file defines `on COMMAND...`, which runs a command on the machine of
+# the demonstration, and TOP, the root directory of the machine.
 
 if [[ -t 1 && -z ${NO_COLOR-} ]]; then bold=$'\e[1m' green=$'\e[32m' plain=$'\e[0m'; else bold='' green='' plain=''; fi
 
 # Usage: say TEXT
+# Prints an explanation.
 say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 
 # Usage: show COMMAND...
@@ -15,16 +16,17 @@ show() {
 }
 
 # Usage: refused COMMAND...
-# The same for a command that must fail.
+# Like show, for a command that must fail.
 refused() {
   if show "$@"; then
-    echo 'this should have failed' >&2
+    echo 'error: this command must fail, but succeeded' >&2
     exit 1
   fi
-  echo '(refused, as it should be)'
+  echo '(failed as expected)'
 }
 
 # Usage: file PATH <<<TEXT
+# Writes a file on the machine, and prints its contents.
 file() {
   mkdir -p "$(dirname "$TOP$1")"
   printf '%s$ cat %s%s\n' "$green" "$1" "$plain"

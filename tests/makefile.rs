@@ -47,7 +47,7 @@ fn pages(test: &Test) -> Vec<String> {
     sources.iter().filter_map(|name| name.strip_suffix(".scd")).map(ToOwned::to_owned).collect()
 }
 
-/// Runs a program that is no subject of these tests.
+/// Runs a program that is not under test.
 fn run(command: &mut Command) {
     assert!(command.status().expect("it starts").success(), "{command:?}");
 }

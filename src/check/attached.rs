@@ -143,8 +143,8 @@ fn network(paths: &Paths, namespace: &NsName, unit: &str, pid: u32, restart: &st
     }
 }
 
-/// Reports processes of a unit with a thread in the host's network or in another named namespace. A namespace without a name is a
-/// sandbox that the process itself has created.
+/// Reports processes with a thread in the host's network or in another named namespace. Namespaces without a name are sandboxes
+/// of the processes.
 fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
     let unit = properties.id();
     let wanted = Id::of(&paths.namespace(namespace)).ok();

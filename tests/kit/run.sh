@@ -49,7 +49,7 @@ run_case() {
   shift
   [[ ! -d $case/etc ]] || cp -a --no-preserve=ownership "$case/etc/." "$confdir/"
   [[ ! -d $case/usr ]] || cp -a --no-preserve=ownership "$case/usr/." "$sharedir/"
-  # Whoever has cloned this may let their group write.
+  # The group may be allowed to write a clone: then the files are not trusted.
   chmod -R go-w "$confdir" "$sharedir"
   (
     cd /mnt/cwd || exit

@@ -37,7 +37,7 @@ END
   rm -r /etc/netns/nstest
   shape=$(sed -E '/fe80::.64/d; s/20[0-9-]{8} [0-9:]{8}/TIME/; s/ fe80::[^ ]*//; s/ (UP|DOWN|LOWERLAYERDOWN|UNKNOWN) / STATE /; s/[0-9]+ sleep/PID sleep/; s/ \([a-z0-9@.-]+\.(scope|service)\)//' <<<"$output")
   diff --label expected --label shown --unified - <(echo "$shape") <<'END'
-nstest (there)
+nstest (exists)
 ├── instances
 │   ├── nft up since TIME, direct
 │   └── veth up since TIME, direct
@@ -57,7 +57,7 @@ END
 
 @test "status shows a configured namespace that is down, and refuses an unknown one" {
   run -0 netnsctl status nstest
-  [[ $output == 'nstest (not there)'* ]]
+  [[ $output == 'nstest (does not exist)'* ]]
   run --separate-stderr -1 netnsctl status nosuch
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'namespace `nosuch` does not exist'* ]]

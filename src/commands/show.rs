@@ -100,7 +100,7 @@ fn print(item: &ShownInstance) -> Result<()> {
         .layers
         .iter()
         .map(|layer| {
-            let note = if layer.exists { String::new() } else { paint("(not there)", output::DIM) };
+            let note = if layer.exists { String::new() } else { paint("(does not exist)", output::DIM) };
             vec![format!("  {}", layer.role), layer.path.display().to_string(), note]
         })
         .collect();

@@ -42,7 +42,8 @@ pub(super) fn run(paths: &Paths, options: &StatusArgs) -> Result<Status> {
 }
 
 fn tree(item: &NamespaceStatus) -> Tree<String> {
-    let state = if item.exists { paint("there", output::GREEN) } else { paint("not there", output::DIM) };
+    let state =
+        if item.exists { paint("exists", output::GREEN) } else { paint("does not exist", output::DIM) };
     let mut tree = Tree::new(format!("{} ({state})", paint(item.namespace.as_ref(), output::BOLD)));
     tree.push(branch("instances").with_leaves(item.instances.iter().map(instance)));
     if !item.attached.is_empty() {

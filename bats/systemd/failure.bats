@@ -190,7 +190,7 @@ made_anew() {
   run ! lab systemctl restart netns-nft@a
   theirs a
   said=$(journal netns-nft@a)
-  [[ $said == *'to tear down what is left'*'was deleted and re-created by another program'*'`ip netns delete a`'* ]]
+  [[ $said == *'continuing, to remove leftovers'*'was deleted and re-created by another program'*'`ip netns delete a`'* ]]
   # Only the reported resources of ours are left.
   eventually is netns_name@a inactive
   theirs a

@@ -51,12 +51,11 @@ fn filtering() -> Result<Filtering> {
     })
 }
 
-/// Closes a namespace, unless rules are in force in it. Then only loopback traffic passes.
-///
-/// If `nft` fails, all interfaces except `lo` are set down, and [`require_open`] fails until the next successful call.
-/// Errors: the namespace cannot be entered, or the rules cannot be loaded. The message reports whether the interfaces are down.
+/// Closes a namespace, unless rules are in force in it.
+/// Errors: the namespace cannot be entered, or closing rules cannot be loaded. Then all interfaces except `lo` are set down.
 pub fn close(paths: &Paths, name: &NsName) -> Result<()> {
     let _inside = netns::enter(paths, name)?;
+    // After a failure, `require_open` fails until the next successful call.
     match close_by_rules() {
         Ok(()) => file::remove(&paths.closed(name)),
         Err(error) => Err(set_links_down(paths, name, &format!("{error:#}"))),
@@ -76,7 +75,7 @@ fn close_by_rules() -> Result<()> {
     Ok(())
 }
 
-/// Sets all interfaces except `lo` down, and returns the error to report.
+/// Sets all interfaces except `lo` down. Returns the error to report, which includes a failure of this.
 fn set_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
     // The record comes first, so that no hook sets another interface up.
     let recorded = fs::create_dir_all(&paths.closed)
@@ -133,12 +132,11 @@ pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
     }
 }
 
-/// Opens a namespace after the hook of its firewall. Usually the hook has already replaced the closing rules.
-///
-/// `needs_rules`: the success of the hook does not prove that rules are loaded. Then the namespace opens only if they are.
+/// Opens a namespace after the hook of its firewall. `needs_rules`: a successful hook is not enough, rules must be in force.
 /// Errors: no rules were loaded, or the closing rules cannot be removed.
 pub fn open(paths: &Paths, name: &NsName, needs_rules: bool) -> Result<()> {
     let _inside = netns::enter(paths, name)?;
+    // Usually the hook has already replaced the closing rules.
     match filtering()? {
         Filtering::Closed if needs_rules => {
             bail!("no rules were loaded: namespace `{name}` stays closed, only loopback traffic passes")

@@ -1,8 +1,5 @@
-//! Firewall types: before the rules of a firewall are loaded, only loopback traffic passes in its namespace.
-//!
-//! A plugin declares `# Provides: firewall` ([`crate::config::declaration::Declaration`]). The namespace is closed before any file
-//! of the instance is run, so errors in these files cannot open it. The hook replaces the closing rules by its own rules in one
-//! transaction (`flush ruleset`).
+//! Types that provide a firewall. A plugin declares this ([`crate::config::declaration::Declaration`]). Until the rules are loaded,
+//! the namespace is closed.
 
 mod close;
 pub mod nft;
@@ -18,10 +15,8 @@ use crate::name::{Instance, NsName, Phase, Side};
 use crate::netns::{self, Identity, NameState};
 use crate::paths::Paths;
 
-/// Closes the namespace before an `up` hook of a firewall. A hook of another type is refused after a failed [`close`].
-///
-/// `ours` is the recorded namespace, if there is a record. A foreign namespace is not changed.
-/// Errors: the namespace cannot be closed by rules. Then its interfaces are down, and must stay down.
+/// Closes the namespace before an `up` hook of a firewall. `ours` is the recorded namespace, if a record exists.
+/// Errors: [`close`] has failed, now or for an earlier hook.
 pub fn before_hook(
     paths: &Paths,
     instance: &Instance,
@@ -35,11 +30,13 @@ pub fn before_hook(
     if !Declaration::of(paths, nstype).firewall {
         return require_open(paths, name);
     }
-    // Without the namespace, or in the wrong one, the check of the hook fails later.
+    // The files of the instance are not read yet, so errors in them cannot open the namespace. Later, the hook replaces the closing
+    // rules in one transaction (`flush ruleset`). Without the namespace, or in the wrong one, the check of the hook fails later.
     let is_right = match netns::inspect(paths, name)? {
         NameState::Namespace(id) => side == Side::Outside || netns::current()? == id,
         NameState::Missing | NameState::Leftover => false,
     };
+    // A foreign namespace is not changed.
     if is_right && ours.map_or(Ok(true), |ours| ours.has_name(paths, name))? {
         close(paths, name)
     } else {

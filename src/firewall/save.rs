@@ -33,8 +33,8 @@ pub struct Save<'a> {
 }
 
 impl<'a> Save<'a> {
-    /// Finds the file. `requested` is the type of the firewall, which is necessary if several types have such files.
-    /// Errors: no plugin declares a file of rules, several plugins do, or the path is a directory.
+    /// Finds the file. `requested` is the type, which is required if several types save rules.
+    /// Errors: no plugin or several plugins declare a file of rules, or the path is a directory.
     pub fn of(paths: &'a Paths, name: &'a NsName, requested: Option<&NsType>) -> Result<Self> {
         let save = Self { paths, name, rules: choose(paths, name, requested)? };
         let target = save.target();
@@ -53,9 +53,8 @@ impl<'a> Save<'a> {
         self.rules.files.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// Saves the rules. `force`: an empty ruleset may replace rules. After an error the old file is unchanged.
-    /// Errors: the namespace does not exist; the rules are empty, cannot be read, or cannot be loaded again; or the file cannot be
-    /// written.
+    /// Saves the rules. `force`: an empty ruleset may replace rules.
+    /// Errors: the rules are empty, cannot be read or cannot be loaded again, or the file cannot be written. The old file stays.
     pub fn run(&self, force: bool) -> Result<()> {
         let rules = self.read(force)?;
         // From here on signals have no effect: within a few milliseconds the file is complete, and the program ends.

@@ -21,9 +21,7 @@ use crate::paths::{BASH, Paths};
 /// The PATH of hooks. It is the PATH of units that systemd starts (`DEFAULT_PATH` in src/basic/path-util.h).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Starts a hook, after a call of `before`. Returns `None` if nothing is run.
-///
-/// The hook has its own process group, and prints to `log`. When this process ends, the hook gets SIGTERM.
+/// Starts a hook, after a call of `before`. The hook prints to `log`. Returns `None` if nothing is run.
 /// Errors: [`plan`] or `before` fails, or the hook cannot be started.
 pub fn start(
     paths: &Paths,
@@ -54,7 +52,7 @@ fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Express
     let command = command.stdin_null().stderr_to_stdout().stdout_file(log).unchecked();
     command.before_spawn(move |command| {
         let bash = Arc::clone(&bash);
-        command.process_group(0);
+        command.process_group(0); // so that the hook can be killed with its children
         #[allow(unsafe_code)] // these calls are safe after a fork (signal-safety(7))
         unsafe {
             command.pre_exec(move || {

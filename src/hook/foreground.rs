@@ -13,8 +13,8 @@ use crate::sys::wait::wait_until;
 /// The timeout for the command to end, unless the caller of the hook has less time.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sends SIGTERM to the foreground command of the parent bash, and to all descendants of the command. Waits until they have ended,
-/// or until the timeout. `jobs` is the output of `jobs -l` in the parent bash.
+/// Sends SIGTERM to the foreground command of the parent bash, and to its descendants. Waits for their end. `jobs` is the output of
+/// `jobs -l` in this bash.
 pub fn end(jobs: &str, timeout: Duration) {
     let start = Instant::now();
     let listed = foreground(jobs);
@@ -43,9 +43,9 @@ pub fn end(jobs: &str, timeout: Duration) {
     wait_until(remaining, POLL_INTERVAL, || (!command.iter().any(Stat::runs)).then_some(()));
 }
 
-/// The possible process IDs of the foreground command. It is the last job, and has no `&` at its end. The first ID comes after the
-/// number of the job. Each further part of a pipe has its own line, which begins with its ID.
+/// The possible process IDs of the foreground command: the last job, if the line has no `&` at the end.
 fn foreground(jobs: &str) -> Vec<i32> {
+    // The first ID comes after the number of the job. Each further part of a pipe has its own line, which begins with the ID.
     let mut lines: Vec<&str> = jobs.lines().collect();
     let last = lines.iter().rposition(|line| after_job_number(line).is_some());
     let Some(last) = last.filter(|_| !jobs.trim_end().ends_with(" &")) else { return Vec::new() };

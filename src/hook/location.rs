@@ -1,4 +1,4 @@
-//! The namespace that a hook runs in: its check, and its variables for plugins.
+//! The check of the namespace in which a hook runs, and the variables with this namespace.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -54,11 +54,8 @@ fn global() -> Result<Id> {
     Id::of(GLOBAL_NETNS.as_ref()).context("cannot read the namespace of PID 1 (are you root?)")
 }
 
-/// Checks that this process is in the namespace `name`. If `ours` is known, the identity is compared too. On `down`, the result
-/// in a foreign namespace is `None`: the hook has nothing to undo there.
-///
-/// Errors: this is the namespace of PID 1; or, on `up`, not the namespace `name`. On `down` a wrong name is only a warning:
-/// the name may have been deleted manually, but the hook must still run in our namespace.
+/// Checks that this process is in the namespace `name`. On `down`, the result in a foreign namespace is `None`.
+/// Errors: this is the namespace of PID 1, or, on `up`, another wrong namespace.
 pub fn check_inside(
     paths: &Paths,
     name: &NsName,
@@ -74,6 +71,7 @@ pub fn check_inside(
     }
     let is_named = Id::of(&paths.namespace(name)).is_ok_and(|wanted| wanted == current);
     if !ours.map_or(Ok(true), Identity::is_current)? {
+        // A foreign namespace has nothing to undo.
         if phase == Phase::Down {
             print::warn(&format!(
                 "this is not the namespace that was created as `{name}`: no hook is run in it"
@@ -95,6 +93,7 @@ pub fn check_inside(
     if phase == Phase::Up {
         bail!("{message}");
     }
+    // The name may have been deleted manually. The hook must still run in our namespace.
     print::warn(&format!("{message}; continuing, to remove leftovers"));
     Ok(Some(Location { global, current, name: found }))
 }

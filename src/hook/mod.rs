@@ -81,7 +81,7 @@ pub struct Caller {
     pub trace: bool,
     /// The timeout for the foreground command to end after a signal.
     pub timeout: Duration,
-    /// The way in which the hook is run. It decides which checks and cleanups the wrapper contains.
+    /// The way to run the hook. It decides about checks and cleanups in the wrapper.
     pub kind: CallerKind,
 }
 

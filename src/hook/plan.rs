@@ -23,9 +23,8 @@ pub enum Planned {
     Bash(Bash),
 }
 
-/// Plans a hook that runs in the namespace of this process. If `ours` is known, a foreign namespace is not changed.
-/// Errors: the wrong namespace, a namespace that cannot be closed for its firewall, an unusable layer, or a layer that other users
-/// can write.
+/// Plans a hook in the namespace of this process. `ours` is the recorded namespace, if a record exists.
+/// Errors: a wrong or foreign namespace, a failed closing, or an unusable or untrusted layer.
 pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>) -> Result<Planned> {
     // This comes before any file of the instance is read: errors in these files must not open the namespace.
     firewall::before_hook(paths, &hook.instance, (hook.phase, hook.side), ours)?;

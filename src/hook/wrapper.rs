@@ -29,12 +29,12 @@ const MARK: &str =
 /// Removes the remembered values of an instance that is down.
 const FORGET: &str = "__netns_forget\n";
 
-/// Runs at the end of a successful hook. Later signals are ignored by bash, because the hook would seem failed without a rollback.
-/// The handler is empty and not SIG_IGN, so that a signal still ends the commands of a trap for EXIT.
+/// Runs at the end of a successful hook. A later signal must not make the hook fail. The handler is not SIG_IGN, which the commands
+/// of a trap for EXIT would inherit.
 const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
 
 /// Writes the wrapper of a hook. `location` is the line with the variables of the namespace.
-/// Errors: on `up`, `default.conf` exists but cannot be read. On `down` this is a warning.
+/// Errors: on `up`, `default.conf` cannot be read.
 pub(super) fn wrapper(
     paths: &Paths,
     hook: &Hook,
@@ -98,8 +98,8 @@ fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
     )
 }
 
-/// The function that sources the layers and calls the hook. In a function, `local` is valid in the layers, and the variables that
-/// they declare so exist until the hook ends.
+/// The function that sources the layers and calls the hook. In a function, the layers can use `local`. Such variables exist until
+/// the hook ends.
 fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind) -> Result<String> {
     let mut text = "autoconfigure() {\n".to_owned();
     text += preamble(hook, caller);

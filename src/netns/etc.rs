@@ -30,11 +30,7 @@ const HIDDEN: [&str; 2] = ["/run/dbus", "/run/resolvconf"];
 /// on a read-only mount.
 const SYSTEMD: &str = "/run/systemd";
 
-/// Replaces this process by a command, in the current network namespace, with the files of /etc/netns/NAME in /etc.
-///
-/// In the mount namespace of the command, /etc is read-only. It contains a symbolic link for each file of /etc/netns/NAME, and
-/// for resolv.conf. A program that resolves the link first can also replace the file. Under a bind mount, as ip-netns(8) creates
-/// it, this is not possible. The host name of the command is separate, too.
+/// Replaces this process by a command with a private /etc, in the current network namespace.
 /// Errors: the private /etc cannot be created (for example without CAP_SYS_ADMIN), or the command cannot be run.
 pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infallible> {
     let own = paths.files(name);
@@ -64,8 +60,10 @@ fn hide_resolvers(paths: &Paths, name: &NsName) -> Result<()> {
     Ok(())
 }
 
-/// Replaces /etc by a directory with the same entries, except that the files of `own` are links.
+/// Replaces /etc by a read-only directory with the same entries, except that the files of `own` are links.
 fn replace_etc(own: &Path) -> Result<()> {
+    // A program that resolves a link first can write the file, and also replace it. Under a bind mount, as ip-netns(8) creates it, a
+    // file cannot be replaced.
     let etc = Path::new("/etc");
     let writable = open(own)?;
     let links: Vec<OsString> = names(own)?.into_iter().chain(["resolv.conf".into()]).collect();

@@ -84,8 +84,7 @@ impl Identity {
         Ok(self.has(current()?) && self.has_cookie(current_cookie)?)
     }
 
-    /// Whether this namespace has the name. If the IDs are equal, this thread enters the namespace to read the cookie. Without the
-    /// privilege to enter, only the IDs are compared.
+    /// Whether this namespace has the name.
     /// Errors: the ID or the cookie of the named namespace cannot be read.
     pub fn has_name(&self, paths: &Paths, name: &NsName) -> Result<bool> {
         let path = paths.namespace(name);
@@ -95,6 +94,7 @@ impl Identity {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(what),
             _ => return Ok(false),
         }
+        // The IDs are equal. This thread enters the namespace to read the cookie. Without the privilege, the IDs must suffice.
         self.has_cookie(|| {
             let file = File::open(&path).with_context(what)?;
             match enter_file(&file) {
@@ -116,8 +116,8 @@ impl Identity {
     }
 }
 
-/// Reads the cookie of the namespace of this thread. The kernel counts the namespaces, and the cookie is the number (`setup_net`
-/// in net/core/net_namespace.c). A socket option returns it (`sk_getsockopt` in net/core/sock.c).
+/// Reads the cookie of the namespace of this thread: a number that the kernel increments for each namespace (`setup_net` in
+/// net/core/net_namespace.c). A socket option returns the cookie (`sk_getsockopt` in net/core/sock.c).
 fn current_cookie() -> Result<Option<u64>> {
     let what = "cannot read the cookie of the current namespace";
     let socket = match socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) {

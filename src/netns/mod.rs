@@ -77,8 +77,7 @@ pub(crate) fn current() -> Result<Id> {
     Id::of(OWN_NETNS.as_ref()).context("cannot read the current namespace (is /proc mounted?)")
 }
 
-/// Creates a named namespace. `record` gets the identity before the namespace has its name. After an interruption at any point,
-/// the caller's record identifies the namespace.
+/// Creates a named namespace. `record` gets the identity before the namespace has the name.
 /// Errors: the name exists (and is not changed), the kernel refuses, or `record` fails.
 pub fn create(paths: &Paths, name: &NsName, record: impl FnOnce(Identity) -> Result<()>) -> Result<()> {
     let path = paths.namespace(name);
@@ -93,7 +92,7 @@ pub fn create(paths: &Paths, name: &NsName, record: impl FnOnce(Identity) -> Res
         .with_context(what)?;
     let _inside = Entered { home };
     let record_and_bind = || -> Result<()> {
-        record(Identity::of_current()?)?;
+        record(Identity::of_current()?)?; // first, so that the namespace is recorded after any interruption
         match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(name_exists(paths, name)),
             opened => opened.with_context(|| format!("cannot create {}", path.display()))?,
@@ -126,12 +125,12 @@ fn not_a_namespace(path: &Path) -> anyhow::Error {
     anyhow!("{} exists, but is not a namespace; check the file, and remove it with `rm`", path.display())
 }
 
-/// Makes `/run/netns` a shared mount point, and takes the lock of iproute2 (`netns_add` in ip/ipnetns.c). Namespaces in a shared
-/// mount point appear in all mount namespaces, and disappear from all of them. Any user who can read the directory can hold the
-/// lock, so after the timeout the function continues without it.
+/// Makes `/run/netns` a shared mount point, so that all mount namespaces have the same namespaces. Takes the lock of iproute2
+/// (`netns_add` in ip/ipnetns.c), if possible.
 fn share_and_lock(directory: &Path) -> Result<Option<Flock<File>>> {
     let what = || format!("cannot set up {}", directory.display());
     DirBuilder::new().recursive(true).mode(0o755).create(directory).with_context(what)?;
+    // Any user who can read the directory can hold the lock forever.
     let lock = match lock_within(File::open(directory).with_context(what)?, TIMEOUT) {
         Err(Errno::EAGAIN) => {
             let path = directory.display();
@@ -191,13 +190,13 @@ pub enum Deletion {
     Foreign,
 }
 
-/// Deletes a name, unless a namespace other than `ours` has it. The lock of [`create`] and iproute2 prevents a creation after the
-/// check.
+/// Deletes a name, unless a namespace other than `ours` has it.
 /// Errors: the name cannot be checked, or the kernel refuses.
 pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Deletion> {
     if !paths.netns.exists() {
         return Ok(Deletion::NotFound);
     }
+    // With the lock, no other program creates a namespace after the check.
     let _lock = share_and_lock(&paths.netns)?;
     if matches!(inspect(paths, name)?, NameState::Namespace(_)) && !ours.has_name(paths, name)? {
         return Ok(Deletion::Foreign);

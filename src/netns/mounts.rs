@@ -21,8 +21,8 @@ const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlag
 /// Source of this tmpfs, and of the sysfs of the namespace, in `/proc/PID/mountinfo`.
 const SOURCE: &str = "netns";
 
-/// Moves this thread to a new mount namespace (unshare(2)). Other threads stay; processes of this thread are there too. New
-/// mounts of the host appear in the new mount namespace. New mounts in there do not appear on the host.
+/// Moves this thread to a new mount namespace (unshare(2)). New mounts of the host appear there. New mounts in there do not appear
+/// on the host.
 /// Errors: the kernel refuses.
 pub fn separate() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot unshare the mounts")?;
@@ -41,11 +41,9 @@ pub fn mount_sys() {
     }
 }
 
-/// Mounts the files of /etc/netns/NAME on the files in /etc, and hides the directories of the host's resolvers.
-///
-/// The directories are hidden first, because /etc/resolv.conf may be a link into a hidden directory. A file mounted in a hidden
-/// directory stays when the host replaces its own file. Returns a line for each file that does not exist on the host.
-/// Errors: a file cannot be mounted, or a directory cannot be hidden.
+/// Hides the host's resolvers, and mounts the files of /etc/netns/NAME in /etc. Returns a line for each file that is missing on the
+/// host.
+/// Errors: a mount fails.
 pub fn mount_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     let directories = resolver::resolver_directories(paths, name, false);
     // /etc/resolv.conf may be a link into a directory that does not exist yet.
@@ -62,6 +60,8 @@ pub fn mount_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
             )),
         }
     }
+    // The directories are hidden before the files are mounted, because /etc/resolv.conf may be a link into one of them. A file
+    // mounted in a hidden directory stays when the host replaces its own file.
     for directory in &directories {
         let options = Some("mode=0755,size=64k");
         mount(Some(SOURCE), directory, Some("tmpfs"), HIDING, options)
@@ -82,8 +82,8 @@ pub fn mount_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     Ok(unused)
 }
 
-/// The file on which `file` is mounted: `target`, or the target of that link. `None` if the file does not exist, unless it would
-/// be in a hidden directory, where it can be created.
+/// The file on which `file` is mounted, after all links. `None` if this file does not exist. In a hidden directory it need not
+/// exist yet.
 fn file_to_cover(target: &Path, file: &Path, directories: &[PathBuf]) -> Result<Option<PathBuf>> {
     let found = resolver::resolve(target).ok();
     let found = found
@@ -108,11 +108,11 @@ pub fn hide(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot hide {}", directory.display()))
 }
 
-/// Creates a directory to mount on, and leaves it on the host. Otherwise a daemon that starts later would create the directory,
-/// and nothing would hide its sockets. systemd does the same for `TemporaryFileSystem=` of an attached service
-/// (`apply_one_mount` in src/core/namespace.c).
+/// Creates a directory to mount on. Otherwise nothing would hide the sockets of a daemon that starts later.
 /// Errors: the directory cannot be created.
 pub fn create_mount_point(directory: &Path) -> Result<()> {
+    // The directory stays on the host. systemd does the same for `TemporaryFileSystem=` of an attached service (`apply_one_mount` in
+    // src/core/namespace.c).
     let mask = umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let created = DirBuilder::new().recursive(true).mode(0o755).create(directory);
     umask(mask);

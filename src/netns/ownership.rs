@@ -26,7 +26,7 @@ pub enum Ownership {
     Unrecorded,
 }
 
-/// Creates a namespace with an ownership record. By the record, [`delete`] recognizes a foreign namespace of the same name.
+/// Creates a namespace with an ownership record.
 /// Errors: the name exists, or the namespace or record cannot be created.
 pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
     let record = paths.ownership(name);
@@ -64,8 +64,7 @@ pub fn parse(record: &str) -> Result<(Identity, Option<&str>)> {
     Ok((identity.parse()?, creator))
 }
 
-/// Deletes a namespace and its ownership record. A foreign namespace stays. With a damaged record the namespace stays too, and a
-/// warning is printed.
+/// Deletes a namespace, unless it is foreign, and the ownership record.
 /// Errors: the namespace or the record cannot be deleted.
 pub fn delete(paths: &Paths, name: &NsName) -> Result<Deletion> {
     let deleted = match recorded(paths, name) {
@@ -73,6 +72,7 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deletion> {
         // Created by an older version, or manually for this unit.
         Ok(None) if netns::delete(paths, name)? => Deletion::Done,
         Ok(None) => Deletion::NotFound,
+        // With a damaged record, the namespace may be foreign.
         Err(error) => {
             print::warn(&format!("{error:#}"));
             Deletion::Foreign
@@ -134,8 +134,8 @@ pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     }
 }
 
-/// Checks that systemd-netns created the namespace. A foreign namespace has neither our interfaces nor our firewall.
-/// Errors: the namespace is missing, foreign or without a record; or the namespace or record cannot be read.
+/// Checks that systemd-netns created the namespace. A foreign one has neither our interfaces nor our firewall.
+/// Errors: the namespace is missing, foreign or unrecorded, or cannot be read.
 pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
     match inspect(paths, name)? {
         Ownership::Ours => Ok(()),

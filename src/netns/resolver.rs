@@ -26,12 +26,11 @@ pub fn has_own(paths: &Paths, name: &NsName) -> bool {
     paths.files(name).join("resolv.conf").exists()
 }
 
-/// The directories to hide from a process in a namespace, so that only the resolver of the namespace is used.
-///
-/// Empty if the namespace has no own files: then the host's resolvers are used on purpose. `expected`: an instance writes such
-/// files when it comes up.
+/// The directories to hide from a process in a namespace, so that only the resolver of the namespace is used. `expected`: an
+/// instance writes the files when it comes up.
 #[must_use]
 pub fn resolver_directories(paths: &Paths, name: &NsName, expected: bool) -> Vec<PathBuf> {
+    // Without own files, the host's resolvers are used on purpose.
     let has = |file: &str| expected || paths.files(name).join(file).exists();
     let mut directories = Vec::new();
     if has("resolv.conf") {
@@ -46,8 +45,8 @@ pub fn resolver_directories(paths: &Paths, name: &NsName, expected: bool) -> Vec
     directories
 }
 
-/// The ways in which the host's /etc/resolv.conf can change under a mount. If the host removes or replaces the file under a mount,
-/// the kernel removes the mount in all other mount namespaces (`detach_mounts` in fs/namespace.c).
+/// The host's /etc/resolv.conf. When the host removes or replaces the file under a mount, the kernel removes the mount in all other
+/// mount namespaces (`detach_mounts` in fs/namespace.c).
 #[derive(Debug, PartialEq, Eq)]
 pub enum ResolvConf {
     /// A link into a separate directory. The whole directory can be hidden, so that changes in it have no effect.

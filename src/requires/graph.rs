@@ -182,8 +182,8 @@ pub fn instances_in(requires: &[Requirement]) -> impl Iterator<Item = &Instance>
     })
 }
 
-/// The reason why a required instance is unknown: the plugin is missing, or the plugin requires a `TYPE-NAME.conf` that does not
-/// exist. A `TYPE.conf` is not enough, because the name may be mistyped.
+/// The reason why a required instance is unknown: its plugin, or a necessary `TYPE-NAME.conf`, does not exist. A `TYPE.conf` is not
+/// enough, because the name may be mistyped.
 #[must_use]
 pub fn unknown_reason(paths: &Paths, instance: &Instance) -> Option<String> {
     let layers = match Layers::of(paths, instance) {

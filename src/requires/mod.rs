@@ -33,8 +33,7 @@ impl<'a> RequirementReader<'a> {
         Self { paths, layers: LayerReader::new(paths) }
     }
 
-    /// Reads the requirements of an instance. Duplicates and the instance's own namespace are left out. bash is not started if the
-    /// layers show that nothing is required.
+    /// Reads the requirements of an instance, except its own namespace.
     /// Errors: the plugin is missing; bash cannot read the files; the function fails, times out, or prints an invalid requirement.
     pub fn of(&self, instance: &Instance) -> Result<Vec<Requirement>> {
         let what = || format!("cannot read the requirements of `{instance}`");
@@ -64,10 +63,9 @@ impl<'a> RequirementReader<'a> {
     }
 }
 
-/// Whether the layers show that nothing is required. They contain only definitions, and no definition is about requirements.
-/// `declared` are the settings whose values are required. In doubt the result is false and bash is queried: with a missed
-/// requirement, an instance could come up without its firewall.
+/// Whether the layers contain only definitions, none of them about requirements. `declared` are the settings with required values.
 fn require_nothing(layers: &Layers, declared: &[String]) -> bool {
+    // In doubt bash is started: with a missed requirement, an instance could come up without its firewall.
     let Some(set) = layers.settings() else { return false };
     let is_set = |name: &str| env::var_os(name).is_some() || set.iter().any(|(known, _)| *known == name);
     let lines = || layers.all().filter_map(Layer::text).flat_map(str::lines);

@@ -10,8 +10,7 @@ use crate::paths::Paths;
 use crate::systemd::show::Properties;
 use crate::systemd::unit_files::dropins::stale_reason;
 
-/// The required units that systemd does not know, as problems of the instances that require them. systemd is queried once, and only
-/// if a unit is required.
+/// The required units that systemd does not know. systemd is queried once, and only if a unit is required.
 /// Errors: systemctl cannot be run.
 pub fn not_found(graph: &Graph) -> Result<Vec<Problem>> {
     let states = states("LoadState", units(graph).map(|(_, unit)| unit))?;
@@ -26,13 +25,13 @@ pub fn not_found(graph: &Graph) -> Result<Vec<Problem>> {
     Ok(unknown.map(problem).collect())
 }
 
-/// The values of a property, by unit. One command prints all values, in the order of its arguments. For an alias it prints the real
-/// name, so the order is used and not the name.
+/// The values of a property, by unit.
 /// Errors: systemctl cannot be run.
 pub fn states<'a>(
     property: &str,
     units: impl Iterator<Item = &'a String>,
 ) -> Result<BTreeMap<&'a str, String>> {
+    // systemctl prints the real name of an alias. So the results are assigned by their order.
     let units: Vec<&str> = units.map(String::as_str).collect();
     let values: Vec<String> =
         Properties::of(property, &units)?.iter().map(|unit| unit.get(property).to_owned()).collect();
@@ -49,8 +48,7 @@ fn units(graph: &Graph) -> impl Iterator<Item = (&Instance, &String)> {
     })
 }
 
-/// The reason why systemd does not know the requirements of an instance, and the next step. `None` if the drop-in is up to date, or
-/// if an administrator's file replaces it.
+/// The reason why systemd does not know the requirements of an instance, and the next step. See [`stale_reason`].
 #[must_use]
 pub fn stale_dropin(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
     let first = requires.first()?;

@@ -1,5 +1,5 @@
-//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The choice of the job
-//! depends on the order in which systemd loads the units.
+//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle, depending on the order
+//! in which it loads the units.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -35,9 +35,8 @@ impl fmt::Display for Cycle {
     }
 }
 
-/// Finds the ordering cycles in a start of these units, and in a boot. Unit files and drop-ins in `overlay` override the installed
-/// ones. Without systemd-analyze the result is empty.
-/// Errors: systemd-analyze cannot be run.
+/// Finds the ordering cycles in a start of these units, and in a boot. Files in `overlay` override the installed ones.
+/// Errors: systemd-analyze is installed, but cannot be run.
 pub fn find<Unit: AsRef<str>>(
     units: impl IntoIterator<Item = Unit>,
     overlay: Option<&Path>,

@@ -12,12 +12,10 @@ use super::systemctl::systemctl;
 pub struct Properties(BTreeMap<String, String>);
 
 impl Properties {
-    /// Queries properties of units. `keys` is a list, `KEY,KEY`; `Id` is always queried too.
-    ///
-    /// `units` are names or patterns. Each name has a result, in this order, even if the unit does not exist. A pattern has a result
-    /// for each loaded unit that matches.
+    /// Queries the properties `KEY,KEY` of units, by names or patterns. A pattern matches loaded units.
     /// Errors: systemctl is missing or fails.
     pub fn of<Unit: AsRef<str>>(keys: &str, units: impl IntoIterator<Item = Unit>) -> Result<Vec<Self>> {
+        // Each name has a result, in the order of the names, even if the unit does not exist.
         let units: Vec<String> = units.into_iter().map(|unit| unit.as_ref().to_owned()).collect();
         if units.is_empty() {
             return Ok(Vec::new()); // systemctl would show systemd itself

@@ -137,8 +137,7 @@ impl Systemctl {
         }
     }
 
-    /// Stops all instances, and waits until their namespaces are removed. systemd removes the namespaces only after `stop` has
-    /// returned (StopWhenUnneeded= in systemd.unit(5)).
+    /// Stops all instances, and waits until their namespaces are removed.
     /// Errors: systemctl is missing or fails, or a unit is still active after the timeout.
     pub fn stop_all(&self) -> Result<()> {
         let start = Instant::now();
@@ -153,6 +152,7 @@ impl Systemctl {
             // An error is ignored: a unit that had failed may have been stopped successfully now.
             self.change("reset-failed", &names);
         }
+        // systemd removes the namespaces only after `stop` has returned (StopWhenUnneeded= in systemd.unit(5)).
         let mut remaining = None;
         try_wait_until(TIMEOUT.saturating_sub(start.elapsed()), POLL_INTERVAL, || {
             remaining = self.loaded()?.into_iter().find(Loaded::needs_unit_file);
@@ -169,10 +169,7 @@ fn on_units<Unit: AsRef<str>>(verb: &str, units: &[Unit]) -> Program {
     systemctl(verb).args(["--"]).args(units.iter().map(AsRef::as_ref))
 }
 
-/// Parses lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Truncated lines are left out.
-///
-/// A foreign unit with a similar name is left out, too. The inside unit of an instance requires the outside unit, so systemd always
-/// has loaded both. A foreign unit has no outside unit.
+/// Parses lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Truncated lines, and foreign units with similar names, are left out.
 #[must_use]
 pub fn parse(listing: &str) -> Vec<Loaded> {
     let unit = |line| {
@@ -181,6 +178,7 @@ pub fn parse(listing: &str) -> Vec<Loaded> {
     };
     let units: Vec<(&str, &str)> = listing.lines().filter_map(unit).collect();
     let all: BTreeSet<&str> = units.iter().map(|(name, _)| *name).collect();
+    // The inside unit of an instance requires the outside unit, so systemd has loaded both. A foreign unit has no outside unit.
     let has_outside_unit = |name: &str| match UnitName::parse(name) {
         Some(UnitName::Inside(instance)) => all.contains(instance.outside_unit().as_str()),
         Some(_) => true,

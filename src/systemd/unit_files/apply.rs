@@ -22,8 +22,8 @@ pub struct Applied {
     pub errors: Vec<anyhow::Error>,
 }
 
-/// Takes the lock on the directory of the units, and waits for another run if necessary.
-/// Errors: the directory does not exist, or another process keeps it locked for a minute.
+/// Locks the directory of the units, and waits for another run if necessary.
+/// Errors: the directory does not exist, or stays locked for a minute.
 pub fn lock(paths: &Paths) -> Result<Flock<File>> {
     file::lock_directory(&paths.units, Duration::from_secs(60))
 }

@@ -44,7 +44,7 @@ impl DropInKind {
             && fs::read(path).is_ok_and(|content| content.starts_with(self.header.as_bytes()))
     }
 
-    /// The action for a drop-in that should exist. An administrator's file or a mask in its place stays.
+    /// The action for a drop-in that should exist. An administrator's file or a mask stays.
     /// Errors: the directory of the drop-in is a link, or not a directory.
     fn action(&self, path: &Path, content: &str) -> Result<Action> {
         let directory = path.parent().unwrap_or(path);
@@ -91,8 +91,8 @@ impl Plan<'_> {
         self.add_dropins(paths, present, &FIREWALL, wanted, is_template);
     }
 
-    /// Plans the drop-ins of one kind. `wanted` are the drop-ins that should exist, by unit. `applies_to` is true for the units
-    /// that can have such a drop-in.
+    /// Plans the drop-ins of one kind. `wanted` are the texts of all such drop-ins, by unit. `applies_to` returns whether a unit can
+    /// have a drop-in of this kind.
     fn add_dropins(
         &mut self,
         paths: &Paths,

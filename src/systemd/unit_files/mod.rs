@@ -1,7 +1,5 @@
-//! The systemd unit files of the types: plans the changes, and applies them.
-//!
-//! Each type has a unit pair, `netns-TYPE@.service` and `netns_outside-TYPE@.service`. The files are exact copies of the template
-//! units, in which `%j` stands for TYPE. Instances with requirements, and firewall types, also have a drop-in.
+//! The unit files of the types: plans the changes, and applies them. Each type has a unit pair, `netns-TYPE@.service` and
+//! `netns_outside-TYPE@.service`: exact copies of the template units.
 
 mod apply;
 pub mod dropins;
@@ -123,10 +121,8 @@ pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
     file::entries(&paths.units)
 }
 
-/// Plans the unit files: each of `types` has a unit pair, and the unit pairs of other types are removed.
-///
-/// `present` are the entries in the directory of the units. `reasons_to_keep` returns the reasons why the units of a type must not
-/// be removed.
+/// Plans the unit files: `types` have unit pairs, and those of other types are removed. `present` are the existing files.
+/// `reasons_to_keep` returns the reasons against a removal.
 #[must_use]
 pub fn plan<'a>(
     paths: &Paths,
@@ -258,9 +254,9 @@ fn type_of_unit_file(name: &str) -> Option<&str> {
     (!nstype.contains('-')).then_some(nstype)
 }
 
-/// Whether a unit is a copy of a template: it runs netnsinit with the type from the name of the unit (`%j`, `%J`). All versions of
-/// the templates do this, and have nothing else in common. No administrator's unit contains such a command.
+/// Whether a unit is a copy of a template: netnsinit gets the type from the name of the unit (`%j`, `%J`).
 fn is_copy(content: &[u8]) -> bool {
+    // All versions of the templates run such a command, and have nothing else in common. No administrator's unit contains it.
     let text = String::from_utf8_lossy(content);
     text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).any(|command| {
         let command = command.trim_start_matches(['-', '@', ':', '+', '!']);

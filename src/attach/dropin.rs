@@ -128,8 +128,8 @@ impl DropIn {
 /// Errors: the directory of the plugins cannot be read.
 pub fn resolver_instances(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::known(paths)?.into_iter();
-    let with_resolver =
-        types.filter(|nstype| Declaration::etc_of(paths, nstype).iter().any(|file| file == resolver::FILE_NAME));
+    let with_resolver = types
+        .filter(|nstype| Declaration::etc_of(paths, nstype).iter().any(|file| file == resolver::FILE_NAME));
     Ok(with_resolver.map(|nstype| Instance { nstype, name: namespace.clone() }).collect())
 }
 

@@ -181,9 +181,7 @@ fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
     match ownership::delete(paths, &name)? {
         Deletion::Done => {}
         Deletion::NotFound => print::warn(&format!("namespace `{name}` did not exist")),
-        Deletion::Foreign => {
-            print::warn(&format!("namespace `{name}` was re-created by another program, and is not deleted"));
-        }
+        Deletion::Foreign => print::warn(&ownership::not_deleted(&name)),
     }
     // `down outside` of these instances has failed, or has not run.
     for instance in remembered::of_namespace(paths, &name)? {

@@ -1,5 +1,5 @@
-//! Types that provide a firewall. A plugin declares this ([`crate::config::declaration::Declaration`]). Until the rules are loaded,
-//! the namespace is closed.
+//! Types whose plugin declares `# Provides: firewall` ([`crate::config::declaration::Declaration`]). Their namespace is closed until
+//! the rules are loaded.
 
 mod close;
 pub mod nft;
@@ -16,7 +16,7 @@ use crate::netns::{self, Identity, NameState};
 use crate::paths::Paths;
 
 /// Closes the namespace before an `up` hook of a firewall. `ours` is the recorded namespace, if a record exists.
-/// Errors: [`close`] has failed, now or for an earlier hook.
+/// Errors: [`close()`] has failed, now or for an earlier hook.
 pub fn before_hook(
     paths: &Paths,
     instance: &Instance,

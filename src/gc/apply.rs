@@ -39,7 +39,8 @@ impl<'a> Collector<'a> {
                 self.ensure_unneeded(name)?;
                 ensure!(
                     netns::delete_ours(self.paths, name, ours)? != Deletion::Foreign,
-                    "namespace `{name}` was re-created by another program, and is not deleted"
+                    "{}",
+                    ownership::not_deleted(name)
                 );
                 if ownership::recorded(self.paths, name).is_ok_and(|recorded| recorded == Some(*ours)) {
                     remove(&self.paths.ownership(name))?;

@@ -52,7 +52,7 @@ fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Express
     let command = command.stdin_null().stderr_to_stdout().stdout_file(log).unchecked();
     command.before_spawn(move |command| {
         let bash = Arc::clone(&bash);
-        command.process_group(0); // so that the hook can be killed with its children
+        command.process_group(0);
         #[allow(unsafe_code)] // these calls are safe after a fork (signal-safety(7))
         unsafe {
             command.pre_exec(move || {

@@ -1,4 +1,4 @@
-//! One hook. [`Hook`] is the call, [`plan`] decides whether bash must run, and [`wrapper`] writes the bash text. A hook runs in this
+//! One hook. [`Hook`] is the call, [`plan`] decides whether bash must run, and [`mod@wrapper`] writes the bash text. A hook runs in this
 //! process ([`run`](run())), or as a child ([`child`]).
 
 pub mod child;

@@ -43,7 +43,7 @@ pub fn mount_sys() {
 
 /// Hides the host's resolvers, and mounts the files of /etc/netns/NAME in /etc. Returns a line for each file that is missing on the
 /// host.
-/// Errors: a mount fails.
+/// Errors: a mount fails, or a link in /etc is dangling.
 pub fn mount_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     let directories = resolver::resolver_directories(paths, name, false);
     // /etc/resolv.conf may be a link into a directory that does not exist yet.

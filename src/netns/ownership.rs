@@ -147,6 +147,12 @@ pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
     }
 }
 
+/// The message about a foreign namespace that is not deleted.
+#[must_use]
+pub fn not_deleted(name: &NsName) -> String {
+    format!("namespace `{name}` was re-created by another program, and is not deleted")
+}
+
 /// The finding about a namespace that was deleted.
 #[must_use]
 pub fn deleted(name: &NsName) -> String {

@@ -1,5 +1,5 @@
-//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle, depending on the order
-//! in which it loads the units.
+//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The order in which
+//! systemd loads the units decides about the job.
 
 use std::collections::BTreeSet;
 use std::fmt;

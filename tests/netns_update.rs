@@ -1,5 +1,5 @@
-//! netns-update below `--root`: what the words mean, and which types there are. The plan is in netns_update_plan.rs, what
-//! happens to the files in netns_update_files.rs; what takes a running systemd, in bats/systemd/update.bats.
+//! netns-update below `--root`: the arguments, and the types. netns_update_plan.rs tests the plan, and netns_update_files.rs the unit
+//! files. Tests that need a running systemd are in bats/systemd/update.bats.
 
 mod support;
 
@@ -12,13 +12,13 @@ use support::update::{
 };
 use support::{Test, bytes};
 
-/// All that is said where the units of `good` are made and something else is wrong.
-fn all_but_good() -> String {
+/// The output if the units of `good` are created, and something else fails.
+fn only_good_created() -> String {
     let summary = summary("Update incomplete: see the warnings.", [2, 0, 0, 0, 0]);
     format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Creating", &GOOD))
 }
 
-// --- the words
+// --- the arguments
 
 #[test]
 fn help_and_version_are_printed_on_stdout() {
@@ -31,13 +31,13 @@ fn help_and_version_are_printed_on_stdout() {
 }
 
 #[test]
-fn unknown_words_are_refused_and_nothing_is_done() {
+fn unknown_arguments_are_refused_and_nothing_is_changed() {
     let test = with_good();
     let before = test.state("");
-    for word in ["--nosuch", "-x", "--clean=yes", "word", "--", ""] {
-        let words = [word, "word"];
-        test.run(&words).stdout("").stderr_has("Usage: netns-update").status(1);
-        test.run(&["--daemon-reload", word, "x"]).stdout("").stderr_has("Usage: netns-update").status(1);
+    for argument in ["--nosuch", "-x", "--clean=yes", "word", "--", ""] {
+        let arguments = [argument, "word"];
+        test.run(&arguments).stdout("").stderr_has("Usage: netns-update").status(1);
+        test.run(&["--daemon-reload", argument, "x"]).stdout("").stderr_has("Usage: netns-update").status(1);
     }
     test.run(&["--nosuch"]).stdout("").stderr_has("'--nosuch'").status(1);
     test.run(&["word"]).stdout("").stderr_has("'word'").status(1);
@@ -46,7 +46,7 @@ fn unknown_words_are_refused_and_nothing_is_done() {
 }
 
 #[test]
-fn now_goes_with_clean_only() {
+fn now_requires_clean() {
     let test = with_good();
     let before = test.state("");
     test.run(&["--now"]).stdout("").stderr_has("--clean").status(1);
@@ -84,70 +84,74 @@ fn options_combine_and_repeat_in_any_order() {
 }
 
 #[test]
-fn who_is_not_root_is_told_so() {
-    let said = "netns-update: permission denied: only root can change the units of systemd; use sudo, or --dry-run to print the changes\n";
+fn users_other_than_root_are_refused() {
+    let expected = "netns-update: permission denied: only root can change the units of systemd; use sudo, or --dry-run to print the changes\n";
     let test = Test::new("netns-update").by_nobody();
-    for words in [&[][..], &["--clean"], &["--clean", "--now"], &["--daemon-reload"], &["--root", "/"]] {
-        test.run_live(words).stdout("").stderr(said).status(1);
+    for arguments in [&[][..], &["--clean"], &["--clean", "--now"], &["--daemon-reload"], &["--root", "/"]] {
+        test.run_live(arguments).stdout("").stderr(expected).status(1);
     }
 }
 
 #[test]
-fn a_bad_word_is_told_before_that_root_is_needed() {
+fn a_usage_error_is_reported_before_the_missing_permission() {
     let test = Test::new("netns-update").by_nobody();
     test.run_live(&["--nosuch"]).stdout("").stderr_has("'--nosuch'").status(1);
     test.run_live(&["--help"]).stdout_has("Usage: netns-update").stderr("").status(0);
 }
 
 #[test]
-fn a_dry_run_needs_no_root() {
-    // Whatever there is on this machine; with a PATH of its own it has no systemctl to ask.
+fn a_dry_run_does_not_require_root() {
+    // The real root of this machine is read. With this PATH, systemctl is not found.
     let test = Test::new("netns-update").by_nobody().variable("PATH", "/nonexistent");
     let ran = test.run_live(&["--dry-run"]);
     assert!(!ran.stderr.contains("only root"), "{ran:#?}");
 }
 
 #[test]
-fn an_image_needs_no_root() {
+fn an_image_does_not_require_root() {
     let test = with_good().mode(UNITS, 0o777).by_nobody();
     test.run(&NONE).stdout(&created(&GOOD)).stderr("").status(0);
     assert_eq!(test.names(UNITS), GOOD);
 }
 
 #[test]
-fn netnsctl_update_is_the_same_program() {
+fn netnsctl_update_works_the_same() {
     let test = with_good();
-    let ran =
-        test.command(&["update", "--root"]).arg0("netnsctl").arg(test.path("")).output().expect("it starts");
+    let ran = test
+        .command(&["update", "--root"])
+        .arg0("netnsctl")
+        .arg(test.path(""))
+        .output()
+        .expect("the program starts");
     test.ran(&ran).stdout(&created(&GOOD)).stderr("").status(0);
-    let ran = test.command(&["update", "--nosuch"]).arg0("netnsctl").output().expect("it starts");
+    let ran = test.command(&["update", "--nosuch"]).arg0("netnsctl").output().expect("the program starts");
     test.ran(&ran).stdout("").stderr_has("Usage: netnsctl update").status(2);
 }
 
 // --- the root
 
 #[test]
-fn a_root_may_be_relative() {
+fn a_root_can_be_relative() {
     let test = with_good();
     for (directory, root) in [("", "."), ("etc", ".."), ("usr/share", "../../")] {
         let mut command = test.command(&["--root", root, "--dry-run"]);
-        let ran = command.current_dir(test.path(directory)).output().expect("it starts");
+        let ran = command.current_dir(test.path(directory)).output().expect("the program starts");
         let last = summary("Dry run, nothing was changed.", [2, 0, 0, 0, 0]);
-        let said = format!("{PROCESSING}{}{last}", lines("Creating", &GOOD));
-        test.ran(&ran).stdout(&said).stderr("").status(0);
+        let expected = format!("{PROCESSING}{}{last}", lines("Creating", &GOOD));
+        test.ran(&ran).stdout(&expected).stderr("").status(0);
     }
 }
 
 #[test]
-fn a_root_may_be_a_link() {
+fn a_root_can_be_a_link() {
     let test = with_good().link("image", ".");
     let root = test.path("image");
-    let words = [bytes(b"--root"), root.into()];
-    test.run_live(&words).stdout(&created(&GOOD)).stderr("").status(0);
+    let arguments = [bytes(b"--root"), root.into()];
+    test.run_live(&arguments).stdout(&created(&GOOD)).stderr("").status(0);
 }
 
 #[test]
-fn a_root_may_have_any_name() {
+fn a_root_can_have_any_name() {
     for name in ["two words", "it's", "*", "$HOME", "é"] {
         let test = Test::below("netns-update", name)
             .file("usr/lib/systemd/system/netns@.service", INSIDE)
@@ -160,24 +164,24 @@ fn a_root_may_have_any_name() {
 }
 
 #[test]
-fn a_root_that_is_not_there_is_told() {
+fn a_missing_root_is_an_error() {
     let test = machine();
     for root in [test.path("nosuch"), test.path("nosuch/../etc")] {
-        let said =
+        let expected =
             format!("netns-update: cannot find {}: No such file or directory (os error 2)\n", root.display());
-        let output = test.command(&[bytes(b"--root"), root.into()]).output().expect("it starts");
-        assert_eq!(String::from_utf8_lossy(&output.stderr), said);
+        let output = test.command(&[bytes(b"--root"), root.into()]).output().expect("the program starts");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
         test.ran(&output).stdout("").status(1);
     }
-    for words in [&["--root"][..], &["--root", ""]] {
-        test.run_live(words).stdout("").stderr_has("a value is required for '--root <DIR>'").status(1);
+    for arguments in [&["--root"][..], &["--root", ""]] {
+        test.run_live(arguments).stdout("").stderr_has("a value is required for '--root <DIR>'").status(1);
     }
 }
 
 // --- the types
 
 #[test]
-fn each_plugin_in_either_directory_has_a_pair_of_units() {
+fn each_plugin_of_both_directories_gets_a_unit_pair() {
     let test = machine()
         .file("etc/conf.d/netns/own.sh", "")
         .file("usr/share/systemd-netns/shipped.sh", "")
@@ -200,17 +204,17 @@ fn each_plugin_in_either_directory_has_a_pair_of_units() {
 }
 
 #[test]
-fn types_may_have_capitals_digits_and_dots() {
-    for word in ["a.b", "9x", "UP", "my_type", "_", &"t".repeat(200)] {
-        let test = machine().file(&conf(&format!("{word}.sh")), "");
-        let units = [format!("netns-{word}@.service"), format!("netns_outside-{word}@.service")];
+fn types_can_have_capitals_digits_underscores_and_dots() {
+    for nstype in ["a.b", "9x", "UP", "my_type", "_", &"t".repeat(200)] {
+        let test = machine().file(&conf(&format!("{nstype}.sh")), "");
+        let units = [format!("netns-{nstype}@.service"), format!("netns_outside-{nstype}@.service")];
         test.run(&NONE).stdout(&created(&units.each_ref().map(String::as_str))).stderr("").status(0);
         assert_eq!(test.names(UNITS), units);
     }
 }
 
 #[test]
-fn a_plugin_may_be_a_link_to_a_file() {
+fn a_plugin_can_be_a_link_to_a_file() {
     machine()
         .file("opt/plugin", "")
         .link("etc/conf.d/netns/good.sh", "../../../opt/plugin")
@@ -221,7 +225,7 @@ fn a_plugin_may_be_a_link_to_a_file() {
 }
 
 #[test]
-fn what_is_no_plugin_makes_no_type() {
+fn files_that_are_not_plugins_create_no_type() {
     let mut test =
         machine().directory("etc/conf.d/netns/directory.sh/inner.sh").directory(&conf("d.conf/e.conf"));
     for file in [
@@ -257,20 +261,20 @@ fn what_is_no_plugin_makes_no_type() {
     for file in ["x.conf", "directory.sh/inner.sh", "README"] {
         test = test.file(&format!("usr/share/systemd-netns/{file}"), "");
     }
-    let said = format!("{PROCESSING}{}", summary("Update successful.", [0; 5]));
-    test.run(&NONE).stdout(&said).stderr("").status(0);
+    let expected = format!("{PROCESSING}{}", summary("Update successful.", [0; 5]));
+    test.run(&NONE).stdout(&expected).stderr("").status(0);
     assert!(test.names(UNITS).is_empty());
 }
 
 #[test]
-fn no_types_at_all_are_fine() {
-    let said = format!("{PROCESSING}{}", summary("Update successful.", [0; 5]));
-    machine().run(&NONE).stdout(&said).stderr("").status(0);
-    machine().directory("usr/share/systemd-netns").run(&NONE).stdout(&said).stderr("").status(0);
+fn without_types_netns_update_succeeds() {
+    let expected = format!("{PROCESSING}{}", summary("Update successful.", [0; 5]));
+    machine().run(&NONE).stdout(&expected).stderr("").status(0);
+    machine().directory("usr/share/systemd-netns").run(&NONE).stdout(&expected).stderr("").status(0);
 }
 
 #[test]
-fn confs_of_a_type_that_has_a_plugin_are_fine() {
+fn conf_files_of_a_type_with_a_plugin_cause_no_warning() {
     with_good()
         .file("etc/conf.d/netns/good.conf", "")
         .file("etc/conf.d/netns/good-my-net.conf", "")
@@ -281,46 +285,46 @@ fn confs_of_a_type_that_has_a_plugin_are_fine() {
 }
 
 #[test]
-fn a_conf_without_a_plugin_is_told_with_the_file_that_is_missing_and_the_rest_is_done() {
-    for (file, word) in [("lost.conf", "lost"), ("lost-my-net.conf", "lost"), ("e.f-g.conf", "e.f")] {
+fn a_conf_file_without_a_plugin_is_reported_with_the_missing_file_and_the_rest_is_done() {
+    for (file, nstype) in [("lost.conf", "lost"), ("lost-my-net.conf", "lost"), ("e.f-g.conf", "e.f")] {
         let test = with_good().file(&conf(file), "");
-        let said = format!(
-            "netns-update: warning: /etc/conf.d/netns/{word}.sh does not exist, but /etc/conf.d/netns/{file} needs it; \
-             type `{word}` skipped\n"
+        let expected = format!(
+            "netns-update: warning: /etc/conf.d/netns/{nstype}.sh does not exist, but /etc/conf.d/netns/{file} needs it; \
+             type `{nstype}` skipped\n"
         );
-        test.run(&NONE).stdout(&all_but_good()).stderr(&said).status(1);
+        test.run(&NONE).stdout(&only_good_created()).stderr(&expected).status(1);
         assert_eq!(test.names(UNITS), GOOD);
     }
 }
 
 #[test]
-fn a_plugin_that_is_missing_is_told_once() {
+fn a_missing_plugin_is_reported_once() {
     with_good()
         .file("etc/conf.d/netns/lost.conf", "")
         .file("etc/conf.d/netns/lost-a.conf", "")
         .file("etc/conf.d/netns/lost-b.conf", "")
         .run(&NONE)
-        .stdout(&all_but_good())
+        .stdout(&only_good_created())
         .stderr_line("/etc/conf.d/netns/lost.sh does not exist")
         .status(1);
 }
 
 #[test]
-fn names_are_cut_at_the_first_hyphen() {
+fn the_type_ends_at_the_first_hyphen() {
     let test = with_good().file("etc/conf.d/netns/good-type.sh", "");
     test.run(&NONE).stdout(&created(&GOOD)).stderr("").status(0);
     assert_eq!(test.names(UNITS), GOOD);
 
-    let said = "netns-update: warning: /etc/conf.d/netns/my.sh does not exist, but /etc/conf.d/netns/my-type.sh needs it; \
+    let expected = "netns-update: warning: /etc/conf.d/netns/my.sh does not exist, but /etc/conf.d/netns/my-type.sh needs it; \
                 type `my` skipped\n";
     let test = with_good().file("etc/conf.d/netns/my-type.sh", "");
-    test.run(&NONE).stdout(&all_but_good()).stderr(said).status(1);
+    test.run(&NONE).stdout(&only_good_created()).stderr(expected).status(1);
     assert_eq!(test.names(UNITS), GOOD);
 }
 
 #[test]
-fn names_that_are_no_types_are_told_and_skipped() {
-    for (file, word) in [
+fn invalid_types_are_reported_and_skipped() {
+    for (file, nstype) in [
         ("-x.conf", ""),
         ("-.sh", ""),
         ("a b.sh", "a b"),
@@ -336,29 +340,29 @@ fn names_that_are_no_types_are_told_and_skipped() {
         (&format!("{}.sh", "t".repeat(201)), &"t".repeat(201)),
     ] {
         let test = with_good().file(&conf(file), "");
-        let said = format!(
-            "netns-update: warning: /etc/conf.d/netns/{file}: invalid NSTYPE {word:?}: use letters, digits and `_`, \
+        let expected = format!(
+            "netns-update: warning: /etc/conf.d/netns/{file}: invalid NSTYPE {nstype:?}: use letters, digits and `_`, \
              with `.` only between them, at most 200 characters; skipped\n"
         );
-        test.run(&NONE).stdout(&all_but_good()).stderr(&said).status(1);
+        test.run(&NONE).stdout(&only_good_created()).stderr(&expected).status(1);
         assert_eq!(test.names(UNITS), GOOD);
     }
 }
 
 #[test]
-fn names_of_any_bytes_are_told_in_one_line() {
+fn names_with_any_bytes_are_reported_in_one_line() {
     for name in [&b"a\nb.sh"[..], b"a\xff.sh", b"a\x1b[31m.sh"] {
         let test = with_good();
-        File::create(test.path("etc/conf.d/netns").join(bytes(name))).expect("a file is made");
+        File::create(test.path("etc/conf.d/netns").join(bytes(name))).expect("a file is created");
         let ran = test.run(&NONE);
         assert!(!ran.stderr.contains('\x1b'), "{ran:#?}");
-        ran.stdout(&all_but_good()).stderr_line("invalid NSTYPE").status(1);
+        ran.stdout(&only_good_created()).stderr_line("invalid NSTYPE").status(1);
         assert_eq!(test.names(UNITS), GOOD);
     }
 }
 
 #[test]
-fn a_plugin_that_is_no_file_makes_no_type() {
+fn a_plugin_that_is_not_a_regular_file_creates_no_type() {
     let plugin = "etc/conf.d/netns/odd.sh";
     for test in [
         machine().directory(plugin),
@@ -372,7 +376,7 @@ fn a_plugin_that_is_no_file_makes_no_type() {
 }
 
 #[test]
-fn a_conf_whose_plugin_is_no_file_is_told_and_makes_no_units() {
+fn a_conf_file_whose_plugin_is_not_a_regular_file_is_reported_and_gets_no_units() {
     let plugin = "etc/conf.d/netns/odd.sh";
     for test in [
         with_good().directory(plugin),
@@ -381,15 +385,18 @@ fn a_conf_whose_plugin_is_no_file_is_told_and_makes_no_units() {
         with_good().link(plugin, "/nonexistent"),
     ] {
         let test = test.file("etc/conf.d/netns/odd.conf", "");
-        test.run(&NONE).stdout(&all_but_good()).stderr_line("plugin /etc/conf.d/netns/odd.sh is ").status(1);
+        test.run(&NONE)
+            .stdout(&only_good_created())
+            .stderr_line("plugin /etc/conf.d/netns/odd.sh is ")
+            .status(1);
         assert_eq!(test.names(UNITS), GOOD);
     }
 }
 
 #[test]
-fn something_odd_in_front_of_a_shipped_plugin_is_told() {
-    let said = "netns-update: warning: plugin /etc/conf.d/netns/good.sh is not a regular file\n";
+fn a_directory_in_place_of_an_overriding_plugin_is_reported() {
+    let expected = "netns-update: warning: plugin /etc/conf.d/netns/good.sh is not a regular file\n";
     let test = with_good().directory("etc/conf.d/netns/good.sh");
-    test.run(&NONE).stdout(&all_but_good()).stderr(said).status(1);
+    test.run(&NONE).stdout(&only_good_created()).stderr(expected).status(1);
     assert_eq!(test.names(UNITS), GOOD);
 }

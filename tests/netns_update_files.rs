@@ -1,4 +1,4 @@
-//! netns-update below `--root`: what happens to the unit files, and what may not happen to them.
+//! netns-update below `--root`: the changes of the unit files, and the files that must not change.
 
 mod support;
 
@@ -14,10 +14,10 @@ use support::update::{
     with_good,
 };
 
-/// Where the template is.
+/// The path of a template.
 const TEMPLATE: &str = "usr/lib/systemd/system/netns@.service";
 
-/// As the bash original had it: other text than ours, the same command.
+/// The template of the original bash scripts: a different text with the same command.
 const OLD_INSIDE: &str = "[Unit]\n\
                           Description=Named network namespace\n\
                           Requires=netns_outside-%j@%i.service\n\
@@ -30,9 +30,9 @@ const OLD_INSIDE: &str = "[Unit]\n\
                           ExecStart=netnsinit \"%J\" \"%I\" up inside\n\
                           ExecStop=netnsinit \"%J\" \"%I\" down inside\n";
 
-/// The applet, about to be started by bash after these commands.
-fn after(commands: &str, test: &Test, words: &[&str]) -> Command {
-    let applet = test.command_below_root(words);
+/// Runs the applet from a bash that runs `commands` first.
+fn after(commands: &str, test: &Test, arguments: &[&str]) -> Command {
+    let applet = test.command_below_root(arguments);
     let mut bash = test.program("bash");
     bash.args(["-c", &format!("{commands}; exec -a netns-update \"$@\""), "bash"]);
     bash.arg(applet.get_program()).args(applet.get_args());
@@ -42,16 +42,16 @@ fn after(commands: &str, test: &Test, words: &[&str]) -> Command {
 // --- the copies
 
 #[test]
-fn there_may_be_more_types_than_descriptors() {
+fn there_can_be_more_types_than_file_descriptors() {
     let types: Vec<String> = (0..100).map(|number| format!("etc/conf.d/netns/type{number}.sh")).collect();
     let test = types.iter().fold(with_good(), |test, plugin| test.file(plugin, ""));
-    let ran = after("ulimit -n 32", &test, &[]).output().expect("it starts");
+    let ran = after("ulimit -n 32", &test, &[]).output().expect("the program starts");
     test.ran(&ran).stderr("").status(0);
     assert!(test.path(&unit("netns_outside-type99@.service")).is_file());
 }
 
 #[test]
-fn copies_have_the_templates_content_and_time_and_mode_644() {
+fn copies_have_the_contents_and_time_of_the_template_and_mode_644() {
     for umask in ["000", "077", "777"] {
         let test =
             with_good().mode(TEMPLATE, 0o600).file(&unit(GOOD[1]), OLD_INSIDE).mode(&unit(GOOD[1]), 0o600);
@@ -59,7 +59,7 @@ fn copies_have_the_templates_content_and_time_and_mode_644() {
         for file in [TEMPLATE, "usr/lib/systemd/system/netns_outside@.service"] {
             File::options().write(true).open(test.path(file)).unwrap().set_modified(time).unwrap();
         }
-        let ran = after(&format!("umask {umask}"), &test, &[]).output().expect("it starts");
+        let ran = after(&format!("umask {umask}"), &test, &[]).output().expect("the program starts");
         test.ran(&ran).stderr("").status(0);
         for (file, template) in GOOD.iter().zip([INSIDE, OUTSIDE]) {
             let found = fs::metadata(test.path(&unit(file))).unwrap();
@@ -70,7 +70,7 @@ fn copies_have_the_templates_content_and_time_and_mode_644() {
 }
 
 #[test]
-fn the_template_is_taken_from_where_systemd_would_take_it() {
+fn templates_are_searched_in_the_order_of_systemd() {
     let places =
         ["usr/local/lib", "usr/lib", "lib"].map(|place| format!("{place}/systemd/system/netns@.service"));
     let test = with_good();
@@ -89,14 +89,14 @@ fn a_copy_that_differs_is_replaced() {
     for content in [&format!("{INSIDE}\n"), OUTSIDE, OLD_INSIDE] {
         let test = settled().file(&unit(GOOD[0]), content);
         let summary = summary("Update successful.", [0, 1, 0, 0, 1]);
-        let said = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Updating", &GOOD[..1]));
-        test.run(&NONE).stdout(&said).stderr("").status(0);
+        let expected = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Updating", &GOOD[..1]));
+        test.run(&NONE).stdout(&expected).stderr("").status(0);
         assert_eq!(test.read(&unit(GOOD[0])), INSIDE);
     }
 }
 
 #[test]
-fn a_unit_of_somebodys_own_in_the_place_of_a_copy_is_left_alone_and_told() {
+fn a_foreign_unit_in_place_of_a_copy_is_reported_and_not_changed() {
     let test = settled().file(&unit(GOOD[0]), "[Service]\nExecStart=/bin/true\n");
     let before = test.state(UNITS);
     test.run(&NONE).stderr_has("netns-good@.service is a foreign unit, not a copy of a template").status(1);
@@ -104,7 +104,7 @@ fn a_unit_of_somebodys_own_in_the_place_of_a_copy_is_left_alone_and_told() {
 }
 
 #[test]
-fn a_template_that_is_replaced_by_one_of_the_same_length_and_time_is_noticed() {
+fn a_replaced_template_with_the_same_length_and_time_is_noticed() {
     let test = with_good();
     test.run(&NONE).stderr("").status(0);
     let time = fs::metadata(test.path(TEMPLATE)).unwrap().modified().unwrap();
@@ -115,7 +115,7 @@ fn a_template_that_is_replaced_by_one_of_the_same_length_and_time_is_noticed() {
 }
 
 #[test]
-fn a_template_of_another_clock_is_followed_and_then_kept() {
+fn a_template_with_any_time_is_copied_once() {
     let test = with_good();
     test.run(&NONE).stderr("").status(0);
     for (word, seconds) in [("INSIDE", 1), ("iNSIDE", 4_000_000_000)] {
@@ -129,7 +129,7 @@ fn a_template_of_another_clock_is_followed_and_then_kept() {
 }
 
 #[test]
-fn a_copy_that_differs_in_mode_or_time_alone_is_kept() {
+fn a_copy_that_differs_only_in_mode_or_time_is_kept() {
     let test = settled().mode(&unit(GOOD[0]), 0o600);
     let copy = File::options().write(true).open(test.path(&unit(GOOD[1]))).unwrap();
     copy.set_modified(SystemTime::UNIX_EPOCH).unwrap();
@@ -138,10 +138,10 @@ fn a_copy_that_differs_in_mode_or_time_alone_is_kept() {
     assert_eq!(test.state(""), before);
 }
 
-// --- what is removed, and what is not
+// --- removed files, and files that stay
 
 #[test]
-fn copies_whose_type_is_gone_are_removed_those_of_the_bash_original_too() {
+fn copies_without_a_type_are_removed_including_those_of_the_bash_scripts() {
     let old_outside = OLD_INSIDE.replace("inside", "outside");
     for (inside, outside) in [
         (INSIDE, OUTSIDE),
@@ -151,20 +151,20 @@ fn copies_whose_type_is_gone_are_removed_those_of_the_bash_original_too() {
             "[Service]\nExecStart=netnsinit \"%J\" \"%I\" up outside",
         ),
     ] {
-        for word in ["gone", "a.b", "my_type", "a b", "$x"] {
-            let files = [format!("netns-{word}@.service"), format!("netns_outside-{word}@.service")];
+        for nstype in ["gone", "a.b", "my_type", "a b", "$x"] {
+            let files = [format!("netns-{nstype}@.service"), format!("netns_outside-{nstype}@.service")];
             let files = files.each_ref().map(String::as_str);
             let test = settled().file(&unit(files[0]), inside).file(&unit(files[1]), outside);
             let summary = summary("Update successful.", [0, 0, 0, 2, 2]);
-            let said = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Removing", &files));
-            test.run(&NONE).stdout(&said).stderr("").status(0);
+            let expected = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Removing", &files));
+            test.run(&NONE).stdout(&expected).stderr("").status(0);
             assert_eq!(test.names(UNITS), GOOD);
         }
     }
 }
 
 #[test]
-fn a_type_whose_conf_is_all_that_is_left_loses_its_units_and_is_told() {
+fn a_type_with_only_a_conf_file_is_reported_and_its_units_are_removed() {
     let test = settled()
         .file(&unit("netns-gone@.service"), INSIDE)
         .file(&unit("netns_outside-gone@.service"), OUTSIDE)
@@ -177,13 +177,13 @@ fn a_type_whose_conf_is_all_that_is_left_loses_its_units_and_is_told() {
 }
 
 #[test]
-fn somebodys_own_units_stay() {
-    let own = "[Service]\nType=oneshot\nExecStart=/usr/bin/true\n";
+fn foreign_units_stay() {
+    let foreign = "[Service]\nType=oneshot\nExecStart=/usr/bin/true\n";
     let mut test = settled();
     for (file, content) in [
-        ("netns-foo@.service", own),
-        ("netns_outside-foo@.service", own),
-        ("netns-a-b@.service", own),
+        ("netns-foo@.service", foreign),
+        ("netns_outside-foo@.service", foreign),
+        ("netns-a-b@.service", foreign),
         ("netns-fixed@.service", "[Service]\nExecStart=netnsinit fixed %i up inside\n"),
         (
             "netns-other@.service",
@@ -202,7 +202,7 @@ fn somebodys_own_units_stay() {
 }
 
 #[test]
-fn copies_under_names_that_netns_update_never_gives_stay() {
+fn copies_with_other_names_stay() {
     let mut test =
         settled().link(&unit("multi-user.target.wants/netns-gone@n.service"), "../netns-gone@.service");
     for file in [
@@ -217,7 +217,7 @@ fn copies_under_names_that_netns_update_never_gives_stay() {
         "netns_outside-good@.service.d/mine.conf",
         "mynetns-foo@.service",
         "foo.wants/netns-foo@.service",
-        // %j would be `b` in there: nobody but its owner can have made it.
+        // In these units %j would be `b`. So an administrator has created them.
         "netns-a-b@.service",
         "netns_outside-a-b@.service",
     ] {
@@ -228,23 +228,23 @@ fn copies_under_names_that_netns_update_never_gives_stay() {
     assert_eq!(test.state(""), before);
     test.run(&["--clean"]).stdout_has("remove 2,").stderr("").status(0);
     assert!(GOOD.iter().all(|file| !test.has(&unit(file))));
-    // Its directories count, too.
+    // Directories are counted, too.
     assert_eq!(test.tree(UNITS).len(), 18);
 }
 
-// --- masks, links, and other kinds of files
+// --- masks, links, directories and FIFOs
 
 #[test]
 fn masks_stay() {
     let masked = with_good().link(&unit(GOOD[0]), "/dev/null").link(&unit(GOOD[1]), "/dev/null");
     let of_no_type = settled().link(&unit("netns-gone@.service"), "/dev/null");
-    for (test, words, said) in [
+    for (test, arguments, expected) in [
         (&masked, &[][..], kept()),
         (&masked, &["--clean"], summary("Update successful.", [0; 5])),
         (&of_no_type, &[], kept()),
     ] {
         let before = test.state("");
-        test.run(words).stdout(&said).stderr("").status(0);
+        test.run(arguments).stdout(&expected).stderr("").status(0);
         assert_eq!(test.state(""), before);
     }
 }
@@ -259,18 +259,18 @@ fn an_empty_unit_file_is_a_mask_too() {
 }
 
 #[test]
-fn other_links_give_way_to_copies_and_what_they_point_to_stays() {
+fn other_links_are_replaced_by_copies_and_their_targets_stay() {
     for target in ["../../../usr/lib/systemd/system/netns@.service", "/nonexistent", "mine", "..", GOOD[0]] {
         let test = with_good()
             .file(&unit(GOOD[1]), OUTSIDE)
             .file(&unit("mine"), "mine")
             .link(&unit(GOOD[0]), target);
-        let said = format!(
+        let expected = format!(
             "{PROCESSING}{}{LEFT_OUT}{}",
             lines("Replacing symbolic link", &GOOD[..1]),
             summary("Update successful.", [0, 0, 1, 0, 1])
         );
-        test.run(&NONE).stdout(&said).stderr("").status(0);
+        test.run(&NONE).stdout(&expected).stderr("").status(0);
         assert!(!test.path(&unit(GOOD[0])).is_symlink(), "{target}");
         assert_eq!(test.names(UNITS), ["mine", GOOD[0], GOOD[1]]);
         assert_eq!((test.read(&unit(GOOD[0])), test.read(&unit("mine"))), (INSIDE.into(), "mine".into()));
@@ -279,7 +279,7 @@ fn other_links_give_way_to_copies_and_what_they_point_to_stays() {
 }
 
 #[test]
-fn a_link_to_a_copy_is_somebodys_own_alias_and_stays() {
+fn a_link_to_a_copy_is_an_alias_and_stays() {
     let test = settled().link(&unit("netns-alias@.service"), GOOD[0]);
     let before = test.state(UNITS);
     test.run(&NONE).stdout(&kept()).stderr("").status(0);
@@ -287,7 +287,7 @@ fn a_link_to_a_copy_is_somebodys_own_alias_and_stays() {
 }
 
 #[test]
-fn a_link_to_the_template_is_removed_with_its_type_and_the_template_stays() {
+fn a_link_to_a_template_is_removed_with_its_type_and_the_template_stays() {
     let test = machine().link(&unit("netns-gone@.service"), "../../../usr/lib/systemd/system/netns@.service");
     test.run(&NONE).stdout_has(&lines("Removing", &["netns-gone@.service"])).stderr("").status(0);
     assert!(test.names(UNITS).is_empty());
@@ -295,33 +295,33 @@ fn a_link_to_the_template_is_removed_with_its_type_and_the_template_stays() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_by_name_and_the_rest_is_done() {
+fn a_unit_that_is_not_a_regular_file_is_reported_and_the_rest_is_done() {
     for test in [with_good().directory(&unit(GOOD[0])), with_good().fifo(&unit(GOOD[0]))] {
         let before = test.state(UNITS);
-        let said = format!(
+        let expected = format!(
             "netns-update: warning: /{UNITS}/{} is not a regular file; remove it, then run this command again\n",
             GOOD[0]
         );
         let summary = summary("Update incomplete: see the warnings.", [1, 0, 0, 0, 0]);
         let done = format!("{PROCESSING}{}{LEFT_OUT}{summary}", lines("Creating", &GOOD[1..]));
-        test.run(&NONE).stdout(&done).stderr(&said).status(1);
+        test.run(&NONE).stdout(&done).stderr(&expected).status(1);
         assert_eq!(test.state(UNITS)[..1], before);
         assert_eq!(test.read(&unit(GOOD[1])), OUTSIDE);
     }
 }
 
 #[test]
-fn what_is_no_file_and_of_no_type_is_left_alone() {
+fn a_directory_or_fifo_of_a_missing_type_stays() {
     let test = settled().directory(&unit("netns-gone@.service")).fifo(&unit("netns_outside-gone@.service"));
     let before = test.state("");
     test.run(&NONE).stdout(&kept()).stderr("").status(0);
     assert_eq!(test.state(""), before);
 }
 
-// --- whole at any moment
+// --- complete files at any time
 
 #[test]
-fn drafts_of_runs_that_were_killed_are_removed_and_backups_of_somebodys_own_stay() {
+fn drafts_of_killed_runs_are_removed_and_backups_of_an_administrator_stay() {
     let mut backups = Vec::new();
     for end in ["backup", "before", "broken", "orig01", "Backup", "201125", "aB3xYz"] {
         for dot in ["", "."] {
@@ -342,7 +342,7 @@ fn drafts_of_runs_that_were_killed_are_removed_and_backups_of_somebodys_own_stay
 }
 
 #[test]
-fn who_reads_a_copy_while_it_is_replaced_sees_one_of_the_two_whole() {
+fn a_reader_sees_either_the_complete_old_copy_or_the_complete_new_one() {
     let test = settled().file(&unit(GOOD[0]), OLD_INSIDE);
     let place = test.path(&unit(GOOD[0]));
     let mut open = File::open(&place).unwrap();
@@ -356,14 +356,14 @@ fn who_reads_a_copy_while_it_is_replaced_sees_one_of_the_two_whole() {
 }
 
 #[test]
-fn where_nothing_can_be_written_the_old_files_stay_whole_and_no_others_are_left() {
+fn without_space_the_old_files_stay_complete_and_no_drafts_are_left() {
     let test = with_good().file(&unit(GOOD[0]), OLD_INSIDE);
     let before = test.state(UNITS);
-    let full = after("trap '' XFSZ; ulimit -f 0", &test, &[]).output().expect("it starts");
+    let full = after("trap '' XFSZ; ulimit -f 0", &test, &[]).output().expect("the program starts");
     let ran = test.ran(&full);
     for (line, file) in ran.stderr.lines().zip(GOOD) {
-        let said = format!("netns-update: warning: cannot write /{UNITS}/{file}: File too large");
-        assert!(line.starts_with(&said), "{ran:#?}");
+        let expected = format!("netns-update: warning: cannot write /{UNITS}/{file}: File too large");
+        assert!(line.starts_with(&expected), "{ran:#?}");
     }
     assert_eq!(ran.stderr.lines().count(), 2, "{ran:#?}");
     ran.stdout(&format!("{PROCESSING}{}", summary("Update incomplete: see the warnings.", [1, 1, 0, 0, 0])))
@@ -372,7 +372,7 @@ fn where_nothing_can_be_written_the_old_files_stay_whole_and_no_others_are_left(
 }
 
 #[test]
-fn a_directory_that_may_not_be_written_to_is_told_with_each_file_and_no_reload() {
+fn without_write_permission_each_file_is_reported_and_systemd_is_not_reloaded() {
     let test = with_good()
         .file(&unit(GOOD[0]), OLD_INSIDE)
         .file(&unit("netns-gone@.service"), INSIDE)
@@ -389,5 +389,5 @@ fn a_directory_that_may_not_be_written_to_is_told_with_each_file_and_no_reload()
     assert!(!ran.stdout.contains("daemon-reload"), "{ran:#?}");
     ran.stdout_has(&summary("Update incomplete: see the warnings.", [1, 1, 0, 1, 0])).status(1);
     assert_eq!(test.state(""), before);
-    drop(test.mode(UNITS, 0o755)); // a plain user could not delete it
+    drop(test.mode(UNITS, 0o755)); // so that the user of the test can delete it
 }

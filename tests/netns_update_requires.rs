@@ -1,4 +1,4 @@
-//! netns-update below `--root`: the drop-ins of instances that require something, and what keeps all from being changed.
+//! netns-update below `--root`: the drop-ins of instances with requirements, and the errors that prevent all changes.
 
 mod support;
 
@@ -10,28 +10,28 @@ use support::update::{LEFT_OUT, NONE, PROCESSING, conf, lines, settled, summary,
 /// The drop-in of `good@a`.
 const DROPIN: &str = "netns_outside-good@a.service.d/10-requires.conf";
 
-/// A machine on which nothing is to be done but for what `good@a` requires.
-fn requiring(words: &str) -> Test {
-    settled().file(&conf("good-a.conf"), format!("NETNS_REQUIRES='{words}'\n"))
+/// A machine with up-to-date units, on which `good@a` has requirements.
+fn requiring(requirements: &str) -> Test {
+    settled().file(&conf("good-a.conf"), format!("NETNS_REQUIRES='{requirements}'\n"))
 }
 
-/// As that, with the drop-in written.
-fn written(words: &str) -> Test {
-    let test = requiring(words);
+/// This machine with the drop-in.
+fn with_dropin(requirements: &str) -> Test {
+    let test = requiring(requirements);
     test.run(&NONE).stderr("").status(0);
     test
 }
 
-fn nothing_changed(test: &Test, said: &str) {
+fn assert_nothing_changes(test: &Test, message: &str) {
     let before = test.state("etc/systemd");
     let ran = test.run(&NONE);
     assert_eq!(ran.stdout, format!("{PROCESSING}Nothing was changed: see the warnings.\n"));
-    ran.stderr_has(said).status(1);
+    ran.stderr_has(message).status(1);
     assert_eq!(test.state("etc/systemd"), before);
 }
 
 #[test]
-fn what_is_required_becomes_a_drop_in_with_its_units() {
+fn the_drop_in_of_an_instance_requires_the_units() {
     let test = requiring("my-net good@b foo.service").file(&conf("good-b.conf"), "");
     let done =
         [lines("Creating", &[DROPIN]), LEFT_OUT.into(), summary("Update successful.", [1, 0, 0, 0, 2])];
@@ -53,7 +53,7 @@ fn what_is_required_becomes_a_drop_in_with_its_units() {
 }
 
 #[test]
-fn a_second_run_has_nothing_to_do_and_a_dry_run_writes_nothing() {
+fn a_dry_run_writes_nothing_and_a_second_run_changes_nothing() {
     let test = requiring("b");
     let planned = [lines("Creating", &[DROPIN]), summary("Dry run, nothing was changed.", [1, 0, 0, 0, 2])];
     test.run(&["--dry-run"]).stdout(&(PROCESSING.to_owned() + &planned.concat())).stderr("").status(0);
@@ -66,8 +66,8 @@ fn a_second_run_has_nothing_to_do_and_a_dry_run_writes_nothing() {
 }
 
 #[test]
-fn another_requirement_changes_the_drop_in_and_none_removes_it_with_its_directory() {
-    let test = written("b");
+fn a_drop_in_follows_the_requirements_and_is_removed_without_them() {
+    let test = with_dropin("b");
     test.write(&conf("good-a.conf"), "NETNS_REQUIRES=c\n");
     test.run(&NONE).stdout_has(&lines("Updating", &[DROPIN])).stderr("").status(0);
     assert!(test.read(&unit(DROPIN)).contains("Requires=netns_name@c.service\n"));
@@ -77,14 +77,14 @@ fn another_requirement_changes_the_drop_in_and_none_removes_it_with_its_director
 }
 
 #[test]
-fn clean_removes_drop_ins_too_and_somebodys_own_beside_them_stay() {
-    let test = written("b").file(&unit("netns_outside-good@a.service.d/20-mine.conf"), "[Unit]\n");
+fn clean_removes_drop_ins_and_keeps_those_of_an_administrator() {
+    let test = with_dropin("b").file(&unit("netns_outside-good@a.service.d/20-mine.conf"), "[Unit]\n");
     test.run(&["--clean"]).stdout_has(&lines("Removing", &[DROPIN])).stderr("").status(0);
     assert_eq!(test.names(&unit("netns_outside-good@a.service.d")), ["20-mine.conf"]);
 }
 
 #[test]
-fn a_file_of_somebodys_own_in_the_place_of_a_drop_in_wins_and_so_does_a_mask() {
+fn an_administrators_file_or_a_mask_in_place_of_a_drop_in_stays() {
     for own in ["", "[Unit]\nRequires=other.service\n"] {
         let test = requiring("b").file(&unit(DROPIN), own);
         let kept = PROCESSING.to_owned() + &summary("Update successful.", [0, 0, 0, 0, 3]);
@@ -100,7 +100,7 @@ fn a_file_of_somebodys_own_in_the_place_of_a_drop_in_wins_and_so_does_a_mask() {
 }
 
 #[test]
-fn what_is_no_directory_in_the_place_of_one_is_told_and_the_rest_is_done() {
+fn a_file_in_place_of_a_drop_in_directory_is_reported_and_the_rest_is_done() {
     let test = requiring("b")
         .file(&unit("netns_outside-good@a.service.d"), "mine")
         .file(&conf("good-c.conf"), "NETNS_REQUIRES=b");
@@ -112,7 +112,7 @@ fn what_is_no_directory_in_the_place_of_one_is_told_and_the_rest_is_done() {
 }
 
 #[test]
-fn a_link_in_the_place_of_a_directory_is_told_and_nothing_is_written_or_removed_through_it() {
+fn a_link_in_place_of_a_drop_in_directory_is_reported_and_not_followed() {
     for (target, wanted) in [("netns_outside-good@a.service.d", ""), ("../../../mine", "NETNS_REQUIRES=b")] {
         let test = requiring("b")
             .file(&unit("netns_outside-good@x.service.d/other"), "")
@@ -130,8 +130,8 @@ fn a_link_in_the_place_of_a_directory_is_told_and_nothing_is_written_or_removed_
 }
 
 #[test]
-fn what_the_environment_would_have_bash_do_is_not_done_where_requirements_are_asked_for() {
-    let test = written("b").variable("SHELLOPTS", "noexec");
+fn variables_that_control_bash_do_not_affect_the_query_of_requirements() {
+    let test = with_dropin("b").variable("SHELLOPTS", "noexec");
     let before = test.state("etc/systemd");
     test.run(&NONE).stderr("").status(0);
     assert_eq!(test.state("etc/systemd"), before);
@@ -153,55 +153,55 @@ fn the_function_of_a_plugin_is_called_with_the_layers_below_the_root() {
 }
 
 #[test]
-fn its_own_namespace_comes_first_anyway() {
+fn the_own_namespace_is_not_a_requirement() {
     let test = requiring("a");
     test.run(&NONE).stderr("").status(0);
     assert!(!test.has(&unit("netns_outside-good@a.service.d")));
 }
 
 #[test]
-fn a_circle_is_named_in_full_and_nothing_is_changed() {
-    let test = written("b")
+fn a_cycle_is_reported_completely_and_nothing_is_changed() {
+    let test = with_dropin("b")
         .file("usr/share/systemd-netns/other.sh", "")
         .file(&conf("good-a.conf"), "NETNS_REQUIRES=other@b")
         .file(&conf("other-b.conf"), "NETNS_REQUIRES=good@a");
-    nothing_changed(&test, "circular requirements: good@a -> other@b -> good@a\n");
+    assert_nothing_changes(&test, "circular requirements: good@a -> other@b -> good@a\n");
 }
 
 #[test]
 fn an_instance_that_requires_itself_is_a_cycle() {
-    nothing_changed(&requiring("good@a"), "circular requirements: good@a -> good@a\n");
+    assert_nothing_changes(&requiring("good@a"), "circular requirements: good@a -> good@a\n");
 }
 
 #[test]
-fn an_unknown_instance_is_named_and_nothing_is_changed() {
-    nothing_changed(
+fn an_unknown_instance_is_reported_and_nothing_is_changed() {
+    assert_nothing_changes(
         &requiring("nosuch@b"),
         "`good@a` requires `nosuch@b`, which is unknown: cannot find plugin `nosuch`",
     );
-    nothing_changed(&requiring("good@b"), "`good@a` requires `good@b`, which is unknown: ");
+    assert_nothing_changes(&requiring("good@b"), "`good@a` requires `good@b`, which is unknown: ");
     let test = requiring("good@b").file("usr/share/systemd-netns/good.sh", "NO_CONFIG_REQUIRED=yes\n");
     test.run(&NONE).stderr("").status(0);
 }
 
 #[test]
-fn a_function_that_fails_or_prints_what_is_no_requirement_is_named_and_nothing_is_changed() {
-    for (body, said) in [
+fn a_failed_function_or_an_invalid_requirement_is_reported_and_nothing_is_changed() {
+    for (body, message) in [
         ("echo b; false", "cannot read the requirements of `good@a`: `configure_good_requires` failed"),
         (
             "echo 'b c'",
             "cannot read the requirements of `good@a`: `configure_good_requires`: invalid NSNAME \"b c\"",
         ),
     ] {
-        let test = written("b")
+        let test = with_dropin("b")
             .file("usr/share/systemd-netns/good.sh", format!("configure_good_requires() {{ {body}; }}\n"));
-        nothing_changed(&test, said);
+        assert_nothing_changes(&test, message);
     }
 }
 
 #[test]
-fn a_function_that_hangs_is_ended_after_ten_seconds_with_all_that_it_has_started() {
-    let test = written("b");
+fn a_hanging_function_is_killed_after_ten_seconds_with_its_children() {
+    let test = with_dropin("b");
     let pid = test.path("pid");
     let plugin = format!(
         "configure_good_requires() {{ sleep 600 & echo $! >'{}'; builtin trap '' TERM; wait; }}\n",
@@ -209,17 +209,17 @@ fn a_function_that_hangs_is_ended_after_ten_seconds_with_all_that_it_has_started
     );
     test.write("usr/share/systemd-netns/good.sh", plugin);
     test.write(&conf("good-b.conf"), "");
-    let accepted = Instant::now();
-    nothing_changed(
+    let start = Instant::now();
+    assert_nothing_changes(
         &test,
         "cannot read the requirements of `good@a`: `configure_good_requires`, or a file read before it: timed out after 10 seconds",
     );
-    assert!(accepted.elapsed() < Duration::from_secs(20), "{:?}", accepted.elapsed());
-    // Of one that is dead, though nobody has asked for its status yet, nothing is left to read.
-    let left = std::path::Path::new("/proc").join(test.read("pid").trim()).join("cmdline");
-    let there = || std::fs::read_to_string(&left).is_ok_and(|words| words.starts_with("sleep"));
-    while there() {
-        assert!(accepted.elapsed() < Duration::from_secs(30), "it is still there");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    // The file of a zombie is empty.
+    let cmdline = std::path::Path::new("/proc").join(test.read("pid").trim()).join("cmdline");
+    let runs = || std::fs::read_to_string(&cmdline).is_ok_and(|arguments| arguments.starts_with("sleep"));
+    while runs() {
+        assert!(start.elapsed() < Duration::from_secs(30), "the child still runs");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

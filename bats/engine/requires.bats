@@ -177,7 +177,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   config app-a.conf <<<'NETNS_REQUIRES=app@b'
   config app-b.conf <<<'NETNS_REQUIRES=app@a'
   failing "${fails[@]}"
-  [[ $stderr == *'circle: app@a -> app@b -> app@a'* ]]
+  [[ $stderr == *'circular requirements: app@a -> app@b -> app@a'* ]]
   [[ -z $(hooks) ]]
   gone a
 }

@@ -63,7 +63,7 @@ plugin() { cat >"$SHARE/$1.sh"; }
 
   create a b
   run --separate-stderr -0 inside b netnsinit probe a down inside
-  [[ $stderr == *'this is not the namespace that was made as `a`: nothing is run in it'* && $output != *'in "b"' ]]
+  [[ $stderr == *'this is not the namespace that was created as `a`: no hook is run in it'* && $output != *'in "b"' ]]
   hold a
   ip netns delete a
   run --separate-stderr -0 nsenter --net="$HELD" netnsinit probe a down inside

@@ -64,7 +64,7 @@ load kernel
   run --separate-stderr -1 ip netns exec a netnsinit probe a up inside
   told 'namespace `a` was deleted and re-created by another program' 'ip netns delete a' 'netnsctl restart a'
   run --separate-stderr -0 ip netns exec a netnsinit probe a down inside
-  [[ $stderr == *'this is a foreign namespace in place of `a`: no hook is run in it'* ]]
+  [[ $stderr == *'this is not the namespace that was created as `a`: no hook is run in it'* ]]
   [[ ! -s /run/probe.log ]]
   netnsinit probe a down outside
   [[ $(</run/probe.log) == 'down outside' ]]

@@ -376,7 +376,7 @@ without_nft() {
   cp "$ROOT/etc/nft.rules" "$CONF"
   for kind in missing fails hangs lies; do
     run --separate-stderr ! inside a env PATH="$(without_nft "$kind")" netnsinit nft a up inside
-    [[ $stderr == *'cannot close namespace `a` by nftables rules'*'all its interfaces but lo are down'*'netnsctl restart a'* ]]
+    [[ $stderr == *'cannot close namespace `a` by nftables rules'*'all its interfaces except lo are down'*'netnsctl restart a'* ]]
     run --separate-stderr ! hook veth a up inside
     [[ $stderr == *'the firewall of namespace `a` cannot be loaded, so no interface may come up'* ]]
     inside a ip -oneline link show up | run ! grep --invert-match ': lo:'

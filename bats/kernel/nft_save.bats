@@ -136,7 +136,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
 @test "a missing namespace is one line of error, and the old file stays" {
   config nft-a.rules <<<old
   run --separate-stderr -1 netns-nft-save a
-  told "no namespace \`a\`"
+  told "namespace \`a\` does not exist"
   [[ $(<"$RULES") == old ]]
   no_draft
 }

@@ -43,7 +43,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   ln -s nowhere/nscd /run/nscd
   run --separate-stderr -1 netnsctl run a -- true
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'cannot create /run/nscd, which hides a service of the host that starts later'* ]]
+  [[ $stderr == *'cannot create /run/nscd, which must exist to hide a service of the host'* ]]
 }
 
 @test "run warns about a rename over /etc/resolv.conf, and check finds it" {
@@ -67,7 +67,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   netnsctl run a -- sleep 60 2>"$BATS_TEST_TMPDIR/warnings" 3>&- &
   COMMAND=$!
   eventually is_started
-  grep 'warning: /etc/resolv.conf is a link: .* leaves the command its resolver' "$BATS_TEST_TMPDIR/warnings"
+  grep 'warning: /etc/resolv.conf is a link: .* the command keeps its resolver' "$BATS_TEST_TMPDIR/warnings"
   echo 'nameserver 203.0.113.53' >/etc/resolver/new
   mv /etc/resolver/new /etc/resolver/resolv.conf
   run -0 sees cat /etc/resolv.conf

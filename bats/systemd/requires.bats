@@ -79,7 +79,7 @@ required() {
   begun=$SECONDS
   run -1 lab netns-update
   ((SECONDS - begun < 20))
-  [[ $output == *'cannot read the requirements of `base@b`: `configure_base_requires`, or a file read before it: no end '*'10 seconds'*'Nothing was changed'* ]]
+  [[ $output == *'cannot read the requirements of `base@b`: `configure_base_requires`, or a file read before it: timed out after 10 seconds'*'Nothing was changed'* ]]
   ended() { ! lab pgrep --full 'sleep 600'; }
   eventually ended
   [[ $(lab find /etc/systemd/system -printf '%p %T@ %i\n' | sort) == "$before" ]]
@@ -205,7 +205,7 @@ END
   lab systemctl daemon-reload
   lab cp /tmp/dropin "$dropin" # as netns-update writes it, but not read by systemd
   run --separate-stderr -1 lab netnsctl up app@a
-  [[ $stderr == *'run `systemctl daemon-reload`' ]]
+  [[ $stderr == *'fix: `systemctl daemon-reload`' ]]
   lab systemctl disable --quiet netns-app@a
   lab systemctl daemon-reload
   config app.conf <<<'NETNS_REQUIRES=base@b'

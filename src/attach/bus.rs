@@ -128,7 +128,7 @@ fn is_privileged(properties: &Properties) -> bool {
 /// Whether the service's own settings allow a connection to the bus.
 fn can_reach(properties: &Properties, decision: Bus) -> bool {
     let is_hidden = |key: &str| {
-        properties.words(key).any(|entry| {
+        properties.values(key).any(|entry| {
             let path = entry.trim_start_matches(['-', '+']).split(':').next().unwrap_or_default();
             let is_ours = decision == Bus::Hidden
                 && key == "TemporaryFileSystem"

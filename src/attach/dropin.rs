@@ -56,8 +56,8 @@ impl DropIn {
         // The plugins write these files in `up`.
         let written = instances.iter().flat_map(|instance| Declaration::etc_of(paths, &instance.nstype));
         files.extend(written.map(|file| (file, true)));
-        let dns = files[resolver::FILE];
-        for file in netns::files(paths, namespace) {
+        let dns = files[resolver::FILE_NAME];
+        for file in netns::etc_files(paths, namespace) {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             files.insert(name.into_owned(), true);
         }
@@ -128,8 +128,8 @@ impl DropIn {
 /// Errors: the directory of the plugins cannot be read.
 pub fn resolver_instances(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::known(paths)?.into_iter();
-    let with_resolver =
-        types.filter(|nstype| Declaration::etc_of(paths, nstype).iter().any(|file| file == resolver::FILE));
+    let with_resolver = types
+        .filter(|nstype| Declaration::etc_of(paths, nstype).iter().any(|file| file == resolver::FILE_NAME));
     Ok(with_resolver.map(|nstype| Instance { nstype, name: namespace.clone() }).collect())
 }
 

@@ -76,7 +76,7 @@ pub(super) fn restart(systemd: &Systemctl, running: &[String]) -> Result<()> {
             state == "active" || state == "activating",
             "{name} did not come up again, and is {state}; the drop-in is changed as requested: fix the cause, then run \
              `systemctl start {name}`{}",
-            journal::of_unit(name)
+            journal::quoted_of_unit(name)
         );
     }
     Ok(())

@@ -10,7 +10,7 @@ use super::findings::{CYCLE_ADVICE, exposing_mounts};
 use super::{Attached, DropIn, FILE, ServiceUnit, attached, bus_setting};
 use crate::firewall;
 use crate::name::{Instance, NsName};
-use crate::netns::resolver::Mutable;
+use crate::netns::resolver::ResolvConf;
 use crate::paths::Paths;
 use crate::systemd::cycles::{self, Cycle};
 use crate::systemd::show::Properties;
@@ -44,7 +44,7 @@ pub(super) fn collect(
     }
     lines.extend(removed_instances(unit, instances, &attached));
     if drop_in.has_own_resolver() {
-        lines.extend(Mutable::of(paths).warning(&format!("`{unit}`")));
+        lines.extend(ResolvConf::of(paths).warning(&format!("`{unit}`")));
     }
     lines.extend(cycle_warnings(unit, drop_in)?);
     lines.extend(bus_warnings(paths, unit, properties, namespace, drop_in.bus())?);

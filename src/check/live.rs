@@ -119,7 +119,7 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
 /// Reports a foreign namespace in place of ours, and a damaged ownership record.
 fn lost(paths: &Paths, instance: &Instance) -> Option<Finding> {
     let message =
-        ownership::lost(paths, &instance.name).unwrap_or_else(|error| Some(format!("{error:#}")))?;
+        ownership::problem(paths, &instance.name).unwrap_or_else(|error| Some(format!("{error:#}")))?;
     Some(Finding::error(message).of(instance))
 }
 
@@ -139,7 +139,7 @@ fn stale(paths: &Paths, graph: &Graph) -> Result<Vec<Finding>> {
         };
         Some(Finding::warning(what).at(change.path.display().to_string()).advice("run `netns-update`"))
     };
-    let complaints = plan.complaints.iter().map(|complaint| Finding::warning(complaint.clone()));
+    let complaints = plan.problems.iter().map(|complaint| Finding::warning(complaint.clone()));
     Ok(plan.changes.iter().filter_map(finding).chain(complaints).collect())
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Finding;
 use crate::engine::{Active, Condition, EngineKind};
 use crate::name::Instance;
-use crate::netns::{self, Named};
+use crate::netns::{self, NameState};
 use crate::paths::Paths;
 use crate::requires::{Requirement, RequirementReader, stale_dropin, states};
 use crate::trust;
@@ -55,7 +55,7 @@ pub(super) fn check(
 fn is_met(paths: &Paths, requirement: &Requirement, up: &BTreeSet<&Instance>) -> Result<bool> {
     Ok(match requirement {
         Requirement::Instance(other) => up.contains(other),
-        Requirement::Namespace(name) => matches!(netns::look(paths, name)?, Named::Namespace(_)),
+        Requirement::Namespace(name) => matches!(netns::inspect(paths, name)?, NameState::Namespace(_)),
         Requirement::Unit(_) if !paths.systemd.is_dir() => false,
         Requirement::Unit(unit) => {
             states("ActiveState", [unit].into_iter())?.values().all(|state| state == "active")

@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Finding;
 use crate::name::NsName;
-use crate::netns::resolver::{self, Mutable};
+use crate::netns::resolver::{self, ResolvConf};
 use crate::netns::{self, Id, mounts, processes};
 use crate::paths::Paths;
 use crate::print::escape;
@@ -25,7 +25,7 @@ pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
     let processes = processes::by_namespace();
     for namespace in netns::names(paths)? {
         let Ok(id) = Id::of(&paths.namespace(&namespace)) else { continue };
-        for one in processes.get(&id).into_iter().flatten().filter(|one| mounts::are_of(one.pid)) {
+        for one in processes.get(&id).into_iter().flatten().filter(|one| mounts::exist_for(one.pid)) {
             let Ok(pid) = one.pid.try_into() else { continue };
             let whose = format!("process {pid} ({}) in `{namespace}`", escape::line(&one.name));
             let advice = "end it, then repeat `netnsctl run`";
@@ -39,7 +39,7 @@ pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
 /// Reports files of the namespace that the process does not see.
 pub(super) fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in netns::files(paths, namespace) {
+    for file in netns::etc_files(paths, namespace) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
         if !file.is_file() || target.symlink_metadata().is_err() {
             continue; // `stale` and `attach` report these
@@ -52,7 +52,7 @@ pub(super) fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, re
                 let has = found.ok().filter(|_| target == Path::new(resolver::RESOLV_CONF));
                 let servers = has.map(|text| format!(": {}", nameservers(&text))).unwrap_or_default();
                 let replaced = target == Path::new(resolver::RESOLV_CONF)
-                    && matches!(Mutable::of(paths), Mutable::File(_));
+                    && matches!(ResolvConf::of(paths), ResolvConf::File(_));
                 let hint = if replaced {
                     ", each time that a program has replaced the file of the host; see \"Replaced files\" in netnsctl(8)"
                 } else {

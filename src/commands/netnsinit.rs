@@ -16,7 +16,7 @@ use crate::hook;
 use crate::hook::foreground;
 use crate::name::NsName;
 use crate::netns::ownership;
-use crate::netns::{Deleted, etc};
+use crate::netns::{Deletion, etc};
 use crate::paths::Paths;
 use crate::print;
 use crate::trust;
@@ -166,7 +166,7 @@ fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
     }
     ensure!(geteuid().is_root(), "permission denied: only root can configure namespaces; use sudo");
     if options.close {
-        ownership::noted(paths, &name)?.map_or(Ok(()), |ours| ownership::require(paths, &name, &ours))?;
+        ownership::recorded(paths, &name)?.map_or(Ok(()), |ours| ownership::require(paths, &name, &ours))?;
         firewall::close(paths, &name)?;
         return Ok(Status::Done);
     }
@@ -179,11 +179,9 @@ fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
         return Ok(Status::Done);
     }
     match ownership::delete(paths, &name)? {
-        Deleted::Now => {}
-        Deleted::Before => print::warn(&format!("namespace `{name}` did not exist")),
-        Deleted::NotOurs => {
-            print::warn(&format!("namespace `{name}` was re-created by another program, and is not deleted"));
-        }
+        Deletion::Done => {}
+        Deletion::NotFound => print::warn(&format!("namespace `{name}` did not exist")),
+        Deletion::Foreign => print::warn(&ownership::not_deleted(&name)),
     }
     // `down outside` of these instances has failed, or has not run.
     for instance in remembered::of_namespace(paths, &name)? {

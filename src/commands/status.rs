@@ -11,7 +11,7 @@ use super::output::{self, paint, style_of};
 use crate::engine::Condition;
 use crate::exit::Status;
 use crate::name::NsName;
-use crate::netns::processes::Resident;
+use crate::netns::processes::NamespaceProcess;
 use crate::paths::Paths;
 use crate::print::{escape, say};
 use crate::status::{self, InstanceStatus, InterfaceStatus, NamedRoute, NamespaceStatus};
@@ -95,7 +95,7 @@ fn route(NamedRoute { route, interface }: &NamedRoute) -> String {
     format!("{}{gateway}{device}", route.destination)
 }
 
-fn process(one: &Resident) -> String {
+fn process(one: &NamespaceProcess) -> String {
     let unit = one.unit.as_ref().map(|unit| format!(" ({unit})")).unwrap_or_default();
     format!("{} {}{unit}", one.pid, escape::line(&one.name))
 }

@@ -58,10 +58,10 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
     }
     let loaded = machine.loaded()?;
     let plan = plan(&paths, &machine.listing.types, &machine.templates, &machine.graph, &loaded)?;
-    let mut whole = warn_of(machine.listing.problems.iter().chain(&plan.complaints));
+    let mut whole = warn_of(machine.listing.problems.iter().chain(&plan.problems));
     warn_of(&machine.unknown_units()?);
     if options.dry_run {
-        announce(plan.to_do());
+        announce(plan.pending());
         say(&format!("{}\nDry run, nothing was changed.", summary(&plan)));
         return Ok(status(whole));
     }

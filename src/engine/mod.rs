@@ -187,7 +187,7 @@ pub fn required_namespaces(paths: &Paths) -> Result<BTreeSet<NsName>> {
 #[must_use]
 pub fn last_lines(paths: &Paths, active: &Active) -> Vec<String> {
     match active.engine {
-        EngineKind::Systemd => journal::last_words(&active.instance),
+        EngineKind::Systemd => journal::last_lines(&active.instance),
         EngineKind::Direct => log::last_lines(&paths.log(&active.instance), 0),
     }
 }

@@ -15,7 +15,7 @@ use crate::sys::file::{self, Draft};
 /// The table that closes a namespace.
 pub const TABLE: &str = "netns_closed";
 
-/// The rules of a closed namespace. The policy of one chain is enough to drop a packet, with any rules in other chains.
+/// The rules of a closed namespace. If the policy of one chain drops a packet, no other chain can accept it.
 const RULES: &str = "\
 table inet netns_closed {
   chain input { type filter hook input priority filter; policy drop; iifname \"lo\" accept; }
@@ -24,20 +24,20 @@ table inet netns_closed {
 }
 ";
 
-/// The rules that filter the traffic of a namespace.
+/// The kind of rules that filter the traffic of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filtering {
     /// No rules.
     None,
     /// Only [`RULES`].
     Closed,
-    /// [`RULES`], and other rules with a lower priority.
+    /// [`RULES`] and other rules. Still only loopback traffic passes.
     ClosedBesideRules,
     /// The rules of a firewall.
     Rules,
 }
 
-/// Reads the rules in the namespace of this thread from the kernel, without `nft`.
+/// Returns the kind of rules in the namespace of this thread. The kernel is queried, not `nft`.
 fn filtering() -> Result<Filtering> {
     let filters = netlink::filters().context("cannot read the nftables rules in force")?;
     let mut tables: BTreeSet<String> =
@@ -51,19 +51,19 @@ fn filtering() -> Result<Filtering> {
     })
 }
 
-/// Closes a namespace unless rules are in force: only loopback traffic passes. If `nft` cannot do this, all interfaces except `lo`
-/// are set down, and [`require_open`] fails until the next successful call.
-/// Errors: the rules cannot be loaded. The message reports whether the interfaces are down.
+/// Closes a namespace, unless rules are in force in it.
+/// Errors: the namespace cannot be entered, or closing rules cannot be loaded. Then all interfaces except `lo` are set down.
 pub fn close(paths: &Paths, name: &NsName) -> Result<()> {
     let _inside = netns::enter(paths, name)?;
+    // After a failure, `require_open` fails until the next successful call.
     match close_by_rules() {
         Ok(()) => file::remove(&paths.closed(name)),
-        Err(error) => Err(take_links_down(paths, name, &format!("{error:#}"))),
+        Err(error) => Err(set_links_down(paths, name, &format!("{error:#}"))),
     }
 }
 
 fn close_by_rules() -> Result<()> {
-    // Without nf_tables the kernel does not answer; the error of `nft` is clearer.
+    // Without nf_tables in the kernel, the query fails, and `nft` below reports a clearer error.
     if matches!(filtering(), Ok(found) if found != Filtering::None) {
         return Ok(());
     }
@@ -75,16 +75,16 @@ fn close_by_rules() -> Result<()> {
     Ok(())
 }
 
-/// Returns the error to report.
-fn take_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
-    // This comes first, so that no hook sets up another interface.
-    let noted = fs::create_dir_all(&paths.closed)
+/// Sets all interfaces except `lo` down. Returns the error to report, which includes a failure of this.
+fn set_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
+    // The record comes first, so that no hook sets another interface up.
+    let recorded = fs::create_dir_all(&paths.closed)
         .map_err(anyhow::Error::from)
         .and_then(|()| Draft::of(&paths.closed(name), cause.as_bytes())?.commit());
     let still_up = || -> Result<Vec<netlink::Link>> {
         Ok(netlink::links()?.into_iter().filter(|link| link.up && link.name != "lo").collect())
     };
-    let taken_down = still_up().and_then(|links| {
+    let set_down = still_up().and_then(|links| {
         for link in &links {
             netlink::set_down(link.index).with_context(|| format!("cannot set {} down", link.name))?;
         }
@@ -92,9 +92,10 @@ fn take_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
         Ok(())
     });
     let what = format!("cannot close namespace `{name}` by nftables rules: {cause}");
-    match noted.and(taken_down) {
+    match recorded.and(set_down) {
         Ok(()) => anyhow!(
-            "{what}\n  instead, all its interfaces but lo are down, and none comes up\n  fix: make `nft` work, then `netnsctl restart {name}`"
+            "{what}\n  instead, all its interfaces except lo are down, and no interface may come up\n  fix: make `nft` work, then \
+             `netnsctl restart {name}`"
         ),
         Err(error) => anyhow!(
             "{what}\n  NAMESPACE `{name}` MAY BE OPEN: {error:#}\n  fix: `netnsctl down {name}` removes its interfaces"
@@ -103,13 +104,13 @@ fn take_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
 }
 
 /// Checks that interfaces may come up in a namespace.
-/// Errors: the firewall cannot be loaded, so interfaces must stay down.
+/// Errors: the last [`close`] has failed, so interfaces must stay down.
 pub fn require_open(paths: &Paths, name: &NsName) -> Result<()> {
-    let note = paths.closed(name);
-    if !note.exists() {
+    let record = paths.closed(name);
+    if !record.exists() {
         return Ok(());
     }
-    let cause = file::read_text(&note).unwrap_or_default();
+    let cause = file::read_text(&record).unwrap_or_default();
     bail!(
         "the firewall of namespace `{name}` cannot be loaded, so no interface may come up: {}\n  fix: make `nft` work, then \
          bring up the firewall",
@@ -117,8 +118,8 @@ pub fn require_open(paths: &Paths, name: &NsName) -> Result<()> {
     )
 }
 
-/// Whether only loopback traffic passes in a namespace, because its firewall is not loaded.
-/// Errors: no rules are in force, or the rules cannot be read.
+/// Whether a namespace is closed: its firewall is not loaded, and only loopback traffic passes.
+/// Errors: no rules are in force at all, or the rules cannot be read.
 pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
     if paths.closed(name).exists() {
         return Ok(true);
@@ -131,11 +132,11 @@ pub fn is_closed(paths: &Paths, name: &NsName) -> Result<bool> {
     }
 }
 
-/// Opens a namespace after the hook of its firewall. The hook usually has replaced the closing rules by its own.
-/// `needs_rules`: a successful hook may not have loaded rules, so only rules in force open the namespace.
+/// Opens a namespace after the hook of its firewall. `needs_rules`: a successful hook is not enough, rules must be in force.
 /// Errors: no rules were loaded, or the closing rules cannot be removed.
 pub fn open(paths: &Paths, name: &NsName, needs_rules: bool) -> Result<()> {
     let _inside = netns::enter(paths, name)?;
+    // Usually the hook has already replaced the closing rules.
     match filtering()? {
         Filtering::Closed if needs_rules => {
             bail!("no rules were loaded: namespace `{name}` stays closed, only loopback traffic passes")

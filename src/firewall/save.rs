@@ -21,10 +21,10 @@ use crate::netns;
 use crate::paths::Paths;
 use crate::sys::file::{Draft, lock_directory, remove_drafts, sync_directory};
 
-/// The timeout for another run. A unit that saves on its way down has 30 seconds for everything.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// The timeout for the lock of another run. A unit that saves while it stops has 30 seconds for everything.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A planned save.
+/// A save that can start: the file is known.
 #[derive(Debug)]
 pub struct Save<'a> {
     paths: &'a Paths,
@@ -33,10 +33,10 @@ pub struct Save<'a> {
 }
 
 impl<'a> Save<'a> {
-    /// Finds the file. `asked` is the type of the firewall, if there are several.
-    /// Errors: no plugin declares files of rules, or several do, and `asked` is none of them; or the path of the file is a directory.
-    pub fn of(paths: &'a Paths, name: &'a NsName, asked: Option<&NsType>) -> Result<Self> {
-        let save = Self { paths, name, rules: choose(paths, name, asked)? };
+    /// Finds the file. `requested` is the type, which is required if several types save rules.
+    /// Errors: no plugin or several plugins declare a file of rules, or the path is a directory.
+    pub fn of(paths: &'a Paths, name: &'a NsName, requested: Option<&NsType>) -> Result<Self> {
+        let save = Self { paths, name, rules: choose(paths, name, requested)? };
         let target = save.target();
         ensure!(
             !target.is_dir(),
@@ -54,10 +54,10 @@ impl<'a> Save<'a> {
     }
 
     /// Saves the rules. `force`: an empty ruleset may replace rules.
-    /// Errors: the namespace is missing, the rules are empty or unusable, or the file cannot be written. Then the old file stays.
+    /// Errors: the rules are empty, cannot be read or cannot be loaded again, or the file cannot be written. The old file stays.
     pub fn run(&self, force: bool) -> Result<()> {
         let rules = self.read(force)?;
-        // From here on signals are delayed for the few milliseconds until the file is complete.
+        // From here on signals have no effect: within a few milliseconds the file is complete, and the program ends.
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
                 .context("cannot set the disposition of a signal")?;
@@ -65,18 +65,18 @@ impl<'a> Save<'a> {
         self.write(&rules)
     }
 
-    /// The rules in force, as input of `nft --file`.
+    /// Reads the rules in force, as input of `nft --file`.
     fn read(&self, force: bool) -> Result<Vec<u8>> {
         let _inside = netns::enter(self.paths, self.name)?;
         self.require_rules(force)?;
         let rules = [b"flush ruleset\n".as_slice(), &nft::run(&["list", "ruleset"], b"")?].concat();
-        // Rules that cannot be loaded must not replace loadable ones (rules of iptables-nft may be listed as comments).
+        // Otherwise rules that cannot be loaded could replace valid rules (nft may list rules of iptables-nft as comments).
         nft::run(&["--check", "--file", "-"], &rules)
             .context("the rules cannot be loaded again, so they are not saved")?;
         Ok(rules)
     }
 
-    /// Checks that an empty ruleset does not replace rules. Otherwise any program that flushes the rules, such as a service in the
+    /// Checks that an empty ruleset does not replace rules. Otherwise a program that flushes the rules, such as a service in the
     /// namespace, would switch the firewall off permanently.
     fn require_rules(&self, force: bool) -> Result<()> {
         let (name, nstype) = (self.name, &self.rules.nstype);
@@ -94,8 +94,8 @@ impl<'a> Save<'a> {
         Ok(())
     }
 
-    /// Whether the file for the next start filters traffic. The file is loaded in a temporary namespace. A file that cannot be loaded
-    /// there counts as one with rules.
+    /// Whether the file for the next start filters traffic. The file is loaded in a temporary namespace. If this fails, the file is
+    /// assumed to have rules.
     fn file_has_rules(&self) -> bool {
         let Some(file) = self.rules.files.iter().find(|file| file.symlink_metadata().is_ok()) else {
             return false;
@@ -115,7 +115,7 @@ impl<'a> Save<'a> {
     fn write(&self, rules: &[u8]) -> Result<()> {
         let (conf, target) = (&self.paths.conf, self.target());
         fs::create_dir_all(conf).with_context(|| format!("cannot create {}", conf.display()))?;
-        let _lock = lock_directory(conf, TIME_LIMIT)?;
+        let _lock = lock_directory(conf, LOCK_TIMEOUT)?;
         let files = [target, &backup(target)].map(|path| path.file_name().map(ToOwned::to_owned));
         remove_drafts(conf, |file| files.iter().flatten().any(|name| name == file))?;
         let draft = Draft::synced(target, rules)?;
@@ -125,11 +125,12 @@ impl<'a> Save<'a> {
     }
 }
 
-/// The files of the type `asked`; otherwise of the only type with such files, or of the only configured one of these.
-fn choose(paths: &Paths, name: &NsName, asked: Option<&NsType>) -> Result<RulesFiles> {
+/// The files of the requested type. Without a request: the files of the only type that has files, or of the only such type that is
+/// configured.
+fn choose(paths: &Paths, name: &NsName, requested: Option<&NsType>) -> Result<RulesFiles> {
     let mut found = RulesFiles::of(paths, name);
-    if let Some(asked) = asked {
-        found.retain(|one| one.nstype == *asked);
+    if let Some(requested) = requested {
+        found.retain(|one| one.nstype == *requested);
     } else if found.len() > 1 {
         let is_configured = |nstype: &NsType| {
             plugin::is_configured(paths, &Instance { nstype: nstype.clone(), name: name.clone() })
@@ -153,14 +154,14 @@ fn choose(paths: &Paths, name: &NsName, asked: Option<&NsType>) -> Result<RulesF
         }
         (None, _) => bail!(
             "cannot save the rules of namespace `{name}`: no plugin{} declares `# Rules: FILE`; hint: check that the plugin is installed",
-            asked.map(|nstype| format!(" of the type `{nstype}`")).unwrap_or_default()
+            requested.map(|nstype| format!(" of the type `{nstype}`")).unwrap_or_default()
         ),
     }
 }
 
-/// Keeps the file before it is replaced, with `~` after its name, unless the contents are the same.
+/// Keeps a copy of the file, with `~` after its name, before the file is replaced. Without a change of contents, no copy is kept.
 fn keep_previous(target: &Path, rules: &[u8]) -> Result<()> {
-    // A pipe would block.
+    // Reading a pipe would block.
     if !fs::metadata(target).is_ok_and(|found| found.is_file()) {
         return Ok(());
     }
@@ -168,7 +169,7 @@ fn keep_previous(target: &Path, rules: &[u8]) -> Result<()> {
     if previous == rules { Ok(()) } else { Draft::synced(&backup(target), &previous)?.commit() }
 }
 
-/// The path of the replaced file.
+/// The path of the copy.
 fn backup(target: &Path) -> PathBuf {
     let mut path = target.as_os_str().to_owned();
     path.push("~");

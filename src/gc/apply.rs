@@ -13,7 +13,7 @@ use crate::engine::state::{self, LockedState};
 use crate::engine::{Direct, leftovers};
 use crate::name::{Instance, NsName};
 use crate::netns::ownership;
-use crate::netns::{self, Deleted};
+use crate::netns::{self, Deletion};
 use crate::paths::Paths;
 use crate::sys::file;
 
@@ -38,10 +38,11 @@ impl<'a> Collector<'a> {
             OrphanKind::Namespace(name, ours) => {
                 self.ensure_unneeded(name)?;
                 ensure!(
-                    netns::delete_ours(self.paths, name, ours)? != Deleted::NotOurs,
-                    "namespace `{name}` was re-created by another program, and is not deleted"
+                    netns::delete_ours(self.paths, name, ours)? != Deletion::Foreign,
+                    "{}",
+                    ownership::not_deleted(name)
                 );
-                if ownership::noted(self.paths, name).is_ok_and(|recorded| recorded == Some(*ours)) {
+                if ownership::recorded(self.paths, name).is_ok_and(|recorded| recorded == Some(*ours)) {
                     remove(&self.paths.ownership(name))?;
                 }
             }

@@ -53,7 +53,7 @@ fn is_ours(path: &Path, header: &str) -> bool {
 /// others.
 fn check_instance(paths: &Paths, unit: &str) -> Option<(OrphanKind, String)> {
     let Some(UnitName::Outside(instance)) = UnitName::parse(unit) else { return None };
-    Some((OrphanKind::File, requires::unknown(paths, &instance)?))
+    Some((OrphanKind::File, requires::unknown_reason(paths, &instance)?))
 }
 
 /// Checks a drop-in that `netns-update` has written for the firewall of a type.

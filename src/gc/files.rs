@@ -16,7 +16,7 @@ use crate::config::declaration::Declaration;
 use crate::config::plugin;
 use crate::engine::state::{self, State};
 use crate::name::{Instance, NsName, NsType, unit};
-use crate::netns::{self, Named};
+use crate::netns::{self, NameState};
 use crate::paths::Paths;
 use crate::sys::file;
 
@@ -70,7 +70,7 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
     }
     for (path, name) in records(&paths.closed)? {
         let Some((name, _)) = open_record::<NsName>(&path, &name, &mut found) else { continue };
-        if netns::look(paths, &name)? == Named::Nothing {
+        if netns::inspect(paths, &name)? == NameState::Missing {
             let reason = "the namespace of this file does not exist".to_owned();
             found.push(Orphan { kind: OrphanKind::File, path, reason });
         }

@@ -12,7 +12,7 @@ use crate::engine;
 use crate::engine::state::{self, Stage, State, StateFile};
 use crate::name::{Instance, NsName};
 use crate::netns::processes;
-use crate::netns::{self, Id, Identity, Named};
+use crate::netns::{self, Id, Identity, NameState};
 use crate::paths::Paths;
 
 /// Finds all orphans, in the order in which they can be removed.
@@ -102,7 +102,7 @@ impl Search<'_> {
     /// Whether the namespace of an instance is foreign. Another program or init system can then run the hooks of the instance.
     fn has_foreign_namespace(&self, instance: &Instance) -> Result<bool> {
         let name = &instance.name;
-        if !matches!(netns::look(self.paths, name)?, Named::Namespace(_)) {
+        if !matches!(netns::inspect(self.paths, name)?, NameState::Namespace(_)) {
             return Ok(false);
         }
         let of_direct = self.records.states.get(name).and_then(|state| state.namespace);
@@ -129,12 +129,12 @@ impl Search<'_> {
 
     fn check_name(&self, name: &NsName, is_busy: &dyn Fn(Id) -> bool) -> Result<Option<Orphan>> {
         let record = self.records.ownership.get(name);
-        let found = netns::look(self.paths, name)?;
-        if found == Named::Debris {
+        let found = netns::inspect(self.paths, name)?;
+        if found == NameState::Leftover {
             return Ok(Some(self.leftover_file(name, record.is_some())));
         }
         let ours = self.records.identity(self.paths, name)?;
-        if let (Named::Namespace(id), Some(ours)) = (found, ours) {
+        if let (NameState::Namespace(id), Some(ours)) = (found, ours) {
             // Without systemd, a user or a script has called `netnsinit --create`, and must delete the namespace.
             return Ok(self.used.systemd.then(|| self.namespace(name, ours, is_busy(id))));
         }

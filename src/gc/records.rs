@@ -45,7 +45,8 @@ impl Records {
 
     /// Returns the recorded identity of a namespace, if the name still has this namespace.
     pub fn identity(&self, paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
-        let Some((ours, _)) = self.ownership.get(name).and_then(|record| ownership::read(record).ok()) else {
+        let Some((ours, _)) = self.ownership.get(name).and_then(|record| ownership::parse(record).ok())
+        else {
             return Ok(None);
         };
         Ok(ours.has_name(paths, name)?.then_some(ours))

@@ -66,7 +66,7 @@ impl Used {
             if path.parent().is_some_and(|directory| directory.ends_with("run/netns")) {
                 used.entered.extend(path.file_name().and_then(|name| NsName::new(name).ok()));
             }
-            used.created.extend(created(unit.words("ExecStartPre").chain(unit.words("ExecStart"))));
+            used.created.extend(created(unit.values("ExecStartPre").chain(unit.values("ExecStart"))));
         }
         used.created.extend(recorded_for(paths, &foreign));
         Ok(used)
@@ -84,7 +84,7 @@ fn recorded_for(paths: &Paths, units: &BTreeSet<String>) -> Vec<NsName> {
     let entries = file::entries(&paths.ownership).unwrap_or_default();
     let is_creator_in_units = |name: &NsName| {
         let record = file::read_text(&paths.ownership(name)).unwrap_or_default();
-        matches!(ownership::read(&record), Ok((_, Some(creator))) if units.contains(creator))
+        matches!(ownership::parse(&record), Ok((_, Some(creator))) if units.contains(creator))
     };
     entries
         .iter()

@@ -13,7 +13,7 @@ use crate::config::plugin;
 use crate::engine::{self, Condition};
 use crate::name::{Instance, NsName};
 use crate::netlink;
-use crate::netns::{self, Id, Named};
+use crate::netns::{self, Id, NameState};
 use crate::paths::{OWN_NETNS, Paths};
 use crate::requires::{self, Requirement};
 use crate::sys::file;
@@ -53,7 +53,7 @@ pub fn gather(paths: &Paths) -> Map {
         map.places.push(Place {
             exists: namespace
                 .as_ref()
-                .is_none_or(|name| matches!(netns::look(paths, name), Ok(Named::Namespace(_)))),
+                .is_none_or(|name| matches!(netns::inspect(paths, name), Ok(NameState::Namespace(_)))),
             instances: instances
                 .map(|(instance, state)| PlacedInstance { nstype: instance.nstype.clone(), state: *state })
                 .collect(),
@@ -75,7 +75,7 @@ fn namespace_names(paths: &Paths, map: &mut Map) -> Vec<NsName> {
         match NsName::new(entry.file_name()) {
             Ok(name) => {
                 if own.is_some_and(
-                    |own| matches!(netns::look(paths, &name), Ok(Named::Namespace(id)) if id == own),
+                    |own| matches!(netns::inspect(paths, &name), Ok(NameState::Namespace(id)) if id == own),
                 ) {
                     map.host_names.push(name.clone());
                 }
@@ -142,7 +142,7 @@ fn inspect(paths: &Paths, names: &BTreeSet<NsName>, map: &mut Map) -> Interiors 
     let mut unreadable: Vec<String> = Vec::new();
     let mut first_error = None;
     for name in names {
-        if host_names.contains(name) || !matches!(netns::look(paths, name), Ok(Named::Namespace(_))) {
+        if host_names.contains(name) || !matches!(netns::inspect(paths, name), Ok(NameState::Namespace(_))) {
             continue;
         }
         match netns::enter(paths, name).and_then(|_inside| Interior::current()) {

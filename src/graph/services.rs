@@ -47,7 +47,7 @@ fn states(units: &[Properties]) -> BTreeMap<&str, Condition> {
     let mut states = BTreeMap::new();
     for unit in units {
         let state = Condition::of_unit(unit.get("ActiveState"));
-        states.extend(unit.words("Names").map(|name| (name, state)));
+        states.extend(unit.values("Names").map(|name| (name, state)));
     }
     states
 }

@@ -18,19 +18,18 @@ use crate::name::Side;
 use crate::netns::{self, Identity};
 use crate::paths::{BASH, Paths};
 
-/// The PATH of hooks, the same as for systemd's units (`DEFAULT_PATH` in src/basic/path-util.h).
+/// The PATH of hooks. It is the PATH of units that systemd starts (`DEFAULT_PATH` in src/basic/path-util.h).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Starts a hook. Calls `note` first. Returns `None` if nothing is run. The hook has its own process group, prints to `log`, and dies
-/// with this process.
-/// Errors: the hook cannot be started, or [`plan`] fails.
+/// Starts a hook, after a call of `before`. The hook prints to `log`. Returns `None` if nothing is run.
+/// Errors: [`plan`] or `before` fails, or the hook cannot be started.
 pub fn start(
     paths: &Paths,
     hook: &Hook,
     caller: &Caller,
     log: File,
     ours: Option<&Identity>,
-    note: impl FnOnce() -> Result<()>,
+    before: impl FnOnce() -> Result<()>,
 ) -> Result<Option<Handle>> {
     let _inside = match hook.side {
         Side::Inside => Some(netns::enter(paths, &hook.instance.name)?),
@@ -41,15 +40,15 @@ pub fn start(
         Planned::Nothing => return skip(paths, hook).map(|()| None),
         Planned::Bash(bash) => bash,
     };
-    note()?;
+    before()?;
     command(bash, environment(caller), log).start().with_context(what).map(Some)
 }
 
 fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Expression {
-    let words = bash.words.clone();
+    let arguments = bash.arguments.clone();
     let parent = getpid();
     let bash = Arc::new(bash);
-    let command = cmd(BASH, words).dir("/").full_env(environment);
+    let command = cmd(BASH, arguments).dir("/").full_env(environment);
     let command = command.stdin_null().stderr_to_stdout().stdout_file(log).unchecked();
     command.before_spawn(move |command| {
         let bash = Arc::clone(&bash);
@@ -58,8 +57,8 @@ fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Express
         unsafe {
             command.pre_exec(move || {
                 bash.hand_over()?;
-                // No other process would end the hook. SIGTERM usually lets it undo its steps. The kernel sends the signal again for each
-                // thread of this process that ends later, and a second signal may end bash immediately.
+                // No other process would end the hook. After one SIGTERM, the hook undoes its steps. But the kernel sends
+                // the signal again when a further thread of this process ends, and a second signal may end bash immediately.
                 prctl::set_pdeathsig(Signal::SIGTERM)?;
                 if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
             });
@@ -68,7 +67,8 @@ fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Express
     })
 }
 
-/// The environment of a hook: that of a service, and variables for this program and its language.
+/// The environment of a hook: the PATH of a service, after the directory of this program, and the variables for the language and
+/// the trace.
 fn environment(caller: &Caller) -> Vec<(String, String)> {
     let own = caller.program.parent().map(|place| place.display().to_string()).unwrap_or_default();
     let mut environment = vec![("PATH".to_owned(), format!("{own}:{PATH}"))];

@@ -17,49 +17,48 @@ use crate::bash::UNWANTED_VARIABLES;
 use crate::paths::BASH;
 use crate::sys::file::in_memory;
 
-/// The command of a hook. `ps` shows the arguments of the hook instead of a long text, because the wrapper is in an anonymous
-/// file.
+/// The bash command of a hook. The wrapper is in an anonymous file, so `ps` shows the arguments of the hook, and not a long text.
 #[derive(Debug)]
 pub struct Bash {
-    /// Closed on exec until [`hand_over`](Self::hand_over), because other threads can start processes too.
+    /// The file. It is closed on exec until [`hand_over`](Self::hand_over), because other threads can start processes too.
     script: File,
     /// The arguments after the name of the program.
-    pub words: [String; 5],
+    pub arguments: [String; 5],
 }
 
 impl Bash {
     pub(super) fn of(hook: &Hook, wrapper: &str) -> Result<Self> {
         let mut script = in_memory(b"").context("cannot create a file in memory")?;
         let descriptor = script.as_raw_fd();
-        // The hook does not inherit this descriptor: bash has opened the file again before it reads this line.
+        // The first line closes the descriptor, so that the hook does not inherit it. bash itself has opened the file again.
         script
             .write_all(format!("exec {descriptor}<&-\n{wrapper}").as_bytes())
             .context("cannot write the wrapper")?;
         let Hook { instance, phase, side, .. } = hook;
-        let words = [
+        let arguments = [
             format!("/proc/self/fd/{descriptor}"),
             instance.nstype.to_string(),
             instance.name.to_string(),
             phase.to_string(),
             side.to_string(),
         ];
-        Ok(Self { script, words })
+        Ok(Self { script, arguments })
     }
 
-    /// Lets the next program of this process inherit the wrapper. The calls are safe after a fork (signal-safety(7)).
+    /// Makes the wrapper inheritable by the program that this process executes. The call is safe after a fork (signal-safety(7)).
     /// Errors: the kernel refuses.
     pub fn hand_over(&self) -> nix::Result<()> {
         fcntl(&self.script, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
     }
 
-    /// Replaces this process by bash. `std::process::Command` is not used, because it resets SIGPIPE to its default, and the hook needs
-    /// the original disposition.
+    /// Replaces this process by bash. `std::process::Command` is not used: it resets the disposition of SIGPIPE, which the hook must
+    /// find unchanged.
     pub(super) fn exec(&self) -> Result<std::convert::Infallible> {
-        let word = |text: &str| CString::new(text).expect("an argument has no NUL");
-        let words: Vec<CString> =
-            [BASH].into_iter().chain(self.words.iter().map(String::as_str)).map(word).collect();
+        let argument = |text: &str| CString::new(text).expect("an argument has no NUL");
+        let arguments: Vec<CString> =
+            [BASH].into_iter().chain(self.arguments.iter().map(String::as_str)).map(argument).collect();
         self.hand_over().context("cannot pass the wrapper to bash")?;
-        let Err(error) = execve(&words[0], &words, &environment());
+        let Err(error) = execve(&arguments[0], &arguments, &environment());
         Err(match error {
             Errno::ENOENT => {
                 anyhow!("cannot start {BASH}: it is not installed; hint: install the Debian package `bash`")

@@ -1,4 +1,4 @@
-//! The place where a hook runs: the check of its namespace, and the variables for plugins.
+//! The check of the namespace in which a hook runs, and the variables with this namespace.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,17 +7,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::name::{NsName, Phase};
 use crate::netns::ownership;
-use crate::netns::{Id, Identity, own};
+use crate::netns::{Id, Identity, current};
 use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
 
-/// The place of this process, for plugins.
+/// The namespace of this process, for plugins.
 #[derive(Debug)]
 pub struct Location {
-    /// `None` if reading the namespace of PID 1 is not permitted, as in a user namespace.
+    /// The namespace of PID 1. `None` without the privilege to read it, as in a user namespace.
     global: Option<Id>,
     current: Id,
-    /// `None` in a namespace without a name.
+    /// `None` if the namespace has no name.
     name: Option<String>,
 }
 
@@ -35,9 +35,7 @@ impl Location {
         line
     }
 
-    /// The variables of a hook in its own namespace.
-    ///
-    /// A namespace that does not exist is treated as one without an inode.
+    /// The variables that a hook gets in the right namespace. If the namespace does not exist, the inode is 0.
     #[must_use]
     pub fn expected(paths: &Paths, name: &NsName) -> Self {
         let current = Id::of(&paths.namespace(name)).unwrap_or(Id { device: 0, inode: 0 });
@@ -45,7 +43,7 @@ impl Location {
     }
 }
 
-/// The line of bash for an outside hook. `lost`: the namespace of this name is missing or foreign.
+/// The line of bash for an outside hook. `lost`: the namespace was deleted, or replaced by a foreign one.
 #[must_use]
 pub fn outside(lost: bool) -> String {
     let unset = "unset -v GLOBAL_NETNS_ID CURRENT_NETNS_ID CURRENT_NETNS_NAME";
@@ -56,10 +54,8 @@ fn global() -> Result<Id> {
     Id::of(GLOBAL_NETNS.as_ref()).context("cannot read the namespace of PID 1 (are you root?)")
 }
 
-/// Checks that this process is in the namespace `name`, and that this namespace is `ours`, if that is known. Returns `None` in a
-/// foreign namespace on `down`: there is nothing to undo.
-/// Errors: this is the namespace of PID 1; or, on `up`, another one. On `down` another namespace is only a warning: the name may
-/// have been deleted manually, and the hook must still run in our namespace.
+/// Checks that this process is in the namespace `name`. On `down`, the result in a foreign namespace is `None`.
+/// Errors: this is the namespace of PID 1, or, on `up`, another wrong namespace.
 pub fn check_inside(
     paths: &Paths,
     name: &NsName,
@@ -67,38 +63,42 @@ pub fn check_inside(
     ours: Option<&Identity>,
 ) -> Result<Option<Location>> {
     let global = global();
-    let current = own()?;
+    let current = current()?;
     if global.as_ref().is_ok_and(|global| current == *global) {
         bail!(
             "current netns is the global netns: run this in the namespace `{name}`, for example with `ip netns exec {name}`"
         );
     }
     let is_named = Id::of(&paths.namespace(name)).is_ok_and(|wanted| wanted == current);
-    if !ours.map_or(Ok(true), Identity::is_own)? {
+    if !ours.map_or(Ok(true), Identity::is_current)? {
+        // A foreign namespace has nothing to undo.
         if phase == Phase::Down {
-            print::warn(&format!("this is a foreign namespace in place of `{name}`: no hook is run in it"));
+            print::warn(&format!(
+                "this is not the namespace that was created as `{name}`: no hook is run in it"
+            ));
             return Ok(None);
         }
         if is_named {
-            bail!("{}", ownership::other(name));
+            bail!("{}", ownership::replaced(name));
         }
     }
     if is_named {
         return Ok(Some(Location { global: global.ok(), current, name: Some(name.to_string()) }));
     }
-    // In any other namespace, the namespace of PID 1 must be known.
+    // Without the name, only this comparison shows that the namespace is not that of PID 1.
     let global = Some(global?);
-    let called = name_of(paths, current);
-    let found = called.as_deref().map_or("has no name".to_owned(), |called| format!("is `{called}`"));
-    let message = format!("current netns {found}, not the required `{name}`");
+    let found = name_of(paths, current);
+    let found_text = found.as_deref().map_or("has no name".to_owned(), |found| format!("is `{found}`"));
+    let message = format!("current netns {found_text}, not the required `{name}`");
     if phase == Phase::Up {
         bail!("{message}");
     }
-    print::warn(&format!("{message}; going on, to tear down what is left"));
-    Ok(Some(Location { global, current, name: called }))
+    // The name may have been deleted manually. The hook must still run in our namespace.
+    print::warn(&format!("{message}; continuing, to remove leftovers"));
+    Ok(Some(Location { global, current, name: found }))
 }
 
-/// The name of a namespace. If several names exist, the first one in alphabetical order.
+/// The name of a namespace; if several names exist, the first in alphabetical order.
 fn name_of(paths: &Paths, id: Id) -> Option<String> {
     let entries = fs::read_dir(&paths.netns).ok()?;
     entries

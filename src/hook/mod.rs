@@ -1,5 +1,5 @@
-//! One hook: [`Hook`] is the call, [`plan`] prepares it, [`wrapper`] writes the bash text, and [`run`](run()) (in this process) and
-//! [`child`] run it.
+//! One hook. [`Hook`] is the call, [`plan`] decides whether bash must run, and [`mod@wrapper`] writes the bash text. A hook runs in this
+//! process ([`run`](run())), or as a child ([`child`]).
 
 pub mod child;
 mod exec;
@@ -29,7 +29,7 @@ use foreground::TIMEOUT;
 use location::Location;
 use wrapper::wrapper;
 
-/// One call of a function, with all data for the wrapper.
+/// One call of a hook function.
 #[derive(Debug)]
 pub struct Hook {
     /// The instance of the hook.
@@ -64,7 +64,7 @@ impl Hook {
         arguments
     }
 
-    /// The whole command line, quoted: files get it as `$1…`.
+    /// All arguments, quoted for bash. The layers get them as `$1…`.
     fn command_line(&self) -> String {
         format!("{} {} {} {}", self.instance.nstype, self.arguments(), self.phase, self.side)
     }
@@ -75,13 +75,13 @@ impl Hook {
 pub struct Caller {
     /// The path of netnsinit, for `$0`.
     pub program: PathBuf,
-    /// The one binary, which also works as netnsinit.
+    /// The path of the binary. netnsinit is an applet of it.
     pub binary: PathBuf,
     /// Whether bash traces its commands.
     pub trace: bool,
-    /// The timeout for the foreground command after a signal.
+    /// The timeout for the foreground command to end after a signal.
     pub timeout: Duration,
-    /// The kind of caller, which decides the remaining work of the wrapper.
+    /// The way to run the hook. It decides about checks and cleanups in the wrapper.
     pub kind: CallerKind,
 }
 
@@ -90,14 +90,14 @@ pub struct Caller {
 pub enum CallerKind {
     /// netnsinit, which becomes bash.
     Netnsinit,
-    /// The direct engine, with bash as a child. The engine itself removes remembered values, because this is faster.
+    /// The direct engine, with bash as a child. The engine itself removes the remembered values, which is faster.
     Engine,
-    /// A user who runs the wrapper manually: the namespace was not checked.
-    Hand,
+    /// A user who runs the wrapper manually. The namespace is not checked before.
+    Manual,
 }
 
 /// Parses the arguments `TYPE NAME [EXTRA ...] up|down outside|inside`.
-/// Errors: names the invalid argument, and the allowed values.
+/// Errors: an argument is missing or invalid. The message has the allowed values.
 pub fn parse(arguments: &[OsString]) -> Result<Hook> {
     let [nstype, name, extra @ .., phase, side] = arguments else {
         bail!("expected at least 4 arguments, got {}: TYPE NAME up|down outside|inside", arguments.len());
@@ -117,12 +117,12 @@ pub fn traced_by_environment() -> bool {
 }
 
 impl Caller {
-    /// This process, if it was called as netnsinit: the links are in the directory of the binary.
+    /// This process as the caller. The links of the applets are in the directory of the binary.
     fn of(trace: bool, kind: CallerKind) -> Result<Self> {
         let binary = env::current_exe().context("cannot find the path of this program")?;
-        let called = arguments().first().map(Path::new);
+        let applet = arguments().first().map(Path::new);
         let program =
-            called.and_then(Path::file_name).map_or(binary.clone(), |name| binary.with_file_name(name));
+            applet.and_then(Path::file_name).map_or(binary.clone(), |name| binary.with_file_name(name));
         Ok(Self { program, binary, trace, timeout: TIMEOUT, kind })
     }
 }
@@ -135,7 +135,7 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
         Side::Inside => Location::expected(paths, &hook.instance.name).assignments(),
     };
     let layers = Layers::of(paths, &hook.instance)?;
-    let caller = Caller::of(trace, CallerKind::Hand)?;
+    let caller = Caller::of(trace, CallerKind::Manual)?;
     wrapper(paths, hook, &layers, &location, &caller)
 }
 

@@ -17,16 +17,16 @@ use crate::trust;
 /// The plan of a hook.
 #[derive(Debug)]
 pub enum Planned {
-    /// Nothing is run: no layer runs commands, or defines the function.
+    /// Nothing is run: the layers contain only definitions, and none of the hook function; or the namespace is foreign.
     Nothing,
     /// bash runs this wrapper.
     Bash(Bash),
 }
 
-/// Plans a hook in the namespace of this process. If `ours` is known, a foreign namespace of the same name is not changed.
-/// Errors: the wrong namespace, an unusable layer, or a layer that other users can write.
+/// Plans a hook in the namespace of this process. `ours` is the recorded namespace, if a record exists.
+/// Errors: a wrong or foreign namespace, a failed closing, or an unusable or untrusted layer.
 pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>) -> Result<Planned> {
-    // Before any file of the instance is run, also if these files have errors.
+    // This comes before any file of the instance is read: errors in these files must not open the namespace.
     firewall::before_hook(paths, &hook.instance, (hook.phase, hook.side), ours)?;
     let name = &hook.instance.name;
     let location = match (hook.side, hook.phase) {
@@ -38,27 +38,27 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
             ours.map_or(Ok(()), |ours| ownership::require(paths, name, ours))?;
             location::outside(false)
         }
-        // Resources on the host must be removed for any state of the namespace.
+        // Resources on the host must be removed, whatever has happened to the namespace.
         (Side::Outside, Phase::Down) => {
             location::outside(ours.is_some_and(|ours| !ours.has_name(paths, name).unwrap_or(false)))
         }
     };
     let layers = Layers::of(paths, &hook.instance)?;
-    // Also on `down`: a leftover is less dangerous than running an untrusted file as root.
+    // Also on `down`: leftovers are less dangerous than running an untrusted file as root.
     trust::require(&paths.root, layers.paths_to_check(paths))?;
     let does_nothing = layers.define(&hook.function()) == Defined::No;
-    // Leftovers of an earlier instance are removed first.
-    let left =
+    // If an earlier instance has left remembered values, the wrapper cleans up first.
+    let has_leftovers =
         (hook.phase, hook.side) == (Phase::Up, Side::Outside) && remembered::exists(paths, &hook.instance);
-    // A trace must show how bash reads the files.
-    if does_nothing && !left && !caller.trace {
+    // A trace shows how bash reads the files.
+    if does_nothing && !has_leftovers && !caller.trace {
         return Ok(Planned::Nothing);
     }
     let text = wrapper(paths, hook, &layers, &location, caller)?;
     Ok(Planned::Bash(Bash::of(hook, &text)?))
 }
 
-/// Does the remaining work of a hook without bash: outside hooks remove the remembered values.
+/// Completes a hook that runs nothing: an outside hook removes the remembered values.
 /// Errors: the values cannot be removed.
 pub fn skip(paths: &Paths, hook: &Hook) -> Result<()> {
     if hook.side == Side::Outside { remembered::forget(paths, &hook.instance) } else { Ok(()) }

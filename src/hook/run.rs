@@ -5,18 +5,18 @@ use std::io::Write;
 use anyhow::{Context, Result};
 
 use super::plan::{Planned, plan, skip};
-use super::wrapper::NOTHING;
+use super::wrapper::NO_CONFIGURATION;
 use super::{Caller, CallerKind, Hook};
 use crate::config::remembered;
 use crate::name::{Phase, Side};
 use crate::netns::ownership;
 use crate::paths::Paths;
 
-/// Runs a hook: this process becomes bash. Returns if nothing is run.
-/// Errors: the wrong namespace, an unusable layer, or no bash. Then nothing has been run.
+/// Runs a hook: this process becomes bash. The function returns only if nothing is run.
+/// Errors: [`plan`] fails, bash cannot be started, or stdout cannot be written.
 pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
     let caller = Caller::of(trace, CallerKind::Netnsinit)?;
-    let planned = ownership::noted(paths, &hook.instance.name)
+    let planned = ownership::recorded(paths, &hook.instance.name)
         .and_then(|ours| plan(paths, hook, &caller, ours.as_ref()));
     if planned.is_err() && (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
         remembered::mark_unfinished(paths, &hook.instance)?;
@@ -27,7 +27,7 @@ pub fn run(paths: &Paths, hook: &Hook, trace: bool) -> Result<()> {
             skip(paths, hook)?;
             #[allow(clippy::disallowed_methods)] // names are checked
             let mut stdout = std::io::stdout();
-            writeln!(stdout, "{}\n{NOTHING}", hook.starting()).context("cannot write to stdout")
+            writeln!(stdout, "{}\n{NO_CONFIGURATION}", hook.starting()).context("cannot write to stdout")
         }
     }
 }

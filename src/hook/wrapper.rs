@@ -1,4 +1,4 @@
-//! The wrapper is the bash text of one hook: the functions for plugins, then `source` lines, then the call.
+//! The wrapper: the bash text of one hook. It has the functions for plugins, the `source` lines, and the call.
 
 use std::fmt::Write as _;
 
@@ -12,27 +12,29 @@ use crate::name::{Phase, Side};
 use crate::paths::Paths;
 use crate::print;
 
-/// Replaces the builtin, so that a plugin that lists its traps does not see those of the host.
+/// Replaces the builtin. A plugin that lists the traps must not see the traps of the wrapper.
 const TRAP_FUNCTION: &str = "trap() { if __netns_load $__netns_trap $__netns_trap; then __netns_trap \"$@\"; else builtin trap \"$@\"; fi; }\n";
 
 /// The message if no layer defines the function.
-pub(super) const NOTHING: &str = "No configuration required.";
+pub(super) const NO_CONFIGURATION: &str = "No configuration required.";
 
-/// Runs before `up outside`: removes leftovers of an instance whose `down outside` has not finished.
+/// Runs before `up outside`. Removes the leftovers of an earlier instance whose `down outside` has not finished.
 const CLEAR: &str = "[[ ! -f $__netns_state ]] || __netns_failed __netns_clear \"$@\"\n";
 
-/// Runs before `down outside`: marks the remembered values as unfinished. Without space, the hook continues.
+/// Runs before `down outside`. Marks the remembered values, because the hook has not finished yet. Without space in /run, the hook
+/// continues without the mark.
 const MARK: &str =
     "[[ ! -f $__netns_state ]] || { printf '__netns_left\\0' >>\"$__netns_state\"; } 2>/dev/null || :\n";
 
 /// Removes the remembered values of an instance that is down.
 const FORGET: &str = "__netns_forget\n";
 
-/// The end of a successful hook. A later signal must not turn success into a failure. It can still end a command in a trap for EXIT.
+/// Runs at the end of a successful hook. A later signal must not make the hook fail. The handler is not SIG_IGN, which the commands
+/// of a trap for EXIT would inherit.
 const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
 
-/// Writes the wrapper of a hook. `location` is the line of [`super::location`].
-/// Errors: an unreadable `default.conf` on `up`; on `down` this is a warning.
+/// Writes the wrapper of a hook. `location` is the line with the variables of the namespace.
+/// Errors: on `up`, `default.conf` cannot be read.
 pub(super) fn wrapper(
     paths: &Paths,
     hook: &Hook,
@@ -41,8 +43,8 @@ pub(super) fn wrapper(
     caller: &Caller,
 ) -> Result<String> {
     let failure = failure(paths, hook, caller);
-    let below = [TRAP, &failure];
-    let mut text = head(paths, hook, location, caller, below.map(lines));
+    let tail = [TRAP, &failure];
+    let mut text = head(paths, hook, location, caller, tail.map(lines));
     text += &strip_comments(HOST);
     let texts = layers.texts();
     let names_all = texts.as_ref().is_some_and(|texts| !texts.iter().any(|text| has_indirect_calls(text)));
@@ -50,24 +52,24 @@ pub(super) fn wrapper(
         text += TRAP_FUNCTION;
     }
     let known = layers.all().filter_map(Layer::text).collect();
-    let (front, behind) = runtime::split(known, names_all, below.map(lines).iter().sum());
+    let (front, back) = runtime::split(known, names_all, tail.map(lines).iter().sum());
     text += &front;
     text += &autoconfigure(paths, hook, layers, caller.kind)?;
     if caller.trace {
         text += "PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO: '\nset -x\n";
     }
     writeln!(text, "set -e\nautoconfigure {}\nbuiltin exit", hook.command_line())?;
-    text.extend(behind.into_iter().chain(below));
+    text.extend(back.into_iter().chain(tail));
     Ok(text)
 }
 
-/// The first lines. `below` are the lengths of the texts at the end.
-fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, below: [usize; 2]) -> String {
+/// The first lines. `tail` are the numbers of lines of the two texts at the end, which bash loads only if they are needed.
+fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, tail: [usize; 2]) -> String {
     let Hook { instance, phase, side, .. } = hook;
     let mut text = String::with_capacity(16 * 1024);
     text += &format!(
         "#!/bin/bash\n\
-         # {instance}, {phase} {side}: written by netnsinit, can be run by hand with bash\n\
+         # {instance}, {phase} {side}: written by netnsinit, can be run manually with bash\n\
          BASH_ARGV0={program}\n\
          NSTYPE={nstype} NSNAME={name} UPDOWN={phase} INOUT={side}\n\
          {location}\n\
@@ -77,13 +79,13 @@ fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, below: [usi
         name = instance.name,
         dir = quote(paths.netns.as_os_str()),
         state = quote(paths.remembered(instance).as_os_str()),
-        trap = below[0] + below[1],
-        failure = below[1],
+        trap = tail[0] + tail[1],
+        failure = tail[1],
     );
     text
 }
 
-/// The code and messages for a failure.
+/// The functions that report a failure, and their variables.
 fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
     let Hook { instance, phase, side, .. } = hook;
     format!(
@@ -96,16 +98,16 @@ fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
     )
 }
 
-/// The function that reads the layers and calls the hook. Files are read in a function, so `local` is valid in them, and such
-/// variables exist until the hook ends.
+/// The function that sources the layers and calls the hook. In a function, the layers can use `local`. Such variables exist until
+/// the hook ends.
 fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind) -> Result<String> {
     let mut text = "autoconfigure() {\n".to_owned();
-    text += before(hook, caller);
+    text += preamble(hook, caller);
     text += &format!("echo \"{}\"\n", hook.starting());
     let defined = layers.define(&hook.function());
     text += &match defined {
-        Defined::Unknown => call(paths, hook, layers)?,
-        Defined::Yes | Defined::No => call_known(hook, layers, defined),
+        Defined::Unknown => source_and_call(paths, hook, layers)?,
+        Defined::Yes | Defined::No => source_definitions_and_call(hook, layers, defined),
     };
     if (hook.phase, hook.side) == (Phase::Down, Side::Outside) && caller != CallerKind::Engine {
         text += FORGET;
@@ -118,10 +120,10 @@ fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind
     Ok(text + DONE + "}\n")
 }
 
-/// The code before any file is read.
-fn before(hook: &Hook, caller: CallerKind) -> &'static str {
+/// The code before the first layer.
+fn preamble(hook: &Hook, caller: CallerKind) -> &'static str {
     match (hook.phase, hook.side) {
-        (_, Side::Inside) if caller != CallerKind::Hand => "",
+        (_, Side::Inside) if caller != CallerKind::Manual => "",
         // A wrapper that is run manually must not configure the network of the host.
         (Phase::Up, Side::Inside) => {
             "[[ /proc/self/ns/net -ef $__netns_dir/$NSNAME ]] || \
@@ -136,13 +138,13 @@ fn before(hook: &Hook, caller: CallerKind) -> &'static str {
     }
 }
 
-/// Reads a layer. A failure ends the hook, if the layer has a status.
+/// Sources a layer. For a layer that can fail, errexit ends the hook.
 fn source(layer: &Layer) -> String {
     format!("__netns_layer={}\nsource \"$__netns_layer\"\n", quote(layer.path.as_os_str()))
 }
 
-/// Reads layers with any content, and calls the hook, if it is defined then.
-fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
+/// Sources layers that may run any commands. Calls the hook function if a layer has defined it.
+fn source_and_call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
     let mut text = "declare -gA __netns_traps\n\
                     builtin trap \"$__netns_on_error\" ERR\n\
                     args=(\"$@\")\n"
@@ -155,17 +157,17 @@ fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
          __netns_failed __netns_no_conf {conf}\n"
     );
     for (name, role) in [("$NSTYPE.conf", Role::Type), ("$NSTYPE-$NSNAME.conf", Role::Instance)] {
-        // A layer may have changed either variable.
-        let judged = quote(layers.get(role).path.as_os_str());
+        // A layer may have changed NSTYPE or NSNAME. Then another file is sourced, which must be trusted, too.
+        let checked = quote(layers.get(role).path.as_os_str());
         text += &format!(
             "__netns_layer={conf}/{name}\n\
-             [[ $__netns_layer == {judged} ]] || __netns_failed __netns_check_layer_trust\n\
+             [[ $__netns_layer == {checked} ]] || __netns_failed __netns_check_layer_trust\n\
              if [[ -r $__netns_layer ]]; then source \"$__netns_layer\" || \
              __netns_failed __netns_sourced $? \"$__netns_layer\"; \
              elif [[ -e $__netns_layer || -L $__netns_layer ]]; then __netns_failed __netns_unreadable; fi\n"
         );
     }
-    // ERR is set in the frame of the hook, unless a plugin could notice it: a plugin with traps or with a trace of commands.
+    // The trap for ERR moves into the frame of the hook function. A plugin with own traps, or with a trace, would notice this.
     text += "__netns_hook=configure_${NSTYPE}_${UPDOWN}_$INOUT\n\
              if declare -F -- \"$__netns_hook\" >/dev/null; then\n\
              [[ -v __netns_traps[ERR] ]] || builtin trap '' ERR\n\
@@ -175,11 +177,11 @@ fn call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String> {
              fi\n\
              \"$__netns_hook\" \"${args[@]:1:${#args[@]} > 3 ? ${#args[@]} - 3 : 0}\"\n\
              else\n";
-    text += &format!("echo '{NOTHING}'\nfi\n");
+    text += &format!("echo '{NO_CONFIGURATION}'\nfi\n");
     Ok(text)
 }
 
-/// Reads `default.conf`, if it exists.
+/// Sources `default.conf`, if it exists.
 fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
     let is_file = match layer.is_usable() {
         Err(error) if phase == Phase::Down => {
@@ -192,7 +194,8 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
     if phase == Phase::Up || !is_file || layer.only_defines() {
         return Ok(source(layer));
     }
-    // errexit must be on in default.conf, and then a syntax error ends bash. Not for a FIFO: parsing would consume its contents.
+    // errexit is on in default.conf, so a syntax error would end bash, and the file is parsed first. A FIFO is not parsed, because
+    // this would consume its contents.
     Ok(format!(
         "__netns_layer={}\n\
          if __netns_failed __netns_parses \"$__netns_layer\"; then source \"$__netns_layer\"; \
@@ -201,13 +204,13 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
     ))
 }
 
-/// Reads layers that only contain definitions, and calls the hook, if one defines it. Only the plugin can fail, by a syntax error in
-/// a function.
-fn call_known(hook: &Hook, layers: &Layers, defined: Defined) -> String {
+/// Sources layers that contain only definitions. Calls the hook function if a layer defines it. Only the plugin can fail, with a
+/// syntax error in a function.
+fn source_definitions_and_call(hook: &Hook, layers: &Layers, defined: Defined) -> String {
     let mut text = "args=(\"$@\")\n".to_owned();
     text.extend(layers.present().map(source));
     if defined == Defined::No {
-        return text + &format!("echo '{NOTHING}'\n");
+        return text + &format!("echo '{NO_CONFIGURATION}'\n");
     }
     let function = hook.function();
     text + &format!(

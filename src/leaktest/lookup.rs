@@ -51,7 +51,7 @@ fn cannot_look_up(reason: impl fmt::Display) -> AttemptEnd {
 fn run_bash(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<String>> {
     mounts::separate()?;
     // The warnings about files that cannot be shown are dropped; `netnsctl run` prints them.
-    mounts::show_own_files(paths, namespace)?;
+    mounts::mount_files(paths, namespace)?;
     let bash = Program::new(BASH).env_remove(&UNWANTED_VARIABLES).args(["-c", SCRIPT, "bash", name]);
     let bash = bash.env("LC_ALL", "C").env("RES_OPTIONS", "timeout:1 attempts:1");
     Ok(bash.run_within(TIMEOUT)?.map(|answer| escape::text(&answer.stderr)))

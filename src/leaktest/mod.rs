@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::name::NsName;
 use crate::netlink::{self, ChosenRoute, Link};
-use crate::netns::{self, Entered, Id, Named};
+use crate::netns::{self, Entered, Id, NameState};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 use crate::sys::capability::{self, Capability};
 use probe::{Echoes, Probe};
@@ -109,7 +109,7 @@ fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     capability::require(Capability::SysAdmin, "to enter namespaces")?;
     capability::require(Capability::NetAdmin, "to trace packets")?;
     capability::require(Capability::NetRaw, "to send pings")?;
-    let Named::Namespace(id) = netns::look(paths, name)? else {
+    let NameState::Namespace(id) = netns::inspect(paths, name)? else {
         bail!("{}", netns::not_found(name));
     };
     let is_host = |place: &str| Id::of(place.as_ref()).is_ok_and(|host| host == id);

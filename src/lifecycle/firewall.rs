@@ -36,7 +36,7 @@ fn is_ours(paths: &Paths, active: &Active) -> bool {
     let name = &active.instance.name;
     match active.engine {
         EngineKind::Systemd => {
-            !matches!(ownership::look(paths, name), Ok(Ownership::Other | Ownership::Gone) | Err(_))
+            !matches!(ownership::inspect(paths, name), Ok(Ownership::Foreign | Ownership::Missing) | Err(_))
         }
         EngineKind::Direct => match state::read(paths, name) {
             Ok(Some(StateFile::Valid(state))) => {

@@ -6,7 +6,7 @@ use crate::config::declaration::Declaration;
 use crate::config::plugin;
 use crate::engine;
 use crate::name::{Instance, NsName, Target};
-use crate::netns::{self, Named};
+use crate::netns::{self, NameState};
 use crate::paths::Paths;
 use crate::print;
 
@@ -109,7 +109,7 @@ pub fn active_or_none(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
 /// Whether a namespace exists or is configured.
 fn is_known(paths: &Paths, name: &NsName) -> Result<bool> {
     Ok(plugin::configured(paths)?.iter().any(|instance| instance.name == *name)
-        || netns::look(paths, name)? != Named::Nothing)
+        || netns::inspect(paths, name)? != NameState::Missing)
 }
 
 /// The candidate most similar to `wanted`, if any is similar.

@@ -1,4 +1,4 @@
-//! A private view of /etc for a command of a hook: its changes of /etc/resolv.conf go to /etc/netns/NAME.
+//! A private /etc for a command of a hook: if the command writes /etc/resolv.conf, the file in /etc/netns/NAME changes.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -21,26 +21,23 @@ use crate::netns::resolver;
 use crate::paths::Paths;
 
 /// Mount flags of the tmpfs that replaces a directory of the host.
-const PRIVATE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+const TMPFS_FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// D-Bus and resolvconf(8): through these directories a command would change the name resolution of the host.
-const SERVICES: [&str; 2] = ["/run/dbus", "/run/resolvconf"];
+/// The directories of D-Bus and resolvconf(8), by which a command would change the name resolution of the host.
+const HIDDEN: [&str; 2] = ["/run/dbus", "/run/resolvconf"];
 
-/// systemd-resolved also reads files from here. The sockets for notifications and logs work on a read-only mount.
+/// A directory with files that systemd-resolved also reads, mounted read-only. The sockets for notifications and logs in it work
+/// on a read-only mount.
 const SYSTEMD: &str = "/run/systemd";
 
-/// Replaces this process by a command, in the present network namespace, with the files of /etc/netns/NAME in /etc.
-///
-/// In its mount namespace, /etc is read-only. Each file of /etc/netns/NAME, and resolv.conf, is a symbolic link there. So a program
-/// that resolves the link first can replace the file. A file under a bind mount, as in ip-netns(8), cannot be replaced. The command
-/// also has a separate host name.
-/// Errors: the view cannot be created (without CAP_SYS_ADMIN, for example), or the command cannot be run.
+/// Replaces this process by a command with a private /etc, in the current network namespace.
+/// Errors: the private /etc cannot be created (for example without CAP_SYS_ADMIN), or the command cannot be run.
 pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infallible> {
     let own = paths.files(name);
     fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
     mounts::separate().context("cannot create a mount namespace (are you root?)")?;
     unshare(CloneFlags::CLONE_NEWUTS).context("cannot unshare the host name")?;
-    protect(paths, name).context("cannot protect the host's files")?;
+    hide_resolvers(paths, name).context("cannot hide the host's resolvers")?;
     replace_etc(&own)?;
     let (program, arguments) = command.split_first().context("no command")?;
     let error = Command::new(program).args(arguments).exec();
@@ -48,34 +45,37 @@ pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infalli
 }
 
 /// Hides the resolvers of the host.
-fn protect(paths: &Paths, name: &NsName) -> Result<()> {
+fn hide_resolvers(paths: &Paths, name: &NsName) -> Result<()> {
     let hidden = resolver::resolver_directories(paths, name, true);
-    let directories: Vec<PathBuf> = SERVICES.into_iter().map(PathBuf::from).chain(hidden).collect();
-    // Missing directories are created too: otherwise the command could create one on the host, or see a service that starts later.
-    directories.iter().try_for_each(|directory| mounts::make_mount_point(directory))?;
+    let directories: Vec<PathBuf> = HIDDEN.into_iter().map(PathBuf::from).chain(hidden).collect();
+    // A missing directory is created: otherwise the command could create it on the host, or see a service that starts later.
+    directories.iter().try_for_each(|directory| mounts::create_mount_point(directory))?;
     if Path::new(SYSTEMD).is_dir() {
         bind_read_only(Path::new(SYSTEMD))?;
     }
     for directory in directories {
-        mount(Some("netns-hook"), &directory, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
+        mount(Some("netns-hook"), &directory, Some("tmpfs"), TMPFS_FLAGS, Some("mode=0755,size=1m"))
             .with_context(|| format!("cannot hide {}", directory.display()))?;
     }
     Ok(())
 }
 
-/// Replaces /etc by a directory with the same entries, except links to `own`.
+/// Replaces /etc by a read-only directory with the same entries, except that the files of `own` are links.
 fn replace_etc(own: &Path) -> Result<()> {
+    // A program that resolves a link first can write the file, and also replace it. Under a bind mount, as ip-netns(8) creates it, a
+    // file cannot be replaced.
     let etc = Path::new("/etc");
     let writable = open(own)?;
     let links: Vec<OsString> = names(own)?.into_iter().chain(["resolv.conf".into()]).collect();
     bind_read_only(etc)?;
     let host = open(etc)?;
-    mount(Some("netns-hook"), etc, Some("tmpfs"), PRIVATE, Some("mode=0755,size=1m"))
-        .context("cannot cover /etc")?;
+    mount(Some("netns-hook"), etc, Some("tmpfs"), TMPFS_FLAGS, Some("mode=0755,size=1m"))
+        .context("cannot mount a private /etc")?;
     for name in names(&by_descriptor(&host))? {
         let (from, to) = (by_descriptor(&host).join(&name), etc.join(&name));
         if !links.contains(&name) {
-            copy_entry(&from, &to).with_context(|| format!("cannot show {}", to.display()))?;
+            copy_entry(&from, &to)
+                .with_context(|| format!("cannot create {} in the private /etc", to.display()))?;
         }
     }
     for name in &links {
@@ -85,11 +85,11 @@ fn replace_etc(own: &Path) -> Result<()> {
         }
     }
     bind(&by_descriptor(&writable), own)?;
-    let flags = PRIVATE | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    let flags = TMPFS_FLAGS | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
     mount(None::<&str>, etc, None::<&str>, flags, None::<&str>).context("cannot write-protect /etc")
 }
 
-/// Shows an entry of /etc in the new directory. A bind mount keeps the mounts below it, and is read-only if `from` is.
+/// Creates an entry of the private /etc. A bind mount keeps the mounts below `from`, and is read-only like `from`.
 fn copy_entry(from: &Path, to: &Path) -> Result<()> {
     let kind = from.symlink_metadata()?.file_type();
     if kind.is_symlink() {
@@ -109,12 +109,12 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot mount {}", to.display()))
 }
 
-/// Makes a mount read-only. In a user namespace, a remount must keep the flags of the mount (mount_namespaces(7)).
+/// Makes a directory read-only. In a user namespace, a remount must keep the flags of the mount (mount_namespaces(7)).
 fn bind_read_only(directory: &Path) -> Result<()> {
     bind(directory, directory)?;
     let found = statvfs(directory)?.flags();
     let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-    for (is, keep) in [
+    for (flag, mount_flag) in [
         (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
         (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
         (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
@@ -122,15 +122,15 @@ fn bind_read_only(directory: &Path) -> Result<()> {
         (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
         (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
     ] {
-        if found.contains(is) {
-            flags |= keep;
+        if found.contains(flag) {
+            flags |= mount_flag;
         }
     }
     mount(None::<&str>, directory, None::<&str>, flags, None::<&str>)
         .with_context(|| format!("cannot write-protect {}", directory.display()))
 }
 
-/// Opens a directory. The descriptor still leads to it after a mount over it.
+/// Opens a directory. The descriptor still leads to it when something is mounted on it.
 fn open(directory: &Path) -> Result<File> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     let options = OpenOptions::new().read(true).custom_flags(flags).open(directory);

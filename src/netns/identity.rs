@@ -1,5 +1,5 @@
-//! The identity of a namespace. Device and inode distinguish it from all existing namespaces, the kernel's cookie from all
-//! earlier ones.
+//! The identity of a namespace. Device and inode are unique among the existing namespaces. The kernel's cookie is unique since
+//! boot.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket};
 use serde::{Deserialize, Serialize};
 
-use super::{enter_file, own};
+use super::{current, enter_file};
 use crate::name::NsName;
 use crate::paths::Paths;
 
@@ -26,19 +26,19 @@ pub struct Id {
 }
 
 impl Id {
-    /// Reads the identity from a file such as `/proc/PID/ns/net`.
+    /// Reads the ID from a file such as `/proc/PID/ns/net`.
     /// Errors: the file cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|found| Self { device: found.dev(), inode: found.ino() })
     }
 }
 
-/// Identifies a namespace among all namespaces since boot. This is the content of an ownership record.
+/// Identifies a namespace among all namespaces since boot. Ownership records and state files contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     device: u64,
     inode: u64,
-    /// The cookie. `None` on old kernels, and in records of older versions; then only the ID is compared.
+    /// `None` on old kernels, and in records of older versions. Then only the ID is compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cookie: Option<u64>,
 }
@@ -66,27 +66,26 @@ impl FromStr for Identity {
 impl Identity {
     /// Reads the identity of the namespace of this thread.
     /// Errors: the ID or the cookie cannot be read.
-    pub fn of_own() -> Result<Self> {
-        let Id { device, inode } = own()?;
-        Ok(Self { device, inode, cookie: own_cookie()? })
+    pub fn of_current() -> Result<Self> {
+        let Id { device, inode } = current()?;
+        Ok(Self { device, inode, cookie: current_cookie()? })
     }
 
     /// Reads the identity of a named namespace. This thread enters it for a moment.
     /// Errors: the namespace does not exist, or entering it is not permitted.
     pub fn of_name(paths: &Paths, name: &NsName) -> Result<Self> {
         let _inside = super::enter(paths, name)?;
-        Self::of_own()
+        Self::of_current()
     }
 
     /// Whether this thread is in the namespace.
     /// Errors: the ID or the cookie cannot be read.
-    pub fn is_own(&self) -> Result<bool> {
-        Ok(self.has(own()?) && self.has_cookie(own_cookie)?)
+    pub fn is_current(&self) -> Result<bool> {
+        Ok(self.has(current()?) && self.has_cookie(current_cookie)?)
     }
 
-    /// Whether a name belongs to this namespace. If the ID is equal, the thread enters the namespace to read the cookie, if
-    /// permitted.
-    /// Errors: the ID or the cookie cannot be read.
+    /// Whether this namespace has the name.
+    /// Errors: the ID or the cookie of the named namespace cannot be read.
     pub fn has_name(&self, paths: &Paths, name: &NsName) -> Result<bool> {
         let path = paths.namespace(name);
         let what = || format!("cannot read {}", path.display());
@@ -95,10 +94,11 @@ impl Identity {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(what),
             _ => return Ok(false),
         }
+        // The IDs are equal. This thread enters the namespace to read the cookie. Without the privilege, the IDs must suffice.
         self.has_cookie(|| {
             let file = File::open(&path).with_context(what)?;
             match enter_file(&file) {
-                Ok(_inside) => own_cookie(),
+                Ok(_inside) => current_cookie(),
                 Err(error) if error.downcast_ref() == Some(&Errno::EPERM) => Ok(None),
                 Err(error) => Err(error).with_context(what),
             }
@@ -111,17 +111,17 @@ impl Identity {
 
     /// Whether a namespace with the same ID also has the same cookie, if both are known.
     fn has_cookie(&self, found: impl FnOnce() -> Result<Option<u64>>) -> Result<bool> {
-        let Some(noted) = self.cookie else { return Ok(true) };
-        Ok(found()?.is_none_or(|found| found == noted))
+        let Some(recorded) = self.cookie else { return Ok(true) };
+        Ok(found()?.is_none_or(|found| found == recorded))
     }
 }
 
 /// Reads the cookie of the namespace of this thread: a number that the kernel increments for each namespace (`setup_net` in
-/// net/core/net_namespace.c). Any socket in the namespace can read it (`sk_getsockopt` in net/core/sock.c).
-fn own_cookie() -> Result<Option<u64>> {
-    let what = "cannot tell the cookie of the current namespace";
+/// net/core/net_namespace.c). A socket option returns the cookie (`sk_getsockopt` in net/core/sock.c).
+fn current_cookie() -> Result<Option<u64>> {
+    let what = "cannot read the cookie of the current namespace";
     let socket = match socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) {
-        // For example with RestrictAddressFamilies= in a drop-in.
+        // RestrictAddressFamilies= in a drop-in forbids Unix sockets.
         Err(Errno::EAFNOSUPPORT) => return Ok(None),
         socket => socket.context(what)?,
     };
@@ -132,7 +132,7 @@ fn own_cookie() -> Result<Option<u64>> {
     }
 }
 
-/// A socket option that nix does not have.
+/// A socket option that nix does not define.
 #[allow(unsafe_code)] // getsockopt(2), as nix itself calls it for its own options
 mod option {
     use nix::{getsockopt_impl, libc, sockopt_impl};
@@ -172,13 +172,13 @@ mod tests {
 
     #[test]
     fn a_record_without_a_cookie_is_compared_by_the_id() {
-        let own = Identity::of_own().unwrap();
-        assert!(own.is_own().unwrap());
-        assert!(Identity { cookie: None, ..own }.is_own().unwrap());
-        assert!(!Identity { inode: own.inode + 1, ..own }.is_own().unwrap());
+        let own = Identity::of_current().unwrap();
+        assert!(own.is_current().unwrap());
+        assert!(Identity { cookie: None, ..own }.is_current().unwrap());
+        assert!(!Identity { inode: own.inode + 1, ..own }.is_current().unwrap());
         assert!(
             own.cookie
-                .is_none_or(|cookie| { !Identity { cookie: Some(cookie + 1), ..own }.is_own().unwrap() })
+                .is_none_or(|cookie| { !Identity { cookie: Some(cookie + 1), ..own }.is_current().unwrap() })
         );
     }
 }

@@ -31,26 +31,26 @@ use crate::sys::file::lock_within;
 /// Timeout for the lock on `/run/netns`. iproute2 and this program hold it only for a moment.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The kind of a name in `/run/netns`.
+/// The state of a name in `/run/netns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum NameState {
     /// The name does not exist.
-    Nothing,
+    Missing,
     /// A namespace.
     Namespace(Id),
-    /// A file without a namespace: the leftover of an interrupted creation.
-    Debris,
+    /// A file that no namespace is mounted on: the leftover of an interrupted creation.
+    Leftover,
 }
 
-/// Returns the kind of a name.
-/// Errors: the file cannot be read.
-pub fn look(paths: &Paths, name: &NsName) -> Result<Named> {
+/// Reads the state of a name.
+/// Errors: the file in `/run/netns` cannot be read.
+pub fn inspect(paths: &Paths, name: &NsName) -> Result<NameState> {
     let path = paths.namespace(name);
     match Id::of(&path) {
-        Ok(found) if found.device == own()?.device => Ok(Named::Namespace(found)),
-        Ok(_) => Ok(Named::Debris),
-        Err(_) if path.is_symlink() => Ok(Named::Debris), // dangling or circular
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Named::Nothing),
+        Ok(found) if found.device == current()?.device => Ok(NameState::Namespace(found)),
+        Ok(_) => Ok(NameState::Leftover),
+        Err(_) if path.is_symlink() => Ok(NameState::Leftover), // dangling or circular
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(NameState::Missing),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
@@ -67,85 +67,82 @@ pub fn names(paths: &Paths) -> Result<Vec<NsName>> {
 
 /// The files of a namespace that replace files of the host in `/etc` (ip-netns(8)).
 #[must_use]
-pub fn files(paths: &Paths, name: &NsName) -> Vec<PathBuf> {
+pub fn etc_files(paths: &Paths, name: &NsName) -> Vec<PathBuf> {
     let entries = crate::sys::file::entries(&paths.files(name)).unwrap_or_default();
     entries.into_iter().map(|entry| entry.path().to_owned()).collect()
 }
 
 /// Reads the ID of the namespace of this thread.
-pub(crate) fn own() -> Result<Id> {
+pub(crate) fn current() -> Result<Id> {
     Id::of(OWN_NETNS.as_ref()).context("cannot read the current namespace (is /proc mounted?)")
 }
 
-/// Creates a named namespace. `note` gets the identity before the namespace gets its name. So an ownership record identifies it also
-/// after an interruption.
-/// Errors: the name exists (and is not changed), the kernel refuses, or `note` fails.
-pub fn create(paths: &Paths, name: &NsName, note: impl FnOnce(Identity) -> Result<()>) -> Result<()> {
+/// Creates a named namespace. `record` gets the identity before the namespace has the name.
+/// Errors: the name exists (and is not changed), the kernel refuses, or `record` fails.
+pub fn create(paths: &Paths, name: &NsName, record: impl FnOnce(Identity) -> Result<()>) -> Result<()> {
     let path = paths.namespace(name);
     let what = || format!("cannot create namespace `{name}`");
-    let _lock = share(&paths.netns)?;
+    let _lock = share_and_lock(&paths.netns)?;
     if path.symlink_metadata().is_ok() {
-        return Err(exists(paths, name)).with_context(what);
+        return Err(name_exists(paths, name)).with_context(what);
     }
     let home = File::open(OWN_NETNS).context("cannot read the current namespace (is /proc mounted?)")?;
     unshare(CloneFlags::CLONE_NEWNET)
         .context("cannot create a network namespace (are you root?)")
         .with_context(what)?;
     let _inside = Entered { home };
-    let make = || -> Result<()> {
-        note(Identity::of_own()?)?;
+    let record_and_bind = || -> Result<()> {
+        record(Identity::of_current()?)?; // first, so that the namespace is recorded after any interruption
         match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(paths, name)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(name_exists(paths, name)),
             opened => opened.with_context(|| format!("cannot create {}", path.display()))?,
         };
         bind(OWN_NETNS.as_ref(), &path).inspect_err(|_| _ = fs::remove_file(&path))
     };
-    make().with_context(what)
+    record_and_bind().with_context(what)
 }
 
-/// Removes the file of an interrupted creation. Call it only if an ownership record exists.
+/// Removes the file of an interrupted creation. Call this only if a record shows that the creation was ours.
 /// Errors: the file cannot be read, or the kernel refuses.
 pub fn remove_leftover(paths: &Paths, name: &NsName) -> Result<()> {
-    // The lock covers the check and the removal.
-    let _lock = share(&paths.netns)?;
-    if look(paths, name)? == Named::Debris {
+    // With the lock, no other creation is between its two steps.
+    let _lock = share_and_lock(&paths.netns)?;
+    if inspect(paths, name)? == NameState::Leftover {
         delete(paths, name)?;
     }
     Ok(())
 }
 
-fn exists(paths: &Paths, name: &NsName) -> anyhow::Error {
-    if matches!(look(paths, name), Ok(Named::Namespace(_))) {
-        anyhow!(
-            "a foreign namespace of this name exists; to remove it, run `ip netns delete {name}`, \
-             or use another name"
-        )
+fn name_exists(paths: &Paths, name: &NsName) -> anyhow::Error {
+    if matches!(inspect(paths, name), Ok(NameState::Namespace(_))) {
+        anyhow!("a foreign namespace of this name exists; fix: `ip netns delete {name}`, or use another name")
     } else {
-        anyhow!(
-            "{} exists, but is not a namespace; check the file, and remove it with `rm`",
-            paths.namespace(name).display()
-        )
+        not_a_namespace(&paths.namespace(name))
     }
 }
 
-/// Makes `/run/netns` a shared mount point, and takes the lock of iproute2 (`netns_add` in ip/ipnetns.c). In a shared mount
-/// point, namespaces appear in and disappear from every mount namespace. Any user who can read the directory can hold the lock,
-/// so after the timeout the function continues without it.
-fn share(directory: &Path) -> Result<Option<Flock<File>>> {
+fn not_a_namespace(path: &Path) -> anyhow::Error {
+    anyhow!("{} exists, but is not a namespace; check the file, and remove it with `rm`", path.display())
+}
+
+/// Makes `/run/netns` a shared mount point, so that all mount namespaces have the same namespaces. Takes the lock of iproute2
+/// (`netns_add` in ip/ipnetns.c), if possible.
+fn share_and_lock(directory: &Path) -> Result<Option<Flock<File>>> {
     let what = || format!("cannot set up {}", directory.display());
     DirBuilder::new().recursive(true).mode(0o755).create(directory).with_context(what)?;
+    // Any user who can read the directory can hold the lock forever.
     let lock = match lock_within(File::open(directory).with_context(what)?, TIMEOUT) {
         Err(Errno::EAGAIN) => {
-            let place = directory.display();
+            let path = directory.display();
             print::warn(&format!(
-                "another process keeps {place} locked; continuing without the lock (find the process with `lslocks` or `fuser {place}`)"
+                "another process keeps {path} locked; continuing without the lock; hint: find the process with `lslocks` or \
+                 `fuser {path}`"
             ));
             None
         }
         lock => Some(lock.with_context(what)?),
     };
-    // Not recursive: mounts in a shared mount point are shared by default, and a recursive change takes longer with more
-    // mounts.
+    // Not recursive: mounts in a shared mount point are shared anyway, and a recursive change takes longer with each mount.
     let share = || mount(None::<&str>, directory, None::<&str>, MsFlags::MS_SHARED, None::<&str>);
     match share() {
         // Not a mount point yet.
@@ -158,18 +155,18 @@ fn share(directory: &Path) -> Result<Option<Flock<File>>> {
     Ok(lock)
 }
 
-fn bind(what: &Path, target: &Path) -> Result<()> {
-    mount(Some(what), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
-        .with_context(|| format!("cannot mount {} on {}", what.display(), target.display()))
+fn bind(source: &Path, target: &Path) -> Result<()> {
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+        .with_context(|| format!("cannot mount {} on {}", source.display(), target.display()))
 }
 
-/// Deletes the name of a namespace. The kernel removes the namespace when its last process has ended. Returns whether the name
-/// existed.
+/// Deletes a name, which may have no namespace. The kernel removes the namespace when its last process has ended. Returns
+/// whether the name existed.
 /// Errors: the kernel refuses.
 pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     let path = paths.namespace(name);
     let what = || format!("cannot delete namespace `{name}`");
-    // Only a link itself is removed, not its target.
+    // A link is removed, and its target is not changed.
     match umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Err(Errno::ENOENT) => return Ok(false),
         // Not a mount point: a leftover of a failed attempt.
@@ -182,31 +179,32 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     }
 }
 
-/// The result of deleting the name of an own namespace.
+/// The result of deleting a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deleted {
+pub enum Deletion {
     /// The name was deleted.
-    Now,
+    Done,
     /// The name did not exist.
-    Before,
+    NotFound,
     /// The name belongs to a foreign namespace, which was not changed.
-    NotOurs,
+    Foreign,
 }
 
-/// Deletes a name if it belongs to the namespace `ours`, or to none. The lock prevents a creation in between.
+/// Deletes a name, unless a namespace other than `ours` has it.
 /// Errors: the name cannot be checked, or the kernel refuses.
-pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Deleted> {
+pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Deletion> {
     if !paths.netns.exists() {
-        return Ok(Deleted::Before);
+        return Ok(Deletion::NotFound);
     }
-    let _lock = share(&paths.netns)?;
-    if matches!(look(paths, name)?, Named::Namespace(_)) && !ours.has_name(paths, name)? {
-        return Ok(Deleted::NotOurs);
+    // With the lock, no other program creates a namespace after the check.
+    let _lock = share_and_lock(&paths.netns)?;
+    if matches!(inspect(paths, name)?, NameState::Namespace(_)) && !ours.has_name(paths, name)? {
+        return Ok(Deletion::Foreign);
     }
-    Ok(if delete(paths, name)? { Deleted::Now } else { Deleted::Before })
+    Ok(if delete(paths, name)? { Deletion::Done } else { Deletion::NotFound })
 }
 
-/// Keeps this thread in another namespace. Dropping it returns to the first namespace.
+/// Keeps this thread in another namespace. Dropping the value returns to the original namespace.
 #[must_use]
 #[derive(Debug)]
 pub struct Entered {
@@ -215,8 +213,8 @@ pub struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // This cannot fail, because the thread came from there. Continuing in the wrong namespace would be worse than a panic.
-        setns(&self.home, CloneFlags::CLONE_NEWNET).expect("returning to the first namespace");
+        // The thread came from there, so this cannot fail. If it did, continuing in the wrong namespace would be worse than a panic.
+        setns(&self.home, CloneFlags::CLONE_NEWNET).expect("cannot return to the original namespace");
     }
 }
 
@@ -228,26 +226,21 @@ pub fn not_found(name: &NsName) -> String {
     )
 }
 
-/// Enters a named namespace with this thread, and the processes that it starts later.
+/// Moves this thread into a named namespace. Processes that the thread starts are there too.
 /// Errors: the namespace does not exist, or entering it is not permitted.
 pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     let path = paths.namespace(name);
-    match look(paths, name)? {
-        Named::Namespace(_) => {}
-        Named::Nothing => bail!("{}", not_found(name)),
-        Named::Debris => {
-            bail!(
-                "{} exists, but is not a namespace; check the file, and remove it with `rm`",
-                path.display()
-            )
-        }
+    match inspect(paths, name)? {
+        NameState::Namespace(_) => {}
+        NameState::Missing => bail!("{}", not_found(name)),
+        NameState::Leftover => return Err(not_a_namespace(&path)),
     }
     let wanted =
         File::open(&path).with_context(|| format!("cannot open {} (are you root?)", path.display()))?;
     enter_file(&wanted).with_context(|| format!("cannot enter namespace `{name}` (are you root?)"))
 }
 
-/// Enters the namespace of an open file, like [`enter`].
+/// Moves this thread into the namespace of an open file. See [`enter`].
 /// Errors: entering it is not permitted.
 pub fn enter_file(wanted: &File) -> Result<Entered> {
     let home = File::open(OWN_NETNS).context("cannot read the current namespace (is /proc mounted?)")?;
@@ -255,8 +248,8 @@ pub fn enter_file(wanted: &File) -> Result<Entered> {
     Ok(Entered { home })
 }
 
-/// The addresses in a namespace, except loopback and link-local addresses, in the order of the interfaces. Empty if the namespace
-/// cannot be entered.
+/// The addresses in a namespace, in the order of the interfaces. Loopback addresses and link-local IPv6 addresses are left out.
+/// Empty if the namespace cannot be entered.
 #[must_use]
 pub fn addresses(paths: &Paths, name: &NsName) -> Vec<String> {
     let Ok(_inside) = enter(paths, name) else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! The mounts of a command in a namespace: a separate mount namespace, with `/sys` and the files of `/etc` of the namespace.
+//! The mounts of a command in a namespace: a separate mount namespace, with the `/sys` of the namespace, and its files in `/etc`.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -21,17 +21,19 @@ const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlag
 /// Source of this tmpfs, and of the sysfs of the namespace, in `/proc/PID/mountinfo`.
 const SOURCE: &str = "netns";
 
-/// Moves this thread, and the processes that it starts, to a new mount namespace; other threads stay (unshare(2)). New mounts of
-/// the host appear in it, but its mounts do not appear on the host.
+/// Moves this thread to a new mount namespace (unshare(2)). New mounts of the host appear there. New mounts in there do not appear
+/// on the host.
 /// Errors: the kernel refuses.
 pub fn separate() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot unshare the mounts")?;
     let all = MsFlags::MS_SLAVE | MsFlags::MS_REC;
-    mount(None::<&str>, "/", None::<&str>, all, None::<&str>).context("cannot keep the mounts apart")
+    mount(None::<&str>, "/", None::<&str>, all, None::<&str>)
+        .context("cannot separate the mounts from the host")
 }
 
-/// Mounts a /sys with the interfaces of this namespace (ip-netns(8)). Containers may forbid this, and few programs need it.
-pub fn show_own_interfaces() {
+/// Mounts a /sys with the interfaces of this namespace (ip-netns(8)). A failure is only a warning: a container may forbid the
+/// mount, and few programs need it.
+pub fn mount_sys() {
     let remounted = umount2("/sys", MntFlags::MNT_DETACH)
         .and_then(|()| mount(Some(SOURCE), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>));
     if let Err(error) = remounted {
@@ -39,26 +41,27 @@ pub fn show_own_interfaces() {
     }
 }
 
-/// Covers files in /etc by those of /etc/netns/NAME, and hides the directories of the host's resolvers. The directories come first:
-/// /etc/resolv.conf may be a link into one of them, and mounts inside a hidden directory do not change when the host replaces its
-/// files. Returns a line for each file that has no counterpart on the host.
-/// Errors: a file or directory cannot be covered.
-pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
+/// Hides the host's resolvers, and mounts the files of /etc/netns/NAME in /etc. Returns a line for each file that is missing on the
+/// host.
+/// Errors: a mount fails, or a link in /etc is dangling.
+pub fn mount_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     let directories = resolver::resolver_directories(paths, name, false);
-    // These come first, because /etc/resolv.conf may be a link into a directory that does not exist yet.
-    directories.iter().try_for_each(|directory| make_mount_point(directory))?;
-    let (mut covers, mut left_out) = (Vec::new(), Vec::new());
-    for file in netns::files(paths, name) {
+    // /etc/resolv.conf may be a link into a directory that does not exist yet.
+    directories.iter().try_for_each(|directory| create_mount_point(directory))?;
+    let (mut covers, mut unused) = (Vec::new(), Vec::new());
+    for file in netns::etc_files(paths, name) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
-        match replaced(&target, &file, &directories)? {
+        match file_to_cover(&target, &file, &directories)? {
             Some(found) => covers.push((file, found)),
-            None => left_out.push(format!(
+            None => unused.push(format!(
                 "{} is not used: {} does not exist on the host",
                 file.display(),
                 target.display()
             )),
         }
     }
+    // The directories are hidden before the files are mounted, because /etc/resolv.conf may be a link into one of them. A file
+    // mounted in a hidden directory stays when the host replaces its own file.
     for directory in &directories {
         let options = Some("mode=0755,size=64k");
         mount(Some(SOURCE), directory, Some("tmpfs"), HIDING, options)
@@ -69,19 +72,20 @@ pub fn show_own_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
             File::create(&target).with_context(|| format!("cannot create {}", target.display()))?;
         }
         mount(Some(&file), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-            .with_context(|| format!("cannot put {} over {}", file.display(), target.display()))?;
+            .with_context(|| format!("cannot mount {} on {}", file.display(), target.display()))?;
     }
     for directory in &directories {
         let flags = HIDING | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
         mount(None::<&str>, directory, None::<&str>, flags, None::<&str>)
             .with_context(|| format!("cannot write-protect {}", directory.display()))?;
     }
-    Ok(left_out)
+    Ok(unused)
 }
 
-/// The target of `target` in /etc, which `file` covers. `None` if it does not exist, and will not exist in a hidden directory.
-fn replaced(target: &Path, file: &Path, directories: &[PathBuf]) -> Result<Option<PathBuf>> {
-    let found = resolver::target(target).ok();
+/// The file on which `file` is mounted, after all links. `None` if this file does not exist. In a hidden directory it need not
+/// exist yet.
+fn file_to_cover(target: &Path, file: &Path, directories: &[PathBuf]) -> Result<Option<PathBuf>> {
+    let found = resolver::resolve(target).ok();
     let found = found
         .filter(|found| found.exists() || directories.iter().any(|directory| found.starts_with(directory)));
     if found.is_none() && target.is_symlink() {
@@ -95,30 +99,32 @@ fn replaced(target: &Path, file: &Path, directories: &[PathBuf]) -> Result<Optio
     Ok(found)
 }
 
-/// Hides a directory by an empty tmpfs. A missing directory is created.
-/// Errors: the directory cannot be created or covered.
+/// Hides a directory with an empty tmpfs. A missing directory is created.
+/// Errors: the directory cannot be created or hidden.
 pub fn hide(directory: &Path) -> Result<()> {
-    make_mount_point(directory)?;
+    create_mount_point(directory)?;
     let flags = HIDING | MsFlags::MS_RDONLY;
     mount(Some("netns-bus"), directory, Some("tmpfs"), flags, Some("mode=0755,size=64k"))
         .with_context(|| format!("cannot hide {}", directory.display()))
 }
 
-/// Creates a mount point. A daemon of the host that starts later uses the directory too, so it must exist before. systemd does
-/// the same for `TemporaryFileSystem=` of an attached service, and also leaves it (`apply_one_mount` in src/core/namespace.c).
+/// Creates a directory to mount on. Otherwise nothing would hide the sockets of a daemon that starts later.
 /// Errors: the directory cannot be created.
-pub fn make_mount_point(directory: &Path) -> Result<()> {
+pub fn create_mount_point(directory: &Path) -> Result<()> {
+    // The directory stays on the host. systemd does the same for `TemporaryFileSystem=` of an attached service (`apply_one_mount` in
+    // src/core/namespace.c).
     let mask = umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    let created = DirBuilder::new().recursive(true).mode(0o755).create(directory);
     umask(mask);
-    made.with_context(|| {
-        format!("cannot create {}, which hides a service of the host that starts later", directory.display())
+    created.with_context(|| {
+        format!("cannot create {}, which must exist to hide a service of the host", directory.display())
     })
 }
 
-/// Whether a process has mounts of [`show_own_files`] or [`show_own_interfaces`]. The host can remove the former.
+/// Whether a process has mounts of [`mount_files`] or [`mount_sys`]. A change on the host can remove mounts of the
+/// former.
 #[must_use]
-pub fn are_of(pid: i32) -> bool {
+pub fn exist_for(pid: i32) -> bool {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
     ["tmpfs", "sysfs"].iter().any(|kind| mounts.contains(&format!(" - {kind} {SOURCE} ")))
 }

@@ -1,5 +1,5 @@
-//! Ownership records: `netnsinit --create` records the identity of each namespace, because another program can delete a namespace and
-//! create another one of the same name.
+//! Ownership records. `netnsinit --create` records the identity of each namespace, because another program can delete the
+//! namespace and create a new one of the same name.
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -8,31 +8,31 @@ use std::io::{ErrorKind, Read};
 use anyhow::{Context, Result, bail};
 
 use crate::name::NsName;
-use crate::netns::{self, Deleted, Identity, Named};
+use crate::netns::{self, Deletion, Identity, NameState};
 use crate::paths::Paths;
 use crate::print;
 use crate::sys::file::{self, Draft};
 
-/// The owner of a name, according to the ownership record.
+/// The namespace that has a name, compared with the ownership record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// The namespace that systemd-netns created.
     Ours,
-    /// The name does not exist.
-    Gone,
-    /// A foreign namespace.
-    Other,
+    /// No namespace has the name.
+    Missing,
+    /// A foreign namespace, in place of the recorded one.
+    Foreign,
     /// A namespace without an ownership record.
-    Unknown,
+    Unrecorded,
 }
 
-/// Creates a namespace and its ownership record. The record protects foreign namespaces from a later deletion.
-/// Errors: the name exists, or the namespace or the record cannot be created.
+/// Creates a namespace with an ownership record.
+/// Errors: the name exists, or the namespace or record cannot be created.
 pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
-    let note = paths.ownership(name);
-    if note.exists() {
+    let record = paths.ownership(name);
+    if record.exists() {
         // An earlier creation or deletion was killed.
-        if look(paths, name).is_ok_and(|made| made == Ownership::Ours) {
+        if inspect(paths, name).is_ok_and(|found| found == Ownership::Ours) {
             bail!(
                 "namespace `{name}` exists since an earlier creation; if it is not needed any more, run `netnsinit --delete {name}`"
             );
@@ -40,17 +40,17 @@ pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
         netns::remove_leftover(paths, name)?;
     }
     file::remove(&paths.closed(name))?;
-    let maker = maker().map_or(String::new(), |unit| format!(" {unit}"));
+    let creator = creator().map_or(String::new(), |unit| format!(" {unit}"));
     netns::create(paths, name, |id| {
         fs::create_dir_all(&paths.ownership)
             .with_context(|| format!("cannot create {}", paths.ownership.display()))?;
-        Draft::of(&note, format!("{id}{maker}").as_bytes())?.commit()
+        Draft::of(&record, format!("{id}{creator}").as_bytes())?.commit()
     })
 }
 
-/// The service of this process. systemd sets its invocation ID (systemd.exec(5)); without the ID, the process is not part of a
-/// service.
-fn maker() -> Option<String> {
+/// The service of this process. systemd sets an invocation ID for its processes (systemd.exec(5)); without the ID, nothing else is
+/// read.
+fn creator() -> Option<String> {
     env::var_os("INVOCATION_ID")?;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     groups.split(['/', '\n']).find(|part| part.ends_with(".service")).map(str::to_owned)
@@ -58,23 +58,24 @@ fn maker() -> Option<String> {
 
 /// Parses an ownership record: the identity, and the service that created the namespace, if there was one.
 /// Errors: the record is damaged.
-pub fn read(note: &str) -> Result<(Identity, Option<&str>)> {
-    let (identity, maker) =
-        note.split_once(' ').map_or((note, None), |(identity, maker)| (identity, Some(maker)));
-    Ok((identity.parse()?, maker))
+pub fn parse(record: &str) -> Result<(Identity, Option<&str>)> {
+    let (identity, creator) =
+        record.split_once(' ').map_or((record, None), |(identity, creator)| (identity, Some(creator)));
+    Ok((identity.parse()?, creator))
 }
 
-/// Deletes a namespace, unless it is foreign, and its ownership record.
+/// Deletes a namespace, unless it is foreign, and the ownership record.
 /// Errors: the namespace or the record cannot be deleted.
-pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
-    let deleted = match noted(paths, name) {
+pub fn delete(paths: &Paths, name: &NsName) -> Result<Deletion> {
+    let deleted = match recorded(paths, name) {
         Ok(Some(ours)) => netns::delete_ours(paths, name, &ours)?,
         // Created by an older version, or manually for this unit.
-        Ok(None) if netns::delete(paths, name)? => Deleted::Now,
-        Ok(None) => Deleted::Before,
+        Ok(None) if netns::delete(paths, name)? => Deletion::Done,
+        Ok(None) => Deletion::NotFound,
+        // With a damaged record, the namespace may be foreign.
         Err(error) => {
             print::warn(&format!("{error:#}"));
-            Deleted::NotOurs
+            Deletion::Foreign
         }
     };
     file::remove(&paths.closed(name))?;
@@ -84,76 +85,83 @@ pub fn delete(paths: &Paths, name: &NsName) -> Result<Deleted> {
 
 /// Reads the identity in an ownership record. `None` if the record does not exist, or permission is denied.
 /// Errors: the record cannot be read, or is damaged.
-pub fn noted(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
-    let note = paths.ownership(name);
-    let what = || format!("cannot use {}", note.display());
-    // Three numbers at most, then a part that may be cut off. Each hook reads a record, so this is one read(2).
+pub fn recorded(paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
+    let record = paths.ownership(name);
+    let what = || format!("cannot read {}", record.display());
+    // The identity has at most three numbers, and the rest is not needed. Each hook reads a record, so this is one read(2).
     let mut text = [0; 64];
     let read =
-        match file::open(&note, OpenOptions::new().read(true)).and_then(|mut file| file.read(&mut text)) {
+        match file::open(&record, OpenOptions::new().read(true)).and_then(|mut file| file.read(&mut text)) {
             Err(error) if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => {
                 return Ok(None);
             }
             read => read.with_context(what)?,
         };
     let text = String::from_utf8_lossy(&text[..read]);
-    self::read(&text).map(|(identity, _)| Some(identity)).with_context(what)
+    parse(&text).map(|(identity, _)| Some(identity)).with_context(what)
 }
 
-/// Returns the owner of a name.
-/// Errors: the namespace cannot be read, or the record is damaged.
-pub fn look(paths: &Paths, name: &NsName) -> Result<Ownership> {
-    let Named::Namespace(_) = netns::look(paths, name)? else { return Ok(Ownership::Gone) };
-    Ok(match noted(paths, name)? {
-        None => Ownership::Unknown,
+/// Compares the namespace that has a name with the ownership record.
+/// Errors: the namespace or the record cannot be read, or the record is damaged.
+pub fn inspect(paths: &Paths, name: &NsName) -> Result<Ownership> {
+    let NameState::Namespace(_) = netns::inspect(paths, name)? else { return Ok(Ownership::Missing) };
+    Ok(match recorded(paths, name)? {
+        None => Ownership::Unrecorded,
         Some(ours) if ours.has_name(paths, name)? => Ownership::Ours,
-        Some(_) => Ownership::Other,
+        Some(_) => Ownership::Foreign,
     })
 }
 
-/// The message about a deleted or foreign namespace of an active instance. systemd does not notice this.
-/// Errors: as for [`look`].
-pub fn lost(paths: &Paths, name: &NsName) -> Result<Option<String>> {
-    Ok(match look(paths, name)? {
-        Ownership::Ours | Ownership::Unknown => None,
-        Ownership::Gone => Some(gone(name)),
-        Ownership::Other => Some(other(name)),
+/// The finding about an active instance whose namespace was deleted or replaced. systemd does not notice this.
+/// Errors: as for [`inspect`].
+pub fn problem(paths: &Paths, name: &NsName) -> Result<Option<String>> {
+    Ok(match inspect(paths, name)? {
+        Ownership::Ours | Ownership::Unrecorded => None,
+        Ownership::Missing => Some(deleted(name)),
+        Ownership::Foreign => Some(replaced(name)),
     })
 }
 
-/// Checks that a name belongs to the namespace `ours`.
-/// Errors: the name does not exist, or belongs to another namespace; or the namespace cannot be read.
+/// Checks that the namespace `ours` has the name.
+/// Errors: no namespace, or a foreign one, has the name; or the namespace cannot be read.
 pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     if ours.has_name(paths, name)? {
         return Ok(());
     }
-    match netns::look(paths, name)? {
-        Named::Namespace(_) => bail!("{}", other(name)),
-        Named::Nothing | Named::Debris => bail!("{}", gone(name)),
+    match netns::inspect(paths, name)? {
+        NameState::Namespace(_) => bail!("{}", replaced(name)),
+        NameState::Missing | NameState::Leftover => bail!("{}", deleted(name)),
     }
 }
 
-/// Checks that systemd-netns created the namespace. Errors: the namespace is missing, foreign, without a record, or unreadable.
+/// Checks that systemd-netns created the namespace. A foreign one has neither our interfaces nor our firewall.
+/// Errors: the namespace is missing, foreign or unrecorded, or cannot be read.
 pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
-    match look(paths, name)? {
+    match inspect(paths, name)? {
         Ownership::Ours => Ok(()),
-        Ownership::Gone => bail!("{}", gone(name)),
-        Ownership::Other => bail!("{}", other(name)),
-        Ownership::Unknown => bail!(
+        Ownership::Missing => bail!("{}", deleted(name)),
+        Ownership::Foreign => bail!("{}", replaced(name)),
+        Ownership::Unrecorded => bail!(
             "namespace `{name}` was created by another program or by an older version; fix: `netnsctl down {name}`, then `netnsctl up {name}`"
         ),
     }
 }
 
-/// The message about a missing namespace.
+/// The message about a foreign namespace that is not deleted.
 #[must_use]
-pub fn gone(name: &NsName) -> String {
+pub fn not_deleted(name: &NsName) -> String {
+    format!("namespace `{name}` was re-created by another program, and is not deleted")
+}
+
+/// The finding about a namespace that was deleted.
+#[must_use]
+pub fn deleted(name: &NsName) -> String {
     format!("namespace `{name}` was deleted manually; fix: `netnsctl restart {name}`")
 }
 
-/// The message about a foreign namespace in place of ours.
+/// The finding about a foreign namespace in place of the recorded one.
 #[must_use]
-pub fn other(name: &NsName) -> String {
+pub fn replaced(name: &NsName) -> String {
     format!(
         "namespace `{name}` was deleted and re-created by another program, without our interfaces and rules; fix: \
          `ip netns delete {name}`, then `netnsctl restart {name}`"

@@ -1,4 +1,4 @@
-//! The processes of the machine by network namespace, and the processes of a control group.
+//! Processes: those in each network namespace, and those in a control group.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use crate::sys::process::all;
 
 /// A process in a network namespace.
 #[derive(Clone, Debug, Serialize)]
-pub struct Resident {
+pub struct NamespaceProcess {
     /// The process ID.
     pub pid: i32,
     /// The name of the program, as `ps -o comm` shows it.
@@ -25,15 +25,15 @@ pub struct Resident {
 
 /// All readable processes, by namespace.
 #[must_use]
-pub fn by_namespace() -> BTreeMap<Id, Vec<Resident>> {
-    let mut processes: BTreeMap<Id, Vec<Resident>> = BTreeMap::new();
+pub fn by_namespace() -> BTreeMap<Id, Vec<NamespaceProcess>> {
+    let mut processes: BTreeMap<Id, Vec<NamespaceProcess>> = BTreeMap::new();
     for (pid, path) in all() {
         let Ok(namespace) = Id::of(&path.join("ns/net")) else { continue };
         let comm = fs::read(path.join("comm")).unwrap_or_default();
         let name = escape::text(comm.strip_suffix(b"\n").unwrap_or(&comm));
         let groups = fs::read(path.join("cgroup")).ok();
         let unit = groups.and_then(|groups| unit(&escape::text(&groups)));
-        processes.entry(namespace).or_default().push(Resident { pid, name, unit });
+        processes.entry(namespace).or_default().push(NamespaceProcess { pid, name, unit });
     }
     for group in processes.values_mut() {
         group.sort_by_key(|process| process.pid);
@@ -54,8 +54,8 @@ pub struct GroupMember {
     pub hidden: bool,
 }
 
-/// The processes of a control group, named as in systemd, and of all groups below it. `/proc` has the same names in each layout of
-/// the hierarchies (cgroups(7)).
+/// The processes of a control group and of its subgroups. `group` is systemd's name of the group. `/proc` has the same name in
+/// each layout of the hierarchies (cgroups(7)).
 #[must_use]
 pub fn of_group(group: &str) -> Vec<GroupMember> {
     if group.is_empty() || group == "/" {
@@ -67,8 +67,8 @@ pub fn of_group(group: &str) -> Vec<GroupMember> {
             continue;
         }
         let name = fs::read_to_string(path.join("comm")).unwrap_or_default().trim_end().to_owned();
-        // The helper of systemd for PAMName= starts before systemd enters the namespace. It uses no network. A process of a service can
-        // have the same name, but not the same program.
+        // systemd starts its helper for PAMName= before it enters the namespace. The helper uses no network. A process of a
+        // service can have the same name, but not the same program.
         if name == "(sd-pam)" && is_program_of_init(&path) {
             continue;
         }
@@ -91,21 +91,21 @@ fn is_program_of_init(process: &Path) -> bool {
     matches!((program(process), program(Path::new("/proc/1"))), (Ok(one), Ok(init)) if one == init)
 }
 
-/// Whether the groups of a process (lines of cgroups(7)) include a group of systemd, or one below it.
+/// Whether a process is in a group of systemd, or in a subgroup. `groups` are the lines of `/proc/PID/cgroup` (cgroups(7)).
 fn is_in(groups: &str, group: &str) -> bool {
-    of_systemd(groups)
+    systemd_paths(groups)
         .any(|path| path.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
-/// The paths in the hierarchies of systemd: the unified one, and systemd's own one in cgroups version 1.
-fn of_systemd(groups: &str) -> impl Iterator<Item = &str> {
+/// The paths in the hierarchies that systemd uses for units: the unified hierarchy, and `name=systemd` of cgroups version 1.
+fn systemd_paths(groups: &str) -> impl Iterator<Item = &str> {
     let lines = groups.lines();
     lines.filter_map(|line| line.strip_prefix("0::").or_else(|| Some(line.split_once(":name=systemd:")?.1)))
 }
 
-/// The unit in a line of cgroups(7), `0::/system.slice/nginx.service`: the last part that is a unit.
+/// The unit in a line of `/proc/PID/cgroup`, as in `0::/system.slice/nginx.service`: the last part with the name of a unit.
 fn unit(groups: &str) -> Option<String> {
-    let path = of_systemd(groups).next()?;
+    let path = systemd_paths(groups).next()?;
     path.rsplit('/')
         .find(|part| [".service", ".scope", ".socket"].iter().any(|suffix| part.ends_with(suffix)))
         .map(str::to_owned)

@@ -1,5 +1,5 @@
-//! The host's name resolution that bypasses a network namespace: a resolv.conf that is replaced at run time, and daemons with sockets
-//! in the file system.
+//! The parts of the host's name resolution that a network namespace does not separate: a resolv.conf that is replaced at run time,
+//! and daemons with sockets in the file system.
 
 use std::fs;
 use std::io;
@@ -10,13 +10,13 @@ use crate::paths::Paths;
 
 /// nscd. libc queries it before it reads nsswitch.conf (`_PATH_NSCDSOCKET` in glibc's nscd/nscd-client.h).
 pub const NSCD: &str = "/run/nscd";
-/// systemd-resolved: the socket of nss-resolve(8), and the files that /etc/resolv.conf may be a link to.
+/// The directory of systemd-resolved: the socket of nss-resolve(8), and the possible targets of /etc/resolv.conf.
 pub const RESOLVED: &str = "/run/systemd/resolve";
 /// The sockets in these directories.
 pub const SOCKETS: [&str; 2] = ["/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"];
 
-/// The file with the servers, in `/etc` and in `/etc/netns/NAME`.
-pub const FILE: &str = "resolv.conf";
+/// The name of the file with the name servers, in `/etc` and in `/etc/netns/NAME`.
+pub const FILE_NAME: &str = "resolv.conf";
 /// The path of the file on the host.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -26,15 +26,16 @@ pub fn has_own(paths: &Paths, name: &NsName) -> bool {
     paths.files(name).join("resolv.conf").exists()
 }
 
-/// The directories to hide from a process in a namespace, so that it uses only the resolver of the namespace. Empty if the namespace
-/// has no own file, and no instance writes one when it is up (`expected`): then the host's resolvers are used on purpose.
+/// The directories to hide from a process in a namespace, so that only the resolver of the namespace is used. `expected`: an
+/// instance writes the files when it comes up.
 #[must_use]
 pub fn resolver_directories(paths: &Paths, name: &NsName, expected: bool) -> Vec<PathBuf> {
+    // Without own files, the host's resolvers are used on purpose.
     let has = |file: &str| expected || paths.files(name).join(file).exists();
     let mut directories = Vec::new();
     if has("resolv.conf") {
         directories.push(RESOLVED.into());
-        directories.extend(Mutable::of(paths).directory());
+        directories.extend(ResolvConf::of(paths).directory());
     }
     if ["resolv.conf", "nsswitch.conf", "hosts"].into_iter().any(has) {
         directories.push(NSCD.into());
@@ -44,26 +45,28 @@ pub fn resolver_directories(paths: &Paths, name: &NsName, expected: bool) -> Vec
     directories
 }
 
-/// How the host's /etc/resolv.conf may change under a mount that covers it. When the covered file is removed, or another file is
-/// renamed over it, the kernel removes the mount in every other mount namespace (`detach_mounts` in fs/namespace.c).
+/// The host's /etc/resolv.conf. When the host removes or replaces the file under a mount, the kernel removes the mount in all other
+/// mount namespaces (`detach_mounts` in fs/namespace.c).
 #[derive(Debug, PartialEq, Eq)]
-pub enum Mutable {
-    /// A link into a separate directory. The whole directory can be hidden, so changes in it have no effect.
-    Within(PathBuf),
+pub enum ResolvConf {
+    /// A link into a separate directory. The whole directory can be hidden, so that changes in it have no effect.
+    InDirectory(PathBuf),
     /// A file, or a link into a shared directory: a mount on it disappears when the file is replaced.
     File(PathBuf),
     /// The file does not exist.
     Missing,
 }
 
-impl Mutable {
+impl ResolvConf {
     /// Reads the state of this machine.
     #[must_use]
     pub fn of(paths: &Paths) -> Self {
         let link = paths.root.join(&RESOLV_CONF[1..]);
-        let Ok(file) = target(&link) else { return Self::Missing };
+        let Ok(file) = resolve(&link) else { return Self::Missing };
         match file.parent() {
-            Some(directory) if link.is_symlink() && is_apart(directory) => Self::Within(directory.to_owned()),
+            Some(directory) if link.is_symlink() && is_dedicated(directory) => {
+                Self::InDirectory(directory.to_owned())
+            }
             _ => Self::File(file),
         }
     }
@@ -73,14 +76,14 @@ impl Mutable {
     pub fn warning(&self, process: &str) -> Option<String> {
         match self {
             Self::Missing => None,
-            Self::Within(directory) => Some(format!(
+            Self::InDirectory(directory) => Some(format!(
                 "/etc/resolv.conf is a link: if a program replaces files in {}, {process} keeps its resolver; if a program replaces the \
                  link itself, {process} gets the host's resolver until its next restart, and `netnsctl check` reports this",
                 directory.display()
             )),
             Self::File(file) => Some(format!(
                 "if a program on the host replaces {file}, {process} gets the host's resolver until its next restart, and \
-                 `netnsctl check` reports this; to prevent it, replace the file by a link into a separate directory: \
+                 `netnsctl check` reports this; to prevent it, use a link into a separate directory: \
                  `mkdir /etc/resolver && mv /etc/resolv.conf /etc/resolver/ && ln -s resolver/resolv.conf /etc/`",
                 file = file.display()
             )),
@@ -90,13 +93,13 @@ impl Mutable {
     /// The directory to hide.
     #[must_use]
     pub fn directory(self) -> Option<PathBuf> {
-        if let Self::Within(directory) = self { Some(directory) } else { None }
+        if let Self::InDirectory(directory) = self { Some(directory) } else { None }
     }
 }
 
-/// Resolves a path. Its last component need not exist.
-/// Errors: the directory does not exist.
-pub fn target(path: &Path) -> io::Result<PathBuf> {
+/// Resolves a path. The target of a link need not exist.
+/// Errors: the directory of the target does not exist, or the target is a link itself.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     path.canonicalize().or_else(|error| {
         let link = path.parent().unwrap_or(path).join(path.read_link()?);
         match (link.parent(), link.file_name()) {
@@ -107,7 +110,7 @@ pub fn target(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Whether a directory is only for name resolution: it is below /run, or has only one file.
-fn is_apart(directory: &Path) -> bool {
+fn is_dedicated(directory: &Path) -> bool {
     let below_run = directory.starts_with("/run") && directory != Path::new("/run");
     below_run || fs::read_dir(directory).is_ok_and(|entries| entries.count() == 1)
 }
@@ -122,19 +125,19 @@ mod tests {
     fn a_link_into_a_separate_directory_can_be_hidden_and_a_file_in_etc_cannot() {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
-        assert_eq!(Mutable::of(&paths), Mutable::Missing);
+        assert_eq!(ResolvConf::of(&paths), ResolvConf::Missing);
         let etc = root.path().join("etc");
         fs::create_dir_all(etc.join("resolver")).unwrap();
         fs::write(etc.join("resolver/resolv.conf"), "").unwrap();
         symlink("resolver/resolv.conf", etc.join("resolv.conf")).unwrap();
         let directory = etc.join("resolver").canonicalize().unwrap();
-        assert_eq!(Mutable::of(&paths), Mutable::Within(directory.clone()));
+        assert_eq!(ResolvConf::of(&paths), ResolvConf::InDirectory(directory.clone()));
 
         fs::write(etc.join("resolver/other"), "").unwrap();
-        assert_eq!(Mutable::of(&paths), Mutable::File(directory.join("resolv.conf")));
+        assert_eq!(ResolvConf::of(&paths), ResolvConf::File(directory.join("resolv.conf")));
         fs::remove_file(etc.join("resolv.conf")).unwrap();
         fs::write(etc.join("resolv.conf"), "").unwrap();
-        assert!(matches!(Mutable::of(&paths), Mutable::File(_)));
+        assert!(matches!(ResolvConf::of(&paths), ResolvConf::File(_)));
     }
 
     #[test]

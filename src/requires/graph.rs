@@ -1,4 +1,4 @@
-//! The requirements of instances as a graph. Problems are found before anything is changed.
+//! The requirements of instances as a graph. Invalid requirements are found before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,13 +14,13 @@ use crate::sys::parallel::parallel;
 /// Instances with all their transitive requirements.
 #[derive(Debug, Default)]
 pub struct Graph {
-    /// The requirements of each instance; empty if they are unknown.
+    /// The requirements of each instance; empty if they cannot be read.
     pub requires: BTreeMap<Instance, Vec<Requirement>>,
-    /// The problems. If there are any, the graph must not be used for changes.
+    /// The invalid requirements. With a problem, nothing may be changed according to this graph.
     pub problems: Vec<Problem>,
 }
 
-/// A problem with requirements.
+/// An invalid requirement, or requirements that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The instance with the problem.
@@ -37,33 +37,33 @@ impl Graph {
         Ok(Self::of(paths, plugin::configured(paths)?, |instance| reader.of(instance), |_| false))
     }
 
-    /// Reads the requirements of some instances. `ask` returns the requirements of one; `is_there` is true for instances that are valid
-    /// without files.
+    /// Reads the requirements of some instances, and the transitive ones. `query` returns the requirements of an instance. An
+    /// instance is valid without files if `is_known` is true for it.
     pub fn of(
         paths: &Paths,
         instances: impl IntoIterator<Item = Instance>,
-        ask: impl Fn(&Instance) -> Result<Vec<Requirement>> + Sync,
-        is_there: impl Fn(&Instance) -> bool,
+        query: impl Fn(&Instance) -> Result<Vec<Requirement>> + Sync,
+        is_known: impl Fn(&Instance) -> bool,
     ) -> Self {
         let mut graph = Self::default();
         let mut next: VecDeque<Instance> = instances.into_iter().collect();
         while !next.is_empty() {
-            let mut asked = parallel(next, |instance| {
-                let requires = ask(&instance);
+            let mut answers = parallel(next, |instance| {
+                let requires = query(&instance);
                 (instance, requires)
             });
-            asked.sort_by(|(one, _), (other, _)| one.cmp(other));
+            answers.sort_by(|(one, _), (other, _)| one.cmp(other));
             let mut reached = BTreeSet::new();
-            for (instance, requires) in asked {
+            for (instance, requires) in answers {
                 let requires = requires.unwrap_or_else(|error| {
-                    graph.complain(&instance, format!("{error:#}"));
+                    graph.add_problem(&instance, format!("{error:#}"));
                     Vec::new()
                 });
                 for other in instances_in(&requires) {
-                    match unknown(paths, other).filter(|_| !is_there(other)) {
-                        Some(why) => graph.complain(
+                    match unknown_reason(paths, other).filter(|_| !is_known(other)) {
+                        Some(reason) => graph.add_problem(
                             &instance,
-                            format!("`{instance}` requires `{other}`, which is unknown: {why}"),
+                            format!("`{instance}` requires `{other}`, which is unknown: {reason}"),
                         ),
                         None => _ = reached.insert(other.clone()),
                     }
@@ -74,12 +74,12 @@ impl Graph {
         }
         for cycle in graph.cycles() {
             let names: Vec<String> = cycle.iter().map(ToString::to_string).collect();
-            graph.complain(&cycle[0], format!("circular requirements: {}", names.join(" -> ")));
+            graph.add_problem(&cycle[0], format!("circular requirements: {}", names.join(" -> ")));
         }
         graph
     }
 
-    fn complain(&mut self, instance: &Instance, message: String) {
+    fn add_problem(&mut self, instance: &Instance, message: String) {
         self.problems.push(Problem { instance: instance.clone(), message });
     }
 
@@ -88,11 +88,11 @@ impl Graph {
     pub fn problem_of(&self, instance: &Instance) -> Option<&Problem> {
         let mut seen = BTreeSet::new();
         let mut next = vec![instance];
-        while let Some(one) = next.pop() {
-            if let Some(problem) = self.problems.iter().find(|problem| problem.instance == *one) {
+        while let Some(current) = next.pop() {
+            if let Some(problem) = self.problems.iter().find(|problem| problem.instance == *current) {
                 return Some(problem);
             }
-            next.extend(self.required_by(one).filter(|other| seen.insert(*other)));
+            next.extend(self.required_by(current).filter(|other| seen.insert(*other)));
         }
         None
     }
@@ -122,7 +122,7 @@ impl Graph {
         instances_in(self.requires.get(instance).map(Vec::as_slice).unwrap_or_default())
     }
 
-    /// All instances in waves: each instance requires only instances of earlier waves. Instances that lead to a cycle are left out.
+    /// The instances in waves: an instance requires only instances of earlier waves. Instances that require a cycle are left out.
     #[must_use]
     pub fn waves(&self) -> Vec<Vec<Instance>> {
         let mut waves = Vec::new();
@@ -140,12 +140,12 @@ impl Graph {
         }
     }
 
-    /// The cycles, each from its first instance back to the same instance.
+    /// The cycles. Each begins with its smallest instance, and ends with the same instance.
     fn cycles(&self) -> BTreeSet<Vec<Instance>> {
         let mut cycles = BTreeSet::new();
-        let mut left = BTreeSet::new();
+        let mut finished = BTreeSet::new();
         for start in self.requires.keys() {
-            self.follow(start, &mut Vec::new(), &mut left, &mut cycles);
+            self.follow(start, &mut Vec::new(), &mut finished, &mut cycles);
         }
         cycles
     }
@@ -153,23 +153,23 @@ impl Graph {
     fn follow<'a>(
         &'a self,
         instance: &'a Instance,
-        way: &mut Vec<&'a Instance>,
-        left: &mut BTreeSet<&'a Instance>,
+        path: &mut Vec<&'a Instance>,
+        finished: &mut BTreeSet<&'a Instance>,
         cycles: &mut BTreeSet<Vec<Instance>>,
     ) {
-        if let Some(at) = way.iter().position(|one| *one == instance) {
-            let mut cycle: Vec<Instance> = way[at..].iter().map(|one| (*one).clone()).collect();
-            let first = (0..cycle.len()).min_by_key(|&at| &cycle[at]).unwrap_or(0);
+        if let Some(start) = path.iter().position(|other| *other == instance) {
+            let mut cycle: Vec<Instance> = path[start..].iter().map(|other| (*other).clone()).collect();
+            let first = (0..cycle.len()).min_by_key(|&index| &cycle[index]).unwrap_or(0);
             cycle.rotate_left(first);
             cycle.push(cycle[0].clone());
             cycles.insert(cycle);
-        } else if !left.contains(instance) {
-            way.push(instance);
+        } else if !finished.contains(instance) {
+            path.push(instance);
             for other in self.required_by(instance) {
-                self.follow(other, way, left, cycles);
+                self.follow(other, path, finished, cycles);
             }
-            way.pop();
-            left.insert(instance);
+            path.pop();
+            finished.insert(instance);
         }
     }
 }
@@ -182,10 +182,10 @@ pub fn instances_in(requires: &[Requirement]) -> impl Iterator<Item = &Instance>
     })
 }
 
-/// The reason why a required instance is invalid: no plugin, or no own file that the plugin needs. `TYPE.conf` is not enough,
-/// because names can be mistyped.
+/// The reason why a required instance is unknown: its plugin, or a necessary `TYPE-NAME.conf`, does not exist. A `TYPE.conf` is not
+/// enough, because the name may be mistyped.
 #[must_use]
-pub fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
+pub fn unknown_reason(paths: &Paths, instance: &Instance) -> Option<String> {
     let layers = match Layers::of(paths, instance) {
         Ok(layers) => layers,
         Err(error) => return Some(format!("{error:#}")),
@@ -215,11 +215,11 @@ mod tests {
             .iter()
             .map(|edge| edge.split_once(": ").unwrap())
             .map(|(from, to)| {
-                (from.parse().unwrap(), to.split_whitespace().map(|word| word.parse().unwrap()).collect())
+                (from.parse().unwrap(), to.split_whitespace().map(|text| text.parse().unwrap()).collect())
             })
             .collect();
-        let ask = |instance: &Instance| Ok(edges.get(instance).cloned().unwrap_or_default());
-        Graph::of(&paths, edges.keys().cloned(), ask, |_| false)
+        let query = |instance: &Instance| Ok(edges.get(instance).cloned().unwrap_or_default());
+        Graph::of(&paths, edges.keys().cloned(), query, |_| false)
     }
 
     fn messages(edges: &[&str]) -> Vec<String> {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_named_in_full_and_once() {
+    fn each_cycle_is_reported_completely_and_once() {
         assert_eq!(
             messages(&["b@y: c@z", "a@x: b@y", "c@z: a@x b@y x"]),
             ["circular requirements: a@x -> b@y -> c@z -> a@x", "circular requirements: b@y -> c@z -> b@y"]
@@ -237,32 +237,32 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_without_a_plugin_or_a_file_that_the_plugin_wants_is_unknown() {
-        let said = messages(&["a@x: e@x", "b@y: d@typo n"]);
+    fn an_instance_without_its_plugin_or_a_required_conf_file_is_unknown() {
+        let messages = messages(&["a@x: e@x", "b@y: d@typo n"]);
         assert!(
-            said[0].starts_with("`a@x` requires `e@x`, which is unknown: cannot find plugin `e`"),
-            "{said:?}"
+            messages[0].starts_with("`a@x` requires `e@x`, which is unknown: cannot find plugin `e`"),
+            "{messages:?}"
         );
-        assert!(said[1].starts_with("`b@y` requires `d@typo`, which is unknown: "), "{said:?}");
+        assert!(messages[1].starts_with("`b@y` requires `d@typo`, which is unknown: "), "{messages:?}");
         assert!(
-            said[1].ends_with("/etc/conf.d/netns/d-typo.conf does not exist (the file may be empty)"),
-            "{said:?}"
+            messages[1].ends_with("/etc/conf.d/netns/d-typo.conf does not exist (the file may be empty)"),
+            "{messages:?}"
         );
     }
 
     #[test]
-    fn a_problem_is_that_of_all_who_lead_to_it_and_of_no_others() {
+    fn a_problem_affects_the_transitive_dependants_only() {
         let graph = graph(&["a@x: b@y", "b@y: e@x", "c@z: a@y"]);
-        for (instance, has_one) in [("a@x", true), ("b@y", true), ("c@z", false), ("a@y", false)] {
-            assert_eq!(graph.problem_of(&instance.parse().unwrap()).is_some(), has_one, "{instance}");
+        for (instance, is_affected) in [("a@x", true), ("b@y", true), ("c@z", false), ("a@y", false)] {
+            assert_eq!(graph.problem_of(&instance.parse().unwrap()).is_some(), is_affected, "{instance}");
         }
     }
 
     #[test]
-    fn what_is_required_is_in_an_earlier_wave_and_what_is_not_asked_for_is_reached() {
+    fn requirements_are_in_earlier_waves_including_transitive_ones() {
         let waves = graph(&["a@x: b@y b@z", "b@y: b@z"]).waves();
-        let words: Vec<Vec<String>> =
+        let names: Vec<Vec<String>> =
             waves.iter().map(|wave| wave.iter().map(ToString::to_string).collect()).collect();
-        assert_eq!(words, [["b@z"], ["b@y"], ["a@x"]]);
+        assert_eq!(names, [["b@z"], ["b@y"], ["a@x"]]);
     }
 }

@@ -1,5 +1,5 @@
-//! The requirements of an instance: the output of the function `configure_TYPE_requires`, or else `NETNS_REQUIRES` and the values of
-//! declared settings.
+//! The requirements of an instance. The function `configure_TYPE_requires` prints them. Without this function, `NETNS_REQUIRES` lists
+//! them, and the settings that the plugin declares contain further ones.
 
 mod graph;
 mod requirement;
@@ -9,7 +9,7 @@ use std::env;
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub use graph::{Graph, Problem, instances_in, unknown};
+pub use graph::{Graph, Problem, instances_in, unknown_reason};
 pub use requirement::Requirement;
 pub use unknown_units::{not_found, stale_dropin, states, units_of};
 
@@ -19,7 +19,7 @@ use crate::name::Instance;
 use crate::paths::Paths;
 use crate::print::quoted;
 
-/// Reads the requirements of instances. Common layers of a type are read once.
+/// Reads the requirements of instances. The layers that are common to a type are read once.
 #[derive(Debug)]
 pub struct RequirementReader<'a> {
     paths: &'a Paths,
@@ -27,15 +27,14 @@ pub struct RequirementReader<'a> {
 }
 
 impl<'a> RequirementReader<'a> {
-    /// Creates a reader.
+    /// Creates a reader, which has read nothing yet.
     #[must_use]
     pub fn new(paths: &'a Paths) -> Self {
         Self { paths, layers: LayerReader::new(paths) }
     }
 
-    /// Reads the requirements of an instance, without duplicates and without its own namespace, which comes first anyway. bash is not
-    /// started if the layers show that there are no requirements.
-    /// Errors: the plugin is missing, bash cannot read the files, the function fails or times out, or prints an invalid requirement.
+    /// Reads the requirements of an instance, except its own namespace.
+    /// Errors: the plugin is missing; bash cannot read the files; the function fails, times out, or prints an invalid requirement.
     pub fn of(&self, instance: &Instance) -> Result<Vec<Requirement>> {
         let what = || format!("cannot read the requirements of `{instance}`");
         let layers = self.layers.read(instance).with_context(what)?;
@@ -43,31 +42,30 @@ impl<'a> RequirementReader<'a> {
         if require_nothing(&layers, &declared) {
             return Ok(Vec::new());
         }
-        let said = self.ask(instance, &layers, &declared).with_context(what)?;
-        parse(&said, instance).with_context(|| source(&layers, instance)).with_context(what)
+        let output = self.query(instance, &layers, &declared).with_context(what)?;
+        parse(&output, instance).with_context(|| source(&layers, instance)).with_context(what)
     }
 
-    fn ask(&self, instance: &Instance, layers: &Layers, declared: &[String]) -> Result<String> {
+    fn query(&self, instance: &Instance, layers: &Layers, declared: &[String]) -> Result<String> {
         let function = function(instance);
         let output = query(self.paths, instance, layers, Query::Requirements(declared))
             .with_context(|| format!("`{function}`, or a file read before it"))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
+        let messages = String::from_utf8_lossy(&output.stderr);
         bail!(
             "{} failed ({}){}",
             if layers.mention(&function) { format!("`{function}`") } else { "reading its files".to_owned() },
             output.status,
-            quoted(said.lines())
+            quoted(messages.lines())
         )
     }
 }
 
-/// Whether the layers show that nothing is required: they only set variables and define functions, none of them about requirements.
-/// `declared` are the settings with required values. In doubt this is false: a missed requirement would bring an instance up without
-/// its firewall.
+/// Whether the layers contain only definitions, none of them about requirements. `declared` are the settings with required values.
 fn require_nothing(layers: &Layers, declared: &[String]) -> bool {
+    // In doubt bash is started: with a missed requirement, an instance could come up without its firewall.
     let Some(set) = layers.settings() else { return false };
     let is_set = |name: &str| env::var_os(name).is_some() || set.iter().any(|(known, _)| *known == name);
     let lines = || layers.all().filter_map(Layer::text).flat_map(str::lines);
@@ -81,39 +79,39 @@ fn function(instance: &Instance) -> String {
     format!("configure_{}_requires", instance.nstype)
 }
 
-/// The source of the requirements: the function, or the last file with the setting.
+/// The source of the requirements, for an error: the function, or the last file with the setting.
 fn source(layers: &Layers, instance: &Instance) -> String {
     let function = function(instance);
     if layers.mention(&function) {
         return format!("`{function}`");
     }
-    let names = |layer: &&Layer| layer.text().is_some_and(|text| text.contains("NETNS_REQUIRES"));
-    layers.all().filter(names).last().map_or_else(
+    let mentions = |layer: &&Layer| layer.text().is_some_and(|text| text.contains("NETNS_REQUIRES"));
+    layers.all().filter(mentions).last().map_or_else(
         || "NETNS_REQUIRES".to_owned(),
         |layer| format!("NETNS_REQUIRES in {}", layer.path.display()),
     )
 }
 
-fn parse(said: &str, instance: &Instance) -> Result<Vec<Requirement>> {
+fn parse(output: &str, instance: &Instance) -> Result<Vec<Requirement>> {
     let mut requirements = Vec::new();
-    let mut wrong = Vec::new();
-    for line in said.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    let mut errors = Vec::new();
+    for line in output.lines().map(str::trim).filter(|line| !line.is_empty()) {
         match line.parse() {
             Ok(Requirement::Namespace(name)) if name == instance.name => {}
             Ok(requirement) if requirements.contains(&requirement) => {}
             Ok(requirement) => requirements.push(requirement),
             Err(error) => {
-                let (word, error) = (format!("{line:?}"), format!("{error:#}"));
-                // The name of an invalid part, which may be empty, does not show the place.
-                wrong.push(if error.contains(&word) {
+                let (requirement, error) = (format!("{line:?}"), format!("{error:#}"));
+                // The error may quote only a part of the requirement, which may even be empty.
+                errors.push(if error.contains(&requirement) {
                     error
                 } else {
-                    format!("the requirement {word}: {error}")
+                    format!("the requirement {requirement}: {error}")
                 });
             }
         }
     }
-    ensure!(wrong.is_empty(), "{}", wrong.join("\n  and "));
+    ensure!(errors.is_empty(), "{}", errors.join("\n  and "));
     Ok(requirements)
 }
 
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_function_counts_and_without_it_the_words_of_the_setting() {
+    fn the_function_overrides_the_setting() {
         let function = "configure_t_requires() { echo \"lo@$1\"; echo b; echo \"$T_X\"; }\n";
         assert_eq!(
             requires([("t.sh", function), ("t-a.conf", "T_X=c NETNS_REQUIRES=d")]).unwrap(),
@@ -157,8 +155,8 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_fails_and_a_file_that_bash_cannot_read_are_errors() {
-        for (plugin, conf, said) in [
+    fn a_failed_function_and_a_file_with_a_syntax_error_are_reported() {
+        for (plugin, conf, message) in [
             ("configure_t_requires() { echo b; echo why >&2; return 3; }", "", "why"),
             ("configure_t_requires() { false; echo b; }", "", "`configure_t_requires` failed"),
             ("", "NETNS_REQUIRES='b", "reading its files failed"),
@@ -167,22 +165,22 @@ mod tests {
         ] {
             let error = format!("{:#}", requires([("t.sh", plugin), ("t-a.conf", conf)]).unwrap_err());
             assert!(
-                error.starts_with("cannot read the requirements of `t@a`: ") && error.contains(said),
+                error.starts_with("cannot read the requirements of `t@a`: ") && error.contains(message),
                 "{error}"
             );
         }
     }
 
     #[test]
-    fn what_the_function_leaves_in_the_background_is_not_waited_for() {
+    fn a_background_process_of_the_function_does_not_block_the_query() {
         let plugin = "configure_t_requires() { sleep 60 & echo b; }";
         assert_eq!(requires([("t.sh", plugin), ("t-a.conf", "")]).unwrap(), ["b"]);
     }
 
     #[test]
-    fn bash_is_not_asked_where_the_layers_show_that_there_is_nothing() {
+    fn bash_is_not_started_if_the_layers_show_that_nothing_is_required() {
         const PLUGIN: &str = "# Contains: only definitions\n# Requires: T_X\n\nconfigure_t_up_inside() {\n  echo \"$T_X\"\n}\n";
-        let silent = |plugin: &str, conf: &str| {
+        let nothing_is_required = |plugin: &str, conf: &str| {
             let directory = tempfile::tempdir().unwrap();
             let paths = Paths::under(directory.path());
             fs::create_dir_all(&paths.conf).unwrap();
@@ -194,7 +192,7 @@ mod tests {
         for (plugin, conf) in
             [("", ""), (PLUGIN, ""), (PLUGIN, "T_Y=1"), ("# see configure_t_requires\n", "")]
         {
-            assert!(silent(plugin, conf), "{plugin} {conf}");
+            assert!(nothing_is_required(plugin, conf), "{plugin} {conf}");
         }
         for (plugin, conf) in [
             ("source lib.sh", ""),
@@ -215,7 +213,7 @@ mod tests {
             ("# Contains: only definitions\n\nT_X[0]=1\n", ""),
             ("# Contains: only definitions\n\nNETNS_REQUIRES=(b)\n", ""),
         ] {
-            assert!(!silent(plugin, conf), "{plugin} {conf}");
+            assert!(!nothing_is_required(plugin, conf), "{plugin} {conf}");
         }
     }
 

@@ -23,7 +23,7 @@ const SUFFIXES: [&str; 11] = [
     "scope",
 ];
 
-/// A condition that must be met before `up outside` starts.
+/// A requirement, which is met before `up outside` of the instance starts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Requirement {
@@ -36,7 +36,7 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    /// The unit that must be active.
+    /// The unit that is active when the requirement is met.
     #[must_use]
     pub fn unit(&self) -> String {
         match self {
@@ -50,32 +50,35 @@ impl Requirement {
 impl FromStr for Requirement {
     type Err = anyhow::Error;
 
-    /// Parses a requirement. A unit of systemd-netns becomes its namespace or instance. Other text with the suffix of a unit is a unit,
-    /// also if it could be a name.
-    fn from_str(word: &str) -> Result<Self> {
-        match UnitName::parse(word) {
+    /// Parses a requirement. A unit of systemd-netns becomes a namespace or an instance. Other text with the suffix of a unit is a
+    /// unit, even if it is a valid NSNAME.
+    fn from_str(text: &str) -> Result<Self> {
+        match UnitName::parse(text) {
             Some(UnitName::Name(name)) => return Ok(Self::Namespace(name)),
             Some(UnitName::Inside(instance)) => return Ok(Self::Instance(instance)),
             _ => {}
         }
-        if word.rsplit_once('.').is_some_and(|(_, suffix)| SUFFIXES.contains(&suffix)) {
-            ensure!(is_unit(word), "{word:?} is not the name of a unit");
-            Ok(Self::Unit(word.to_owned()))
-        } else if word.contains('@') {
-            word.parse().map(Self::Instance)
+        if text.rsplit_once('.').is_some_and(|(_, suffix)| SUFFIXES.contains(&suffix)) {
+            ensure!(
+                is_unit(text),
+                "invalid unit name {text:?}: use letters, digits and `:-_.\\@`; a template cannot be required"
+            );
+            Ok(Self::Unit(text.to_owned()))
+        } else if text.contains('@') {
+            text.parse().map(Self::Instance)
         } else {
-            word.parse().map(Self::Namespace)
+            text.parse().map(Self::Namespace)
         }
     }
 }
 
-/// Whether systemd accepts a text as the name of a unit that can be started, not of a template.
-fn is_unit(word: &str) -> bool {
+/// Whether systemd accepts a text as the name of a unit. A template cannot be started, so its name is not accepted.
+fn is_unit(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
-    word.len() <= UNIT_NAME_MAX
-        && word.bytes().all(allowed)
-        && !word.starts_with(['.', '@', '-'])
-        && !word.contains("@.")
+    text.len() <= UNIT_NAME_MAX
+        && text.bytes().all(allowed)
+        && !text.starts_with(['.', '@', '-'])
+        && !text.contains("@.")
 }
 
 impl fmt::Display for Requirement {
@@ -97,8 +100,8 @@ impl From<Requirement> for String {
 impl TryFrom<String> for Requirement {
     type Error = anyhow::Error;
 
-    fn try_from(word: String) -> Result<Self> {
-        word.parse()
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 
@@ -107,8 +110,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_a_namespace_an_instance_or_a_unit_by_its_suffix() {
-        for (word, unit) in [
+    fn the_suffix_and_the_at_sign_distinguish_units_instances_and_namespaces() {
+        for (text, unit) in [
             ("my-net", "netns_name@my-net.service"),
             ("veth@my-net", "netns-veth@my-net.service"),
             ("nginx.service", "nginx.service"),
@@ -116,20 +119,20 @@ mod tests {
             ("sys-subsystem-net-devices-eth0.device", "sys-subsystem-net-devices-eth0.device"),
             ("a.b", "netns_name@a.b.service"),
         ] {
-            let requirement: Requirement = word.parse().unwrap();
-            assert_eq!((requirement.to_string().as_str(), requirement.unit().as_str()), (word, unit));
+            let requirement: Requirement = text.parse().unwrap();
+            assert_eq!((requirement.to_string().as_str(), requirement.unit().as_str()), (text, unit));
         }
-        for word in
+        for text in
             ["", "a b", "-x", "@", "a@", "veth@", "getty@.service", ".service", "a/b.service", "a%b.service"]
         {
-            assert!(word.parse::<Requirement>().is_err(), "{word:?}");
+            assert!(text.parse::<Requirement>().is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn units_of_ours_are_what_they_stand_for() {
-        for (word, meant) in [("netns_name@a.service", "a"), ("netns-veth@my-net.service", "veth@my-net")] {
-            assert_eq!(word.parse::<Requirement>().unwrap().to_string(), meant);
+    fn units_of_systemd_netns_become_their_namespace_or_instance() {
+        for (unit, parsed) in [("netns_name@a.service", "a"), ("netns-veth@my-net.service", "veth@my-net")] {
+            assert_eq!(unit.parse::<Requirement>().unwrap().to_string(), parsed);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Units and requirements that systemd does not know.
+//! Required units that systemd does not know, and drop-ins with requirements that systemd has not read.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,9 @@ use super::{Graph, Problem, Requirement};
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::systemd::show::Properties;
-use crate::systemd::unit_files::dropins::outdated;
+use crate::systemd::unit_files::dropins::stale_reason;
 
-/// The required units that systemd does not know, as problems of their instances. systemd is queried once, and only if a unit is
-/// required.
+/// The required units that systemd does not know. systemd is queried once, and only if a unit is required.
 /// Errors: systemctl cannot be run.
 pub fn not_found(graph: &Graph) -> Result<Vec<Problem>> {
     let states = states("LoadState", units(graph).map(|(_, unit)| unit))?;
@@ -26,19 +25,20 @@ pub fn not_found(graph: &Graph) -> Result<Vec<Problem>> {
     Ok(unknown.map(problem).collect())
 }
 
-/// A property of each unit. One command shows the properties in the order of its arguments, and aliases under their real names.
+/// The values of a property, by unit.
 /// Errors: systemctl cannot be run.
 pub fn states<'a>(
     property: &str,
     units: impl Iterator<Item = &'a String>,
 ) -> Result<BTreeMap<&'a str, String>> {
+    // systemctl prints the real name of an alias. So the results are assigned by their order.
     let units: Vec<&str> = units.map(String::as_str).collect();
     let values: Vec<String> =
-        Properties::of(property, &units)?.iter().map(|one| one.get(property).to_owned()).collect();
+        Properties::of(property, &units)?.iter().map(|unit| unit.get(property).to_owned()).collect();
     Ok(units.into_iter().zip(values).collect())
 }
 
-/// The required units, with their instances.
+/// The required units, with the instances that require them.
 fn units(graph: &Graph) -> impl Iterator<Item = (&Instance, &String)> {
     graph.requires.iter().flat_map(|(instance, requires)| {
         requires.iter().filter_map(move |requirement| match requirement {
@@ -48,22 +48,21 @@ fn units(graph: &Graph) -> impl Iterator<Item = (&Instance, &String)> {
     })
 }
 
-/// The reason why systemd does not know a requirement of an instance, with the next step. `None` if systemd knows it, or a
-/// foreign file is in its place.
+/// The reason why systemd does not know the requirements of an instance, and the next step. See [`stale_reason`].
 #[must_use]
 pub fn stale_dropin(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
     let first = requires.first()?;
-    let why = outdated(paths, instance, &units_of(requires))?;
+    let reason = stale_reason(paths, instance, &units_of(requires))?;
     let conf = paths.conf_of(instance);
     let next = if conf.is_file() {
         "run `netns-update`".to_owned()
     } else {
         format!("create {} (it may be empty), then run `netns-update`", conf.display())
     };
-    Some(format!("`{instance}` requires `{first}`, but systemd does not know this: {why}; {next}"))
+    Some(format!("`{instance}` requires `{first}`, but systemd does not know this: {reason}; {next}"))
 }
 
-/// The units that must be active for the requirements.
+/// The units that are active when the requirements are met.
 #[must_use]
 pub fn units_of(requires: &[Requirement]) -> Vec<String> {
     requires.iter().map(Requirement::unit).collect()

@@ -21,26 +21,26 @@ use anyhow::{Result, bail};
 use crate::attach::bus;
 use crate::exit::Status;
 use crate::name::NsName;
-use crate::netns::resolver::{self, Mutable};
-use crate::netns::{self, Named, mounts};
+use crate::netns::resolver::{self, ResolvConf};
+use crate::netns::{self, NameState, mounts};
 use crate::paths::Paths;
 use crate::print;
 
 /// Moves this process permanently into a namespace, with its `/sys` and its `/etc` files. `hide_bus` hides the host's system bus.
 /// Errors: the namespace is missing or cannot be entered, or a mount fails.
 pub fn enter(paths: &Paths, name: &NsName, hide_bus: bool) -> Result<()> {
-    if !matches!(netns::look(paths, name)?, Named::Namespace(_)) {
+    if !matches!(netns::inspect(paths, name)?, NameState::Namespace(_)) {
         bail!("{}; --up brings it up first", netns::not_found(name));
     }
     if resolver::has_own(paths, name)
-        && let Some(line) = Mutable::of(paths).warning("the command")
+        && let Some(line) = ResolvConf::of(paths).warning("the command")
     {
         print::warn(&line);
     }
     mem::forget(netns::enter(paths, name)?);
     mounts::separate()?;
-    mounts::show_own_interfaces();
-    for line in mounts::show_own_files(paths, name)? {
+    mounts::mount_sys();
+    for line in mounts::mount_files(paths, name)? {
         print::warn(&line);
     }
     if hide_bus { mounts::hide(Path::new(bus::DIRECTORY)) } else { Ok(()) }

@@ -11,8 +11,8 @@ use crate::config::plugin;
 use crate::engine::{self, Active, Condition, EngineKind};
 use crate::name::{NsName, NsType};
 use crate::netlink::{self, Link, Route, Rules};
-use crate::netns::processes::{self, Resident};
-use crate::netns::{self, Id, Named};
+use crate::netns::processes::{self, NamespaceProcess};
+use crate::netns::{self, Id, NameState};
 use crate::paths::Paths;
 
 /// A namespace, with the keys of the JSON output.
@@ -30,7 +30,7 @@ pub struct NamespaceStatus {
     pub rules: Option<Rules>,
     /// The units that are attached with `netnsctl attach`.
     pub attached: Vec<String>,
-    pub processes: Vec<Resident>,
+    pub processes: Vec<NamespaceProcess>,
 }
 
 /// An instance on the namespace.
@@ -108,7 +108,7 @@ fn names(paths: &Paths, requested: &[NsName], active: &[Active]) -> Result<BTree
     }
     known.extend(plugin::configured(paths)?.into_iter().map(|instance| instance.name));
     for name in requested {
-        if !known.contains(name) && netns::look(paths, name)? == Named::Nothing {
+        if !known.contains(name) && netns::inspect(paths, name)? == NameState::Missing {
             return Err(unknown_namespace(name));
         }
     }
@@ -142,10 +142,10 @@ fn namespace_status<'a>(
     members: impl Iterator<Item = &'a Active>,
     attached: &[Attached],
     all_links: &LinksByPlace,
-    processes: &BTreeMap<Id, Vec<Resident>>,
+    processes: &BTreeMap<Id, Vec<NamespaceProcess>>,
 ) -> Result<NamespaceStatus> {
     let links = all_links.get(&Some(name.clone()));
-    let named = netns::look(paths, name)?;
+    let named = netns::inspect(paths, name)?;
     let (routes, rules) = match netns::enter(paths, name) {
         Ok(_inside) => (netlink::routes()?, netlink::rules().ok()),
         Err(_) => (Vec::new(), None),
@@ -153,7 +153,7 @@ fn namespace_status<'a>(
     let interface_name =
         |index: u32| links?.iter().find(|link| link.index == index).map(|link| link.name.clone());
     Ok(NamespaceStatus {
-        exists: matches!(named, Named::Namespace(_)),
+        exists: matches!(named, NameState::Namespace(_)),
         instances: members.map(|active| InstanceStatus::of(paths, active)).collect(),
         interfaces: links
             .into_iter()
@@ -164,7 +164,7 @@ fn namespace_status<'a>(
             .into_iter()
             .map(|route| NamedRoute { interface: route.link.and_then(interface_name), route })
             .collect(),
-        files: netns::files(paths, name).into_iter().map(|file| file.display().to_string()).collect(),
+        files: netns::etc_files(paths, name).into_iter().map(|file| file.display().to_string()).collect(),
         rules,
         attached: attached
             .iter()
@@ -172,7 +172,7 @@ fn namespace_status<'a>(
             .map(|service| service.unit.clone())
             .collect(),
         processes: match named {
-            Named::Namespace(id) => processes.get(&id).cloned().unwrap_or_default(),
+            NameState::Namespace(id) => processes.get(&id).cloned().unwrap_or_default(),
             _ => Vec::new(),
         },
         namespace: name.clone(),

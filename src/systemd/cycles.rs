@@ -1,5 +1,5 @@
-//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The choice depends on the
-//! order in which systemd reads the units.
+//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The order in which
+//! systemd loads the units decides about the job.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,8 +18,8 @@ pub struct Cycle(Vec<String>);
 
 impl Cycle {
     /// Whether a unit of the cycle matches.
-    pub fn has(&self, is_meant: impl Fn(&str) -> bool) -> bool {
-        self.0.iter().any(|unit| is_meant(unit))
+    pub fn has(&self, matches: impl Fn(&str) -> bool) -> bool {
+        self.0.iter().any(|unit| matches(unit))
     }
 }
 
@@ -35,9 +35,8 @@ impl fmt::Display for Cycle {
     }
 }
 
-/// Finds the cycles of a start of these units, and of a boot. Unit files below `overlay` override installed ones. Without
-/// systemd-analyze the result is empty.
-/// Errors: systemd-analyze cannot be run.
+/// Finds the ordering cycles in a start of these units, and in a boot. Files in `overlay` override the installed ones.
+/// Errors: systemd-analyze is installed, but cannot be run.
 pub fn find<Unit: AsRef<str>>(
     units: impl IntoIterator<Item = Unit>,
     overlay: Option<&Path>,
@@ -73,7 +72,7 @@ fn parse(output: &str) -> BTreeSet<Cycle> {
         } else if !message.starts_with("dependency on ") {
             continue;
         }
-        let jobs = message.split([' ', ',']).filter_map(|word| word.split_once('/'));
+        let jobs = message.split([' ', ',']).filter_map(|token| token.split_once('/'));
         let Some(cycle) = cycles.last_mut() else { continue };
         for (unit, _) in jobs {
             if !cycle.iter().any(|known| known == unit) {
@@ -96,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cycle_that_is_reported_twice_is_one() {
+    fn two_reports_of_a_cycle_are_one_cycle() {
         let output = "\
             test.socket: Found ordering cycle on netns-lo@a.service/start\n\
             test.socket: Found dependency on basic.target/start\n\
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn all_units_may_be_in_the_first_line() {
+    fn the_first_line_can_contain_all_units() {
         let output = "a.socket: Found ordering cycle: a.socket/start after b.service/start after c.target/start - after a.socket\n";
         assert_eq!(parse(output).len(), 1);
         assert!(parse(output).first().unwrap().has(|unit| unit == "c.target"));

@@ -1,4 +1,4 @@
-//! systemd: properties of units, commands, and unit files.
+//! systemd: the properties of units, the journal, ordering cycles, commands, and unit files.
 
 pub mod cycles;
 pub mod journal;

@@ -12,21 +12,21 @@ use super::systemctl::systemctl;
 pub struct Properties(BTreeMap<String, String>);
 
 impl Properties {
-    /// Queries some properties, `KEY,KEY`, and `Id` of units, by names or patterns. Each name has a block, in this order, also
-    /// if the unit
-    /// does not exist. A pattern has the blocks of all matching loaded units.
+    /// Queries the properties `KEY,KEY` of units, by names or patterns. A pattern matches loaded units.
     /// Errors: systemctl is missing or fails.
-    pub fn of<Word: AsRef<str>>(keys: &str, units: impl IntoIterator<Item = Word>) -> Result<Vec<Self>> {
+    pub fn of<Unit: AsRef<str>>(keys: &str, units: impl IntoIterator<Item = Unit>) -> Result<Vec<Self>> {
+        // Each name has a result, in the order of the names, even if the unit does not exist.
         let units: Vec<String> = units.into_iter().map(|unit| unit.as_ref().to_owned()).collect();
         if units.is_empty() {
             return Ok(Vec::new()); // systemctl would show systemd itself
         }
-        let words = ["--timestamp=unix", &format!("--property=Id,{keys}"), "--"].map(str::to_owned);
-        let answer = systemctl("show").args(words).args(units).run()?.success()?;
+        let options = ["--timestamp=unix", &format!("--property=Id,{keys}"), "--"].map(str::to_owned);
+        let answer = systemctl("show").args(options).args(units).run()?.success()?;
         Ok(Self::parse(&answer.text()))
     }
 
-    /// Parses blocks of `KEY=value` lines, separated by empty lines. A key can occur several times. Blocks without `Id` are ignored.
+    /// Parses blocks of `KEY=value` lines, which empty lines separate. The values of a repeated key are joined with newlines. Blocks
+    /// without `Id` are ignored.
     #[must_use]
     pub fn parse(listing: &str) -> Vec<Self> {
         let block = |block: &str| {
@@ -49,8 +49,8 @@ impl Properties {
         self.0.get(key).map_or("", String::as_str)
     }
 
-    /// The values of a property with a list.
-    pub fn words(&self, key: &str) -> impl Iterator<Item = &str> {
+    /// The values of a property that is a list.
+    pub fn values(&self, key: &str) -> impl Iterator<Item = &str> {
         self.get(key).split_whitespace()
     }
 
@@ -67,10 +67,10 @@ impl Properties {
         Timestamp::from_second(seconds).ok()
     }
 
-    /// Adds a value to a property with a list.
-    pub fn add(&mut self, key: &str, word: &str) {
-        let words = format!("{} {word}", self.get(key));
-        self.0.insert(key.to_owned(), words);
+    /// Adds a value to a property that is a list.
+    pub fn add(&mut self, key: &str, value: &str) {
+        let values = format!("{} {value}", self.get(key));
+        self.0.insert(key.to_owned(), values);
     }
 }
 
@@ -79,20 +79,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn properties_are_read_in_blocks_and_what_is_cut_short_is_left_out() {
-        let all = Properties::parse(
+    fn each_block_is_a_unit_and_truncated_lines_are_left_out() {
+        let units = Properties::parse(
             "Id=a.service\nMainPID=7\nBindPaths=a\nBindPaths=b\n\nMainPID=0\n\nId=b.service\nMainP",
         );
-        assert_eq!(all.len(), 2);
-        assert_eq!((all[0].get("MainPID"), all[0].get("BindPaths")), ("7", "a\nb"));
-        assert_eq!((all[1].id(), all[1].get("MainPID")), ("b.service", ""));
+        assert_eq!(units.len(), 2);
+        assert_eq!((units[0].get("MainPID"), units[0].get("BindPaths")), ("7", "a\nb"));
+        assert_eq!((units[1].id(), units[1].get("MainPID")), ("b.service", ""));
     }
 
     #[test]
-    fn the_time_of_a_change_is_in_seconds_and_may_be_missing() {
-        let all =
+    fn the_time_of_a_change_is_in_seconds_and_can_be_missing() {
+        let units =
             Properties::parse("StateChangeTimestamp=@1764000000\nId=a\n\nId=b\nStateChangeTimestamp=\n");
-        let seconds: Vec<_> = all.iter().map(|one| one.since().map(Timestamp::as_second)).collect();
+        let seconds: Vec<_> = units.iter().map(|unit| unit.since().map(Timestamp::as_second)).collect();
         assert_eq!(seconds, [Some(1_764_000_000), None]);
     }
 }

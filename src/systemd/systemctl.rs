@@ -1,4 +1,4 @@
-//! Queries and commands to a running systemd, by systemctl(1).
+//! Queries and commands to a running systemd, with systemctl(1).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,9 +11,9 @@ use crate::paths::Paths;
 use crate::sys::program::{Program, Running};
 use crate::sys::wait::try_wait_until;
 
-/// The timeout of `--now` for namespaces to be removed after their instances have stopped.
+/// The timeout of `--now` for the removal of namespaces, after the instances have stopped.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The poll interval for this.
+/// The poll interval for the removal.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A loaded unit of systemd-netns, as `systemctl list-units` shows it.
@@ -26,13 +26,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Whether its unit file must be kept: resources of the instance exist, or may exist.
+    /// Whether the unit file must be kept: resources of the instance exist, or may exist.
     #[must_use]
-    pub fn holds(&self) -> bool {
+    pub fn needs_unit_file(&self) -> bool {
         self.active != "inactive"
     }
 
-    /// The message with the steps before its unit file can be removed.
+    /// The state of the unit, and the steps after which the unit file can be removed.
     #[must_use]
     pub fn advice(&self) -> String {
         let name = &self.name;
@@ -42,7 +42,7 @@ impl Loaded {
             )
         } else {
             format!(
-                "{self}; restore its plugin, so that its hooks can run; then run `systemctl stop '{name}'`, then this command again"
+                "{self}; restore the plugin, so that the hooks can run; run `systemctl stop '{name}'`, then run this command again"
             )
         }
     }
@@ -60,8 +60,8 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Options of `list-units` that print whole names, and nothing except units.
-const LISTING: [&str; 4] = ["--all", "--plain", "--no-legend", "--no-pager"];
+/// Options of `list-units`, which then prints only units, and complete names.
+const LIST_OPTIONS: [&str; 4] = ["--all", "--plain", "--no-legend", "--no-pager"];
 
 /// A call of systemctl with a verb.
 pub(super) fn systemctl(verb: &str) -> Program {
@@ -71,16 +71,16 @@ pub(super) fn systemctl(verb: &str) -> Program {
 /// The names of all loaded units of these unit types, `TYPE,TYPE`; empty if systemctl fails.
 #[must_use]
 pub fn loaded_of_types(types: &str) -> Vec<String> {
-    let listing = systemctl("list-units").args(LISTING).args([format!("--type={types}")]);
+    let listing = systemctl("list-units").args(LIST_OPTIONS).args([format!("--type={types}")]);
     let text = listing.run().map(|answer| answer.text()).unwrap_or_default();
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// A running query of [`Systemctl::ask_for_loaded`].
+/// A running query of [`Systemctl::query_loaded`].
 #[derive(Debug)]
-pub struct Loading(Running);
+pub struct LoadedQuery(Running);
 
-impl Loading {
+impl LoadedQuery {
     /// Waits for the result.
     /// Errors: systemctl fails.
     pub fn wait(self) -> Result<Vec<Loaded>> {
@@ -93,7 +93,7 @@ impl Loading {
 pub struct Systemctl(());
 
 impl Systemctl {
-    /// `None` if systemd does not run: in an image, a chroot, a container.
+    /// `None` if systemd does not run, as in an image, a chroot or a container.
     #[must_use]
     pub fn of(paths: &Paths) -> Option<Self> {
         (paths.is_live() && paths.systemd.is_dir()).then_some(Self(()))
@@ -102,18 +102,18 @@ impl Systemctl {
     /// Starts a query for all instances of our template units, without waiting for the result.
     /// Errors: systemctl is missing.
     #[allow(clippy::unused_self)] // the value proves that systemd runs, here and below
-    pub fn ask_for_loaded(&self) -> Result<Loading> {
+    pub fn query_loaded(&self) -> Result<LoadedQuery> {
         let patterns = ["netns-*@*.service", "netns_outside-*@*.service", "netns_name@*.service"];
-        systemctl("list-units").args(LISTING).args(["--full"]).args(patterns).start().map(Loading)
+        systemctl("list-units").args(LIST_OPTIONS).args(["--full"]).args(patterns).start().map(LoadedQuery)
     }
 
     /// All instances of our template units.
     /// Errors: systemctl is missing or fails.
     pub fn loaded(&self) -> Result<Vec<Loaded>> {
-        self.ask_for_loaded()?.wait()
+        self.query_loaded()?.wait()
     }
 
-    /// Reloads systemd.
+    /// Makes systemd read the unit files again.
     /// Errors: systemctl is missing or fails.
     #[allow(clippy::unused_self)]
     pub fn daemon_reload(&self) -> Result<()> {
@@ -127,9 +127,8 @@ impl Systemctl {
         on_units("reset-failed", units).run()?.success().map(drop)
     }
 
-    /// Starts, stops, restarts or resets units, and returns the messages of systemctl. These are not errors yet: the state of
-    /// each unit is
-    /// queried afterwards.
+    /// Starts, stops, restarts or resets units, and returns the messages of systemctl. The messages are not yet errors: the caller
+    /// queries the state of each unit afterwards.
     #[allow(clippy::unused_self)]
     pub fn change<Unit: AsRef<str>>(&self, verb: &str, units: &[Unit]) -> String {
         match on_units(verb, units).run() {
@@ -138,30 +137,30 @@ impl Systemctl {
         }
     }
 
-    /// Stops all instances, and waits until their namespaces are removed. systemd removes these after `stop` has returned
-    /// (StopWhenUnneeded= in systemd.unit(5)).
-    /// Errors: systemctl is missing or fails, or an instance or namespace remains.
+    /// Stops all instances, and waits until their namespaces are removed.
+    /// Errors: systemctl is missing or fails, or a unit is still active after the timeout.
     pub fn stop_all(&self) -> Result<()> {
-        let accepted = Instant::now();
+        let start = Instant::now();
         let units = self.loaded()?;
         let names: Vec<&str> = units
             .iter()
-            .filter(|unit| unit.holds() && unit.nstype().is_some())
+            .filter(|unit| unit.needs_unit_file() && unit.nstype().is_some())
             .map(|unit| unit.name.as_str())
             .collect();
         if !names.is_empty() {
             on_units("stop", &names).run()?.success()?;
-            // Without failed units there is nothing to reset, which is not an error.
+            // An error is ignored: a unit that had failed may have been stopped successfully now.
             self.change("reset-failed", &names);
         }
-        let mut left = None;
-        try_wait_until(TIMEOUT.saturating_sub(accepted.elapsed()), POLL_INTERVAL, || {
-            left = self.loaded()?.into_iter().find(Loaded::holds);
-            anyhow::Ok(left.is_none().then_some(()))
+        // systemd removes the namespaces only after `stop` has returned (StopWhenUnneeded= in systemd.unit(5)).
+        let mut remaining = None;
+        try_wait_until(TIMEOUT.saturating_sub(start.elapsed()), POLL_INTERVAL, || {
+            remaining = self.loaded()?.into_iter().find(Loaded::needs_unit_file);
+            anyhow::Ok(remaining.is_none().then_some(()))
         })?;
-        match left {
+        match remaining {
             None => Ok(()),
-            Some(unit) => bail!("{unit} after the stop; see `systemctl status '{}'`", unit.name),
+            Some(unit) => bail!("{unit} although it was stopped; hint: `systemctl status '{}'`", unit.name),
         }
     }
 }
@@ -170,8 +169,7 @@ fn on_units<Unit: AsRef<str>>(verb: &str, units: &[Unit]) -> Program {
     systemctl(verb).args(["--"]).args(units.iter().map(AsRef::as_ref))
 }
 
-/// Parses lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Truncated lines are left out, and so are foreign units with similar names: the
-/// inside unit of an instance requires the outside unit, so systemd has loaded that too.
+/// Parses lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Truncated lines, and foreign units with similar names, are left out.
 #[must_use]
 pub fn parse(listing: &str) -> Vec<Loaded> {
     let unit = |line| {
@@ -180,12 +178,13 @@ pub fn parse(listing: &str) -> Vec<Loaded> {
     };
     let units: Vec<(&str, &str)> = listing.lines().filter_map(unit).collect();
     let all: BTreeSet<&str> = units.iter().map(|(name, _)| *name).collect();
-    let has_half = |name: &str| match UnitName::parse(name) {
+    // The inside unit of an instance requires the outside unit, so systemd has loaded both. A foreign unit has no outside unit.
+    let has_outside_unit = |name: &str| match UnitName::parse(name) {
         Some(UnitName::Inside(instance)) => all.contains(instance.outside_unit().as_str()),
         Some(_) => true,
         None => false,
     };
-    let is_ours = |name: &str| unit::is_ours(name) && has_half(name);
+    let is_ours = |name: &str| unit::is_ours(name) && has_outside_unit(name);
     let ours = units.iter().filter(|(name, _)| is_ours(name));
     ours.map(|&(name, active)| Loaded { name: name.to_owned(), active: active.to_owned() }).collect()
 }
@@ -195,15 +194,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_and_their_types_are_read_from_list_units() {
+    fn units_and_their_types_are_parsed_from_list_units() {
         let listing = "netns-lo@a.service loaded active exited Namespace a, lo\n\
                        netns_outside-lo@a.service loaded active exited Namespace a, lo\n\
-                       netns-exporter@a.service loaded active running of somebody else\n\
+                       netns-exporter@a.service loaded active running foreign\n\
                        netns_outside-a.b@my-net.service loaded failed failed x\n\
                        netns_name@a.service loaded inactive dead x\n\
-                       cut short\n";
+                       truncated line\n";
         let units = parse(listing);
-        let seen: Vec<_> = units.iter().map(|unit| (unit.nstype(), unit.holds())).collect();
-        assert_eq!(seen, [(Some("lo"), true), (Some("lo"), true), (Some("a.b"), true), (None, false)]);
+        let found: Vec<_> = units.iter().map(|unit| (unit.nstype(), unit.needs_unit_file())).collect();
+        assert_eq!(found, [(Some("lo"), true), (Some("lo"), true), (Some("a.b"), true), (None, false)]);
     }
 }

@@ -22,7 +22,7 @@ pub fn reload_pending(machine: &Machine) -> bool {
 pub fn apply(machine: &Machine, plan: &Plan, say: impl FnMut(&Change)) -> Applied {
     let reload = &machine.paths.reload;
     if machine.systemctl.is_some()
-        && !plan.is_done()
+        && !plan.is_up_to_date()
         && let Err(error) = mark_reload_pending(reload)
     {
         print::warn(&format!("{error:#}; if this run is interrupted, run `systemctl daemon-reload`"));

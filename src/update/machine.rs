@@ -6,7 +6,7 @@ use crate::attach::{self, Attached};
 use crate::config::plugin::{self, Listing};
 use crate::paths::Paths;
 use crate::requires::{self, Graph};
-use crate::systemd::systemctl::{Loaded, Loading, Systemctl};
+use crate::systemd::systemctl::{Loaded, LoadedQuery, Systemctl};
 use crate::systemd::unit_files::{self, Template};
 
 /// The types that should have units.
@@ -33,7 +33,7 @@ pub struct Machine<'a> {
     /// The attached services, which prevent the removal of all units.
     attached: Vec<Attached>,
     /// The running query for the loaded units, if any.
-    loading: Option<Loading>,
+    loading: Option<LoadedQuery>,
 }
 
 impl<'a> Machine<'a> {
@@ -43,7 +43,7 @@ impl<'a> Machine<'a> {
         let systemctl = Systemctl::of(paths);
         // systemctl runs in parallel with reading the files.
         let loading = match &systemctl {
-            Some(systemctl) if !now => Some(systemctl.ask_for_loaded()?),
+            Some(systemctl) if !now => Some(systemctl.query_loaded()?),
             _ => None,
         };
         let mut machine = Self {
@@ -82,7 +82,7 @@ impl<'a> Machine<'a> {
     pub fn stop_all(&mut self) -> Result<()> {
         if let Some(systemctl) = &self.systemctl {
             systemctl.stop_all()?;
-            self.loading = Some(systemctl.ask_for_loaded()?);
+            self.loading = Some(systemctl.query_loaded()?);
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl<'a> Machine<'a> {
     /// stopped.
     /// Errors: systemctl fails.
     pub fn loaded(&mut self) -> Result<Vec<Loaded>> {
-        self.loading.take().map_or(Ok(Vec::new()), Loading::wait)
+        self.loading.take().map_or(Ok(Vec::new()), LoadedQuery::wait)
     }
 
     /// Required units that systemd does not know, one line each. These are only warnings: a unit can be installed later.

@@ -20,7 +20,7 @@ use crate::systemd::unit_files::{self, Plan, Template};
 /// - each type that provides a firewall has a drop-in.
 ///
 /// The units of a removed type stay if a service is attached to an instance, or if an instance in `loaded` is not inactive:
-/// active, failed or changing ([`Loaded::holds`]). The requirement drop-ins are not changed if the graph has problems.
+/// active, failed or changing ([`Loaded::needs_unit_file`]). The requirement drop-ins are not changed if the graph has problems.
 ///
 /// Errors: the directory of the units cannot be read.
 pub fn plan<'a>(
@@ -34,7 +34,7 @@ pub fn plan<'a>(
     // The list is only needed when a type is removed, which is rare.
     let attached = LazyCell::new(|| attach::attached(paths));
     let needs = |nstype: &str| -> Vec<String> {
-        let holder = loaded.iter().find(|unit| unit.holds() && unit.nstype() == Some(nstype));
+        let holder = loaded.iter().find(|unit| unit.needs_unit_file() && unit.nstype() == Some(nstype));
         let attached: Vec<String> = match &*attached {
             Ok(all) => all.iter().filter(|one| one.needs(nstype)).map(Attached::advice).collect(),
             Err(error) => vec![format!("cannot list the attached services: {error:#}")],

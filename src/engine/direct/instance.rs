@@ -11,7 +11,7 @@ use crate::engine::state::{LockedState, Stage};
 use crate::engine::{self, down_with_errors, leftovers};
 use crate::name::{NsType, Phase, Side};
 use crate::netns::ownership;
-use crate::netns::{self, Named};
+use crate::netns::{self, NameState};
 use crate::print;
 
 impl Direct {
@@ -61,7 +61,7 @@ impl Direct {
                 return Ok(true);
             }
             let name = &locked.name;
-            if locked.state.namespace.is_none() && netns::look(&self.paths, name)? != Named::Nothing {
+            if locked.state.namespace.is_none() && netns::inspect(&self.paths, name)? != NameState::Missing {
                 print::warn(&format!(
                     "namespace `{name}` is not recorded by this engine, and is not deleted"
                 ));

@@ -6,7 +6,7 @@ use super::Direct;
 use crate::engine::schedule::Need;
 use crate::engine::state::{LockedState, Stage};
 use crate::name::NsName;
-use crate::netns::{self, Identity, Named};
+use crate::netns::{self, Identity, NameState};
 use crate::print;
 use crate::sys::file;
 
@@ -42,11 +42,11 @@ impl Direct {
 
     /// Whether the recorded namespace still exists. Removes the leftover file of an incomplete creation.
     fn still_exists(&self, name: &NsName, ours: Identity) -> Result<bool> {
-        match netns::look(&self.paths, name)? {
-            Named::Namespace(_) if ours.has_name(&self.paths, name)? => return Ok(true),
-            Named::Namespace(_) => print::warn(&replaced(name)),
-            Named::Debris => _ = netns::delete(&self.paths, name)?,
-            Named::Nothing => {}
+        match netns::inspect(&self.paths, name)? {
+            NameState::Namespace(_) if ours.has_name(&self.paths, name)? => return Ok(true),
+            NameState::Namespace(_) => print::warn(&replaced(name)),
+            NameState::Leftover => _ = netns::delete(&self.paths, name)?,
+            NameState::Missing => {}
         }
         Ok(false)
     }
@@ -58,17 +58,17 @@ impl Direct {
             return Ok(());
         }
         let name = locked.name.clone();
-        match netns::look(&self.paths, &name)? {
-            Named::Namespace(_) if need == Need::Exist => Ok(()),
-            Named::Namespace(_) if self.adopt => {
+        match netns::inspect(&self.paths, &name)? {
+            NameState::Namespace(_) if need == Need::Exist => Ok(()),
+            NameState::Namespace(_) if self.adopt => {
                 let found = Identity::of_name(&self.paths, &name)?;
                 (locked.state.namespace, locked.state.adopted) = (Some(found), true);
                 locked.save()
             }
-            Named::Namespace(_) => bail!(
+            NameState::Namespace(_) => bail!(
                 "namespace `{name}` was not created by systemd-netns; fix: `ip netns delete {name}`, or take it over with --adopt"
             ),
-            Named::Nothing | Named::Debris => {
+            NameState::Missing | NameState::Leftover => {
                 file::remove(&self.paths.closed(&name))?;
                 let created = netns::create(&self.paths, &name, |id| {
                     (locked.state.namespace, locked.state.adopted) = (Some(id), false);
@@ -91,7 +91,7 @@ impl Direct {
             return Ok(());
         }
         if !locked.state.adopted
-            && netns::delete_ours(&self.paths, &locked.name, &ours)? == netns::Deleted::NotOurs
+            && netns::delete_ours(&self.paths, &locked.name, &ours)? == netns::Deletion::Foreign
         {
             print::warn(&replaced(&locked.name));
         }

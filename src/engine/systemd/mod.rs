@@ -118,7 +118,7 @@ impl Systemd {
     /// Checks that an active instance still has its namespace. systemd does not notice a deleted or replaced namespace.
     /// Errors: the namespace was deleted or replaced, or cannot be read.
     fn ensure_not_replaced(&self, instance: &Instance) -> Result<()> {
-        let lost = ownership::lost(&self.paths, &instance.name)?;
+        let lost = ownership::problem(&self.paths, &instance.name)?;
         lost.map_or(Ok(()), |lost| Err(anyhow!("`{instance}` is not up: {lost}")))
     }
 
@@ -148,7 +148,7 @@ impl Systemd {
         } else if message.ends_with("not found.") {
             message = format!("{message} {UNITS_HINT}");
         }
-        anyhow!("cannot bring up `{instance}`: {message}{}{rollback}", journal::since(cause, start))
+        anyhow!("cannot bring up `{instance}`: {message}{}{rollback}", journal::quoted_since(cause, start))
     }
 
     /// Waits until an instance is down, and its namespace is deleted or still needed.
@@ -234,10 +234,10 @@ impl Systemd {
         let mut lost = Vec::new();
         for name in instances.iter().map(|instance| &instance.name).collect::<BTreeSet<_>>() {
             let here: Vec<Instance> = up.iter().filter(|one| one.name == *name).cloned().collect();
-            match if here.is_empty() { Ownership::Ours } else { ownership::look(&self.paths, name)? } {
-                Ownership::Ours | Ownership::Unknown => {}
-                Ownership::Gone => lost.extend(here),
-                Ownership::Other => bail!("{}", ownership::other(name)),
+            match if here.is_empty() { Ownership::Ours } else { ownership::inspect(&self.paths, name)? } {
+                Ownership::Ours | Ownership::Unrecorded => {}
+                Ownership::Missing => lost.extend(here),
+                Ownership::Foreign => bail!("{}", ownership::replaced(name)),
             }
         }
         Ok(lost)
@@ -291,7 +291,7 @@ impl Systemd {
                             errors +=
                                 ", and the namespace was not removed; fix the cause, then run `netnsctl gc`";
                         }
-                        Err(down_with_errors(instance, &(errors + &journal::since(instance, start))))
+                        Err(down_with_errors(instance, &(errors + &journal::quoted_since(instance, start))))
                     }
                     None if remembered::exists(&self.paths, instance) => {
                         self.remove_leftovers(instance).map(|()| true)

@@ -96,7 +96,7 @@ fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
     let mut pairs = BTreeSet::new();
     for unit in units {
         let Some(instance) = instance_of(unit.id()) else { continue };
-        let dependants = REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.words(key)).filter_map(instance_of);
+        let dependants = REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.values(key)).filter_map(instance_of);
         pairs.extend(
             dependants
                 .filter(|dependant| *dependant != instance)
@@ -111,7 +111,7 @@ fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
 pub(super) fn is_needed(name: &str) -> Result<bool> {
     let properties = Properties::of(&REVERSE_DEPENDENCIES.join(","), [name])?;
     let dependants =
-        properties.iter().flat_map(|unit| REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.words(key)));
+        properties.iter().flat_map(|unit| REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.values(key)));
     let dependants: Vec<String> = dependants.map(str::to_owned).collect();
     let units = Units::of(&dependants)?;
     Ok(dependants.iter().any(|dependant| units.is_up_or_changing(dependant)))

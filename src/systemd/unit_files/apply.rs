@@ -1,4 +1,4 @@
-//! Applies a plan: all files are written beside their paths first, then renamed.
+//! Applies a plan. First, drafts of all files are written in the same directories. Then the drafts are renamed to the files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::Flock;
 use nix::unistd::syncfs;
 
-use super::{Action, Change, Plan, Text};
+use super::{Action, Change, FileContent, Plan};
 use crate::paths::Paths;
 use crate::sys::file::{self, Draft, sync_directory};
 
@@ -22,30 +22,30 @@ pub struct Applied {
     pub errors: Vec<anyhow::Error>,
 }
 
-/// Waits until no other run changes the units.
-/// Errors: the directory does not exist, or is locked for a minute.
+/// Locks the directory of the units, and waits for another run if necessary.
+/// Errors: the directory does not exist, or stays locked for a minute.
 pub fn lock(paths: &Paths) -> Result<Flock<File>> {
     file::lock_directory(&paths.units, Duration::from_secs(60))
 }
 
 impl Plan<'_> {
-    /// Applies the plan as far as possible. Calls `say` before each change.
-    pub fn apply(&self, paths: &Paths, mut say: impl FnMut(&Change)) -> Applied {
+    /// Applies the plan as far as possible. Calls `report` before each change.
+    pub fn apply(&self, paths: &Paths, mut report: impl FnMut(&Change)) -> Applied {
         let mut applied = Applied::default();
         let mut drafts = Vec::new();
-        if !self.is_done()
+        if !self.is_up_to_date()
             && let Err(error) =
                 file::remove_drafts(&paths.units, |name| super::type_of_unit_file(name).is_some())
         {
             applied.errors.push(error);
         }
-        for change in self.to_do().filter(|change| change.action != Action::Remove) {
+        for change in self.pending().filter(|change| change.action != Action::Remove) {
             match change.draft() {
                 Ok(draft) => drafts.push((change, draft)),
                 Err(error) => applied.errors.push(error),
             }
         }
-        // One sync for all files: a rename must not reach the disk before the contents.
+        // A rename must not reach the disk before the contents. One sync is enough for all files.
         if !drafts.is_empty()
             && let Err(error) = File::open(&paths.units).and_then(|directory| Ok(syncfs(directory)?))
         {
@@ -53,11 +53,11 @@ impl Plan<'_> {
             return applied;
         }
         for (change, draft) in drafts {
-            say(change);
+            report(change);
             applied.count(change, draft.commit());
         }
-        for change in self.to_do().filter(|change| change.action == Action::Remove) {
-            say(change);
+        for change in self.pending().filter(|change| change.action == Action::Remove) {
+            report(change);
             applied.count(change, change.remove());
         }
         self.sync(paths, &mut applied);
@@ -66,12 +66,12 @@ impl Plan<'_> {
 
     /// Waits until the removals and renames are on the disk.
     fn sync(&self, paths: &Paths, applied: &mut Applied) {
-        let mut directories: BTreeSet<&Path> = self.to_do().map(Change::directory).collect();
+        let mut directories: BTreeSet<&Path> = self.pending().map(Change::directory).collect();
         if applied.changed > 0 {
             directories.insert(&paths.units);
         }
-        let there = directories.into_iter().filter(|directory| directory.is_dir());
-        applied.errors.extend(there.filter_map(|directory| sync_directory(directory).err()));
+        let existing = directories.into_iter().filter(|directory| directory.is_dir());
+        applied.errors.extend(existing.filter_map(|directory| sync_directory(directory).err()));
     }
 }
 
@@ -86,9 +86,11 @@ impl Applied {
 
 impl Change<'_> {
     fn draft(&self) -> Result<Draft> {
-        match self.text.as_ref().context("nothing to write")? {
-            Text::Template(template) => Draft::with_mtime(&self.path, &template.content, template.modified),
-            Text::DropIn(text) => {
+        match self.content.as_ref().context("nothing to write")? {
+            FileContent::Template(template) => {
+                Draft::with_mtime(&self.path, &template.content, template.modified)
+            }
+            FileContent::DropIn(text) => {
                 let directory = self.directory();
                 fs::create_dir_all(directory)
                     .with_context(|| format!("cannot create {}", directory.display()))?;
@@ -100,7 +102,7 @@ impl Change<'_> {
     fn remove(&self) -> Result<()> {
         file::remove(&self.path)?;
         if self.is_dropin() {
-            // A directory with foreign drop-ins is not empty.
+            // With an administrator's drop-ins the directory is not empty, and stays.
             _ = fs::remove_dir(self.directory());
         }
         Ok(())

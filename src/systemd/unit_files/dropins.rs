@@ -1,4 +1,4 @@
-//! Drop-ins of netns-update: the requirements of instances, and the units that firewalls require.
+//! The drop-ins that netns-update writes: the requirements of instances, and the closing of the namespaces of firewalls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use walkdir::DirEntry;
 
-use super::{Action, Change, Plan, Text};
+use super::{Action, Change, FileContent, Plan};
 use crate::name::{Instance, NsType, UnitName};
 use crate::paths::Paths;
 
@@ -17,7 +17,7 @@ use crate::paths::Paths;
 pub struct DropInKind {
     /// The name of the file. systemd reads an administrator's `20-….conf` later.
     pub file: &'static str,
-    /// The first line, by which our files are recognized.
+    /// The beginning of the first line, by which drop-ins of this kind are recognized.
     pub header: &'static str,
 }
 
@@ -34,17 +34,18 @@ const SETTLE: &str = "netns_settle@%i.service";
 
 impl DropInKind {
     /// The path of the drop-in of a unit.
-    fn place(&self, paths: &Paths, unit: &UnitName) -> PathBuf {
+    fn path(&self, paths: &Paths, unit: &UnitName) -> PathBuf {
         paths.units.join(format!("{unit}.d")).join(self.file)
     }
 
-    /// Whether netns-update wrote the file, as a drop-in of this kind.
+    /// Whether a file exists and is a drop-in of this kind, written by netns-update.
     fn is_ours(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
             && fs::read(path).is_ok_and(|content| content.starts_with(self.header.as_bytes()))
     }
 
-    /// The action for a wanted drop-in. A foreign file or a mask stays.
+    /// The action for a drop-in that should exist. An administrator's file or a mask stays.
+    /// Errors: the directory of the drop-in is a link, or not a directory.
     fn action(&self, path: &Path, content: &str) -> Result<Action> {
         let directory = path.parent().unwrap_or(path);
         ensure!(
@@ -65,72 +66,73 @@ impl DropInKind {
 }
 
 impl Plan<'_> {
-    /// Adds the changes after which each instance with requirements has a drop-in, and no other instance has one of ours.
-    /// `present` are the
-    /// entries in the directory of the units.
+    /// Plans the drop-ins of instances: each instance with requirements has a drop-in, and those of other instances are removed.
+    /// `present` are the entries in the directory of the units.
     pub fn add_requirements(
         &mut self,
         paths: &Paths,
         present: &[DirEntry],
         requires: &BTreeMap<Instance, Vec<String>>,
     ) {
-        let some = requires.iter().filter(|(_, units)| !units.is_empty());
-        let wanted = some
-            .map(|(instance, units)| (UnitName::Outside(instance.clone()), requirements(instance, units)));
-        let is_meant = |unit: &UnitName| matches!(unit, UnitName::Outside(_));
-        self.add_dropins(paths, present, &REQUIRES, wanted.collect(), is_meant);
+        let with_units = requires.iter().filter(|(_, units)| !units.is_empty());
+        let wanted = with_units
+            .map(|(instance, units)| (UnitName::Outside(instance.clone()), requires_text(instance, units)));
+        let is_instance = |unit: &UnitName| matches!(unit, UnitName::Outside(_));
+        self.add_dropins(paths, present, &REQUIRES, wanted.collect(), is_instance);
     }
 
-    /// Adds the drop-in of each firewall type, and removes the drop-in of other types.
+    /// Plans the drop-ins of types: each firewall type has a drop-in, and those of other types are removed.
     pub fn add_firewalls(&mut self, paths: &Paths, present: &[DirEntry], firewalls: &BTreeSet<NsType>) {
         let wanted = firewalls
             .iter()
-            .map(|nstype| (UnitName::OutsideTemplate(nstype.clone()), closing(nstype)))
+            .map(|nstype| (UnitName::OutsideTemplate(nstype.clone()), firewall_text(nstype)))
             .collect();
-        let is_meant = |unit: &UnitName| matches!(unit, UnitName::OutsideTemplate(_));
-        self.add_dropins(paths, present, &FIREWALL, wanted, is_meant);
+        let is_template = |unit: &UnitName| matches!(unit, UnitName::OutsideTemplate(_));
+        self.add_dropins(paths, present, &FIREWALL, wanted, is_template);
     }
 
-    /// `wanted` are the wanted drop-ins by unit; `is_meant` is true for units that can have one.
+    /// Plans the drop-ins of one kind. `wanted` are the texts of all such drop-ins, by unit. `applies_to` returns whether a unit can
+    /// have a drop-in of this kind.
     fn add_dropins(
         &mut self,
         paths: &Paths,
         present: &[DirEntry],
         kind: &DropInKind,
         wanted: BTreeMap<UnitName, String>,
-        is_meant: impl Fn(&UnitName) -> bool,
+        applies_to: impl Fn(&UnitName) -> bool,
     ) {
-        // The target of a link may belong to another unit.
+        // A link is left out, because its target may belong to another unit.
         for entry in present.iter().filter(|entry| !entry.path_is_symlink()) {
-            let Some(unit) = unit_of(entry).filter(&is_meant) else { continue };
+            let Some(unit) = unit_of(entry).filter(&applies_to) else { continue };
             let path = entry.path().join(kind.file);
             if !wanted.contains_key(&unit) && kind.is_ours(&path) {
-                self.changes.push(Change { action: Action::Remove, path, text: None });
+                self.changes.push(Change { action: Action::Remove, path, content: None });
             }
         }
-        for (unit, content) in wanted {
-            let path = kind.place(paths, &unit);
-            match kind.action(&path, &content) {
-                Ok(action) => self.changes.push(Change { action, path, text: Some(Text::DropIn(content)) }),
-                Err(error) => self.complaints.push(format!("{error:#}")),
+        for (unit, text) in wanted {
+            let path = kind.path(paths, &unit);
+            match kind.action(&path, &text) {
+                Ok(action) => {
+                    self.changes.push(Change { action, path, content: Some(FileContent::DropIn(text)) });
+                }
+                Err(error) => self.problems.push(format!("{error:#}")),
             }
         }
         self.sort();
     }
 }
 
-/// The unit of a drop-in directory, if it is a unit of systemd-netns.
+/// The unit of a drop-in directory; `None` if the unit is not ours.
 fn unit_of(entry: &DirEntry) -> Option<UnitName> {
     UnitName::parse(entry.file_name().to_str()?.strip_suffix(".d")?)
 }
 
-/// The reason why systemd does not know that an instance requires these units. `None` if systemd knows it, or a foreign file is
-/// in place
-/// of the drop-in.
+/// The reason why systemd does not know that an instance requires these units. `None` if the drop-in is up to date, or if an
+/// administrator's file replaces it.
 #[must_use]
-pub fn outdated(paths: &Paths, instance: &Instance, units: &[String]) -> Option<String> {
-    let path = REQUIRES.place(paths, &UnitName::Outside(instance.clone()));
-    match REQUIRES.action(&path, &requirements(instance, units)) {
+pub fn stale_reason(paths: &Paths, instance: &Instance, units: &[String]) -> Option<String> {
+    let path = REQUIRES.path(paths, &UnitName::Outside(instance.clone()));
+    match REQUIRES.action(&path, &requires_text(instance, units)) {
         Ok(Action::Keep) => None,
         Ok(Action::Create) => Some(format!("{} does not exist", path.display())),
         Ok(_) => Some(format!("{} is stale", path.display())),
@@ -139,7 +141,7 @@ pub fn outdated(paths: &Paths, instance: &Instance, units: &[String]) -> Option<
 }
 
 /// The drop-in of an instance with requirements.
-fn requirements(instance: &Instance, units: &[String]) -> String {
+fn requires_text(instance: &Instance, units: &[String]) -> String {
     let units = units.join(" ");
     format!(
         "{}{instance} requires: configure_{}_requires in its files, or\n\
@@ -152,7 +154,7 @@ fn requirements(instance: &Instance, units: &[String]) -> String {
 }
 
 /// The drop-in of a type that provides a firewall.
-fn closing(nstype: &NsType) -> String {
+fn firewall_text(nstype: &NsType) -> String {
     format!(
         "{}{nstype} provides a firewall.\n\
          # The namespace is closed before any of its types comes up (netns_closed@.service).\n\n\

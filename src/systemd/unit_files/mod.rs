@@ -1,7 +1,5 @@
-//! The systemd units of every type: the plan of changes, and its application.
-//!
-//! Each type has a pair of copies of the template units, `netns-TYPE@.service` and `netns_outside-TYPE@.service`, byte-identical to the
-//! template: `%j` in them is TYPE. An instance with requirements also has a drop-in.
+//! The unit files of the types: plans the changes, and applies them. Each type has a unit pair, `netns-TYPE@.service` and
+//! `netns_outside-TYPE@.service`: exact copies of the template units.
 
 mod apply;
 pub mod dropins;
@@ -22,26 +20,26 @@ use crate::name::{NsType, unit};
 use crate::paths::Paths;
 use crate::sys::file;
 
-/// The contents of a template unit.
+/// A template unit that was read.
 #[derive(Debug)]
 pub struct Template {
     half: &'static str,
     content: Vec<u8>,
     modified: SystemTime,
-    /// The time of its installation, in seconds and nanoseconds.
+    /// The time of the installation, in seconds and nanoseconds.
     installed: (i64, i64),
 }
 
 /// Reads the two templates.
-/// Errors: a template is missing: the program is not installed completely.
+/// Errors: a template is missing, because the installation is incomplete; or a template cannot be read.
 pub fn templates(paths: &Paths) -> Result<Vec<Template>> {
     unit::TYPE_PREFIXES.iter().map(|half| template(paths, half)).collect()
 }
 
 fn template(paths: &Paths, half: &'static str) -> Result<Template> {
     let file = unit::template(half);
-    let place = paths.templates.iter().map(|place| place.join(&file)).find(|path| path.is_file());
-    let path = place.with_context(|| {
+    let found = paths.templates.iter().map(|directory| directory.join(&file)).find(|path| path.is_file());
+    let path = found.with_context(|| {
         let [.., standard, _] = &paths.templates;
         format!("cannot find template unit {}: install systemd-netns again", standard.join(&file).display())
     })?;
@@ -53,18 +51,18 @@ fn template(paths: &Paths, half: &'static str) -> Result<Template> {
     read().with_context(|| format!("cannot read template unit {}", path.display()))
 }
 
-/// The change of a unit file.
+/// The kind of change of a unit file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// The file does not exist.
     Create,
     /// The contents differ.
     Update,
-    /// A copy replaces a symbolic link.
+    /// The file is a symbolic link, and a copy replaces it.
     ReplaceLink,
-    /// The type was deleted, or the instance has no requirements.
+    /// The type has no plugin any more, or the instance has no requirements any more.
     Remove,
-    /// The file is up to date, masked, or foreign in place of a drop-in.
+    /// The file is up to date, a mask, or an administrator's file in place of a drop-in.
     Keep,
 }
 
@@ -88,7 +86,7 @@ pub struct Change<'a> {
     /// The path of the file.
     pub path: PathBuf,
     /// The new contents; `None` if nothing is written.
-    pub text: Option<Text<'a>>,
+    pub content: Option<FileContent<'a>>,
 }
 
 impl Change<'_> {
@@ -101,20 +99,20 @@ impl Change<'_> {
 
 /// The new contents of a file.
 #[derive(Debug)]
-pub enum Text<'a> {
+pub enum FileContent<'a> {
     /// The contents of a template.
     Template(&'a Template),
-    /// This text. Its directory is created and removed with the file.
+    /// The text of a drop-in. The directory is created and removed with the file.
     DropIn(String),
 }
 
-/// All changes, sorted by name, and the obstacles.
+/// The planned changes, sorted by path, and the changes that are not possible.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
     /// The changes.
     pub changes: Vec<Change<'a>>,
-    /// A line for each change that is not possible.
-    pub complaints: Vec<String>,
+    /// A message for each change that is not possible.
+    pub problems: Vec<String>,
 }
 
 /// The entries in the directory of the units, sorted.
@@ -123,39 +121,43 @@ pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
     file::entries(&paths.units)
 }
 
-/// Plans the changes for `types`; other types lose their units. `present` are the entries of the directory. `needs` returns
-/// reasons to keep the units of a type.
+/// Plans the unit files: `types` have unit pairs, and those of other types are removed. `present` are the existing files.
+/// `reasons_to_keep` returns the reasons against a removal.
 #[must_use]
 pub fn plan<'a>(
     paths: &Paths,
     present: &[DirEntry],
     types: &BTreeSet<NsType>,
     templates: &'a [Template],
-    needs: impl Fn(&str) -> Vec<String>,
+    reasons_to_keep: impl Fn(&str) -> Vec<String>,
 ) -> Plan<'a> {
     let mut plan = Plan::default();
     for template in templates {
         for nstype in types {
             let name = unit::of_type(template.half, nstype);
             let path = paths.units.join(&name);
-            let is_there = present.binary_search_by(|entry| entry.file_name().cmp(name.as_ref())).is_ok();
-            let action = if is_there { wanted(&path, template) } else { Ok(Action::Create) };
+            let exists = present.binary_search_by(|entry| entry.file_name().cmp(name.as_ref())).is_ok();
+            let action = if exists { action(&path, template) } else { Ok(Action::Create) };
             match action {
                 Ok(action) => {
-                    plan.changes.push(Change { action, path, text: Some(Text::Template(template)) });
+                    plan.changes.push(Change {
+                        action,
+                        path,
+                        content: Some(FileContent::Template(template)),
+                    });
                 }
-                Err(error) => plan.complaints.push(format!("{error:#}")),
+                Err(error) => plan.problems.push(format!("{error:#}")),
             }
         }
     }
-    let words: BTreeSet<&str> = types.iter().map(AsRef::as_ref).collect();
-    for (path, word) in ours(paths, present, &words) {
-        let reasons = needs(&word);
+    let types: BTreeSet<&str> = types.iter().map(AsRef::as_ref).collect();
+    for (path, nstype) in copies_of_other_types(paths, present, &types) {
+        let reasons = reasons_to_keep(&nstype);
         if reasons.is_empty() {
-            plan.changes.push(Change { action: Action::Remove, path, text: None });
+            plan.changes.push(Change { action: Action::Remove, path, content: None });
         } else {
-            let line = |reason| format!("{} is not removed: {reason}", path.display());
-            plan.complaints.extend(reasons.into_iter().map(line));
+            let message = |reason| format!("{} is not removed: {reason}", path.display());
+            plan.problems.extend(reasons.into_iter().map(message));
         }
     }
     plan.sort();
@@ -163,15 +165,15 @@ pub fn plan<'a>(
 }
 
 impl Plan<'_> {
-    /// The changes, without the files that are kept.
-    pub fn to_do(&self) -> impl Iterator<Item = &Change<'_>> + Clone {
+    /// The changes of files that are not kept.
+    pub fn pending(&self) -> impl Iterator<Item = &Change<'_>> + Clone {
         self.changes.iter().filter(|change| change.action != Action::Keep)
     }
 
-    /// Whether there are no changes.
+    /// Whether all files are up to date.
     #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.to_do().next().is_none()
+    pub fn is_up_to_date(&self) -> bool {
+        self.pending().next().is_none()
     }
 
     fn sort(&mut self) {
@@ -179,8 +181,9 @@ impl Plan<'_> {
     }
 }
 
-/// The action for an existing unit file that is wanted.
-fn wanted(path: &Path, template: &Template) -> Result<Action> {
+/// The action for the unit file of a type, if the file exists.
+/// Errors: the file cannot be read, is not a regular file, or is foreign.
+fn action(path: &Path, template: &Template) -> Result<Action> {
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(Action::Create) };
     if found.is_symlink() {
         let masked = fs::canonicalize(path).is_ok_and(|target| target == Path::new("/dev/null"));
@@ -191,8 +194,9 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
         "{} is not a regular file; remove it, then run this command again",
         path.display()
     );
-    // A copy has the time of its template. If time and length are equal, the copy was not edited. If it was also written after the template
-    // was installed (the time of the last inode change), it is a copy of this template.
+    // A copy has the modification time of its template. If time and length are equal, the copy was not edited. The template may
+    // have been replaced since, with the same time and length. The installation changes the inode of the template, so the copy
+    // must be newer than this change.
     let written = (found.ctime(), found.ctime_nsec());
     if found.len() == template.content.len() as u64
         && found.modified().ok() == Some(template.modified)
@@ -213,46 +217,52 @@ fn wanted(path: &Path, template: &Template) -> Result<Action> {
     Ok(Action::Update)
 }
 
-/// Every unit file that is a copy of a template, ours or of the bash scripts, with its type, except for `types`.
-fn ours(paths: &Paths, present: &[DirEntry], types: &BTreeSet<&str>) -> Vec<(PathBuf, String)> {
+/// The unit files that are copies of a template, of this program or of the original bash scripts, with their types. Copies of
+/// `types` are left out.
+fn copies_of_other_types(
+    paths: &Paths,
+    present: &[DirEntry],
+    types: &BTreeSet<&str>,
+) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in present {
-        let Some(word) = entry.file_name().to_str().and_then(type_of_unit_file) else { continue };
-        if types.contains(word) {
+        let Some(nstype) = entry.file_name().to_str().and_then(type_of_unit_file) else { continue };
+        if types.contains(nstype) {
             continue;
         }
-        // A mask, a link to another file, a directory or a FIFO is not a copy.
+        // A regular file or a link to a template can be a copy. A mask, another link, a directory or a FIFO cannot.
         let is_template = || {
             let target = fs::canonicalize(entry.path()).ok();
-            paths.templates.iter().any(|place| {
+            paths.templates.iter().any(|directory| {
                 target
                     .as_ref()
-                    .is_some_and(|target| target.parent() == fs::canonicalize(place).ok().as_deref())
+                    .is_some_and(|target| target.parent() == fs::canonicalize(directory).ok().as_deref())
             })
         };
         if (entry.file_type().is_file() || entry.path_is_symlink() && is_template())
             && fs::read(entry.path()).is_ok_and(|content| is_copy(&content))
         {
-            found.push((entry.path().to_owned(), word.to_owned()));
+            found.push((entry.path().to_owned(), nstype.to_owned()));
         }
     }
     found
 }
 
 fn type_of_unit_file(name: &str) -> Option<&str> {
-    let word = name.ends_with("@.service").then(|| unit::type_part(name))??;
-    // With a hyphen, %j would be only a part of the type: no version of netns-update has created such a copy.
-    (!word.contains('-')).then_some(word)
+    let nstype = name.ends_with("@.service").then(|| unit::type_part(name))??;
+    // With a hyphen, %j would be only a part of the type. No version of netns-update has created such a copy.
+    (!nstype.contains('-')).then_some(nstype)
 }
 
-/// Whether a unit runs netnsinit for the type in its own name (`%j`, `%J`). Only this is the same in all versions of the templates.
+/// Whether a unit is a copy of a template: netnsinit gets the type from the name of the unit (`%j`, `%J`).
 fn is_copy(content: &[u8]) -> bool {
+    // All versions of the templates run such a command, and have nothing else in common. No administrator's unit contains it.
     let text = String::from_utf8_lossy(content);
     text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).any(|command| {
         let command = command.trim_start_matches(['-', '@', ':', '+', '!']);
-        let words = shell_words::split(command).unwrap_or_default();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        matches!(words.as_slice(), [program, "%j" | "%J", "%i" | "%I", .., "up", "inside" | "outside"]
+        let arguments = shell_words::split(command).unwrap_or_default();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        matches!(arguments.as_slice(), [program, "%j" | "%J", "%i" | "%I", .., "up", "inside" | "outside"]
             if Path::new(program).file_name().is_some_and(|name| name == "netnsinit"))
     })
 }
@@ -262,13 +272,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_are_known_by_the_command_that_they_run() {
-        for ours in [
+    fn copies_are_recognized_by_their_command() {
+        for copy in [
             "[Service]\nExecStart=netnsinit \"%j\" \"%i\" up inside\n",
             "ExecStart=/usr/sbin/netnsinit %J %I up outside",
             "  ExecStart=-netnsinit \"%J\" \"%I\" extra up inside\n",
         ] {
-            assert!(is_copy(ours.as_bytes()), "{ours}");
+            assert!(is_copy(copy.as_bytes()), "{copy}");
         }
         for foreign in [
             "",
@@ -283,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn only_template_units_with_a_type_have_a_type() {
+    fn only_templates_of_types_have_a_type() {
         assert_eq!(type_of_unit_file("netns-veth@.service"), Some("veth"));
         assert_eq!(type_of_unit_file("netns_outside-a.b@.service"), Some("a.b"));
         for other in ["netns@.service", "netns-veth@x.service", "netns_name@.service", "netns-veth.service"] {

@@ -232,7 +232,7 @@ fn copies_under_names_that_netns_update_never_gives_stay() {
     assert_eq!(test.tree(UNITS).len(), 18);
 }
 
-// --- masks, links, and what is no file
+// --- masks, links, and other kinds of files
 
 #[test]
 fn masks_stay() {

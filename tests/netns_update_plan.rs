@@ -1,4 +1,4 @@
-//! netns-update below `--root`: the plan, how it is told, what has to be there for it, and runs at the same time.
+//! netns-update below `--root`: the plan, its output, its preconditions, and concurrent runs.
 
 mod support;
 
@@ -348,7 +348,7 @@ fn an_image_with_an_attached_service_keeps_the_units_that_it_needs() {
     test.run(&NONE).stdout_has("remove 0,").stderr_has(said).status(1);
     assert_eq!(test.state("etc/systemd"), before);
 
-    // Somebody else's file of that name attaches nothing.
+    // A foreign file of this name attaches no unit.
     test.write(&place, &drop_in["# ".len()..]);
     test.run(&NONE).stdout_has("remove 2,").stderr("").status(0);
 }

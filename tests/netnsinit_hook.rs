@@ -147,7 +147,7 @@ fn an_unprivileged_user_cannot_run_an_inside_hook() {
         .by_nobody()
         .run(&["t", "n", "up", "inside"])
         .stdout("")
-        .stderr_line("cannot tell the namespace of PID 1 (are you root?)")
+        .stderr_line("cannot read the namespace of PID 1 (are you root?)")
         .status(1);
 }
 

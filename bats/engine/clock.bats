@@ -69,7 +69,7 @@ with_own_clock() {
     run --separate-stderr -1 with_own_clock env NETNS_HOOK_TIMEOUT=2 "$netnsctl" up probe@a
     elapsed=${EPOCHREALTIME/[.,]/}-elapsed
     # shellcheck disable=SC2154 # set by run
-    [[ $stderr == *'up outside took longer than 2 seconds'* ]]
+    [[ $stderr == *'up outside timed out after 2 seconds'* ]]
     ((elapsed > 1900000 && elapsed < 30000000))
     rm /run/hang
     netnsctl down probe@a
@@ -88,7 +88,7 @@ ELSEWHERE=(unshare --time --fork --kill-child --monotonic 100000000 --boottime 1
   plugin probe 'configure_probe_up_outside() { trap "" TERM; echo "$$" >/run/pid; while :; do sleep 0.1; done; }'
   before=$(machine)
   run --separate-stderr -1 "${ELSEWHERE[@]}" env NETNS_HOOK_TIMEOUT=1 netnsctl up probe@a
-  [[ $stderr == *'up outside took longer than 1 seconds'* ]]
+  [[ $stderr == *'up outside timed out after 1 seconds'* ]]
   netnsctl down probe@a
   rm -f "$LOG"
   undone "$before"

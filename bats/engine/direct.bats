@@ -163,8 +163,8 @@ configure_probe_down_outside() { [[ $(ip -oneline link show type veth) != *": pr
     run -1 wait_for "$COMMAND"
     rm /run/stopped
     grep 'up inside was interrupted' "$BATS_TEST_TMPDIR/said"
-    grep 'undone: .down outside. was run; namespace .a. is removed' "$BATS_TEST_TMPDIR/said"
-    grep '`later@a` was not begun' "$BATS_TEST_TMPDIR/said"
+    grep 'rollback: ran .down outside.; namespace .a. is removed' "$BATS_TEST_TMPDIR/said"
+    grep '`later@a` was not started' "$BATS_TEST_TMPDIR/said"
     netnsctl down probe@a
     nothing_left
   done
@@ -191,8 +191,8 @@ wait_for() {
     rm /run/stopped
     if [[ $name == outside ]]; then
       ((status == 1))
-      grep 'up inside was not begun: interrupted' "$BATS_TEST_TMPDIR/said"
-      grep 'undone: .down outside. was run; namespace .outside. is removed' "$BATS_TEST_TMPDIR/said"
+      grep 'up inside was not started: interrupted' "$BATS_TEST_TMPDIR/said"
+      grep 'rollback: ran .down outside.; namespace .outside. is removed' "$BATS_TEST_TMPDIR/said"
     else
       ((status == 0))
       [[ $(state deaf@inside) == up ]]
@@ -253,7 +253,7 @@ interrupt_often() {
   stop_in up inside up
   netnsctl down probe@a 2>"$BATS_TEST_TMPDIR/said" 3>&- &
   second=$!
-  eventually grep "namespace .a. is being worked on by process $COMMAND; waiting" "$BATS_TEST_TMPDIR/said"
+  eventually grep "namespace .a. is locked by process $COMMAND; waiting" "$BATS_TEST_TMPDIR/said"
   : >/run/go
   wait "$COMMAND" "$second"
   rm /run/stopped
@@ -302,7 +302,7 @@ interrupt_often() {
     # shellcheck disable=SC2154 # set by run
     [[ $stderr == *'cannot use /run/systemd-netns/direct/a.json'* ]]
     run --separate-stderr -1 netnsctl up probe@a
-    [[ $stderr == *'it is kept as /run/systemd-netns/direct/a.json.'*'namespace `a`'*'--adopt'* ]]
+    [[ $stderr == *'the file is renamed to /run/systemd-netns/direct/a.json.'*'namespace `a`'*'--adopt'* ]]
     [[ $(cat /run/systemd-netns/direct/a.json.*) == "$text" ]]
     netnsctl up --adopt probe@a
     netnsctl down probe@a
@@ -342,7 +342,7 @@ interrupt_often() {
   ip netns add a
   hooks
   run --separate-stderr -0 netnsctl down probe@a
-  [[ $stderr == *'somebody else has made another one'* ]]
+  [[ $stderr == *'was deleted and re-created by another program'* ]]
   [[ $(hooks) == 'probe@a down outside' ]]
   exists a
   [[ ! -e /run/systemd-netns/direct/a.json ]]
@@ -353,7 +353,7 @@ interrupt_often() {
     replace_same_inode a netnsctl up nft@a
     # shellcheck disable=SC2086 # words
     run --separate-stderr netnsctl $command
-    [[ $stderr == *'somebody else has made another one, which is left alone'* ]]
+    [[ $stderr == *'was deleted and re-created by another program; the new one is not changed'* ]]
     untouched a
     [[ ! -e /run/systemd-netns/direct/a.json ]]
     ip netns delete a

@@ -102,7 +102,7 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
 @test "after a failed up inside, down outside runs, and the namespace is removed" {
   plugin probe 'configure_probe_up_inside() { false; }'
   run --separate-stderr -1 on netnsctl up probe@a
-  [[ $stderr == *'probe@a: up inside'*'undone: '*'namespace `a` is removed' ]]
+  [[ $stderr == *'probe@a: up inside'*'rollback: '*'namespace `a` is removed' ]]
   eventually gone a
   [[ $(hooks) == 'probe@a up outside,probe@a down outside' ]]
 }

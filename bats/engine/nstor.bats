@@ -45,7 +45,7 @@ unchanged() {
   nstor_ping nsbrowser 198.51.100.2
   run --separate-stderr -1 on netnsctl down macvlan@nstor
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'`macvlan@nstor` is required by `nft@nstor`'* ]]
+  [[ $stderr == *'cannot take down `macvlan@nstor`: `nft@nstor` is up and requires it'* ]]
 }
 
 @test "an interface that fails before the rules are loaded leaves the namespace closed, and the message reports it" {

@@ -72,7 +72,7 @@ failing() { run --separate-stderr -1 on "$@"; }
   hooks
   failing netnsctl down base@b
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'`base@b` is required by `app@a`, which is up'*'netnsctl down --recursive base@b'* ]]
+  [[ $stderr == *'cannot take down `base@b`: `app@a` is up and requires it'*'netnsctl down --recursive base@b'* ]]
   [[ -z $(hooks) && $(state base@b) == up && $(state app@a) == up ]]
   failing netnsctl down b
   on netnsctl down app@a
@@ -255,6 +255,6 @@ configure_app_check_outside() { APP_X=3; remember APP_X; recall; [[ $APP_X == 1 
   failing netnsctl up app@a
   case $ENGINE in
     systemd) [[ $stderr == *'requires the unit `nosuch.service`, which systemd does not know'* && $stderr != *netns-update* ]] ;;
-    direct) [[ $stderr == *'which only systemd can start, and systemd does not run here'* ]] ;;
+    direct) [[ $stderr == *'which only systemd can start; systemd is not running here'* ]] ;;
   esac
 }

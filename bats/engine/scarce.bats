@@ -126,7 +126,7 @@ from_on() {
 @test "an invalid NETNS_HOOK_TIMEOUT is refused, and nothing is started" {
   for value in '' 0 -1 1.5 soon; do
     run --separate-stderr -1 env NETNS_HOOK_TIMEOUT="$value" netnsctl up veth@a
-    [[ $stderr == *'NETNS_HOOK_TIMEOUT is no number of seconds'* ]]
+    [[ $stderr == *'NETNS_HOOK_TIMEOUT must be a positive number of seconds'* ]]
     gone a
   done
 }

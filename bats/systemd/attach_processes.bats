@@ -37,7 +37,7 @@ UNIT
   lab netnsctl up lo@a
   run --separate-stderr -1 lab netnsctl attach test-kept lo@a --now
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *"process $child (sleep) of test-kept.service still in the host's network: \`systemctl kill test-kept.service\`"* ]]
+  [[ $stderr == *"process $child (sleep) of \`test-kept.service\`: still in the host's network; \`systemctl kill test-kept.service\`"* ]]
   is_in a test-kept
   in_network "$child" host
   run -1 lab netnsctl check
@@ -56,7 +56,7 @@ UNIT
   left_behind
   lab systemctl stop test-kept
   run --separate-stderr -0 lab netnsctl attach test-kept lo@a
-  [[ $stderr == *"warning: process $(pid_of kept-child) (sleep) of test-kept.service still in the host's network"* ]]
+  [[ $stderr == *"warning: process $(pid_of kept-child) (sleep) of \`test-kept.service\`: still in the host's network"* ]]
   lab systemctl kill test-kept
 }
 
@@ -75,7 +75,7 @@ UNIT
   [[ $stderr == *"cannot detach \`test-kept.service\`: process $child (sleep) of test-kept.service would stay in \`a\`"*'`systemctl kill test-kept.service`'* ]]
   lab systemctl start test-kept
   run --separate-stderr -1 lab netnsctl detach test-kept --now
-  [[ $stderr == *"process $child (sleep) of test-kept.service still in \`a\`: \`systemctl kill test-kept.service\`"* ]]
+  [[ $stderr == *"process $child (sleep) of \`test-kept.service\`: still in \`a\`; \`systemctl kill test-kept.service\`"* ]]
   lab systemctl kill test-kept
 }
 
@@ -178,7 +178,7 @@ UNIT
   eventually stores 1
   lab netnsctl up lo@a
   run --separate-stderr -0 lab netnsctl attach test-store lo@a --now
-  [[ $stderr == *'warning: `test-store.service` may store descriptors with systemd (FileDescriptorStoreMax=4)'*'`systemctl stop test-store.service`'* ]]
+  [[ $stderr == *'warning: `test-store.service` can store file descriptors in systemd (FileDescriptorStoreMax=4)'*'`systemctl stop test-store.service`'* ]]
   stores 1
   run -1 lab netnsctl check
   [[ $output == *'warning: systemd stores 1 file descriptors for `test-store.service`'*'`systemctl stop test-store.service`, then `systemctl start test-store.service`'* ]]

@@ -39,11 +39,11 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
 @test "an attached service with the bus can change a link of the host; attach and check warn about it" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'warning: `test-web.service` runs as root and has the system bus of the host'*'systemd-resolved.service'*'--hide-bus'*'--keep-bus'* ]]
+  [[ $stderr == *'warning: `test-web.service` runs as root and can use the system bus of the host'*'systemd-resolved.service'*'--hide-bus'*'--keep-bus'* ]]
   lab systemctl start test-web
   in_service
   run -1 lab netnsctl check
-  [[ $output == *"$DROP_IN: warning: "*'has the system bus of the host'*'`netnsctl attach test-web.service lo@a --hide-bus`'* ]]
+  [[ $output == *"$DROP_IN: warning: "*'can use the system bus of the host'*'`netnsctl attach test-web.service lo@a --hide-bus`'* ]]
 }
 
 @test "with --hide-bus, an attached service cannot change a link of the host, and check has no finding" {
@@ -77,7 +77,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   [[ $stderr != *warning* ]]
   lab grep -qx 'TemporaryFileSystem=/run/dbus:ro' "$DROP_IN"
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
-  [[ $stderr == *'was attached with --hide-bus before, and has the bus again'*'has the system bus of the host'* ]]
+  [[ $stderr == *'was attached with --hide-bus before, and can use the bus again'*'can use the system bus of the host'* ]]
   run ! lab grep -q /run/dbus "$DROP_IN"
 }
 
@@ -100,7 +100,7 @@ in_service() { sets_dns nsenter --target "$(main_pid test-web)" --mount --net --
   lab netnsctl check
   unit test-web.service.d/first.conf <<<$'[Service]\nBindPaths=/run/dbus:/run/dbus'
   run -1 lab netnsctl check
-  [[ $output == *'error: BindPaths=/run/dbus:/run/dbus'*'of `test-web.service` shows it the system bus of the host'* ]]
+  [[ $output == *'error: BindPaths=/run/dbus:/run/dbus'*'of `test-web.service` exposes the system bus of the host'* ]]
 }
 
 @test "a service that cannot change links, by its user, address families or mounts, causes no warning" {

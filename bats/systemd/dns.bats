@@ -180,10 +180,10 @@ attached() {
 @test "a mount of the unit that shows a resolver of the host is reported, with the next step" {
   unit test-client.service.d/first.conf <<<$'[Service]\nBindReadOnlyPaths=/run/systemd/resolve:/run/systemd/resolve'
   run --separate-stderr -0 lab netnsctl attach test-client lo@a dns@a --hide-bus
-  [[ $stderr == *'of `test-client.service` shows it a resolver of the host: take that out of its files'* ]]
+  [[ $stderr == *'of `test-client.service` exposes a resolver of the host; remove this setting'* ]]
   lab systemctl start test-client
   run -1 lab netnsctl check
-  [[ $output == *'of `test-client.service` shows it a resolver of the host: take that out of its files'* ]]
+  [[ $output == *'of `test-client.service` exposes a resolver of the host; remove this setting'* ]]
   [[ $output != *'can query a resolver of the host'* ]]
 }
 

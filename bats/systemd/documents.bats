@@ -1,119 +1,292 @@
 #!/usr/bin/env bats
-# Every console block of the README, of docs/ and of the manual pages shows the real output. Each document is replayed from top to
-# bottom, as its reader would do it, on a machine with a fresh install.
+# The README, the pages of docs/ and the examples of the manual pages: each document that shows commands is replayed from top to
+# bottom on a machine that was just installed and booted, and prints what the document shows. The description of a test is the path
+# of its document.
 
 load systemd
 
 ROOT=$BATS_TEST_DIRNAME/../..
 
-# These commands build and install the program, or run this suite. tests/makefile.rs and the stages of tests/run test them.
-NOT_REPLAYED=('make build' 'make demo' 'make install' 'make test')
+# Commands of the documents that cannot run in the lab, and where they are tested.
+# (-g, since bats reads this file in a function.)
+declare -gA NOT_REPLAYED=(
+  ['make build']='needs Rust and the clone; .ci/run, and every stage of tests/run that needs the program'
+  ['make install']='needs the clone; tests/makefile.rs, and lab_install of tests/lab.bash'
+  ['make demo']='needs the clone; a stage of tests/run'
+  ['make test']='runs this suite; .ci/run'
+)
 
-# Usage: replay FILE
-# Writes each announced file (a line that is its path in backticks or underscores and a colon, then a block), and runs each command
-# of a console block. A command is a line that begins with `# ` or `$ `. Its output must match the lines below the command, where
-# `…` matches any text, and blanks at the ends of lines are ignored. In a manual page, only blocks of EXAMPLES count. Fails if there
-# is no command.
+# Each test boots a machine of its own, so the suite has none.
+setup_file() {
+  [[ ${NETNS_PRIVATE-} ]] || {
+    echo 'run this by tests/private: it mounts and boots' >&2
+    return 1
+  }
+}
+
+teardown_file() { :; }
+
+teardown() {
+  # It exists if the test has booted a machine.
+  [[ ! -e $LAB/nspawn ]] || lab_destroy
+}
+
+# Usage: boot
+boot() {
+  lab_create
+  lab_install
+  lab_boot
+}
+
+# Usage: replay
+# Does what the document of this test shows: writes its files and runs its commands. The document also has to remove what it
+# creates.
 replay() {
-  local line block='' path='' command='' expected='' in_block='' section='' count=0
+  walk "$ROOT/$BATS_TEST_DESCRIPTION" write_file run_command
+  eventually no_namespace
+  nothing_failed
+}
+
+# Usage: walk FILE ON_FILE ON_COMMAND
+# Reads the fenced blocks of a document in order. For a block that is announced as a file, it calls ON_FILE PATH TEXT. For each
+# command of a console block, it calls ON_COMMAND PROMPT COMMAND OUTPUT. It stops at the first call that fails.
+#
+# A file is announced by a line with nothing but its path, in backticks, underscores or asterisks, and a colon. In Markdown, a block
+# of commands has the language `console`. scdoc has no languages: there, each other block of the section EXAMPLES has commands.
+walk() {
+  local file=$1 on_file=$2 on_command=$3
+  local line language='' text='' path='' section='' in_block='' number=0
   while IFS= read -r line; do
-    if [[ $line == '```'* && ! $in_block ]]; then
-      in_block=y block=${line#'```'}
-      # scdoc has no languages: a block without a path is a console block.
-      [[ $block != '' || $section != EXAMPLES || $path ]] || block=console
-      [[ ! $path ]] || new_file "$path"
-    elif [[ $line == '```' ]]; then
-      [[ ! $command ]] || check "$command" "$expected" || return
-      in_block='' path='' command=''
-    elif [[ ! $in_block ]]; then
-      [[ $1 != *.scd || $line != '# '* ]] || section=${line#'# '}
-      if [[ $line =~ ^[\`_](/[^\`]+)[\`_]:$ ]]; then path=${BASH_REMATCH[1]//\\/}; elif [[ $line ]]; then path=''; fi
-    elif [[ $path ]]; then
-      echo "$line" >>"$LAB/root$path"
-    elif [[ $block == console ]]; then
-      if [[ $line == '# '* || $line == '$ '* ]]; then
-        [[ ! $command ]] || check "$command" "$expected" || return
-        command=${line:2} expected='' count=$((count + 1))
-      else
-        expected+=$line$'\n'
+    number=$((number + 1))
+    if [[ $in_block && $line == '```' ]]; then
+      in_block=''
+      if [[ $path ]]; then
+        "$on_file" "$path" "$text" || return
+      elif [[ $language == console || ($file == *.scd && $section == '# EXAMPLES') ]]; then
+        walk_console "$text" "$on_command" || return
+      elif [[ $language == @(bash|sh|shell) || ($file == *.md && $text == [#$]' '*) ]]; then
+        echo "${file#"$ROOT/"}:$number: this block needs the path of a file, or the language console" >&2
+        return 1
       fi
+      path=''
+    elif [[ $in_block ]]; then
+      text+=$line$'\n'
+    elif [[ $line == '```'* ]]; then
+      in_block=yes language=${line#'```'} text=''
+    elif [[ $line =~ ^[[:blank:]]+(\`\`\`|~~~)|^~~~ && ($file == *.md || $section == '# EXAMPLES') ]]; then
+      echo "${file#"$ROOT/"}:$number: a block must begin with \`\`\` at the start of the line" >&2
+      return 1
+    elif [[ $line =~ ^[\`_*](/[^\`*]+)[\`_*]:$ ]]; then
+      path=${BASH_REMATCH[1]//\\/}
+    elif [[ $line == '# '* ]]; then
+      section=$line path=''
+    elif [[ $line ]]; then
+      path=''
     fi
-  done <"$1"
-  ((count > 0))
+  done <"$file"
 }
 
-# Usage: new_file PATH
-new_file() {
+# Usage: walk_console TEXT ON_COMMAND
+# The same for one console block: a line that begins with `# ` or `$ ` is a command, and the lines below it are its output.
+walk_console() {
+  local text=$1 on_command=$2
+  local line prompt='' command='' output=''
+  while IFS= read -r line; do
+    if [[ $line == [#$]' '* ]]; then
+      [[ ! $command ]] || "$on_command" "$prompt" "$command" "$output" || return
+      prompt=${line:0:1} command=${line:2} output=''
+    elif [[ $command ]]; then
+      output+=$line$'\n'
+    else
+      echo "output without a command: $line" >&2
+      return 1
+    fi
+  done <<<"${text%$'\n'}"
+  "$on_command" "$prompt" "$command" "$output"
+}
+
+# Usage: write_file PATH TEXT
+write_file() {
   mkdir -p "$(dirname "$LAB/root$1")"
-  : >"$LAB/root$1"
+  printf '%s' "$2" >"$LAB/root$1"
 }
 
-# Usage: check COMMAND EXPECTED
-check() {
-  local output pattern not_replayed
-  for not_replayed in "${NOT_REPLAYED[@]}"; do [[ $1 != "$not_replayed" ]] || return 0; done
-  # The kernel takes up to a second to report a link as UP (net/core/link_watch.c).
-  [[ $1 != *@('-brief address'|'netnsctl status')* ]] || sleep 1.2
-  # On a busy machine, netnsctl reports that it still waits.
-  output=$(lab bash -c "$1" 2>&1 </dev/null | sed '/^still /d; s/ *$//')
-  pattern=$(sed 's/[]?*\\[]/\\&/g; s/…/*/g; s/ *$//' <<<"$2")
-  # shellcheck disable=SC2053 # a pattern
-  [[ $output == $pattern ]] && return
-  printf '# %s\n%s\n-- the document has:\n%s\n' "$1" "$output" "$2" >&2
+# Usage: run_command PROMPT COMMAND OUTPUT
+# Runs a command, which must print OUTPUT. `…` in there matches any text, and blanks at the ends of lines are ignored.
+run_command() {
+  local prompt=$1 command=$2 shown=$3
+  local pattern printed try
+  [[ ! ${NOT_REPLAYED[$command]-} ]] || return 0
+  [[ $prompt == '#' ]] || {
+    echo "not replayed: $command. It is neither a command of root nor listed in NOT_REPLAYED" >&2
+    return 1
+  }
+  pattern=$(sed 's/[]?*\\[]/\\&/g; s/…/*/g; s/ *$//' <<<"${shown%$'\n'}")
+  for ((try = 0; try < 100; try++)); do
+    # On a busy machine, netnsctl reports that it still waits.
+    printed=$(lab bash -c "$command" 2>&1 </dev/null | sed '/^still /d; s/ *$//')
+    # shellcheck disable=SC2053 # a pattern
+    [[ $printed != $pattern ]] || return 0
+    only_shows "$command" || break
+    sleep 0.1
+  done
+  printf '# %s\n%s\n-- the document has:\n%s\n' "$command" "$printed" "$shown" >&2
   return 1
 }
 
-@test "the README shows the real output" {
-  replay "$ROOT/README.md"
-  nothing_left nstest
+# Usage: only_shows COMMAND
+# Whether a command shows the state and changes nothing. It is repeated, since a change may take a moment: the kernel takes up to a
+# second to report a link as UP (net/core/link_watch.c), and systemd removes a namespace after `systemctl stop` has returned.
+only_shows() {
+  case " $1" in
+    *' ip '*' -brief '* | *' ip netns list' | *' ss '* | *' systemctl is-active '*) ;;
+    ' netnsctl check'* | ' netnsctl graph'* | ' netnsctl list'* | ' netnsctl status'*) ;;
+    *) return 1 ;;
+  esac
 }
 
-@test "docs/joining-namespaces.md shows the real output" {
+# Usage: no_namespace
+# Whether no namespace, and no record of an instance, is left.
+no_namespace() { [[ ! $(lab find /run/netns /run/systemd-netns -type f 2>/dev/null) ]]; }
+
+# Usage: documents
+# The README, the pages of docs/ and the manual pages.
+documents() { (cd "$ROOT" && printf '%s\n' README.md docs/*.md man/*.scd); }
+
+@test "README.md" {
+  boot
+  replay
+}
+
+@test "docs/types.md" {
+  boot
   parent eth0
-  replay "$ROOT/docs/joining-namespaces.md"
-  nothing_left nstor
+  replay
 }
 
-@test "docs/services.md shows the real output" {
-  replay "$ROOT/docs/services.md"
-  rm "$LAB/root/etc/systemd/system/web.service"
-  nothing_left shop
+@test "docs/joining-namespaces.md" {
+  boot
+  parent eth0
+  replay
 }
 
-@test "docs/dns.md shows the real output" {
-  replay "$ROOT/docs/dns.md"
-  nothing_left shop
+@test "docs/services.md" {
+  boot
+  lab useradd --uid 1000 --create-home user 2>/dev/null || lab id 1000
+  lab loginctl enable-linger 1000
+  replay
 }
 
-@test "docs/leak-tests.md shows the real output" {
-  replay "$ROOT/docs/leak-tests.md"
-  nothing_left outer
+@test "docs/dns.md" {
+  boot
+  lab rm -f /etc/resolv.conf
+  write_file /etc/resolv.conf $'nameserver 198.51.100.53\n'
+  replay
 }
 
-@test "docs/writing-a-type.md shows the real output" {
-  replay "$ROOT/docs/writing-a-type.md"
-  nothing_left world
+@test "docs/leak-tests.md" {
+  boot
+  replay
 }
 
-@test "the examples of netnsctl(8) show the real output" { replay "$ROOT/man/netnsctl.8.scd"; }
+@test "docs/writing-a-type.md" {
+  boot
+  replay
+}
 
-@test "the examples of netnsinit(8) show the real output" { replay "$ROOT/man/netnsinit.8.scd"; }
+@test "man/netnsctl.8.scd" {
+  boot
+  replay
+}
 
-@test "the examples of netns-update(8) show the real output" { replay "$ROOT/man/netns-update.8.scd"; }
+@test "man/netnsinit.8.scd" {
+  boot
+  replay
+}
 
-@test "the examples of netns-nft-save(8) show the real output" { replay "$ROOT/man/netns-nft-save.8.scd"; }
+@test "man/netns-update.8.scd" {
+  boot
+  replay
+}
 
-@test "the examples of netns.conf(5) show the real output" { replay "$ROOT/man/netns.conf.5.scd"; }
+@test "man/netns-nft-save.8.scd" {
+  boot
+  replay
+}
 
-@test "the examples of netns-plugin(7) show the real output" { replay "$ROOT/man/netns-plugin.7.scd"; }
+@test "man/netns.conf.5.scd" {
+  boot
+  replay
+}
 
-@test "every document with a console block is replayed" {
-  local file
-  for file in "$ROOT"/*.md "$ROOT"/docs/*.md "$ROOT"/man/*.scd; do
-    grep --quiet --extended-regexp '^[#$] (make|netns|systemctl|ip) ' <(sed -n '/^```/,/^```/p' "$file") || continue
-    grep --quiet --fixed-strings "replay \"\$ROOT/${file#"$ROOT/"}\"" "$BATS_TEST_FILENAME" || {
-      echo "not replayed: $file" >&2
+@test "man/netns-plugin.7.scd" {
+  boot
+  replay
+}
+
+# Usage: note_command PROMPT COMMAND OUTPUT
+note_command() { commands+=("$2"); }
+
+@test "each document that shows commands has a test above, and each listed command is in a document" {
+  local document command commands=() all=()
+  for document in $(documents); do
+    commands=()
+    walk "$ROOT/$document" true note_command
+    all+=("${commands[@]}")
+    [[ ! ${commands[*]} ]] || grep --quiet --line-regexp --fixed-strings "@test \"$document\" {" "$BATS_TEST_FILENAME" || {
+      echo "no test replays $document" >&2
       return 1
     }
   done
+  for command in "${!NOT_REPLAYED[@]}"; do
+    [[ " ${all[*]/%/,} " == *" $command, "* ]] || {
+      echo "no document has the command \`$command\`, which NOT_REPLAYED lists" >&2
+      return 1
+    }
+  done
+}
+
+# Usage: replay_text TEXT
+# Replays a page with this text. Its commands run here instead of in the lab.
+replay_text() {
+  lab() { "$@"; }
+  printf '%s\n' "$1" >"$BATS_TEST_TMPDIR/page.md"
+  walk "$BATS_TEST_TMPDIR/page.md" true run_command
+}
+
+@test "the replay of a page fails if its output differs or if a command would not run" {
+  replay_text $'```console\n# echo one two\none …\n# true\n# printf \'3\\n4  \\n\'\n3\n4\n```'
+  run ! replay_text $'```console\n# echo one\ntwo\n```'
+  run ! replay_text $'```console\n# echo one\n```'
+  run ! replay_text $'```console\n# true\nmore\n# true\n```'
+  run ! replay_text $'```console\n$ make unknown\n```'
+  run ! replay_text $'```console\noutput\n# true\n```'
+  run ! replay_text $'```bash\ntrue\n```'
+  run ! replay_text $'```\n# true\n```'
+  run ! replay_text $'1. A list:\n\n   ```console\n   # true\n   ```'
+}
+
+# Usage: anchors FILE
+# The anchors of the headings of a document, as GitHub makes them.
+anchors() {
+  sed '/^```/,/^```$/d' "$1" | sed -n 's/^##* //p' | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
+@test "each link of a document leads to a file, and to a heading in there" {
+  local document link file anchor count=0
+  for document in $(documents) CONTRIBUTING.md CHANGELOG.md SECURITY.md; do
+    [[ $document == *.md ]] || continue
+    while IFS= read -r link; do
+      count=$((count + 1))
+      [[ $link != *://* ]] || continue
+      file=${link%%#*} anchor=''
+      if [[ $link == *'#'* ]]; then anchor=${link#*#}; fi
+      if [[ $file ]]; then file=$(dirname "$ROOT/$document")/$file; else file=$ROOT/$document; fi
+      [[ -e $file ]] && { [[ ! $anchor ]] || anchors "$file" | grep --quiet --line-regexp --fixed-strings -e "$anchor"; } || {
+        echo "$document: the link $link leads nowhere" >&2
+        return 1
+      }
+    done < <(tr '\n' ' ' <"$ROOT/$document" | grep --only-matching --extended-regexp '\]\([^() ]+\)' | sed 's/^](//; s/)$//')
+  done
+  ((count > 0))
 }

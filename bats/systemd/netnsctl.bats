@@ -53,7 +53,7 @@ load systemd
   plugin bad 'configure_bad_down_inside() { false; }'
   ahead up bad@b
   run --separate-stderr -1 ahead down bad@b lo@a
-  [[ $stderr == *'`bad@b` is down, but not all went well'* ]]
+  [[ $stderr == *'`bad@b` is down, but with errors: '* ]]
   lab netnsctl down bad@b
   nothing_left a
   nothing_left b

@@ -74,8 +74,8 @@ units=/etc/systemd/system
       lab systemctl start test-web
       # shellcheck disable=SC2086 # words, or none
       run -1 lab netns-update --clean $now $dry
-      [[ $output == *'test-many@.service is attached to lo@n, and could not start without; run `netnsctl detach test-many@.service`, then run this again'* ]]
-      [[ $output == *'test-web.service is attached to lo@n nft@n, '*'`netnsctl detach test-web.service`'*'Nothing was changed'* ]]
+      [[ $output == *'test-many@.service is attached to lo@n; run `netnsctl detach test-many@.service`, then run this again'* ]]
+      [[ $output == *'test-web.service is attached to lo@n nft@n; '*'`netnsctl detach test-web.service`'*'Nothing was changed'* ]]
       up test-web netns-lo@n netns-nft@n
       lab systemctl stop test-web
     done
@@ -97,7 +97,7 @@ units=/etc/systemd/system
   mv "$CONF/t.sh" "$LAB/t.sh"
   run -1 lab netns-update
   for file in netns-t@.service netns_outside-t@.service; do
-    [[ $output == *"$units/$file is not removed: test-web.service is attached to t@n, "*'`netnsctl detach test-web.service`'* ]]
+    [[ $output == *"$units/$file is not removed: test-web.service is attached to t@n; "*'`netnsctl detach test-web.service`'* ]]
     lab test -e "$units/$file"
   done
   [[ $output == *'Update incomplete'* ]]

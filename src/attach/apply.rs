@@ -6,24 +6,24 @@ use std::os::unix::fs::DirBuilderExt;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{DropIn, Found, ServiceUnit, look, place};
+use super::{DropIn, DropInFile, ServiceUnit, drop_in_path, read};
 use crate::paths::Paths;
 use crate::sys::file::{Draft, sync_directory};
 
-/// Writes the drop-in of a unit, in place of an earlier one. Returns whether that made a difference.
-/// Errors: there is a file of somebody else's, or it cannot be written.
+/// Writes or replaces the drop-in of a unit. Returns whether the file has changed.
+/// Errors: the file is foreign, or its directory is a link; reading, writing or syncing fails.
 pub fn write(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool> {
-    let path = place(paths, unit);
+    let path = drop_in_path(paths, unit);
     let text = drop_in.to_string();
-    match look(paths, unit)? {
-        Found::Foreign => bail!("{}", foreign(paths, unit)),
-        Found::Ours(old) if old == text => return Ok(false),
-        Found::Ours(_) | Found::Nothing => {}
+    match read(paths, unit)? {
+        DropInFile::Foreign => bail!("{}", foreign(paths, unit)),
+        DropInFile::Ours(old) if old == text => return Ok(false),
+        DropInFile::Ours(_) | DropInFile::Missing => {}
     }
     let directory = path.parent().with_context(|| format!("no directory for {}", path.display()))?;
     ensure!(
         !directory.is_symlink(),
-        "{} is a link, and what is written there would be read for every unit that shares it: make it a directory of its own",
+        "{} is a link, so a drop-in there could also apply to other units; replace the link with a directory",
         directory.display()
     );
     DirBuilder::new()
@@ -36,19 +36,19 @@ pub fn write(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool
     Ok(true)
 }
 
-/// Removes the drop-in of a unit, and its directory if nothing else is in it. Returns whether there was one.
-/// Errors: the file is somebody else's, or cannot be removed.
+/// Removes the drop-in of a unit, and its directory if empty. Returns whether the drop-in existed.
+/// Errors: the file is foreign; reading, removing or syncing fails.
 pub fn remove(paths: &Paths, unit: &ServiceUnit) -> Result<bool> {
-    let path = place(paths, unit);
-    match look(paths, unit)? {
-        Found::Nothing => return Ok(false),
-        Found::Foreign => bail!("{}", foreign(paths, unit)),
-        Found::Ours(_) => {}
+    let path = drop_in_path(paths, unit);
+    match read(paths, unit)? {
+        DropInFile::Missing => return Ok(false),
+        DropInFile::Foreign => bail!("{}", foreign(paths, unit)),
+        DropInFile::Ours(_) => {}
     }
     fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     if let Some(directory) = path.parent() {
         match fs::remove_dir(directory) {
-            // A link is somebody else's, as is what is left in there.
+            // A link, and other files in the directory, are foreign.
             Err(error)
                 if ![ErrorKind::DirectoryNotEmpty, ErrorKind::NotADirectory].contains(&error.kind()) =>
             {
@@ -61,11 +61,11 @@ pub fn remove(paths: &Paths, unit: &ServiceUnit) -> Result<bool> {
     Ok(true)
 }
 
-/// What is said of a file of somebody else's.
+/// The message about a foreign file with the name of the drop-in.
 pub(super) fn foreign(paths: &Paths, unit: &ServiceUnit) -> String {
     format!(
-        "{} was not written by `netnsctl attach`, and is left alone: look at it, and give it another name",
-        place(paths, unit).display()
+        "{} was not written by `netnsctl attach`, and is not changed; check its contents, then rename it",
+        drop_in_path(paths, unit).display()
     )
 }
 
@@ -77,21 +77,21 @@ mod tests {
     use super::*;
     use crate::name::Instance;
 
-    fn world() -> (tempfile::TempDir, Paths, ServiceUnit) {
+    fn test_unit() -> (tempfile::TempDir, Paths, ServiceUnit) {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
         fs::create_dir_all(&paths.units).unwrap();
         (root, paths, "nginx".parse().unwrap())
     }
 
-    fn drop_in(paths: &Paths, unit: &ServiceUnit, word: &str) -> DropIn {
-        let instance: Instance = word.parse().unwrap();
+    fn drop_in(paths: &Paths, unit: &ServiceUnit, instance: &str) -> DropIn {
+        let instance: Instance = instance.parse().unwrap();
         DropIn::of(paths, unit, std::slice::from_ref(&instance), &instance.name)
     }
 
     #[test]
-    fn what_is_attached_is_listed_and_detach_leaves_nothing() {
-        let (_root, paths, unit) = world();
+    fn an_attached_unit_is_listed_and_detach_leaves_nothing() {
+        let (_root, paths, unit) = test_unit();
         assert!(write(&paths, &unit, &drop_in(&paths, &unit, "veth@a")).unwrap());
         assert!(!write(&paths, &unit, &drop_in(&paths, &unit, "veth@a")).unwrap());
         assert!(write(&paths, &unit, &drop_in(&paths, &unit, "veth@b")).unwrap());
@@ -106,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_somebody_elses_is_left_alone_and_so_is_a_directory_with_others() {
-        let (_root, paths, unit) = world();
-        let path = place(&paths, &unit);
+    fn a_foreign_file_is_not_changed_and_a_directory_with_other_files_is_not_removed() {
+        let (_root, paths, unit) = test_unit();
+        let path = drop_in_path(&paths, &unit);
         let directory = path.parent().unwrap();
         fs::create_dir_all(directory).unwrap();
         fs::write(&path, "[Service]\n").unwrap();
-        let said = write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
-        assert!(said.contains("50-netns.conf was not written by"), "{said}");
+        let message = write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
+        assert!(message.contains("50-netns.conf was not written by"), "{message}");
         assert!(remove(&paths, &unit).is_err());
         assert_eq!(attached(&paths).unwrap(), []);
         assert_eq!(fs::read_to_string(&path).unwrap(), "[Service]\n");
@@ -126,19 +126,19 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_a_link_is_not_written_to_and_stays_on_detach() {
-        let (root, paths, unit) = world();
-        let directory = place(&paths, &unit).parent().unwrap().to_owned();
+    fn attach_refuses_a_linked_directory_and_detach_keeps_the_link() {
+        let (root, paths, unit) = test_unit();
+        let directory = drop_in_path(&paths, &unit).parent().unwrap().to_owned();
         let shared = root.path().join("shared.d");
         symlink(&shared, &directory).unwrap();
-        for make in [false, true] {
-            if make {
+        for exists in [false, true] {
+            if exists {
                 fs::create_dir(&shared).unwrap();
             }
-            let said = write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
-            assert!(said.contains("nginx.service.d is a link"), "{said}");
+            let message = write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).unwrap_err().to_string();
+            assert!(message.contains("nginx.service.d is a link"), "{message}");
         }
-        // It was made a link later: systemd reads the file.
+        // The directory can become a link later: systemd still reads the drop-in.
         fs::write(shared.join("50-netns.conf"), drop_in(&paths, &unit, "lo@a").to_string()).unwrap();
         assert_eq!(attached(&paths).unwrap().len(), 1);
         assert!(remove(&paths, &unit).unwrap());
@@ -146,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_somebody_elses_and_nobody_waits_for_it() {
-        let (_root, paths, unit) = world();
-        let path = place(&paths, &unit);
+    fn a_fifo_is_foreign_and_does_not_block() {
+        let (_root, paths, unit) = test_unit();
+        let path = drop_in_path(&paths, &unit);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(write(&paths, &unit, &drop_in(&paths, &unit, "lo@a")).is_err());

@@ -1,4 +1,4 @@
-//! To attach a unit and to detach it, step by step: whether it can be done, what will be odd about it, and the change itself.
+//! Attaches and detaches a unit: checks, warnings, and the change.
 
 use std::fs::File;
 
@@ -6,162 +6,175 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::fcntl::Flock;
 
 use super::bus::Bus;
-use super::compatibility::shares;
+use super::findings::{joined_namespaces, overridden_namespace};
 use super::preconditions::{
-    ensure_bound_is_up, ensure_no_direct, ensure_outside, ensure_unit_files, loaded, systemd,
+    ensure_instances_up, ensure_no_process_inside, ensure_not_direct, ensure_unit_files, load,
+    running_systemd,
 };
-use super::running::{Left, restart, running};
-use super::{Attached, DropIn, Found, ServiceUnit, apply, attached, look, namespace, place, warnings};
+use super::running::{PreviousNetwork, restart, running_units};
+use super::{
+    Attached, DropIn, DropInFile, ServiceUnit, apply, attached, common_namespace, drop_in_path, read,
+    warnings,
+};
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
 use crate::systemd::systemctl::Systemctl;
 use crate::systemd::unit_files;
 
-/// A unit that is about to be attached.
+/// A planned attach of a unit.
 #[derive(Debug)]
 pub struct Attachment<'a> {
     paths: &'a Paths,
     systemd: Systemctl,
-    /// The unit, by its own name.
+    /// The unit, by its real name.
     pub unit: ServiceUnit,
-    /// What it will be bound to, on the namespace.
+    /// The instances that the unit is bound to, all on the namespace.
     instances: Vec<Instance>,
     /// The namespace.
     pub namespace: NsName,
-    /// What is about to be written.
+    /// The drop-in to write.
     pub drop_in: DropIn,
-    /// What will not be as one might expect, a line each.
+    /// The warnings, one line each.
     pub warnings: Vec<String>,
 }
 
-/// A unit whose drop-in was changed, with what runs of it.
+/// A unit with a changed drop-in, and its running units.
 #[derive(Debug)]
 pub struct ChangedUnit<'a> {
     paths: &'a Paths,
     systemd: Systemctl,
     unit: ServiceUnit,
-    /// The units that ran before.
+    /// The names of the units that were running before the change.
     pub names: Vec<String>,
-    /// Where no process of it may be any more.
-    left: Option<Left>,
-    /// Nobody else changes units meanwhile.
+    /// The network that all processes of the unit must leave.
+    previous: Option<PreviousNetwork>,
+    /// Keeps other commands from changing units at the same time.
     _lock: Flock<File>,
 }
 
 impl<'a> Attachment<'a> {
-    /// Looks whether the unit can be bound to the instances. Nothing is changed.
-    /// Errors: it cannot; says why, and what to do.
+    /// Checks that the unit can be bound to the instances, and plans the drop-in. Nothing is changed.
+    ///
+    /// Errors:
+    /// - the instances are on several namespaces, have no plugin or no unit files, or are up under the direct engine;
+    /// - the name of the namespace is too long for a mount unit;
+    /// - systemd is not running, or the unit cannot be loaded, is transient, or shares the namespaces of another unit;
+    /// - the unit cannot be used with the bus option;
+    /// - a file cannot be read, or systemctl fails.
     pub fn plan(paths: &'a Paths, called: &ServiceUnit, instances: Vec<Instance>, bus: Bus) -> Result<Self> {
-        let namespace = namespace(paths, &instances)?;
+        let namespace = common_namespace(paths, &instances)?;
         namespace.check_mount_unit_length()?;
         ensure_unit_files(paths, &instances)?;
-        let systemd = systemd(paths)?;
-        ensure_no_direct(paths, &instances)?;
-        let (unit, properties) = loaded(called)?;
+        let systemd = running_systemd(paths)?;
+        ensure_not_direct(paths, &instances)?;
+        let (unit, properties) = load(called)?;
         ensure!(
             properties.get("Transient") != "yes",
-            "`{unit}` was made by systemd-run and goes when it ends: give that --property=NetworkNamespacePath=/run/netns/{namespace}"
+            "cannot attach `{unit}`: systemd-run created it for one run; \
+             use `systemd-run --property=NetworkNamespacePath=/run/netns/{namespace}`"
         );
-        if let Some(reason) = shares(&unit, &properties) {
+        if let Some(reason) = joined_namespaces(unit.as_ref(), &properties) {
             bail!("cannot attach `{unit}`: {reason}");
         }
-        bus.fits(&unit, &properties)?;
+        bus.ensure_allowed(&unit, &properties)?;
         let drop_in = DropIn::of(paths, &unit, &instances, &namespace).with_bus(bus);
-        let warnings = warnings::of(paths, &unit, &properties, (&instances, &namespace), &drop_in)?;
+        let warnings = warnings::collect(paths, &unit, &properties, (&instances, &namespace), &drop_in)?;
         Ok(Self { paths, systemd, unit, instances, namespace, drop_in, warnings })
     }
 
-    /// Writes the drop-in, and has systemd read it. Returns whether that made a difference, and what runs. `now`: that will be
-    /// restarted.
-    /// Errors: what runs would be stopped by it, the drop-in cannot be written, or does not take effect.
+    /// Writes the drop-in, and reloads systemd. Returns whether the drop-in has changed, and the changed unit. `now`: the
+    /// caller restarts the running units.
+    /// Errors: the reload would stop a running unit; the units are locked; the drop-in cannot be written, or another file
+    /// overrides it; systemctl fails.
     pub fn write(self, now: bool) -> Result<(bool, ChangedUnit<'a>)> {
         let Self { paths, systemd, unit, instances, namespace, drop_in, .. } = self;
-        let names = running(&unit)?;
+        let names = running_units(&unit)?;
         if !names.is_empty() && !now {
-            ensure_bound_is_up(&unit, &instances)?;
+            ensure_instances_up(&unit, &instances)?;
         }
         let lock = unit_files::lock(paths)?;
         let changed =
             apply::write(paths, &unit, &drop_in).with_context(|| format!("cannot attach `{unit}`"))?;
         systemd.daemon_reload()?;
-        // Drop-ins whose names sort behind ours, such as those of `systemctl edit`, win.
-        let (_, properties) = loaded(&unit)?;
-        let (wanted, found) = (format!("/run/netns/{namespace}"), properties.get("NetworkNamespacePath"));
-        ensure!(
-            found == wanted,
-            "`{unit}` is not in `{namespace}`: a file that is read later sets NetworkNamespacePath={found}; \
-             `systemctl cat {unit}` shows which: take that line out, and run this again"
-        );
-        Ok((changed, ChangedUnit { paths, systemd, unit, names, left: Left::host(), _lock: lock }))
+        // A drop-in with a later name, such as one of `systemctl edit`, overrides this drop-in.
+        let (_, properties) = load(&unit)?;
+        if let Some(problem) = overridden_namespace(unit.as_ref(), &namespace, &properties) {
+            bail!("{problem}; remove the line (`systemctl cat {unit}` shows the files), then run this again");
+        }
+        Ok((
+            changed,
+            ChangedUnit { paths, systemd, unit, names, previous: PreviousNetwork::host(), _lock: lock },
+        ))
     }
 }
 
 impl ChangedUnit<'_> {
-    /// Restarts it.
-    /// Errors: a unit does not come up again.
+    /// Restarts the running units.
+    /// Errors: a unit does not come up again, or systemctl fails.
     pub fn restart(&self) -> Result<()> {
         if self.names.is_empty() { Ok(()) } else { restart(&self.systemd, &self.names) }
     }
 
-    /// The processes that are still where they were, a line for each unit.
-    /// Errors: systemd cannot be asked.
-    pub fn behind(&self) -> Result<Vec<String>> {
+    /// Reports the processes that are still in the previous network, one line a unit.
+    /// Errors: the drop-ins cannot be read, or systemctl fails.
+    pub fn remaining_processes(&self) -> Result<Vec<String>> {
         let attached = attached(self.paths)?;
-        self.left.as_ref().map_or(Ok(Vec::new()), |left| left.behind(&self.unit, &attached))
+        self.previous.as_ref().map_or(Ok(Vec::new()), |previous| previous.remaining(&self.unit, &attached))
     }
 }
 
-/// A unit that is about to be detached.
+/// A planned detach of a unit.
 #[derive(Debug)]
 pub struct Detachment<'a> {
     paths: &'a Paths,
     systemd: Systemctl,
-    /// The unit, by its own name.
+    /// The unit, by its real name.
     pub unit: ServiceUnit,
 }
 
 impl<'a> Detachment<'a> {
-    /// Finds the unit. One whose own file is gone may still have our drop-in.
-    /// Errors: systemd does not run here.
+    /// Finds the unit. A unit without a unit file can still have a drop-in.
+    /// Errors: systemd is not running.
     pub fn plan(paths: &'a Paths, called: &ServiceUnit) -> Result<Self> {
-        let systemd = systemd(paths)?;
-        let unit = loaded(called).map_or_else(|_| called.clone(), |(unit, _)| unit);
+        let systemd = running_systemd(paths)?;
+        let unit = load(called).map_or_else(|_| called.clone(), |(unit, _)| unit);
         Ok(Self { paths, systemd, unit })
     }
 
-    /// Where the drop-in is.
-    /// Errors: there is none of ours.
-    pub fn place(&self) -> Result<String> {
-        match look(self.paths, &self.unit)? {
-            Found::Ours(_) => Ok(place(self.paths, &self.unit).display().to_string()),
-            _ => Err(self.nothing()),
+    /// The path of the drop-in.
+    /// Errors: the drop-in is missing or foreign, or cannot be read.
+    pub fn path(&self) -> Result<String> {
+        match read(self.paths, &self.unit)? {
+            DropInFile::Ours(_) => Ok(drop_in_path(self.paths, &self.unit).display().to_string()),
+            _ => Err(self.not_attached()),
         }
     }
 
-    fn nothing(&self) -> anyhow::Error {
-        anyhow!("`{}` is not attached: `netnsctl status` shows what is", self.unit)
+    fn not_attached(&self) -> anyhow::Error {
+        anyhow!("`{}` is not attached; `netnsctl status` lists the attached services", self.unit)
     }
 
-    /// Removes the drop-in, and has systemd read that. `now`: what runs will be restarted.
-    /// Errors: what runs would stay in the namespace, there is no drop-in of ours, or it cannot be removed.
+    /// Removes the drop-in, and reloads systemd. `now`: the caller restarts the running units.
+    /// Errors: a process would stay in the namespace; the units are locked; the drop-in is missing or foreign, or cannot be
+    /// removed; systemctl fails.
     pub fn remove(self, now: bool) -> Result<ChangedUnit<'a>> {
-        let names = running(&self.unit)?;
+        let names = running_units(&self.unit)?;
         let attached: Vec<Attached> = attached(self.paths)?;
         if !now {
-            ensure_outside(self.paths, &self.unit, &attached)?;
+            ensure_no_process_inside(self.paths, &self.unit, &attached)?;
         }
-        let left = Left::namespace(self.paths, &self.unit, &attached);
+        let previous = PreviousNetwork::namespace(self.paths, &self.unit, &attached);
         let lock = unit_files::lock(self.paths)?;
         let is_removed = apply::remove(self.paths, &self.unit)
             .with_context(|| format!("cannot detach `{}`", self.unit))?;
-        ensure!(is_removed, "{}", self.nothing());
+        ensure!(is_removed, "{}", self.not_attached());
         self.systemd.daemon_reload()?;
         Ok(ChangedUnit {
             paths: self.paths,
             systemd: self.systemd,
             unit: self.unit,
             names,
-            left,
+            previous,
             _lock: lock,
         })
     }

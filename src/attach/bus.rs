@@ -1,5 +1,5 @@
-//! The system bus of the host. Its socket is a file, so a network namespace does not hide it. A program that sets up a link
-//! over the bus sends the index of the link. The host has another link with that index.
+//! The system bus of the host. The socket is a file, so a network namespace does not hide the bus. A program that sets
+//! up a link over the bus sends the index of the link. On the host this index belongs to another link.
 
 use anyhow::{Result, ensure};
 
@@ -8,7 +8,8 @@ use super::service_unit::UnitKind;
 use crate::name::NsName;
 use crate::systemd::show::Properties;
 
-/// The directory of the socket. It is hidden as a whole, since a mount on the socket goes when that is replaced.
+/// The directory of the socket. The whole directory is hidden: a mount on the socket would disappear when the socket is
+/// replaced.
 pub const DIRECTORY: &str = "/run/dbus";
 /// The socket.
 pub const SOCKET: &str = "/run/dbus/system_bus_socket";
@@ -18,14 +19,14 @@ const MANAGERS: [&str; 4] =
     ["systemd-resolved.service", "systemd-networkd.service", "NetworkManager.service", "connman.service"];
 
 /// The setting of a drop-in that hides the bus.
-const HIDING: &str = "TemporaryFileSystem=/run/dbus:ro";
+const HIDE_SETTING: &str = "TemporaryFileSystem=/run/dbus:ro";
 /// The comment of a drop-in by which the administrator lets the service have the bus.
-const KEEPING: &str = "# --keep-bus: the service may use the system bus of the host.";
+const KEEP_COMMENT: &str = "# --keep-bus: the service may use the system bus of the host.";
 
 /// Whether an attached service has the system bus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bus {
-    /// It has the bus, and the administrator has not decided that.
+    /// The service has the bus, without a decision of the administrator.
     #[default]
     Undecided,
     /// `--hide-bus`
@@ -35,20 +36,20 @@ pub enum Bus {
 }
 
 impl Bus {
-    /// Reads it from the text of a drop-in.
+    /// Reads the setting from the text of a drop-in.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let has = |wanted| text.lines().any(|line| line == wanted);
-        if has(HIDING) {
+        if has(HIDE_SETTING) {
             Self::Hidden
-        } else if has(KEEPING) {
+        } else if has(KEEP_COMMENT) {
             Self::Kept
         } else {
             Self::Undecided
         }
     }
 
-    /// The option of `netnsctl attach`, after a blank, or nothing.
+    /// The option of `netnsctl attach` with a leading space, or an empty string.
     #[must_use]
     pub fn option(self) -> &'static str {
         match self {
@@ -63,15 +64,17 @@ impl Bus {
         match self {
             Self::Undecided => String::new(),
             Self::Hidden => {
-                format!("# --hide-bus: the service cannot change the host's network over D-Bus.\n{HIDING}\n")
+                format!(
+                    "# --hide-bus: the service cannot change the host's network over D-Bus.\n{HIDE_SETTING}\n"
+                )
             }
-            Self::Kept => format!("{KEEPING}\n"),
+            Self::Kept => format!("{KEEP_COMMENT}\n"),
         }
     }
 
     /// Checks that a unit can be attached with the option.
     /// Errors: the unit is a socket, or owns a name on the bus.
-    pub fn fits(self, unit: &ServiceUnit, properties: &Properties) -> Result<()> {
+    pub fn ensure_allowed(self, unit: &ServiceUnit, properties: &Properties) -> Result<()> {
         let option = self.option().trim_start();
         ensure!(
             option.is_empty() || unit.kind() == UnitKind::Service,
@@ -86,7 +89,7 @@ impl Bus {
     }
 }
 
-/// Finds the managers of links that run or are enabled on the host.
+/// Finds the link managers that run or are enabled on the host.
 /// Errors: systemctl is missing or fails.
 pub fn managers() -> Result<Vec<String>> {
     let is_used = |one: &Properties| one.runs() || one.get("UnitFileState").starts_with("enabled");
@@ -94,41 +97,42 @@ pub fn managers() -> Result<Vec<String>> {
     Ok(all.iter().filter(|one| is_used(one)).map(|one| one.id().to_owned()).collect())
 }
 
-/// Describes the risk of a service of root that can reach the bus. `managers` are those of the host; `ours` is the decision in
-/// a drop-in that is about to be replaced.
+/// Describes the risk of a root service that can reach the bus. `managers`: the link managers of the host. `decision`: the
+/// setting of an existing drop-in.
 #[must_use]
 pub fn risk(
     unit: &str,
     properties: &Properties,
     namespace: &NsName,
     managers: &[String],
-    ours: Bus,
+    decision: Bus,
 ) -> Option<String> {
     let applies = unit.ends_with(".service")
         && !managers.is_empty()
         && is_privileged(properties)
-        && reaches(properties, ours);
+        && can_reach(properties, decision);
     applies.then(|| {
         format!(
-            "`{unit}` runs as root and has the system bus of the host: by {}, a program such as resolvectl changes links of the \
-             host, not those of `{namespace}`",
+            "`{unit}` runs as root and can use the system bus of the host: through {}, a program such as resolvectl changes links \
+             of the host, not of `{namespace}`",
             managers.join(" or ")
         )
     })
 }
 
-/// Whether the processes of a service are root to the managers, which ask polkit for anybody else.
+/// Whether a service runs as root. For other users the managers ask polkit.
 fn is_privileged(properties: &Properties) -> bool {
     ["", "root", "0"].contains(&properties.get("User")) && properties.get("DynamicUser") != "yes"
 }
 
-/// Whether a service can connect to the bus, by its own settings.
-fn reaches(properties: &Properties, ours: Bus) -> bool {
+/// Whether the service's own settings allow a connection to the bus.
+fn can_reach(properties: &Properties, decision: Bus) -> bool {
     let is_hidden = |key: &str| {
-        properties.words(key).any(|word| {
-            let path = word.trim_start_matches(['-', '+']).split(':').next().unwrap_or_default();
-            let is_ours =
-                ours == Bus::Hidden && key == "TemporaryFileSystem" && HIDING.ends_with(&format!("={word}"));
+        properties.words(key).any(|entry| {
+            let path = entry.trim_start_matches(['-', '+']).split(':').next().unwrap_or_default();
+            let is_ours = decision == Bus::Hidden
+                && key == "TemporaryFileSystem"
+                && HIDE_SETTING.ends_with(&format!("={entry}"));
             !is_ours && ["/run", "/run/dbus", SOCKET, "/var/run", "/var/run/dbus"].contains(&path)
         })
     };
@@ -144,13 +148,19 @@ fn reaches(properties: &Properties, ours: Bus) -> bool {
 mod tests {
     use super::*;
 
-    fn risk_of(listing: &str, ours: Bus) -> Option<String> {
+    fn risk_of(listing: &str, decision: Bus) -> Option<String> {
         let properties = Properties::parse(&format!("Id=a.service\n{listing}")).remove(0);
-        risk("a.service", &properties, &"n".parse().unwrap(), &["systemd-resolved.service".to_owned()], ours)
+        risk(
+            "a.service",
+            &properties,
+            &"n".parse().unwrap(),
+            &["systemd-resolved.service".to_owned()],
+            decision,
+        )
     }
 
     #[test]
-    fn a_service_of_root_that_has_the_bus_is_a_risk() {
+    fn a_root_service_with_the_bus_is_a_risk() {
         for (listing, is_risk) in [
             ("", true),
             ("User=root", true),
@@ -173,30 +183,34 @@ mod tests {
     }
 
     #[test]
-    fn without_a_manager_of_links_there_is_no_risk_nor_of_a_socket() {
+    fn without_a_link_manager_a_service_is_not_a_risk_and_a_socket_never_is() {
         let (properties, name) = (Properties::default(), "n".parse().unwrap());
         assert_eq!(risk("a.service", &properties, &name, &[], Bus::Undecided), None);
         assert_eq!(risk("a.socket", &properties, &name, &["x.service".to_owned()], Bus::Undecided), None);
     }
 
     #[test]
-    fn the_option_is_read_from_the_lines_that_it_writes() {
+    fn the_setting_is_read_back_from_the_drop_in() {
         for bus in [Bus::Undecided, Bus::Hidden, Bus::Kept] {
             assert_eq!(Bus::of(&bus.lines()), bus);
         }
     }
 
     #[test]
-    fn a_socket_and_a_service_with_a_bus_name_cannot_be_without_the_bus() {
+    fn the_bus_cannot_be_hidden_from_a_socket_or_from_a_service_with_a_bus_name() {
         let properties = Properties::parse("Id=a.service\nBusName=org.example\n").remove(0);
         let service: ServiceUnit = "a".parse().unwrap();
         assert!(
-            Bus::Hidden.fits(&service, &properties).unwrap_err().to_string().contains("BusName=org.example")
+            Bus::Hidden
+                .ensure_allowed(&service, &properties)
+                .unwrap_err()
+                .to_string()
+                .contains("BusName=org.example")
         );
-        assert!(Bus::Kept.fits(&service, &properties).is_ok());
-        assert!(Bus::Hidden.fits(&service, &Properties::default()).is_ok());
+        assert!(Bus::Kept.ensure_allowed(&service, &properties).is_ok());
+        assert!(Bus::Hidden.ensure_allowed(&service, &Properties::default()).is_ok());
         let socket: ServiceUnit = "a.socket".parse().unwrap();
-        assert!(Bus::Hidden.fits(&socket, &Properties::default()).is_err());
-        assert!(Bus::Undecided.fits(&socket, &properties).is_ok());
+        assert!(Bus::Hidden.ensure_allowed(&socket, &Properties::default()).is_err());
+        assert!(Bus::Undecided.ensure_allowed(&socket, &properties).is_ok());
     }
 }

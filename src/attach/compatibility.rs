@@ -1,35 +1,34 @@
-//! What in a unit does not go together with a namespace of its own, by what systemd says of it.
+//! Finds settings of a unit that conflict with its own namespace, from the properties in systemd.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::members::release;
+use super::members::release_commands;
 use super::service_unit::UnitKind;
 use super::{Attached, ServiceUnit};
 use crate::name::NsName;
 use crate::systemd::show::Properties;
 
-/// What is asked of systemd.
-const ASKED: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
+/// The properties that are queried.
+const PROPERTIES: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
                      Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
                      User,DynamicUser,BusName,InaccessiblePaths,TemporaryFileSystem,RootDirectory,RootImage,\
                      ControlGroup,KillMode,FileDescriptorStoreMax,NFileDescriptorStore";
 
 impl Properties {
-    /// Those that matter here, of one unit, or of all that are loaded and fit a pattern.
+    /// Queries these properties of one unit, or of all loaded units that match a pattern.
     /// Errors: systemctl is missing or fails.
     pub fn of_service(pattern: &str) -> Result<Vec<Self>> {
-        Self::of(ASKED, [pattern])
+        Self::of(PROPERTIES, [pattern])
     }
 
-    /// Notes the other half of a pair of socket and service that systemd does not tell of by itself: a socket that is not loaded
-    /// yet, and those with Accept=yes, which have a service only with each connection.
+    /// Adds the socket or service that systemd does not report: a socket that is not loaded, or the service of a socket with
+    /// Accept=yes, which has one instance a connection.
     /// Errors: systemctl is missing or fails.
-    pub fn ask_half(&mut self, unit: &ServiceUnit) -> Result<()> {
+    pub fn add_counterpart(&mut self, unit: &ServiceUnit) -> Result<()> {
         if unit.kind() == UnitKind::Socket {
-            if let (true, Some(stem)) = (self.accepts(), unit.as_ref().strip_suffix(".socket")) {
+            if let (true, Some(stem)) = (self.accepts_connections(), unit.as_ref().strip_suffix(".socket")) {
                 self.add("Triggers", &format!("{stem}@.service"));
             }
             return Ok(());
@@ -41,48 +40,35 @@ impl Properties {
             return Ok(());
         };
         let id = self.get("Id");
-        let is_half = if unit.is_template() {
-            socket.accepts()
+        let is_counterpart = if unit.is_template() {
+            socket.accepts_connections()
         } else {
             socket.get("Triggers").split_whitespace().any(|triggered| triggered == id)
         };
-        if is_half {
+        if is_counterpart {
             self.add("TriggeredBy", socket.get("Id"));
         }
         Ok(())
     }
 
-    fn accepts(&self) -> bool {
+    fn accepts_connections(&self) -> bool {
         self.get("Accept") == "yes"
     }
 
-    /// Whether the unit runs.
+    /// Whether the unit is running.
     #[must_use]
     pub fn runs(&self) -> bool {
         ["active", "activating", "reloading"].contains(&self.get("ActiveState"))
     }
 
-    /// The main process, where there is one.
+    /// The main process, if any.
     #[must_use]
     pub fn main_pid(&self) -> Option<u32> {
         self.get("MainPID").parse().ok().filter(|pid| *pid != 0)
     }
 }
 
-/// Settings of a unit with which it would be elsewhere than it is put: systemd (252) has it share the network of the other
-/// one, even of the host, whatever its own `NetworkNamespacePath=` says.
-#[must_use]
-pub fn shares(unit: &ServiceUnit, properties: &Properties) -> Option<String> {
-    let others = properties.get("JoinsNamespaceOf");
-    (!others.is_empty()).then(|| {
-        format!(
-            "`{unit}` shares the namespaces of {others}, and would be in the network of that, or of the host: \
-             take JoinsNamespaceOf= out of the unit that has it first (`systemctl cat {unit} {others}`)"
-        )
-    })
-}
-
-/// Settings of a unit that do not go together with a namespace of its own, a line each.
+/// Reports settings of a unit that conflict with the namespace, one line each.
 #[must_use]
 pub fn conflicts(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> Vec<String> {
     let mut found = Vec::new();
@@ -90,13 +76,14 @@ pub fn conflicts(unit: &ServiceUnit, properties: &Properties, namespace: &NsName
     if !other.is_empty() && other != format!("/run/netns/{namespace}") {
         found.push(format!("another file of `{unit}` sets NetworkNamespacePath={other}"));
     }
-    // The outside half of an instance comes after these.
+    // The outside unit of an instance starts after these targets.
     let earlier = ["network-pre.target", "network.target", "network-online.target", "sysinit.target"];
     let before: Vec<&str> =
         properties.get("Before").split_whitespace().filter(|target| earlier.contains(target)).collect();
     if !before.is_empty() {
         found.push(format!(
-            "`{unit}` has to start before {}, and namespaces are set up after that: at boot, systemd finds a cycle and starts one of them not",
+            "`{unit}` starts before {}, but namespaces are set up after it; at boot this is an ordering cycle, and systemd does not \
+             start one of the units",
             before.join(", ")
         ));
     }
@@ -108,56 +95,40 @@ pub fn conflicts(unit: &ServiceUnit, properties: &Properties, namespace: &NsName
     found
 }
 
-/// Those that only a service has.
+/// Reports conflicts that only a service can have.
 fn service_conflicts(unit: &ServiceUnit, properties: &Properties) -> Vec<String> {
     let mut found = Vec::new();
     let families = properties.get("RestrictAddressFamilies");
     let refused = families.starts_with('~');
-    let named: Vec<&str> = families.trim_start_matches('~').split_whitespace().collect();
-    if !families.is_empty() && ["AF_INET", "AF_INET6"].iter().all(|family| named.contains(family) == refused)
+    let listed: Vec<&str> = families.trim_start_matches('~').split_whitespace().collect();
+    if !families.is_empty() && ["AF_INET", "AF_INET6"].iter().all(|family| listed.contains(family) == refused)
     {
         found.push(format!(
-            "RestrictAddressFamilies={families} of `{unit}` allows it no network, in whichever namespace it is"
+            "RestrictAddressFamilies={families} of `{unit}` blocks the network in every namespace"
         ));
     }
     let most = properties.get("FileDescriptorStoreMax");
     if !["", "0"].contains(&most) {
         found.push(format!(
-            "`{unit}` may store descriptors with systemd (FileDescriptorStoreMax={most}), and sockets among them keep the network that \
-             they have: {}",
-            release(unit.as_ref())
+            "`{unit}` can store file descriptors in systemd (FileDescriptorStoreMax={most}); stored sockets keep their network; {}",
+            release_commands(unit.as_ref())
         ));
     }
     found
 }
 
-/// Mounts of its own on the files that the namespace covers, or the other way round.
+/// Reports the unit's own mounts that conflict with the mounts of the namespace files.
 fn covered(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> Vec<String> {
     let mut found = Vec::new();
     let own = format!("/etc/netns/{namespace}/");
     for key in ["BindPaths", "BindReadOnlyPaths"] {
-        for word in properties.get(key).split_whitespace() {
-            let mut parts = word.trim_start_matches('-').split(':');
+        for mount in properties.get(key).split_whitespace() {
+            let mut parts = mount.trim_start_matches('-').split(':');
             let (source, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             let covered = ["/etc", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"].contains(&target);
             if covered && !source.starts_with(&own) {
-                found.push(format!("{key}={source}:{target} of `{unit}` and the files of /etc/netns/{namespace} cover each other"));
-            }
-        }
-    }
-    found
-}
-
-/// Mounts of the unit's own in directories that are hidden from it, a line each. `what` is in those.
-#[must_use]
-pub fn reopened(unit: &str, properties: &Properties, directories: &[PathBuf], what: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for key in ["BindPaths", "BindReadOnlyPaths"] {
-        for word in properties.get(key).split_whitespace() {
-            let target = word.trim_start_matches('-').split(':').nth(1).unwrap_or_default();
-            if directories.iter().any(|directory| Path::new(target).starts_with(directory)) {
                 found.push(format!(
-                    "{key}={word} of `{unit}` shows it {what}: take that out of its files (`systemctl cat {unit}`)"
+                    "{key}={source}:{target} of `{unit}` conflicts with the files of /etc/netns/{namespace}"
                 ));
             }
         }
@@ -165,20 +136,20 @@ pub fn reopened(unit: &str, properties: &Properties, directories: &[PathBuf], wh
     found
 }
 
-/// The other halves of a pair of socket and service that are not in the same namespace, a line each: a socket listens where its
-/// own unit says, and hands that to the service.
+/// Reports the sockets of a service, or the services of a socket, outside of the namespace, one line each. A socket listens
+/// in its own namespace.
 #[must_use]
-pub fn stranded(
+pub fn misplaced_counterparts(
     unit: &ServiceUnit,
     properties: &Properties,
     namespace: &NsName,
     attached: &[Attached],
 ) -> Vec<String> {
-    let (key, is_half): (_, fn(&ServiceUnit) -> bool) = match unit.kind() {
+    let (key, is_counterpart): (_, fn(&ServiceUnit) -> bool) = match unit.kind() {
         UnitKind::Service => ("TriggeredBy", |other| other.kind() == UnitKind::Socket),
         UnitKind::Socket => ("Triggers", |other| other.kind() == UnitKind::Service),
     };
-    let is_there = |other: &ServiceUnit| {
+    let is_attached = |other: &ServiceUnit| {
         attached.iter().any(|one| {
             one.namespace == *namespace
                 && (one.unit == other.as_ref() || Some(&one.unit) == other.template().as_ref())
@@ -186,15 +157,16 @@ pub fn stranded(
     };
     let line = |other: ServiceUnit| match unit.kind() {
         UnitKind::Service => format!(
-            "`{other}` listens for `{unit}` in another namespace than `{namespace}`: attach it, too, if it should listen there"
+            "`{other}` listens for `{unit}` in another namespace than `{namespace}`; attach `{other}` too to listen there"
         ),
         UnitKind::Socket => format!(
-            "`{other}`, which `{unit}` starts, is in another namespace than `{namespace}`: attach it, too, if what it opens itself should be there"
+            "`{other}`, which `{unit}` starts, is in another namespace than `{namespace}`; attach `{other}` too \
+             if its own connections should be there"
         ),
     };
     let others: BTreeSet<ServiceUnit> =
         properties.get(key).split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    others.into_iter().filter(is_half).filter(|other| !is_there(other)).map(line).collect()
+    others.into_iter().filter(is_counterpart).filter(|other| !is_attached(other)).map(line).collect()
 }
 
 #[cfg(test)]
@@ -210,26 +182,26 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_store_keeps_sockets_of_the_network_before() {
+    fn a_file_descriptor_store_is_a_conflict() {
         assert_eq!(found("FileDescriptorStoreMax=0"), Vec::<String>::new());
         assert!(found("FileDescriptorStoreMax=8")[0].contains("`systemctl stop a.service`"));
     }
 
     #[test]
-    fn another_namespace_is_a_conflict_and_its_own_is_none() {
+    fn another_namespace_is_a_conflict_and_the_same_namespace_is_not() {
         assert_eq!(found("NetworkNamespacePath="), Vec::<String>::new());
         assert_eq!(found("NetworkNamespacePath=/run/netns/n"), Vec::<String>::new());
         assert_eq!(found("NetworkNamespacePath=/run/netns/m").len(), 1);
     }
 
     #[test]
-    fn a_unit_that_comes_before_the_network_is_a_conflict() {
+    fn a_unit_that_starts_before_the_network_is_a_conflict() {
         assert_eq!(found("Before=multi-user.target shutdown.target").len(), 0);
         assert_eq!(found("Before=network.target shutdown.target").len(), 1);
     }
 
     #[test]
-    fn a_unit_without_any_network_is_a_conflict() {
+    fn a_unit_without_network_address_families_is_a_conflict() {
         for (families, lines) in [
             ("", 0),
             ("AF_UNIX", 1),
@@ -243,34 +215,27 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_of_the_units_own_on_the_files_is_a_conflict() {
+    fn the_units_own_mount_on_a_namespace_file_is_a_conflict() {
         assert_eq!(found("BindReadOnlyPaths=/etc/netns/n/hosts:/etc/hosts:rbind").len(), 0);
         assert_eq!(found("BindReadOnlyPaths=/srv/hosts:/etc/hosts:rbind /a:/b:rbind").len(), 1);
         assert_eq!(found("BindPaths=/srv/etc:/etc:rbind").len(), 1);
     }
 
     #[test]
-    fn who_shares_the_namespaces_of_another_is_told() {
-        let unit = "a".parse().unwrap();
-        assert_eq!(shares(&unit, &properties("JoinsNamespaceOf=")), None);
-        assert!(shares(&unit, &properties("JoinsNamespaceOf=b.service")).unwrap().contains("b.service"));
-    }
-
-    #[test]
-    fn the_other_half_of_a_pair_is_told_unless_it_is_there() {
+    fn a_counterpart_is_reported_unless_it_is_attached_to_the_same_namespace() {
         let (unit, name): (ServiceUnit, NsName) = ("a".parse().unwrap(), "n".parse().unwrap());
-        let told = |attached: &[Attached]| {
-            stranded(&unit, &properties("TriggeredBy=a.socket a.timer"), &name, attached).len()
+        let count = |attached: &[Attached]| {
+            misplaced_counterparts(&unit, &properties("TriggeredBy=a.socket a.timer"), &name, attached).len()
         };
-        let there = |unit: &str, namespace: &str| {
+        let attached = |unit: &str, namespace: &str| {
             [Attached { unit: unit.to_owned(), instances: Vec::new(), namespace: namespace.parse().unwrap() }]
         };
-        assert_eq!(told(&[]), 1);
-        assert_eq!(told(&there("a.socket", "m")), 1);
-        assert_eq!(told(&there("a.socket", "n")), 0);
+        assert_eq!(count(&[]), 1);
+        assert_eq!(count(&attached("a.socket", "m")), 1);
+        assert_eq!(count(&attached("a.socket", "n")), 0);
         let socket: ServiceUnit = "a.socket".parse().unwrap();
         let triggers = properties("Triggers=a@1.service");
-        assert_eq!(stranded(&socket, &triggers, &name, &[]).len(), 1);
-        assert_eq!(stranded(&socket, &triggers, &name, &there("a@.service", "n")).len(), 0);
+        assert_eq!(misplaced_counterparts(&socket, &triggers, &name, &[]).len(), 1);
+        assert_eq!(misplaced_counterparts(&socket, &triggers, &name, &attached("a@.service", "n")).len(), 0);
     }
 }

@@ -16,12 +16,12 @@ use crate::netns;
 use crate::netns::resolver;
 use crate::paths::Paths;
 
-/// The files by which libc resolves names. Each is covered as soon as the namespace has its own.
+/// The files that libc uses for name resolution. Each is covered as soon as the namespace has its own file.
 const FILES: [&str; 3] = ["hosts", "nsswitch.conf", "resolv.conf"];
 
-/// The dependencies of a socket in a namespace: those that each socket has by default (systemd.socket(5)), without
+/// The dependencies of a socket in a namespace: the default dependencies of a socket (systemd.socket(5)), without
 /// Before=sockets.target.
-const LATE_SOCKET: &str = "\
+const SOCKET_DEPENDENCIES: &str = "\
 # By default a socket starts before sockets.target and basic.target, and a namespace after them: an ordering cycle.
 DefaultDependencies=no
 Requires=sysinit.target
@@ -36,23 +36,24 @@ pub struct DropIn {
     unit: ServiceUnit,
     instances: Vec<Instance>,
     namespace: NsName,
-    /// The files of /etc/netns/NAME, and whether each has to be there: else the service would have the host's.
+    /// The files of /etc/netns/NAME, and whether each is required. Without a required file, the service would use the host's
+    /// file.
     files: BTreeMap<String, bool>,
-    /// The files that cannot be put over one in /etc.
-    left_out: Vec<String>,
-    /// The directories that are hidden.
+    /// Required files that cannot be mounted on a file in /etc.
+    skipped: Vec<String>,
+    /// The hidden directories of the host's resolvers.
     resolver_directories: Vec<PathBuf>,
-    /// Whether the system bus is hidden, too.
+    /// The setting for the system bus.
     bus: Bus,
 }
 
 impl DropIn {
-    /// Plans it, from what there is on the machine. The instances are on that namespace.
+    /// Plans the drop-in, from the files of the machine. The instances are all on the namespace.
     #[must_use]
     pub fn of(paths: &Paths, unit: &ServiceUnit, instances: &[Instance], namespace: &NsName) -> Self {
         let mut files: BTreeMap<String, bool> =
             FILES.into_iter().map(|file| (file.to_owned(), false)).collect();
-        // They are there as soon as the instance is up.
+        // The plugins write these files in `up`.
         let written = instances.iter().flat_map(|instance| Declaration::etc_of(paths, &instance.nstype));
         files.extend(written.map(|file| (file, true)));
         let dns = files[resolver::FILE];
@@ -60,13 +61,13 @@ impl DropIn {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             files.insert(name.into_owned(), true);
         }
-        // What /etc has not, `ip netns exec` leaves out: there is nothing to mount it on.
-        let fits =
+        // Like `ip netns exec`, this skips a file that does not exist in /etc: the mount has no target.
+        let is_mountable =
             |name: &str| is_plain(name) && paths.root.join("etc").join(name).symlink_metadata().is_ok();
-        let (files, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            files.into_iter().partition(|(name, _)| fits(name));
+        let (files, skipped): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            files.into_iter().partition(|(name, _)| is_mountable(name));
         Self {
-            left_out: left_out.into_iter().filter_map(|(name, has_to)| has_to.then_some(name)).collect(),
+            skipped: skipped.into_iter().filter_map(|(name, required)| required.then_some(name)).collect(),
             unit: unit.clone(),
             instances: instances.to_vec(),
             namespace: namespace.clone(),
@@ -76,7 +77,7 @@ impl DropIn {
         }
     }
 
-    /// The same, with or without the system bus.
+    /// Sets the setting for the system bus.
     #[must_use]
     pub fn with_bus(self, bus: Bus) -> Self {
         Self { bus, ..self }
@@ -84,53 +85,55 @@ impl DropIn {
 }
 
 impl DropIn {
-    /// Whether it hides the system bus.
+    /// The setting for the system bus: hidden, kept or undecided.
     #[must_use]
     pub fn bus(&self) -> Bus {
         self.bus
     }
 
-    /// Whether the unit gets a resolver of its own.
+    /// Whether the unit has its own resolver.
     #[must_use]
-    pub fn has_resolver(&self) -> bool {
+    pub fn has_own_resolver(&self) -> bool {
         self.unit.kind() == UnitKind::Service && self.files.get("resolv.conf") == Some(&true)
     }
 
-    /// Whether it has the host's resolvers.
+    /// Whether the unit uses the host's resolvers.
     #[must_use]
-    pub fn asks_the_host(&self) -> bool {
-        self.unit.kind() == UnitKind::Service && !self.has_resolver()
+    pub fn uses_host_resolver(&self) -> bool {
+        self.unit.kind() == UnitKind::Service && !self.has_own_resolver()
     }
 
-    /// The directories that are hidden from the unit.
+    /// The directories of the host's resolvers that are hidden from the unit.
     #[must_use]
     pub fn resolver_directories(&self) -> &[PathBuf] {
         &self.resolver_directories
     }
 
-    /// The files of the namespace that do not apply, a line each.
+    /// Reports the files of the namespace that are not mounted, one line each.
     #[must_use]
-    pub fn gaps(&self) -> Vec<String> {
+    pub fn skipped_files(&self) -> Vec<String> {
         let line = |file: &String| {
-            format!(
-                "/etc/netns/{}/{file} is left out: there is no /etc/{file} that it could replace",
-                self.namespace
-            )
+            let reason = if is_plain(file) {
+                format!("/etc/{file} does not exist")
+            } else {
+                "use letters, digits and `._+-` in the name".to_owned()
+            };
+            format!("/etc/netns/{}/{file} is not mounted: {reason}", self.namespace)
         };
-        self.left_out.iter().map(line).collect()
+        self.skipped.iter().map(line).collect()
     }
 }
 
-/// The instances that would give a namespace a resolver of its own, by what plugins declare.
+/// The possible instances that give a namespace its own resolver, from the declarations of the plugins.
 /// Errors: the directory of the plugins cannot be read.
-pub fn with_resolver(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
+pub fn resolver_instances(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::known(paths)?.into_iter();
-    let have =
+    let with_resolver =
         types.filter(|nstype| Declaration::etc_of(paths, nstype).iter().any(|file| file == resolver::FILE));
-    Ok(have.map(|nstype| Instance { nstype, name: namespace.clone() }).collect())
+    Ok(with_resolver.map(|nstype| Instance { nstype, name: namespace.clone() }).collect())
 }
 
-/// Whether a file's name stands for itself in a unit file.
+/// Whether a file name needs no quoting in a unit file.
 fn is_plain(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte))
 }
@@ -146,12 +149,12 @@ impl fmt::Display for DropIn {
         let units: Vec<_> = self.instances.iter().map(Instance::unit).collect();
         let bound = units.join(" ");
         writeln!(f, "Requires={bound}\nBindsTo={bound}\nAfter={bound}")?;
-        // Another namespace that somebody has made under the name has no firewall.
-        let made = UnitName::Made(namespace.clone());
-        writeln!(f, "Requires={made}\nAfter={made}")?;
+        // This unit fails if the namespace was replaced: a foreign namespace has no firewall.
+        let made_unit = UnitName::Made(namespace.clone());
+        writeln!(f, "Requires={made_unit}\nAfter={made_unit}")?;
         writeln!(f, "StopPropagatedFrom={}", namespace.mount_unit())?;
         if unit.kind() == UnitKind::Socket {
-            f.write_str(LATE_SOCKET)?;
+            f.write_str(SOCKET_DEPENDENCIES)?;
         }
         match unit.kind() {
             UnitKind::Socket => write!(f, "\n[Socket]\nNetworkNamespacePath=/run/netns/{namespace}\n"),
@@ -165,7 +168,7 @@ impl fmt::Display for DropIn {
 impl DropIn {
     fn mounts(&self) -> String {
         let mut text = String::from("# As with `ip netns exec`.\n");
-        // A colon parts the two paths.
+        // A colon separates the two paths.
         let directory = self.namespace.to_string().replace(':', "\\:");
         for (file, required) in &self.files {
             let optional = if *required { "" } else { "-" };
@@ -183,7 +186,7 @@ impl DropIn {
     }
 }
 
-/// The instances that a drop-in of ours binds its unit to.
+/// Reads the instances from the `BindsTo=` of a drop-in.
 pub(super) fn instances(text: &str) -> Vec<Instance> {
     let bound = text.lines().filter_map(|line| line.strip_prefix("BindsTo="));
     bound.flat_map(str::split_whitespace).filter_map(|unit| UnitName::parse(unit)?.instance()).collect()
@@ -203,12 +206,12 @@ mod tests {
         for file in FILES {
             fs::write(etc.join(file), "").unwrap();
         }
-        let instances: Vec<Instance> = instances.iter().map(|word| word.parse().unwrap()).collect();
+        let instances: Vec<Instance> = instances.iter().map(|text| text.parse().unwrap()).collect();
         DropIn::of(paths, &unit.parse().unwrap(), &instances, &instances[0].name).to_string()
     }
 
     #[test]
-    fn a_service_is_bound_to_each_instance_and_has_the_files_that_may_come() {
+    fn a_service_is_bound_to_each_instance_and_mounts_optional_files() {
         let root = tempfile::tempdir().unwrap();
         let text = text(&Paths::under(root.path()), "nginx", &["veth@my-net", "nft@my-net"]);
         assert_eq!(
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn with_dns_the_files_have_to_be_there_and_the_hosts_resolvers_are_hidden() {
+    fn with_dns_the_files_are_required_and_the_hosts_resolvers_are_hidden() {
         let root = tempfile::tempdir().unwrap();
         let text = text(&Paths::under(root.path()), "nginx", &["dns@c:d"]);
         for line in [
@@ -253,20 +256,20 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_the_namespace_is_bound_if_etc_has_one_of_that_name() {
+    fn every_file_of_the_namespace_is_mounted_if_etc_has_the_same_file() {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
         let own = root.path().join("etc/netns/a");
         fs::create_dir_all(&own).unwrap();
-        for file in ["services", "odd name", "absent"] {
+        for file in ["services", "special name", "absent"] {
             fs::write(own.join(file), "").unwrap();
         }
-        for file in ["services", "odd name"] {
+        for file in ["services", "special name"] {
             fs::write(root.path().join("etc").join(file), "").unwrap();
         }
         let text = text(&paths, "a", &["lo@a"]);
         assert!(text.contains("BindReadOnlyPaths=/etc/netns/a/services:/etc/services\n"));
-        assert!(!text.contains("odd name") && !text.contains("absent"));
+        assert!(!text.contains("special name") && !text.contains("absent"));
     }
 
     #[test]

@@ -1,11 +1,17 @@
-//! Services and sockets of others that are put into a namespace, by a drop-in of their unit. [`dropin`] is its text,
-//! [`fit`] what in the unit does not go together with it, [`members`] where its processes are, [`apply`] the one place that writes.
+//! Puts services and sockets into a namespace, with a drop-in for the unit.
+//!
+//! - [`dropin`]: the text of the drop-in;
+//! - [`compatibility`]: settings of the unit that conflict with the namespace;
+//! - [`members`]: the processes of the unit, by network;
+//! - [`findings`]: the messages that `attach` and `check` share;
+//! - [`apply`]: writes and removes the drop-in.
 
 mod apply;
 mod attachment;
 pub mod bus;
 mod compatibility;
 mod dropin;
+mod findings;
 mod members;
 mod preconditions;
 mod running;
@@ -19,9 +25,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 pub use attachment::{Attachment, Detachment};
-pub use compatibility::reopened;
-pub use dropin::{DropIn, with_resolver};
-pub use members::{listed, members_in, release, renewal};
+pub use dropin::{DropIn, resolver_instances};
+pub use findings::{
+    CYCLE_ADVICE, exposing_mounts, joined_namespaces, misplaced_processes, missing_unit, overridden_namespace,
+};
+pub use members::{list_processes, members_in, release_commands, restart_commands};
 pub use service_unit::ServiceUnit;
 
 use crate::config::plugin;
@@ -29,44 +37,45 @@ use crate::name::{Instance, NsName};
 use crate::paths::Paths;
 use crate::sys::file;
 
-/// The name of the drop-in; those of `systemctl edit` (`override.conf`) sort behind it, and win.
+/// The file name of the drop-in. A drop-in of `systemctl edit` (`override.conf`) sorts later, and overrides this one.
 pub const FILE: &str = "50-netns.conf";
 
-/// What a drop-in of ours begins with. Without it, the file is somebody else's.
+/// The first line of a drop-in begins with this. A file without this header is foreign.
 pub const HEADER: &str = "# Written by `netnsctl attach`";
 
-/// A unit that a drop-in of ours puts into a namespace.
+/// An attached unit: a drop-in puts it into a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attached {
-    /// The unit, with its suffix: `nginx.service`, `x@.service` for all of a template.
+    /// The unit with its suffix: `nginx.service`, or `x@.service` for all instances of a template.
     pub unit: String,
-    /// What it is bound to, all on one namespace.
+    /// The instances that the unit is bound to, all on one namespace.
     pub instances: Vec<Instance>,
     /// The namespace.
     pub namespace: NsName,
 }
 
 impl Attached {
-    /// Whether it cannot start without the units of that type.
+    /// Whether the unit requires the units of a type.
     #[must_use]
     pub fn needs(&self, nstype: &str) -> bool {
         self.instances.iter().any(|instance| instance.nstype.as_ref() == nstype)
     }
 
-    /// What has to be done before the units of its types can go.
+    /// Describes the next step before the units of its types can be removed.
     #[must_use]
     pub fn advice(&self) -> String {
-        let (unit, words) = (&self.unit, self.instances.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let unit = &self.unit;
+        let instances: Vec<String> = self.instances.iter().map(ToString::to_string).collect();
         format!(
-            "{unit} is attached to {}, and could not start without; run `netnsctl detach {}`, then run this again",
-            words.join(" "),
+            "{unit} is attached to {}; run `netnsctl detach {}`, then run this again",
+            instances.join(" "),
             shell_words::quote(unit)
         )
     }
 }
 
-/// Every unit that is attached, in the order of the names.
-/// Errors: the directory of the units is there and cannot be read.
+/// Lists the attached units, sorted by name. Unreadable and foreign drop-ins are skipped.
+/// Errors: the directory of the units exists but cannot be read.
 pub fn attached(paths: &Paths) -> Result<Vec<Attached>> {
     if !paths.units.exists() {
         return Ok(Vec::new());
@@ -77,8 +86,7 @@ pub fn attached(paths: &Paths) -> Result<Vec<Attached>> {
             continue;
         };
         let Ok(unit) = name.parse::<ServiceUnit>() else { continue };
-        // What cannot be read, or is not ours, is no reason to hide the others.
-        if let Ok(Found::Ours(text)) = look(paths, &unit) {
+        if let Ok(DropInFile::Ours(text)) = read(paths, &unit) {
             let instances = dropin::instances(&text);
             if let Some(namespace) = instances.first().map(|instance| instance.name.clone()) {
                 found.push(Attached { unit: unit.to_string(), instances, namespace });
@@ -88,61 +96,61 @@ pub fn attached(paths: &Paths) -> Result<Vec<Attached>> {
     Ok(found)
 }
 
-/// What stands at the place of the drop-in of a unit.
+/// The drop-in file of a unit, as read.
 #[derive(Debug)]
-pub enum Found {
-    /// Nothing.
-    Nothing,
-    /// What an attach wrote.
+pub enum DropInFile {
+    /// The file does not exist.
+    Missing,
+    /// The text of a drop-in that `netnsctl attach` wrote.
     Ours(String),
-    /// A file that somebody else wrote.
+    /// Another program wrote the file, or the path is not a regular file.
     Foreign,
 }
 
-/// Looks whether a unit has a drop-in of ours.
-/// Errors: it cannot be read.
-pub fn look(paths: &Paths, unit: &ServiceUnit) -> Result<Found> {
-    let path = place(paths, unit);
+/// Reads the drop-in of a unit.
+/// Errors: the file cannot be read.
+pub fn read(paths: &Paths, unit: &ServiceUnit) -> Result<DropInFile> {
+    let path = drop_in_path(paths, unit);
     if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-        return Ok(Found::Foreign); // a directory, or a pipe that nobody writes to
+        return Ok(DropInFile::Foreign); // a directory, or a FIFO, which would block
     }
     match fs::read(&path) {
         Ok(text) => Ok(String::from_utf8(text)
             .ok()
             .filter(|text| text.starts_with(HEADER))
-            .map_or(Found::Foreign, Found::Ours)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
+            .map_or(DropInFile::Foreign, DropInFile::Ours)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(DropInFile::Missing),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
-/// Whether the drop-in of a unit hides the bus.
+/// The bus setting in the drop-in of a unit; undecided if the drop-in is missing, foreign or unreadable.
 #[must_use]
-pub fn bus_of(paths: &Paths, unit: &ServiceUnit) -> bus::Bus {
-    match look(paths, unit) {
-        Ok(Found::Ours(text)) => bus::Bus::of(&text),
+pub fn bus_setting(paths: &Paths, unit: &ServiceUnit) -> bus::Bus {
+    match read(paths, unit) {
+        Ok(DropInFile::Ours(text)) => bus::Bus::of(&text),
         _ => bus::Bus::default(),
     }
 }
 
-/// Where the drop-in of a unit stands.
+/// The path of the drop-in of a unit.
 #[must_use]
-pub fn place(paths: &Paths, unit: &ServiceUnit) -> PathBuf {
+pub fn drop_in_path(paths: &Paths, unit: &ServiceUnit) -> PathBuf {
     paths.units.join(format!("{unit}.d")).join(FILE)
 }
 
-/// The one namespace that instances are on, each of a type that is there.
-/// Errors: they are on several, or there is no such type.
-pub fn namespace(paths: &Paths, instances: &[Instance]) -> Result<NsName> {
+/// Returns the one namespace of instances.
+/// Errors: the list is empty, there are several namespaces, or the plugin of a type is missing or unusable.
+pub fn common_namespace(paths: &Paths, instances: &[Instance]) -> Result<NsName> {
     for instance in instances {
         plugin::find(paths, &instance.nstype)?;
     }
     let names: BTreeSet<_> = instances.iter().map(|instance| &instance.name).collect();
     let (first, more) = (names.first(), names.len() > 1);
-    let Some(name) = first else { bail!("no instance is named: write TYPE@NAME, as in `veth@shop`") };
+    let Some(name) = first else { bail!("expected an instance TYPE@NAME, for example `veth@shop`") };
     ensure!(
         !more,
-        "a service is in one namespace, not in several: {}",
+        "expected instances on one namespace, not on several: {}",
         names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     );
     Ok((*name).clone())

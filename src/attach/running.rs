@@ -1,10 +1,11 @@
-//! What runs of a unit, and whether it has followed into a namespace or out of one.
+//! Finds the running units of a name, and checks that their processes have left the previous network.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::members::{listed, members_in, renewal};
+use super::findings::misplaced_processes;
+use super::members::{members_in, restart_commands};
 use super::{Attached, ServiceUnit};
 use crate::netns::Id;
 use crate::paths::{GLOBAL_NETNS, Paths};
@@ -12,30 +13,32 @@ use crate::systemd::journal;
 use crate::systemd::show::Properties;
 use crate::systemd::systemctl::Systemctl;
 
-/// Processes that systemd has started enter the namespace within this time.
-const SETTLING: Duration = Duration::from_secs(5);
+/// A process that systemd has just started enters the namespace within this time.
+const ENTER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The units of that name that run.
-pub(super) fn running(unit: &ServiceUnit) -> Result<Vec<String>> {
-    let units = Properties::of_service(&unit.running())?;
+/// The names of the running units of a name: the unit itself, or the instances of a template.
+/// Errors: systemctl is missing or fails.
+pub(super) fn running_units(unit: &ServiceUnit) -> Result<Vec<String>> {
+    let units = Properties::of_service(&unit.pattern())?;
     Ok(units.iter().filter(|one| one.runs()).map(|one| one.get("Id").to_owned()).collect())
 }
 
-/// The loaded units of that name. An instance of a template that has a drop-in of its own is not among them.
-pub(super) fn of_name(unit: &ServiceUnit, attached: &[Attached]) -> Result<Vec<Properties>> {
-    let mut units = Properties::of_service(&unit.running())?;
+/// The loaded units of a name, without template instances that have their own drop-in.
+/// Errors: systemctl is missing or fails.
+pub(super) fn loaded_units(unit: &ServiceUnit, attached: &[Attached]) -> Result<Vec<Properties>> {
+    let mut units = Properties::of_service(&unit.pattern())?;
     units.retain(|one| one.id() == unit.as_ref() || !attached.iter().any(|other| other.unit == one.id()));
     Ok(units)
 }
 
-/// A network that no process of a unit may be in any more, and its name.
+/// The network that the processes of a unit must leave.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(super) struct PreviousNetwork {
     id: Id,
     name: String,
 }
 
-impl Left {
+impl PreviousNetwork {
     pub(super) fn host() -> Option<Self> {
         let id = Id::of(GLOBAL_NETNS.as_ref()).ok()?;
         Some(Self { id, name: "the host's network".to_owned() })
@@ -47,34 +50,31 @@ impl Left {
         Some(Self { id, name: format!("`{}`", one.namespace) })
     }
 
-    /// The processes that are still there, a line for each unit.
-    pub(super) fn behind(&self, unit: &ServiceUnit, attached: &[Attached]) -> Result<Vec<String>> {
+    /// Reports the processes that are still in this network, one line a unit.
+    /// Errors: systemctl is missing or fails.
+    pub(super) fn remaining(&self, unit: &ServiceUnit, attached: &[Attached]) -> Result<Vec<String>> {
         let mut lines = Vec::new();
-        for properties in of_name(unit, attached)? {
-            let members = members_in(&properties, SETTLING, &|id| id == self.id);
+        for properties in loaded_units(unit, attached)? {
+            let members = members_in(&properties, ENTER_TIMEOUT, &|id| id == self.id);
             if !members.is_empty() {
-                lines.push(format!(
-                    "{} of {} still in {}: {}",
-                    listed(&members),
-                    properties.id(),
-                    self.name,
-                    renewal(&properties)
-                ));
+                let network = format!("still in {}", self.name);
+                let problem = misplaced_processes(&members, properties.id(), &network);
+                lines.push(format!("{problem}; {}", restart_commands(&properties)));
             }
         }
         Ok(lines)
     }
 }
 
-/// Restarts units that ran before.
-/// Errors: one does not come up again.
+/// Restarts running units.
+/// Errors: a unit does not come up again, or systemctl fails.
 pub(super) fn restart(systemd: &Systemctl, running: &[String]) -> Result<()> {
     systemd.change("restart", running);
     for name in running {
         let state = Properties::of_service(name)?.pop().unwrap_or_default().get("ActiveState").to_owned();
         ensure!(
             state == "active" || state == "activating",
-            "{name} did not come up again, and is {state} now; the drop-ins are as they should be, so mend that, then \
+            "{name} did not come up again, and is {state}; the drop-in is changed as requested: fix the cause, then run \
              `systemctl start {name}`{}",
             journal::of_unit(name)
         );

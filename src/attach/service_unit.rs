@@ -1,4 +1,4 @@
-//! The name of a unit that can be put into a namespace.
+//! The name of a unit that can be attached.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,34 +7,34 @@ use anyhow::{Result, bail, ensure};
 
 use crate::name::{UNIT_NAME_MAX, unit};
 
-/// What can be put into a namespace.
+/// The kind of a unit that can be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnitKind {
-    /// A service; a name without a suffix is one's.
+    /// A service, or a name without a suffix.
     Service,
-    /// A socket: it listens where its own unit says.
+    /// A socket. It listens in its own network namespace, not in the namespace of the service.
     Socket,
 }
 
-/// The name of a service or socket, with its suffix; `x@.service` is a template, which stands for all its instances.
+/// The name of a service or socket, with its suffix. The template `x@.service` means all its instances.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceUnit(String);
 
 impl ServiceUnit {
-    /// What it is.
+    /// The kind of the unit.
     #[must_use]
     pub fn kind(&self) -> UnitKind {
         if self.0.ends_with(".socket") { UnitKind::Socket } else { UnitKind::Service }
     }
 
-    /// Whether it is a template.
+    /// Whether the unit is a template.
     #[must_use]
     pub fn is_template(&self) -> bool {
-        // unit_name_to_type(): by the first one; `a@b@.service` is an instance `b@` of `a@.service`.
+        // unit_name_to_type() splits at the first `@`: `a@b@.service` is the instance `b@` of `a@.service`.
         self.0.split_once('@').is_some_and(|(_, rest)| [".service", ".socket"].contains(&rest))
     }
 
-    /// The template that it is an instance of.
+    /// The template of an instance.
     #[must_use]
     pub fn template(&self) -> Option<String> {
         let (stem, rest) = self.0.split_once('@')?;
@@ -42,9 +42,9 @@ impl ServiceUnit {
         Some(format!("{stem}@.{suffix}"))
     }
 
-    /// The same kind of unit by its own name, where this one was called by an alias and systemd says that its sample is `id`.
-    /// Errors: that is nothing to put into a namespace.
-    pub fn known_as(&self, id: &str) -> Result<Self> {
+    /// Replaces an alias by the real name, `id`.
+    /// Errors: the real unit is not a service or socket, or is a unit of systemd-netns.
+    pub fn with_real_name(&self, id: &str) -> Result<Self> {
         let own: Self = id.parse()?;
         match own.template() {
             Some(template) if self.is_template() => template.parse(),
@@ -52,29 +52,29 @@ impl ServiceUnit {
         }
     }
 
-    /// The socket that is asked for what it starts by a service, if any could be: that of the same name. For a template it is one
-    /// with Accept=yes, which starts an instance for each connection.
+    /// The socket of the same name, which may start this service. A template can have a socket with Accept=yes: it starts an
+    /// instance for each connection.
     #[must_use]
     pub fn socket(&self) -> Option<String> {
         let stem = self.0.strip_suffix(".service")?;
         Some(format!("{}.socket", if self.is_template() { stem.trim_end_matches('@') } else { stem }))
     }
 
-    /// What to ask systemd for what its files say: a template is asked as an instance that nobody has.
+    /// The name to query the settings from systemd. For a template this is a made-up instance.
     #[must_use]
     pub fn sample(&self) -> String {
         if self.is_template() { self.0.replace("@.", "@netnsctl.") } else { self.0.clone() }
     }
 
-    /// The template that a sample stands for; any other name is itself.
+    /// Returns the template of a sample, and other names unchanged.
     #[must_use]
     pub fn template_of_sample(id: &str) -> String {
         id.replace("@netnsctl.", "@.")
     }
 
-    /// What to ask systemd for those of its kind that run: a template's are all its instances.
+    /// The pattern to query the running units from systemd. For a template the pattern matches all instances.
     #[must_use]
-    pub fn running(&self) -> String {
+    pub fn pattern(&self) -> String {
         if self.is_template() { self.0.replace("@.", "@*.") } else { self.0.clone() }
     }
 }
@@ -82,24 +82,24 @@ impl ServiceUnit {
 impl FromStr for ServiceUnit {
     type Err = anyhow::Error;
 
-    fn from_str(word: &str) -> Result<Self> {
-        // What systemd takes for a suffix: `a.b` alone is a service `a.b.service`.
-        const OTHERS: [&str; 9] =
+    fn from_str(text: &str) -> Result<Self> {
+        // Other suffixes belong to the name: `a.b` means `a.b.service`.
+        const OTHER_SUFFIXES: [&str; 9] =
             [".target", ".device", ".mount", ".automount", ".swap", ".timer", ".path", ".slice", ".scope"];
-        let name = if [".service", ".socket"].iter().any(|suffix| word.ends_with(suffix)) {
-            word.to_owned()
-        } else if OTHERS.iter().any(|suffix| word.ends_with(suffix)) {
-            bail!("{word:?} is neither a service nor a socket, and has no process to put into a namespace")
+        let name = if [".service", ".socket"].iter().any(|suffix| text.ends_with(suffix)) {
+            text.to_owned()
+        } else if OTHER_SUFFIXES.iter().any(|suffix| text.ends_with(suffix)) {
+            bail!("invalid unit {text:?}: expected a service or a socket")
         } else {
-            format!("{word}.service")
+            format!("{text}.service")
         };
         // unit_name_is_valid() in systemd's src/basic/unit-name.c.
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
         ensure!(
             name.len() <= UNIT_NAME_MAX && name.bytes().all(allowed) && !name.starts_with(['.', '@']),
-            "{word:?} is no name of a unit: use letters, digits and `:-_.\\@`"
+            "invalid unit name {text:?}: use letters, digits and `:-_.\\@`"
         );
-        ensure!(!unit::is_ours(&name), "`{name}` sets up a namespace: it cannot be put into one");
+        ensure!(!unit::is_ours(&name), "invalid unit `{name}`: a unit of systemd-netns cannot be attached");
         Ok(Self(name))
     }
 }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_unit_without_suffix_is_a_service() {
-        for (word, name) in [
+        for (text, name) in [
             ("nginx", "nginx.service"),
             ("org.example.it", "org.example.it.service"),
             ("a@b", "a@b.service"),
@@ -130,25 +130,25 @@ mod tests {
             ("cups.socket", "cups.socket"),
             (r"a\x2db", r"a\x2db.service"),
         ] {
-            assert_eq!(word.parse::<ServiceUnit>().unwrap().to_string(), name);
+            assert_eq!(text.parse::<ServiceUnit>().unwrap().to_string(), name);
         }
     }
 
     #[test]
-    fn what_has_no_process_or_is_no_name_or_is_ours_is_refused() {
-        for word in
+    fn other_unit_types_invalid_names_and_own_units_are_refused() {
+        for text in
             ["a.timer", "a.mount", "", "../a", "a b", "é", "@a", "netns-veth@a", "netns_name@a.service"]
         {
-            assert!(word.parse::<ServiceUnit>().is_err(), "{word:?}");
+            assert!(text.parse::<ServiceUnit>().is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_template_is_asked_as_an_instance() {
+    fn a_template_is_queried_as_an_instance() {
         let unit: ServiceUnit = "a@.service".parse().unwrap();
-        assert_eq!((unit.sample().as_str(), unit.running().as_str()), ("a@netnsctl.service", "a@*.service"));
+        assert_eq!((unit.sample().as_str(), unit.pattern().as_str()), ("a@netnsctl.service", "a@*.service"));
         let unit: ServiceUnit = "a@b.service".parse().unwrap();
-        assert_eq!((unit.sample().as_str(), unit.running().as_str()), ("a@b.service", "a@b.service"));
+        assert_eq!((unit.sample().as_str(), unit.pattern().as_str()), ("a@b.service", "a@b.service"));
         for instance in ["a@b@.service", "a@.b.service"] {
             let unit: ServiceUnit = instance.parse().unwrap();
             assert_eq!(
@@ -159,15 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_is_called_by_an_alias_is_meant_itself_not_the_instance_that_was_asked() {
-        for (called, id, meant) in [
+    fn an_alias_of_a_template_is_replaced_by_the_template_not_by_the_queried_instance() {
+        for (called, id, name) in [
             ("alias@", "a@netnsctl.service", "a@.service"),
             ("alias@b", "a@b.service", "a@b.service"),
             ("alias", "a.service", "a.service"),
             ("alias", "a@b.service", "a@b.service"),
         ] {
-            assert_eq!(called.parse::<ServiceUnit>().unwrap().known_as(id).unwrap().as_ref(), meant);
+            assert_eq!(called.parse::<ServiceUnit>().unwrap().with_real_name(id).unwrap().as_ref(), name);
         }
-        assert!("alias".parse::<ServiceUnit>().unwrap().known_as("netns-lo@a.service").is_err());
+        assert!("alias".parse::<ServiceUnit>().unwrap().with_real_name("netns-lo@a.service").is_err());
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{Finding, view};
 use crate::attach::bus::{self, Bus};
-use crate::attach::{self, Attached, DropIn, Found, ServiceUnit};
+use crate::attach::{self, Attached, DropIn, DropInFile, ServiceUnit};
 use crate::name::{Instance, NsName};
 use crate::netns::processes::{self, GroupMember};
 use crate::netns::resolver::{self};
@@ -29,7 +29,7 @@ pub(super) fn check(paths: &Paths, all: bool, is_wanted: &dyn Fn(&Instance) -> b
         let unit: ServiceUnit = one.unit.parse()?;
         findings.extend(stale(paths, &unit, one)?);
         findings.extend(too_long(paths, &unit, one));
-        for properties in Properties::of_service(&unit.running())? {
+        for properties in Properties::of_service(&unit.pattern())? {
             let id = properties.get("Id");
             if id != one.unit && attached.iter().any(|other| other.unit == id) {
                 continue; // an instance with its own drop-in, which overrides the one of the template
@@ -38,7 +38,7 @@ pub(super) fn check(paths: &Paths, all: bool, is_wanted: &dyn Fn(&Instance) -> b
             findings.extend(
                 running(paths, one, &properties)
                     .into_iter()
-                    .map(|finding| finding.at(attach::place(paths, &unit).display().to_string())),
+                    .map(|finding| finding.at(attach::drop_in_path(paths, &unit).display().to_string())),
             );
         }
     }
@@ -47,7 +47,7 @@ pub(super) fn check(paths: &Paths, all: bool, is_wanted: &dyn Fn(&Instance) -> b
 
 /// Reports a drop-in if `attach` would write another one now.
 fn stale(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Result<Option<Finding>> {
-    let Found::Ours(text) = attach::look(paths, unit)? else { return Ok(None) };
+    let DropInFile::Ours(text) = attach::read(paths, unit)? else { return Ok(None) };
     let bus = Bus::of(&text);
     let planned = DropIn::of(paths, unit, &one.instances, &one.namespace).with_bus(bus).to_string();
     let instances: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
@@ -57,7 +57,7 @@ fn stale(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Result<Option<Fin
              removed",
             one.namespace
         ))
-        .at(attach::place(paths, unit).display().to_string())
+        .at(attach::drop_in_path(paths, unit).display().to_string())
         .advice(format!("run `netnsctl attach {unit} {}{}`, then restart the unit", instances.join(" "), bus.option()))
     }))
 }
@@ -67,7 +67,7 @@ fn too_long(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Option<Finding
     let error = one.namespace.check_mount_unit_length().err()?;
     Some(
         Finding::error(format!("`{unit}` does not stop when its namespace is deleted: {error:#}"))
-            .at(attach::place(paths, unit).display().to_string())
+            .at(attach::drop_in_path(paths, unit).display().to_string())
             .advice("attach it to a namespace with fewer hyphens in its name"),
     )
 }
@@ -77,8 +77,7 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     let (unit, namespace) = (properties.get("Id"), &one.namespace);
     if properties.get("LoadState") != "loaded" {
         return vec![
-            Finding::warning(format!("unit `{unit}` does not exist"))
-                .advice(format!("`netnsctl detach {}`", one.unit)),
+            Finding::warning(attach::missing_unit(unit)).advice(format!("`netnsctl detach {}`", one.unit)),
         ];
     }
     let mut findings = settings(unit, namespace, properties);
@@ -97,7 +96,7 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     let whose = format!("`{unit}` (process {pid})");
     findings.extend(view::files(paths, namespace, &whose, pid, &restart));
     let open = view::open_resolver_sockets(paths, namespace, &whose, pid, &restart);
-    let own = attach::reopened(
+    let own = attach::exposing_mounts(
         unit,
         properties,
         &resolver::resolver_directories(paths, namespace, false),
@@ -110,24 +109,12 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
 /// Reports settings of other unit files that keep the unit out of the namespace.
 fn settings(unit: &str, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let found = properties.get("NetworkNamespacePath");
-    if found != format!("/run/netns/{namespace}") {
-        findings.push(
-            Finding::error(format!(
-                "another file of `{unit}` overrides the namespace `{namespace}`: NetworkNamespacePath={found}"
-            ))
-            .advice(format!(
-                "`systemctl cat {unit}` shows the files; run `systemctl daemon-reload` after a change"
-            )),
-        );
+    if let Some(problem) = attach::overridden_namespace(unit, namespace, properties) {
+        findings.push(Finding::error(problem).advice(format!(
+            "`systemctl cat {unit}` shows the files; run `systemctl daemon-reload` after a change"
+        )));
     }
-    let others = properties.get("JoinsNamespaceOf");
-    if !others.is_empty() {
-        findings.push(
-            Finding::error(format!("`{unit}` shares the namespaces of {others}, and may be in the network of that, or of the host"))
-                .advice("take JoinsNamespaceOf= out of its files"),
-        );
-    }
+    findings.extend(attach::joined_namespaces(unit, properties).map(Finding::error));
     findings
 }
 
@@ -156,8 +143,8 @@ fn network(paths: &Paths, namespace: &NsName, unit: &str, pid: u32, restart: &st
     }
 }
 
-/// Reports processes of a unit with a thread in the host's network or in another named namespace. A namespace without a name is a
-/// sandbox that the process itself has created.
+/// Reports processes with a thread in the host's network or in another named namespace. Namespaces without a name are sandboxes
+/// of the processes.
 fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
     let unit = properties.id();
     let wanted = Id::of(&paths.namespace(namespace)).ok();
@@ -184,22 +171,21 @@ fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Fi
         if found.is_empty() {
             continue;
         }
-        let (found, renewal) = (attach::listed(&found), attach::renewal(properties));
+        let problem = |network: &str| {
+            attach::misplaced_processes(&found, unit, &format!("in {network}, not in `{namespace}`"))
+        };
+        let restart = attach::restart_commands(properties);
         findings.push(match other {
-            None => {
-                Finding::error(format!("{found} of `{unit}`: in the host's network, not in `{namespace}`"))
-                    .advice(renewal)
-            }
-            Some(other) => {
-                Finding::warning(format!("{found} of `{unit}`: in namespace `{other}`, not in `{namespace}`"))
-                    .advice(format!("unless the service itself enters that namespace: {renewal}"))
-            }
+            None => Finding::error(problem("the host's network")).advice(restart),
+            Some(other) => Finding::warning(problem(&format!("namespace `{other}`")))
+                .advice(format!("unless the service itself enters that namespace: {restart}")),
         });
     }
     let hidden =
         || processes::of_group(properties.get("ControlGroup")).into_iter().find(|member| member.hidden);
     if let (None, Some(member)) = (properties.main_pid(), hidden()) {
-        let message = format!("cannot check {} of `{unit}`: permission denied", attach::listed(&[member]));
+        let message =
+            format!("cannot check {} of `{unit}`: permission denied", attach::list_processes(&[member]));
         findings.push(Finding::warning(message).advice("run this as root"));
     }
     findings
@@ -212,6 +198,6 @@ fn stored(namespace: &NsName, properties: &Properties) -> Option<Finding> {
         Finding::warning(format!(
             "systemd stores {number} file descriptors for `{unit}`; sockets among them can belong to another network than `{namespace}`"
         ))
-        .advice(format!("if the service ran before it was attached: {}", attach::release(unit)))
+        .advice(format!("if the service ran before it was attached: {}", attach::release_commands(unit)))
     })
 }

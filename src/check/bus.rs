@@ -19,12 +19,13 @@ pub(super) fn check(
     properties: &Properties,
     managers: &[String],
 ) -> Vec<Finding> {
-    let option = attach::bus_of(paths, unit);
+    let option = attach::bus_setting(paths, unit);
     let id = properties.get("Id");
     let instances: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
     let mut findings = Vec::new();
     if option == Bus::Hidden {
-        let shown = attach::reopened(id, properties, &[bus::DIRECTORY.into()], "the system bus of the host");
+        let shown =
+            attach::exposing_mounts(id, properties, &[bus::DIRECTORY.into()], "the system bus of the host");
         findings.extend(shown.into_iter().map(Finding::error));
         let pid = properties.main_pid().filter(|pid| findings.is_empty() && is_open(*pid));
         findings.extend(pid.map(|pid| {
@@ -42,7 +43,7 @@ pub(super) fn check(
             instances.join(" ")
         )));
     }
-    let place = attach::place(paths, unit).display().to_string();
+    let place = attach::drop_in_path(paths, unit).display().to_string();
     findings.into_iter().map(|finding| finding.at(&place)).collect()
 }
 

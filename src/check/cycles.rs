@@ -28,10 +28,6 @@ pub(super) fn check(
     }
     let is_wanted = |unit: &str| units.contains(unit) || all && unit::is_ours(unit);
     let found = cycles::find(&units, None)?.into_iter().filter(|cycle| cycle.has(is_wanted));
-    let finding = |cycle: cycles::Cycle| {
-        Finding::error(cycle.to_string()).advice(
-            "remove an After= or Before= that you have added; `systemctl cat` shows the files of a unit",
-        )
-    };
+    let finding = |cycle: cycles::Cycle| Finding::error(cycle.to_string()).advice(attach::CYCLE_ADVICE);
     Ok(found.map(finding).collect())
 }

@@ -1,5 +1,5 @@
-//! Checks the files of `/etc` and the resolvers that a process in a namespace sees. The check reads the running process: a change of
-//! the host's files can remove a mount in the process.
+//! Checks the files of `/etc` and the resolvers that a process in a namespace sees. It reads the running process, because
+//! mounts in it can disappear.
 
 use std::fs::File;
 use std::io::Read;

@@ -81,7 +81,7 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
         return Ok(Status::Done);
     }
     let (unit, namespace) = (attachment.unit.clone(), attachment.namespace.clone());
-    let asks_the_host = attachment.drop_in.asks_the_host();
+    let asks_the_host = attachment.drop_in.uses_host_resolver();
     let (changed, running) = attachment.write(options.now)?;
     let what = if changed { "is attached to" } else { "was already attached to" };
     say(&format!("{unit} {what} {namespace}"));
@@ -90,7 +90,7 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
     }
     follow(&running.names, options.now, || running.restart())?;
     if options.now || running.names.is_empty() {
-        let behind = running.behind()?;
+        let behind = running.remaining_processes()?;
         ensure!(behind.is_empty() || !options.now, "{}", behind.join("\n"));
         for line in &behind {
             warn(line);
@@ -102,7 +102,7 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
 pub(super) fn detach(paths: &Paths, options: &DetachArgs) -> Result<Status> {
     let detachment = Detachment::plan(paths, &options.unit)?;
     if options.dry_run {
-        say(&format!("would remove {}", detachment.place()?));
+        say(&format!("would remove {}", detachment.path()?));
         return Ok(Status::Done);
     }
     let unit = detachment.unit.clone();
@@ -110,7 +110,7 @@ pub(super) fn detach(paths: &Paths, options: &DetachArgs) -> Result<Status> {
     say(&format!("{unit} is detached"));
     follow(&running.names, options.now, || running.restart())?;
     if options.now {
-        let behind = running.behind()?;
+        let behind = running.remaining_processes()?;
         ensure!(behind.is_empty(), "{}", behind.join("\n"));
     }
     Ok(Status::Done)
@@ -118,7 +118,7 @@ pub(super) fn detach(paths: &Paths, options: &DetachArgs) -> Result<Status> {
 
 /// The hint for a service that uses the resolvers of the host.
 fn advice(paths: &Paths, namespace: &NsName) -> Result<String> {
-    let alternatives: Vec<String> = attach::with_resolver(paths, namespace)?
+    let alternatives: Vec<String> = attach::resolver_instances(paths, namespace)?
         .iter()
         .map(|one: &Instance| format!("add {one}, or "))
         .collect();

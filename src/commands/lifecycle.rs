@@ -9,7 +9,7 @@ use super::arguments::OutputArgs;
 use super::{candidates, output};
 use crate::engine::{EngineKind, Outcome};
 use crate::exit::Status;
-use crate::lifecycle::{self, Report, Work};
+use crate::lifecycle::{self, Operation, Report};
 use crate::name::{NsName, NsType, Target};
 use crate::paths::Paths;
 use crate::print::say;
@@ -43,22 +43,22 @@ pub struct DownArgs {
 }
 
 pub(super) fn up(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
-    run(paths, options, Work::Up, ["is up", "was already up"])
+    run(paths, options, Operation::Up, ["is up", "was already up"])
 }
 
 pub(super) fn down(paths: &Paths, options: &DownArgs) -> Result<Status> {
-    let work = Work::Down { recursive: options.recursive };
-    run(paths, &options.lifecycle, work, ["is down", "was already down"])
+    let operation = Operation::Down { recursive: options.recursive };
+    run(paths, &options.lifecycle, operation, ["is down", "was already down"])
 }
 
 pub(super) fn restart(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
-    run(paths, options, Work::Restart, ["was restarted", "was already up"])
+    run(paths, options, Operation::Restart, ["was restarted", "was already up"])
 }
 
 /// `results`: the text for an instance that was changed, and for an unchanged one.
-fn run(paths: &Paths, options: &LifecycleArgs, work: Work, results: [&str; 2]) -> Result<Status> {
+fn run(paths: &Paths, options: &LifecycleArgs, operation: Operation, results: [&str; 2]) -> Result<Status> {
     let LifecycleArgs { targets, engine, adopt, output } = options;
-    let report = lifecycle::run(paths, work, targets, *engine, *adopt)?;
+    let report = lifecycle::run(paths, operation, targets, *engine, *adopt)?;
     if output.json {
         output::json("lifecycle", &report.outcomes.iter().map(OutcomeItem::of).collect::<Vec<_>>())?;
     } else {

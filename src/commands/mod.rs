@@ -1,5 +1,5 @@
-//! One file for each applet and verb. Several links point to the one binary, as with busybox: the last part of `argv[0]`
-//! selects the applet. netnsctl also has the applets for users as verbs.
+//! One file for each applet and verb. Links to the one binary select the applet by `argv[0]`, as with busybox. netnsctl also
+//! has the applets as verbs.
 
 mod arguments;
 mod attach;

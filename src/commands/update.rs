@@ -47,7 +47,7 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
     if scope == Scope::All {
         say(&format!("Processing configuration files in '{}'...", paths.conf.display()));
     }
-    let mut machine = Machine::look(&paths, scope, options.now)?;
+    let mut machine = Machine::read(&paths, scope, options.now)?;
     if !warn_of(machine.refusals()) {
         say("Nothing was changed: see the warnings.");
         return Ok(Status::Failed);
@@ -65,11 +65,11 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
         say(&format!("{}\nDry run, nothing was changed.", summary(&plan)));
         return Ok(status(whole));
     }
-    let pending = update::pending(&machine);
+    let pending = update::reload_pending(&machine);
     let applied = carry_out(&machine, &plan);
     whole &= warn_of(applied.errors.iter().map(|error| format!("{error:#}")));
     let reload = options.daemon_reload || pending || applied.changed > 0;
-    update::finish(&machine, &loaded, reload, say)?;
+    update::reload(&machine, &loaded, reload, say)?;
     say(&summary(&plan));
     say(if whole { "Update successful." } else { "Update incomplete: see the warnings." });
     Ok(status(whole))

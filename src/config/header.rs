@@ -87,8 +87,7 @@ mod tests {
     #[test]
     fn a_header_has_the_description_the_settings_and_the_hooks() {
         let text = "# shellcheck shell=bash\n# t: a thing\n#\n# Settings (in t.conf):\n#   T_A  the first,\n#        and more of it\n#\n\
-                    # T_B\n\n# NO  setting\nconfigure_t_up_inside() { :; }\nfunction configure_t_down_outside
-                    # {\n:\n}\nconfigure_t_up_insidex() { :; }\n";
+                    #   T_B\n\n# NO  setting\nconfigure_t_up_inside() { :; }\nfunction configure_t_down_outside {\n:\n}\nconfigure_t_up_insidex() { :; }\n";
         let header = PluginHeader::read(text, &"t".parse().unwrap());
         assert_eq!(header.description, "a thing");
         let settings: Vec<(&str, &str)> = header

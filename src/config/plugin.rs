@@ -102,8 +102,8 @@ fn list_in(paths: &Paths, entries: &[DirEntry]) -> Result<Listing> {
     Ok(listing)
 }
 
-/// The possible types in the file names of a directory: the part before the first hyphen, of files with these extensions. Each
-/// has one of its files. Dot files, files that are not regular, and `default` are ignored.
+/// The possible types in the file names of a directory: the part before the first hyphen, of files with these extensions. Dot
+/// files, irregular files and `default` are ignored.
 fn candidates_in(entries: &[DirEntry], extensions: &[&str]) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for entry in entries {

@@ -1,4 +1,4 @@
-//! Who requires whom, of all that is up: what goes down takes its dependants along, or stays.
+//! Dependencies between active instances. `down` also takes the dependants down, or refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,41 +6,44 @@ use anyhow::anyhow;
 
 use crate::name::Instance;
 
-/// For each instance those that are up and require it.
+/// The active dependants of each instance.
 #[derive(Debug, Default)]
 pub struct Dependants(BTreeMap<Instance, BTreeSet<Instance>>);
 
 impl Dependants {
-    /// Notes that `user` is up and requires `instance`.
-    pub fn add(&mut self, instance: &Instance, user: &Instance) {
-        self.0.entry(instance.clone()).or_default().insert(user.clone());
+    /// Adds an active `dependant` that requires `instance`.
+    pub fn add(&mut self, instance: &Instance, dependant: &Instance) {
+        self.0.entry(instance.clone()).or_default().insert(dependant.clone());
     }
 
     fn of(&self, instance: &Instance) -> impl Iterator<Item = &Instance> {
         self.0.get(instance).into_iter().flatten()
     }
 
-    /// All that require any of the instances, or one another that does.
+    /// The direct and indirect dependants of the instances.
     #[must_use]
     pub fn transitive(&self, instances: &[Instance]) -> BTreeSet<Instance> {
         let mut found = BTreeSet::new();
         let mut next: Vec<&Instance> = instances.iter().collect();
         while let Some(instance) = next.pop() {
-            next.extend(self.of(instance).filter(|user| found.insert((*user).clone())));
+            next.extend(self.of(instance).filter(|dependant| found.insert((*dependant).clone())));
         }
         found
     }
 
-    /// Takes out of `instances` what something that is not among them requires, and returns it with the reason.
+    /// Removes from `instances` each instance with a dependant outside of `instances`. Returns the removed instances with the
+    /// reasons.
     pub fn refuse(&self, instances: &mut Vec<Instance>) -> Vec<(Instance, anyhow::Error)> {
         let mut refused = Vec::new();
-        while let Some((at, user)) = instances.iter().enumerate().find_map(|(at, instance)| {
-            self.of(instance).find(|user| !instances.contains(user)).map(|user| (at, user))
+        while let Some((at, dependant)) = instances.iter().enumerate().find_map(|(at, instance)| {
+            self.of(instance)
+                .find(|dependant| !instances.contains(dependant))
+                .map(|dependant| (at, dependant))
         }) {
             let instance = instances.remove(at);
             let error = anyhow!(
-                "`{instance}` is required by `{user}`, which is up: take that down first, \
-                 or both by `netnsctl down --recursive {instance}`"
+                "cannot take down `{instance}`: `{dependant}` is up and requires it; run `netnsctl down {dependant}` first, \
+                 or `netnsctl down --recursive {instance}`"
             );
             refused.push((instance, error));
         }

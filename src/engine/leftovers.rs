@@ -1,4 +1,4 @@
-//! What an instance that is not up has left on the host, whichever engine it was: its last hook removes that.
+//! Removes the leftovers of an inactive instance on the host, with the hook `down outside`. Works for both engines.
 
 use std::fs;
 
@@ -9,13 +9,13 @@ use super::state::LockedState;
 use crate::name::{Instance, Phase, Side};
 use crate::paths::Paths;
 
-/// Runs `down outside` of an instance that is not up, on a namespace that nobody else works on.
-/// Errors: the hook cannot be run, or fails.
-pub fn clear(paths: &Paths, _held: &LockedState, instance: &Instance) -> Result<()> {
-    run(paths, &Runner::new(paths)?, instance)
+/// Runs `down outside` of an inactive instance on a locked namespace.
+/// Errors: the program path is unknown, a signal handler cannot be set, `NETNS_HOOK_TIMEOUT` is invalid, or the hook fails.
+pub fn remove(paths: &Paths, _locked: &LockedState, instance: &Instance) -> Result<()> {
+    run_down_outside(paths, &Runner::new(paths)?, instance)
 }
 
-pub(super) fn run(paths: &Paths, runner: &Runner, instance: &Instance) -> Result<()> {
+pub(super) fn run_down_outside(paths: &Paths, runner: &Runner, instance: &Instance) -> Result<()> {
     runner.run(instance, (Phase::Down, Side::Outside), true, None, |_| Ok(()))?;
     _ = fs::remove_file(paths.log(instance));
     Ok(())

@@ -1,5 +1,5 @@
-//! Who brings instances up: systemd by its units, or this program itself where systemd is not PID 1. Both run the same
-//! hooks, in the same order, and undo the same when one fails.
+//! The two engines bring instances up and down. [`Systemd`] starts units; [`Direct`] runs the hooks itself, without
+//! systemd. The hooks, their order and the rollback are the same.
 
 mod dependants;
 mod direct;
@@ -14,25 +14,26 @@ pub mod systemd;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use serde::Serialize;
 
 pub use direct::Direct;
+pub use preflight::masked_unit;
 pub use systemd::Systemd;
 
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
 use crate::systemd::journal;
 
-/// The engines, by name.
+/// The names of the engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
-    /// systemd's units
+    /// Start and stop systemd units
     Systemd,
-    /// This program itself
+    /// Run the hooks directly, without systemd
     Direct,
 }
 
@@ -45,33 +46,33 @@ impl fmt::Display for EngineKind {
     }
 }
 
-/// How it went with one instance: whether anything had to be done, or why it could not.
+/// The outcome of a command for one instance.
 #[derive(Debug)]
 pub struct Outcome {
     /// The instance.
     pub instance: Instance,
-    /// Whose work it was.
+    /// The engine that did the work.
     pub engine: EngineKind,
-    /// `false`: it was so already.
+    /// Whether the command changed the instance, or why it failed.
     pub changed: Result<bool>,
 }
 
-/// How far an instance is, in words that both engines share.
+/// The condition of an instance, the same for both engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
-    /// All of it is there.
+    /// The instance is up.
     Up,
-    /// It is on its way, one way or the other.
+    /// The instance is coming up or going down, or it is partially up.
     Changing,
-    /// It should be there, and is not, or not all of it.
+    /// The instance has failed.
     Failed,
-    /// Nothing of it is there.
+    /// The instance is down.
     Down,
 }
 
 impl Condition {
-    /// That of a unit, by its `ActiveState` (org.freedesktop.systemd1(5)).
+    /// Returns the condition for an `ActiveState` of a unit (org.freedesktop.systemd1(5)).
     #[must_use]
     pub fn of_unit(state: &str) -> Self {
         match state {
@@ -94,41 +95,46 @@ impl fmt::Display for Condition {
     }
 }
 
-/// An instance that an engine knows of.
+/// An instance known to an engine: up, changing or failed.
 #[derive(Clone, Debug)]
 pub struct Active {
     /// The instance.
     pub instance: Instance,
-    /// Whose it is.
+    /// The engine of the instance.
     pub engine: EngineKind,
-    /// How far it is.
+    /// The condition.
     pub condition: Condition,
-    /// Since when.
+    /// The time of the last change, if known.
     pub since: Option<Timestamp>,
 }
 
-/// Brings instances up and down. Set-up stops at the first error of a namespace and undoes what it did for that instance;
-/// tear-down goes on. Each instance has its outcome.
+/// Brings instances up and down, with one outcome for each instance. `up` stops at the first error of a namespace, and undoes
+/// the steps of the failed instance. `down` continues after an error.
 pub trait Engine {
-    /// Brings instances up, in this order on each namespace.
+    /// Brings instances up, in the given order on each namespace.
     fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
 
-    /// Takes instances down; returns when they are gone, and the namespace with the last one. What is up and requires one of them
-    /// goes first if `recursive`; else that one stays.
+    /// Takes instances down, and deletes each namespace with its last instance. An instance with an active dependant stays
+    /// up, with an error; with `recursive`, the dependants go down first.
     fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome>;
 
-    /// Runs the inside hooks again, `down` and `up`; brings up what is not up. What requires one of them is down meanwhile.
+    /// Runs the inside hooks `down` and `up` again, or brings an inactive instance up. Active dependants are down during the
+    /// restart.
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome>;
 }
 
-/// The engine of this machine, or the one that was asked for.
-/// Errors: the handlers of signals cannot be set, or systemd was asked for and is not PID 1.
-pub fn choose(paths: &Paths, asked: Option<EngineKind>, adopt: bool) -> Result<Box<dyn Engine>> {
-    match asked.unwrap_or_else(|| default(paths)) {
+/// Returns the requested engine, or the default engine of this machine.
+///
+/// Errors:
+/// - systemd engine: systemd is not PID 1, or `adopt` is set;
+/// - direct engine: a capability is missing, `NETNS_HOOK_TIMEOUT` is invalid, or the path of this program is unknown;
+/// - both: a signal handler cannot be set.
+pub fn choose(paths: &Paths, requested: Option<EngineKind>, adopt: bool) -> Result<Box<dyn Engine>> {
+    match requested.unwrap_or_else(|| default_engine(paths)) {
         EngineKind::Systemd => {
             anyhow::ensure!(
                 !adopt,
-                "systemd's units make their namespaces themselves: --adopt is for `--engine direct`"
+                "--adopt requires `--engine direct`: the systemd units create their own namespaces"
             );
             Ok(Box::new(Systemd::of(paths)?))
         }
@@ -136,56 +142,61 @@ pub fn choose(paths: &Paths, asked: Option<EngineKind>, adopt: bool) -> Result<B
     }
 }
 
-/// The instances by the engine that works on them: the one that is asked for; else the one that an instance is up under, or this
-/// machine's. `adopt`: none is looked for.
-/// Errors: what is up cannot be told.
-pub fn by_instance(
+/// Groups instances by engine: the requested engine, else the engine of the active instance, else the default. With `adopt`,
+/// active instances are ignored.
+/// Errors: the active instances cannot be read.
+pub fn group_by_engine(
     paths: &Paths,
-    asked: Option<EngineKind>,
+    requested: Option<EngineKind>,
     adopt: bool,
     instances: &[Instance],
 ) -> Result<BTreeMap<EngineKind, Vec<Instance>>> {
     let mut groups: BTreeMap<EngineKind, Vec<Instance>> = BTreeMap::new();
-    let active = if asked.is_none() && !adopt { active(paths)? } else { Vec::new() };
-    let is_there = |one: &&Active| matches!(one.condition, Condition::Up | Condition::Changing);
+    let active = if requested.is_none() && !adopt { active(paths)? } else { Vec::new() };
+    let is_active = |one: &&Active| matches!(one.condition, Condition::Up | Condition::Changing);
     for instance in instances {
-        let has_it = active.iter().filter(is_there).find(|one| one.instance == *instance);
-        let kind = asked.or(has_it.map(|one| one.engine)).unwrap_or_else(|| default(paths));
+        let found = active.iter().filter(is_active).find(|one| one.instance == *instance);
+        let kind = requested.or(found.map(|one| one.engine)).unwrap_or_else(|| default_engine(paths));
         groups.entry(kind).or_default().push(instance.clone());
     }
     Ok(groups)
 }
 
-/// The engine of this machine.
+/// The default engine of this machine: systemd if systemd is PID 1.
 #[must_use]
-pub fn default(paths: &Paths) -> EngineKind {
+pub fn default_engine(paths: &Paths) -> EngineKind {
     if paths.systemd.is_dir() { EngineKind::Systemd } else { EngineKind::Direct }
 }
 
-/// All that any engine has up, in the order of the names.
-/// Errors: one of them cannot be asked.
+/// Lists the active and failed instances of both engines, sorted by namespace.
+/// Errors: a state file cannot be read, or systemctl fails.
 pub fn active(paths: &Paths) -> Result<Vec<Active>> {
     let mut active = direct::active(paths)?;
     active.extend(systemd::active(paths)?);
-    active.sort_by(|one, other| by_namespace(&one.instance).cmp(&by_namespace(&other.instance)));
+    active.sort_by(|one, other| namespace_order(&one.instance).cmp(&namespace_order(&other.instance)));
     Ok(active)
 }
 
-/// The namespaces that something requires which the direct engine has up.
-/// Errors: what it knows cannot be read.
-pub fn required(paths: &Paths) -> Result<BTreeSet<NsName>> {
-    Ok(schedule::needed(&state::entries(paths)?).into_iter().cloned().collect())
+/// The namespaces that instances of the direct engine require.
+/// Errors: a state file cannot be read.
+pub fn required_namespaces(paths: &Paths) -> Result<BTreeSet<NsName>> {
+    Ok(schedule::required_namespaces(&state::entries(paths)?).into_iter().cloned().collect())
 }
 
-/// The last lines that the hooks of an instance have printed.
+/// The last lines of output of the hooks of an instance.
 #[must_use]
-pub fn last_words(paths: &Paths, active: &Active) -> Vec<String> {
+pub fn last_lines(paths: &Paths, active: &Active) -> Vec<String> {
     match active.engine {
         EngineKind::Systemd => journal::last_words(&active.instance),
-        EngineKind::Direct => log::last_words(&paths.log(&active.instance), 0),
+        EngineKind::Direct => log::last_lines(&paths.log(&active.instance), 0),
     }
 }
 
-fn by_namespace(instance: &Instance) -> (&NsName, &crate::name::NsType) {
+/// The error of an instance that is down after a teardown with errors.
+fn down_with_errors(instance: &Instance, errors: &str) -> anyhow::Error {
+    anyhow!("`{instance}` is down, but with errors: {errors}")
+}
+
+fn namespace_order(instance: &Instance) -> (&NsName, &crate::name::NsType) {
     (&instance.name, &instance.nstype)
 }

@@ -1,5 +1,5 @@
-//! What is looked at before systemd is asked to bring instances up. It knows what they require by drop-ins alone: where one is
-//! missing or old, it would bring an instance up without what that requires.
+//! Preflight checks of `up` and `restart`. systemd knows the requirements of an instance only from a drop-in. Without
+//! the drop-in, or with a stale one, systemd ignores the requirements.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,15 @@ use crate::name::Instance;
 use crate::paths::Paths;
 use crate::requires::{self, Graph, Problem, RequirementReader};
 
-/// The graph of instances that are not up, with all that is wrong with it. What is up was brought up with what it requires.
-/// Errors: systemd cannot be asked.
+/// Reads the requirement graph of instances, and finds the problems. The requirements of active instances, `up`, are not
+/// checked again.
+/// Errors: systemctl cannot be run.
 pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Graph> {
     let reader = RequirementReader::new(paths);
-    let ask = |instance: &Instance| if up.contains(instance) { Ok(Vec::new()) } else { reader.of(instance) };
-    let mut graph = Graph::of(paths, instances.iter().cloned(), ask, |instance| up.contains(instance));
+    let requirements =
+        |instance: &Instance| if up.contains(instance) { Ok(Vec::new()) } else { reader.of(instance) };
+    let mut graph =
+        Graph::of(paths, instances.iter().cloned(), requirements, |instance| up.contains(instance));
     let stale_dropin = graph.requires.iter().filter_map(|(instance, requires)| {
         let message = requires::stale_dropin(paths, instance, requires)?;
         Some(Problem { instance: instance.clone(), message })
@@ -23,15 +26,15 @@ pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> 
     let problems: Vec<Problem> = requires::not_found(&graph)?
         .into_iter()
         .chain(stale_dropin)
-        .chain(unread(&graph)?)
-        .chain(masked(paths, instances, up)?)
+        .chain(not_reloaded(&graph)?)
+        .chain(masked_firewalls(paths, instances, up)?)
         .collect();
     graph.problems.extend(problems);
     Ok(graph)
 }
 
-/// The firewalls that a mask keeps from starting. systemd would start the interfaces without them.
-fn masked(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Vec<Problem>> {
+/// Finds firewalls with a masked unit. systemd would start the interfaces without the firewall.
+fn masked_firewalls(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Vec<Problem>> {
     let firewalls = instances
         .iter()
         .filter(|one| !up.contains(one) && Declaration::of(paths, &one.nstype).firewall)
@@ -44,34 +47,37 @@ fn masked(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Res
         .into_iter()
         .zip(&units)
         .filter(|(_, unit)| states.get(unit.as_str()).is_some_and(|state| state == "masked"));
-    let problem = |(instance, unit): (Instance, &String)| Problem {
-        message: format!("the unit {unit} is masked: `systemctl unmask {unit}`"),
-        instance,
-    };
+    let problem = |(instance, unit): (Instance, &String)| Problem { message: masked_unit(unit), instance };
     Ok(masked.map(problem).collect())
 }
 
-/// The instances whose drop-ins are there, and systemd has not read them since.
-fn unread(graph: &Graph) -> Result<Vec<Problem>> {
+/// The message about a masked unit.
+#[must_use]
+pub fn masked_unit(unit: &str) -> String {
+    format!("the unit {unit} is masked; fix: `systemctl unmask {unit}`")
+}
+
+/// Finds requirement drop-ins that changed since the last reload of systemd.
+fn not_reloaded(graph: &Graph) -> Result<Vec<Problem>> {
     let requiring = || graph.requires.iter().filter(|(_, requires)| !requires.is_empty());
     let units: Vec<String> = requiring().map(|(instance, _)| instance.outside_unit()).collect();
     let states = requires::states("NeedDaemonReload", units.iter())?;
-    let unread = requiring()
+    let changed = requiring()
         .zip(&units)
         .filter(|(_, unit)| states.get(unit.as_str()).is_some_and(|state| state == "yes"));
     let problem = |((instance, _), unit): ((&Instance, _), &String)| Problem {
         instance: instance.clone(),
         message: format!(
-            "systemd has not read {unit} since it was changed, so it may not know what `{instance}` requires; \
-             run `systemctl daemon-reload`"
+            "{unit} has changed since the last reload of systemd, which may not know the requirements of `{instance}`; \
+             fix: `systemctl daemon-reload`"
         ),
     };
-    Ok(unread.map(problem).collect())
+    Ok(changed.map(problem).collect())
 }
 
-/// The instances that lead to a problem, with that, by the words of the other engine; the rest may be begun.
+/// Splits instances into accepted instances, and refused instances with a problem in their requirements. Both engines use this.
 pub fn refuse(
-    what: &str,
+    verb: &str,
     instances: &[Instance],
     graph: &Graph,
 ) -> (Vec<Instance>, Vec<(Instance, anyhow::Error)>) {
@@ -80,7 +86,7 @@ pub fn refuse(
     for instance in instances {
         match graph.problem_of(instance) {
             Some(problem) => {
-                refused.push((instance.clone(), anyhow!("cannot {what} `{instance}`: {}", problem.message)));
+                refused.push((instance.clone(), anyhow!("cannot {verb} `{instance}`: {}", problem.message)));
             }
             None => accepted.push(instance.clone()),
         }
@@ -88,8 +94,8 @@ pub fn refuse(
     (accepted, refused)
 }
 
-/// What keeps an instance down: it itself, or the last one of those that it leads to and that are not up.
-pub fn cause<'a>(
+/// Follows the requirements that are not up, and returns the last instance on the way. Its failure is the cause of the others.
+pub fn root_cause<'a>(
     graph: &'a Graph,
     instance: &'a Instance,
     is_up: impl Fn(&Instance) -> bool,

@@ -1,4 +1,4 @@
-//! Runs hooks to their end: started, waited for, ended when they must be.
+//! Runs hooks: starts each hook, waits for its end, and terminates it after a timeout or an interrupt.
 
 use std::env::{self, VarError};
 use std::fs::File;
@@ -22,162 +22,168 @@ use crate::sys::interrupt::Interrupt;
 use crate::sys::process::{self, POLL_INTERVAL, Process};
 use crate::sys::wait::wait_until;
 
-/// How long a hook that is asked to end has to clean up, unless it has less time for all.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time for the cleanup of a hook between SIGTERM and SIGKILL. A shorter `NETNS_HOOK_TIMEOUT` also limits this.
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
-/// How often a running hook is looked at for reasons to end it, and its log for its size. That it has ended by itself is
-/// seen at once.
-const INTERVAL: Duration = Duration::from_millis(20);
+/// Interval between two checks of the timeout, of interrupts and of the size of the log. The exit of a hook is noticed at once.
+const HOOK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What starts hooks.
+/// Starts hooks and waits for them.
 #[derive(Debug)]
 pub struct Runner {
     paths: Paths,
     caller: Caller,
     interrupt: Interrupt,
-    /// Takes the place of the time limits that hooks have under systemd.
-    limit: Option<Duration>,
-    /// How long a hook that is asked to end has to clean up.
+    /// `NETNS_HOOK_TIMEOUT`, which replaces the default timeouts.
+    timeout_override: Option<Duration>,
+    /// Time for the cleanup of a hook after SIGTERM.
     grace: Duration,
 }
 
 impl Runner {
-    /// As systemd's units do it, from the directory `/` with umask 022.
-    /// Errors: the path of this program is not known, the handlers of signals cannot be set, or `NETNS_HOOK_TIMEOUT` is no time.
+    /// Prepares this process for hooks: the umask and the signal handlers.
+    /// Errors: the program path is unknown, a signal handler cannot be set, or `NETNS_HOOK_TIMEOUT` is invalid.
     pub fn new(paths: &Paths) -> Result<Self> {
-        let binary = env::current_exe().context("cannot tell the path of this program")?;
+        let binary = env::current_exe().context("cannot find the path of this program")?;
         umask(Mode::from_bits_truncate(0o022));
-        let limit = limit()?;
-        let grace = limit.map_or(GRACE, |limit| limit.min(GRACE));
+        let timeout_override = timeout_from_environment()?;
+        let grace = timeout_override.map_or(GRACE_PERIOD, |timeout| timeout.min(GRACE_PERIOD));
         let caller = Caller {
             program: binary.with_file_name("netnsinit"),
             binary,
             trace: traced_by_environment(),
-            // The rest is for what it undoes.
+            // The other half is for the rollback.
             timeout: grace / 2,
             kind: CallerKind::Engine,
         };
-        Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()?, limit, grace })
+        Ok(Self { paths: paths.clone(), caller, interrupt: Interrupt::catch()?, timeout_override, grace })
     }
 
-    /// The time that a hook has.
-    fn limit(&self, hook: (Phase, Side)) -> Duration {
+    /// The timeout of a hook. The defaults are the ones of the units: 30 seconds for `down inside`, otherwise 90 seconds.
+    fn timeout(&self, hook: (Phase, Side)) -> Duration {
         let seconds = if hook == (Phase::Down, Side::Inside) { 30 } else { 90 };
-        self.limit.unwrap_or(Duration::from_secs(seconds))
+        self.timeout_override.unwrap_or(Duration::from_secs(seconds))
     }
 
-    /// Ends a hook that has no more time: it gets some to clean up.
-    pub fn end(&self, process: &Process) {
+    /// Terminates a hook with all its processes: SIGTERM, then SIGKILL after the time for the cleanup.
+    pub fn terminate(&self, process: &Process) {
         process.terminate(self.grace);
     }
 
-    /// Ends all that a command which was killed has left running for an instance: the hook, of which it may not have come to
-    /// note anything, and what that has started, which may outlive it. They all print to its log. Else the hook would undo its
-    /// steps later, when the same have been taken again.
-    pub fn end_left(&self, instance: &Instance, hook: Option<Process>) {
+    /// Terminates the processes that a killed command left running for an instance. A leftover hook would undo its steps in
+    /// the middle of the next command.
+    pub fn terminate_leftovers(&self, instance: &Instance, hook: Option<Process>) {
         if let Some(hook) = hook.filter(Process::runs) {
-            self.end(&hook);
+            self.terminate(&hook);
         }
-        let left = || process::with_output_to(&self.paths.log(instance));
-        let signal = |signal| left().into_iter().for_each(|pid| _ = kill(pid, signal));
+        // The killed command may not have recorded the hook, and processes of the hook may outlive it. All print to the log.
+        let leftovers = || process::with_output_to(&self.paths.log(instance));
+        let signal = |signal| leftovers().into_iter().for_each(|pid| _ = kill(pid, signal));
         signal(Signal::SIGTERM);
-        if wait_until(self.grace, POLL_INTERVAL, || left().is_empty().then_some(())).is_none() {
+        if wait_until(self.grace, POLL_INTERVAL, || leftovers().is_empty().then_some(())).is_none() {
             signal(Signal::SIGKILL);
         }
     }
 
-    /// Whether somebody has asked this process to end.
+    /// Whether this process has received SIGINT, SIGTERM or SIGHUP.
     pub fn interrupted(&self) -> bool {
         self.interrupt.is_set()
     }
 
-    /// Runs one hook to its end. It is a process group of its own, which `note` is told of, dies with this process, and has
-    /// the time that it has under systemd. `whatever_comes`: also after somebody has asked this process to end. `ours`: the
-    /// namespace that it is about; in another one nothing is run.
-    /// Errors: it could not be started, or failed; then the last lines that it printed are in the error.
+    /// Runs one hook to its end. The hook has its own process group, and is terminated if this process dies. The timeout is
+    /// `NETNS_HOOK_TIMEOUT`, or the default of the units.
+    ///
+    /// - `uninterruptible`: an interrupt neither prevents nor ends the hook.
+    /// - `ours`: the expected namespace. The hook is not run in another namespace.
+    /// - `record`: called before the start, and again with the process.
+    ///
+    /// Errors: the command was interrupted before the start; the log cannot be written; the hook cannot be started, fails, is
+    /// interrupted or times out; `record` fails; the remembered values cannot be removed. After a failure, the message
+    /// contains the last lines of output.
     pub fn run(
         &self,
         instance: &Instance,
         (phase, side): (Phase, Side),
-        whatever_comes: bool,
+        uninterruptible: bool,
         ours: Option<&Identity>,
-        mut note: impl FnMut(Option<Process>) -> Result<()>,
+        mut record: impl FnMut(Option<Process>) -> Result<()>,
     ) -> Result<()> {
-        if self.interrupted() && !whatever_comes {
-            bail!("{phase} {side} was not begun: interrupted");
+        if self.interrupted() && !uninterruptible {
+            bail!("{phase} {side} was not started: interrupted");
         }
         let (log, from) = log::open(&self.paths.log(instance))?;
-        let bounded = log.try_clone().context("cannot watch the size of a log")?;
-        let log = if whatever_comes { log::takes_output(log)? } else { log };
+        let bounded = log.try_clone().context("cannot open a log twice")?;
+        let log = if uninterruptible { log::for_teardown(log)? } else { log };
         let hook = Hook { instance: instance.clone(), extra: Vec::new(), phase, side };
-        let started = child::start(&self.paths, &hook, &self.caller, log, ours, || note(None))?;
+        let started = child::start(&self.paths, &hook, &self.caller, log, ours, || record(None))?;
         let Some(handle) = started else { return Ok(()) };
         let process = handle.pids().first().and_then(|&pid| Process::of(i32::try_from(pid).ok()?));
-        note(process)?;
-        let Ended { status, early } = self.wait(&handle, &hook, process, whatever_comes, &bounded)?;
-        // Also if it came to its end just before it was asked to.
+        record(process)?;
+        let Ended { status, reason } = self.wait(&handle, &hook, process, uninterruptible, &bounded)?;
+        // A hook can also succeed just before its termination.
         if status.success() {
             return match (phase, side) {
                 (Phase::Down, Side::Outside) => remembered::forget(&self.paths, instance),
                 _ => Ok(()),
             };
         }
-        if status.signal().is_some() && early.is_none() {
-            // What it had started would take its step after that was undone.
-            process.inspect(|process| self.end(process));
+        if status.signal().is_some() && reason.is_none() {
+            // A remaining process of the hook could otherwise continue after the rollback.
+            process.inspect(|process| self.terminate(process));
         }
-        let why = early.unwrap_or_else(|| format!("failed ({status})"));
-        bail!("{phase} {side} {why}{}", quoted(log::last_words(&self.paths.log(instance), from)));
+        let cause = reason.unwrap_or_else(|| format!("failed ({status})"));
+        bail!("{phase} {side} {cause}{}", quoted(log::last_lines(&self.paths.log(instance), from)));
     }
 
-    /// Waits for the end of a hook, and brings it about where it takes too long or is not wanted any more.
+    /// Waits for the end of a hook. Terminates it after the timeout or an interrupt.
     fn wait(
         &self,
         handle: &Handle,
         hook: &Hook,
         process: Option<Process>,
-        whatever_comes: bool,
+        uninterruptible: bool,
         output: &File,
     ) -> Result<Ended> {
-        let limit = self.limit((hook.phase, hook.side));
-        let deadline = Instant::now() + limit;
-        let mut early = None;
+        let timeout = self.timeout((hook.phase, hook.side));
+        let deadline = Instant::now() + timeout;
+        let mut reason = None;
         loop {
-            let ended = handle.wait_timeout(INTERVAL).context("cannot wait for a hook")?;
-            log::bound(output);
+            let ended = handle.wait_timeout(HOOK_POLL_INTERVAL).context("cannot wait for a hook")?;
+            log::limit_size(output);
             if let Some(ended) = ended {
-                return Ok(Ended { status: ended.status, early });
+                return Ok(Ended { status: ended.status, reason });
             }
-            if early.is_some() {
+            if reason.is_some() {
                 continue;
             }
             if Instant::now() > deadline {
-                early = Some(format!("took longer than {} seconds", limit.as_secs()));
-            } else if self.interrupted() && !whatever_comes {
-                early = Some("was interrupted".to_owned());
+                reason = Some(format!("timed out after {} seconds", timeout.as_secs()));
+            } else if self.interrupted() && !uninterruptible {
+                reason = Some("was interrupted".to_owned());
             }
-            if early.is_some() {
-                process.inspect(|process| self.end(process));
+            if reason.is_some() {
+                process.inspect(|process| self.terminate(process));
             }
         }
     }
 }
 
-/// How a hook has ended.
+/// The end of a hook.
 struct Ended {
     status: ExitStatus,
-    /// Why it was asked to end, if it was.
-    early: Option<String>,
+    /// The reason of the termination by this process, if any.
+    reason: Option<String>,
 }
 
-/// The time that hooks have by `NETNS_HOOK_TIMEOUT`.
-fn limit() -> Result<Option<Duration>> {
+/// Reads `NETNS_HOOK_TIMEOUT`.
+/// Errors: the value is not a positive number of seconds.
+fn timeout_from_environment() -> Result<Option<Duration>> {
     let value = match env::var("NETNS_HOOK_TIMEOUT") {
         Err(VarError::NotPresent) => return Ok(None),
         value => value.ok(),
     };
     let seconds = value.and_then(|text| text.parse::<u32>().ok()).filter(|&seconds| seconds > 0);
     let seconds =
-        seconds.context("NETNS_HOOK_TIMEOUT is no number of seconds: set it to one, or unset it")?;
+        seconds.context("NETNS_HOOK_TIMEOUT must be a positive number of seconds; correct it or unset it")?;
     Ok(Some(Duration::from_secs(seconds.into())))
 }

@@ -54,8 +54,7 @@ impl<'a> Save<'a> {
     }
 
     /// Saves the rules. `force`: an empty ruleset may replace rules.
-    /// Errors: the namespace does not exist, the rules are empty, cannot be read or loaded again, or the file cannot be written. Then the
-    /// old file stays.
+    /// Errors: the namespace is missing, the rules are empty or unusable, or the file cannot be written. Then the old file stays.
     pub fn run(&self, force: bool) -> Result<()> {
         let rules = self.read(force)?;
         // From here on signals are delayed for the few milliseconds until the file is complete.

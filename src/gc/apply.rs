@@ -56,7 +56,7 @@ impl<'a> Collector<'a> {
             OrphanKind::PartiallyUp(name, instances) => self.recover(name, instances)?,
             OrphanKind::Instance(instance) => self.run_down_outside(instance)?,
             // Dropping the lock removes its file.
-            OrphanKind::Lock(name) => drop(state::try_hold(self.paths, name)?),
+            OrphanKind::Lock(name) => drop(state::try_lock(self.paths, name)?),
             OrphanKind::File => remove(&orphan.path)?,
         }
         Ok(true)
@@ -76,14 +76,14 @@ impl<'a> Collector<'a> {
     /// Locks a namespace.
     /// Errors: another process holds the lock, or the state cannot be read.
     fn lock(&self, name: &NsName) -> Result<LockedState> {
-        state::try_hold(self.paths, name)?
+        state::try_lock(self.paths, name)?
             .with_context(|| format!("another process is working on namespace `{name}`"))
     }
 
     /// Lets the direct engine roll back its unfinished work. The engine reads the state again.
     fn recover(&self, name: &NsName, instances: &[Instance]) -> Result<()> {
-        let mut held = self.lock(name)?;
-        Direct::of(self.paths, false)?.recover(&mut held)?;
+        let mut locked = self.lock(name)?;
+        Direct::of(self.paths, false)?.recover(&mut locked)?;
         for instance in instances {
             let remembered = self.paths.remembered(instance);
             ensure!(
@@ -98,12 +98,12 @@ impl<'a> Collector<'a> {
 
     /// Runs the `down outside` hook of an instance. The hook reads the remembered values.
     fn run_down_outside(&self, instance: &Instance) -> Result<()> {
-        let held = self.lock(&instance.name)?;
-        ensure!(held.stage(&instance.nstype).is_none(), "the direct engine has brought the instance up");
+        let locked = self.lock(&instance.name)?;
+        ensure!(locked.stage(&instance.nstype).is_none(), "the direct engine has brought the instance up");
         let used = Used::query(self.paths)?;
         ensure!(!used.instances.contains(instance), "the unit of the instance is now active");
         ensure!(!used.created.contains(&instance.name), "a unit has created the namespace of the instance");
-        leftovers::clear(self.paths, &held, instance)?;
+        leftovers::remove(self.paths, &locked, instance)?;
         remembered::forget(self.paths, instance)
     }
 }

@@ -129,7 +129,7 @@ fn check_lock(paths: &Paths, path: PathBuf, name: &str, states: &BTreeMap<NsName
         Err(error) => return Some(Orphan::unusable(&path, error)),
     };
     let is_needed = || !states.contains_key(&name) && paths.state(&name).symlink_metadata().is_ok();
-    match state::is_held(paths, &name) {
+    match state::is_locked(paths, &name) {
         Ok(held) if held || is_needed() => None,
         Ok(_) => {
             let reason = "no process holds this lock".to_owned();

@@ -9,7 +9,7 @@ use super::records::Records;
 use super::used::Used;
 use super::{Orphan, OrphanKind, drop_ins, files};
 use crate::engine;
-use crate::engine::state::{self, Known, Stage, State};
+use crate::engine::state::{self, Stage, State, StateFile};
 use crate::name::{Instance, NsName};
 use crate::netns::processes;
 use crate::netns::{self, Id, Identity, Named};
@@ -60,9 +60,9 @@ impl Search<'_> {
     /// Whether a process works on a namespace, or has changed its state since the search began.
     fn is_in_progress(&self, name: &NsName, state: &State) -> bool {
         let is_unchanged =
-            || matches!(state::read(self.paths, name), Ok(Some(Known::State(now))) if now == *state);
+            || matches!(state::read(self.paths, name), Ok(Some(StateFile::Valid(now))) if now == *state);
         // A lock that cannot be read counts as held; `files` reports it.
-        state::is_held(self.paths, name).unwrap_or(true) || !is_unchanged()
+        state::is_locked(self.paths, name).unwrap_or(true) || !is_unchanged()
     }
 
     /// Returns why the state of an idle namespace is unfinished, and the affected instances; `None` if it is finished.
@@ -75,7 +75,7 @@ impl Search<'_> {
             "the namespace was deleted manually, or never created"
         } else if !instances.is_empty() {
             "netnsctl was killed while it worked on the namespace"
-        } else if state.instances.is_empty() && !engine::required(self.paths)?.contains(name) {
+        } else if state.instances.is_empty() && !engine::required_namespaces(self.paths)?.contains(name) {
             "netnsctl was killed before an instance was up on the namespace"
         } else {
             return Ok(None);

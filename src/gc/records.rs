@@ -6,7 +6,7 @@ use std::io;
 use anyhow::Result;
 
 use super::{Orphan, OrphanKind, files};
-use crate::engine::state::{self, Known, State};
+use crate::engine::state::{self, State, StateFile};
 use crate::name::{Instance, NsName};
 use crate::netns::{Identity, ownership};
 use crate::paths::Paths;
@@ -76,14 +76,14 @@ fn states(paths: &Paths, found: &mut Vec<Orphan>) -> Result<(BTreeMap<NsName, St
             }
         };
         let orphan = match state::read(paths, &name) {
-            Ok(Some(Known::State(state))) => {
+            Ok(Some(StateFile::Valid(state))) => {
                 states.insert(name, state);
                 continue;
             }
-            Ok(Some(Known::Unusable(error))) => {
+            Ok(Some(StateFile::Unusable(error))) => {
                 Orphan { kind: OrphanKind::Foreign, path, reason: format!("{error:#}") }
             }
-            Ok(Some(Known::Odd(error))) => Orphan::unusable(&path, error),
+            Ok(Some(StateFile::Unreadable(error))) => Orphan::unusable(&path, error),
             Err(error) => Orphan::unusable(&path, format!("{error:#}")),
             Ok(None) => continue,
         };

@@ -13,8 +13,8 @@ use crate::sys::wait::wait_until;
 /// The time to wait for a command, unless the caller of the hook has less time.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Ends the foreground command of the bash that started this process, with all its children. Returns when they have ended, or after
-/// `timeout`. `jobs` is the output of `jobs -l` in that bash.
+/// Ends the foreground command of the parent bash, with its children. Returns after their end, or after `timeout`. `jobs` is
+/// the output of `jobs -l`.
 pub fn end(jobs: &str, timeout: Duration) {
     let accepted = Instant::now();
     let listed = foreground(jobs);

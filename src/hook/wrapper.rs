@@ -28,12 +28,11 @@ const MARK: &str =
 /// Removes the remembered values of an instance that is down.
 const FORGET: &str = "__netns_forget\n";
 
-/// The end of a successful hook. A later signal must not make it a failed one without rollback. A command in a trap for EXIT can
-/// still be ended by a signal.
+/// The end of a successful hook. A later signal must not turn success into a failure. It can still end a command in a trap for EXIT.
 const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
 
-/// Writes the wrapper of a hook. `location` is the line with the variables of its place.
-/// Errors: on `up`, a `default.conf` that exists but cannot be read; on `down` this is a warning.
+/// Writes the wrapper of a hook. `location` is the line of [`super::location`].
+/// Errors: an unreadable `default.conf` on `up`; on `down` this is a warning.
 pub(super) fn wrapper(
     paths: &Paths,
     hook: &Hook,

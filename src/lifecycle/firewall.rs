@@ -1,9 +1,9 @@
-//! The firewalls of what is brought up: their namespaces are closed before anything is read, and what is left of a failure is told.
+//! Closes the namespaces of requested firewalls before any file is read, and reports the effects of failures.
 
 use std::collections::BTreeSet;
 
 use crate::config::declaration::Declaration;
-use crate::engine::state::{self, Known};
+use crate::engine::state::{self, StateFile};
 use crate::engine::{self, Active, Condition, EngineKind};
 use crate::firewall::{close, configured, is_closed};
 use crate::name::{Instance, NsName};
@@ -11,15 +11,15 @@ use crate::netns::ownership::{self, Ownership};
 use crate::paths::Paths;
 use crate::print;
 
-/// Closes the namespaces of the firewalls among `requested` that something is up in. This comes before any file is read: what
-/// an instance requires is found out by bash, which may take long or be killed.
+/// Closes the namespaces of requested firewalls with an active instance. This precedes the reading of any file: bash reads
+/// the requirements, and can hang or be killed.
 pub fn close_requested(paths: &Paths, requested: &[Instance]) {
     let firewalls = requested.iter().filter(|one| Declaration::of(paths, &one.nstype).firewall);
     let names: BTreeSet<&NsName> = firewalls.map(|instance| &instance.name).collect();
     if names.is_empty() {
         return;
     }
-    // A namespace that nothing of ours is up in may belong to somebody else.
+    // A namespace without an active instance may be foreign.
     let active = engine::active(paths).unwrap_or_default();
     for name in names {
         let up = active.iter().find(|one| one.instance.name == *name && one.condition == Condition::Up);
@@ -31,7 +31,7 @@ pub fn close_requested(paths: &Paths, requested: &[Instance]) {
     }
 }
 
-/// Whether the name of the namespace that an instance is up in still stands for the namespace that its engine has created.
+/// Whether the namespace of an active instance is still the one that the engine has created.
 fn is_ours(paths: &Paths, active: &Active) -> bool {
     let name = &active.instance.name;
     match active.engine {
@@ -39,7 +39,7 @@ fn is_ours(paths: &Paths, active: &Active) -> bool {
             !matches!(ownership::look(paths, name), Ok(Ownership::Other | Ownership::Gone) | Err(_))
         }
         EngineKind::Direct => match state::read(paths, name) {
-            Ok(Some(Known::State(state))) => {
+            Ok(Some(StateFile::Valid(state))) => {
                 state.namespace.is_some_and(|ours| ours.has_name(paths, name).unwrap_or(false))
             }
             _ => false,
@@ -47,7 +47,8 @@ fn is_ours(paths: &Paths, active: &Active) -> bool {
     }
 }
 
-/// What the failure of instances means for the firewalls of their namespaces, a line for each namespace that has something up.
+/// Describes the effects of failed instances on firewalls: one line for each namespace with an active instance and an inactive
+/// firewall.
 #[must_use]
 pub fn after_failure(paths: &Paths, failed: &[Instance]) -> Vec<String> {
     let names: BTreeSet<&NsName> = failed.iter().map(|instance| &instance.name).collect();

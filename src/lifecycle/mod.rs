@@ -1,5 +1,5 @@
-//! Brings instances up, takes them down and restarts them: [`targets`] tells which instances are meant, each goes to its engine, and
-//! [`firewall`] keeps what is brought up closed until its rules are loaded.
+//! Brings instances up, takes them down and restarts them. [`targets`] resolves the arguments to instances.
+//! [`firewall`] keeps a namespace closed until its firewall is loaded.
 
 mod firewall;
 mod progress;
@@ -14,38 +14,38 @@ pub use targets::{configured, resolve};
 use crate::engine::{self, Engine, EngineKind, Outcome};
 use crate::name::{Instance, NsName, Target};
 use crate::paths::Paths;
-use progress::while_telling;
+use progress::with_progress;
 
-/// What is done.
+/// An operation on instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// Instances are brought up.
+pub enum Operation {
+    /// Brings instances up.
     Up,
-    /// Instances are taken down; if `recursive`, after what requires them.
+    /// Takes instances down.
     Down {
-        /// Else what something requires stays.
+        /// Whether dependants go down first. Otherwise a required instance stays up.
         recursive: bool,
     },
-    /// The inside hooks of instances are run again.
+    /// Runs the inside hooks of instances again.
     Restart,
 }
 
-/// What came of it.
+/// The result of an operation.
 #[derive(Debug)]
 pub struct Report {
-    /// How it went with each instance, in the order in which they were named.
+    /// The outcome of each instance, in the order of the arguments. Dependants that are not in the arguments come first.
     pub outcomes: Vec<Outcome>,
-    /// What the failures mean for the firewalls of their namespaces, a line each.
+    /// The effects of failures on firewalls, one line a namespace.
     pub firewalls: Vec<String>,
 }
 
-impl Work {
+impl Operation {
     fn brings_up(self) -> bool {
         !matches!(self, Self::Down { .. })
     }
 
-    /// What it is called while it lasts.
-    fn present(self) -> &'static str {
+    /// The operation in a progress message.
+    fn participle(self) -> &'static str {
         match self {
             Self::Up => "bringing up",
             Self::Down { .. } => "taking down",
@@ -53,12 +53,12 @@ impl Work {
         }
     }
 
-    /// The instances that a bare name stands for.
-    fn all_of(self, paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+    /// The instances of a NAME argument.
+    fn expand(self, paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
         match self {
             Self::Up => configured(paths, name),
-            Self::Down { .. } => targets::any_active(paths, name),
-            Self::Restart => targets::some_active(paths, name),
+            Self::Down { .. } => targets::active_or_none(paths, name),
+            Self::Restart => targets::active_instances(paths, name),
         }
     }
 
@@ -71,50 +71,53 @@ impl Work {
     }
 }
 
-/// Does the work on what is named, by the engine that is asked for; else by the one that an instance is up under, or this machine's.
-/// `adopt`: a namespace that somebody else has made is taken over.
-/// Errors: there is no such type, namespace or engine. What goes wrong with an instance is in its outcome.
+/// Runs an operation with the requested engine, or with the engine of each instance. With `adopt`, foreign namespaces are
+/// taken over.
+///
+/// Errors: a target is unknown, the active instances cannot be read, or the engine is not available. Failures of instances
+/// are in the outcomes.
 pub fn run(
     paths: &Paths,
-    work: Work,
+    operation: Operation,
     targets: &[Target],
-    asked: Option<EngineKind>,
+    requested: Option<EngineKind>,
     adopt: bool,
 ) -> Result<Report> {
-    let instances = resolve(paths, targets, |paths, name| work.all_of(paths, name))?;
-    if work.brings_up() {
+    let instances = resolve(paths, targets, |paths, name| operation.expand(paths, name))?;
+    if operation.brings_up() {
         firewall::close_requested(paths, &instances);
     }
     let mut outcomes = Vec::new();
-    for (kind, group) in engine::by_instance(paths, asked, adopt, &instances)? {
+    for (kind, group) in engine::group_by_engine(paths, requested, adopt, &instances)? {
         let engine = engine::choose(paths, Some(kind), adopt)?;
-        outcomes.extend(while_telling(work.present(), &group, || work.act(engine.as_ref(), &group)));
-        if matches!(work, Work::Down { .. }) && kind == EngineKind::Systemd && asked.is_none() {
-            // It is not up under the direct engine; where it has failed under that, the log is left.
+        outcomes
+            .extend(with_progress(operation.participle(), &group, || operation.act(engine.as_ref(), &group)));
+        if matches!(operation, Operation::Down { .. }) && kind == EngineKind::Systemd && requested.is_none() {
+            // A log of the direct engine would list the instance as failed.
             for instance in &group {
                 _ = fs::remove_file(paths.log(instance));
             }
         }
     }
     outcomes.sort_by_key(|outcome| instances.iter().position(|instance| *instance == outcome.instance));
-    let firewalls = if work.brings_up() { after_failure(paths, &outcomes) } else { Vec::new() };
+    let firewalls = if operation.brings_up() { after_failure(paths, &outcomes) } else { Vec::new() };
     Ok(Report { outcomes, firewalls })
 }
 
-/// Brings up what is configured for a namespace, by the engine of this machine.
-/// Errors: nothing is configured, or something does not come up.
+/// Brings up all configured instances of a namespace with the default engine.
+/// Errors: nothing is configured, the engine is not available, or an instance does not come up.
 pub fn up(paths: &Paths, name: &NsName) -> Result<()> {
     let instances = configured(paths, name)?;
     firewall::close_requested(paths, &instances);
     let engine = engine::choose(paths, None, false)?;
-    let outcomes = while_telling(Work::Up.present(), &instances, || engine.up(&instances));
+    let outcomes = with_progress(Operation::Up.participle(), &instances, || engine.up(&instances));
     outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
 }
 
 fn after_failure(paths: &Paths, outcomes: &[Outcome]) -> Vec<String> {
     let failed = outcomes.iter().filter(|one| one.changed.is_err());
     let failed: Vec<Instance> = failed.map(|one| one.instance.clone()).collect();
-    // A unit that is masked, or that systemd does not find, has closed nothing.
+    // A masked or missing unit has not closed the namespace.
     firewall::close_requested(paths, &failed);
     firewall::after_failure(paths, &failed)
 }

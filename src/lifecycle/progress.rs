@@ -1,4 +1,4 @@
-//! A word for who waits.
+//! Progress messages of long operations.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -7,20 +7,21 @@ use std::time::Duration;
 use crate::name::Instance;
 use crate::print;
 
-/// When a wait is worth a word, the first time and from then on.
-const FIRST_WORD: Duration = Duration::from_secs(1);
-const NEXT_WORD: Duration = Duration::from_secs(10);
+/// Delay of the first message.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+/// Interval between further messages.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Does something, and says so on stderr if it takes long.
-pub fn while_telling<Done>(present: &str, instances: &[Instance], act: impl FnOnce() -> Done) -> Done {
-    let (done, wait) = mpsc::channel::<()>();
+/// Runs `act`, and prints progress messages on stderr if it takes long.
+pub fn with_progress<Done>(participle: &str, instances: &[Instance], act: impl FnOnce() -> Done) -> Done {
+    let (done, finished) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        // Where no thread can be had, it is done without a word.
+        // Without a thread there are no messages.
         _ = thread::Builder::new().spawn_scoped(scope, move || {
-            let mut timeout = FIRST_WORD;
-            while wait.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
-                print::stderr_lines(&format!("still {present} {}...", summary(instances)));
-                timeout = NEXT_WORD;
+            let mut timeout = FIRST_DELAY;
+            while finished.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
+                print::stderr_lines(&format!("still {participle} {}...", summary(instances)));
+                timeout = REPEAT_INTERVAL;
             }
         });
         let result = act();

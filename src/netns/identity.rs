@@ -84,9 +84,9 @@ impl Identity {
         Ok(self.has(own()?) && self.has_cookie(own_cookie)?)
     }
 
-    /// Whether a name belongs to this namespace. Only if the ID is equal, the thread enters the namespace to read the cookie. Without
-    /// the right to enter, the ID decides.
-    /// Errors: the ID or the cookie of the named namespace cannot be read.
+    /// Whether a name belongs to this namespace. If the ID is equal, the thread enters the namespace to read the cookie, if
+    /// permitted.
+    /// Errors: the ID or the cookie cannot be read.
     pub fn has_name(&self, paths: &Paths, name: &NsName) -> Result<bool> {
         let path = paths.namespace(name);
         let what = || format!("cannot read {}", path.display());

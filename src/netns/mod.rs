@@ -193,8 +193,7 @@ pub enum Deleted {
     NotOurs,
 }
 
-/// Deletes a name if it belongs to the namespace `ours`, or to none. The lock of [`create`] and iproute2 prevents a creation in
-/// between.
+/// Deletes a name if it belongs to the namespace `ours`, or to none. The lock prevents a creation in between.
 /// Errors: the name cannot be checked, or the kernel refuses.
 pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Deleted> {
     if !paths.netns.exists() {

@@ -26,7 +26,7 @@ pub enum Ownership {
     Unknown,
 }
 
-/// Creates a namespace and its ownership record, so that a later deletion does not delete a foreign namespace.
+/// Creates a namespace and its ownership record. The record protects foreign namespaces from a later deletion.
 /// Errors: the name exists, or the namespace or the record cannot be created.
 pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
     let note = paths.ownership(name);
@@ -133,8 +133,7 @@ pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     }
 }
 
-/// Checks that systemd-netns created the namespace: a foreign one has neither the interfaces nor the firewall.
-/// Errors: the namespace is missing, foreign, or without a record; or it cannot be read.
+/// Checks that systemd-netns created the namespace. Errors: the namespace is missing, foreign, without a record, or unreadable.
 pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
     match look(paths, name)? {
         Ownership::Ours => Ok(()),

@@ -182,8 +182,8 @@ pub fn instances_in(requires: &[Requirement]) -> impl Iterator<Item = &Instance>
     })
 }
 
-/// The reason why a required instance is not valid: it has no own file and its plugin needs one, or it has no plugin. A mistyped name
-/// must not be accepted because of `TYPE.conf`.
+/// The reason why a required instance is invalid: no plugin, or no own file that the plugin needs. `TYPE.conf` is not enough,
+/// because names can be mistyped.
 #[must_use]
 pub fn unknown(paths: &Paths, instance: &Instance) -> Option<String> {
     let layers = match Layers::of(paths, instance) {

@@ -163,7 +163,7 @@ mod tests {
             ("configure_t_requires() { false; echo b; }", "", "`configure_t_requires` failed"),
             ("", "NETNS_REQUIRES='b", "reading its files failed"),
             ("", "NETNS_REQUIRES='b", "t-a.conf: line 1"),
-            ("configure_t_requires() { echo 'b c'; echo d/e; }", "", "and \"d/e\""),
+            ("configure_t_requires() { echo 'b c'; echo d/e; }", "", "and invalid NSNAME \"d/e\""),
         ] {
             let error = format!("{:#}", requires([("t.sh", plugin), ("t-a.conf", conf)]).unwrap_err());
             assert!(

@@ -48,9 +48,8 @@ fn units(graph: &Graph) -> impl Iterator<Item = (&Instance, &String)> {
     })
 }
 
-/// The reason why systemd does not know a requirement of an instance, with the next step. `None` if systemd knows it, or a foreign
-/// file is in place of the drop-in.
-/// instead.
+/// The reason why systemd does not know a requirement of an instance, with the next step. `None` if systemd knows it, or a
+/// foreign file is in its place.
 #[must_use]
 pub fn stale_dropin(paths: &Paths, instance: &Instance, requires: &[Requirement]) -> Option<String> {
     let first = requires.first()?;

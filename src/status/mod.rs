@@ -54,7 +54,7 @@ impl InstanceStatus {
             state: active.condition,
             engine: Some(active.engine),
             since: active.since,
-            log: if has_failed { engine::last_words(paths, active) } else { Vec::new() },
+            log: if has_failed { engine::last_lines(paths, active) } else { Vec::new() },
         }
     }
 }

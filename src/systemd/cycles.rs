@@ -35,8 +35,8 @@ impl fmt::Display for Cycle {
     }
 }
 
-/// Finds the cycles of a start of these units, and of a boot. Unit files and drop-ins below `overlay` override the installed ones.
-/// Without systemd-analyze there is no result.
+/// Finds the cycles of a start of these units, and of a boot. Unit files below `overlay` override installed ones. Without
+/// systemd-analyze the result is empty.
 /// Errors: systemd-analyze cannot be run.
 pub fn find<Unit: AsRef<str>>(
     units: impl IntoIterator<Item = Unit>,

@@ -12,7 +12,8 @@ use super::systemctl::systemctl;
 pub struct Properties(BTreeMap<String, String>);
 
 impl Properties {
-    /// Queries some properties, `KEY,KEY`, and `Id` of units, by names or patterns. Each name has a block, in this order, also if the unit
+    /// Queries some properties, `KEY,KEY`, and `Id` of units, by names or patterns. Each name has a block, in this order, also
+    /// if the unit
     /// does not exist. A pattern has the blocks of all matching loaded units.
     /// Errors: systemctl is missing or fails.
     pub fn of<Word: AsRef<str>>(keys: &str, units: impl IntoIterator<Item = Word>) -> Result<Vec<Self>> {

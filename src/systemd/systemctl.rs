@@ -127,7 +127,8 @@ impl Systemctl {
         on_units("reset-failed", units).run()?.success().map(drop)
     }
 
-    /// Starts, stops, restarts or resets units, and returns the messages of systemctl. These are not errors yet: the state of each unit is
+    /// Starts, stops, restarts or resets units, and returns the messages of systemctl. These are not errors yet: the state of
+    /// each unit is
     /// queried afterwards.
     #[allow(clippy::unused_self)]
     pub fn change<Unit: AsRef<str>>(&self, verb: &str, units: &[Unit]) -> String {

@@ -1,4 +1,4 @@
-//! Does it, and has systemd read it.
+//! Applies a plan, and reloads systemd.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -11,50 +11,49 @@ use crate::sys::file;
 use crate::systemd::systemctl::Loaded;
 use crate::systemd::unit_files::{Applied, Change, Plan};
 
-/// Whether a run that was stopped, or whose reload failed, has left a reload to the next one.
+/// Whether an earlier run did not complete its reload of systemd.
 #[must_use]
-pub fn pending(machine: &Machine) -> bool {
+pub fn reload_pending(machine: &Machine) -> bool {
     machine.systemctl.is_some() && machine.paths.reload.exists()
 }
 
-/// Carries the plan out as far as possible, and calls `say` before each change. That systemd has to read its units again is noted
-/// before: a drop-in that it does not know of may be what has a firewall come first.
+/// Applies the plan as far as possible, and calls `say` before each change. First a file records the pending reload: without
+/// a reload, systemd could miss the drop-in of a firewall.
 pub fn apply(machine: &Machine, plan: &Plan, say: impl FnMut(&Change)) -> Applied {
     let reload = &machine.paths.reload;
     if machine.systemctl.is_some()
         && !plan.is_done()
-        && let Err(error) = note(reload)
+        && let Err(error) = mark_reload_pending(reload)
     {
-        print::warn(&format!("{error:#}; should this run be stopped, run `systemctl daemon-reload`"));
+        print::warn(&format!("{error:#}; if this run is interrupted, run `systemctl daemon-reload`"));
     }
     plan.apply(machine.paths, say)
 }
 
-fn note(reload: &Path) -> Result<()> {
-    let what = || format!("cannot create {}", reload.display());
-    reload.parent().map_or(Ok(()), fs::create_dir_all).with_context(what)?;
-    file::open(reload, OpenOptions::new().write(true).create(true)).map(drop).with_context(what)
+fn mark_reload_pending(reload: &Path) -> Result<()> {
+    let context = || format!("cannot create {}", reload.display());
+    reload.parent().map_or(Ok(()), fs::create_dir_all).with_context(context)?;
+    file::open(reload, OpenOptions::new().write(true).create(true)).map(drop).with_context(context)
 }
 
-/// Has systemd read its units again, if `reload`, and clears the failed state of instances, so that `systemctl --failed` shows what
-/// fails from now on. `say` is called before each.
-/// Errors: systemctl fails.
-pub fn finish(machine: &Machine, loaded: &[Loaded], reload: bool, say: impl Fn(&str)) -> Result<()> {
+/// Reloads systemd if needed, and resets failed units, so that later only new failures show. Calls `say` before each step.
+/// Errors: systemctl fails, or a file cannot be removed.
+pub fn reload(machine: &Machine, loaded: &[Loaded], needs_reload: bool, say: impl Fn(&str)) -> Result<()> {
     let Some(systemctl) = &machine.systemctl else {
-        if reload {
+        if needs_reload {
             say("systemd is not running here: daemon-reload was left out.");
         }
         return Ok(());
     };
-    if reload {
+    if needs_reload {
         say("Reloading systemd daemon configuration...");
         systemctl.daemon_reload()?;
         file::remove(&machine.paths.reload)?;
     }
-    let is_ours = |unit: &Loaded| {
-        unit.nstype().is_none_or(|word| machine.listing.types.iter().any(|nstype| nstype.as_ref() == word))
+    let is_known = |unit: &Loaded| {
+        unit.nstype().is_none_or(|known| machine.listing.types.iter().any(|nstype| nstype.as_ref() == known))
     };
-    let failed = loaded.iter().filter(|unit| unit.active == "failed" && is_ours(unit));
+    let failed = loaded.iter().filter(|unit| unit.active == "failed" && is_known(unit));
     let failed: Vec<&str> = failed.map(|unit| unit.name.as_str()).collect();
     if failed.is_empty() {
         return Ok(());

@@ -1,10 +1,10 @@
-//! netns-update: which units and drop-ins there should be. [`look`] reads what there is, [`plan`] compares, [`apply`] acts; the command
-//! reports.
+//! netns-update: keeps the units and drop-ins up to date. [`machine`] reads the current state, [`plan`] compares it with the
+//! wanted state, [`apply`] makes the changes. The command prints the reports.
 
 mod apply;
-mod look;
+mod machine;
 mod plan;
 
-pub use apply::{apply, finish, pending};
-pub use look::{Machine, Scope};
+pub use apply::{apply, reload, reload_pending};
+pub use machine::{Machine, Scope};
 pub use plan::plan;

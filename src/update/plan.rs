@@ -1,4 +1,4 @@
-//! What has to be done.
+//! Plans the changes of unit files and drop-ins.
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
@@ -13,9 +13,15 @@ use crate::requires::Graph;
 use crate::systemd::systemctl::Loaded;
 use crate::systemd::unit_files::{self, Plan, Template};
 
-/// Plans that each type has its units, each instance that requires something its drop-in, and each firewall its own. Units with
-/// instances among `loaded` that are active or failed, or that a service is attached to, are not removed. What instances require is left
-/// alone where that cannot be.
+/// Plans the wanted state:
+///
+/// - each type has its unit pair;
+/// - each instance with requirements has a drop-in;
+/// - each type that provides a firewall has a drop-in.
+///
+/// The units of a removed type stay if a service is attached to an instance, or if an instance in `loaded` is not inactive:
+/// active, failed or changing ([`Loaded::holds`]). The requirement drop-ins are not changed if the graph has problems.
+///
 /// Errors: the directory of the units cannot be read.
 pub fn plan<'a>(
     paths: &Paths,
@@ -25,13 +31,13 @@ pub fn plan<'a>(
     loaded: &[Loaded],
 ) -> Result<Plan<'a>> {
     let present = unit_files::present(paths)?;
-    // Few runs have a type to remove.
+    // The list is only needed when a type is removed, which is rare.
     let attached = LazyCell::new(|| attach::attached(paths));
-    let needs = |word: &str| -> Vec<String> {
-        let holder = loaded.iter().find(|unit| unit.holds() && unit.nstype() == Some(word));
+    let needs = |nstype: &str| -> Vec<String> {
+        let holder = loaded.iter().find(|unit| unit.holds() && unit.nstype() == Some(nstype));
         let attached: Vec<String> = match &*attached {
-            Ok(all) => all.iter().filter(|one| one.needs(word)).map(Attached::advice).collect(),
-            Err(error) => vec![format!("what is attached cannot be told: {error:#}")],
+            Ok(all) => all.iter().filter(|one| one.needs(nstype)).map(Attached::advice).collect(),
+            Err(error) => vec![format!("cannot list the attached services: {error:#}")],
         };
         holder.map(Loaded::advice).into_iter().chain(attached).collect()
     };

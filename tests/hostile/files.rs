@@ -13,7 +13,7 @@ use nix::unistd::mkfifo;
 use systemd_netns::internals::NsName;
 use systemd_netns::internals::Paths;
 use systemd_netns::internals::engine;
-use systemd_netns::internals::engine::state::{self, Known};
+use systemd_netns::internals::engine::state::{self, StateFile};
 use systemd_netns::internals::gc::{self, OrphanKind};
 use systemd_netns::internals::netns;
 use systemd_netns::internals::plugin;
@@ -150,14 +150,14 @@ pub fn unusable_entries(kinds: &[u8]) {
         if let Ok(name) = stem.parse::<NsName>() {
             // An entry in place of a state file is renamed; in place of a lock file it is an error.
             assert_eq!(
-                state::hold(&paths, &name).is_ok(),
+                state::lock(&paths, &name).is_ok(),
                 path.extension().unwrap() == "json",
                 "{}",
                 path.display()
             );
         }
     }
-    drop(state::hold(&paths, &good).unwrap());
+    drop(state::lock(&paths, &good).unwrap());
     for directory in [&paths.netns, &paths.ownership, &paths.remembered, &paths.direct] {
         assert_eq!(fs::read_to_string(directory.join("victim")).unwrap(), victim);
     }
@@ -170,16 +170,16 @@ pub fn state(text: &[u8]) {
     let name: NsName = "a".parse().unwrap();
     fs::write(paths.state(&name), text).unwrap();
     match state::read(&paths, &name) {
-        Ok(Some(Known::State(read))) => {
+        Ok(Some(StateFile::Valid(read))) => {
             let written = serde_json::to_string(&read).unwrap();
             fs::write(paths.state(&name), written).unwrap();
-            assert!(matches!(state::read(&paths, &name), Ok(Some(Known::State(again))) if again == read));
+            assert!(matches!(state::read(&paths, &name), Ok(Some(StateFile::Valid(again))) if again == read));
         }
-        Ok(Some(Known::Unusable(_))) => {}
+        Ok(Some(StateFile::Unusable(_))) => {}
         other => panic!("there is a file: {other:?}"),
     }
     // With any contents of the file, the lock is available.
-    drop(state::hold(&paths, &name).unwrap());
+    drop(state::lock(&paths, &name).unwrap());
 }
 
 /// A valid state file with some bytes replaced.

@@ -49,7 +49,7 @@ run_case() {
   shift
   [[ ! -d $case/etc ]] || cp -a --no-preserve=ownership "$case/etc/." "$confdir/"
   [[ ! -d $case/usr ]] || cp -a --no-preserve=ownership "$case/usr/." "$sharedir/"
-  # The umask of the user can allow the group to write, which netnsinit refuses.
+  # In a clone, the group can have write permission, and netnsinit refuses such files.
   chmod -R go-w "$confdir" "$sharedir"
   (
     cd /mnt/cwd || exit

@@ -1,4 +1,4 @@
-//! One instance, up and down, hook by hook.
+//! Brings one instance up or down, or restarts it, hook by hook.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,136 +8,140 @@ use anyhow::{Result, anyhow, bail};
 use super::Direct;
 use crate::config::remembered;
 use crate::engine::state::{LockedState, Stage};
-use crate::engine::{self, leftovers};
+use crate::engine::{self, down_with_errors, leftovers};
 use crate::name::{NsType, Phase, Side};
 use crate::netns::ownership;
 use crate::netns::{self, Named};
 use crate::print;
 
 impl Direct {
-    pub(super) fn up_one(&self, held: &mut LockedState, nstype: &NsType) -> Result<bool> {
-        if held.stage(nstype) == Some(Stage::Up) {
+    pub(super) fn up_instance(&self, locked: &mut LockedState, nstype: &NsType) -> Result<bool> {
+        if locked.stage(nstype) == Some(Stage::Up) {
             return Ok(false);
         }
-        let instance = held.instance(nstype);
+        let instance = locked.instance(nstype);
         _ = fs::remove_file(self.paths.log(&instance));
-        let mut undone = Vec::new();
-        let mut result = self.run(held, nstype, (Phase::Up, Side::Outside), false);
+        let mut rollback = Vec::new();
+        let mut result = self.run(locked, nstype, (Phase::Up, Side::Outside), false);
         if result.is_ok() {
             result = self
-                .run(held, nstype, (Phase::Up, Side::Inside), false)
-                .and_then(|()| self.still_there(held));
+                .run(locked, nstype, (Phase::Up, Side::Inside), false)
+                .and_then(|()| self.ensure_not_replaced(locked));
             if result.is_err() {
-                undone.push("`down outside` was run".to_owned());
-                if let Err(error) = self.run(held, nstype, (Phase::Down, Side::Outside), true) {
-                    undone.push(format!("but: {error:#}"));
+                rollback.push("ran `down outside`".to_owned());
+                if let Err(error) = self.run(locked, nstype, (Phase::Down, Side::Outside), true) {
+                    rollback.push(format!("error: {error:#}"));
                 }
             }
         }
         if let Err(error) = result {
-            held.forget(nstype)?;
-            if held.state.instances.is_empty()
-                && !held.state.adopted
-                && self.still_there(held).is_ok()
-                && !engine::required(&self.paths)?.contains(&held.name)
+            locked.forget(nstype)?;
+            if locked.state.instances.is_empty()
+                && !locked.state.adopted
+                && self.ensure_not_replaced(locked).is_ok()
+                && !engine::required_namespaces(&self.paths)?.contains(&locked.name)
             {
-                undone.push(format!("namespace `{}` is removed", held.name));
+                rollback.push(format!("namespace `{}` is removed", locked.name));
             }
-            return Err(match undone.as_slice() {
+            return Err(match rollback.as_slice() {
                 [] => error.context(format!("cannot bring up `{instance}`")),
-                _ => anyhow!("cannot bring up `{instance}`: {error:#}\n  undone: {}", undone.join("; ")),
+                _ => anyhow!("cannot bring up `{instance}`: {error:#}\n  rollback: {}", rollback.join("; ")),
             });
         }
-        held.note(nstype, Stage::Up, None)?;
+        locked.record(nstype, Stage::Up, None)?;
         Ok(true)
     }
 
-    pub(super) fn down_one(&self, held: &mut LockedState, nstype: &NsType) -> Result<bool> {
-        let instance = held.instance(nstype);
-        if held.stage(nstype).is_none() {
+    pub(super) fn down_instance(&self, locked: &mut LockedState, nstype: &NsType) -> Result<bool> {
+        let instance = locked.instance(nstype);
+        if locked.stage(nstype).is_none() {
             _ = fs::remove_file(self.paths.log(&instance));
             if remembered::exists(&self.paths, &instance) {
-                leftovers::run(&self.paths, &self.runner, &instance)?;
+                leftovers::run_down_outside(&self.paths, &self.runner, &instance)?;
                 return Ok(true);
             }
-            let name = &held.name;
-            if held.state.namespace.is_none() && netns::look(&self.paths, name)? != Named::Nothing {
+            let name = &locked.name;
+            if locked.state.namespace.is_none() && netns::look(&self.paths, name)? != Named::Nothing {
                 print::warn(&format!(
-                    "there is a namespace `{name}` that this engine knows nothing of, and leaves alone"
+                    "namespace `{name}` is not recorded by this engine, and is not deleted"
                 ));
             }
             return Ok(false);
         }
-        let errors = self.take_down(held, nstype, true)?;
+        let errors = self.run_down_hooks(locked, nstype, true)?;
         if errors.is_empty() {
             _ = fs::remove_file(self.paths.log(&instance));
             return Ok(true);
         }
         let errors: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
-        Err(anyhow!("`{instance}` is down, but not all went well: {}", errors.join("\n  and ")))
+        Err(down_with_errors(&instance, &errors.join("\n  and ")))
     }
 
-    pub(super) fn restart_one(&self, held: &mut LockedState, nstype: &NsType) -> Result<bool> {
-        if held.stage(nstype).is_none() {
-            return self.up_one(held, nstype);
+    pub(super) fn restart_instance(&self, locked: &mut LockedState, nstype: &NsType) -> Result<bool> {
+        if locked.stage(nstype).is_none() {
+            return self.up_instance(locked, nstype);
         }
-        let instance = held.instance(nstype);
-        if let Err(error) = self.run(held, nstype, (Phase::Down, Side::Inside), false) {
-            print::warn(&format!("`{instance}`: {error:#}; going on"));
+        let instance = locked.instance(nstype);
+        if let Err(error) = self.run(locked, nstype, (Phase::Down, Side::Inside), false) {
+            print::warn(&format!("`{instance}`: {error:#}; continuing"));
         }
-        let up =
-            self.run(held, nstype, (Phase::Up, Side::Inside), false).and_then(|()| self.still_there(held));
+        let up = self
+            .run(locked, nstype, (Phase::Up, Side::Inside), false)
+            .and_then(|()| self.ensure_not_replaced(locked));
         if let Err(error) = up {
-            let mut undone = "`down outside` was run".to_owned();
-            for error in self.take_down(held, nstype, false)? {
-                _ = write!(undone, "; but: {error:#}");
+            let mut rollback = "ran `down outside`".to_owned();
+            for error in self.run_down_hooks(locked, nstype, false)? {
+                _ = write!(rollback, "; error: {error:#}");
             }
-            bail!("cannot restart `{instance}`: {error:#}\n  undone: {undone}");
+            bail!("cannot restart `{instance}`: {error:#}\n  rollback: {rollback}");
         }
-        held.note(nstype, Stage::Up, None)?;
+        locked.record(nstype, Stage::Up, None)?;
         Ok(true)
     }
 
-    /// Runs the down hooks, each whatever comes of the other; returns what went wrong.
-    pub(super) fn take_down(
+    /// Runs the down hooks, and forgets the instance. `down outside` also runs after a failure of `down inside`. Returns the
+    /// errors of the hooks.
+    /// Errors: the state cannot be written.
+    pub(super) fn run_down_hooks(
         &self,
-        held: &mut LockedState,
+        locked: &mut LockedState,
         nstype: &NsType,
         inside: bool,
     ) -> Result<Vec<anyhow::Error>> {
         let mut errors = Vec::new();
         if inside {
-            errors.extend(self.run(held, nstype, (Phase::Down, Side::Inside), true).err());
+            errors.extend(self.run(locked, nstype, (Phase::Down, Side::Inside), true).err());
         }
-        errors.extend(self.run(held, nstype, (Phase::Down, Side::Outside), true).err());
-        held.forget(nstype)?;
+        errors.extend(self.run(locked, nstype, (Phase::Down, Side::Outside), true).err());
+        locked.forget(nstype)?;
         Ok(errors)
     }
 
-    /// Whether the namespace is the one that this is about: what has come up in it is lost with it.
-    pub(super) fn still_there(&self, held: &LockedState) -> Result<()> {
-        held.state.namespace.map_or(Ok(()), |ours| ownership::require(&self.paths, &held.name, &ours))
+    /// Checks that the name still belongs to the recorded namespace.
+    /// Errors: the namespace was deleted or replaced, or cannot be read.
+    pub(super) fn ensure_not_replaced(&self, locked: &LockedState) -> Result<()> {
+        locked.state.namespace.map_or(Ok(()), |ours| ownership::require(&self.paths, &locked.name, &ours))
     }
 
-    /// Runs one hook, and notes that it is run.
+    /// Runs one hook, and records the stage.
     pub(super) fn run(
         &self,
-        held: &mut LockedState,
+        locked: &mut LockedState,
         nstype: &NsType,
         hook: (Phase, Side),
-        whatever_comes: bool,
+        uninterruptible: bool,
     ) -> Result<()> {
-        let instance = held.instance(nstype);
+        let instance = locked.instance(nstype);
         let stage = Stage::of(hook.0, hook.1);
-        let ours = held.state.namespace;
-        let done = self.runner.run(&instance, hook, whatever_comes, ours.as_ref(), |process| {
-            match held.note(nstype, stage, process) {
-                // A tear-down goes on without its note: to take it down twice, after a crash, does no harm.
-                Err(error) if whatever_comes => {
+        let ours = locked.state.namespace;
+        let done = self.runner.run(&instance, hook, uninterruptible, ours.as_ref(), |process| {
+            match locked.record(nstype, stage, process) {
+                // A teardown continues without the record: a second teardown after a crash does no harm.
+                Err(error) if uninterruptible => {
                     print::warn(&format!("{error:#}"));
                     Ok(())
                 }
-                noted => noted,
+                recorded => recorded,
             }
         });
         if done.is_err() && hook.1 == Side::Outside {

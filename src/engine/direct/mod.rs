@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 pub(super) use active::active;
 
 use super::runner::Runner;
-use super::schedule::{self, Act, Entries, Schedule};
+use super::schedule::{self, Entries, InstanceStep, Schedule};
 use super::state::{self, LockedState};
 use super::{Engine, EngineKind, Outcome};
 use crate::config::declaration::Declaration;
@@ -31,197 +31,207 @@ pub struct Direct {
     runner: Runner,
 }
 
-/// Errors that keep all of a namespace from being worked on.
-type Broken = BTreeMap<NsName, String>;
+/// Errors that prevent all work on a namespace.
+type NamespaceErrors = BTreeMap<NsName, String>;
 
 impl Direct {
-    /// The engine; `adopt` lets it take over namespaces that somebody else has made.
-    /// Errors: a privilege is missing, or the handlers of signals cannot be set.
+    /// Creates the engine; `adopt` allows foreign namespaces.
+    /// Errors: a capability is missing, a signal handler cannot be set, `NETNS_HOOK_TIMEOUT` is invalid, or the program path
+    /// is unknown.
     pub fn of(paths: &Paths, adopt: bool) -> Result<Self> {
         capability::require(Capability::SysAdmin, "to create and enter namespaces")?;
         capability::require(Capability::NetAdmin, "to configure interfaces")?;
         Ok(Self { paths: paths.clone(), adopt, runner: Runner::new(paths)? })
     }
 
-    /// Puts right what was broken off on a namespace, and removes that if nobody needs it.
-    /// Errors: the namespace cannot be looked at or deleted, or the state not written.
-    pub fn recover(&self, held: &mut LockedState) -> Result<()> {
-        self.settle(held)?;
-        if super::required(&self.paths)?.contains(&held.name) {
+    /// Takes partially up instances of a namespace down, and deletes an unused namespace.
+    /// Errors: the namespace cannot be read or deleted, or the state cannot be written.
+    pub fn recover(&self, locked: &mut LockedState) -> Result<()> {
+        self.undo_interrupted(locked)?;
+        if super::required_namespaces(&self.paths)?.contains(&locked.name) {
             return Ok(());
         }
-        self.finish(held)
+        self.delete_if_empty(locked)
     }
 
-    /// Takes the course that `plan` makes of what is up.
-    fn follow(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Schedule) -> Vec<Outcome> {
+    /// Runs a schedule. `plan` makes the schedule from the current entries.
+    fn execute(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Schedule) -> Vec<Outcome> {
         let outcome = |instance: &Instance, changed| Outcome {
             instance: instance.clone(),
             engine: EngineKind::Direct,
             changed,
         };
-        let (mut schedule, held, mut broken) = match self.lock(plan) {
+        let (mut schedule, states, mut namespace_errors) = match self.lock(plan) {
             Ok(locked) => locked,
             Err(error) => {
                 let all = instances.iter();
                 return all.map(|instance| outcome(instance, Err(anyhow!("{error:#}")))).collect();
             }
         };
-        let held = self.prepare(&schedule, held, &mut broken);
-        let mut results = self.take_waves(&mut schedule, held, &broken);
+        let states = self.prepare(&schedule, states, &mut namespace_errors);
+        let mut results = self.run_waves(&mut schedule, states, &namespace_errors);
         let never = |name: &NsName| {
-            Err(broken.get(name).map_or_else(|| anyhow!("it was not begun"), |why| anyhow!("{why}")))
+            Err(namespace_errors
+                .get(name)
+                .map_or_else(|| anyhow!("it was not started"), |why| anyhow!("{why}")))
         };
-        let told = schedule.told.iter();
-        told.map(|instance| {
-            outcome(instance, results.remove(instance).unwrap_or_else(|| never(&instance.name)))
-        })
-        .collect()
+        let reported = schedule.reported.iter();
+        reported
+            .map(|instance| {
+                outcome(instance, results.remove(instance).unwrap_or_else(|| never(&instance.name)))
+            })
+            .collect()
     }
 
-    /// Makes all namespaces. They come before any hook: one may want to put an interface into another.
+    /// Creates all namespaces before the first hook: a hook may move an interface into another namespace.
     fn prepare(
         &self,
         schedule: &Schedule,
-        held: VecDeque<LockedState>,
-        broken: &mut Broken,
+        states: VecDeque<LockedState>,
+        namespace_errors: &mut NamespaceErrors,
     ) -> BTreeMap<NsName, LockedState> {
-        let prepared = parallel(held, |mut held| {
-            let need = schedule.names[&held.name];
-            let accepted = self
-                .settle(&mut held)
-                .and_then(|()| self.ensure_namespace(&mut held, need))
-                .and_then(|()| self.close_for_firewall(schedule, &held.name));
-            (held, accepted)
+        let prepared = parallel(states, |mut locked| {
+            let need = schedule.namespaces[&locked.name];
+            let result = self
+                .undo_interrupted(&mut locked)
+                .and_then(|()| self.ensure_namespace(&mut locked, need))
+                .and_then(|()| self.close_for_firewall(schedule, &locked.name));
+            (locked, result)
         });
         let mut all = BTreeMap::new();
-        for (held, accepted) in prepared {
-            if let Err(error) = accepted {
-                broken.insert(held.name.clone(), format!("{error:#}"));
+        for (locked, result) in prepared {
+            if let Err(error) = result {
+                namespace_errors.insert(locked.name.clone(), format!("{error:#}"));
             }
-            all.insert(held.name.clone(), held);
+            all.insert(locked.name.clone(), locked);
         }
         all
     }
 
-    /// Takes one wave after the other, in each all namespaces in parallel, and lets go of the namespaces.
-    fn take_waves(
+    /// Runs the waves one after the other, and releases the locks. In a wave the namespaces are processed in parallel.
+    fn run_waves(
         &self,
         schedule: &mut Schedule,
-        mut held: BTreeMap<NsName, LockedState>,
-        broken: &Broken,
+        mut states: BTreeMap<NsName, LockedState>,
+        namespace_errors: &NamespaceErrors,
     ) -> BTreeMap<Instance, Result<bool>> {
         let refused = schedule.refused.drain(..).map(|(instance, error)| (instance, Err(error)));
         let mut results: BTreeMap<Instance, Result<bool>> = refused.collect();
         for wave in &schedule.waves {
-            let mut steps: BTreeMap<&NsName, Vec<&(Act, Instance)>> = BTreeMap::new();
+            let mut steps: BTreeMap<&NsName, Vec<&(InstanceStep, Instance)>> = BTreeMap::new();
             for step in wave {
                 steps.entry(&step.1.name).or_default().push(step);
             }
-            let work = held.iter_mut().filter_map(|(name, held)| Some((held, steps.remove(name)?))).collect();
-            let before = Before { requires: &schedule.requires, results: &results, broken };
-            let done = parallel(work, |(held, steps)| self.one_by_one(held, &steps, &before));
+            let work =
+                states.iter_mut().filter_map(|(name, locked)| Some((locked, steps.remove(name)?))).collect();
+            let context = WaveContext { requires: &schedule.requires, results: &results, namespace_errors };
+            let done = parallel(work, |(locked, steps)| self.run_steps(locked, &steps, &context));
             results.extend(done.into_iter().flatten());
         }
-        self.finish_all(held.into_values().collect());
+        self.delete_unused(states.into_values().collect());
         results
     }
 
-    /// All locks come before any work, in the order of the names: so two commands never wait for each other. By the time that all
-    /// are there, others may have changed what the course is made of.
-    fn lock(&self, plan: impl Fn(&Entries) -> Schedule) -> Result<(Schedule, VecDeque<LockedState>, Broken)> {
+    /// Locks all namespaces before any work, in the order of their names, so that commands cannot deadlock. If the entries
+    /// change in the meantime, the schedule is made again.
+    fn lock(
+        &self,
+        plan: impl Fn(&Entries) -> Schedule,
+    ) -> Result<(Schedule, VecDeque<LockedState>, NamespaceErrors)> {
         let mut entries = state::entries(&self.paths)?;
         let mut schedule = plan(&entries);
         loop {
-            let mut broken = Broken::new();
-            let mut held = VecDeque::new();
-            for name in schedule.names.keys() {
-                match state::hold(&self.paths, name) {
-                    Ok(one) => held.push_back(one),
-                    Err(error) => _ = broken.insert(name.clone(), format!("{error:#}")),
+            let mut namespace_errors = NamespaceErrors::new();
+            let mut states = VecDeque::new();
+            for name in schedule.namespaces.keys() {
+                match state::lock(&self.paths, name) {
+                    Ok(locked) => states.push_back(locked),
+                    Err(error) => _ = namespace_errors.insert(name.clone(), format!("{error:#}")),
                 }
             }
             let now = state::entries(&self.paths)?;
             if now != entries {
                 entries = now;
-                let locked = schedule.names;
+                let locked = schedule.namespaces;
                 schedule = plan(&entries);
-                if schedule.names.keys().any(|name| !locked.contains_key(name)) {
+                if schedule.namespaces.keys().any(|name| !locked.contains_key(name)) {
                     continue;
                 }
-                held.retain(|one: &LockedState| schedule.names.contains_key(&one.name));
+                states.retain(|state: &LockedState| schedule.namespaces.contains_key(&state.name));
             }
-            return Ok((schedule, held, broken));
+            return Ok((schedule, states, namespace_errors));
         }
     }
 
-    /// Closes a namespace in which a firewall is about to come up, before any hook runs in it.
+    /// Closes a namespace before its first hook if the schedule brings up a firewall there.
     fn close_for_firewall(&self, schedule: &Schedule, name: &NsName) -> Result<()> {
-        let comes_up = schedule.waves.iter().flatten().any(|(act, instance)| {
-            matches!(act, Act::Up | Act::Restart)
+        let comes_up = schedule.waves.iter().flatten().any(|(step, instance)| {
+            matches!(step, InstanceStep::Up | InstanceStep::Restart)
                 && instance.name == *name
                 && Declaration::of(&self.paths, &instance.nstype).firewall
         });
         if comes_up { firewall::close(&self.paths, name) } else { Ok(()) }
     }
 
-    fn one_by_one(
+    fn run_steps(
         &self,
-        held: &mut LockedState,
-        steps: &[&(Act, Instance)],
-        before: &Before,
+        locked: &mut LockedState,
+        steps: &[&(InstanceStep, Instance)],
+        context: &WaveContext,
     ) -> Vec<(Instance, Result<bool>)> {
-        let mut stopped = before.stopped(&held.name);
+        let mut stopped = context.failure_on(&locked.name);
         let mut results = Vec::new();
-        for (act, instance) in steps {
+        for (step, instance) in steps {
             if self.runner.interrupted() {
                 stopped.get_or_insert("interrupted".to_owned());
             }
-            let goes = matches!(act, Act::Down | Act::Pause);
-            let why = if goes {
+            let is_down = matches!(step, InstanceStep::Down | InstanceStep::DownForRestart);
+            let why = if is_down {
                 stopped.clone().filter(|_| self.runner.interrupted())
             } else {
-                before.missing(instance).or_else(|| stopped.clone())
+                context.missing_requirement(instance).or_else(|| stopped.clone())
             };
-            let changed = if let Some(error) = before.broken.get(&held.name) {
+            let changed = if let Some(error) = context.namespace_errors.get(&locked.name) {
                 Err(anyhow!("{error}"))
             } else if let Some(why) = why {
-                Err(anyhow!("`{instance}` was not begun: {why}"))
+                Err(anyhow!("`{instance}` was not started: {why}"))
             } else {
-                held.required = before.requires.get(instance).cloned().unwrap_or_default();
-                self.act(*act, held, &instance.nstype)
+                locked.required = context.requires.get(instance).cloned().unwrap_or_default();
+                self.run_step(*step, locked, &instance.nstype)
             };
-            if changed.is_err() && !goes {
-                stopped.get_or_insert(format!("`{instance}` had failed"));
+            if changed.is_err() && !is_down {
+                stopped.get_or_insert(format!("`{instance}` failed"));
             }
             results.push((instance.clone(), changed));
         }
         results
     }
 
-    fn act(&self, act: Act, held: &mut LockedState, nstype: &NsType) -> Result<bool> {
-        match act {
-            Act::Up => self.up_one(held, nstype),
-            Act::Down => self.down_one(held, nstype),
-            Act::Restart => self.restart_one(held, nstype),
-            Act::Pause => self.down_one(held, nstype).or_else(|error| {
-                print::warn(&format!("{error:#}; going on"));
+    fn run_step(&self, step: InstanceStep, locked: &mut LockedState, nstype: &NsType) -> Result<bool> {
+        match step {
+            InstanceStep::Up => self.up_instance(locked, nstype),
+            InstanceStep::Down => self.down_instance(locked, nstype),
+            InstanceStep::Restart => self.restart_instance(locked, nstype),
+            InstanceStep::DownForRestart => self.down_instance(locked, nstype).or_else(|error| {
+                print::warn(&format!("{error:#}; continuing"));
                 Ok(true)
             }),
         }
     }
 
-    fn finish_all(&self, groups: VecDeque<LockedState>) {
-        let empty = |held: &LockedState| held.state.namespace.is_some() && held.state.instances.is_empty();
-        let entries = if groups.iter().any(empty) { state::entries(&self.paths) } else { Ok(Entries::new()) };
-        let needed = entries.as_ref().map(schedule::needed);
-        parallel(groups, |mut held| {
-            let finished = match &needed {
-                Ok(needed) if needed.contains(&held.name) => Ok(()),
-                Ok(_) => self.finish(&mut held),
+    fn delete_unused(&self, states: VecDeque<LockedState>) {
+        let is_empty =
+            |locked: &LockedState| locked.state.namespace.is_some() && locked.state.instances.is_empty();
+        let entries =
+            if states.iter().any(is_empty) { state::entries(&self.paths) } else { Ok(Entries::new()) };
+        let required = entries.as_ref().map(schedule::required_namespaces);
+        parallel(states, |mut locked| {
+            let deleted = match &required {
+                Ok(required) if required.contains(&locked.name) => Ok(()),
+                Ok(_) => self.delete_if_empty(&mut locked),
                 Err(error) => Err(anyhow!("{error:#}")),
             };
-            if let Err(error) = finished {
+            if let Err(error) = deleted {
                 print::warn(&format!("{error:#}"));
             }
         });
@@ -230,38 +240,38 @@ impl Direct {
 
 impl Engine for Direct {
     fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.follow(instances, |entries| Schedule::up(&self.paths, entries, instances))
+        self.execute(instances, |entries| Schedule::up(&self.paths, entries, instances))
     }
 
     fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome> {
-        self.follow(instances, |entries| Schedule::down(entries, instances, recursive))
+        self.execute(instances, |entries| Schedule::down(entries, instances, recursive))
     }
 
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.follow(instances, |entries| Schedule::restart(&self.paths, entries, instances))
+        self.execute(instances, |entries| Schedule::restart(&self.paths, entries, instances))
     }
 }
 
-/// What is known when a wave begins.
-struct Before<'a> {
+/// The state of the schedule at the begin of a wave.
+struct WaveContext<'a> {
     requires: &'a BTreeMap<Instance, Vec<Requirement>>,
     results: &'a BTreeMap<Instance, Result<bool>>,
-    broken: &'a Broken,
+    namespace_errors: &'a NamespaceErrors,
 }
 
-impl Before<'_> {
-    /// Why nothing more comes up in a namespace.
-    fn stopped(&self, name: &NsName) -> Option<String> {
+impl WaveContext<'_> {
+    /// An earlier failure on a namespace, which stops further instances from coming up.
+    fn failure_on(&self, name: &NsName) -> Option<String> {
         let failed = self.results.iter().find(|(instance, result)| instance.name == *name && result.is_err());
-        failed.map(|(instance, _)| format!("`{instance}` had failed"))
+        failed.map(|(instance, _)| format!("`{instance}` failed"))
     }
 
-    /// What an instance requires, and is not there.
-    fn missing(&self, instance: &Instance) -> Option<String> {
+    /// The first requirement of an instance that is missing, with the cause.
+    fn missing_requirement(&self, instance: &Instance) -> Option<String> {
         self.requires.get(instance)?.iter().find_map(|requirement| {
             let why = match requirement {
                 Requirement::Instance(other) => format!("{:#}", self.results.get(other)?.as_ref().err()?),
-                Requirement::Namespace(name) => self.broken.get(name)?.clone(),
+                Requirement::Namespace(name) => self.namespace_errors.get(name)?.clone(),
                 Requirement::Unit(_) => return None,
             };
             Some(format!("it requires `{requirement}`: {why}"))

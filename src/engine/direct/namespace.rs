@@ -1,4 +1,4 @@
-//! The namespaces of instances: what was broken off on them is put right, they come before the first hook, and go after the last.
+//! Creates the namespace before the first hook, deletes it after the last hook, and takes partially up instances down.
 
 use anyhow::{Result, bail};
 
@@ -11,37 +11,37 @@ use crate::print;
 use crate::sys::file;
 
 impl Direct {
-    /// Puts right what was broken off: a command that was killed, or a namespace that was deleted by hand.
-    pub(super) fn settle(&self, held: &mut LockedState) -> Result<()> {
-        for entry in held.state.instances.iter().filter(|entry| entry.stage != Stage::Up) {
-            self.runner.end_left(&held.instance(&entry.nstype), entry.hook);
+    /// Takes instances down after a killed command, or after the namespace was deleted manually.
+    pub(super) fn undo_interrupted(&self, locked: &mut LockedState) -> Result<()> {
+        for entry in locked.state.instances.iter().filter(|entry| entry.stage != Stage::Up) {
+            self.runner.terminate_leftovers(&locked.instance(&entry.nstype), entry.hook);
         }
-        let name = held.name.clone();
-        let Some(ours) = held.state.namespace else { return Ok(()) };
-        let there = self.is_there(&name, ours)?;
-        for entry in held.state.instances.clone().into_iter().rev() {
-            let instance = held.instance(&entry.nstype);
-            if !there {
-                print::warn(&format!("namespace `{name}` was deleted by hand: taking `{instance}` down"));
+        let name = locked.name.clone();
+        let Some(ours) = locked.state.namespace else { return Ok(()) };
+        let exists = self.still_exists(&name, ours)?;
+        for entry in locked.state.instances.clone().into_iter().rev() {
+            let instance = locked.instance(&entry.nstype);
+            if !exists {
+                print::warn(&format!("namespace `{name}` was deleted manually: taking `{instance}` down"));
             } else if entry.stage == Stage::Up {
                 continue;
             } else {
-                print::warn(&format!("`{instance}` was left half-way: taking it down first"));
+                print::warn(&format!("`{instance}` is partially up: taking it down first"));
             }
-            let inside = there && entry.stage == Stage::DownInside;
-            for error in self.take_down(held, &entry.nstype, inside)? {
+            let inside = exists && entry.stage == Stage::DownInside;
+            for error in self.run_down_hooks(locked, &entry.nstype, inside)? {
                 print::warn(&format!("{error:#}"));
             }
         }
-        if !there {
-            held.state.namespace = None;
-            held.save()?;
+        if !exists {
+            locked.state.namespace = None;
+            locked.save()?;
         }
         Ok(())
     }
 
-    /// Whether a namespace of ours is there; what an attempt of ours has left of it is removed.
-    fn is_there(&self, name: &NsName, ours: Identity) -> Result<bool> {
+    /// Whether the recorded namespace still exists. Removes the leftover file of an incomplete creation.
+    fn still_exists(&self, name: &NsName, ours: Identity) -> Result<bool> {
         match netns::look(&self.paths, name)? {
             Named::Namespace(_) if ours.has_name(&self.paths, name)? => return Ok(true),
             Named::Namespace(_) => print::warn(&replaced(name)),
@@ -51,56 +51,56 @@ impl Direct {
         Ok(false)
     }
 
-    pub(super) fn ensure_namespace(&self, held: &mut LockedState, need: Need) -> Result<()> {
-        if held.state.namespace.is_some() || need == Need::Leave {
+    /// Creates or adopts the namespace, as needed.
+    /// Errors: the namespace is foreign, or cannot be created, read or recorded.
+    pub(super) fn ensure_namespace(&self, locked: &mut LockedState, need: Need) -> Result<()> {
+        if locked.state.namespace.is_some() || need == Need::Release {
             return Ok(());
         }
-        let name = held.name.clone();
+        let name = locked.name.clone();
         match netns::look(&self.paths, &name)? {
             Named::Namespace(_) if need == Need::Exist => Ok(()),
             Named::Namespace(_) if self.adopt => {
                 let found = Identity::of_name(&self.paths, &name)?;
-                (held.state.namespace, held.state.adopted) = (Some(found), true);
-                held.save()
+                (locked.state.namespace, locked.state.adopted) = (Some(found), true);
+                locked.save()
             }
             Named::Namespace(_) => bail!(
-                "namespace `{name}` was made by somebody else, and is left alone; remove it by `ip netns delete {name}`, \
-                 or take it over with --adopt"
+                "namespace `{name}` was not created by systemd-netns; fix: `ip netns delete {name}`, or take it over with --adopt"
             ),
             Named::Nothing | Named::Debris => {
                 file::remove(&self.paths.closed(&name))?;
-                let made = netns::create(&self.paths, &name, |id| {
-                    (held.state.namespace, held.state.adopted) = (Some(id), false);
-                    held.save()
+                let created = netns::create(&self.paths, &name, |id| {
+                    (locked.state.namespace, locked.state.adopted) = (Some(id), false);
+                    locked.save()
                 });
-                if made.is_err() {
-                    held.state.namespace = None;
-                    held.save()?;
+                if created.is_err() {
+                    locked.state.namespace = None;
+                    locked.save()?;
                 }
-                made
+                created
             }
         }
     }
 
-    /// The namespace goes with the last instance that is in it or requires it, unless it was there before.
-    pub(super) fn finish(&self, held: &mut LockedState) -> Result<()> {
-        let Some(ours) = held.state.namespace else { return Ok(()) };
-        if !held.state.instances.is_empty() {
+    /// Deletes the namespace if it has no more instances. An adopted namespace is not deleted, only forgotten. The caller has
+    /// checked that no instance requires the namespace.
+    pub(super) fn delete_if_empty(&self, locked: &mut LockedState) -> Result<()> {
+        let Some(ours) = locked.state.namespace else { return Ok(()) };
+        if !locked.state.instances.is_empty() {
             return Ok(());
         }
-        if !held.state.adopted
-            && netns::delete_ours(&self.paths, &held.name, &ours)? == netns::Deleted::NotOurs
+        if !locked.state.adopted
+            && netns::delete_ours(&self.paths, &locked.name, &ours)? == netns::Deleted::NotOurs
         {
-            print::warn(&replaced(&held.name));
+            print::warn(&replaced(&locked.name));
         }
-        file::remove(&self.paths.closed(&held.name))?;
-        held.state.namespace = None;
-        held.save()
+        file::remove(&self.paths.closed(&locked.name))?;
+        locked.state.namespace = None;
+        locked.save()
     }
 }
 
 fn replaced(name: &NsName) -> String {
-    format!(
-        "namespace `{name}` was deleted by hand, and somebody else has made another one, which is left alone"
-    )
+    format!("namespace `{name}` was deleted and re-created by another program; the new one is not changed")
 }

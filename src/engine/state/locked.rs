@@ -1,4 +1,4 @@
-//! The right to change what is known of a namespace: a lock, which one process at a time has.
+//! The lock on a namespace. Only its holder changes the state file.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{Entry, Known, Stage, State, VERSION, read};
+use super::{Entry, Stage, State, StateFile, VERSION, read};
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::print;
@@ -20,30 +20,29 @@ use crate::requires::Requirement;
 use crate::sys::file::{self, Draft, remove_drafts};
 use crate::sys::process::Process;
 
-/// After this long a wait is worth a message.
-const TIMEOUT: Duration = Duration::from_secs(1);
-/// Pause between two attempts before that.
+/// A process that waits longer than this for the lock prints a warning.
+const WARNING_DELAY: Duration = Duration::from_secs(1);
+/// Pause between two attempts before the warning.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The state of a namespace, with the right to change it: one process at a time has it.
+/// The state of a namespace that this process has locked.
 #[derive(Debug)]
 pub struct LockedState {
     paths: Paths,
     /// The namespace.
     pub name: NsName,
-    /// What is known of it.
+    /// The contents of the state file.
     pub state: State,
-    /// What is required by the instance that is to come up next.
+    /// The requirements of the instance that comes up next.
     pub required: Vec<Requirement>,
     lock: Flock<File>,
 }
 
-/// Waits for the right to change a namespace, and reads its state. What cannot be used is put aside, under a name that a warning
-/// tells.
-/// Errors: `/run/systemd-netns` cannot be written to.
-pub fn hold(paths: &Paths, name: &NsName) -> Result<LockedState> {
-    let lock = lock(paths, name)?;
-    let mut held = LockedState {
+/// Locks a namespace, waiting if needed, and reads the state file. Renames an unusable file, with a warning.
+/// Errors: `/run/systemd-netns` cannot be written to, or a file cannot be opened.
+pub fn lock(paths: &Paths, name: &NsName) -> Result<LockedState> {
+    let lock = acquire(paths, name)?;
+    let mut locked = LockedState {
         paths: paths.clone(),
         name: name.clone(),
         state: State::default(),
@@ -52,113 +51,115 @@ pub fn hold(paths: &Paths, name: &NsName) -> Result<LockedState> {
     };
     let path = paths.state(name);
     let why = match read(paths, name)? {
-        None => return Ok(held),
-        Some(Known::State(state)) => {
-            held.state = state;
-            return Ok(held);
+        None => return Ok(locked),
+        Some(StateFile::Valid(state)) => {
+            locked.state = state;
+            return Ok(locked);
         }
-        Some(Known::Unusable(error)) => format!("{error:#}"),
-        Some(Known::Odd(_)) => format!("{} is no file that can be read", path.display()),
+        Some(StateFile::Unusable(error)) => format!("{error:#}"),
+        Some(StateFile::Unreadable(_)) => {
+            format!("cannot read {}: not a regular file, or permission denied", path.display())
+        }
     };
-    let aside = path.with_extension(format!("json.{}", Timestamp::now().as_second()));
-    fs::rename(&path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
-    print::warn(&format!("{why}; going by what the kernel shows; it is kept as {}", aside.display()));
-    Ok(held)
+    let renamed = path.with_extension(format!("json.{}", Timestamp::now().as_second()));
+    fs::rename(&path, &renamed).with_context(|| format!("cannot rename {}", path.display()))?;
+    print::warn(&format!(
+        "{why}; the file is renamed to {}, and the state is rebuilt from the kernel",
+        renamed.display()
+    ));
+    Ok(locked)
 }
 
-/// Takes the right to change a namespace, if nobody has it. What is known of it has to be usable.
-/// Errors: `/run/systemd-netns` cannot be written to, or the file cannot be used.
-pub fn try_hold(paths: &Paths, name: &NsName) -> Result<Option<LockedState>> {
-    if is_held(paths, name)? {
+/// Locks a namespace; returns `None` if another process holds the lock.
+/// Errors: `/run/systemd-netns` cannot be written to, the lock cannot be opened, or the state file is unusable.
+pub fn try_lock(paths: &Paths, name: &NsName) -> Result<Option<LockedState>> {
+    if is_locked(paths, name)? {
         return Ok(None);
     }
     match read(paths, name)? {
-        Some(Known::Unusable(error)) => return Err(error),
-        Some(Known::Odd(error)) => {
+        Some(StateFile::Unusable(error)) => return Err(error),
+        Some(StateFile::Unreadable(error)) => {
             return Err(error).with_context(|| format!("cannot read {}", paths.state(name).display()));
         }
-        Some(Known::State(_)) | None => {}
+        Some(StateFile::Valid(_)) | None => {}
     }
-    hold(paths, name).map(Some)
+    lock(paths, name).map(Some)
 }
 
-/// Whether somebody has the right to change a namespace now.
-/// Errors: the lock cannot be looked at.
-pub fn is_held(paths: &Paths, name: &NsName) -> Result<bool> {
+/// Whether a process holds the lock on a namespace.
+/// Errors: the lock file cannot be opened.
+pub fn is_locked(paths: &Paths, name: &NsName) -> Result<bool> {
     let path = paths.lock(name);
     let file = match file::open(&path, OpenOptions::new().read(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        opened => opened.with_context(|| format!("cannot look at {}", path.display()))?,
+        opened => opened.with_context(|| format!("cannot open {}", path.display()))?,
     };
     Ok(matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EAGAIN))))
 }
 
-fn lock(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
+fn acquire(paths: &Paths, name: &NsName) -> Result<Flock<File>> {
     let path = paths.lock(name);
-    let what = || format!("cannot lock {}", path.display());
+    let context = || format!("cannot lock {}", path.display());
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)
         .create(&paths.direct)
         .with_context(|| format!("cannot create {}", paths.direct.display()))?;
-    let accepted = Instant::now();
-    let mut told = false;
+    let start = Instant::now();
+    let mut warned = false;
     loop {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = file::open(&path, options).with_context(what)?;
-        let how = if told { FlockArg::LockExclusive } else { FlockArg::LockExclusiveNonblock };
-        match Flock::lock(file, how) {
-            // Whoever had it before may have removed the file: then this lock is on nothing that others can find.
-            Ok(lock) if lock.metadata().with_context(what)?.nlink() > 0 => {
-                take_over(paths, name, &lock)?;
+        let file = file::open(&path, options).with_context(context)?;
+        let mode = if warned { FlockArg::LockExclusive } else { FlockArg::LockExclusiveNonblock };
+        match Flock::lock(file, mode) {
+            // The previous holder removes the file. A lock on a removed file does not exclude other processes.
+            Ok(lock) if lock.metadata().with_context(context)?.nlink() > 0 => {
+                prepare(paths, name, &lock)?;
                 return Ok(lock);
             }
             Ok(_) => {}
-            Err((file, Errno::EAGAIN)) if accepted.elapsed() >= TIMEOUT => {
+            Err((file, Errno::EAGAIN)) if start.elapsed() >= WARNING_DELAY => {
                 let holder = io::read_to_string(file).unwrap_or_default();
-                print::warn(&format!(
-                    "namespace `{name}` is being worked on by process {}; waiting for it",
-                    holder.trim()
-                ));
-                told = true;
+                print::warn(&format!("namespace `{name}` is locked by process {}; waiting", holder.trim()));
+                warned = true;
             }
             Err((_, Errno::EAGAIN)) => thread::sleep(POLL_INTERVAL),
-            Err((_, error)) => return Err(error).with_context(what),
+            Err((_, error)) => return Err(error).with_context(context),
         }
     }
 }
 
-/// Removes what a holder that was killed, perhaps while it wrote the state, has left, and writes who holds it now.
-fn take_over(paths: &Paths, name: &NsName, lock: &Flock<File>) -> Result<()> {
+/// Removes the drafts of the state file that a killed holder has left, and writes the pid of this process into the lock file.
+fn prepare(paths: &Paths, name: &NsName, lock: &Flock<File>) -> Result<()> {
     if lock.metadata().is_ok_and(|found| found.len() > 0) {
-        let ours = paths.state(name);
-        remove_drafts(&paths.direct, |file| ours.file_name().is_some_and(|name| name == file))?;
+        let target = paths.state(name);
+        remove_drafts(&paths.direct, |file| target.file_name().is_some_and(|name| name == file))?;
     }
-    // For who waits to read; on a full disk they have to do without.
+    // Waiting processes print the pid. On a full disk the pid is missing.
     _ = lock.set_len(0).and_then(|()| (&**lock).write_all(format!("{}\n", process::id()).as_bytes()));
     Ok(())
 }
 
 impl LockedState {
-    /// The instance of that type.
+    /// The instance of a type on this namespace.
     #[must_use]
     pub fn instance(&self, nstype: &NsType) -> Instance {
         Instance { nstype: nstype.clone(), name: self.name.clone() }
     }
 
-    /// How far the instance of that type is; `None` where nothing of it is there.
+    /// The stage of the instance of a type; `None` if the instance is down.
     #[must_use]
     pub fn stage(&self, nstype: &NsType) -> Option<Stage> {
         self.state.instances.iter().find(|entry| entry.nstype == *nstype).map(|entry| entry.stage)
     }
 
-    /// Notes how far the instance of that type is.
+    /// Records the stage of the instance of a type, and the hook that runs.
     /// Errors: the file cannot be written.
-    pub fn note(&mut self, nstype: &NsType, stage: Stage, hook: Option<Process>) -> Result<()> {
+    pub fn record(&mut self, nstype: &NsType, stage: Stage, hook: Option<Process>) -> Result<()> {
         let since = Timestamp::now();
         match self.state.instances.iter_mut().find(|entry| entry.nstype == *nstype) {
-            // Between two stages it was up all the time, as far as anybody is concerned.
+            // The same stage keeps its time.
             Some(entry) if entry.stage == stage => entry.hook = hook,
             Some(entry) => (entry.stage, entry.since, entry.hook) = (stage, since, hook),
             None => {
@@ -169,14 +170,14 @@ impl LockedState {
         self.save()
     }
 
-    /// Nothing of the instance of that type is there any more.
-    /// Errors: the file cannot be written.
+    /// Removes the entry of the instance of a type.
+    /// Errors: the file cannot be written or removed.
     pub fn forget(&mut self, nstype: &NsType) -> Result<()> {
         self.state.instances.retain(|entry| entry.nstype != *nstype);
         self.save()
     }
 
-    /// Writes the state; where there is nothing to know, removes the file.
+    /// Writes the state file. Removes the file if the state is empty.
     /// Errors: `/run/systemd-netns` cannot be written to.
     pub fn save(&mut self) -> Result<()> {
         let path = self.paths.state(&self.name);
@@ -187,13 +188,13 @@ impl LockedState {
         let text =
             serde_json::to_string_pretty(&self.state).context("cannot write the state as JSON")? + "\n";
         Draft::of(&path, text.as_bytes()).and_then(Draft::commit).or_else(|error| {
-            // A disk that is full has no room for a second version of the file.
+            // On a full disk there is no space for a draft.
             if overwrite(&path, text.as_bytes()) { Ok(()) } else { Err(error) }
         })
     }
 }
 
-/// Writes into a file, if it has the space that this takes already. Returns whether it has.
+/// Overwrites a file in place if the allocated blocks are sufficient. Returns whether the file was written.
 fn overwrite(path: &Path, text: &[u8]) -> bool {
     let write = || -> io::Result<bool> {
         let mut file = file::open(path, OpenOptions::new().write(true))?;
@@ -209,7 +210,7 @@ fn overwrite(path: &Path, text: &[u8]) -> bool {
 
 impl Drop for LockedState {
     fn drop(&mut self) {
-        // While it is still locked; see `lock`. A file that is left costs nothing but its name.
+        // The file is removed before the lock is released; see `acquire`. A leftover file does no harm.
         _ = fs::remove_file(self.paths.lock(&self.name));
         let _ = &self.lock;
     }
@@ -221,56 +222,56 @@ mod tests {
 
     use super::*;
 
-    fn place() -> (tempfile::TempDir, Paths, NsName) {
+    fn test_paths() -> (tempfile::TempDir, Paths, NsName) {
         let directory = tempfile::tempdir().unwrap();
         let paths = Paths::under(directory.path());
         (directory, paths, "a".parse().unwrap())
     }
 
     #[test]
-    fn what_is_noted_is_read_again_and_nothing_is_left_of_nothing() {
-        let (_directory, paths, name) = place();
+    fn a_recorded_state_is_read_again_and_an_empty_state_leaves_no_file() {
+        let (_directory, paths, name) = test_paths();
         let veth = NsType::new("veth".as_ref()).unwrap();
-        let mut held = hold(&paths, &name).unwrap();
-        held.note(&veth, Stage::UpInside, Process::of(getpid().as_raw())).unwrap();
-        let noted = held.state.clone();
-        drop(held);
+        let mut locked = lock(&paths, &name).unwrap();
+        locked.record(&veth, Stage::UpInside, Process::of(getpid().as_raw())).unwrap();
+        let recorded = locked.state.clone();
+        drop(locked);
 
-        let mut held = hold(&paths, &name).unwrap();
-        assert_eq!(held.state, noted);
-        assert_eq!(held.stage(&veth), Some(Stage::UpInside));
-        assert!(held.state.instances[0].hook.unwrap().runs());
-        held.forget(&veth).unwrap();
-        drop(held);
+        let mut locked = lock(&paths, &name).unwrap();
+        assert_eq!(locked.state, recorded);
+        assert_eq!(locked.stage(&veth), Some(Stage::UpInside));
+        assert!(locked.state.instances[0].hook.unwrap().runs());
+        locked.forget(&veth).unwrap();
+        drop(locked);
         assert_eq!(fs::read_dir(&paths.direct).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_is_put_aside_whole() {
+    fn an_unusable_state_file_is_renamed_and_not_changed() {
         for text in [&b"{"[..], b"", b"\xff", b"{\"version\": 2, \"more\": 1}", b"{\"version\": 1}"] {
-            let (_directory, paths, name) = place();
+            let (_directory, paths, name) = test_paths();
             fs::create_dir_all(&paths.direct).unwrap();
             fs::write(paths.state(&name), text).unwrap();
-            assert!(matches!(read(&paths, &name).unwrap(), Some(Known::Unusable(_))));
-            drop(hold(&paths, &name).unwrap());
-            let left: Vec<_> =
+            assert!(matches!(read(&paths, &name).unwrap(), Some(StateFile::Unusable(_))));
+            drop(lock(&paths, &name).unwrap());
+            let files: Vec<_> =
                 fs::read_dir(&paths.direct).unwrap().map(|entry| entry.unwrap().path()).collect();
-            assert_eq!(left.len(), 1);
-            assert_eq!(fs::read(&left[0]).unwrap(), text);
+            assert_eq!(files.len(), 1);
+            assert_eq!(fs::read(&files[0]).unwrap(), text);
         }
     }
 
     #[test]
-    fn one_at_a_time_has_the_right_to_change_a_namespace() {
-        let (_directory, paths, name) = place();
-        let held = hold(&paths, &name).unwrap();
+    fn a_namespace_has_one_lock_holder_at_a_time() {
+        let (_directory, paths, name) = test_paths();
+        let locked = lock(&paths, &name).unwrap();
         let second = thread::spawn({
             let (paths, name) = (paths.clone(), name.clone());
-            move || hold(&paths, &name).map(drop)
+            move || lock(&paths, &name).map(drop)
         });
         thread::sleep(Duration::from_millis(50));
         assert!(!second.is_finished());
-        drop(held);
+        drop(locked);
         second.join().unwrap().unwrap();
     }
 }

@@ -1,6 +1,5 @@
-//! What the direct engine knows of one namespace: a file that people can read, changed under a lock.
-//!
-//! Each step is noted before it is taken. So whoever comes after a crash knows how far it went.
+//! The state file of a namespace: JSON, written under a lock. Each step is recorded before it begins, so that the next
+//! command can recover from a crash.
 
 mod locked;
 
@@ -12,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use walkdir::DirEntry;
 
-pub use locked::{LockedState, hold, is_held, try_hold};
+pub use locked::{LockedState, is_locked, lock, try_lock};
 
 use crate::name::{Instance, NsName, NsType, Phase, Side};
 use crate::netns::Identity;
@@ -21,40 +20,40 @@ use crate::requires::Requirement;
 use crate::sys::file;
 use crate::sys::process::Process;
 
-/// The version of the file's shape that this program writes, and the only one that it reads.
+/// The format version that this program writes and accepts.
 const VERSION: u32 = 1;
 
-/// The file.
+/// The contents of a state file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     version: u32,
-    /// The namespace that all this is about; `None` before it is made.
+    /// The namespace of the instances; `None` before its creation.
     pub namespace: Option<Identity>,
-    /// It was there before: `down` leaves it.
+    /// Whether the namespace existed before; `down` does not delete an adopted namespace.
     pub adopted: bool,
-    /// In the order in which they came up.
+    /// The instances, in the order in which they came up.
     pub instances: Vec<Entry>,
 }
 
-/// One instance.
+/// An instance in the state file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its type.
+    /// The type.
     #[serde(rename = "type")]
     pub nstype: NsType,
-    /// How far it is.
+    /// The current stage.
     pub stage: Stage,
-    /// When it got there.
+    /// The time at which the stage began.
     pub since: Timestamp,
-    /// The hook that runs now, if one does.
+    /// The running hook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<Process>,
-    /// What it required when it came up.
+    /// The requirements at the time of `up`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Requirement>,
 }
 
-/// How far an instance is.
+/// The stage of an instance that is up or partially up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -62,7 +61,7 @@ pub enum Stage {
     UpOutside,
     /// `up inside` runs.
     UpInside,
-    /// It is up.
+    /// The instance is up.
     Up,
     /// `down inside` runs, for a stop or a restart.
     DownInside,
@@ -71,7 +70,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The stage at which a hook runs.
+    /// The stage in which a hook runs.
     #[must_use]
     pub fn of(phase: Phase, side: Side) -> Self {
         match (phase, side) {
@@ -83,61 +82,62 @@ impl Stage {
     }
 }
 
-/// What there is to know of a namespace.
+/// The state file of a namespace, as read.
 #[derive(Debug)]
-pub enum Known {
-    /// This.
-    State(State),
-    /// There is a file, but it cannot be used, for this reason.
+pub enum StateFile {
+    /// The contents are valid.
+    Valid(State),
+    /// The contents are damaged, or have another format version.
     Unusable(anyhow::Error),
-    /// What is there is no file, or may not be read.
-    Odd(io::Error),
+    /// The path is not a regular file, or permission is denied.
+    Unreadable(io::Error),
 }
 
-/// Reads the state of a namespace, without the right to change it. There may be none.
-/// Errors: the file cannot be read now; it may be later.
-pub fn read(paths: &Paths, name: &NsName) -> Result<Option<Known>> {
+/// Reads the state of a namespace without a lock. Returns `None` if the file does not exist.
+/// Errors: a temporary read error, for example too many open files.
+pub fn read(paths: &Paths, name: &NsName) -> Result<Option<StateFile>> {
     let path = paths.state(name);
     let text = match file::read(&path).map_err(|error| (error.kind(), error)) {
         Err((ErrorKind::NotFound, _)) => return Ok(None),
         Err((ErrorKind::InvalidInput | ErrorKind::PermissionDenied, error)) => {
-            return Ok(Some(Known::Odd(error)));
+            return Ok(Some(StateFile::Unreadable(error)));
         }
         Err((_, error)) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         Ok(text) => text,
     };
     Ok(Some(match parse(&text).with_context(|| format!("cannot use {}", path.display())) {
-        Ok(state) => Known::State(state),
-        Err(error) => Known::Unusable(error),
+        Ok(state) => StateFile::Valid(state),
+        Err(error) => StateFile::Unusable(error),
     }))
 }
 
-/// The namespace that an entry of the directory is the state of, by its name; what has one that none can have is told.
+/// Returns the namespace of a state file, from the name of the directory entry. Warns if the entry has an invalid namespace
+/// name.
 #[must_use]
-pub fn name_of(entry: &DirEntry) -> Option<NsName> {
+pub fn namespace_of_file(entry: &DirEntry) -> Option<NsName> {
     let file = entry.file_name().to_string_lossy();
     let name = file.strip_suffix(".json").filter(|name| !name.starts_with('.'))?;
     name.parse().map_err(|error: anyhow::Error| file::warn_skipped(entry.path(), error)).ok()
 }
 
-/// All instances that anything of is there, by the files of all namespaces.
-/// Errors: they cannot be read.
+/// Reads the instances in all state files. Warns about unreadable files, and skips unusable files.
+/// Errors: the directory or a file cannot be read.
 pub fn entries(paths: &Paths) -> Result<BTreeMap<Instance, Entry>> {
     let mut entries = BTreeMap::new();
     if !paths.direct.exists() {
         return Ok(entries);
     }
     for found in file::entries(&paths.direct)? {
-        let Some(name) = name_of(&found) else { continue };
+        let Some(name) = namespace_of_file(&found) else { continue };
         match read(paths, &name)? {
-            Some(Known::State(state)) => entries.extend(
+            Some(StateFile::Valid(state)) => entries.extend(
                 state
                     .instances
                     .into_iter()
                     .map(|entry| (Instance { nstype: entry.nstype.clone(), name: name.clone() }, entry)),
             ),
-            Some(Known::Odd(error)) => file::warn_skipped(found.path(), error),
-            Some(Known::Unusable(_)) | None => {}
+            Some(StateFile::Unreadable(error)) => file::warn_skipped(found.path(), error),
+            Some(StateFile::Unusable(_)) | None => {}
         }
     }
     Ok(entries)
@@ -148,7 +148,7 @@ fn parse(text: &[u8]) -> Result<State> {
     struct Version {
         version: u32,
     }
-    let Version { version } = serde_json::from_slice(text).context("it is damaged")?;
-    anyhow::ensure!(version == VERSION, "it was written by a newer version (its shape is version {version})");
-    serde_json::from_slice(text).context("it is damaged")
+    let Version { version } = serde_json::from_slice(text).context("the file is damaged")?;
+    anyhow::ensure!(version == VERSION, "a newer version wrote the file (format version {version})");
+    serde_json::from_slice(text).context("the file is damaged")
 }

@@ -1,4 +1,4 @@
-//! The engine for machines with systemd: its units do the work, this waits until it is really done.
+//! The engine for machines with systemd: starts and stops units, and waits for the end of the work.
 
 mod units;
 
@@ -14,7 +14,7 @@ pub use units::instances;
 
 use super::dependants::Dependants;
 use super::preflight;
-use super::{Active, Condition, Engine, EngineKind, Outcome};
+use super::{Active, Condition, Engine, EngineKind, Outcome, down_with_errors};
 use super::{leftovers, state};
 use crate::config::declaration::Declaration;
 use crate::config::remembered;
@@ -27,19 +27,22 @@ use crate::sys::interrupt::Interrupt;
 use crate::sys::wait::try_wait_until;
 use crate::systemd::journal;
 use crate::systemd::systemctl::Systemctl;
-use units::{Units, dependants, needed};
+use units::{Units, dependants, is_needed};
 
-/// How long the rest of a stop may take after `systemctl stop` has returned: `down outside` and the removal of the namespace,
-/// by their units' own time limits, and a moment.
+/// Timeout for the end of a stop after `systemctl stop` has returned: the timeouts of the units for `down outside` and for the
+/// removal of the namespace, plus 5 seconds.
 const TIMEOUT: Duration = Duration::from_secs(90 + 30 + 5);
 
-/// Pause between two looks at what is to go.
+/// Pause between two queries of the units.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// When an outside half that nothing needs is stopped, if systemd has not begun that by itself.
-const UNNEEDED: Duration = Duration::from_secs(3);
+/// Time for systemd to stop an outside unit that is no longer needed. Then this engine stops the unit.
+const UNNEEDED_DELAY: Duration = Duration::from_secs(3);
 
-/// systemd as PID 1 of this machine.
+/// The fix for a missing unit of a type, to append to a message.
+pub const UNITS_HINT: &str = "(fix: `netns-update` writes the units of all types)";
+
+/// The systemd engine.
 #[derive(Debug)]
 pub struct Systemd {
     paths: Paths,
@@ -48,48 +51,53 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// The engine.
-    /// Errors: systemd is not PID 1 here.
+    /// Creates the engine.
+    /// Errors: systemd is not PID 1, or a signal handler cannot be set.
     pub fn of(paths: &Paths) -> Result<Self> {
-        let systemctl = Systemctl::of(paths).context("systemd does not run here: use `--engine direct`")?;
+        let systemctl = Systemctl::of(paths).context("systemd is not running here; use `--engine direct`")?;
         Ok(Self { paths: paths.clone(), systemctl, interrupt: Interrupt::catch()? })
     }
 
-    /// Has systemd start or restart the units of all instances at once, which lets it find the order. What leads to a problem is not
-    /// begun, nor is anything where that is one of `users`, which would be left down.
-    fn all(&self, verb: &str, instances: &[Instance], users: &BTreeSet<Instance>) -> Vec<Outcome> {
-        let what = if verb == "start" { "bring up" } else { verb };
-        let looked = active(&self.paths).and_then(|active| {
-            let is_up = |one: &Active| one.condition == Condition::Up && !users.contains(&one.instance);
+    /// Starts or restarts units with one systemctl command; systemd finds the order. Skips an instance with a problem. Skips
+    /// all instances if a dependant has a problem, which would stay down.
+    fn start_or_restart(
+        &self,
+        verb: &str,
+        instances: &[Instance],
+        dependants: &BTreeSet<Instance>,
+    ) -> Vec<Outcome> {
+        let action = if verb == "start" { "bring up" } else { verb };
+        let result = active(&self.paths).and_then(|active| {
+            let is_up = |one: &Active| one.condition == Condition::Up && !dependants.contains(&one.instance);
             let up = active.into_iter().filter(is_up).map(|one| one.instance).collect();
             preflight::graph(&self.paths, instances, &up)
         });
-        let graph = match looked {
+        let graph = match result {
             Ok(graph) => graph,
-            Err(error) => return refused(instances, &format!("{error:#}")),
+            Err(error) => return fail_all(instances, &format!("{error:#}")),
         };
-        let (accepted, mut told) = preflight::refuse(what, instances, &graph);
-        if let Some((_, error)) = told.iter().find(|(instance, _)| users.contains(instance)) {
-            return refused(instances, &format!("{error:#}"));
+        let (accepted, mut refused) = preflight::refuse(action, instances, &graph);
+        if let Some((_, error)) = refused.iter().find(|(instance, _)| dependants.contains(instance)) {
+            return fail_all(instances, &format!("{error:#}"));
         }
-        let accepted = firewall::hold_back(&self.paths, accepted, &mut told);
-        let mut outcomes = self.begin(verb, &accepted, &graph);
+        let accepted = firewall::hold_back(&self.paths, accepted, &mut refused);
+        let mut outcomes = self.start_units(verb, &accepted, &graph);
         let outcome =
             |(instance, error)| Outcome { instance, engine: EngineKind::Systemd, changed: Err(error) };
-        outcomes.extend(told.drain(..).map(outcome));
+        outcomes.extend(refused.drain(..).map(outcome));
         outcomes
     }
 
-    fn begin(&self, verb: &str, instances: &[Instance], graph: &Graph) -> Vec<Outcome> {
+    fn start_units(&self, verb: &str, instances: &[Instance], graph: &Graph) -> Vec<Outcome> {
         if instances.is_empty() {
             return Vec::new();
         }
-        let accepted = Timestamp::now();
+        let start = Timestamp::now();
         let before = Units::of_instances(instances);
-        // systemd gets one job after the other: with the firewalls first, it knows of them when an interface is begun.
+        // systemd receives the jobs one after the other. The job of the firewall must exist before an interface starts.
         let mut order: Vec<&Instance> = instances.iter().collect();
         order.sort_by_key(|instance| !Declaration::of(&self.paths, &instance.nstype).firewall);
-        let said = self.systemctl.change(verb, &order.into_iter().map(Instance::unit).collect::<Vec<_>>());
+        let message = self.systemctl.change(verb, &order.into_iter().map(Instance::unit).collect::<Vec<_>>());
         let all: Vec<Instance> = instances.iter().chain(graph.requires.keys()).cloned().collect();
         let after = Units::of_instances(&all);
         let is_up = |units: &Result<Units>, instance: &Instance| {
@@ -97,94 +105,101 @@ impl Systemd {
         };
         let outcome = |instance: &Instance| {
             let changed = if is_up(&after, instance) {
-                self.still_there(instance).map(|()| verb == "restart" || !is_up(&before, instance))
+                self.ensure_not_replaced(instance).map(|()| verb == "restart" || !is_up(&before, instance))
             } else {
-                let cause = preflight::cause(graph, instance, |other| is_up(&after, other));
-                Err(self.failure(instance, cause, &said, accepted))
+                let cause = preflight::root_cause(graph, instance, |other| is_up(&after, other));
+                Err(self.failure(instance, cause, &message, start))
             };
             Outcome { instance: instance.clone(), engine: EngineKind::Systemd, changed }
         };
         instances.iter().map(outcome).collect()
     }
 
-    /// Whether the namespace of what is up is the one that was made, which systemd does not notice.
-    fn still_there(&self, instance: &Instance) -> Result<()> {
+    /// Checks that an active instance still has its namespace. systemd does not notice a deleted or replaced namespace.
+    /// Errors: the namespace was deleted or replaced, or cannot be read.
+    fn ensure_not_replaced(&self, instance: &Instance) -> Result<()> {
         let lost = ownership::lost(&self.paths, &instance.name)?;
         lost.map_or(Ok(()), |lost| Err(anyhow!("`{instance}` is not up: {lost}")))
     }
 
-    /// Why an instance is not up, once systemd is done with it: because of itself, or of another that it leads to.
+    /// Waits until a failed instance is down, and returns the error: the failure of the instance itself, or of a requirement.
     fn failure(
         &self,
         instance: &Instance,
         cause: &Instance,
-        said: &str,
-        accepted: Timestamp,
+        message: &str,
+        start: Timestamp,
     ) -> anyhow::Error {
         let name = instance.name.unit();
-        let undone = match self.wait_until_gone(instance).and_then(|()| Units::of([&name])) {
-            // Its unit was started for this, in order, and is gone again.
+        let rollback = match self.wait_until_down(instance).and_then(|()| Units::of([&name])) {
+            // This command had the namespace created, and it is deleted again.
             Ok(units)
                 if units.condition(&name) == Condition::Down
-                    && units.since(&name).map(Timestamp::as_second) >= Some(accepted.as_second()) =>
+                    && units.since(&name).map(Timestamp::as_second) >= Some(start.as_second()) =>
             {
-                format!("\n  undone: namespace `{}` is removed", instance.name)
+                format!("\n  rollback: namespace `{}` is removed", instance.name)
             }
             Ok(_) => String::new(),
             Err(error) => format!("\n  {error:#}"),
         };
-        let mut said = said.lines().next().unwrap_or("see `systemctl status`").to_owned();
+        let mut message = message.lines().next().unwrap_or("see `systemctl status`").to_owned();
         if cause != instance {
-            said = format!("it requires `{cause}`, which did not come up");
-        } else if said.ends_with("not found.") {
-            said += " Run `netns-update`, which writes the units of all types";
+            message = format!("it requires `{cause}`, which did not come up");
+        } else if message.ends_with("not found.") {
+            message = format!("{message} {UNITS_HINT}");
         }
-        anyhow!("cannot bring up `{instance}`: {said}{}{undone}", journal::since(cause, accepted))
+        anyhow!("cannot bring up `{instance}`: {message}{}{rollback}", journal::since(cause, start))
     }
 
-    /// Waits until nothing of an instance is there, and no namespace that nobody needs. Somebody else may bring it up again.
-    fn wait_until_gone(&self, instance: &Instance) -> Result<()> {
-        let accepted = Instant::now();
+    /// Waits until an instance is down, and its namespace is deleted or still needed.
+    /// Errors: a timeout, an interrupt, systemctl fails, or another command brings the instance up.
+    fn wait_until_down(&self, instance: &Instance) -> Result<()> {
+        let start = Instant::now();
         let mut stopped = false;
         let (inside, outside, name) = (instance.unit(), instance.outside_unit(), instance.name.unit());
-        let gone = try_wait_until(TIMEOUT, POLL_INTERVAL, || {
+        let is_down = try_wait_until(TIMEOUT, POLL_INTERVAL, || {
             let units = Units::of([&inside, &outside, &name])?;
-            ensure!(!units.is_up(&inside), "somebody else has brought `{instance}` up again");
-            if !units.is_there(&outside) && (!units.is_there(&name) || needed(&name)?) {
+            ensure!(!units.is_up(&inside), "another command has brought `{instance}` up again");
+            if !units.is_up_or_changing(&outside) && (!units.is_up_or_changing(&name) || is_needed(&name)?) {
                 return Ok(Some(()));
             }
-            // systemd (252) does not look again whether anything needs the outside half, if a stop cancels a start in the moment
-            // in which that half has come up.
-            if !stopped && accepted.elapsed() > UNNEEDED && units.is_up(&outside) && !needed(&outside)? {
+            // A stop can cancel a start just when the outside unit has come up. systemd (252) then does not check again whether
+            // another unit needs the outside unit.
+            if !stopped && start.elapsed() > UNNEEDED_DELAY && units.is_up(&outside) && !is_needed(&outside)?
+            {
                 self.systemctl.change("stop", slice::from_ref(&outside));
                 stopped = true;
             }
             ensure!(!self.interrupt.is_set(), "interrupted while systemd takes `{instance}` down");
             Ok(None)
         })?;
-        gone.with_context(|| format!("`{instance}` is not gone yet; see `systemctl status {outside} {name}`"))
+        is_down.with_context(|| {
+            format!(
+                "timed out while systemd takes `{instance}` down; see `systemctl status {outside} {name}`"
+            )
+        })
     }
 }
 
 impl Engine for Systemd {
     fn up(&self, instances: &[Instance]) -> Vec<Outcome> {
-        self.all("start", instances, &BTreeSet::new())
+        self.start_or_restart("start", instances, &BTreeSet::new())
     }
 
-    /// systemd restarts what requires them as well; named, it is waited for.
+    /// systemd also restarts the dependants. They are part of the command, so that the engine waits for them.
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
         let lost = match self.lost(instances) {
             Ok(lost) => lost,
-            Err(error) => return refused(instances, &format!("{error:#}")),
+            Err(error) => return fail_all(instances, &format!("{error:#}")),
         };
         if !lost.is_empty() {
-            return self.make_anew(instances, &lost);
+            return self.recreate(instances, &lost);
         }
         with_dependants(instances, |dependants| {
-            let users = dependants.transitive(instances);
+            let dependants = dependants.transitive(instances);
             let mut all = instances.to_vec();
-            all.extend(users.iter().filter(|user| !instances.contains(user)).cloned());
-            self.all("restart", &all, &users)
+            all.extend(dependants.iter().filter(|dependant| !instances.contains(dependant)).cloned());
+            self.start_or_restart("restart", &all, &dependants)
         })
     }
 
@@ -192,8 +207,8 @@ impl Engine for Systemd {
         with_dependants(instances, |dependants| {
             let mut all = instances.to_vec();
             if recursive {
-                let users = dependants.transitive(instances);
-                all.extend(users.into_iter().filter(|user| !instances.contains(user)));
+                let dependants = dependants.transitive(instances);
+                all.extend(dependants.into_iter().filter(|dependant| !instances.contains(dependant)));
             }
             let refused = dependants.refuse(&mut all).into_iter().map(|(instance, error)| Outcome {
                 instance,
@@ -207,7 +222,9 @@ impl Engine for Systemd {
 }
 
 impl Systemd {
-    /// What is up on namespaces of these that were deleted by hand, which systemd does not notice.
+    /// The active instances on manually deleted namespaces, among the namespaces of `instances`. systemd does not notice the
+    /// deletion.
+    /// Errors: a namespace was replaced or cannot be read, or systemctl fails.
     fn lost(&self, instances: &[Instance]) -> Result<Vec<Instance>> {
         let up: BTreeSet<Instance> = active(&self.paths)?
             .into_iter()
@@ -226,35 +243,38 @@ impl Systemd {
         Ok(lost)
     }
 
-    /// Takes instances down and up, with all that was up on the namespaces that are gone, and what requires any of that.
-    fn make_anew(&self, instances: &[Instance], lost: &[Instance]) -> Vec<Outcome> {
+    /// Takes instances down and up, with the `lost` instances and all dependants. systemd then creates the namespaces again.
+    fn recreate(&self, instances: &[Instance], lost: &[Instance]) -> Vec<Outcome> {
         let mut all = instances.to_vec();
         all.extend(lost.iter().filter(|one| !instances.contains(one)).cloned());
         with_dependants(&all.clone(), |dependants| {
-            let users: Vec<Instance> =
-                dependants.transitive(&all).into_iter().filter(|user| !all.contains(user)).collect();
-            all.extend(users);
-            // What goes wrong on the way down is in the journal; a unit that is not gone fails to start.
+            let dependants: Vec<Instance> = dependants
+                .transitive(&all)
+                .into_iter()
+                .filter(|dependant| !all.contains(dependant))
+                .collect();
+            all.extend(dependants);
+            // Errors of the stop are in the journal. A unit that is not down fails to start.
             _ = self.stop(&all);
-            self.all("start", &all, &BTreeSet::new())
+            self.start_or_restart("start", &all, &BTreeSet::new())
         })
     }
 
-    /// Removes what an instance has left that is down.
-    fn clear(&self, instance: &Instance) -> Result<()> {
-        let held = state::hold(&self.paths, &instance.name)?;
-        leftovers::clear(&self.paths, &held, instance)
+    /// Removes the leftovers of an inactive instance.
+    fn remove_leftovers(&self, instance: &Instance) -> Result<()> {
+        let locked = state::lock(&self.paths, &instance.name)?;
+        leftovers::remove(&self.paths, &locked, instance)
     }
 
     fn stop(&self, instances: &[Instance]) -> Vec<Outcome> {
         if instances.is_empty() {
             return Vec::new();
         }
-        let accepted = Timestamp::now();
+        let start = Timestamp::now();
         let units = |instance: &Instance| [instance.unit(), instance.outside_unit(), instance.name.unit()];
         let all: Vec<String> = instances.iter().flat_map(units).collect();
         let before = Units::of(&all).unwrap_or_default();
-        // What failed earlier is not what fails now.
+        // Earlier failures must not count as failures of this stop.
         let failed: Vec<String> = before.failed().map(str::to_owned).collect();
         if !failed.is_empty() {
             self.systemctl.change("reset-failed", &failed);
@@ -262,23 +282,21 @@ impl Systemd {
         self.systemctl.change("stop", &instances.iter().map(Instance::unit).collect::<Vec<_>>());
         let outcome = |instance: &Instance| {
             let [inside, outside, name] = units(instance);
-            let was_there = [&inside, &outside].into_iter().any(|half| before.is_there(half));
-            let changed = self.wait_until_gone(instance).and_then(|()| {
+            let was_active = [&inside, &outside].into_iter().any(|half| before.is_up_or_changing(half));
+            let changed = self.wait_until_down(instance).and_then(|()| {
                 match Units::of([&inside, &outside, &name])?.failed().next() {
                     Some(failed) => {
-                        let said = if failed == name {
-                            format!(
-                                "its namespace was not removed: {failed} has failed; mend the cause, then run `netnsctl gc`"
-                            )
-                        } else {
-                            format!("not all went well: {failed} has failed")
-                        };
-                        Err(anyhow!("`{instance}` is down, but {said}{}", journal::since(instance, accepted)))
+                        let mut errors = format!("{failed} has failed");
+                        if failed == name {
+                            errors +=
+                                ", and the namespace was not removed; fix the cause, then run `netnsctl gc`";
+                        }
+                        Err(down_with_errors(instance, &(errors + &journal::since(instance, start))))
                     }
                     None if remembered::exists(&self.paths, instance) => {
-                        self.clear(instance).map(|()| true)
+                        self.remove_leftovers(instance).map(|()| true)
                     }
-                    None => Ok(was_there),
+                    None => Ok(was_active),
                 }
             });
             Outcome { instance: instance.clone(), engine: EngineKind::Systemd, changed }
@@ -287,16 +305,16 @@ impl Systemd {
     }
 }
 
-/// Acts by what requires the instances, if systemd tells.
+/// Calls `act` with the dependants of the instances. If systemctl fails, all instances fail.
 fn with_dependants(instances: &[Instance], act: impl FnOnce(&Dependants) -> Vec<Outcome>) -> Vec<Outcome> {
     match dependants(instances) {
         Ok(dependants) => act(&dependants),
-        Err(error) => refused(instances, &format!("{error:#}")),
+        Err(error) => fail_all(instances, &format!("{error:#}")),
     }
 }
 
-/// The same error for all.
-fn refused(instances: &[Instance], error: &str) -> Vec<Outcome> {
+/// Returns the same error for all instances.
+fn fail_all(instances: &[Instance], error: &str) -> Vec<Outcome> {
     let outcome = |instance: &Instance| Outcome {
         instance: instance.clone(),
         engine: EngineKind::Systemd,

@@ -1,4 +1,4 @@
-//! What systemd says of the units of instances.
+//! Reads the state of the units of instances from systemd.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,24 +13,26 @@ use crate::paths::Paths;
 use crate::systemd::show::Properties;
 use crate::systemd::systemctl::{Loaded, Systemctl};
 
-/// What [`Units`] look at.
-const ASKED: &str = "ActiveState,StateChangeTimestamp";
+/// The properties in [`Units`].
+const UNIT_PROPERTIES: &str = "ActiveState,StateChangeTimestamp";
 
-/// Whatever may need another unit.
-const USERS: [&str; 2] = ["RequiredBy", "BoundBy"];
+/// The properties that list the units which need a unit.
+const REVERSE_DEPENDENCIES: [&str; 2] = ["RequiredBy", "BoundBy"];
 
-/// Units, by their names.
+/// Units by name.
 #[derive(Debug, Default)]
 pub(super) struct Units(BTreeMap<String, Properties>);
 
 impl Units {
-    /// Asks systemd about some, by their names.
-    pub(super) fn of<Word: AsRef<str>>(names: impl IntoIterator<Item = Word>) -> Result<Self> {
-        let units = Properties::of(ASKED, names)?;
+    /// Queries systemd about units, by name.
+    /// Errors: systemctl is missing or fails.
+    pub(super) fn of<Name: AsRef<str>>(names: impl IntoIterator<Item = Name>) -> Result<Self> {
+        let units = Properties::of(UNIT_PROPERTIES, names)?;
         Ok(Self(units.into_iter().map(|unit| (unit.id().to_owned(), unit)).collect()))
     }
 
-    /// Asks systemd about the inside halves of some instances.
+    /// Queries systemd about the inside units of instances.
+    /// Errors: systemctl is missing or fails.
     pub(super) fn of_instances(instances: &[Instance]) -> Result<Self> {
         Self::of(instances.iter().map(Instance::unit))
     }
@@ -43,8 +45,8 @@ impl Units {
         self.condition(name) == Condition::Up
     }
 
-    /// Whether one is up, or on its way there or down.
-    pub(super) fn is_there(&self, name: &str) -> bool {
+    /// Whether a unit is up, coming up or going down.
+    pub(super) fn is_up_or_changing(&self, name: &str) -> bool {
         [Condition::Up, Condition::Changing].contains(&self.condition(name))
     }
 
@@ -52,7 +54,7 @@ impl Units {
         self.0.get(name)?.since()
     }
 
-    /// The names of those that have failed.
+    /// The names of the failed units.
     pub(super) fn failed(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|(_, unit)| condition(unit) == Condition::Failed).map(|(name, _)| name.as_str())
     }
@@ -62,23 +64,26 @@ fn condition(unit: &Properties) -> Condition {
     Condition::of_unit(unit.get("ActiveState"))
 }
 
-/// Whatever is there and requires any of the instances, or one another that does: systemd stops it with that.
+/// Finds the active dependants of instances, direct and indirect. systemd stops them with the instances.
+/// Errors: systemctl is missing or fails.
 pub(super) fn dependants(instances: &[Instance]) -> Result<Dependants> {
     let mut dependants = Dependants::default();
     let mut seen: BTreeSet<Instance> = instances.iter().cloned().collect();
     let mut next = instances.to_vec();
     while !next.is_empty() {
         let halves = next.iter().flat_map(|instance| [instance.unit(), instance.outside_unit()]);
-        let pairs = pairs(&Properties::of(&USERS.join(","), halves)?);
-        let users: Vec<String> =
-            pairs.iter().flat_map(|(_, user)| [user.unit(), user.outside_unit()]).collect();
-        let there = Units::of(&users)?;
+        let pairs = requirement_pairs(&Properties::of(&REVERSE_DEPENDENCIES.join(","), halves)?);
+        let names: Vec<String> =
+            pairs.iter().flat_map(|(_, dependant)| [dependant.unit(), dependant.outside_unit()]).collect();
+        let units = Units::of(&names)?;
         next.clear();
-        for (instance, user) in &pairs {
-            if there.is_there(&user.unit()) || there.is_there(&user.outside_unit()) {
-                dependants.add(instance, user);
-                if seen.insert(user.clone()) {
-                    next.push(user.clone());
+        for (instance, dependant) in &pairs {
+            if units.is_up_or_changing(&dependant.unit())
+                || units.is_up_or_changing(&dependant.outside_unit())
+            {
+                dependants.add(instance, dependant);
+                if seen.insert(dependant.clone()) {
+                    next.push(dependant.clone());
                 }
             }
         }
@@ -86,39 +91,46 @@ pub(super) fn dependants(instances: &[Instance]) -> Result<Dependants> {
     Ok(dependants)
 }
 
-/// Which instance each instance is required by.
-fn pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
+/// Reads pairs of an instance and a dependant from the properties of units.
+fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
     let mut pairs = BTreeSet::new();
     for unit in units {
         let Some(instance) = instance_of(unit.id()) else { continue };
-        let users = USERS.iter().flat_map(|key| unit.words(key)).filter_map(instance_of);
-        pairs.extend(users.filter(|user| *user != instance).map(|user| (instance.clone(), user)));
+        let dependants = REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.words(key)).filter_map(instance_of);
+        pairs.extend(
+            dependants
+                .filter(|dependant| *dependant != instance)
+                .map(|dependant| (instance.clone(), dependant)),
+        );
     }
     pairs
 }
 
-/// Whether a unit is required by one that is there.
-pub(super) fn needed(name: &str) -> Result<bool> {
-    let units = Properties::of(&USERS.join(","), [name])?;
-    let users = units.iter().flat_map(|unit| USERS.iter().flat_map(|key| unit.words(key)));
-    let users: Vec<String> = users.map(str::to_owned).collect();
-    let there = Units::of(&users)?;
-    Ok(users.iter().any(|user| there.is_there(user)))
+/// Whether an active unit requires a unit.
+/// Errors: systemctl is missing or fails.
+pub(super) fn is_needed(name: &str) -> Result<bool> {
+    let properties = Properties::of(&REVERSE_DEPENDENCIES.join(","), [name])?;
+    let dependants =
+        properties.iter().flat_map(|unit| REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.words(key)));
+    let dependants: Vec<String> = dependants.map(str::to_owned).collect();
+    let units = Units::of(&dependants)?;
+    Ok(dependants.iter().any(|dependant| units.is_up_or_changing(dependant)))
 }
 
-/// The instance that a unit is a half of.
+/// The instance of an inside or outside unit.
 fn instance_of(unit: &str) -> Option<Instance> {
     UnitName::parse(unit)?.instance()
 }
 
-/// What its units have up, or have failed to bring up.
+/// Lists the active and failed instances of the systemd engine.
+/// Errors: systemctl is missing or fails.
 pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
     let loaded = Systemctl::of(paths).map_or(Ok(Vec::new()), |systemctl| systemctl.loaded())?;
     let mut found: Vec<(&str, Active)> = instances(&loaded);
-    // To show a unit costs systemd a hundred times what it costs to list it, so only those are asked for which that has to be.
+    // `systemctl show` costs a hundred times more than `list-units`: it is only used where the start time is unknown.
     for (unit, active) in &mut found {
         if active.condition == Condition::Up {
-            active.since = began(paths, unit);
+            active.since = start_time(paths, unit);
         }
     }
     let units = Units::of(found.iter().filter(|(_, active)| active.since.is_none()).map(|(unit, _)| unit))?;
@@ -127,33 +139,34 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
     Ok(found.into_iter().map(since).collect())
 }
 
-/// When a unit was started that is active: systemd makes a link then, by which journald knows the invocation
-/// (`unit_export_invocation_id` in systemd's src/core/unit.c).
-fn began(paths: &Paths, unit: &str) -> Option<Timestamp> {
-    let made = fs::symlink_metadata(paths.invocation(unit)).ok()?.modified().ok()?;
-    Timestamp::from_second(Timestamp::try_from(made).ok()?.as_second()).ok()
+/// The start time of an active unit: the time of the link that systemd creates at the start. The link tells journald the
+/// invocation ID (`unit_export_invocation_id` in systemd's src/core/unit.c).
+fn start_time(paths: &Paths, unit: &str) -> Option<Timestamp> {
+    let modified = fs::symlink_metadata(paths.invocation(unit)).ok()?.modified().ok()?;
+    Timestamp::from_second(Timestamp::try_from(modified).ok()?.as_second()).ok()
 }
 
-/// The instances that units are halves of, each with the unit that tells how far it is. Since when is not known.
+/// Combines inside and outside units to instances. Each instance comes with the unit that determines its condition. The time
+/// of the last change is not set.
 #[must_use]
 pub fn instances(units: &[Loaded]) -> Vec<(&str, Active)> {
     let units: BTreeMap<&str, &Loaded> = units.iter().map(|unit| (unit.name.as_str(), unit)).collect();
     let mut instances: BTreeMap<String, (&str, Active)> = BTreeMap::new();
     for (name, unit) in units {
         let Some(instance) = instance_of(name) else { continue };
-        let word = instance.to_string();
+        let key = instance.to_string();
         let condition = match Condition::of_unit(&unit.active) {
             Condition::Down => continue,
-            // The outside half alone is on its way, one way or the other.
+            // With only the outside unit up, the instance is coming up or going down.
             Condition::Up if name != instance.unit() => Condition::Changing,
             condition => condition,
         };
         let found = (name, Active { instance, engine: EngineKind::Systemd, condition, since: None });
-        // The inside half comes first by its name; only a failure of the other one says more.
+        // The inside unit sorts first. Only a failure of the outside unit replaces it.
         if condition == Condition::Failed {
-            instances.insert(word, found);
+            instances.insert(key, found);
         } else {
-            instances.entry(word).or_insert(found);
+            instances.entry(key).or_insert(found);
         }
     }
     instances.into_values().collect()
@@ -165,18 +178,18 @@ mod tests {
     use crate::systemd::systemctl;
 
     #[test]
-    fn dependants_are_read_from_what_requires_or_binds_either_half() {
+    fn dependants_are_read_from_required_by_and_bound_by_of_both_units() {
         let listing = "Id=netns-veth@b.service\nRequiredBy=netns_outside-nft@a.service nginx.service\nBoundBy=netns-x@b.service\n\n\
                        Id=netns_outside-veth@b.service\nRequiredBy=netns-veth@b.service\nBoundBy=\n";
-        let words: Vec<String> = pairs(&Properties::parse(listing))
+        let pairs: Vec<String> = requirement_pairs(&Properties::parse(listing))
             .into_iter()
-            .map(|(instance, user)| format!("{instance} by {user}"))
+            .map(|(instance, dependant)| format!("{instance} by {dependant}"))
             .collect();
-        assert_eq!(words, ["veth@b by nft@a", "veth@b by x@b"]);
+        assert_eq!(pairs, ["veth@b by nft@a", "veth@b by x@b"]);
     }
 
     #[test]
-    fn an_instance_is_as_far_as_its_inside_half_unless_either_has_failed() {
+    fn the_inside_unit_determines_the_condition_unless_the_outside_unit_has_failed() {
         let listing = "netns-lo@a.service loaded active exited x\nnetns_outside-lo@a.service loaded active exited x\n\
                        netns_outside-lo@b.service loaded active exited x\n\
                        netns-lo@c.service loaded inactive dead x\n\

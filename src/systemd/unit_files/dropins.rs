@@ -65,7 +65,8 @@ impl DropInKind {
 }
 
 impl Plan<'_> {
-    /// Adds the changes after which each instance with requirements has a drop-in, and no other instance has one of ours. `present` are the
+    /// Adds the changes after which each instance with requirements has a drop-in, and no other instance has one of ours.
+    /// `present` are the
     /// entries in the directory of the units.
     pub fn add_requirements(
         &mut self,
@@ -123,7 +124,8 @@ fn unit_of(entry: &DirEntry) -> Option<UnitName> {
     UnitName::parse(entry.file_name().to_str()?.strip_suffix(".d")?)
 }
 
-/// The reason why systemd does not know that an instance requires these units. `None` if systemd knows it, or a foreign file is in place
+/// The reason why systemd does not know that an instance requires these units. `None` if systemd knows it, or a foreign file is
+/// in place
 /// of the drop-in.
 #[must_use]
 pub fn outdated(paths: &Paths, instance: &Instance, units: &[String]) -> Option<String> {

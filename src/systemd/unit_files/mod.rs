@@ -123,8 +123,8 @@ pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
     file::entries(&paths.units)
 }
 
-/// Plans the changes after which each of `types` has its units, and no other type has any of ours. `present` are the entries of the
-/// directory. The units of a type are kept if `needs` returns reasons for the type.
+/// Plans the changes for `types`; other types lose their units. `present` are the entries of the directory. `needs` returns
+/// reasons to keep the units of a type.
 #[must_use]
 pub fn plan<'a>(
     paths: &Paths,
@@ -245,8 +245,7 @@ fn type_of_unit_file(name: &str) -> Option<&str> {
     (!word.contains('-')).then_some(word)
 }
 
-/// Whether a unit runs netnsinit for the type in its own name (`%j`, `%J`). No administrator's unit contains this, and nothing else is the
-/// same in all versions of the templates.
+/// Whether a unit runs netnsinit for the type in its own name (`%j`, `%J`). Only this is the same in all versions of the templates.
 fn is_copy(content: &[u8]) -> bool {
     let text = String::from_utf8_lossy(content);
     text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).any(|command| {

@@ -1,4 +1,4 @@
-//! What there is: types, what instances require, the units that systemd has loaded.
+//! Reads the current state: the types, the requirements of instances, and the loaded units.
 
 use anyhow::Result;
 
@@ -9,39 +9,39 @@ use crate::requires::{self, Graph};
 use crate::systemd::systemctl::{Loaded, Loading, Systemctl};
 use crate::systemd::unit_files::{self, Template};
 
-/// For which types units are wanted.
+/// The types that should have units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// For all that have a plugin.
+    /// All types with a plugin.
     All,
-    /// For none.
+    /// No type: all units are removed.
     Clean,
 }
 
-/// What was found on a machine, or in an image of one.
+/// The state of a machine, or of an image.
 #[derive(Debug)]
 pub struct Machine<'a> {
     pub(super) paths: &'a Paths,
-    /// `None` where there is no systemd to talk to.
+    /// systemctl; `None` if systemd is not running here.
     pub systemctl: Option<Systemctl>,
-    /// The types, and what is wrong with the files that should tell.
+    /// The types, and problems of their files.
     pub listing: Listing,
-    /// What instances require.
+    /// The requirements of instances.
     pub graph: Graph,
-    /// What the units of all types are copies of.
+    /// The template units. The units of a type are copies of them.
     pub templates: Vec<Template>,
-    /// The services that would lose their namespace if no type were left.
+    /// The attached services, which prevent the removal of all units.
     attached: Vec<Attached>,
-    /// Not asked yet where `None`.
+    /// The running query for the loaded units, if any.
     loading: Option<Loading>,
 }
 
 impl<'a> Machine<'a> {
-    /// Looks. `now`: all instances are about to be stopped, so systemd is not asked for them yet.
-    /// Errors: a directory cannot be read, a template is missing, or systemctl is.
-    pub fn look(paths: &'a Paths, scope: Scope, now: bool) -> Result<Self> {
+    /// Reads the state. With `now`, all instances are stopped first, and the loaded units are queried later.
+    /// Errors: a directory cannot be read, or a template or systemctl is missing.
+    pub fn read(paths: &'a Paths, scope: Scope, now: bool) -> Result<Self> {
         let systemctl = Systemctl::of(paths);
-        // It answers while the files are read.
+        // systemctl runs in parallel with reading the files.
         let loading = match &systemctl {
             Some(systemctl) if !now => Some(systemctl.ask_for_loaded()?),
             _ => None,
@@ -68,16 +68,17 @@ impl<'a> Machine<'a> {
         Ok(machine)
     }
 
-    /// Why nothing may be changed, not even in part, a line each: what services are attached to may require any of the other types.
+    /// The reasons to change nothing at all, one line each. An instance with an attached service can require instances of any
+    /// type.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let attached = self.attached.iter();
-        let stay = attached.map(|one| format!("the units of all types stay: {}", one.advice()));
-        stay.chain(self.graph.problems.iter().map(|problem| problem.message.clone())).collect()
+        let refused = attached.map(|one| format!("cannot remove the units of all types: {}", one.advice()));
+        refused.chain(self.graph.problems.iter().map(|problem| problem.message.clone())).collect()
     }
 
-    /// Stops all instances, and waits until their namespaces are gone.
-    /// Errors: systemctl fails, or something does not go.
+    /// Stops all instances, and waits until their namespaces are deleted.
+    /// Errors: systemctl fails, or an instance is still loaded after the timeout.
     pub fn stop_all(&mut self) -> Result<()> {
         if let Some(systemctl) = &self.systemctl {
             systemctl.stop_all()?;
@@ -86,14 +87,14 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The units of instances that systemd has loaded. None where it was not asked: by `--now --dry-run`, nothing would be left.
+    /// The loaded units of instances. The list is empty if systemd was not queried: with `--now --dry-run` all units would be
+    /// stopped.
     /// Errors: systemctl fails.
     pub fn loaded(&mut self) -> Result<Vec<Loaded>> {
         self.loading.take().map_or(Ok(Vec::new()), Loading::wait)
     }
 
-    /// Units that instances require and that systemd does not know, a line each. They may be installed later: nothing is wrong with the
-    /// drop-in.
+    /// Required units that systemd does not know, one line each. These are only warnings: a unit can be installed later.
     /// Errors: systemctl fails.
     pub fn unknown_units(&self) -> Result<Vec<String>> {
         if self.systemctl.is_none() {

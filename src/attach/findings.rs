@@ -1,0 +1,86 @@
+//! Findings that both `attach` and `check` report. Each finding has one text.
+
+use std::path::{Path, PathBuf};
+
+use super::members::list_processes;
+use crate::name::NsName;
+use crate::netns::processes::GroupMember;
+use crate::systemd::show::Properties;
+
+/// The advice for an ordering cycle.
+pub const CYCLE_ADVICE: &str =
+    "remove an After= or Before= that you have added; `systemctl cat` shows the files of a unit";
+
+/// Reports a unit that does not exist.
+#[must_use]
+pub fn missing_unit(unit: &str) -> String {
+    format!("unit `{unit}` does not exist")
+}
+
+/// Reports a `NetworkNamespacePath=` in another file of the unit that overrides the drop-in.
+#[must_use]
+pub fn overridden_namespace(unit: &str, namespace: &NsName, properties: &Properties) -> Option<String> {
+    let found = properties.get("NetworkNamespacePath");
+    (found != format!("/run/netns/{namespace}")).then(|| {
+        format!(
+            "another file of `{unit}` overrides the namespace `{namespace}`: NetworkNamespacePath={found}"
+        )
+    })
+}
+
+/// Reports a `JoinsNamespaceOf=` of the unit. systemd (252) then puts the unit into the network of the other unit, even into
+/// the network of the host. The unit's own `NetworkNamespacePath=` has no effect.
+#[must_use]
+pub fn joined_namespaces(unit: &str, properties: &Properties) -> Option<String> {
+    let others = properties.get("JoinsNamespaceOf");
+    (!others.is_empty()).then(|| {
+        format!(
+            "`{unit}` shares the namespaces of {others}, so its network can be the one of that unit or of the host; \
+             remove JoinsNamespaceOf= (`systemctl cat {unit} {others}` shows the files)"
+        )
+    })
+}
+
+/// Reports the unit's own mounts in directories that the drop-in hides, one line each. `contents` describes the directories.
+#[must_use]
+pub fn exposing_mounts(
+    unit: &str,
+    properties: &Properties,
+    directories: &[PathBuf],
+    contents: &str,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for key in ["BindPaths", "BindReadOnlyPaths"] {
+        for mount in properties.get(key).split_whitespace() {
+            let target = mount.trim_start_matches('-').split(':').nth(1).unwrap_or_default();
+            if directories.iter().any(|directory| Path::new(target).starts_with(directory)) {
+                found.push(format!(
+                    "{key}={mount} of `{unit}` exposes {contents}; remove this setting (`systemctl cat {unit}` shows the files)"
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Reports processes of a unit in a wrong network.
+#[must_use]
+pub fn misplaced_processes(members: &[GroupMember], unit: &str, network: &str) -> String {
+    format!("{} of `{unit}`: {network}", list_processes(members))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(listing: &str) -> Properties {
+        Properties::parse(&format!("Id=a.service\n{listing}")).remove(0)
+    }
+
+    #[test]
+    fn a_unit_that_shares_namespaces_is_reported() {
+        assert_eq!(joined_namespaces("a.service", &properties("JoinsNamespaceOf=")), None);
+        let message = joined_namespaces("a.service", &properties("JoinsNamespaceOf=b.service")).unwrap();
+        assert!(message.contains("b.service"), "{message}");
+    }
+}

@@ -1,5 +1,5 @@
-//! The Makefile: what `make install` puts where, what it leaves alone, and what `make uninstall` leaves. A copy of the
-//! checkout is installed, below a directory of its own.
+//! The Makefile: which files `make install` installs and does not overwrite, and which files remain after `make uninstall`. The tests
+//! install a copy of the checkout below a temporary directory.
 
 mod support;
 
@@ -8,10 +8,10 @@ use std::process::Command;
 
 use support::{Ran, Test};
 
-/// The names of the one binary.
+/// The links to the binary.
 const LINKS: [&str; 3] = ["netnsinit", "netns-update", "netns-nft-save"];
 
-/// The completions: where they come from, and where they go.
+/// The directory of the completions in the checkout, and their installed paths below DATADIR.
 const COMPLETION: &str = "src/commands/completion";
 const COMPLETIONS: [&str; 3] = [
     "bash-completion/completions/netnsctl.bash",
@@ -19,16 +19,16 @@ const COMPLETIONS: [&str; 3] = [
     "zsh/vendor-completions/_netnsctl",
 ];
 
-/// Stands in for a program that must be called, or must not: it notes its name and its words.
+/// A stub for programs: it appends its name and its arguments to the file in CALLED, and exits with STATUS.
 const STUB: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"$CALLED\"\nexit \"${STATUS-0}\"\n";
 
-/// A checkout after `make build`, and `stage`, where anybody may install it.
+/// A checkout after `make build`, and the directory `stage`, in which all users can write.
 fn checkout() -> Test {
     let test =
         Test::new("make").directory("checkout").directory("target").directory("stage").mode("stage", 0o777);
     let source = |path: &str| format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
     let sources = ["Makefile", "Cargo.toml", "units", "plugins", "etc", "man"].map(source);
-    let sources = sources.iter().filter(|path| fs::exists(path).expect("one can look"));
+    let sources = sources.iter().filter(|path| fs::exists(path).expect("it can be checked"));
     run(Command::new("cp").arg("-R").args(sources).arg(test.path("checkout")));
     run(Command::new("mkdir").arg("-p").arg(test.path("checkout").join(COMPLETION)));
     let completions = format!("{}/.", source(COMPLETION));
@@ -41,46 +41,46 @@ fn checkout() -> Test {
     test
 }
 
-/// The manual pages, by their sources.
+/// The names of the manual pages, from their sources.
 fn pages(test: &Test) -> Vec<String> {
     let sources = test.names("checkout/man");
     sources.iter().filter_map(|name| name.strip_suffix(".scd")).map(ToOwned::to_owned).collect()
 }
 
-/// Runs a program that is not under test.
+/// Runs a program for the preparation of a test. It must succeed.
 fn run(command: &mut Command) {
     assert!(command.status().expect("it starts").success(), "{command:?}");
 }
 
-/// `make`, about to be called with these words in the checkout.
-fn command(test: &Test, words: &[&str]) -> Command {
+/// A command that runs `make` in the checkout with the arguments.
+fn command(test: &Test, arguments: &[&str]) -> Command {
     let mut make = test.program("make");
-    make.arg("-s").args(words).current_dir(test.path("checkout"));
+    make.arg("-s").args(arguments).current_dir(test.path("checkout"));
     make
 }
 
-/// The variable, set to a place of the machine.
+/// An assignment of a path of the machine to a variable.
 fn variable(test: &Test, name: &str, path: &str) -> String {
     format!("{name}={}", test.path(path).display())
 }
 
-/// Calls `make` with these words, for `stage`.
-fn make(test: &Test, words: &[&str]) -> Ran {
-    let mut make = command(test, words);
+/// Runs `make` with the arguments, with `stage` as DESTDIR.
+fn make(test: &Test, arguments: &[&str]) -> Ran {
+    let mut make = command(test, arguments);
     make.args([variable(test, "TARGET", "target"), variable(test, "DESTDIR", "stage")]);
     test.ran(&make.output().expect("make starts"))
 }
 
-/// The files of the checkout that are to be installed: where they come from, where they go.
+/// The files to install: the path of each in the checkout or the build directory, and its installed path.
 fn files(test: &Test, [_, lib, man, share]: [&str; 4]) -> Vec<(String, String)> {
-    let places = [
+    let groups = [
         ("units", ".service", format!("{lib}/systemd/system")),
         ("plugins", ".sh", "usr/share/systemd-netns".into()),
         ("etc", "", "etc/conf.d/netns".into()),
         ("etc", "", format!("{share}/doc/systemd-netns/examples")),
     ];
     let mut files = vec![];
-    for (from, extension, to) in places.iter().filter(|(from, ..)| test.has(&format!("checkout/{from}"))) {
+    for (from, extension, to) in groups.iter().filter(|(from, ..)| test.has(&format!("checkout/{from}"))) {
         let names = test.names(&format!("checkout/{from}"));
         let names = names.iter().filter(|name| name.ends_with(extension));
         files.extend(names.map(|name| (format!("checkout/{from}/{name}"), format!("{to}/{name}"))));
@@ -94,10 +94,10 @@ fn files(test: &Test, [_, lib, man, share]: [&str; 4]) -> Vec<(String, String)> 
     files
 }
 
-/// What there is after an installation, in order, with modes and what links point to.
-fn expected(test: &Test, places: [&str; 4]) -> Vec<String> {
-    let [bin, .., share] = places;
-    let mut all: Vec<_> = files(test, places).iter().map(|(_, to)| format!("100644 {to}")).collect();
+/// The sorted list of files after an installation, with modes and targets of links.
+fn expected(test: &Test, directories: [&str; 4]) -> Vec<String> {
+    let [bin, .., share] = directories;
+    let mut all: Vec<_> = files(test, directories).iter().map(|(_, to)| format!("100644 {to}")).collect();
     all.extend(LINKS.map(|link| format!("120777 {bin}/{link} -> netnsctl")));
     all.push(format!("100755 {bin}/netnsctl"));
     all.extend(COMPLETIONS.map(|file| format!("100644 {share}/{file}")));
@@ -105,7 +105,7 @@ fn expected(test: &Test, places: [&str; 4]) -> Vec<String> {
     all
 }
 
-/// What there is, but for directories.
+/// The sorted list of files in `stage`, without directories.
 fn installed(test: &Test) -> Vec<String> {
     let mut all = test.tree("stage");
     all.retain(|line| !line.starts_with("04"));
@@ -113,58 +113,61 @@ fn installed(test: &Test) -> Vec<String> {
     all
 }
 
-const PLACES: [&str; 4] = ["usr/sbin", "usr/lib", "usr/share/man", "usr/share"];
+const DIRECTORIES: [&str; 4] = ["usr/sbin", "usr/lib", "usr/share/man", "usr/share"];
 
 // --- help
 
 #[test]
-fn make_alone_prints_what_there_is_to_make() {
+fn make_without_a_target_prints_a_help_text_for_each_target() {
     let test = checkout();
     let before = test.state("");
     let ran = test.ran(&command(&test, &[]).output().expect("make starts"));
     let makefile = test.read("checkout/Makefile");
-    let targets = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).expect("there are some");
+    let targets =
+        makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).expect("the Makefile has targets");
     let targets: Vec<&str> = targets.split(' ').collect();
     assert!(
-        ["build", "install", "uninstall", "test", "demo", "lint"].iter().all(|word| targets.contains(word))
+        ["build", "install", "uninstall", "test", "demo", "lint"]
+            .iter()
+            .all(|target| targets.contains(target))
     );
     for target in targets {
         let line = ran.stdout.lines().find(|line| line.split(' ').take(2).eq(["make", target]));
-        let told = line.is_some_and(|line| line.split_whitespace().count() > 2);
-        assert!(told, "nothing is said about {target} in {ran:#?}");
+        let is_described = line.is_some_and(|line| line.split_whitespace().count() > 2);
+        assert!(is_described, "no help text for {target} in {ran:#?}");
     }
-    let said = ran.stdout.clone();
+    let help = ran.stdout.clone();
     ran.stdout_has("DESTDIR").stderr("").status(0);
-    test.ran(&command(&test, &["help"]).output().expect("make starts")).stdout(&said).stderr("").status(0);
+    test.ran(&command(&test, &["help"]).output().expect("make starts")).stdout(&help).stderr("").status(0);
     assert_eq!(test.state(""), before);
 }
 
 // --- install
 
 #[test]
-fn everything_is_installed_in_its_place() {
+fn install_puts_each_file_in_its_directory() {
     for shell in ["SHELL=/bin/sh", "SHELL=dash", "SHELL=bash"] {
         let test = checkout();
         let before = test.state("checkout");
         make(&test, &["install", shell]).stdout("").stderr("").status(0);
-        assert_eq!(installed(&test), expected(&test, PLACES), "{shell}");
+        assert_eq!(installed(&test), expected(&test, DIRECTORIES), "{shell}");
         assert_eq!(test.state("checkout"), before);
-        for (from, to) in files(&test, PLACES) {
+        for (from, to) in files(&test, DIRECTORIES) {
             assert_eq!(test.read(&format!("stage/{to}")), test.read(&from), "{to}");
         }
-        let program = |path| fs::read(test.path(path)).expect("it is there");
+        let program = |path| fs::read(test.path(path)).expect("the file exists");
         assert!(program("stage/usr/sbin/netnsctl") == program("target/netnsctl"));
     }
 }
 
 #[test]
-fn what_is_installed_may_be_read_by_all_whatever_the_umask() {
+fn all_users_can_read_the_installed_files_for_any_umask() {
     let test = checkout();
     let mut make = test.program("sh");
     make.args(["-c", "umask 077; exec make -s install \"$@\"", "sh"]).current_dir(test.path("checkout"));
     make.args([variable(&test, "TARGET", "target"), variable(&test, "DESTDIR", "stage")]);
     test.ran(&make.output().expect("sh starts")).stdout("").stderr("").status(0);
-    assert_eq!(installed(&test), expected(&test, PLACES));
+    assert_eq!(installed(&test), expected(&test, DIRECTORIES));
     let mut directories = test.tree("stage");
     directories.retain(|line| line.starts_with("04") && !line.starts_with("040755 "));
     assert!(directories.is_empty(), "{directories:#?}");
@@ -176,32 +179,32 @@ fn staging_needs_no_root() {
     for _ in 0..2 {
         let ran = make(&test, &["install"]);
         assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:#?}");
-        assert_eq!(installed(&test), expected(&test, PLACES));
+        assert_eq!(installed(&test), expected(&test, DIRECTORIES));
     }
     make(&test, &["uninstall"]).stdout("").stderr("").status(0);
     assert!(installed(&test).iter().all(|line| line.starts_with("100644 etc/conf.d/netns/")));
 }
 
 #[test]
-fn the_places_can_be_moved() {
-    let places = ["opt/bin", "opt/lib", "opt/man", "opt/share"];
-    let words = ["BINDIR=/opt/bin", "LIBDIR=/opt/lib", "MANDIR=/opt/man", "DATADIR=/opt/share"];
-    let by_words = checkout();
+fn variables_change_the_directories() {
+    let directories = ["opt/bin", "opt/lib", "opt/man", "opt/share"];
+    let assignments = ["BINDIR=/opt/bin", "LIBDIR=/opt/lib", "MANDIR=/opt/man", "DATADIR=/opt/share"];
+    let by_arguments = checkout();
     let mut by_environment = checkout();
-    for word in words {
-        let (name, value) = word.split_once('=').expect("an assignment");
+    for assignment in assignments {
+        let (name, value) = assignment.split_once('=').expect("an assignment");
         by_environment = by_environment.variable(name, value);
     }
-    for (test, words) in [(by_words, &words[..]), (by_environment, &[])] {
-        make(&test, &[&["install"], words].concat()).stdout("").stderr("").status(0);
-        assert_eq!(installed(&test), expected(&test, places));
-        make(&test, &[&["uninstall"], words].concat()).stdout("").stderr("").status(0);
+    for (test, arguments) in [(by_arguments, &assignments[..]), (by_environment, &[])] {
+        make(&test, &[&["install"], arguments].concat()).stdout("").stderr("").status(0);
+        assert_eq!(installed(&test), expected(&test, directories));
+        make(&test, &[&["uninstall"], arguments].concat()).stdout("").stderr("").status(0);
         assert!(installed(&test).iter().all(|line| line.starts_with("100644 etc/conf.d/netns/")));
     }
 }
 
 #[test]
-fn units_call_the_program_where_it_is_if_systemd_would_not_look_there() {
+fn units_have_the_path_of_the_program_if_systemd_does_not_search_its_directory() {
     for (bin, called) in [("/usr/bin", "ExecStart=netnsinit "), ("/opt/bin", "ExecStart=/opt/bin/netnsinit ")]
     {
         let test = checkout();
@@ -214,26 +217,26 @@ fn units_call_the_program_where_it_is_if_systemd_would_not_look_there() {
 }
 
 #[test]
-fn a_place_with_a_blank_is_refused() {
+fn a_destdir_with_a_blank_is_refused() {
     let test = checkout();
     let ran = command(&test, &["install", "DESTDIR=/nonexistent/a b"]).output().expect("make starts");
     test.ran(&ran).stderr_has("DESTDIR must not contain blanks").status(2);
 }
 
 #[test]
-fn what_was_built_is_taken_from_where_cargo_put_it() {
+fn install_takes_the_program_from_the_target_directory_of_cargo() {
     let test = checkout();
     fs::create_dir(test.path("target/release")).expect("it is new");
-    fs::rename(test.path("target/netnsctl"), test.path("target/release/netnsctl")).expect("it is there");
-    fs::rename(test.path("target/man"), test.path("target/release/man")).expect("it is there");
+    fs::rename(test.path("target/netnsctl"), test.path("target/release/netnsctl")).expect("the file exists");
+    fs::rename(test.path("target/man"), test.path("target/release/man")).expect("the file exists");
     let test = test.variable("CARGO_TARGET_DIR", "../target");
     let mut make = command(&test, &["install", "DESTDIR=../stage"]);
     test.ran(&make.output().expect("make starts")).stdout("").stderr("").status(0);
-    assert_eq!(installed(&test), expected(&test, PLACES));
+    assert_eq!(installed(&test), expected(&test, DIRECTORIES));
 }
 
 #[test]
-fn files_of_the_administrator_are_never_overwritten() {
+fn install_does_not_overwrite_files_of_the_administrator() {
     let conf = |file: &str| format!("stage/etc/conf.d/netns/{file}");
     let test = checkout()
         .file(&conf("default.conf"), "edited")
@@ -244,46 +247,46 @@ fn files_of_the_administrator_are_never_overwritten() {
         .directory(&conf("veth-nstest.conf"))
         .file(&conf("own.sh"), "own");
     let before = test.state("stage/etc/conf.d");
-    let said =
+    let message =
         "unchanged: /stage/etc/conf.d/netns; samples are in /stage/usr/share/doc/systemd-netns/examples\n";
-    make(&test, &["install"]).stdout(said).stderr("").status(0);
+    make(&test, &["install"]).stdout(message).stderr("").status(0);
     assert_eq!(
         test.state("stage/etc/conf.d"),
         before,
-        "samples are read for every namespace: none may come in later"
+        "a sample affects namespaces, so none is installed beside existing files"
     );
     make(&test, &["uninstall"]).stderr("").status(0);
     assert_eq!(test.state("stage/etc/conf.d"), before);
 }
 
 #[test]
-fn a_second_installation_brings_all_other_files_up_to_date() {
+fn a_second_installation_updates_all_other_files() {
     let test = checkout();
     make(&test, &["install"]).stdout("").stderr("").status(0);
-    for (_, to) in files(&test, PLACES) {
+    for (_, to) in files(&test, DIRECTORIES) {
         test.write(&format!("stage/{to}"), "old");
     }
     make(&test, &["install"]).stdout_has("unchanged: ").stderr("").status(0);
-    for (from, to) in files(&test, PLACES) {
-        let kept = to.starts_with("etc/");
-        assert_eq!(test.read(&format!("stage/{to}")) == "old", kept, "{to}");
-        assert_eq!(test.read(&format!("stage/{to}")) == test.read(&from), !kept, "{to}");
+    for (from, to) in files(&test, DIRECTORIES) {
+        let is_kept = to.starts_with("etc/");
+        assert_eq!(test.read(&format!("stage/{to}")) == "old", is_kept, "{to}");
+        assert_eq!(test.read(&format!("stage/{to}")) == test.read(&from), !is_kept, "{to}");
     }
-    assert_eq!(installed(&test), expected(&test, PLACES));
+    assert_eq!(installed(&test), expected(&test, DIRECTORIES));
 }
 
 #[test]
-fn the_programs_of_the_bash_original_give_way_to_links() {
+fn install_replaces_the_programs_of_the_bash_original_by_links() {
     let mut test = checkout();
     for link in LINKS {
         test = test.file(&format!("stage/usr/sbin/{link}"), "#!/bin/bash\n");
     }
     make(&test, &["install"]).stdout("").stderr("").status(0);
-    assert_eq!(installed(&test), expected(&test, PLACES));
+    assert_eq!(installed(&test), expected(&test, DIRECTORIES));
 }
 
 #[test]
-fn what_is_installed_works_in_its_image() {
+fn an_installation_in_an_image_works() {
     let test = checkout();
     make(&test, &["install"]).stdout("").stderr("").status(0);
     fs::create_dir_all(test.path("stage/etc/systemd/system")).expect("it is new");
@@ -300,7 +303,7 @@ fn what_is_installed_works_in_its_image() {
     let mut units: Vec<_> = plugins
         .iter()
         .filter_map(|file| file.strip_suffix(".sh"))
-        .flat_map(|word| ["netns", "netns_outside"].map(|kind| format!("{kind}-{word}@.service")))
+        .flat_map(|nstype| ["netns", "netns_outside"].map(|kind| format!("{kind}-{nstype}@.service")))
         .collect();
     let firewalls = plugins.iter().filter(|file| {
         let plugin = test.read(&format!("checkout/plugins/{file}"));
@@ -308,16 +311,16 @@ fn what_is_installed_works_in_its_image() {
     });
     let firewalls: Vec<_> = firewalls.filter_map(|file| file.strip_suffix(".sh")).collect();
     assert!(!firewalls.is_empty(), "no type provides a firewall");
-    units.extend(firewalls.iter().map(|word| format!("netns_outside-{word}@.service.d")));
+    units.extend(firewalls.iter().map(|nstype| format!("netns_outside-{nstype}@.service.d")));
     units.sort();
     assert_eq!(test.names("stage/etc/systemd/system"), units);
 }
 
 #[test]
-fn nothing_is_installed_before_it_is_built() {
+fn install_fails_before_the_program_and_its_pages_are_built() {
     for built in ["target/netnsctl", "target/man/netnsinit.8"] {
         let test = checkout();
-        fs::remove_file(test.path(built)).expect("it is there");
+        fs::remove_file(test.path(built)).expect("the file exists");
         let ran = make(&test, &["install"]);
         assert!(test.names("stage").is_empty(), "{ran:#?}");
         ran.stdout("").stderr_has("nothing to install yet: run `make build` first\n").status(2);
@@ -325,8 +328,8 @@ fn nothing_is_installed_before_it_is_built() {
 }
 
 #[test]
-fn a_file_that_cannot_be_installed_fails_the_installation() {
-    // Each is the first of its kind: all others can be.
+fn install_fails_if_a_file_cannot_be_installed() {
+    // Each file is the first of its kind, so an error must not be hidden by the files after it.
     for file in ["checkout/units/a.service", "checkout/plugins/a.sh", "checkout/etc/a.conf", "target/man/a.8"]
     {
         let test = checkout().file("checkout/man/a.8.scd", "").file("target/man/a.8", "");
@@ -338,11 +341,11 @@ fn a_file_that_cannot_be_installed_fails_the_installation() {
 // --- uninstall
 
 #[test]
-fn uninstall_leaves_nothing_of_ours_but_the_administrators_directory() {
+fn uninstall_removes_everything_except_the_directory_of_the_administrator() {
     let test = checkout();
     make(&test, &["install"]).stdout("").stderr("").status(0);
     make(&test, &["uninstall"]).stdout("").stderr("").status(0);
-    let mut kept = expected(&test, PLACES);
+    let mut kept = expected(&test, DIRECTORIES);
     kept.retain(|line| line.contains(" etc/conf.d/netns/"));
     assert!(!kept.is_empty());
     assert_eq!(installed(&test), kept);
@@ -351,7 +354,7 @@ fn uninstall_leaves_nothing_of_ours_but_the_administrators_directory() {
 }
 
 #[test]
-fn uninstall_leaves_what_others_put_there() {
+fn uninstall_does_not_remove_foreign_files() {
     let test = checkout();
     make(&test, &["install"]).stdout("").stderr("").status(0);
     let files = [
@@ -373,21 +376,22 @@ fn uninstall_leaves_what_others_put_there() {
 }
 
 #[test]
-fn uninstall_of_nothing_is_a_success() {
+fn uninstall_without_an_installation_succeeds() {
     let test = checkout();
     make(&test, &["uninstall"]).stdout("").status(0);
     assert!(test.names("stage").is_empty());
 }
 
-// --- what is called
+// --- called programs
 
-/// A checkout with stubs of what could touch this machine, first in the PATH. They note in `called` who called them.
+/// A checkout, and stubs first in PATH for programs that could change this machine. The file `called` lists the calls.
 fn with_stubs() -> Test {
     let test = checkout().file("called", "").file("stub", STUB);
     let names = ["systemctl", "systemd-tmpfiles", "mandb", "ldconfig", "cargo", "rmdir", "netns-update"];
     let places = names.map(|name| format!("path/{name}"));
     for place in places.iter().map(String::as_str).chain(["live/sbin/netns-update", "stubs/netnsctl"]) {
-        // By another process: were it open for writing in this one, some fork of it could keep it from being executed.
+        // Another process writes the stub. If this process had it open for writing, a fork could inherit the descriptor, and the stub
+        // could not be executed (ETXTBSY).
         run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path("stub")).arg(test.path(place)));
     }
     run(Command::new("cp").arg("-R").arg(test.path("target/man")).arg(test.path("stubs/man")));
@@ -396,15 +400,15 @@ fn with_stubs() -> Test {
     test.variable("CALLED", called).variable("PATH", path)
 }
 
-/// Which stubs were called, but for rmdir.
+/// The calls of stubs, without those of rmdir.
 fn called(test: &Test) -> Vec<String> {
     let called = test.read("called");
     called.lines().filter(|line| !line.starts_with("rmdir ")).map(str::to_owned).collect()
 }
 
-/// Calls `make` without DESTDIR, with every place moved to `live`. What would be installed as the program is a stub.
-fn make_live(test: &Test, word: &str) -> Ran {
-    let mut make = command(test, &[word]);
+/// Runs `make` without DESTDIR, with all directories below `live`. The program to install is a stub.
+fn make_live(test: &Test, target: &str) -> Ran {
+    let mut make = command(test, &[target]);
     make.arg(variable(test, "TARGET", "stubs"));
     for (name, path) in [
         ("BINDIR", "live/sbin"),
@@ -420,12 +424,12 @@ fn make_live(test: &Test, word: &str) -> Ran {
 }
 
 #[test]
-fn staging_runs_nothing_of_the_hosts() {
+fn staging_runs_no_program_that_changes_the_host() {
     for shell in ["SHELL=/bin/sh", "SHELL=dash", "SHELL=bash"] {
         let test = with_stubs();
         let bin = variable(&test, "BINDIR", "live/sbin");
-        for word in ["install", "uninstall"] {
-            let ran = make(&test, &[word, &bin, shell]);
+        for target in ["install", "uninstall"] {
+            let ran = make(&test, &[target, &bin, shell]);
             assert!(
                 ran.status.success() && called(&test).is_empty(),
                 "{shell}: {:?} {ran:#?}",
@@ -437,7 +441,7 @@ fn staging_runs_nothing_of_the_hosts() {
 }
 
 #[test]
-fn an_installation_on_the_machine_itself_ends_with_an_update_of_the_units() {
+fn an_installation_without_destdir_updates_the_units() {
     let test = with_stubs();
     make_live(&test, "install").stdout("").stderr("").status(0);
     assert_eq!(called(&test), ["netns-update --daemon-reload"]);
@@ -445,7 +449,7 @@ fn an_installation_on_the_machine_itself_ends_with_an_update_of_the_units() {
 }
 
 #[test]
-fn uninstall_on_the_machine_itself_removes_the_units_first() {
+fn uninstall_without_destdir_removes_the_units_first() {
     let test = with_stubs();
     make_live(&test, "install").stdout("").stderr("").status(0);
     test.write("called", "");
@@ -457,7 +461,7 @@ fn uninstall_on_the_machine_itself_removes_the_units_first() {
 }
 
 #[test]
-fn uninstall_removes_nothing_while_instances_hold_their_units() {
+fn uninstall_removes_nothing_if_units_are_in_use() {
     let test = with_stubs();
     make_live(&test, "install").stdout("").stderr("").status(0);
     let before = test.state("live");
@@ -473,19 +477,19 @@ fn uninstall_removes_nothing_while_instances_hold_their_units() {
 
 // --- manual pages
 
-/// Prints a page as scdoc does, but fails for a page that contains `WRONG`.
+/// A stub for scdoc: it prints the header of a page, and fails for a page that contains `WRONG`.
 const SCDOC: &str = "#!/bin/sh\necho scdoc >>\"$CALLED\"\necho '.TH \"a\" \"8\" \"2000-01-01\" \"systemd-netns\" \"b\"'\n! grep WRONG\n";
 
-/// A checkout in which `make build` compiles nothing, and builds the manual pages with a stub.
+/// A checkout with stubs for cargo and scdoc, so `make build` compiles nothing.
 fn with_scdoc() -> Test {
     let test = with_stubs().directory("built").file("scdoc", SCDOC);
-    for (stub, place) in [("scdoc", "path/scdoc"), ("stub", "checkout/tests/need")] {
-        run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path(stub)).arg(test.path(place)));
+    for (stub, path) in [("scdoc", "path/scdoc"), ("stub", "checkout/tests/need")] {
+        run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path(stub)).arg(test.path(path)));
     }
     test
 }
 
-/// Calls `make build`. Returns how many pages were built.
+/// Runs `make build`. Also returns the number of pages that were built.
 fn build(test: &Test) -> (Ran, usize) {
     test.write("called", "");
     let mut make = command(test, &["build", "MUSL="]);
@@ -495,7 +499,7 @@ fn build(test: &Test) -> (Ran, usize) {
 }
 
 #[test]
-fn each_manual_page_is_built_once_and_has_the_version_but_no_date() {
+fn build_builds_each_changed_manual_page_with_the_version_and_no_date() {
     let test = with_scdoc();
     let (ran, count) = build(&test);
     ran.status(0);
@@ -512,7 +516,7 @@ fn each_manual_page_is_built_once_and_has_the_version_but_no_date() {
 }
 
 #[test]
-fn a_manual_page_that_cannot_be_built_is_an_error_each_time() {
+fn build_fails_each_time_for_a_manual_page_with_an_error() {
     let test = with_scdoc().file("checkout/man/netnsinit.8.scd", "WRONG");
     for _ in 0..2 {
         build(&test).0.status(2);
@@ -523,13 +527,15 @@ fn a_manual_page_that_cannot_be_built_is_an_error_each_time() {
 // --- demonstrations
 
 #[test]
-fn demonstrations_show_a_program_that_was_built_for_them_and_say_that_it_takes_time() {
-    let shows =
+fn a_demonstration_builds_its_program_and_announces_the_time() {
+    let script =
         "#!/bin/sh\necho \"${0##*/} $NETNS_BIN $(readlink \"$NETNS_BIN/netnsinit\")\" >>\"$CALLED\"\n";
     for demonstration in ["demo", "demo-systemd"] {
-        let test =
-            with_stubs().directory("checkout/target").directory("checkout/target/demo").file("shows", shows);
-        for (stub, name) in [("stub", "need"), ("shows", demonstration)] {
+        let test = with_stubs()
+            .directory("checkout/target")
+            .directory("checkout/target/demo")
+            .file("script", script);
+        for (stub, name) in [("stub", "need"), ("script", demonstration)] {
             let place = test.path(&format!("checkout/tests/{name}"));
             run(Command::new("install").args(["-D", "-m", "755"]).arg(test.path(stub)).arg(place));
         }

@@ -1,4 +1,4 @@
-//! What each plugin that ships has to have. The list of plugins is the directory: a new one is held against all of this.
+//! Rules for the shipped plugins. The tests read the directory `plugins/`, so they also check a new plugin.
 
 #![allow(clippy::unwrap_used)] // a test
 
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use support::Test;
 
-/// A plugin, and what the program reads in its first comment.
+/// A plugin, with the description and the settings that the program reads in its first comment.
 struct Plugin {
     nstype: String,
     text: String,
@@ -20,7 +20,7 @@ struct Plugin {
 }
 
 impl Plugin {
-    /// Those of the project.
+    /// The plugins of the project.
     fn shipped() -> Vec<Self> {
         let files = fs::read_dir("plugins").unwrap().map(|entry| entry.unwrap().path());
         let plugins: Vec<Self> = files
@@ -29,11 +29,11 @@ impl Plugin {
                 Self::read(path.file_stem().unwrap().to_str().unwrap(), &fs::read_to_string(&path).unwrap())
             })
             .collect();
-        assert!(plugins.len() >= 5, "the plugins are not found");
+        assert!(plugins.len() >= 5, "cannot find the plugins");
         plugins
     }
 
-    /// Has `netnsctl types` read a plugin.
+    /// Reads a plugin with `netnsctl types`.
     fn read(nstype: &str, text: &str) -> Self {
         let machine = Test::new("netnsctl")
             .directory("etc/conf.d/netns")
@@ -41,39 +41,39 @@ impl Plugin {
         let root = machine.path("/").display().to_string();
         let types = machine.run_live(&["types", nstype, "--json", "--root", &root]);
         let json: serde_json::Value = serde_json::from_str(&types.stdout).unwrap();
-        let about = &json["items"][0];
-        let settings = about["settings"].as_array().unwrap().iter();
+        let item = &json["items"][0];
+        let settings = item["settings"].as_array().unwrap().iter();
         Self {
             nstype: nstype.to_owned(),
             text: text.to_owned(),
-            description: about["description"].as_str().unwrap().to_owned(),
+            description: item["description"].as_str().unwrap().to_owned(),
             settings: settings.map(|setting| setting["name"].as_str().unwrap().to_owned()).collect(),
         }
     }
 
-    /// Its lines but for comments.
+    /// The lines without comments.
     fn code(&self) -> impl Iterator<Item = &str> {
         self.text.lines().filter(|line| !line.trim_start().starts_with('#'))
     }
 
-    /// The words of a declaration.
+    /// The values of a declaration.
     fn declared(&self, key: &str) -> Vec<&str> {
         let head = self.text.lines().map_while(|line| line.strip_prefix('#'));
         let values = head.filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':'));
         values.flat_map(str::split_whitespace).collect()
     }
 
-    /// The variables in its code that have the name of a setting, `TYPE_…`, but for those that it sets for itself.
+    /// The variables in the code with the name of a setting, `TYPE_…`, except variables that the plugin sets.
     fn uses(&self) -> BTreeSet<String> {
         let prefix = format!("{}_", self.nstype.to_uppercase());
         let is_own = |name: &str| self.code().any(|line| line.contains(&format!("{name}=")));
-        let words = self.code().flat_map(|line| {
+        let names = self.code().flat_map(|line| {
             line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
         });
-        words.filter(|word| word.starts_with(&prefix) && !is_own(word)).map(ToOwned::to_owned).collect()
+        names.filter(|name| name.starts_with(&prefix) && !is_own(name)).map(ToOwned::to_owned).collect()
     }
 
-    /// Whether bash only defines functions and sets variables when it reads the text, tried with bash.
+    /// Whether bash only defines functions and sets variables when it reads the text. Runs bash.
     fn has_only_definitions(&self) -> bool {
         let machine = Test::new("netnsctl").file("plugin.sh", &self.text);
         let traced = Command::new("bash")
@@ -84,48 +84,52 @@ impl Plugin {
         let commands = String::from_utf8(traced.stdout).unwrap();
         let mut commands = commands.lines();
         assert_eq!(commands.next(), Some("source \"$1\""));
-        let is_name = |word: &str| word.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');
+        let is_name =
+            |word: &str| word.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
         commands.all(|line| line.split_once('=').is_some_and(|(name, _)| is_name(name)))
     }
 
-    /// What is wrong with it. `manual` and `types` are netns.conf(5) and docs/types.md, `suites` the directory of its tests.
+    /// The violated rules. `manual` is the text of netns.conf(5), `types` of docs/types.md, `suites` is the directory of the tests.
     fn faults(&self, manual: &str, types: &str, suites: &Path) -> Vec<String> {
         let nstype = &self.nstype;
         let mut faults = Vec::new();
-        let mut require = |is_so: bool, fault: String| {
-            if !is_so {
+        let mut require = |is_met: bool, fault: String| {
+            if !is_met {
                 faults.push(format!("{nstype}: {fault}"));
             }
         };
         require(!self.description.is_empty(), format!("has no line `# {nstype}: DESCRIPTION`"));
         for name in self.uses().difference(&self.settings) {
-            require(false, format!("reads `{name}`, and does not list it after `# Settings`"));
+            require(false, format!("reads `{name}`, which is missing after `# Settings`"));
         }
         for name in &self.settings {
             require(
                 self.code().any(|line| has_word(line, name)),
-                format!("lists `{name}`, and does not read it"),
+                format!("lists `{name}`, but does not read it"),
             );
             require(has_word(manual, name), format!("netns.conf(5) does not describe `{name}`"));
             require(has_word(types, name), format!("docs/types.md does not describe `{name}`"));
         }
         for name in ["Links", "Requires"].into_iter().flat_map(|key| self.declared(key)) {
             for name in name.split('@').filter(|name| !name.is_empty()) {
-                require(
-                    self.settings.contains(name),
-                    format!("declares `{name}`, which is not in its settings"),
-                );
+                require(self.settings.contains(name), format!("declares `{name}`, which is not a setting"));
             }
         }
         let section = format!("# {}", nstype.to_uppercase());
-        require(manual.lines().any(|line| line == section), "netns.conf(5) has no section for it".to_owned());
+        require(
+            manual.lines().any(|line| line == section),
+            "netns.conf(5) has no section for the type".to_owned(),
+        );
         let section = format!("### {nstype}");
-        require(types.lines().any(|line| line == section), "docs/types.md has no section for it".to_owned());
+        require(
+            types.lines().any(|line| line == section),
+            "docs/types.md has no section for the type".to_owned(),
+        );
         let suite = suites.join(format!("{nstype}.bats"));
-        require(suite.is_file(), format!("there is no {}", suite.display()));
+        require(suite.is_file(), format!("{} does not exist", suite.display()));
         require(
             self.has_only_definitions() == (self.declared("Contains") == ["only", "definitions"]),
-            "`# Contains: only definitions` is missing, or not true".to_owned(),
+            "`# Contains: only definitions` is missing or wrong".to_owned(),
         );
         faults
     }
@@ -137,7 +141,7 @@ fn has_word(text: &str, word: &str) -> bool {
 }
 
 #[test]
-fn each_is_described_tested_and_declares_what_is_so() {
+fn shipped_plugins_have_documents_tests_and_correct_declarations() {
     let manual = fs::read_to_string("man/netns.conf.5.scd").unwrap();
     let types = fs::read_to_string("docs/types.md").unwrap();
     let faults: Vec<String> = Plugin::shipped()
@@ -148,7 +152,7 @@ fn each_is_described_tested_and_declares_what_is_so() {
 }
 
 #[test]
-fn a_plugin_without_any_of_that_would_be_found() {
+fn each_violated_rule_is_reported() {
     let text = "# Contains: only definitions\n# Links: T_LINK@T_PLACE\n#\n# Settings:\n#   T_KNOWN  x\n#   T_UNUSED  x\n\n\
                 T_OWN=1\nconfigure_t_up_inside() {\n  echo \"$T_KNOWN ${T_SECRET-} $T_OWN\"\n}\necho read\n";
     let faults = Plugin::read("t", text).faults("# U\nT_UNUSED", "## t\nT_KNOWN", Path::new("/nosuch"));
@@ -156,21 +160,21 @@ fn a_plugin_without_any_of_that_would_be_found() {
         faults,
         [
             "t: has no line `# t: DESCRIPTION`",
-            "t: reads `T_SECRET`, and does not list it after `# Settings`",
+            "t: reads `T_SECRET`, which is missing after `# Settings`",
             "t: netns.conf(5) does not describe `T_KNOWN`",
-            "t: lists `T_UNUSED`, and does not read it",
+            "t: lists `T_UNUSED`, but does not read it",
             "t: docs/types.md does not describe `T_UNUSED`",
-            "t: declares `T_LINK`, which is not in its settings",
-            "t: declares `T_PLACE`, which is not in its settings",
-            "t: netns.conf(5) has no section for it",
-            "t: docs/types.md has no section for it",
-            "t: there is no /nosuch/t.bats",
-            "t: `# Contains: only definitions` is missing, or not true",
+            "t: declares `T_LINK`, which is not a setting",
+            "t: declares `T_PLACE`, which is not a setting",
+            "t: netns.conf(5) has no section for the type",
+            "t: docs/types.md has no section for the type",
+            "t: /nosuch/t.bats does not exist",
+            "t: `# Contains: only definitions` is missing or wrong",
         ]
     );
 }
 
-/// pipefail is off in hooks, so a failing producer would go unnoticed.
+/// pipefail is off in hooks, so a failure of the first command of a pipeline would be ignored.
 #[test]
 fn shipped_plugins_have_no_pipelines() {
     for plugin in Plugin::shipped() {

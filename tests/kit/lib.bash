@@ -1,70 +1,74 @@
 # shellcheck shell=bash
-# Helpers for the `do` files. CMD holds the command under test.
+# Functions for the `do` files. CMD is the command under test.
 
-# Usage: note WORD...
-# Adds a line to what was seen.
+# Usage: note TEXT...
+# Adds a line to the observations.
 note() { printf '%s\n' "$*" >>/mnt/obs; }
 
-# Usage: nn WORD...
-# Runs the command under test and notes its exit status.
-nn() {
+# Usage: run ARGUMENT...
+# Runs the command under test, and notes its exit status.
+run() {
   "${CMD[@]}" "$@" >/mnt/out 2>/mnt/err
   note "rc=$?"
 }
 
-# Usage: nx WORD...
-# The same, but notes only whether it succeeded.
-nx() { if "${CMD[@]}" "$@" >/mnt/out 2>/mnt/err; then note ok; else note failed; fi; }
+# Usage: run_ok ARGUMENT...
+# Runs the command under test, and notes only if it succeeded.
+run_ok() { if "${CMD[@]}" "$@" >/mnt/out 2>/mnt/err; then note ok; else note failed; fi; }
 
-# Usage: inns NAMESPACE WORD...
-# As nn, with only the network namespace changed.
-inns() {
+# Usage: run_in NAMESPACE ARGUMENT...
+# Like run, in a network namespace.
+run_in() {
   nsenter --net="/run/netns/$1" "${CMD[@]}" "${@:2}" >/mnt/out 2>/mnt/err
   note "rc=$?"
 }
 
-# Usage: innx NAMESPACE WORD...
-# As nx, with only the network namespace changed.
-innx() {
+# Usage: run_ok_in NAMESPACE ARGUMENT...
+# Like run_ok, in a network namespace.
+run_ok_in() {
   if nsenter --net="/run/netns/$1" "${CMD[@]}" "${@:2}" >/mnt/out 2>/mnt/err; then note ok; else note failed; fi
 }
 
-# Usage: said TEXT
-# Notes whether the last run had TEXT on its stdout.
-said() { if grep -qF -- "$1" /mnt/out; then note "stdout has: $1"; else note "stdout lacks: $1"; fi; }
+# Usage: stdout_has TEXT
+# Notes if stdout of the last run has TEXT.
+stdout_has() { if grep -qF -- "$1" /mnt/out; then note "stdout has: $1"; else note "stdout lacks: $1"; fi; }
 
-# Usage: err_has TEXT
-# Notes whether the last run had TEXT on its stderr.
-err_has() { if grep -qF -- "$1" /mnt/err; then note "stderr has: $1"; else note "stderr lacks: $1"; fi; }
+# Usage: stderr_has TEXT
+# Notes if stderr of the last run has TEXT.
+stderr_has() { if grep -qF -- "$1" /mnt/err; then note "stderr has: $1"; else note "stderr lacks: $1"; fi; }
 
-# Usage: told TEXT
-# Notes whether either stream had TEXT, shell tracing left aside.
-told() { if cat /mnt/out <(grep -v '^+' /mnt/err) | grep -qF -- "$1"; then note "told: $1"; else note "not told: $1"; fi; }
+# Usage: output_has TEXT
+# Notes if stdout or stderr of the last run has TEXT. Lines of a bash trace do not count.
+output_has() {
+  if cat /mnt/out <(grep -v '^+' /mnt/err) | grep -qF -- "$1"; then note "output has: $1"; else note "output lacks: $1"; fi
+}
 
-# Usage: blamed TEXT...
-# Notes whether the last line on stderr has each TEXT in it (`t.sh:1` is not in `t.sh:12`); shows that line if not.
-blamed() {
+# Usage: reported TEXT...
+# Notes if the last line on stderr has each TEXT (`t.sh:12` does not have `t.sh:1`). Otherwise, notes the line.
+reported() {
   local last text
   last=$(tail -n 1 /mnt/err)
   for text; do
     if [[ $last != *"$text"?([!0-9]*) ]]; then
-      note "does not blame '$text': $last"
+      note "does not report '$text': $last"
       return
     fi
   done
-  note "blamed: $*"
+  note "reported: $*"
 }
 
-# Usage: unblamed
-# Notes whether stderr is free of any line of netnsinit's own.
-unblamed() { if grep -q '^netnsinit:' /mnt/err; then note "blames: $(grep '^netnsinit:' /mnt/err)"; else note 'blames nothing'; fi; }
+# Usage: nothing_reported
+# Notes if netnsinit itself has printed nothing to stderr. Otherwise, notes its lines.
+nothing_reported() {
+  if grep -q '^netnsinit:' /mnt/err; then note "reports: $(grep '^netnsinit:' /mnt/err)"; else note 'reports nothing'; fi
+}
 
-# Usage: hook TEXT
-# Makes TEXT the body of the only hook of type t. It begins on line 3 of t.sh.
-hook() { printf 'NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() {\n%s\n}\n' "$1" >"$etc/t.sh"; }
+# Usage: write_hook TEXT
+# Writes t.sh with one hook. TEXT is the body of the hook, and begins on line 3.
+write_hook() { printf 'NO_CONFIG_REQUIRED=y\nconfigure_t_up_outside() {\n%s\n}\n' "$1" >"$etc/t.sh"; }
 
 # Usage: like_bash LABEL
-# Notes whether the type t does in netnsinit what it does in a bare bash: the same stdout, the same status.
+# Notes if the type t has the same stdout and the same status in netnsinit and in a bare bash.
 like_bash() {
   local ours plain ours_status plain_status
   ours=$("${CMD[@]}" t n up outside 2>/mnt/err)
@@ -79,6 +83,6 @@ like_bash() {
   fi
 }
 
-# The two directories, for the `do` files.
-# shellcheck disable=SC2034
+# The two directories.
+# shellcheck disable=SC2034 # the `do` files use them
 etc=/etc/conf.d/netns usr=/usr/share/systemd-netns

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What netnsinit does for a type, as plain as it can be put: what `like_bash` compares with.
+# Runs the hook of a type in a bare bash, without netnsinit. `like_bash` compares netnsinit with this script.
 set -e
 autoconfigure() {
   local args=("$@")

@@ -1,23 +1,22 @@
 #!/bin/bash
 # Usage: tests/kit/run.sh [-q] [-c GLOB]... COMMAND [ARGUMENT...]
-# Runs the cases of the compatibility kit against COMMAND, which takes `TYPE NAME [WORD...] up|down outside|inside`;
-# README says what a case is. Needs root; everything happens in private namespaces, and the host is left as it was.
-#   -q       only the verdicts, no differences
-#   -c GLOB  only the cases that match (may be given more than once)
-# The last line is `N passed, N failed`; the exit status is 1 if one failed.
+# Runs the cases of the compatibility kit against COMMAND, whose arguments are `TYPE NAME [ARGUMENT...] up|down outside|inside`. README
+# describes the cases. Needs root. The cases run in private namespaces, and do not change the host.
+#   -q       print only the results, without differences
+#   -c GLOB  run only matching cases (can be repeated)
+# The last line is `N passed, N failed`. The exit status is 1 if a case failed.
 set -u
 
 kit=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
-# What is mounted over, filled for each case, and seen by COMMAND and by the cases alone.
+# The directories with the files of a case. An empty file system is mounted on each, visible only to COMMAND and the cases.
 confdir=/etc/conf.d/netns
 sharedir=/usr/share/systemd-netns
 scratch=/run/kit
 
-# Usage: cover DIRECTORY
-# Mounts an empty file system on DIRECTORY. Where it does not exist, an overlay of the nearest directory above that does
-# makes room for it.
-cover() {
+# Usage: mount_empty DIRECTORY
+# Mounts an empty file system on DIRECTORY. If DIRECTORY does not exist, it is created in an overlay of the nearest existing parent.
+mount_empty() {
   local top=$1 layer
   while [[ ! -d $top ]]; do top=${top%/*}; done
   if [[ ${top:-/} != "$1" ]]; then
@@ -29,9 +28,9 @@ cover() {
   mount -t tmpfs -o mode=755 kit "$1" || exit 2
 }
 
-# Usage: clean
-# An empty world for the next case.
-clean() {
+# Usage: reset_state
+# Removes the files and namespaces of the last case.
+reset_state() {
   local namespace
   for namespace in /run/netns/*; do
     [[ ! -e $namespace ]] || ip netns delete "${namespace##*/}"
@@ -44,16 +43,17 @@ clean() {
 }
 
 # Usage: run_case DIRECTORY COMMAND...
+# Copies the files of a case to the two directories, and runs its `do` file.
 run_case() {
   local case=$1
   shift
   [[ ! -d $case/etc ]] || cp -a --no-preserve=ownership "$case/etc/." "$confdir/"
   [[ ! -d $case/usr ]] || cp -a --no-preserve=ownership "$case/usr/." "$sharedir/"
-  # The group may be allowed to write a clone: then the files are not trusted.
+  # In a clone, the group can have write permission, and netnsinit refuses such files.
   chmod -R go-w "$confdir" "$sharedir"
   (
     cd /mnt/cwd || exit
-    # shellcheck disable=SC2016 # for that bash to expand
+    # shellcheck disable=SC2016 # expanded by the inner bash
     env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C KIT="$kit" \
       timeout -k 2 40 bash -c 'source "$KIT/lib.bash"; CMD=("${@:2}"); source "$1"' kit "$case/do" "$@" \
       </dev/null >/mnt/do.out 2>/mnt/do.err
@@ -61,7 +61,7 @@ run_case() {
 }
 
 # Usage: as_expected DIRECTORY
-# Whether what was seen is one of the expectations of the case.
+# Whether the observations are equal to an expectation of the case.
 as_expected() {
   local expectation
   for expectation in "$1"/expect "$1"/expect.*; do
@@ -71,16 +71,17 @@ as_expected() {
 }
 
 # Usage: explain DIRECTORY
+# Prints the rule of a failed case, the difference, and the errors.
 explain() {
   sed -n '2,$s/^/     # /p' "$1/about"
-  diff -u --label expected --label seen "$1/expect" /mnt/obs | sed 's/^/     /'
+  diff -u --label expected --label observed "$1/expect" /mnt/obs | sed 's/^/     /'
   head -n 10 /mnt/do.err | sed 's/^/     do: /'
   [[ ! -e /mnt/err ]] || tail -n 10 /mnt/err | sed 's/^/     stderr of the last run: /'
 }
 
-# Usage: wanted NAME
-# Whether a case was asked for.
-wanted() {
+# Usage: is_selected NAME
+# Whether a case matches the option -c.
+is_selected() {
   local glob globs
   [[ $KIT_ONLY ]] || return 0
   read -ra globs <<<"$KIT_ONLY"
@@ -108,25 +109,25 @@ if [[ -z ${KIT_INSIDE-} ]]; then
   shift $((OPTIND - 1))
   (($#)) || usage
   ((EUID == 0)) || {
-    echo 'run.sh: this needs root: it makes namespaces' >&2
+    echo 'run.sh: only root can create namespaces: run it as root' >&2
     exit 2
   }
   command=$(type -P -- "$1") || {
-    echo "run.sh: no such command: $1" >&2
+    echo "run.sh: command not found: $1" >&2
     exit 2
   }
-  # Not resolved: a link to the binary is another program, by its name.
+  # Links are not resolved, because the name of the link selects the applet.
   command=$(cd "$(dirname "$command")" && pwd -P)/${command##*/}
   exec "$kit/../private" bash "$kit/run.sh" "$command" "${@:2}"
 fi
 
-# From here on in the namespaces. PID 1 is this shell, so its network namespace is the host's to all that asks.
+# This part runs in the private namespaces. PID 1 is this shell, so its network namespace counts as the namespace of the host.
 mount --no-mtab -t tmpfs kit /run || exit 2
 mount -t tmpfs kit /mnt || exit 2
 mkdir /run/netns "$scratch"
-cover "${confdir%/*}"
+mount_empty "${confdir%/*}"
 mkdir "$confdir"
-cover "$sharedir"
+mount_empty "$sharedir"
 ip link set lo up
 
 passed=0
@@ -134,8 +135,8 @@ failed=()
 for case in "$kit"/cases/*/; do
   case=${case%/}
   name=${case##*/}
-  wanted "$name" || continue
-  clean
+  is_selected "$name" || continue
+  reset_state
   run_case "$case" "$@"
   if as_expected "$case"; then
     passed=$((passed + 1))

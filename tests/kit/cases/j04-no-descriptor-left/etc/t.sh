@@ -2,8 +2,8 @@ NO_CONFIG_REQUIRED=y
 configure_t_up_outside() {
   ls -l /proc/self/fd >/mnt/list
   grep -c memfd /mnt/list >>/mnt/obs || :
-  # What a child has open.
+  # The descriptors of a child.
   bash -c 'ls /proc/self/fd' | tr '\n' ' ' >/mnt/child
-  # Bash itself has the wrapper open, as any script: once, at 255.
+  # Bash has the wrapper open at descriptor 255, like any script.
   ls -l /proc/$$/fd | grep memfd | grep -vc ' 255 -> ' >>/mnt/obs || :
 }

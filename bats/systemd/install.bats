@@ -81,7 +81,7 @@ files() {
   before=$(files)
   run lab make -C /src uninstall
   ((status != 0))
-  [[ $output == *'test-web.service is attached to lo@n'*'`netnsctl detach test-web.service`'*'not uninstalled: detach attached services'* ]]
+  [[ $output == *'test-web.service is attached to lo@n'*'`netnsctl detach test-web.service`'*'not uninstalled: detach the attached services'* ]]
   diff <(echo "$before") <(files)
   lab systemctl start test-web
   up netns-lo@n test-web

@@ -21,7 +21,7 @@ load systemd
   run --separate-stderr -1 lab netnsctl up --engine systemd lo@one
   [[ $stderr == *'a foreign namespace of this name exists'* && $stderr != *'is removed'* ]]
   run --separate-stderr -1 lab netnsctl up --engine direct lo@two
-  [[ $stderr == *'was made by somebody else'* ]]
+  [[ $stderr == *'a foreign namespace of this name exists'* ]]
   exists one
   exists two
   lab netnsctl down one two
@@ -41,23 +41,23 @@ load systemd
 }
 
 @test "after a clock change during up or down, the result is reported" {
-  # The netnsctl of `cargo test`, with libfaketime: its start time is an hour ahead of the journal.
-  cp "$BATS_TEST_DIRNAME/../../target/debug/netnsctl" "$LAB/root/usr/local/sbin/ahead"
+  # The netnsctl of `cargo test`, with libfaketime: its start time is an hour later than in the journal.
+  cp "$BATS_TEST_DIRNAME/../../target/debug/netnsctl" "$LAB/root/usr/local/sbin/netnsctl-fast-clock"
   local libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
-  ahead() { lab env LD_PRELOAD="${libraries[0]}" FAKETIME=+1h FAKETIME_DONT_FAKE_MONOTONIC=1 /usr/local/sbin/ahead "$@"; }
+  fast_clock() { lab env LD_PRELOAD="${libraries[0]}" FAKETIME=+1h FAKETIME_DONT_FAKE_MONOTONIC=1 /usr/local/sbin/netnsctl-fast-clock "$@"; }
   plugin bad 'configure_bad_up_inside() { false; }'
-  run --separate-stderr -1 ahead up bad@b lo@a
+  run --separate-stderr -1 fast_clock up bad@b lo@a
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'cannot bring up `bad@b`'* ]]
   [[ $(lab netnsctl list --no-legend) =~ ^a\ +lo\ +up\  ]]
   plugin bad 'configure_bad_down_inside() { false; }'
-  ahead up bad@b
-  run --separate-stderr -1 ahead down bad@b lo@a
+  fast_clock up bad@b
+  run --separate-stderr -1 fast_clock down bad@b lo@a
   [[ $stderr == *'`bad@b` is down, but with errors: '* ]]
   lab netnsctl down bad@b
   nothing_left a
   nothing_left b
-  rm "$LAB/root/usr/local/sbin/ahead"
+  rm "$LAB/root/usr/local/sbin/netnsctl-fast-clock"
 }
 
 @test "graph shows the states of attached services" {

@@ -136,6 +136,7 @@ lint: ## Check form and prose: rustfmt, clippy, shellcheck, shfmt, codespell, pr
 	shfmt -i 2 -ci -d $(SHELL_FILES)
 	@$(MAKE) --no-print-directory $(PROSE)
 	git ls-files -z -- ':!*.svg' ':!*.lock' | xargs --null $(PROSE)/bin/codespell --ignore-words tests/prose/spelling.txt
+	$(PROSE)/bin/python -B tests/prose/test_lint.py --quiet
 	$(PROSE)/bin/python tests/prose/lint.py
 
 # The linters of prose are Python programs. Debian does not have these versions, so they get a virtual environment.

@@ -30,11 +30,11 @@ count() {
 
 # Usage: costs PROCESSES PROGRAMS CALLS COMMAND...
 # Succeeds if a command takes this many processes and programs, including itself, and at most this many system calls.
-costs() { trace "${@:4}" && took "$@"; }
+costs() { trace "${@:4}" && trace_costs "$@"; }
 
-# Usage: took PROCESSES PROGRAMS CALLS WORD...
+# Usage: trace_costs PROCESSES PROGRAMS CALLS WORD...
 # The same for the contents of $TRACE. `bats --show-output-of-passing-tests` shows the counts.
-took() {
+trace_costs() {
   local processes programs calls
   count
   echo "$processes $programs $calls ${*:4}"

@@ -175,7 +175,7 @@ fn all_users_can_read_the_installed_files_for_any_umask() {
 
 #[test]
 fn staging_needs_no_root() {
-    let test = checkout().by_nobody();
+    let test = checkout().without_root();
     for _ in 0..2 {
         let ran = make(&test, &["install"]);
         assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:#?}");
@@ -333,7 +333,7 @@ fn install_fails_if_a_file_cannot_be_installed() {
     for file in ["checkout/units/a.service", "checkout/plugins/a.sh", "checkout/etc/a.conf", "target/man/a.8"]
     {
         let test = checkout().file("checkout/man/a.8.scd", "").file("target/man/a.8", "");
-        let test = test.file(file, "").mode(file, 0o000).by_nobody();
+        let test = test.file(file, "").mode(file, 0o000).without_root();
         make(&test, &["install"]).stderr_has("Permission denied").status(2);
     }
 }

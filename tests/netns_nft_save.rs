@@ -42,7 +42,7 @@ fn an_unknown_option_is_refused() {
 #[test]
 fn users_other_than_root_are_refused() {
     Test::new("netns-nft-save")
-        .by_nobody()
+        .without_root()
         .run_live(&["no-such-namespace"])
         .stdout("")
         .stderr("netns-nft-save: permission denied: only root can read the rules of a namespace; use sudo\n")
@@ -51,12 +51,12 @@ fn users_other_than_root_are_refused() {
 
 #[test]
 fn an_invalid_name_is_reported_before_the_missing_permission() {
-    Test::new("netns-nft-save").by_nobody().run_live(&["a b"]).stdout("").stderr_line("\"a b\"").status(1);
+    Test::new("netns-nft-save").without_root().run_live(&["a b"]).stdout("").stderr_line("\"a b\"").status(1);
 }
 
 #[test]
 fn netnsctl_save_works_the_same() {
-    let test = Test::new("netnsctl").by_nobody();
+    let test = Test::new("netnsctl").without_root();
     test.run_live(&["save", "a b"]).stdout("").stderr_line("netnsctl: invalid NSNAME \"a b\"").status(1);
     test.run_live(&["save", "no-such-namespace"]).stdout("").stderr_line("only root").status(1);
 }

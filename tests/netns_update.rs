@@ -86,7 +86,7 @@ fn options_combine_and_repeat_in_any_order() {
 #[test]
 fn users_other_than_root_are_refused() {
     let expected = "netns-update: permission denied: only root can change the units of systemd; use sudo, or --dry-run to print the changes\n";
-    let test = Test::new("netns-update").by_nobody();
+    let test = Test::new("netns-update").without_root();
     for arguments in [&[][..], &["--clean"], &["--clean", "--now"], &["--daemon-reload"], &["--root", "/"]] {
         test.run_live(arguments).stdout("").stderr(expected).status(1);
     }
@@ -94,7 +94,7 @@ fn users_other_than_root_are_refused() {
 
 #[test]
 fn a_usage_error_is_reported_before_the_missing_permission() {
-    let test = Test::new("netns-update").by_nobody();
+    let test = Test::new("netns-update").without_root();
     test.run_live(&["--nosuch"]).stdout("").stderr_has("'--nosuch'").status(1);
     test.run_live(&["--help"]).stdout_has("Usage: netns-update").stderr("").status(0);
 }
@@ -102,14 +102,14 @@ fn a_usage_error_is_reported_before_the_missing_permission() {
 #[test]
 fn a_dry_run_does_not_require_root() {
     // The real root of this machine is read. With this PATH, systemctl is not found.
-    let test = Test::new("netns-update").by_nobody().variable("PATH", "/nonexistent");
+    let test = Test::new("netns-update").without_root().variable("PATH", "/nonexistent");
     let ran = test.run_live(&["--dry-run"]);
     assert!(!ran.stderr.contains("only root"), "{ran:#?}");
 }
 
 #[test]
 fn an_image_does_not_require_root() {
-    let test = with_good().mode(UNITS, 0o777).by_nobody();
+    let test = with_good().mode(UNITS, 0o777).without_root();
     test.run(&NONE).stdout(&created(&GOOD)).stderr("").status(0);
     assert_eq!(test.names(UNITS), GOOD);
 }

@@ -377,7 +377,7 @@ fn without_write_permission_each_file_is_reported_and_systemd_is_not_reloaded() 
         .file(&unit(GOOD[0]), OLD_INSIDE)
         .file(&unit("netns-gone@.service"), INSIDE)
         .mode(UNITS, 0o555)
-        .by_nobody();
+        .without_root();
     let before = test.state("");
     let ran = test.run(&NONE);
     for file in ["netns-gone@.service", GOOD[0], GOOD[1]] {

@@ -234,7 +234,7 @@ fn a_missing_template_is_an_error_and_nothing_is_changed() {
 #[test]
 fn an_unreadable_directory_is_an_error_and_nothing_is_changed() {
     for path in ["etc/conf.d/netns", "usr/share/systemd-netns", UNITS] {
-        let test = settled().file(&unit("netns-gone@.service"), INSIDE).mode(path, 0o000).by_nobody();
+        let test = settled().file(&unit("netns-gone@.service"), INSIDE).mode(path, 0o000).without_root();
         test.run(&NONE).stderr_line("Permission denied").status(1);
         let test = test.mode(path, 0o755);
         assert_eq!(test.names(UNITS).len(), 3);

@@ -45,7 +45,7 @@ fn the_drop_in_of_an_instance_requires_the_units() {
         dropin.ends_with(
             "\n\n[Unit]\nRequires=netns_name@my-net.service netns-good@b.service foo.service\n\
              After=netns_name@my-net.service netns-good@b.service foo.service\n\
-             # Where they fail, the namespace goes again.\nWants=netns_settle@%i.service\nBefore=netns_settle@%i.service\n"
+             # If they fail, the namespace is removed.\nWants=netns_settle@%i.service\nBefore=netns_settle@%i.service\n"
         ),
         "{dropin}"
     );

@@ -144,7 +144,7 @@ fn no_wrapper_is_printed_for_invalid_input() {
 #[test]
 fn an_unprivileged_user_cannot_run_an_inside_hook() {
     machine()
-        .by_nobody()
+        .without_root()
         .run(&["t", "n", "up", "inside"])
         .stdout("")
         .stderr_line("cannot read the namespace of PID 1 (are you root?)")
@@ -161,7 +161,7 @@ fn an_inside_hook_does_not_run_in_another_namespace() {
 
 #[test]
 fn create_and_delete_take_exactly_one_valid_name() {
-    let test = Test::new("netnsinit").by_nobody();
+    let test = Test::new("netnsinit").without_root();
     for option in ["--create", "--delete"] {
         test.run(&[option]).stdout("").stderr_has("expected one NAME").status(1);
         test.run(&[option, "a", "b"]).stdout("").stderr_has("expected one NAME").status(1);
@@ -174,7 +174,7 @@ fn create_and_delete_take_exactly_one_valid_name() {
 
 #[test]
 fn an_unprivileged_user_cannot_create_a_namespace() {
-    let test = Test::new("netnsinit").by_nobody();
+    let test = Test::new("netnsinit").without_root();
     let ran = test.run(&["--create", "n"]);
     assert!(!test.has("run/netns/n"), "{ran:#?}");
     ran.stdout("").stderr_line("netnsinit: permission denied: only root can configure namespaces").status(1);

@@ -77,7 +77,7 @@ fn a_plugin_can_be_a_link_to_a_file() {
 fn an_unreadable_plugin_is_refused_with_its_path() {
     machine()
         .mode(SH, 0o000)
-        .by_nobody()
+        .without_root()
         .run(&UP)
         .stdout("")
         .stderr_line("cannot read plugin /etc/conf.d/netns/t.sh: ")
@@ -88,7 +88,7 @@ fn an_unreadable_plugin_is_refused_with_its_path() {
 fn a_plugin_in_an_unreadable_directory_is_refused_with_its_path() {
     machine()
         .mode("etc/conf.d/netns", 0o000)
-        .by_nobody()
+        .without_root()
         .run(&UP)
         .stdout("")
         .stderr_line("cannot read plugin /etc/conf.d/netns/t.sh: ")
@@ -168,7 +168,7 @@ fn default_conf_can_be_a_link_to_dev_null() {
 #[test]
 fn an_unreadable_conf_is_an_error_for_up_and_a_warning_for_down() {
     for file in [DEFAULT, CONF, "etc/conf.d/netns/t-n.conf"] {
-        let test = machine().file(file, "v=secret\n").mode(file, 0o000).by_nobody();
+        let test = machine().file(file, "v=secret\n").mode(file, 0o000).without_root();
         let ran = test.run(&UP);
         assert!(!ran.stdout.contains("v="), "the hook was run: {ran:#?}");
         ran.stderr_line(&format!("cannot read /{file}")).status(1);

@@ -64,9 +64,9 @@ is_up() {
     ip link show dev pr-a >/dev/null
 }
 
-# Usage: put_right_after_killing up|down
+# Usage: recovers_after_kill up|down
 # Kills the verb at each of its steps. Succeeds if the next up and the next down recover.
-put_right_after_killing() {
+recovers_after_kill() {
   local side moment next
   for side in outside inside; do
     for moment in during after; do
@@ -87,11 +87,11 @@ put_right_after_killing() {
 }
 
 @test "after a kill at any step of up, the next up and the next down recover" {
-  put_right_after_killing up
+  recovers_after_kill up
 }
 
 @test "after a kill at any step of down, the next up and the next down recover" {
-  put_right_after_killing down
+  recovers_after_kill down
 }
 
 @test "after a kill during a restart, the next up recovers" {

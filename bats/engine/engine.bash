@@ -8,10 +8,10 @@ ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 source "$ROOT/tests/lab.bash"
 # shellcheck source=bats/eventually.bash
 source "$ROOT/bats/eventually.bash"
-# shellcheck source=bats/noting.bash
-source "$ROOT/bats/noting.bash"
-# shellcheck source=bats/stranger.bash
-source "$ROOT/bats/stranger.bash"
+# shellcheck source=bats/recording_plugin.bash
+source "$ROOT/bats/recording_plugin.bash"
+# shellcheck source=bats/foreign_namespace.bash
+source "$ROOT/bats/foreign_namespace.bash"
 
 case $ENGINE in
   systemd) TOP=$LAB/root ;;
@@ -62,9 +62,9 @@ update() { [[ $ENGINE == direct ]] || lab netns-update --daemon-reload >/dev/nul
 config() { cat >"$CONF/$1"; }
 
 # Usage: plugin TYPE [TEXT]
-# Creates a type with the plugin of `noting`.
+# Creates a type with the plugin of `recording_plugin`.
 plugin() {
-  noting "$@" >"$CONF/$1.sh"
+  recording_plugin "$@" >"$CONF/$1.sh"
   update
 }
 

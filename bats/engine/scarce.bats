@@ -9,19 +9,19 @@ setup() {
   BEFORE=$(machine)
 }
 
-# Usage: scarce_run
+# Usage: small_run
 # Mounts a small disk on /run/systemd-netns, which tests fill or make read-only.
-scarce_run() {
+small_run() {
   mkdir -p /run/systemd-netns
   mount -t tmpfs -o size=128k small /run/systemd-netns
 }
 
 full() { head -c 1M /dev/zero >/run/systemd-netns/ballast 2>/dev/null || true; }
 
-plenty() { umount --lazy /run/systemd-netns; }
+unmount_small_run() { umount --lazy /run/systemd-netns; }
 
 @test "without space in /run, up changes nothing, reports it, and works later" {
-  scarce_run
+  small_run
   full
   run --separate-stderr -1 netnsctl up veth@a nft@b
   # shellcheck disable=SC2154 # set by run
@@ -30,7 +30,7 @@ plenty() { umount --lazy /run/systemd-netns; }
   rm /run/systemd-netns/ballast
   netnsctl up veth@a nft@b
   netnsctl down veth@a nft@b
-  plenty
+  unmount_small_run
   undone "$BEFORE"
 }
 
@@ -38,19 +38,19 @@ plenty() { umount --lazy /run/systemd-netns; }
   # shellcheck disable=SC2016 # for the hook to expand
   plugin talk 'configure_talk_down_inside() { for line in {1..1000}; do echo "a line that takes some space: $line"; done; }'
   before=$(machine)
-  scarce_run
+  small_run
   netnsctl up veth@a talk@a lo@a
   full
   run -0 netnsctl down a
   gone a
   [[ -z $(find /run/systemd-netns -type f -not -name ballast) ]]
-  plenty
+  unmount_small_run
   rm -f "$LOG"
   undone "$before"
 }
 
 @test "with a read-only /run, nothing is started, and the cause is reported" {
-  scarce_run
+  small_run
   netnsctl up veth@a
   mount -o remount,bind,ro /run/systemd-netns
   for verb in up down restart; do
@@ -61,7 +61,7 @@ plenty() { umount --lazy /run/systemd-netns; }
   ping -q -c1 -w5 192.0.2.2
   mount -o remount,bind,rw /run/systemd-netns
   netnsctl down a
-  plenty
+  unmount_small_run
   undone "$BEFORE"
 }
 

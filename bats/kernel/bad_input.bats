@@ -8,7 +8,7 @@ load kernel
   ln -s nowhere "$CONF/macvlan-a.conf"
   create a
   run --separate-stderr -1 hook macvlan a up outside
-  told "$CONF/macvlan-a.conf is a dangling symbolic link"
+  reported "$CONF/macvlan-a.conf is a dangling symbolic link"
   run --separate-stderr hook macvlan a down outside
   [[ $stderr == *'warning:'*'is a dangling symbolic link'* ]]
 }

@@ -51,7 +51,7 @@ END
     DNS_SERVERS=192.0.2.{256,999,01,1.1} DNS_SERVERS={:,:::,1::2::3,1:2,12345::,1:2:3:4:5:6:7:8:9,1::2:3:4:5:6:7:8,::1%,::256.0.0.1}; do
     config dns-a.conf <<<"$setting"
     run --separate-stderr hook dns a up outside
-    told DNS_SERVERS
+    reported DNS_SERVERS
     [[ ! -e $OWN ]]
   done
 }
@@ -61,7 +61,7 @@ END
   for setting in DNS_SEARCH="'a;b'" DNS_HOSTS=nonsense DNS_HOSTS=192.0.2.7 DNS_HOSTS="'192.0.2.7 a;b'"; do
     config dns-a.conf <<<"DNS_SERVERS=192.0.2.1"$'\n'"$setting"
     run --separate-stderr hook dns a up outside
-    told "${setting%%=*}"
+    reported "${setting%%=*}"
     [[ ! -e $OWN ]]
   done
   config dns-a.conf <<<$'DNS_SERVERS=192.0.2.1\nDNS_HOSTS="# mine\n\n192.0.2.7 printer db # both"'
@@ -95,7 +95,7 @@ END
     mkdir -p $OWN
     echo mine >"$OWN/$file"
     run --separate-stderr hook dns a up outside
-    told "cannot replace '$OWN/$file': it was not written by the type dns"
+    reported "cannot replace '$OWN/$file': it was not written by the type dns"
     hook dns a down outside
     [[ $(find $OWN -type f) == "$OWN/$file" && $(<"$OWN/$file") == mine ]]
     rm -r $OWN

@@ -17,7 +17,7 @@ pair() { config "veth-$1.conf" <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADD
 @test "without space in /run, a namespace that cannot be recorded is not created, and this is reported" {
   small /run/systemd-netns
   run --separate-stderr -1 netnsinit --create a
-  told '/run/systemd-netns/made/a' 'No space left'
+  reported '/run/systemd-netns/made/a' 'No space left'
   [[ ! -e /run/netns/a ]]
   [[ $(find /run/systemd-netns -type f) == /run/systemd-netns/ballast ]]
   umount /run/systemd-netns

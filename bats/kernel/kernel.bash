@@ -7,8 +7,8 @@ bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 # shellcheck source=bats/eventually.bash
 source "$ROOT/bats/eventually.bash"
-# shellcheck source=bats/stranger.bash
-source "$ROOT/bats/stranger.bash"
+# shellcheck source=bats/foreign_namespace.bash
+source "$ROOT/bats/foreign_namespace.bash"
 # The directory of the program under test, with all its names.
 NETNS_BIN=$(cd "${NETNS_BIN:-$ROOT/target/release}" && pwd -P)
 # cargo builds only the binary; `make build` adds the links.
@@ -234,7 +234,7 @@ refused() {
     shift
   done
   shift
-  fails "$@" && told "${words[@]}"
+  fails "$@" && reported "${words[@]}"
 }
 
 # Usage: twice TYPE NAME up|down outside|inside
@@ -253,9 +253,9 @@ each_hook_twice() {
     twice "$1" "$2" down inside && twice "$1" "$2" down outside && netnsinit --delete "$2" && unchanged "$before"
 }
 
-# Usage: told WORD...
+# Usage: reported WORD...
 # Succeeds if the last `run --separate-stderr` failed with one line that contains these words, besides the line of the host program.
-told() {
+reported() {
   local word said
   said=$(grep --invert-match '^netnsinit: .* failed with status' <<<"$stderr")
   ((status != 0)) || return

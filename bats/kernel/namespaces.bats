@@ -24,11 +24,11 @@ load kernel
 @test "a foreign namespace with the same inode is recognized: --verify refuses it, --delete and the hooks do not change it" {
   replace_same_inode a netnsinit --create a
   run --separate-stderr -1 netnsinit --verify a
-  told 'namespace `a` was deleted and re-created by another program'
+  reported 'namespace `a` was deleted and re-created by another program'
   run --separate-stderr -1 netnsinit nft a up outside
-  told 'namespace `a` was deleted and re-created by another program'
+  reported 'namespace `a` was deleted and re-created by another program'
   run --separate-stderr -1 ip netns exec a netnsinit nft a up inside
-  told 'namespace `a` was deleted and re-created by another program'
+  reported 'namespace `a` was deleted and re-created by another program'
   ip netns exec a netnsinit nft a down inside
   run --separate-stderr -0 netnsinit --delete a
   [[ $stderr == *'namespace `a` was re-created by another program, and is not deleted'* ]]
@@ -60,9 +60,9 @@ load kernel
   create a
   replace a
   run --separate-stderr -1 netnsinit probe a up outside
-  told 'namespace `a` was deleted and re-created by another program' 'ip netns delete a' 'netnsctl restart a'
+  reported 'namespace `a` was deleted and re-created by another program' 'ip netns delete a' 'netnsctl restart a'
   run --separate-stderr -1 ip netns exec a netnsinit probe a up inside
-  told 'namespace `a` was deleted and re-created by another program' 'ip netns delete a' 'netnsctl restart a'
+  reported 'namespace `a` was deleted and re-created by another program' 'ip netns delete a' 'netnsctl restart a'
   run --separate-stderr -0 ip netns exec a netnsinit probe a down inside
   [[ $stderr == *'this is not the namespace that was created as `a`: no hook is run in it'* ]]
   [[ ! -s /run/probe.log ]]
@@ -72,7 +72,7 @@ load kernel
 
   ip netns delete a
   run --separate-stderr -1 netnsinit probe a up outside
-  told 'namespace `a` was deleted manually' 'netnsctl restart a'
+  reported 'namespace `a` was deleted manually' 'netnsctl restart a'
 }
 
 @test "hooks run in a namespace without an ownership record" {
@@ -130,9 +130,9 @@ load kernel
   ip netns add b
   before=$(stat -Lc %i /run/netns/{a,b})
   run --separate-stderr -1 netnsinit --create a
-  told 'exists since an earlier creation' 'netnsinit --delete a'
+  reported 'exists since an earlier creation' 'netnsinit --delete a'
   run --separate-stderr -1 netnsinit --create b
-  told 'a foreign namespace of this name exists' 'ip netns delete b'
+  reported 'a foreign namespace of this name exists' 'ip netns delete b'
   [[ $(stat -Lc %i /run/netns/{a,b}) == "$before" ]]
 }
 
@@ -143,7 +143,7 @@ load kernel
   ln -s /nosuch /run/netns/c
   for name in a b c; do
     run --separate-stderr -1 netnsinit --create "$name"
-    told "/run/netns/$name exists, but is not a namespace"
+    reported "/run/netns/$name exists, but is not a namespace"
   done
   [[ $(</run/netns/a) == mine && -d /run/netns/b && -L /run/netns/c ]]
 }
@@ -221,7 +221,7 @@ load kernel
   create a
   for option in --create --delete; do
     run --separate-stderr -1 setpriv --reuid=nobody --clear-groups netnsinit "$option" a
-    told root
+    reported root
   done
   [[ $(ip netns list) == a ]]
 }

@@ -126,9 +126,9 @@ END
   cut_off a 192.0.2.1
   reaches a 127.0.0.1
 
-  config nft.rules <<<"$(table mended)"
+  config nft.rules <<<"$(table fixed)"
   hook nft a up inside
-  [[ $(inside a nft list tables) == 'table inet mended' ]]
+  [[ $(inside a nft list tables) == 'table inet fixed' ]]
   reaches host 192.0.2.2
 }
 

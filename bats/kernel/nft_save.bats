@@ -88,11 +88,11 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
 
 @test "the replaced file is kept, also if the same rules are saved again" {
   setup_rules
-  echo '# edited by hand' >"$RULES"
+  echo '# edited manually' >"$RULES"
   netns-nft-save a
-  [[ $(<"$RULES~") == '# edited by hand' ]]
+  [[ $(<"$RULES~") == '# edited manually' ]]
   netns-nft-save a
-  [[ $(<"$RULES~") == '# edited by hand' ]]
+  [[ $(<"$RULES~") == '# edited manually' ]]
   inside a nft flush table ip nat
   before=$(<"$RULES")
   netns-nft-save a
@@ -136,7 +136,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
 @test "a missing namespace is one line of error, and the old file stays" {
   config nft-a.rules <<<old
   run --separate-stderr -1 netns-nft-save a
-  told "namespace \`a\` does not exist"
+  reported "namespace \`a\` does not exist"
   [[ $(<"$RULES") == old ]]
   no_draft
 }
@@ -146,7 +146,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   mkdir -p /run/netns
   touch /run/netns/a
   run --separate-stderr -1 netns-nft-save a
-  told '/run/netns/a exists, but is not a namespace'
+  reported '/run/netns/a exists, but is not a namespace'
   [[ $(<"$RULES") == old ]]
   no_draft
 }
@@ -155,7 +155,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   setup_rules
   config nft-a.rules <<<old
   run --separate-stderr -1 env PATH="$(only)" netns-nft-save a
-  told '`nft`' 'apt install nftables'
+  reported '`nft`' 'apt install nftables'
   [[ $(<"$RULES") == old ]]
   no_draft
 }
@@ -168,7 +168,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
     printf '%s\n' '#!/bin/bash' 'echo "table inet half {"' "$end" >"$BATS_TEST_TMPDIR/bin/nft"
     chmod +x "$BATS_TEST_TMPDIR/bin/nft"
     run --separate-stderr -1 env PATH="$BATS_TEST_TMPDIR/bin:$PATH" netns-nft-save a
-    told 'nft list ruleset'
+    reported 'nft list ruleset'
     [[ $(<"$RULES") == old ]]
     no_draft
   done
@@ -197,7 +197,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
     echo '}; }'
   )
   run --separate-stderr -1 netns-nft-save a
-  told "$RULES" 'No space left'
+  reported "$RULES" 'No space left'
   [[ $(<"$RULES") == old ]]
   no_draft $'ballast\nnft-a.rules'
 }
@@ -208,7 +208,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   mount --bind "$CONF" "$CONF"
   mount -o remount,bind,ro "$CONF"
   run --separate-stderr -1 netns-nft-save a
-  told "$RULES" 'Read-only'
+  reported "$RULES" 'Read-only'
   [[ $(<"$RULES") == old ]]
 }
 
@@ -216,7 +216,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
   setup_rules
   mkdir "$RULES"
   run --separate-stderr -1 netns-nft-save a
-  told "$RULES" directory
+  reported "$RULES" directory
   no_draft
 }
 
@@ -272,7 +272,7 @@ no_draft() { [[ $(ls -A --ignore='*~' "$CONF") == "${1-nft-a.rules}" ]]; }
 @test "a user without privilege gets an error, and nothing is written" {
   setup_rules
   run --separate-stderr -1 setpriv --reuid=nobody --clear-groups netns-nft-save a
-  told root
+  reported root
   [[ ! -e $RULES ]]
 }
 

@@ -407,7 +407,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   before=$(world)
   run --separate-stderr -1 hook veth a up outside
-  told "VETH_IFNAME_OUTSIDE='ve%d'" 'percent sign'
+  reported "VETH_IFNAME_OUTSIDE='ve%d'" 'percent sign'
   unchanged "$before"
 }
 
@@ -427,7 +427,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
     veth a "VETH_NSNAME_OUTSIDE='$name'"
     create a
     run --separate-stderr -1 hook veth a up outside
-    told "invalid VETH_NSNAME_OUTSIDE '$name': expected the name of a namespace"
+    reported "invalid VETH_NSNAME_OUTSIDE '$name': expected the name of a namespace"
     netnsinit --delete a
   done
 }

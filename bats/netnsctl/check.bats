@@ -174,7 +174,7 @@ END
 @test "a file that exits is reported" {
   config lo-a.conf <<<$'X=1\nexit 3'
   finds <<END
-$CONF/lo-a.conf:2: error: lo@a: the file ends the hook here
+$CONF/lo-a.conf:2: error: lo@a: the file calls \`exit\` here: the hooks of the instance do not run
 END
 }
 
@@ -183,7 +183,7 @@ END
   config lo-b.conf <<<$'X=1\nexit 3'
   finds <<END
 error: lo@a: cannot read its files: timed out after 10 seconds
-$CONF/lo-b.conf:2: error: lo@b: the file ends the hook here
+$CONF/lo-b.conf:2: error: lo@b: the file calls \`exit\` here: the hooks of the instance do not run
 END
 }
 

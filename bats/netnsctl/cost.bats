@@ -33,7 +33,7 @@ engine() {
     $1 == netnsctl && / pipe2\(/ { looks = 1 }
     !(looks && $1 == netnsctl) || / (clone3?|v?fork)\(/ && !/CLONE_THREAD/
     $1 == netnsctl && / statx\(/ { looks = 0 }' <<<"$whole" >"$TRACE"
-  took "${@:1:3}" netnsctl "${@:4}"
+  trace_costs "${@:1:3}" netnsctl "${@:4}"
 }
 
 # Usage: image

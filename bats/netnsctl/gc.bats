@@ -229,9 +229,9 @@ killed_in_up_inside() {
   [[ -e /run/systemd-netns/remembered/maker@a ]]
 }
 
-# Usage: odd PATH
+# Usage: unusable_entries PATH [SUFFIX]
 # Creates one entry of each kind that is not a regular file, beginning at PATH.
-odd() {
+unusable_entries() {
   mkdir "$1-dir${2-}"
   mkfifo "$1-fifo${2-}"
   perl -MSocket -e 'socket my $s, AF_UNIX, SOCK_STREAM, 0; bind $s, sockaddr_un $ARGV[0] or die $!' "$1-socket${2-}"
@@ -240,27 +240,27 @@ odd() {
   ln -s /run/victim "$1-link${2-}"
 }
 
-# Usage: oddities
+# Usage: create_unusable_entries
 # Creates unusable entries in all directories of records, and links to a foreign file and a foreign mount point.
-oddities() {
+create_unusable_entries() {
   local place=/run/systemd-netns
   mkdir -p /run/netns "$place"/{made,direct,remembered} /run/mounted
   echo mine >/run/victim
   mountpoint --quiet /run/mounted || mount -t tmpfs mine /run/mounted
-  odd /run/netns/o
-  odd "$place/made/o"
-  odd "$place/remembered/lo@o"
-  odd "$place/direct/j" .json
-  odd "$place/direct/k" .lock
-  odd "$place/direct/lo@l" .log
+  unusable_entries /run/netns/o
+  unusable_entries "$place/made/o"
+  unusable_entries "$place/remembered/lo@o"
+  unusable_entries "$place/direct/j" .json
+  unusable_entries "$place/direct/k" .lock
+  unusable_entries "$place/direct/lo@l" .log
   : >"$place/made/a b"
   : >"$place/remembered/no instance"
   : >"$place/direct/no name.json"
   ln -s /run/mounted /run/netns/mounted
 }
 
-# Usage: no_oddities
-no_oddities() {
+# Usage: remove_unusable_entries
+remove_unusable_entries() {
   rm -rf /run/netns/{o-*,mounted} /run/systemd-netns
   umount /run/mounted
   rm -r /run/mounted /run/victim
@@ -269,7 +269,7 @@ no_oddities() {
 @test "an entry that is not a record, of any kind and name, is reported, and gc continues" {
   maker
   crowd
-  oddities
+  create_unusable_entries
   rm /run/netns/o-fifo # `ip link show` itself would wait for it
   find /run/netns /run/systemd-netns/{made,direct,remembered} -mindepth 1 ! -type f -printf '%p %y\n' | sort >"$BATS_TEST_TMPDIR/odd"
   killed_in_up_inside maker@a 2>/dev/null
@@ -280,19 +280,19 @@ no_oddities() {
   warned=$stderr
   for path in /run/systemd-netns/{made/o,remembered/lo@o}-{dir,fifo,socket,loop,dangling,link} /run/systemd-netns/direct/{j-{dir,fifo,socket,loop,dangling,link}.json,k-{dir,fifo,socket,loop,dangling,link}.lock,lo@l-{dir,fifo,socket,loop,dangling,link}.log} /run/systemd-netns/made/a\ b; do
     [[ $(grep -cF "warning: $path: " <<<"$warned") == 1 ]] || {
-      echo "told $(grep -cF "$path" <<<"$warned") times: $path" >&2
+      echo "printed $(grep -cF "$path" <<<"$warned") times: $path" >&2
       false
     }
   done
   # None of it is changed.
   find /run/netns /run/systemd-netns/{made,direct,remembered} -mindepth 1 ! -type f -printf '%p %y\n' | sort | diff "$BATS_TEST_TMPDIR/odd" - >&2
   [[ $(</run/victim) == mine ]]
-  no_oddities
+  remove_unusable_entries
 }
 
 @test "an entry that is not a record does not stop list, status, up, restart, check and down" {
   netnsctl up lo@a
-  oddities
+  create_unusable_entries
   for verb in list status check graph; do
     run -0 --separate-stderr timeout 60 netnsctl "$verb"
     [[ $verb == check || $output == *a* ]]
@@ -306,11 +306,11 @@ no_oddities() {
   timeout 60 netnsctl down a b
   gone a
   gone b
-  no_oddities
+  remove_unusable_entries
 }
 
 @test "an unusable lock is reported by the commands that need it, and its target is not written" {
-  oddities
+  create_unusable_entries
   for kind in dir fifo socket loop dangling link; do
     run -1 timeout 60 netnsctl up "lo@k-$kind"
     [[ $output == *"cannot lock /run/systemd-netns/direct/k-$kind.lock: it is not a regular file; move it out of the way"* ]]
@@ -321,7 +321,7 @@ no_oddities() {
     netnsctl down "j-$kind"
   done
   [[ $(</run/victim) == mine ]]
-  no_oddities
+  remove_unusable_entries
 }
 
 @test "a pipe in place of remembered values does not block a hook" {
@@ -342,7 +342,7 @@ configure_noter_down_outside() { recall; }'
 }
 
 @test "a link in /run/netns is removed as a link: its target stays" {
-  oddities
+  create_unusable_entries
   netnsinit --delete mounted
   [[ ! -L /run/netns/mounted ]]
   mountpoint --quiet /run/mounted
@@ -351,7 +351,7 @@ configure_noter_down_outside() { recall; }'
   netnsinit --delete ours
   [[ ! -L /run/netns/ours ]]
   ip netns exec theirs true
-  no_oddities
+  remove_unusable_entries
 }
 
 @test "the output of gc --json matches its schema" {

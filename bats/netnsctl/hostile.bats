@@ -31,9 +31,9 @@ good() {
   esac
 }
 
-# Usage: tried TYPE SETTING
+# Usage: is_harmless TYPE SETTING
 # Succeeds if the instance comes up or is refused with each hostile value, without other effects.
-tried() {
+is_harmless() {
   local word
   for word in "${NASTY[@]}"; do
     { good "$1" && echo "$2=$(value "$word")"; } | config "$1-a.conf"
@@ -53,23 +53,23 @@ tried() {
 
 @test "no setting of veth is run, or leaves a trace" {
   for setting in IFADDR_OUTSIDE IFADDR_INSIDE IFNAME IFNAME_OUTSIDE IFNAME_INSIDE NSNAME_OUTSIDE MAC_OUTSIDE MAC_INSIDE; do
-    tried veth "VETH_$setting"
+    is_harmless veth "VETH_$setting"
   done
 }
 
 @test "no setting of macvlan is run, or leaves a trace" {
   for setting in PARENT_IFNAME IFNAME MODE MAC SOURCE_MACS IFADDR GATEWAY; do
-    tried macvlan "MACVLAN_$setting"
+    is_harmless macvlan "MACVLAN_$setting"
   done
   good() { printf 'MACVLAN_PARENT_IFNAME=parent\nMACVLAN_IFNAME=macvlan0\nMACVLAN_MODE=source\n'; }
-  tried macvlan MACVLAN_SOURCE_MACS
+  is_harmless macvlan MACVLAN_SOURCE_MACS
 }
 
 @test "no setting of nft or dns is run, or leaves a trace" {
-  tried nft NFT_AUTO_SAVE
-  tried lo NO_CONFIG_REQUIRED
+  is_harmless nft NFT_AUTO_SAVE
+  is_harmless lo NO_CONFIG_REQUIRED
   for setting in SERVERS SEARCH OPTIONS HOSTS; do
-    tried dns "DNS_$setting"
+    is_harmless dns "DNS_$setting"
     [[ ! -e /etc/netns/a ]]
   done
 }

@@ -129,7 +129,7 @@ END
   [[ $shown == *'tcp [2001:db8::1]:80 blocked - - '* ]]
 }
 
-@test "by default the other end of each link, an address beyond it, and a name are tried" {
+@test "by default the other end of each link, an address behind it, and a name are tried" {
   ip -netns a route add default via 198.51.100.2
   run -0 netnsctl leaktest a --json
   kill "$SERVER"

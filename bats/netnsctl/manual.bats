@@ -76,6 +76,14 @@ file_in() { awk -v line="_$2_:" '$0 == line { found = 1 } found' "$ROOT/man/$1.s
     <(section netns-plugin.7 '# FUNCTIONS TO CALL' | sed -n 's/^\*\([a-z_]*\)\*.*/\1/p' | sort)
 }
 
+@test "the page for users of the bash scripts has each name that is new for plugins" {
+  # The bash scripts had the functions that are left out.
+  diff --label netns-plugin.7 --label document --unified \
+    <(section netns-plugin.7 '# FUNCTIONS TO CALL' | sed -n 's/^\*\([a-z_]*\)\*.*/\1/p' | grep --invert-match --line-regexp -e assert_non_empty -e inside_check |
+      cat - <(grep --only-matching '^\*configure_TYPE_[a-z_]*\*$' "$ROOT/man/netns-plugin.7.scd" | tr --delete '*' | grep --invert-match '_up_\|_down_') | sort --unique) \
+    <(sed -n '/^- These names/,/^$/p' "$ROOT/docs/moving-from-the-bash-scripts.md" | grep --only-matching '`[A-Za-z_]*`' | tr --delete '`' | sort)
+}
+
 @test "the tables of netns.conf(5) and docs/types.md have the settings of the shipped types, and no others" {
   settings=$(netnsctl types --json | jq --raw-output '.items[] | .type as $type | .settings[] | "\($type) \(.name)"' | sort)
   [[ $settings == *'veth VETH_IFNAME'* ]]
@@ -101,11 +109,34 @@ entries() { awk 'entry && /^\t/ { print entry } { entry = /^\*-/ ? $0 : "" }' | 
   done
 }
 
+# Every long option of the programs.
+all_options() {
+  local program verb
+  {
+    for program in netnsinit netns-update netns-nft-save netnsctl; do options_of_help "$program"; done
+    netnsctl --help | sed -n '/^Commands:/,/^  help/s/^  \([a-z]*\) .*/\1/p' | grep --invert-match help |
+      while read -r verb; do options_of_help netnsctl "$verb"; done
+  } | sort --unique
+}
+
+@test "the manual pages and documents name no option or setting that does not exist" {
+  local documents=("$ROOT"/man/*.scd "$ROOT"/docs/*.md "$ROOT/README.md")
+  diff --label none --label 'not an option' --unified /dev/null \
+    <(comm -23 <(sed -n 's/[*`]--[a-z]/\n&/gp' "${documents[@]}" | sed -n 's/^[*`]\(--[a-z-]*\).*/\1/p' | sort --unique) <(all_options))
+  # A name that begins like a setting of a shipped type, or like one of the program.
+  diff --label none --label 'not a setting' --unified /dev/null \
+    <(comm -23 <(grep --no-filename --only-matching --extended-regexp '\<(LO|NFT|DNS|VETH|MACVLAN|NETNS)_[A-Z_]+\>' "${documents[@]}" | sort --unique) \
+      <(grep --no-filename --only-matching --extended-regexp --recursive '\<[A-Z]+_[A-Z_]+\>' "$ROOT/src" "$ROOT/plugins" | sort --unique))
+}
+
 @test "netnsctl(8) has the synopsis of each verb with its options, and an entry for each option" {
   local verb help text common
   verbs=$(netnsctl --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
-  diff --label 'netnsctl --help' --label manual --unified <(sort <<<"$verbs") \
-    <(section netnsctl.8 '# COMMANDS' | awk '/^## / { exit } 1' | sed -n 's/^|  \*\([a-z]*\)\*$/\1/p' | sort)
+  # The texts are the same, but for `help`, whose text is clap's.
+  diff --label 'netnsctl --help' --label manual --unified \
+    <(netnsctl --help | sed -n '/^Commands:/,/^  help/s/^  \([a-z]*\)  *\(.*\)/\1 \2/p' | sed 's/^help .*/help/') \
+    <(section netnsctl.8 '# COMMANDS' | awk '/^## / { exit } 1' |
+      sed -n '/^|  /{N;s/^|  \*\([a-z]*\)\*\n:  /\1 /;s/^help .*/help/;p}')
   common=$(section netnsctl.8 '# OPTIONS' | entries)
   for verb in $verbs; do
     [[ $verb != help ]] || continue
@@ -115,12 +146,11 @@ entries() { awk 'entry && /^\t/ { print entry } { entry = /^\*-/ ? $0 : "" }' | 
     diff --label "netnsctl $verb --help" --label synopsis --unified <(grep -e '^--' <<<"$help" | grep --invert-match --line-regexp -e '--help' -e '--version') \
       <(awk 'NF { found = 1 } found && !NF { exit } found' <<<"$text" | options | grep -e '^--')
     # Each option has an entry, and each entry in the section is an option.
-    [[ -z $(comm -23 <(echo "$help") <(sort --unique <(echo "$common") <(entries <<<"$text"))) ]]
-    [[ -z $(comm -13 <(echo "$help") <(entries <<<"$text")) ]]
+    diff --label none --label 'option without an entry' --unified /dev/null \
+      <(comm -23 <(echo "$help") <(sort --unique <(echo "$common") <(entries <<<"$text")))
+    diff --label none --label 'entry without an option' --unified /dev/null <(comm -13 <(echo "$help") <(entries <<<"$text"))
   done
-  [[ -z $(comm -23 <(echo "$common") <(for verb in '' $verbs; do
-    [[ $verb == help ]] || options_of_help netnsctl ${verb:+"$verb"}
-  done | sort --unique)) ]]
+  diff --label none --label 'entry without an option' --unified /dev/null <(comm -23 <(echo "$common") <(all_options))
 }
 
 @test "each test in docs/reliability.md exists" {

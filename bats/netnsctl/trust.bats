@@ -8,17 +8,17 @@ setup() { plugin probe ": >>$BATS_TEST_TMPDIR/read"; }
 # Usage: refused PATH WHY COMMAND [OPTION...]
 # Succeeds if neither up nor down reads a file, and the suggested command fixes it.
 refused() {
-  local path=$1 why=$2 mend=$3
+  local path=$1 why=$2 fix=$3
   rm -f "$BATS_TEST_TMPDIR/read"
   run -1 netnsctl up probe@a
-  [[ $output == *"$path: $why; fix: \`$mend\`"* ]] || {
+  [[ $output == *"$path: $why; fix: \`$fix\`"* ]] || {
     echo "$output" >&2
     return 1
   }
   run -1 netnsinit probe a down outside
   [[ $output == *"$path: $why"* && ! -e $BATS_TEST_TMPDIR/read ]]
   gone a
-  bash -c "$mend"
+  bash -c "$fix"
   netnsctl up probe@a
   netnsctl down probe@a
   nothing_left

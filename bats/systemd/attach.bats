@@ -124,14 +124,14 @@ answers() {
   eventually is test-web inactive
   lab systemctl start test-web
   is_in a test-web
-  delete_by_hand a
+  delete_manually a
   eventually is test-web inactive
 }
 
 @test "a service does not start after a manual deletion of the namespace, and restart re-creates the namespace" {
   lab netnsctl attach test-web lo@a nft@a
   lab systemctl start test-web
-  delete_by_hand a
+  delete_manually a
   eventually is test-web inactive
   run -1 lab systemctl start test-web
   [[ $(journal netns_made@a) == *'namespace `a` was deleted manually; fix: `netnsctl restart a`'* ]]
@@ -148,7 +148,7 @@ answers() {
 @test "a service does not start in a foreign namespace of the same name" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web
-  delete_by_hand a
+  delete_manually a
   eventually is test-web inactive
   lab ip netns add a
   run -1 lab systemctl start test-web
@@ -160,7 +160,7 @@ answers() {
   # shellcheck disable=SC2154 # set by run
   [[ $stderr == *'was deleted and re-created by another program'* ]]
   # The suggested command helps.
-  delete_by_hand a
+  delete_manually a
   lab netnsctl restart a
   lab systemctl start test-web
   is_in a test-web
@@ -273,7 +273,7 @@ answers() {
   is_in my-net test-many@x
   run ! is_in my-net test-many@y
   lab netnsctl check
-  delete_by_hand my-net
+  delete_manually my-net
   eventually is test-many@x inactive
 }
 

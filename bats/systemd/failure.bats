@@ -4,7 +4,7 @@
 load systemd
 
 @test "after a failed up inside, down outside runs, the namespace is removed, and the next start works" {
-  plugin t "configure_t_up_inside() { echo \"t@\$1 up inside\" >>$LOG; [[ -e /run/mended ]]; }"
+  plugin t "configure_t_up_inside() { echo \"t@\$1 up inside\" >>$LOG; [[ -e /run/fixed ]]; }"
   run ! lab systemctl start netns-t@n
   eventually gone n
   [[ $(hooks) == 't@n up outside,t@n up inside,t@n down outside' ]]
@@ -13,7 +13,7 @@ load systemd
   is netns_name@n inactive
   [[ $(journal netns-t@n) == *'t@n: up inside (configure_t_up_inside) failed with status 1 at /etc/conf.d/netns/t.sh:'* ]]
 
-  lab touch /run/mended
+  lab touch /run/fixed
   lab systemctl start netns-t@n
   up netns-t@n
 }
@@ -174,9 +174,9 @@ load systemd
 replaced() { lab bash -c "$(declare -f replace); replace $1"; }
 theirs() { lab bash -c "$(declare -f untouched); untouched $1"; }
 
-# Usage: made_anew INSTANCE
+# Usage: fixed_by_restart INSTANCE
 # Succeeds if the commands in the error help.
-made_anew() {
+fixed_by_restart() {
   lab ip netns delete "${1#*@}"
   lab netnsctl restart "${1#*@}"
   up "netns-$1"
@@ -213,7 +213,7 @@ made_anew() {
   done
   [[ $(lab ip -oneline link) != *ve-a* ]]
   lab systemctl reset-failed 'netns*'
-  made_anew lo@a
+  fixed_by_restart lo@a
 }
 
 @test "systemctl stop with a foreign namespace runs down inside in our old namespace" {
@@ -243,7 +243,7 @@ made_anew() {
   done
   [[ $(lab ip -oneline link) != *ve-a* ]]
   lab systemctl reset-failed 'netns*'
-  made_anew nft@a
+  fixed_by_restart nft@a
 }
 
 @test "netnsctl up of an active instance reports a manually deleted namespace" {

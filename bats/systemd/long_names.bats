@@ -56,7 +56,7 @@ HYPHENS=${PAIRS}nnn
   lab netnsctl attach test-web "lo@$HYPHENS"
   lab systemctl start test-web
   is_in "$HYPHENS" test-web
-  delete_by_hand "$HYPHENS"
+  delete_manually "$HYPHENS"
   eventually is test-web inactive
 }
 

@@ -21,7 +21,7 @@ load systemd
   run --separate-stderr -1 lab netnsctl up --engine systemd lo@one
   [[ $stderr == *'a foreign namespace of this name exists'* && $stderr != *'is removed'* ]]
   run --separate-stderr -1 lab netnsctl up --engine direct lo@two
-  [[ $stderr == *'a foreign namespace of this name exists'* ]]
+  [[ $stderr == *'the direct engine did not create namespace `two`'* ]]
   exists one
   exists two
   lab netnsctl down one two
@@ -97,7 +97,7 @@ load systemd
 @test "for a type without units, the error has the command to run" {
   config late.sh <<<NO_CONFIG_REQUIRED=y
   run --separate-stderr -1 lab netnsctl up late@a
-  [[ $stderr == *'not found. Run `netns-update`'* && $stderr != *'is removed'* ]]
+  [[ $stderr == *'not found. (fix: `netns-update`'* && $stderr != *'is removed'* ]]
   run -1 lab netnsctl check
   [[ $output == *'/etc/systemd/system/netns-late@.service: warning: this unit is missing; run `netns-update`'* ]]
 }

@@ -10,9 +10,9 @@ pair_and_firewall() {
   config nft-n.rules <<<'table inet t { chain in { type filter hook input priority 0; policy drop; }; }'
 }
 
-# Usage: come_and_go
+# Usage: starts_and_stops
 # Succeeds if instances of types that remember, write and read start and stop.
-come_and_go() {
+starts_and_stops() {
   lab netnsctl up nft@n veth@n
   lab netnsctl restart veth@n
   lab ip -netns n -oneline address show | grep --quiet 192.0.2.2
@@ -37,7 +37,7 @@ refused() {
 @test "with a read-only /etc, instances start and stop" {
   pair_and_firewall
   read_only /etc
-  come_and_go
+  starts_and_stops
 }
 
 @test "with read-only directories in /run, up is reported and undone" {
@@ -47,7 +47,7 @@ refused() {
     refused 'Read-only file system'
     lab umount "$directory"
   done
-  come_and_go
+  starts_and_stops
 }
 
 @test "without space in /run, up is reported and undone, and down removes everything" {

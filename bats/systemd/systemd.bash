@@ -7,10 +7,10 @@ bats_require_minimum_version 1.5.0
 source "$BATS_TEST_DIRNAME/../../tests/lab.bash"
 # shellcheck source=bats/eventually.bash
 source "$BATS_TEST_DIRNAME/../eventually.bash"
-# shellcheck source=bats/noting.bash
-source "$BATS_TEST_DIRNAME/../noting.bash"
-# shellcheck source=bats/stranger.bash
-source "$BATS_TEST_DIRNAME/../stranger.bash"
+# shellcheck source=bats/recording_plugin.bash
+source "$BATS_TEST_DIRNAME/../recording_plugin.bash"
+# shellcheck source=bats/foreign_namespace.bash
+source "$BATS_TEST_DIRNAME/../foreign_namespace.bash"
 
 # The directory of the administrator, as a path of the test.
 CONF=$LAB/root/etc/conf.d/netns
@@ -62,9 +62,9 @@ unit() {
 }
 
 # Usage: plugin TYPE [TEXT]
-# Creates a type with the plugin of `noting`.
+# Creates a type with the plugin of `recording_plugin`.
 plugin() {
-  noting "$@" >"$CONF/$1.sh"
+  recording_plugin "$@" >"$CONF/$1.sh"
   lab netns-update >/dev/null
 }
 
@@ -92,10 +92,10 @@ up() { lab systemctl is-active --quiet "$@"; }
 exists() { lab test -e "/run/netns/$1"; }
 gone() { ! exists "$1"; }
 
-# Usage: delete_by_hand NAME
+# Usage: delete_manually NAME
 # Waits until systemd has seen the mount: it checks a few times a second at most (sd_event_source_set_ratelimit in
 # src/core/mount.c), and does not notice a mount that is removed in between.
-delete_by_hand() {
+delete_manually() {
   eventually is "$(systemd-escape --path --suffix=mount "/run/netns/$1")" active
   lab ip netns delete "$1"
 }

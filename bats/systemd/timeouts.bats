@@ -61,9 +61,9 @@ timeout_of() { lab systemctl show --value --property=TimeoutStartUSec --property
   lab systemctl start netns-t@n
 }
 
-# Usage: short_of descriptors|processes UNIT SIDE
+# Usage: limit_resource descriptors|processes UNIT SIDE
 # Writes a drop-in: hooks of UNIT get no more of these, and have a timeout of a second.
-short_of() {
+limit_resource() {
   local limited='strace -f -qq -o /dev/null -e trace=clone,clone3,fork,vfork -e inject=clone,clone3,fork,vfork:error=EAGAIN'
   [[ $1 == processes ]] || limited='prlimit --nofile=4'
   dropin "$2@" <<END
@@ -76,8 +76,8 @@ ExecStop=$limited netnsinit "%j" "%i" down $3
 END
 }
 
-# Usage: enough
-enough() {
+# Usage: remove_limit
+remove_limit() {
   lab rm -rf /etc/systemd/system/netns{,_outside}-t@.service.d
   lab systemctl daemon-reload
 }
@@ -88,7 +88,7 @@ enough() {
     for side in outside inside; do
       unit=netns_outside-t
       [[ $side == outside ]] || unit=netns-t
-      short_of "$what" "$unit" "$side"
+      limit_resource "$what" "$unit" "$side"
       run ! lab systemctl start netns-t@n
       eventually gone n
       eventually is "$unit@n" failed
@@ -96,16 +96,16 @@ enough() {
         journal "$unit@n" >&2
         false
       }
-      enough
+      remove_limit
       lab systemctl reset-failed 'netns*'
       nothing_left n
 
       lab systemctl start netns-t@n
-      short_of "$what" "$unit" "$side"
+      limit_resource "$what" "$unit" "$side"
       lab systemctl stop netns-t@n
       eventually gone n
       eventually is "$unit@n" failed
-      enough
+      remove_limit
       lab systemctl reset-failed 'netns*'
       nothing_left n
     done

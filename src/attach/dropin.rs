@@ -144,7 +144,7 @@ impl fmt::Display for DropIn {
         writeln!(f, "{HEADER}; `netnsctl detach {unit}` removes it.\n\n[Unit]")?;
         writeln!(
             f,
-            "# It starts after these, restarts and stops with them, and when the namespace is deleted by hand."
+            "# It starts after these, restarts and stops with them, and when the namespace is deleted manually."
         )?;
         let units: Vec<_> = self.instances.iter().map(Instance::unit).collect();
         let bound = units.join(" ");
@@ -175,8 +175,8 @@ impl DropIn {
             _ = writeln!(text, "BindReadOnlyPaths={optional}/etc/netns/{directory}/{file}:/etc/{file}");
         }
         if !self.resolver_directories.is_empty() {
-            text += "# Resolvers of the host, which would be asked round the namespace. It is on directories, since the\n\
-                     # kernel takes a mount away when the file under it is replaced.\n";
+            text += "# Hides the resolvers of the host, which send queries outside the namespace. Directories are hidden,\n\
+                     # not files: the kernel removes a mount when the file under it is replaced.\n";
         }
         for directory in &self.resolver_directories {
             _ = writeln!(text, "TemporaryFileSystem={}:ro", directory.display());
@@ -219,7 +219,7 @@ mod tests {
             "# Written by `netnsctl attach`; `netnsctl detach nginx.service` removes it.\n\
              \n\
              [Unit]\n\
-             # It starts after these, restarts and stops with them, and when the namespace is deleted by hand.\n\
+             # It starts after these, restarts and stops with them, and when the namespace is deleted manually.\n\
              Requires=netns-veth@my-net.service netns-nft@my-net.service\n\
              BindsTo=netns-veth@my-net.service netns-nft@my-net.service\n\
              After=netns-veth@my-net.service netns-nft@my-net.service\n\

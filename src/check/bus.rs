@@ -1,4 +1,5 @@
-//! Reports attached services that can use the system bus of the host, against or without a decision of the user.
+//! Reports attached services that can use the system bus of the host although `--hide-bus` was given, or that were attached with
+//! neither `--hide-bus` nor `--keep-bus`.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

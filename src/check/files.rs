@@ -164,8 +164,7 @@ fn writers(paths: &Paths, files: &BTreeSet<PathBuf>, rules: bool) -> Result<Vec<
         places.extend(rules.filter(|path| path.extension().is_some_and(|extension| extension == "rules")));
     }
     let finding = |file: trust::Unsafe| {
-        let advice = file.advice();
-        Finding::error(file.why).at(file.path.display().to_string()).advice(advice)
+        Finding::error(file.why).at(file.path.display().to_string()).advice(file.advice)
     };
     Ok(trust::check(&paths.root, places).into_iter().map(finding).collect())
 }

@@ -19,7 +19,11 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Examined { instance, explained, .. } = one;
     if let Some(place) = &explained.exited {
-        findings.push(Finding::error("the file ends the hook here").at(place).of(instance));
+        findings.push(
+            Finding::error("the file calls `exit` here: the hooks of the instance do not run")
+                .at(place)
+                .of(instance),
+        );
     }
     for function in &explained.functions {
         if let Some(message) = misnamed(&function.name, &instance.nstype) {

@@ -32,41 +32,41 @@ pub struct Ctl {
 pub enum Verb {
     /// Bring instances up
     Up(lifecycle::LifecycleArgs),
-    /// Take instances down; the last one takes its namespace along
+    /// Take instances down; a namespace is removed with its last instance
     Down(lifecycle::DownArgs),
     /// Run the inside hooks of instances again
     Restart(lifecycle::LifecycleArgs),
-    /// List the configured and the active instances
+    /// List the instances that are configured or up
     List(list::ListArgs),
     /// Show interfaces, routes, rules and processes
     Status(status::StatusArgs),
-    /// Draw the namespaces, their links and requirements
+    /// Draw namespaces, their links and requirements
     Graph(graph::GraphArgs),
-    /// Report mistakes and drift; change nothing
+    /// Find mistakes and drift; change nothing
     Check(check::CheckArgs),
     /// Remove leftovers of crashes and manual deletions
     Gc(gc::GcArgs),
-    /// Show the files of an instance and their settings
+    /// Show the files and settings of an instance
     Show(show::ShowArgs),
     /// Run a command in a namespace
     Run(run::RunArgs),
-    /// Test which packets leave a namespace
+    /// Test which traffic leaves a namespace
     Leaktest(leaktest::LeaktestArgs),
-    /// Put a service or socket into a namespace (drop-in)
+    /// Put a service or socket into a namespace
     Attach(attach::AttachArgs),
-    /// Remove a service or socket from its namespace
+    /// Take a service or socket out of its namespace
     Detach(attach::DetachArgs),
     /// Create a plugin from a template
     New(new::NewArgs),
-    /// Print the wrapper of a hook (bash)
+    /// Print the wrapper of a hook
     Cat(cat::CatArgs),
     /// List the namespace types
     Types(types::TypesArgs),
     /// Print a completion script for a shell
     Completion(completion::CompletionArgs),
-    /// Update the systemd units of all types (netns-update)
+    /// Update the systemd units of all types
     Update(update::UpdateArgs),
-    /// Save the nftables rules of a namespace (netns-nft-save)
+    /// Save the nftables rules of a namespace
     Save(nft_save::NftSaveArgs),
 }
 

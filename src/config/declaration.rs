@@ -35,7 +35,7 @@ pub struct Declaration {
     pub links: Vec<DeclaredLink>,
     /// The settings whose values are requirements of an instance.
     pub requires: Vec<String>,
-    /// Files besides `TYPE-NAME.conf` that configure an instance; `NAME` in a file name stands for the namespace.
+    /// Files besides `TYPE-NAME.conf` that configure an instance; `NAME` in a file name is the name of the namespace.
     files: Vec<String>,
     /// The files from which the type loads nftables rules, by precedence. The first one has `NAME` in place of the namespace.
     rules: Vec<String>,

@@ -57,7 +57,7 @@ impl Search<'_> {
         idle.filter_map(orphan).collect()
     }
 
-    /// Whether a process works on a namespace, or has changed its state since the search began.
+    /// Whether a run of netnsctl is changing the namespace, or has changed its state since the search began.
     fn is_in_progress(&self, name: &NsName, state: &State) -> bool {
         let is_unchanged =
             || matches!(state::read(self.paths, name), Ok(Some(StateFile::Valid(now))) if now == *state);

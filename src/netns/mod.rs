@@ -221,9 +221,7 @@ impl Drop for Entered {
 /// The message about a namespace that does not exist.
 #[must_use]
 pub fn not_found(name: &NsName) -> String {
-    format!(
-        "namespace `{name}` does not exist; hint: bring it up with `netnsctl up {name}`; `ip netns` lists the namespaces"
-    )
+    format!("namespace `{name}` does not exist; hint: `netnsctl up {name}` brings it up")
 }
 
 /// Moves this thread into a named namespace. Processes that the thread starts are there too.
@@ -232,7 +230,7 @@ pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     let path = paths.namespace(name);
     match inspect(paths, name)? {
         NameState::Namespace(_) => {}
-        NameState::Missing => bail!("{}", not_found(name)),
+        NameState::Missing => bail!("namespace `{name}` does not exist"),
         NameState::Leftover => return Err(not_a_namespace(&path)),
     }
     let wanted =

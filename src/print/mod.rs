@@ -29,7 +29,7 @@ pub fn stderr_lines(lines: &str) {
     escape::print(stderr(), lines);
 }
 
-/// Formats the output of another program for the end of an error: a new line for each, after a bar.
+/// Formats lines from another program for the end of an error message: each begins with `  | `.
 #[must_use]
 pub fn quoted<Line: AsRef<str>>(lines: impl IntoIterator<Item = Line>) -> String {
     lines.into_iter().fold(String::new(), |text, line| text + "\n  | " + line.as_ref())

@@ -30,7 +30,7 @@ use crate::print;
 /// Errors: the namespace is missing or cannot be entered, or a mount fails.
 pub fn enter(paths: &Paths, name: &NsName, hide_bus: bool) -> Result<()> {
     if !matches!(netns::inspect(paths, name)?, NameState::Namespace(_)) {
-        bail!("{}; --up brings it up first", netns::not_found(name));
+        bail!("{}, and so does `netnsctl run --up`", netns::not_found(name));
     }
     if resolver::has_own(paths, name)
         && let Some(line) = ResolvConf::of(paths).warning("the command")

@@ -42,21 +42,13 @@ pub struct Unsafe {
     pub path: PathBuf,
     /// The reason, with the user or group.
     pub why: String,
-    /// The command that fixes the problem.
-    fix: String,
-}
-
-impl Unsafe {
     /// The next step for the user, for the end of a message.
-    #[must_use]
-    pub fn advice(&self) -> String {
-        format!("fix: `{}`", self.fix)
-    }
+    pub advice: String,
 }
 
 impl fmt::Display for Unsafe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.path.display(), self.why, self.advice())
+        write!(f, "{}: {}; {}", self.path.display(), self.why, self.advice)
     }
 }
 
@@ -213,7 +205,13 @@ impl<'a> Checker<'a> {
         }
         let action = if found.is_dir() { "create files in it" } else { "write it" };
         if found.mode() & 0o002 != 0 {
-            self.add(path, format!("any user can {action}"), &["chmod", "o-w"]);
+            let why = format!("any user can {action}");
+            if found.is_dir() && found.mode() & 0o1000 != 0 {
+                // All users share a sticky directory, such as /tmp. Its mode must not change.
+                self.push(path, why, "move the file to a directory that only root can write".to_owned());
+            } else {
+                self.add(path, why, &["chmod", "o-w"]);
+            }
         }
         // With an access control list, the group bits are its mask (acl(5)). Without the bit, the list allows no user to write.
         if found.mode() & 0o020 == 0 {
@@ -264,10 +262,15 @@ impl<'a> Checker<'a> {
         gid == 0 || self.owner == Some(gid) || gid == geteuid().as_raw()
     }
 
+    /// Adds a finding that a command fixes.
     fn add(&mut self, path: &Path, why: String, command: &[&str]) {
         let name = path.to_string_lossy();
         let fix = shell_words::join(command.iter().copied().chain([&*name]));
-        let file = Unsafe { path: path.to_owned(), why, fix };
+        self.push(path, why, format!("fix: `{fix}`"));
+    }
+
+    fn push(&mut self, path: &Path, why: String, advice: String) {
+        let file = Unsafe { path: path.to_owned(), why, advice };
         if !self.found.contains(&file) {
             self.found.push(file);
         }

@@ -54,13 +54,14 @@ fn a_file_that_any_user_can_write_is_unsafe() {
 #[test]
 fn a_writable_directory_on_the_path_is_unsafe_even_if_sticky_or_without_the_file() {
     let (_root, path) = machine();
-    for bits in [0o777, 0o1777, 0o757] {
+    for (bits, advice) in [
+        (0o777, "`chmod o-w conf`"),
+        (0o757, "`chmod o-w conf`"),
+        (0o1777, "move the file to a directory that only root can write"),
+    ] {
         mode(&path.join("conf"), bits);
         let found = found(&path, &["conf/none.conf"]);
-        assert!(
-            found.contains(&"conf: any user can create files in it; `chmod o-w conf`".to_owned()),
-            "{found:?}"
-        );
+        assert!(found.contains(&format!("conf: any user can create files in it; {advice}")), "{found:?}");
     }
 }
 
@@ -106,7 +107,7 @@ fn each_directory_on_the_path_of_a_link_is_checked() {
 }
 
 #[test]
-fn link_loops_and_dangling_links_are_no_findings() {
+fn link_loops_and_dangling_links_are_not_findings() {
     let (_root, path) = machine();
     symlink("round.conf", path.join("conf/round.conf")).unwrap();
     symlink("nowhere", path.join("conf/none.conf")).unwrap();

@@ -26,7 +26,7 @@ CHECKS = ('project', 'cliches', 'malapropisms', 'mixed_metaphors', 'mondegreens'
 
 PRONOUN = re.compile(r'\b(?:that|one|it|its|those|which|what)\b', re.I)
 NOUN_CLAUSE = re.compile(
-    r'(?:^|[.:;,] |and |but |of |by |for |to |as )(?:what|who|whoever)\b(?!.*\?$)', re.I)
+    r'(?:^|[.:;,] |and |but |of |by |for |to |as )(?:what|who)\b(?!.*\?$)', re.I)
 # What makes a sentence hard to read, and how many percent of the sentences of one kind of text may have it.
 LIMITS = {
     '"what …" or "who …" as a noun': (1, NOUN_CLAUSE.search),
@@ -56,18 +56,23 @@ def project_check(text, check):
             yield CheckResult(check.path, f'"{found}": better: {instead}', match.span(), instead)
 
 
+PROJECT = Check(check_type=project_check, path='project')
+
+
 class Prose:
     """The prose of one file: the text with all else blanked, so that positions stay; and its sentences by kind of text."""
 
-    def __init__(self, path):
+    def __init__(self, path, text=None):
         self.path = path
-        self.text = (ROOT / path).read_text(encoding='utf-8')
+        self.text = (ROOT / path).read_text(encoding='utf-8') if text is None else text
         self.kept = ['\n' if character == '\n' else ' ' for character in self.text]
         self.pieces = []
         if path.endswith(('.md', '.scd')):
             self.markdown('manuals' if path.startswith('man/') else 'documents')
         elif path.endswith('.rs'):
             self.rust()
+        elif path.endswith(('.yml', '/about')):
+            self.keep('documents', 0, len(self.text), counts=False)
         else:
             self.shell()
 
@@ -128,10 +133,21 @@ class Prose:
     def problems(self):
         """What proselint and the project's list find: the line and the message."""
         config = {'max_errors': 1000, 'checks': dict.fromkeys(CHECKS, True)}
-        # A comment continues on the next line; its marker is not a part of it.
+        # A comment continues on the next line; its marker is not a part of it. proselint ignores quoted text, and a message is quoted.
         text = re.sub(r'^([ \t]*)(//[/!]?|#)', lambda mark: ' ' * len(mark.group()), ''.join(self.kept), flags=re.M)
-        for result in LintFile(self.path, text).lint(config):
+        text = re.sub(r'["“”]|\B\'|\'\B', ' ', text)
+        for result in LintFile(self.path, text or '\n').lint(config):
             yield result.pos[0], f'{result.check_result.message} ({result.check_result.check_path})'
+        if not self.path.endswith(('.md', '.scd')):
+            yield from self.identifiers()
+
+    def identifiers(self):
+        """The identifiers that have a word of words.txt."""
+        code = ''.join(character if kept == ' ' else kept if kept == '\n' else ' ' for character, kept in zip(self.text, self.kept))
+        for number, line in enumerate(code.split('\n'), 1):
+            for identifier in dict.fromkeys(re.findall(r'\b[A-Za-z]+(?:_[A-Za-z]+)*\b', line)):
+                for _, message, *_ in project_check(identifier.replace('_', ' '), PROJECT):
+                    yield number, f'{identifier}: {message}'
 
 
 def is_message(string):
@@ -142,16 +158,23 @@ def is_message(string):
 
 def files():
     """The files of the project that have prose."""
-    patterns = ['*.md', '*.scd', '*.rs', '*.sh', '*.bash', '*.bats', 'units/*', 'etc/*', 'Makefile', '.ci/run']
+    patterns = ['*.md', '*.scd', '*.rs', '*.sh', '*.bash', '*.bats', '*.py', '*.yml', 'units/*', 'etc/*', 'Makefile', '.ci/run',
+                'tests/kit/cases/*/about', 'tests/kit/cases/*/do', 'tests/kit/cases/*/expect']
     listed = subprocess.run(['git', '-C', ROOT, 'ls-files', '-z', '--', *patterns], stdout=subprocess.PIPE, text=True, check=True)
-    return [path for path in listed.stdout.split('\0') if path and (ROOT / path).is_file()]
+    listed = set(listed.stdout.split('\0')) - {'', 'tests/prose/test_lint.py'}
+    return sorted(path for path in listed if (ROOT / path).is_file())
+
+
+def register():
+    """Registers the checks with proselint, once in each process."""
+    registry = CheckRegistry()
+    registry.register_many(shipped)
+    registry.register(PROJECT)
 
 
 def main():
     """Prints the problems, and returns the exit status."""
-    registry = CheckRegistry()
-    registry.register_many(shipped)
-    registry.register(Check(check_type=project_check, path='project'))
+    register()
     failed = False
     sentences = {}
     for path in files():

@@ -101,7 +101,7 @@ impl Test {
     }
 
     /// Calls the applet as a user who is not root. If the user of the tests is not root, nothing changes.
-    pub fn by_nobody(mut self) -> Self {
+    pub fn without_root(mut self) -> Self {
         if is_root(self.directory.path()) {
             self.nobody = true;
             // Other users may have no access to the build directory, so the binary is copied. Another process copies it: if

@@ -66,7 +66,7 @@ impl Direct {
                 locked.save()
             }
             NameState::Namespace(_) => bail!(
-                "namespace `{name}` was not created by systemd-netns; fix: `ip netns delete {name}`, or take it over with --adopt"
+                "the direct engine did not create namespace `{name}`; fix: `ip netns delete {name}`, or take it over with --adopt"
             ),
             NameState::Missing | NameState::Leftover => {
                 file::remove(&self.paths.closed(&name))?;

@@ -222,7 +222,7 @@ impl Engine for Systemd {
 }
 
 impl Systemd {
-    /// The active instances on manually deleted namespaces, among the namespaces of `instances`. systemd does not notice the
+    /// For the namespaces of `instances` that were deleted manually: all their active instances. systemd does not notice the
     /// deletion.
     /// Errors: a namespace was replaced or cannot be read, or systemctl fails.
     fn lost(&self, instances: &[Instance]) -> Result<Vec<Instance>> {

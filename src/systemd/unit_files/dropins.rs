@@ -145,10 +145,10 @@ fn requires_text(instance: &Instance, units: &[String]) -> String {
     let units = units.join(" ");
     format!(
         "{}{instance} requires: configure_{}_requires in its files, or\n\
-         # NETNS_REQUIRES (netns.conf(5)). Settings of your own belong into another file beside it. A file of yours in its place,\n\
-         # which may be empty, is left alone, and counts instead.\n\n\
+         # NETNS_REQUIRES (netns.conf(5)). Put your own settings into another file in this directory. netns-update does not\n\
+         # change your own file with the name of this one; it may be empty.\n\n\
          [Unit]\nRequires={units}\nAfter={units}\n\
-         # Where they fail, the namespace goes again.\nWants={SETTLE}\nBefore={SETTLE}\n",
+         # If they fail, the namespace is removed.\nWants={SETTLE}\nBefore={SETTLE}\n",
         REQUIRES.header, instance.nstype
     )
 }

@@ -4,9 +4,9 @@
 # The file in which the hooks of such types record their calls, on the machine.
 LOG=/run/hooks.log
 
-# Usage: noting TYPE [TEXT]
+# Usage: recording_plugin TYPE [TEXT]
 # Prints a plugin whose hooks record that they ran. TEXT is bash that can override any of them.
-noting() {
+recording_plugin() {
   cat <<END
 NO_CONFIG_REQUIRED=yes
 configure_$1_up_outside() { echo "$1@\$1 up outside" >>$LOG; }

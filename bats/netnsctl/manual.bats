@@ -80,7 +80,7 @@ file_in() { awk -v line="_$2_:" '$0 == line { found = 1 } found' "$ROOT/man/$1.s
   # The bash scripts had the functions that are left out.
   diff --label netns-plugin.7 --label document --unified \
     <(section netns-plugin.7 '# FUNCTIONS TO CALL' | sed -n 's/^\*\([a-z_]*\)\*.*/\1/p' | grep --invert-match --line-regexp -e assert_non_empty -e inside_check |
-      cat - <(grep --only-matching '^\*configure_TYPE_[a-z_]*\*$' "$ROOT/man/netns-plugin.7.scd" | tr --delete '*' | grep --invert-match '_up_\|_down_') | sort --unique) \
+      cat - <(grep '^\*configure_TYPE_' "$ROOT/man/netns-plugin.7.scd" | grep --only-matching 'configure_TYPE_[a-z_]*\*' | tr --delete '*' | grep --invert-match '_up_\|_down_') | sort --unique) \
     <(sed -n '/^- These names/,/^$/p' "$ROOT/docs/moving-from-the-bash-scripts.md" | grep --only-matching '`[A-Za-z_]*`' | tr --delete '`' | sort)
 }
 

@@ -122,7 +122,7 @@ END
 
 @test "show prints computed values of a plugin, and missing files" {
   run -0 netnsctl show veth@nstest
-  [[ $output =~ VETH_IFNAME_OUTSIDE\ +ve-nstest0 && $output =~ veth\.conf\ +\(not\ there\) ]]
+  [[ $output =~ VETH_IFNAME_OUTSIDE\ +ve-nstest0 && $output =~ veth\.conf\ +\(does\ not\ exist\) ]]
 }
 
 @test "cat prints the wrapper, and bash can run it" {

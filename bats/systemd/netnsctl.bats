@@ -21,7 +21,7 @@ load systemd
   run --separate-stderr -1 lab netnsctl up --engine systemd lo@one
   [[ $stderr == *'a foreign namespace of this name exists'* && $stderr != *'is removed'* ]]
   run --separate-stderr -1 lab netnsctl up --engine direct lo@two
-  [[ $stderr == *'the direct engine did not create namespace `two`'* ]]
+  [[ $stderr == *'namespace `two` was not created by the direct engine'* ]]
   exists one
   exists two
   lab netnsctl down one two

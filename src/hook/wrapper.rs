@@ -63,7 +63,7 @@ pub(super) fn wrapper(
     Ok(text)
 }
 
-/// The first lines. `tail` are the numbers of lines of the two texts at the end, which bash loads only if they are needed.
+/// The first lines of the wrapper. `tail` has the lengths of its last two texts, in lines: bash loads these only if it needs them.
 fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, tail: [usize; 2]) -> String {
     let Hook { instance, phase, side, .. } = hook;
     let mut text = String::with_capacity(16 * 1024);

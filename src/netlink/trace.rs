@@ -13,7 +13,7 @@ use super::nftables::{self, NFTABLES};
 /// `NFT_MSG_TRACE` and `NFNLGRP_NFTRACE`.
 const TRACE: u16 = NFTABLES | 0x11;
 const GROUP: u32 = 9;
-/// `NFTA_TRACE_…`
+// Attributes of a trace message (`enum nft_trace_attributes` in include/uapi/linux/netfilter/nf_tables.h).
 const TABLE: u16 = 1;
 const CHAIN: u16 = 2;
 const HANDLE: u16 = 3;

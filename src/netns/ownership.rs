@@ -64,7 +64,7 @@ pub fn parse(record: &str) -> Result<(Identity, Option<&str>)> {
     Ok((identity.parse()?, creator))
 }
 
-/// Deletes a namespace, unless it is foreign, and the ownership record.
+/// Deletes the ownership record, and the namespace unless it is foreign.
 /// Errors: the namespace or the record cannot be deleted.
 pub fn delete(paths: &Paths, name: &NsName) -> Result<Deletion> {
     let deleted = match recorded(paths, name) {

@@ -205,12 +205,14 @@ impl<'a> Checker<'a> {
         }
         let action = if found.is_dir() { "create files in it" } else { "write it" };
         if found.mode() & 0o002 != 0 {
-            let why = format!("any user can {action}");
-            if found.is_dir() && found.mode() & 0o1000 != 0 {
-                // All users share a sticky directory, such as /tmp. Its mode must not change.
-                self.push(path, why, "move the file to a directory that only root can write".to_owned());
-            } else {
-                self.add(path, why, &["chmod", "o-w"]);
+            self.add(path, format!("any user can {action}"), &["chmod", "o-w"]);
+            // All users share /tmp and other sticky directories.
+            if let Some(last) = self
+                .found
+                .last_mut()
+                .filter(|last| last.path == path && found.is_dir() && found.mode() & 0o1000 != 0)
+            {
+                last.advice += ", or move the file to another directory if other users need this one";
             }
         }
         // With an access control list, the group bits are its mask (acl(5)). Without the bit, the list allows no user to write.
@@ -266,11 +268,7 @@ impl<'a> Checker<'a> {
     fn add(&mut self, path: &Path, why: String, command: &[&str]) {
         let name = path.to_string_lossy();
         let fix = shell_words::join(command.iter().copied().chain([&*name]));
-        self.push(path, why, format!("fix: `{fix}`"));
-    }
-
-    fn push(&mut self, path: &Path, why: String, advice: String) {
-        let file = Unsafe { path: path.to_owned(), why, advice };
+        let file = Unsafe { path: path.to_owned(), why, advice: format!("fix: `{fix}`") };
         if !self.found.contains(&file) {
             self.found.push(file);
         }

@@ -57,7 +57,7 @@ fn a_writable_directory_on_the_path_is_unsafe_even_if_sticky_or_without_the_file
     for (bits, advice) in [
         (0o777, "`chmod o-w conf`"),
         (0o757, "`chmod o-w conf`"),
-        (0o1777, "move the file to a directory that only root can write"),
+        (0o1777, "`chmod o-w conf`, or move the file to another directory if other users need this one"),
     ] {
         mode(&path.join("conf"), bits);
         let found = found(&path, &["conf/none.conf"]);

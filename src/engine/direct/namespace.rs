@@ -66,7 +66,7 @@ impl Direct {
                 locked.save()
             }
             NameState::Namespace(_) => bail!(
-                "the direct engine did not create namespace `{name}`; fix: `ip netns delete {name}`, or take it over with --adopt"
+                "namespace `{name}` was not created by the direct engine; fix: `ip netns delete {name}`, or take it over with --adopt"
             ),
             NameState::Missing | NameState::Leftover => {
                 file::remove(&self.paths.closed(&name))?;

@@ -1,7 +1,7 @@
 # Finishes a page that scdoc has written. `make build` runs it.
 
-# The date would be the date of the build. Hyphenation would change the names of commands and variables. A terminal shows no pages,
-# so no table has to be divided at the end of a page.
+# Removes the date, because scdoc writes the date of the build. Switches hyphenation off, because it would change the names of
+# commands and variables. A terminal shows no pages, so no table has to be divided at the end of a page.
 /^\.TH/ {
   s/^\(\.TH "[^"]*" "[0-9]"\) "[^"]*"/\1 ""/
   a .nh

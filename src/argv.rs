@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 static ARGUMENTS: OnceLock<Vec<OsString>> = OnceLock::new();
 
-/// Stores the arguments of `main`. Without the start-up code of std, only glibc passes them to std, musl does not
-/// (library/std/src/sys/args/unix.rs).
+/// Stores the arguments of `main`. This program does not use the start-up code of std. Then std has the arguments with glibc,
+/// but not with musl (library/std/src/sys/args/unix.rs).
 pub fn keep(arguments: Vec<OsString>) {
     // `main` calls this once.
     _ = ARGUMENTS.set(arguments);

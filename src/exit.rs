@@ -9,7 +9,7 @@ pub enum Status {
     Done = 0,
     /// Something failed, or `check` has findings.
     Failed = 1,
-    /// Only netnsctl: usage error, or the check could not run. Nothing was changed.
+    /// Only for netnsctl: a usage error, or the command could not begin its work. Nothing was changed.
     NotStarted = 2,
     /// The command of `run` cannot be executed. The same status as in shells (bash(1), "EXIT STATUS").
     NotExecutable = 126,

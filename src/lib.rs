@@ -1,4 +1,4 @@
-//! systemd-netns: a host for bash plugins that configure network namespaces.
+//! systemd-netns: runs bash plugins that configure network namespaces.
 //!
 //! A hook is one call of a function of a plugin. Data flows in one direction:
 //!
@@ -6,7 +6,8 @@
 //! arguments -> name -> plugin -> layers -> wrapper -> bash
 //! ```
 //!
-//! Each folder is a room. A room imports only from earlier rooms, in this order (`tests/rooms.rs`):
+//! Each folder of `src/`, and each file beside the folders, is called a room. A room imports only from rooms that are earlier in
+//! this list (`tests/rooms.rs` checks it):
 //!
 //! - [`name`]: types of names; [`paths`]: all directories, below one root; [`argv`]: the command line; [`exit`]: the exit status;
 //!   [`print`]: all output; [`sys`]: files, processes, signals;

@@ -28,7 +28,7 @@ pub struct Paths {
     pub closed: PathBuf,
     /// The state files, locks and logs of the direct engine: `/run/systemd-netns/direct`.
     pub direct: PathBuf,
-    /// Exists while `netns-update` has changed units that systemd has not read: `/run/systemd-netns/reload`.
+    /// Exists after `netns-update` has changed units, until systemd has read them: `/run/systemd-netns/reload`.
     pub reload: PathBuf,
     /// Exists if systemd is PID 1 (`sd_booted(3)`).
     pub systemd: PathBuf,

@@ -130,7 +130,7 @@ load kernel
   ip netns add b
   before=$(stat -Lc %i /run/netns/{a,b})
   run --separate-stderr -1 netnsinit --create a
-  reported 'exists since an earlier creation' 'netnsinit --delete a'
+  reported 'exists already, created by an earlier run of systemd-netns' 'netnsinit --delete a'
   run --separate-stderr -1 netnsinit --create b
   reported 'a foreign namespace of this name exists' 'ip netns delete b'
   [[ $(stat -Lc %i /run/netns/{a,b}) == "$before" ]]

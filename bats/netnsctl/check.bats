@@ -182,7 +182,7 @@ END
   config lo-a.conf <<<'while :; do :; done'
   config lo-b.conf <<<$'X=1\nexit 3'
   finds <<END
-error: lo@a: cannot read its files: timed out after 10 seconds
+error: lo@a: cannot read the files of the instance: timed out after 10 seconds
 $CONF/lo-b.conf:2: error: lo@b: the file calls \`exit\` here: the hooks of the instance do not run
 END
 }
@@ -325,7 +325,7 @@ END
 @test "a copy of the firewall without its declaration is reported" {
   sed '/Provides: firewall/d' /usr/share/systemd-netns/nft.sh >"$CONF/nft.sh"
   finds <<END
-$CONF/nft.sh: warning: this copy of a firewall does not declare itself as one: the namespace is open until the rules are loaded; \
+$CONF/nft.sh: warning: this copy of a firewall plugin does not declare that it is a firewall: the namespace is open until the rules are loaded; \
 add the line \`# Provides: firewall\` to the first comment, as in /usr/share/systemd-netns/nft.sh
 END
 }

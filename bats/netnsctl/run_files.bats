@@ -43,7 +43,7 @@ sees() { nsenter --target "$COMMAND" --mount -- "$@"; }
   ln -s nowhere/nscd /run/nscd
   run --separate-stderr -1 netnsctl run a -- true
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'cannot create /run/nscd, which must exist to hide a service of the host'* ]]
+  [[ $stderr == *'cannot create /run/nscd, a directory that is needed to hide a service of the host'* ]]
 }
 
 @test "run warns about a rename over /etc/resolv.conf, and check finds it" {

@@ -121,7 +121,7 @@ UNIT
   lab systemctl restart test-own
   eventually pid_of own-child
   run -1 lab netnsctl check
-  [[ $output == *'warning: process '*' (sleep) of `test-own.service`: in namespace `other`, not in `a`; unless the service itself enters that namespace'* ]]
+  [[ $output == *'warning: process '*' (sleep) of `test-own.service`: in namespace `other`, not in `a`; if the service did not enter that namespace itself'* ]]
   unit test-own.service <<'UNIT'
 [Service]
 ExecStart=/bin/bash -c 'python3 /run/test-thread.py & exec sleep infinity'

@@ -85,7 +85,7 @@ load systemd
   run -1 lab netnsctl down lo@x
   [[ $output == *'`lo@x` is down, but with errors: netns_name@x.service has failed, and the namespace was not removed'*'netnsctl gc'* ]]
   run -1 lab netnsctl up lo@x
-  [[ $output == *'`x` exists since an earlier creation'*'netnsinit --delete x'* ]]
+  [[ $output == *'`x` exists already, created by an earlier run of systemd-netns'*'netnsinit --delete x'* ]]
   lab bash -c 'rm -r /etc/systemd/system/netns_name@x.service.d; systemctl daemon-reload'
   lab netnsctl gc
   gone x

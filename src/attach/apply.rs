@@ -61,7 +61,7 @@ pub fn remove(paths: &Paths, unit: &ServiceUnit) -> Result<bool> {
     Ok(true)
 }
 
-/// The message about a foreign file with the name of the drop-in.
+/// The error message if a foreign file is at the path of the drop-in.
 pub(super) fn foreign(paths: &Paths, unit: &ServiceUnit) -> String {
     format!(
         "{} was not written by `netnsctl attach`, and is not changed; check its contents, then rename it",

@@ -38,7 +38,7 @@ pub struct Attachment<'a> {
     pub warnings: Vec<String>,
 }
 
-/// A unit with a changed drop-in, and its running units.
+/// A unit after its drop-in was written or removed, with the units to restart: for a template, its running instances.
 #[derive(Debug)]
 pub struct ChangedUnit<'a> {
     paths: &'a Paths,
@@ -46,7 +46,8 @@ pub struct ChangedUnit<'a> {
     unit: ServiceUnit,
     /// The names of the units that were running before the change.
     pub names: Vec<String>,
-    /// The network that all processes of the unit must leave.
+    /// The network before the change, which all processes of the unit must leave: after attach the host's, after detach the
+    /// namespace.
     previous: Option<PreviousNetwork>,
     /// Keeps other commands from changing units at the same time.
     _lock: Flock<File>,
@@ -59,7 +60,7 @@ impl<'a> Attachment<'a> {
     /// - the instances are on several namespaces, have no plugin or no unit files, or are up under the direct engine;
     /// - the name of the namespace is too long for a mount unit;
     /// - systemd is not running, or the unit cannot be loaded, is transient, or shares the namespaces of another unit;
-    /// - the unit cannot be used with the bus option;
+    /// - the unit does not allow the setting in `bus`;
     /// - a file cannot be read, or systemctl fails.
     pub fn plan(paths: &'a Paths, called: &ServiceUnit, instances: Vec<Instance>, bus: Bus) -> Result<Self> {
         let namespace = common_namespace(paths, &instances)?;
@@ -82,10 +83,10 @@ impl<'a> Attachment<'a> {
         Ok(Self { paths, systemd, unit, instances, namespace, drop_in, warnings })
     }
 
-    /// Writes the drop-in, and reloads systemd. Returns whether the drop-in has changed, and the changed unit. `now`: the
-    /// caller restarts the running units.
-    /// Errors: the reload would stop a running unit; the units are locked; the drop-in cannot be written, or another file
-    /// overrides it; systemctl fails.
+    /// Writes the drop-in, and reloads systemd. Returns whether the drop-in has changed, and the unit for the next steps.
+    /// `now`: the caller restarts the running units afterwards.
+    /// Errors: the reload would stop a running unit, and `now` is not set; another command locks the directory of the units;
+    /// the drop-in cannot be written, or another file overrides it; systemctl fails.
     pub fn write(self, now: bool) -> Result<(bool, ChangedUnit<'a>)> {
         let Self { paths, systemd, unit, instances, namespace, drop_in, .. } = self;
         let names = running_units(&unit)?;
@@ -115,7 +116,7 @@ impl ChangedUnit<'_> {
         if self.names.is_empty() { Ok(()) } else { restart(&self.systemd, &self.names) }
     }
 
-    /// Reports the processes that are still in the previous network, one line a unit.
+    /// Reports the processes that are still in the previous network, one line for each unit.
     /// Errors: the drop-ins cannot be read, or systemctl fails.
     pub fn remaining_processes(&self) -> Result<Vec<String>> {
         let attached = attached(self.paths)?;

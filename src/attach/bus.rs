@@ -14,19 +14,19 @@ pub const DIRECTORY: &str = "/run/dbus";
 /// The socket.
 pub const SOCKET: &str = "/run/dbus/system_bus_socket";
 
-/// Services that set up the host's links for a privileged program on the bus.
+/// The link managers: services that change links of the host when a privileged program asks them over the bus.
 const MANAGERS: [&str; 4] =
     ["systemd-resolved.service", "systemd-networkd.service", "NetworkManager.service", "connman.service"];
 
 /// The setting of a drop-in that hides the bus.
 const HIDE_SETTING: &str = "TemporaryFileSystem=/run/dbus:ro";
-/// The comment of a drop-in by which the administrator lets the service have the bus.
+/// The comment in a drop-in that records `--keep-bus`: the administrator lets the service use the bus.
 const KEEP_COMMENT: &str = "# --keep-bus: the service may use the system bus of the host.";
 
-/// Whether an attached service has the system bus.
+/// Whether an attached service can use the system bus of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bus {
-    /// The service has the bus, without a decision of the administrator.
+    /// The administrator has given neither option. The service can use the bus.
     #[default]
     Undecided,
     /// `--hide-bus`
@@ -72,8 +72,8 @@ impl Bus {
         }
     }
 
-    /// Checks that a unit can be attached with the option.
-    /// Errors: the unit is a socket, or owns a name on the bus.
+    /// Checks that a unit can be attached with this setting.
+    /// Errors: an option was given, and the unit is a socket; or `--hide-bus` was given, and the unit owns a name on the bus.
     pub fn ensure_allowed(self, unit: &ServiceUnit, properties: &Properties) -> Result<()> {
         let option = self.option().trim_start();
         ensure!(
@@ -120,7 +120,7 @@ pub fn risk(
     })
 }
 
-/// Whether a service runs as root. For other users the managers ask polkit.
+/// Whether a service runs as root. For requests of other users, the link managers ask polkit.
 fn is_privileged(properties: &Properties) -> bool {
     ["", "root", "0"].contains(&properties.get("User")) && properties.get("DynamicUser") != "yes"
 }

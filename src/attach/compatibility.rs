@@ -23,8 +23,8 @@ impl Properties {
         Self::of(PROPERTIES, [pattern])
     }
 
-    /// Adds the socket or service that systemd does not report: a socket that is not loaded, or the service of a socket with
-    /// Accept=yes, which has one instance a connection.
+    /// Adds the socket of a service, or the service of a socket, if systemd does not report it. systemd does not report a
+    /// socket that is not loaded, and the template service of a socket with Accept=yes (one instance for each connection).
     /// Errors: systemctl is missing or fails.
     pub fn add_counterpart(&mut self, unit: &ServiceUnit) -> Result<()> {
         if unit.kind() == UnitKind::Socket {
@@ -117,7 +117,7 @@ fn service_conflicts(unit: &ServiceUnit, properties: &Properties) -> Vec<String>
     found
 }
 
-/// Reports the unit's own mounts that conflict with the mounts of the namespace files.
+/// Reports mounts in the settings of the unit that conflict with the mounts of the files of /etc/netns/NAME.
 fn covered(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> Vec<String> {
     let mut found = Vec::new();
     let own = format!("/etc/netns/{namespace}/");
@@ -136,8 +136,8 @@ fn covered(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> V
     found
 }
 
-/// Reports the sockets of a service, or the services of a socket, outside of the namespace, one line each. A socket listens
-/// in its own namespace.
+/// Reports the sockets that start a service, or the services that a socket starts, if they are not attached to the namespace.
+/// One line each. A socket listens in its own namespace, not in the namespace of its service.
 #[must_use]
 pub fn misplaced_counterparts(
     unit: &ServiceUnit,
@@ -161,7 +161,7 @@ pub fn misplaced_counterparts(
         ),
         UnitKind::Socket => format!(
             "`{other}`, which `{unit}` starts, is in another namespace than `{namespace}`; attach `{other}` too \
-             if its own connections should be there"
+             if the connections that it opens itself should be in `{namespace}`"
         ),
     };
     let others: BTreeSet<ServiceUnit> =

@@ -16,7 +16,8 @@ use crate::netns;
 use crate::netns::resolver;
 use crate::paths::Paths;
 
-/// The files that libc uses for name resolution. Each is covered as soon as the namespace has its own file.
+/// The files that libc uses for name resolution. When a service starts, the file of the namespace is mounted over each, if
+/// the namespace has this file.
 const FILES: [&str; 3] = ["hosts", "nsswitch.conf", "resolv.conf"];
 
 /// The dependencies of a socket in a namespace: the default dependencies of a socket (systemd.socket(5)), without
@@ -39,7 +40,7 @@ pub struct DropIn {
     /// The files of /etc/netns/NAME, and whether each is required. Without a required file, the service would use the host's
     /// file.
     files: BTreeMap<String, bool>,
-    /// Required files that cannot be mounted on a file in /etc.
+    /// Required files that are not mounted: /etc has no file of this name, or the name needs quoting.
     skipped: Vec<String>,
     /// The hidden directories of the host's resolvers.
     resolver_directories: Vec<PathBuf>,
@@ -91,7 +92,7 @@ impl DropIn {
         self.bus
     }
 
-    /// Whether the unit has its own resolver.
+    /// Whether the unit is a service that always uses the resolv.conf of the namespace.
     #[must_use]
     pub fn has_own_resolver(&self) -> bool {
         self.unit.kind() == UnitKind::Service && self.files.get("resolv.conf") == Some(&true)
@@ -124,7 +125,8 @@ impl DropIn {
     }
 }
 
-/// The possible instances that give a namespace its own resolver, from the declarations of the plugins.
+/// The instances that would give a namespace its own resolver, configured or not: one for each type that declares resolv.conf
+/// in `# Etc:`.
 /// Errors: the directory of the plugins cannot be read.
 pub fn resolver_instances(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::known(paths)?.into_iter();
@@ -144,7 +146,7 @@ impl fmt::Display for DropIn {
         writeln!(f, "{HEADER}; `netnsctl detach {unit}` removes it.\n\n[Unit]")?;
         writeln!(
             f,
-            "# It starts after these, restarts and stops with them, and when the namespace is deleted manually."
+            "# Starts after these units, and restarts and stops with them. Also stops when the namespace is deleted manually."
         )?;
         let units: Vec<_> = self.instances.iter().map(Instance::unit).collect();
         let bound = units.join(" ");
@@ -167,7 +169,8 @@ impl fmt::Display for DropIn {
 
 impl DropIn {
     fn mounts(&self) -> String {
-        let mut text = String::from("# As with `ip netns exec`.\n");
+        let mut text =
+            String::from("# Mounts the files of the namespace in /etc, as `ip netns exec` does.\n");
         // A colon separates the two paths.
         let directory = self.namespace.to_string().replace(':', "\\:");
         for (file, required) in &self.files {
@@ -219,7 +222,7 @@ mod tests {
             "# Written by `netnsctl attach`; `netnsctl detach nginx.service` removes it.\n\
              \n\
              [Unit]\n\
-             # It starts after these, restarts and stops with them, and when the namespace is deleted manually.\n\
+             # Starts after these units, and restarts and stops with them. Also stops when the namespace is deleted manually.\n\
              Requires=netns-veth@my-net.service netns-nft@my-net.service\n\
              BindsTo=netns-veth@my-net.service netns-nft@my-net.service\n\
              After=netns-veth@my-net.service netns-nft@my-net.service\n\
@@ -229,7 +232,7 @@ mod tests {
              \n\
              [Service]\n\
              NetworkNamespacePath=/run/netns/my-net\n\
-             # As with `ip netns exec`.\n\
+             # Mounts the files of the namespace in /etc, as `ip netns exec` does.\n\
              BindReadOnlyPaths=-/etc/netns/my-net/hosts:/etc/hosts\n\
              BindReadOnlyPaths=-/etc/netns/my-net/nsswitch.conf:/etc/nsswitch.conf\n\
              BindReadOnlyPaths=-/etc/netns/my-net/resolv.conf:/etc/resolv.conf\n"

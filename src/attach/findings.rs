@@ -1,4 +1,4 @@
-//! Findings that both `attach` and `check` report. Each finding has one text.
+//! Findings that both `attach` and `check` report, with the same words.
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,8 @@ pub fn joined_namespaces(unit: &str, properties: &Properties) -> Option<String> 
     })
 }
 
-/// Reports the unit's own mounts in directories that the drop-in hides, one line each. `contents` describes the directories.
+/// Reports mounts in the settings of the unit that are in a directory that the drop-in hides, one line each. `contents`: what
+/// the directories contain, for the message.
 #[must_use]
 pub fn exposing_mounts(
     unit: &str,

@@ -14,8 +14,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum number of processes in a message.
 const LISTED: usize = 5;
 
-/// Finds the processes of a unit with a thread in a wanted network, still there after the timeout. A new child of systemd
-/// enters the namespace only after a moment.
+/// Finds the processes of a unit that have a thread in a wanted network, and are still there after the timeout. The timeout
+/// is necessary because a new child of systemd enters the namespace only after a moment.
 #[must_use]
 pub fn members_in(
     properties: &Properties,
@@ -56,7 +56,9 @@ pub fn restart_commands(properties: &Properties) -> String {
     let kill = format!("`systemctl kill {unit}` ends all processes of the unit");
     match properties.get("KillMode") {
         "process" | "none" if runs => {
-            format!("{kill} (KillMode= prevents this on a restart); then `systemctl restart {unit}`")
+            format!(
+                "{kill} (with its KillMode=, a restart does not end them all); then `systemctl restart {unit}`"
+            )
         }
         _ if runs => format!("`systemctl restart {unit}`"),
         _ => kill,

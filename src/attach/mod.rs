@@ -61,7 +61,7 @@ impl Attached {
         self.instances.iter().any(|instance| instance.nstype.as_ref() == nstype)
     }
 
-    /// Describes the next step before the units of its types can be removed.
+    /// Returns the advice to detach the unit first, for a command that removes the units of its types.
     #[must_use]
     pub fn advice(&self) -> String {
         let unit = &self.unit;

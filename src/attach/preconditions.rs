@@ -52,7 +52,7 @@ pub(super) fn ensure_unit_files(paths: &Paths, instances: &[Instance]) -> Result
 }
 
 /// Checks that no instance is up under the direct engine: the units would fail to create the namespace.
-/// Errors: an instance is, or the active instances cannot be read.
+/// Errors: an instance is up under the direct engine, or the active instances cannot be read.
 pub(super) fn ensure_not_direct(paths: &Paths, instances: &[Instance]) -> Result<()> {
     let active = engine::active(paths)?;
     let direct = |one: &&Active| one.engine == EngineKind::Direct && instances.contains(&one.instance);

@@ -66,7 +66,7 @@ impl ServiceUnit {
         if self.is_template() { self.0.replace("@.", "@netnsctl.") } else { self.0.clone() }
     }
 
-    /// Returns the template of a sample, and other names unchanged.
+    /// Returns the template if `id` is a made-up instance from `sample`. Returns other names unchanged.
     #[must_use]
     pub fn template_of_sample(id: &str) -> String {
         id.replace("@netnsctl.", "@.")

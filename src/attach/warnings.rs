@@ -38,7 +38,8 @@ pub(super) fn collect(
     for firewall in firewall::configured(paths, namespace)? {
         if !instances.contains(&firewall) {
             lines.push(format!(
-                "the firewall `{firewall}` is configured, but `{unit}` starts without it; add `{firewall}`, or attach to `{namespace}`"
+                "the firewall `{firewall}` is configured, but `{unit}` starts without it; add `{firewall}` to the command, or \
+                 use the name `{namespace}` alone to attach to all its configured instances"
             ));
         }
     }
@@ -51,7 +52,7 @@ pub(super) fn collect(
     Ok(lines)
 }
 
-/// Removes the conflicts with earlier drop-ins of attach. The new drop-in replaces or overrides them.
+/// Removes the lines about conflicts with a drop-in of an earlier attach. The new drop-in replaces or overrides that drop-in.
 fn remove_own_conflicts(
     lines: &mut Vec<String>,
     unit: &ServiceUnit,

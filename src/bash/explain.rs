@@ -1,4 +1,5 @@
-//! Finds the places where the layers of an instance set variables and define functions. Bash reads the layers like a hook.
+//! Finds the places where the layers of an instance set variables and define functions. Bash reads the layers as it does for
+//! a hook.
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -50,7 +51,11 @@ pub struct Explained {
 pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers, validate: bool) -> Result<Explained> {
     let output = query(paths, instance, layers, Query::Values { validate });
     let output = output.map_err(|error| {
-        if error.is::<trust::Refused>() { error } else { error.context("cannot read its files") }
+        if error.is::<trust::Refused>() {
+            error
+        } else {
+            error.context("cannot read the files of the instance")
+        }
     })?;
     let mut explained = parse(&String::from_utf8_lossy(&output.stdout))?;
     explained.output = String::from_utf8_lossy(&output.stderr).into_owned();

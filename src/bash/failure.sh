@@ -60,7 +60,7 @@ __netns_clear() {
   local values
   mapfile -d '' values <"$__netns_state"
   if [[ " ${values[*]} " == *' __netns_left '* ]]; then
-    echo "The last teardown of $1@$2 was not completed. It runs first."
+    echo "The last teardown of $1@$2 was not completed. It runs again now, before the setup."
     (exec "${__netns_netnsinit[@]}" "${@:1:$#-2}" down outside) ||
       printf 'netnsinit: %s: warning: the teardown failed; leftovers may remain\n' "$__netns_what" >&2
   fi

@@ -1,4 +1,4 @@
-//! The bash code of the host (`*.sh`), and queries that bash answers.
+//! The bash code of systemd-netns itself (`*.sh`), and queries that bash answers.
 //!
 //! [`runtime`] has the functions for plugins. [`query`] lets bash read the layers of an instance and answer a query, and
 //! [`explain`] parses the answer about variables and functions. [`crate::hook`] builds the bash text of a hook.
@@ -29,6 +29,6 @@ const REQUIRES: &str = include_str!("requires.sh");
 /// Calls a check function.
 const CHECK: &str = include_str!("check.sh");
 
-/// Environment variables that would change how bash runs the code of the host (bash(1), "Shell Variables" and "INVOCATION").
+/// Environment variables that would change how bash runs our code (bash(1), "Shell Variables" and "INVOCATION").
 pub const UNWANTED_VARIABLES: [&str; 7] =
     ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "PS4", "BASH_XTRACEFD"];

@@ -1,4 +1,4 @@
-//! Queries about an instance that bash answers. Bash reads the layers like a hook, and calls no hook function.
+//! Queries about an instance that bash answers. Bash reads the layers as it does for a hook, but calls no hook function.
 
 use anyhow::Result;
 
@@ -48,7 +48,8 @@ pub fn check_function(instance: &Instance, side: Side) -> String {
 
 /// Lets bash read the layers and answer a query, in the network namespace of this thread. All commands in the layers are
 /// executed.
-/// Errors: other users can write a file ([`trust::Refused`]); or a file cannot be read; or bash cannot be run, or times out.
+/// Errors: users other than root can write a layer or its directory ([`trust::Refused`]); a layer cannot be read; bash cannot
+/// be run, or times out.
 pub fn query(paths: &Paths, instance: &Instance, layers: &Layers, query: Query) -> Result<Output> {
     trust::require(&paths.root, layers.paths_to_check(paths))?;
     for layer in layers.present() {

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::print::escape;
 
-/// Quotes a text as one word for bash. Bash reads back the same bytes. Bytes that are not UTF-8, and characters that a terminal
-/// could obey, are escaped in `$'…'`, so the result can be printed.
+/// Quotes a text as one word for bash. Bash reads back the same bytes. Bytes that are not UTF-8, and characters that control a
+/// terminal, are escaped in `$'…'`, so the result can be printed.
 #[must_use]
 pub fn quote(word: &OsStr) -> String {
     let mut quoted = String::new();

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 /// The text of the runtime. Blank lines separate the functions.
 pub(super) const RUNTIME: &str = include_str!("runtime.sh");
 
-/// Splits the runtime into a text for before the call of the hook, and blocks for after the call.
+/// Splits the runtime into a text, which bash reads before it calls the hook, and blocks, which follow that call.
 ///
-/// The text has the functions whose names are in a layer, and the functions that they call. Unless `names_all` is set, the
-/// layers can also call other functions. For those the text has stubs that load the function from the block after the call.
+/// The text has the functions whose names are in a layer, and the functions that they call. Each other function is a block.
+/// `names_all`: the layers call only functions whose names they contain. Otherwise the text has a stub for each block, which
+/// loads the function from the block.
 /// `lines_below` is the number of lines after the blocks.
 #[must_use]
 pub fn split(layers: Vec<&str>, names_all: bool, lines_below: usize) -> (String, Vec<&'static str>) {

@@ -45,7 +45,7 @@ pub(super) fn check(paths: &Paths, all: bool, is_wanted: &dyn Fn(&Instance) -> b
     Ok(findings)
 }
 
-/// Reports a drop-in if `attach` would write another one now.
+/// Reports a stale drop-in: `attach` would now write a different text.
 fn stale(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Result<Option<Finding>> {
     let DropInFile::Ours(text) = attach::read(paths, unit)? else { return Ok(None) };
     let bus = Bus::of(&text);
@@ -178,7 +178,7 @@ fn members(paths: &Paths, namespace: &NsName, properties: &Properties) -> Vec<Fi
         findings.push(match other {
             None => Finding::error(problem("the host's network")).advice(restart),
             Some(other) => Finding::warning(problem(&format!("namespace `{other}`")))
-                .advice(format!("unless the service itself enters that namespace: {restart}")),
+                .advice(format!("if the service did not enter that namespace itself: {restart}")),
         });
     }
     let hidden =

@@ -89,7 +89,7 @@ impl<'a> Claims<'a> {
 }
 
 impl AddressClaim<'_> {
-    /// The text of the value that this claim and another have in common.
+    /// Describes the address or network that two claims have in common, for a message. `None` if they do not conflict.
     fn conflict(&self, other: &Self) -> Option<String> {
         if self.network.addr() == other.network.addr() {
             return Some(format!("the address `{}`", self.network.addr()));
@@ -110,8 +110,8 @@ fn findings(paths: &Paths, what: &str, uses: &[Use]) -> Vec<Finding> {
     others.iter().map(finding).collect()
 }
 
-/// The settings with names of interfaces, and the place of each interface. If the plugin declares no links, the names of the
-/// settings are used.
+/// The settings that contain names of interfaces, and the place of each interface. If the plugin declares no links, the names
+/// of the settings show which settings these are, and the places.
 fn names(one: &Examined) -> Vec<(&Variable, Where)> {
     let inside = || Some(one.instance.name.clone());
     let named = |name: &str| settings(one).find(|setting| setting.name == name);
@@ -134,7 +134,7 @@ fn names(one: &Examined) -> Vec<(&Variable, Where)> {
     settings(one).filter_map(|setting| Some((setting, name(setting)?))).collect()
 }
 
-/// The place of the outside end of an instance: `TYPE_NSNAME_OUTSIDE`.
+/// The place of the outside interface of an instance: the namespace in `TYPE_NSNAME_OUTSIDE`, or the host.
 fn outside(one: &Examined) -> Where {
     let setting = settings(one).find(|setting| setting.name.ends_with("_NSNAME_OUTSIDE"));
     setting.and_then(|setting| setting.value.parse().ok())

@@ -49,14 +49,16 @@ pub(super) fn check(
     Ok((findings, unsound))
 }
 
-/// Reports a copy of a shipped firewall without its declaration, as copies of older versions are.
+/// Reports a copy of a shipped firewall plugin without the declaration `# Provides: firewall`. Plugins of older versions did
+/// not have it.
 fn undeclared(paths: &Paths, nstype: &NsType) -> Option<Finding> {
     let [own, shipped] = paths.plugin(nstype);
     let lacks_it = own.is_file()
         && !Declaration::of(paths, nstype).firewall
         && Declaration::of_file(&shipped).is_some_and(|declared| declared.firewall);
     lacks_it.then(|| {
-        Finding::warning("this copy of a firewall does not declare itself as one: the namespace is open until the rules are loaded")
+        Finding::warning("this copy of a firewall plugin does not declare that it is a firewall: the namespace is open until the \
+                          rules are loaded")
             .at(own.display().to_string())
             .advice(format!("add the line `# Provides: firewall` to the first comment, as in {}", shipped.display()))
     })
@@ -153,7 +155,7 @@ fn shellcheck(files: &[PathBuf]) -> Result<Vec<Finding>> {
     Ok(report.comments.into_iter().map(finding).collect())
 }
 
-/// Reports files that other users than root can write, of the files that root runs or loads into the kernel.
+/// Reports files that root runs or loads into the kernel, if users other than root can write them.
 fn writers(paths: &Paths, files: &BTreeSet<PathBuf>, rules: bool) -> Result<Vec<Finding>> {
     let mut places: Vec<PathBuf> = files.iter().cloned().collect();
     for directory in [&paths.conf, &paths.share].into_iter().filter(|directory| directory.exists()) {

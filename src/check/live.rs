@@ -116,7 +116,7 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
     })
 }
 
-/// Reports a foreign namespace in place of ours, and a damaged ownership record.
+/// Reports that the namespace of the instance was deleted or replaced by a foreign one, or that its ownership record is damaged.
 fn lost(paths: &Paths, instance: &Instance) -> Option<Finding> {
     let message =
         ownership::problem(paths, &instance.name).unwrap_or_else(|error| Some(format!("{error:#}")))?;

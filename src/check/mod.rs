@@ -206,7 +206,8 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
 #[derive(Default)]
 struct Read {
     examined: Vec<Examined>,
-    /// Instances whose files cannot be read to the end. One finding reports this; their requirements are unknown.
+    /// Instances whose files cannot be read to the end. Another finding reports the cause. The requirements of these instances
+    /// are unknown, so findings about requirements are left out.
     broken: BTreeSet<Instance>,
     errors: Vec<(Instance, anyhow::Error)>,
 }

@@ -186,7 +186,7 @@ pub(super) fn address_of(setting: &Variable) -> Result<Option<IpNet>, String> {
     network(text).map(Some)
 }
 
-/// Parses `ADDRESS/PREFIX`, or an address alone, which means its longest prefix.
+/// Parses `ADDRESS/PREFIX`, or an address alone. An address alone has the prefix length 32 (IPv4) or 128 (IPv6).
 fn network(text: &str) -> Result<IpNet, String> {
     let (address, prefix) =
         text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));

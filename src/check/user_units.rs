@@ -139,7 +139,7 @@ impl Manager {
     }
 }
 
-/// Reads to the end of the file. Another process that keeps the pipe open can delay the end, up to `limit`.
+/// Reads a pipe to its end. Fails after `limit`, because another process can keep the pipe open.
 fn read(mut output: ChildStdout, limit: Duration) -> Result<Vec<u8>> {
     let end = Instant::now() + limit;
     let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! `netnsctl attach` and `detach`: a service in a namespace, by a drop-in of its unit.
+//! `netnsctl attach` and `detach`: puts a service or socket into a namespace with a drop-in of its unit, or takes it out.
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -19,7 +19,7 @@ pub struct AttachArgs {
     /// A service, a socket (x.socket), or a template (x@), which means all its instances
     #[arg(value_name = "UNIT", add = ArgValueCandidates::new(candidates::units))]
     pub unit: ServiceUnit,
-    /// Required instances, all on one namespace; NAME means every configured type
+    /// Required instances, all on one namespace; NAME means every type configured for NAME
     #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(candidates::targets))]
     pub targets: Vec<Target>,
     /// Options for the system bus.

@@ -9,7 +9,7 @@ use crate::netns;
 use crate::paths::Paths;
 use crate::systemd::systemctl;
 
-/// Every configured or active instance, and every name. Unreadable ones are left out.
+/// All configured or active instances, and all names of namespaces. Files that cannot be read are ignored.
 pub(super) fn targets() -> Vec<CompletionCandidate> {
     let mut values: Vec<String> = instances_of(&live()).collect();
     values.extend(names_of(&live()));

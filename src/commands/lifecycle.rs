@@ -55,7 +55,7 @@ pub(super) fn restart(paths: &Paths, options: &LifecycleArgs) -> Result<Status> 
     run(paths, options, Operation::Restart, ["was restarted", "was already up"])
 }
 
-/// `results`: the text for an instance that was changed, and for an unchanged one.
+/// Runs an operation, and prints the results. `results`: the text for a changed instance, then the text for an unchanged one.
 fn run(paths: &Paths, options: &LifecycleArgs, operation: Operation, results: [&str; 2]) -> Result<Status> {
     let LifecycleArgs { targets, engine, adopt, output } = options;
     let report = lifecycle::run(paths, operation, targets, *engine, *adopt)?;

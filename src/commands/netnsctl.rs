@@ -32,7 +32,7 @@ pub struct Ctl {
 pub enum Verb {
     /// Bring instances up
     Up(lifecycle::LifecycleArgs),
-    /// Take instances down; a namespace is removed with its last instance
+    /// Take instances down; delete a namespace after its last instance
     Down(lifecycle::DownArgs),
     /// Run the inside hooks of instances again
     Restart(lifecycle::LifecycleArgs),

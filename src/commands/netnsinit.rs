@@ -58,16 +58,16 @@ pub struct InitArgs {
     /// Called after the hook of a firewall: undo --close
     #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
     pub open: bool,
-    /// With --open: the hook has succeeded, but may not have loaded rules
+    /// With --open: fail if only the rules of --close are in force
     #[arg(long, hide = true, requires = "open")]
     pub unsure: bool,
     /// Check that only root can write these FILEs
     #[arg(long, alias = "judge", conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
     pub check_trust: bool,
-    /// Called by a hook that a signal ends: end its foreground command (`jobs -l` on stdin) within this time
+    /// Called by a hook after a signal: terminate its foreground command, and wait at most this time (stdin: `jobs -l`)
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     pub end_command: Option<u32>,
-    /// Called by a hook: run the command of the arguments NAME COMMAND... with the files of /etc/netns/NAME in /etc
+    /// Called by a hook, with the arguments NAME COMMAND...: run COMMAND with the files of /etc/netns/NAME in /etc
     #[arg(long, hide = true)]
     pub with_files: bool,
     /// Use the files below DIR, as in an image

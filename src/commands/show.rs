@@ -82,7 +82,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
         print::warn(line);
     }
     if let Some(place) = &explained.exited {
-        print::warn(&format!("bash stopped reading at {place}"));
+        print::warn(&format!("bash stopped reading the files of the instance at {place}"));
     }
     if options.output.json {
         output::json("show", &[item])?;

@@ -36,7 +36,7 @@ struct TypeItem {
     #[serde(rename = "type")]
     nstype: NsType,
     path: String,
-    /// The shipped plugin that this one overrides.
+    /// The shipped plugin that the administrator's plugin overrides.
     #[serde(skip_serializing_if = "Option::is_none")]
     overrides: Option<String>,
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! The declarations of a plugin, which the host reads from its first comment (netns-plugin(7), "DECLARATIONS"):
+//! The declarations of a plugin: lines in its first comment that systemd-netns reads (netns-plugin(7), "DECLARATIONS"):
 //!
 //! ```text
 //! # Contains: only definitions
@@ -10,7 +10,7 @@
 //! # Requires: VETH_NSNAME_OUTSIDE
 //! ```
 //!
-//! The host does not know the name of any type, so administrators' types can use the same functions as shipped types.
+//! This program does not know the name of any type, so administrators' types can use the same functions as shipped types.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,8 @@ pub struct Declaration {
     pub requires: Vec<String>,
     /// Files besides `TYPE-NAME.conf` that configure an instance; `NAME` in a file name is the name of the namespace.
     files: Vec<String>,
-    /// The files from which the type loads nftables rules, by precedence. The first one has `NAME` in place of the namespace.
+    /// The files from which the type loads nftables rules, by precedence. The first file name contains `NAME`, in place of
+    /// the name of the namespace.
     rules: Vec<String>,
 }
 
@@ -74,8 +75,8 @@ impl DeclaredLink {
 impl Declaration {
     /// Reads the declarations of a type. The plugin is not run.
     ///
-    /// If the administrator's plugin cannot be read, the shipped plugin is used: a firewall that cannot be loaded is still a
-    /// firewall.
+    /// If the administrator's plugin cannot be read, the shipped plugin is read. So an unreadable copy of a firewall still
+    /// counts as a firewall, and the namespace stays closed.
     #[must_use]
     pub fn of(paths: &Paths, nstype: &NsType) -> Self {
         paths.plugin(nstype).iter().find_map(|place| Self::of_file(place)).unwrap_or_default()

@@ -13,7 +13,7 @@ use crate::name::{NsType, Phase, Side};
 pub struct PluginHeader {
     /// The rest of the comment line that begins with the type: `# veth: a pair of …`.
     pub description: String,
-    /// The hooks whose functions are defined in the file, as `up outside`.
+    /// The hooks whose functions are defined in the file, each in the form `up outside`.
     pub hooks: Vec<String>,
     /// The list after a comment line that begins with `Settings`.
     pub settings: Vec<Setting>,

@@ -1,8 +1,8 @@
 //! The layers of an instance: plugin, `default.conf`, `TYPE.conf`, `TYPE-NAME.conf`. Their order is defined only here.
 //!
 //! This file answers questions that do not need bash. In a hook, the wrapper builds the names of the last two layers, because a
-//! plugin can change `NSTYPE`, and `TYPE.conf` can change `NSNAME`. Any layer can set `NO_CONFIG_REQUIRED`, which decides if
-//! they are required.
+//! plugin can change `NSTYPE`, and `TYPE.conf` can change `NSNAME`. At least one of these two files must exist, unless a layer
+//! sets `NO_CONFIG_REQUIRED`.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -230,8 +230,8 @@ impl Layers {
         value.is_none_or(|value| value.contains('$') || ["", "''", "\"\""].contains(&value))
     }
 
-    /// The variables that the layers set. `None` if a layer could have another effect, or if a variable could affect bash or
-    /// the host.
+    /// The variables that the layers set. `None` if a layer could do more than set variables and define functions, or if a
+    /// variable could affect bash or systemd-netns.
     #[must_use]
     pub fn settings(&self) -> Option<Vec<(&str, &str)>> {
         let affects = |name: &str| {
@@ -262,7 +262,7 @@ impl Layers {
     }
 }
 
-/// Whether the environment has functions, or a variable that affects the host.
+/// Whether the environment has exported bash functions, or the variable `NO_CONFIG_REQUIRED`.
 fn environment_affects() -> bool {
     env::vars_os()
         .any(|(name, _)| name == "NO_CONFIG_REQUIRED" || name.as_encoded_bytes().starts_with(b"BASH_FUNC_"))

@@ -1,7 +1,7 @@
 //! Parses bash text that only sets variables, without bash. Most `.conf` files are of this kind.
 //!
-//! In doubt the result is `None`, and bash has to read the text. This only costs the start of a bash. A wrong result would
-//! ignore a part of a user's file.
+//! If a text could contain anything else, the result is `None`, and bash has to read the text. This only takes more time. A
+//! wrong result would be worse: a part of a user's file would be ignored.
 
 /// Parses bash text that has only blank lines, comments and `NAME=value`. Returns the variables with their unexpanded values,
 /// without the outer quotes. `None` if the text has anything else.
@@ -34,7 +34,7 @@ pub fn definitions(text: &str) -> Option<Vec<(&str, &str)>> {
     (!in_function).then_some(variables)
 }
 
-/// Parses `NAME=value`. `None` if the expansion of the value could have an effect or fail.
+/// Parses `NAME=value`. `None` if the expansion of the value could fail, or could have a side effect, as `$(command)` has.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=').filter(|(name, _)| is_name(name))?;
     let unquoted = |quote| {

@@ -148,7 +148,8 @@ pub fn configured_for(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     types.into_iter().map(|nstype| Instance::new(nstype, name.clone())).collect()
 }
 
-/// The files that configure an instance, each with the type and the name. The type has a plugin.
+/// The files that configure instances, each with the type and the name of its instance. Files of types without a plugin are
+/// left out.
 fn instance_files(paths: &Paths, entries: &[DirEntry]) -> Vec<(PathBuf, NsType, NsName)> {
     let mut found = Vec::new();
     // `None` for a type without a plugin.

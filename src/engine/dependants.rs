@@ -1,4 +1,5 @@
-//! Dependencies between active instances. `down` also takes the dependants down, or refuses.
+//! Dependencies between active instances. `down` refuses to take down an instance if an active dependant would stay
+//! up. With `--recursive` it also takes the dependants down.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! The logs of the direct engine: one file an instance, with the output of the hooks. The file is in memory (`/run`), and only
-//! the end is kept.
+//! The logs of the direct engine: one file for each instance, with the output of its hooks. The file is in memory (`/run`), and
+//! only the end is kept.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,7 +17,7 @@ use crate::sys::file;
 /// Bytes at the end of a log that are kept.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Number of lines of a failed hook that a message shows, and bytes that are searched for them.
+/// Number of output lines of a failed hook that a message shows, and number of bytes of the log that are read to find them.
 const SHOWN_LINES: usize = 10;
 const TAIL_SIZE: u64 = 1 << 16;
 
@@ -48,7 +48,7 @@ pub fn limit_size(log: &File) {
 }
 
 /// Returns the log for a teardown, or /dev/null on a full disk: a failed write must not fail the hook.
-/// Errors: the log cannot be read, or /dev/null not opened.
+/// Errors: the size of the log cannot be read, or /dev/null cannot be opened.
 pub fn for_teardown(log: File) -> Result<File> {
     let Ok(end) = log.metadata().context("cannot read the size of a log")?.len().try_into() else {
         return Ok(log);

@@ -114,8 +114,8 @@ pub trait Engine {
     /// Brings instances up, in the given order on each namespace.
     fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
 
-    /// Takes instances down, and deletes each namespace with its last instance. An instance with an active dependant stays
-    /// up, with an error; with `recursive`, the dependants go down first.
+    /// Takes instances down, and deletes a namespace after its last instance. An instance with an active dependant stays up,
+    /// and its outcome is an error. With `recursive`, the dependants go down first.
     fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome>;
 
     /// Runs the inside hooks `down` and `up` again, or brings an inactive instance up. Active dependants are down during the
@@ -142,8 +142,8 @@ pub fn choose(paths: &Paths, requested: Option<EngineKind>, adopt: bool) -> Resu
     }
 }
 
-/// Groups instances by engine: the requested engine, else the engine of the active instance, else the default. With `adopt`,
-/// active instances are ignored.
+/// Groups instances by engine: the requested engine; otherwise the engine under which the instance is active; otherwise the
+/// default engine. With `adopt`, it does not matter whether an instance is active.
 /// Errors: the active instances cannot be read.
 pub fn group_by_engine(
     paths: &Paths,

@@ -10,8 +10,8 @@ use crate::name::Instance;
 use crate::paths::Paths;
 use crate::requires::{self, Graph, Problem, RequirementReader};
 
-/// Reads the requirement graph of instances, and finds the problems. The requirements of active instances, `up`, are not
-/// checked again.
+/// Reads the requirement graph of instances, and finds the problems. `up` contains the active instances: their requirements
+/// are not checked again.
 /// Errors: systemctl cannot be run.
 pub fn graph(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instance>) -> Result<Graph> {
     let reader = RequirementReader::new(paths);
@@ -94,7 +94,8 @@ pub fn refuse(
     (accepted, refused)
 }
 
-/// Follows the requirements that are not up, and returns the last instance on the way. Its failure is the cause of the others.
+/// Finds the instance whose failure caused the failure of `instance`: follows the chain of required instances that are not
+/// up, and returns the last one.
 pub fn root_cause<'a>(
     graph: &'a Graph,
     instance: &'a Instance,

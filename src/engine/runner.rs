@@ -22,7 +22,7 @@ use crate::sys::interrupt::Interrupt;
 use crate::sys::process::{self, POLL_INTERVAL, Process};
 use crate::sys::wait::wait_until;
 
-/// Time for the cleanup of a hook between SIGTERM and SIGKILL. A shorter `NETNS_HOOK_TIMEOUT` also limits this.
+/// Time for the cleanup of a hook between SIGTERM and SIGKILL. If `NETNS_HOOK_TIMEOUT` is shorter, its value is used instead.
 const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// Interval between two checks of the timeout, of interrupts and of the size of the log. The exit of a hook is noticed at once.
@@ -70,8 +70,8 @@ impl Runner {
         process.terminate(self.grace);
     }
 
-    /// Terminates the processes that a killed command left running for an instance. A leftover hook would undo its steps in
-    /// the middle of the next command.
+    /// Terminates the hook processes of an instance that still run after their command was killed. Otherwise such a hook could
+    /// undo its steps while the next command runs.
     pub fn terminate_leftovers(&self, instance: &Instance, hook: Option<Process>) {
         if let Some(hook) = hook.filter(Process::runs) {
             self.terminate(&hook);
@@ -93,9 +93,9 @@ impl Runner {
     /// Runs one hook to its end. The hook has its own process group, and is terminated if this process dies. The timeout is
     /// `NETNS_HOOK_TIMEOUT`, or the default of the units.
     ///
-    /// - `uninterruptible`: an interrupt neither prevents nor ends the hook.
+    /// - `uninterruptible`: the hook starts and continues even if this process is interrupted.
     /// - `ours`: the expected namespace. The hook is not run in another namespace.
-    /// - `record`: called before the start, and again with the process.
+    /// - `record`: called with `None` before the start of the hook, and with the process of the hook after the start.
     ///
     /// Errors: the command was interrupted before the start; the log cannot be written; the hook cannot be started, fails, is
     /// interrupted or times out; `record` fails; the remembered values cannot be removed. After a failure, the message

@@ -33,13 +33,13 @@ pub enum InstanceStep {
 pub enum Need {
     /// Instances go down: the namespace is deleted if it is no longer used.
     Release,
-    /// The namespace has to exist. A foreign namespace is accepted.
+    /// Instances require the namespace: it is created if it is missing. A foreign namespace is accepted.
     Exist,
     /// Instances come up: a foreign namespace is accepted only with `--adopt`.
     Own,
 }
 
-/// Steps, in waves. The steps of one wave have no order between namespaces.
+/// Steps, in waves. One wave runs after the other. In a wave, the steps for different namespaces run in parallel.
 #[derive(Debug, Default)]
 pub struct Schedule {
     /// The waves.
@@ -68,7 +68,8 @@ impl Schedule {
         schedule
     }
 
-    /// Plans `down`. With `recursive`, the dependants go down first. Otherwise a required instance is refused.
+    /// Plans `down`. With `recursive`, the dependants also go down, before the instances. Without `recursive`, an instance is
+    /// refused if a dependant would stay up.
     pub fn down(entries: &Entries, instances: &[Instance], recursive: bool) -> Self {
         let dependants = dependants(entries);
         let mut reported = instances.to_vec();
@@ -163,8 +164,8 @@ impl Schedule {
     }
 }
 
-/// Reads the requirement graph. An active instance keeps its recorded requirements, since edited files must not prevent a
-/// teardown. The instances in `reread` are read again.
+/// Reads the requirement graph. For an active instance, the recorded requirements are used, because edited files must not
+/// prevent a teardown. For the instances in `reread`, the requirements are read from the files again.
 fn graph(
     paths: &Paths,
     entries: &Entries,

@@ -75,7 +75,8 @@ fn close_by_rules() -> Result<()> {
     Ok(())
 }
 
-/// Sets all interfaces except `lo` down. Returns the error to report, which includes a failure of this.
+/// Sets all interfaces except `lo` down. Returns the error to report: `cause`, and the failure if an interface cannot be set
+/// down.
 fn set_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
     // The record comes first, so that no hook sets another interface up.
     let recorded = fs::create_dir_all(&paths.closed)

@@ -44,8 +44,8 @@ pub fn before_hook(
     }
 }
 
-/// Refuses all instances on the namespaces of `refused` firewalls, before any unit or hook is started. Returns the instances that
-/// may be started.
+/// If `refused` contains a firewall, also refuses the other instances on its namespace, before any unit or hook is started.
+/// Returns the instances that may be started.
 pub fn hold_back(
     paths: &Paths,
     accepted: Vec<Instance>,

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::sys::program::Program;
 
-/// The timeout of a short command. Without a timeout, a program in place of `nft` could keep a namespace open.
+/// The timeout of a short command. Without a timeout, another program with the name `nft` could run without end. Then the
+/// namespace would never be closed.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Runs `nft`, and returns its output.

@@ -21,7 +21,8 @@ use crate::netns;
 use crate::paths::Paths;
 use crate::sys::file::{Draft, lock_directory, remove_drafts, sync_directory};
 
-/// The timeout for the lock of another run. A unit that saves while it stops has 30 seconds for everything.
+/// The time to wait for the lock while another run holds it. If a unit saves the rules while it stops, its whole stop must not
+/// take longer than 30 seconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A save that can start: the file is known.
@@ -53,8 +54,9 @@ impl<'a> Save<'a> {
         self.rules.files.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// Saves the rules. `force`: an empty ruleset may replace rules.
-    /// Errors: the rules are empty, cannot be read or cannot be loaded again, or the file cannot be written. The old file stays.
+    /// Saves the rules. With `force`, an empty ruleset may replace a file that has rules.
+    /// Errors: an empty ruleset would replace rules, the firewall is not loaded, the rules cannot be read or loaded again, or the
+    /// file cannot be written. The old file stays.
     pub fn run(&self, force: bool) -> Result<()> {
         let rules = self.read(force)?;
         // From here on signals have no effect: within a few milliseconds the file is complete, and the program ends.
@@ -94,8 +96,8 @@ impl<'a> Save<'a> {
         Ok(())
     }
 
-    /// Whether the file for the next start filters traffic. The file is loaded in a temporary namespace. If this fails, the file is
-    /// assumed to have rules.
+    /// Whether the file that the next start of the firewall loads has rules that filter traffic. To check this, the file is
+    /// loaded in a temporary namespace. If the file cannot be loaded, it is assumed to have rules.
     fn file_has_rules(&self) -> bool {
         let Some(file) = self.rules.files.iter().find(|file| file.symlink_metadata().is_ok()) else {
             return false;
@@ -125,8 +127,8 @@ impl<'a> Save<'a> {
     }
 }
 
-/// The files of the requested type. Without a request: the files of the only type that has files, or of the only such type that is
-/// configured.
+/// The files of the requested type. If no type is requested and only one type has files of rules, the files of this type. If
+/// several types have such files, the files of the only type among them that is configured.
 fn choose(paths: &Paths, name: &NsName, requested: Option<&NsType>) -> Result<RulesFiles> {
     let mut found = RulesFiles::of(paths, name);
     if let Some(requested) = requested {

@@ -20,7 +20,7 @@ use crate::netns::{self, NameState};
 use crate::paths::Paths;
 use crate::sys::file;
 
-/// The age after which an unfinished file counts as abandoned. Every writer is faster.
+/// The age after which an unfinished file counts as abandoned. Every process that writes such a file finishes it in less time.
 const STALE_AGE: Duration = Duration::from_secs(60);
 
 /// The suffix of a temporary file of remembered values (`remember` in src/bash/runtime.sh).
@@ -106,7 +106,8 @@ pub fn type_is_gone(nstype: &NsType) -> String {
     format!("type `{nstype}` does not exist any more")
 }
 
-/// Checks a log. The log of a failed instance stays until the instance is taken down. Without a plugin, this never happens.
+/// Checks a log. The log of a failed instance stays until the instance is taken down. If the type has no plugin any more, the
+/// instance cannot be taken down, so the log is stale.
 fn check_log(
     paths: &Paths,
     path: PathBuf,
@@ -139,7 +140,8 @@ fn check_lock(paths: &Paths, path: PathBuf, name: &str, states: &BTreeMap<NsName
     }
 }
 
-/// Whether a file is a draft of ours. In a shared directory, a draft also needs the name of one of our files.
+/// Whether a file is an unfinished file (a draft) of this program. In a directory that is also used by other programs, the
+/// name of the draft must contain the name of one of our files.
 fn is_draft(file: &str, is_own_directory: bool, types: &[Declaration]) -> bool {
     file::draft_target(file).is_some_and(|name| is_own_directory || is_rules(name, types) || is_unit(name))
 }

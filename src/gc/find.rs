@@ -114,7 +114,7 @@ impl Search<'_> {
             || self.records.identity(self.paths, name)?.is_none())
     }
 
-    /// Finds the orphans of names that neither systemd nor the direct engine needs.
+    /// Finds the orphans of namespaces that neither a unit of systemd nor the direct engine needs.
     fn unneeded(&self, names: &BTreeSet<NsName>) -> Vec<Orphan> {
         let processes = processes::by_namespace();
         let is_busy = |id| processes.contains_key(&id);
@@ -170,7 +170,7 @@ fn remembered_orphan(instance: &Instance, path: &Path, is_foreign: bool) -> Orph
         (OrphanKind::Foreign, "the instance is not up, but a foreign namespace has its name".to_owned())
     } else {
         let reason = format!(
-            "the instance is not up; its `down outside` hook removes them, with the remembered values in {}",
+            "the instance is not up; its `down outside` hook removes the leftovers; it reads the remembered values in {}",
             path.display()
         );
         (OrphanKind::Instance(instance.clone()), reason)

@@ -2,7 +2,8 @@
 //!
 //! Only recorded objects are removed. A record is an ownership record, the state of the direct engine, a file of remembered
 //! values, or a file with our name and header. All records are read before systemd is queried, so objects that a unit creates
-//! later are not found. Each object is checked again before removal. The host has no nftables rules of ours.
+//! later are not found. Each object is checked again before removal. gc does not search for nftables rules on the host, because
+//! this program adds no rules there.
 
 mod apply;
 mod drop_ins;

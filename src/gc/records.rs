@@ -43,7 +43,7 @@ impl Records {
         entries.iter().any(|entry| entry.nstype == instance.nstype) || self.unusable.contains(&instance.name)
     }
 
-    /// Returns the recorded identity of a namespace, if the name still has this namespace.
+    /// Returns the recorded identity of a namespace, if the namespace with this name is still the recorded one.
     pub fn identity(&self, paths: &Paths, name: &NsName) -> Result<Option<Identity>> {
         let Some((ours, _)) = self.ownership.get(name).and_then(|record| ownership::parse(record).ok())
         else {

@@ -18,8 +18,8 @@ const PROPERTIES: &str = "ActiveState,Job,NetworkNamespacePath,ExecStartPre,Exec
 /// The unit types that execute commands (systemd.exec(5)).
 const PATTERNS: [&str; 4] = ["*.service", "*.socket", "*.mount", "*.swap"];
 
-/// The namespaces and instances that units need. Our own units count unless they are inactive or failed. Foreign units count unless
-/// they are inactive and have no job.
+/// The namespaces and instances that units need. Our own inactive or failed units are ignored. Foreign units are ignored if they
+/// are inactive and have no job.
 #[derive(Debug, Default)]
 pub struct Used {
     /// Whether systemd runs on this machine.

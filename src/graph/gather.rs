@@ -183,7 +183,8 @@ impl Interior {
     }
 }
 
-/// Whether an address is shown. Link-local addresses of IPv6 and the default addresses of `lo` exist everywhere.
+/// Whether an address is shown. IPv6 link-local addresses and the default addresses of `lo` are not shown, because every
+/// namespace has them.
 fn is_shown(address: &str) -> bool {
     !address.starts_with("fe80:") && address != "127.0.0.1/8" && address != "::1/128"
 }
@@ -222,8 +223,8 @@ fn connections(interiors: &Interiors, missing: &mut Vec<String>) -> Vec<Connecti
     found.into_iter().collect()
 }
 
-/// Returns the other end of a veth pair, or the parent of an interface. The kernel reports the index of the interface, and the id
-/// of the namespace as seen from this one. Indexes repeat in other namespaces, so both must match.
+/// Returns the other end of a veth pair, or the parent of an interface. For this other interface, the kernel reports its index,
+/// and the id that the namespace `place` has for its namespace. Several namespaces can use the same index, so both must match.
 fn other_end<'a>(
     interiors: &'a Interiors,
     place: Option<&NsName>,
@@ -245,7 +246,7 @@ fn other_end<'a>(
     Ok(None)
 }
 
-/// Returns the id of a namespace as seen from another namespace.
+/// Returns the id that the namespace `from` has for the namespace `of` (ip-netns(8), "set").
 fn namespace_id(interiors: &Interiors, from: Option<&NsName>, of: &Interior) -> Result<Option<i32>> {
     let Some(from) = interiors.get(&from.cloned()) else { return Ok(None) };
     let _inside = netns::enter_file(&from.namespace)?;

@@ -1,4 +1,5 @@
-//! Writes the map as a flowchart of Mermaid (mermaid.js.org/syntax/flowchart.html), which code forges draw in Markdown.
+//! Writes the map as a flowchart of Mermaid (mermaid.js.org/syntax/flowchart.html). Web sites such as GitHub show Mermaid text in
+//! Markdown as a picture.
 
 use std::fmt::{self, Write as _};
 

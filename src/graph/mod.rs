@@ -36,7 +36,7 @@ pub struct Map {
     pub attached: Vec<MapService>,
     /// Messages about parts that could not be read.
     pub missing: Vec<String>,
-    /// Names of the namespace of the host in `/run/netns`.
+    /// The names in `/run/netns` that refer to the namespace of the host.
     #[serde(skip)]
     pub host_names: Vec<NsName>,
 }
@@ -144,7 +144,7 @@ impl Place {
 }
 
 impl MapInterface {
-    /// Returns the state of the interface as a state of instances.
+    /// Returns the state of the interface in the type that instances use for their state.
     #[must_use]
     pub fn state(&self) -> Condition {
         if self.up { Condition::Up } else { Condition::Down }

@@ -20,7 +20,7 @@ pub(super) fn read_states(services: &mut [MapService]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the pattern of systemctl for a unit. A template is replaced by a pattern for its loaded instances.
+/// Returns the argument with which systemctl finds a unit. For a template, this is a pattern that matches its loaded instances.
 fn pattern(unit: &str) -> String {
     if unit.contains("@.") { unit.replacen("@.", "@*.", 1) } else { unit.to_owned() }
 }
@@ -42,7 +42,7 @@ fn state_of(unit: &str, states: &BTreeMap<&str, Condition>) -> Condition {
         .unwrap_or(Condition::Down)
 }
 
-/// Returns the states of the units, by each name of a unit.
+/// Returns the states of the units, by name. A unit with several names has an entry for each name.
 fn states(units: &[Properties]) -> BTreeMap<&str, Condition> {
     let mut states = BTreeMap::new();
     for unit in units {

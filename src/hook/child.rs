@@ -67,8 +67,8 @@ fn command(bash: Bash, environment: Vec<(String, String)>, log: File) -> Express
     })
 }
 
-/// The environment of a hook: the PATH of a service, after the directory of this program, and the variables for the language and
-/// the trace.
+/// The environment of a hook. PATH contains the directory of this program, then the directories of [`PATH`]. The variables for
+/// the language and the trace are copied from this process.
 fn environment(caller: &Caller) -> Vec<(String, String)> {
     let own = caller.program.parent().map(|place| place.display().to_string()).unwrap_or_default();
     let mut environment = vec![("PATH".to_owned(), format!("{own}:{PATH}"))];

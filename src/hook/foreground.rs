@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::sys::process::{POLL_INTERVAL, Stat};
 use crate::sys::wait::wait_until;
 
-/// The timeout for the command to end, unless the caller of the hook has less time.
+/// How long the hook waits for the end of the command. The caller of the hook can set a shorter time.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends SIGTERM to the foreground command of the parent bash, and to its descendants. Waits for their end. `jobs` is the output of
@@ -43,7 +43,8 @@ pub fn end(jobs: &str, timeout: Duration) {
     wait_until(remaining, POLL_INTERVAL, || (!command.iter().any(Stat::runs)).then_some(()));
 }
 
-/// The possible process IDs of the foreground command: the last job, if the line has no `&` at the end.
+/// The possible process IDs of the foreground command, which is the last job in the list. If the list ends with `&`, the last
+/// job is in the background, and there is no foreground command.
 fn foreground(jobs: &str) -> Vec<i32> {
     // The first ID comes after the number of the job. Each further part of a pipe has its own line, which begins with the ID.
     let mut lines: Vec<&str> = jobs.lines().collect();

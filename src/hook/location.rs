@@ -1,4 +1,4 @@
-//! The check of the namespace in which a hook runs, and the variables with this namespace.
+//! Checks that a hook runs in the right namespace, and writes the bash variables that describe this namespace.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -43,7 +43,8 @@ impl Location {
     }
 }
 
-/// The line of bash for an outside hook. `lost`: the namespace was deleted, or replaced by a foreign one.
+/// The line of bash that unsets the variables for an outside hook. With `lost`, it also sets `NSNAME_LOST=yes`: the namespace
+/// was deleted, or replaced by a foreign one.
 #[must_use]
 pub fn outside(lost: bool) -> String {
     let unset = "unset -v GLOBAL_NETNS_ID CURRENT_NETNS_ID CURRENT_NETNS_NAME";
@@ -54,8 +55,8 @@ fn global() -> Result<Id> {
     Id::of(GLOBAL_NETNS.as_ref()).context("cannot read the namespace of PID 1 (are you root?)")
 }
 
-/// Checks that this process is in the namespace `name`. On `down`, the result in a foreign namespace is `None`.
-/// Errors: this is the namespace of PID 1, or, on `up`, another wrong namespace.
+/// Checks that this process is in the namespace `name`. On `down`, returns `None` if this process is in a foreign namespace.
+/// Errors: this process is in the namespace of PID 1. On `up`, any other wrong namespace is an error, too.
 pub fn check_inside(
     paths: &Paths,
     name: &NsName,

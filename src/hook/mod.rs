@@ -92,7 +92,7 @@ pub enum CallerKind {
     Netnsinit,
     /// The direct engine, with bash as a child. The engine itself removes the remembered values, which is faster.
     Engine,
-    /// A user who runs the wrapper manually. The namespace is not checked before.
+    /// A user who runs the wrapper manually. No program has checked the namespace before, so the wrapper checks it.
     Manual,
 }
 

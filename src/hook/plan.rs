@@ -17,14 +17,16 @@ use crate::trust;
 /// The plan of a hook.
 #[derive(Debug)]
 pub enum Planned {
-    /// Nothing is run: the layers contain only definitions, and none of the hook function; or the namespace is foreign.
+    /// Nothing is run. Either the layers contain only definitions, but do not define the hook function, or the namespace is
+    /// foreign.
     Nothing,
     /// bash runs this wrapper.
     Bash(Bash),
 }
 
 /// Plans a hook in the namespace of this process. `ours` is the recorded namespace, if a record exists.
-/// Errors: a wrong or foreign namespace, a failed closing, or an unusable or untrusted layer.
+/// Errors: the namespace is wrong or foreign, the namespace cannot be closed for its firewall, or a layer is unusable or
+/// untrusted.
 pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>) -> Result<Planned> {
     // This comes before any file of the instance is read: errors in these files must not open the namespace.
     firewall::before_hook(paths, &hook.instance, (hook.phase, hook.side), ours)?;

@@ -12,7 +12,7 @@ use crate::name::{Phase, Side};
 use crate::paths::Paths;
 use crate::print;
 
-/// Replaces the builtin. A plugin that lists the traps must not see the traps of the wrapper.
+/// This function replaces the builtin `trap`, so that a plugin that lists the traps does not see the traps of the wrapper.
 const TRAP_FUNCTION: &str = "trap() { if __netns_load $__netns_trap $__netns_trap; then __netns_trap \"$@\"; else builtin trap \"$@\"; fi; }\n";
 
 /// The message if no layer defines the function.
@@ -29,8 +29,8 @@ const MARK: &str =
 /// Removes the remembered values of an instance that is down.
 const FORGET: &str = "__netns_forget\n";
 
-/// Runs at the end of a successful hook. A later signal must not make the hook fail. The handler is not SIG_IGN, which the commands
-/// of a trap for EXIT would inherit.
+/// Runs at the end of a successful hook. After this, a signal must not make the hook fail. The signals get an empty handler, and
+/// are not ignored (SIG_IGN): the commands of an EXIT trap would inherit SIG_IGN.
 const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
 
 /// Writes the wrapper of a hook. `location` is the line with the variables of the namespace.
@@ -63,7 +63,8 @@ pub(super) fn wrapper(
     Ok(text)
 }
 
-/// The first lines of the wrapper. `tail` has the lengths of its last two texts, in lines: bash loads these only if it needs them.
+/// The first lines of the wrapper. `tail` has the number of lines of each of the last two parts of the wrapper. bash loads these
+/// parts only if it needs them.
 fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, tail: [usize; 2]) -> String {
     let Hook { instance, phase, side, .. } = hook;
     let mut text = String::with_capacity(16 * 1024);

@@ -1,5 +1,5 @@
-//! Looks up a host name with the `/etc` files of the namespace. A new bash process makes each lookup: the C library caches the
-//! files, and this static program can contain another library.
+//! Looks up a host name with the `/etc` files of the namespace. A new bash process makes each lookup, for two reasons: the C
+//! library caches the files, and this static program can contain another C library than the host.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::sys::program::Program;
 /// Time limit of a lookup. The library can query several servers, each for one second.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The bash script of a lookup. A UDP connection needs the address, but sends no packet (bash(1), "REDIRECTION"). The line `begun`
-/// shows that bash has reached the lookup.
+/// The bash script of a lookup. bash looks up the name to open a UDP connection (bash(1), "REDIRECTION"), which sends no packet
+/// to the target. The line `begun` shows that bash has reached the lookup.
 const SCRIPT: &str = r#"echo begun >&2; exec 3<>"/dev/udp/$1/9""#;
 
 /// The messages of gai_strerror(3) for names that do not exist or have no address.
@@ -57,7 +57,8 @@ fn run_bash(paths: &Paths, namespace: &NsName, name: &str) -> Result<Option<Stri
     Ok(bash.run_within(TIMEOUT)?.map(|answer| escape::text(&answer.stderr)))
 }
 
-/// Derives the verdict from the stderr of bash. If the name has no address, a line has the name and the error of the library.
+/// Derives the verdict from the stderr of bash. If the lookup fails, bash prints a line with the name and the error of the
+/// library.
 fn parse_output(output: &str, name: &str) -> AttemptEnd {
     let reason =
         output.lines().find_map(|line| line.split_once(&format!(": {name}: ")).map(|(_, reason)| reason));

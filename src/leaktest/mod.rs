@@ -30,9 +30,10 @@ use trace::{Passage, Tracer};
 pub enum Verdict {
     /// The target answered, or the name has an address.
     Passes,
-    /// The target, or a host on the way, answered with a refusal: the attempt left the namespace. A name is unknown.
+    /// The target, or a host on the way, answered with a refusal: the attempt left the namespace. For a lookup: the name is
+    /// unknown.
     Refused,
-    /// No answer arrived, or only a report that the host is unreachable. A name cannot be resolved.
+    /// No answer arrived, or only a report that the host is unreachable. For a lookup: the name cannot be resolved.
     Unanswered,
     /// The attempt did not leave the namespace.
     Blocked,
@@ -67,7 +68,7 @@ pub struct Measurement {
     pub detail: Option<String>,
 }
 
-/// The result of an attempt without regard to the rules, as any program sees it.
+/// The result of an attempt as any program sees it: without the information which rules decided.
 #[derive(Debug, PartialEq, Eq)]
 struct AttemptEnd {
     verdict: Verdict,

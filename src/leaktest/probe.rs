@@ -1,7 +1,7 @@
 //! Tries to reach a target from the namespace of the thread: sends a few bytes, and waits one second for an answer.
 //!
-//! A raw socket receives the pings of all processes. Any socket receives foreign packets before it is connected. So an answer must
-//! come from the target, and the reply to a ping must repeat the request.
+//! A raw socket also receives the pings of other processes. Until a socket is connected, it receives packets from any sender.
+//! So an answer must come from the target, and the reply to a ping must repeat the request.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -31,7 +31,8 @@ const ECHO_V6: (u8, u8) = (128, 129);
 struct Echo {
     id: u16,
     sequence: u16,
-    /// Random bytes that no other program can guess. Programs that listen on the machine can read all three values.
+    /// Random bytes that no other program can guess. But a program that captures packets on this machine can read the id, the
+    /// sequence number and the nonce.
     nonce: [u8; 16],
 }
 

@@ -1,5 +1,5 @@
-//! Finds the resolvers of the C library in a namespace: the servers of resolv.conf, and daemons in the network of the host, which
-//! listen on sockets of the file system.
+//! Finds the resolvers of the C library in a namespace: the servers of resolv.conf, and daemons of the host (nscd and
+//! systemd-resolved). A namespace reaches these daemons through Unix sockets, but they use the network of the host.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -58,7 +58,7 @@ fn servers(paths: &Paths, namespace: &NsName) -> Option<String> {
     Some(format!("servers in {}: {servers}", file.display()))
 }
 
-/// Returns the services of the `hosts` line in nsswitch.conf(5). The default is the default of glibc.
+/// Returns the services of the `hosts` line in nsswitch.conf(5). If this line is missing, returns the default services of glibc.
 fn sources(paths: &Paths, namespace: &NsName) -> Vec<String> {
     let text = read(&file(paths, namespace, "nsswitch.conf")).unwrap_or_default();
     let line =

@@ -236,7 +236,7 @@ pub fn default_attempts(links: &[Link], routes: &[Route]) -> Vec<Attempt> {
     addresses.into_iter().flat_map(attempts_for).collect()
 }
 
-/// Returns the first host address of a network that is not one of the own addresses.
+/// Returns the first host address of a network, except the addresses of this namespace itself (`own`).
 fn first_other(network: &IpNet, own: &[IpNet]) -> Option<IpAddr> {
     // In a network of two addresses, both belong to hosts (RFC 3021, RFC 6164). In a larger network, the first address does not
     // belong to a host (RFC 4291, 2.6.1).

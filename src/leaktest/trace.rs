@@ -1,6 +1,6 @@
-//! Finds the rules that decide. A separate table marks only the packets of the attempts for tracing. The chains of the table run
-//! before all other chains, and accept every packet. The table belongs to an nft process (nft(8), "owner"). nft ends when this
-//! process ends, even by a crash. The kernel then removes the table.
+//! Finds the nftables rules that accept or drop the packets of the attempts. A separate table marks only these packets for
+//! tracing. The chains of the table run before all other chains, and accept every packet. The table belongs to an nft process
+//! (nft(8), "owner"). nft ends when this process ends, even by a crash. The kernel then removes the table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -95,7 +95,7 @@ impl Tracer {
     }
 }
 
-/// Warns that the results have no rules, because packets cannot be traced.
+/// Warns that the results do not show the rules that decide, because packets cannot be traced.
 pub(super) fn warn_not_shown(error: &anyhow::Error) {
     print::warn(&format!("the rules that decide are not shown: {error:#}"));
 }

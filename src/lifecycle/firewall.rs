@@ -11,8 +11,8 @@ use crate::netns::ownership::{self, Ownership};
 use crate::paths::Paths;
 use crate::print;
 
-/// Closes the namespaces of requested firewalls with an active instance. This precedes the reading of any file: bash reads
-/// the requirements, and can hang or be killed.
+/// Closes the namespaces of the firewalls among the `requested` instances, if any instance is active there. This happens
+/// before any file of an instance is read: bash reads the requirements from these files, and can hang or be killed.
 pub fn close_requested(paths: &Paths, requested: &[Instance]) {
     let firewalls = requested.iter().filter(|one| Declaration::of(paths, &one.nstype).firewall);
     let names: BTreeSet<&NsName> = firewalls.map(|instance| &instance.name).collect();

@@ -23,7 +23,7 @@ pub enum Operation {
     Up,
     /// Takes instances down.
     Down {
-        /// Whether dependants go down first. Otherwise a required instance stays up.
+        /// Whether the dependants also go down, before the instances. If not, an instance with an active dependant stays up.
         recursive: bool,
     },
     /// Runs the inside hooks of instances again.

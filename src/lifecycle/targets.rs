@@ -63,7 +63,7 @@ pub fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     Ok(instances)
 }
 
-/// Other files that can configure an instance of a namespace, as ` or FILE` each.
+/// The other files that can configure an instance of a namespace, as a text with ` or FILE` for each file.
 fn alternative_files(paths: &Paths, name: &NsName) -> String {
     let types = plugin::known(paths).unwrap_or_default().into_iter();
     let files = types.flat_map(|nstype| {
@@ -96,7 +96,8 @@ pub fn active_instances(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     Ok(instances)
 }
 
-/// The active and failed instances of a namespace; none if the namespace exists or is configured.
+/// The active and failed instances of a namespace. If there are none, but the namespace exists or is configured, the list is
+/// empty.
 /// Errors: the namespace is unknown, or the active instances cannot be read.
 pub fn active_or_none(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     if active_on(paths, name)?.is_empty() && is_known(paths, name)? {

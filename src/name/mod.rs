@@ -19,7 +19,8 @@ const MAX_LENGTH: usize = 200;
 /// dependency on a longer name, and only logs this.
 pub(crate) const UNIT_NAME_MAX: usize = 255;
 
-/// Longest name of a service that prints. With one more byte, journald (252) closes the output of the service.
+/// Longest unit name, in bytes, of a service that has output. If the name has one more byte, journald (systemd 252) closes the
+/// output of the service.
 const LOGGED_UNIT_NAME_MAX: usize = UNIT_NAME_MAX - 1;
 
 /// Checks the length of a unit name that is derived from a type or name. The message begins with `what`.

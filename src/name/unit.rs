@@ -32,7 +32,8 @@ pub enum UnitName {
     Made(NsName),
     /// `netns_closed@NAME.service`: keeps the namespace closed until its firewall is loaded.
     Closed(NsName),
-    /// `netns_settle@NAME.service`: does nothing. When it ends, systemd removes a namespace that no unit needs.
+    /// `netns_settle@NAME.service`: runs only `true`. When this unit ends, systemd checks whether a unit still needs the
+    /// namespace, and removes the namespace if not.
     Settle(NsName),
 }
 
@@ -65,7 +66,7 @@ impl UnitName {
         })
     }
 
-    /// The instance whose unit pair has this unit.
+    /// The instance that this inside or outside unit belongs to; `None` for other units.
     #[must_use]
     pub fn instance(self) -> Option<Instance> {
         match self {

@@ -144,7 +144,7 @@ fn parse_filter(answer: &[u8]) -> Option<Filter> {
     .filter(|_| is_filter)
 }
 
-/// Parses an answer of the kernel about a table: its family and name, if it is dormant.
+/// Parses an answer of the kernel about a table. Returns the family and name of a dormant table; `None` for any other table.
 fn parse_dormant_table(answer: &[u8]) -> Option<(u8, String)> {
     let table = attributes(answer);
     let is_dormant = table.number(TABLE_FLAGS)? & DORMANT != 0;
@@ -161,7 +161,7 @@ fn dump(kind: u16, on_answer: impl FnMut(&[u8])) -> Result<()> {
     query(NETLINK_NETFILTER, &request, on_answer)
 }
 
-/// `nfgen_family`: one of `NFPROTO_…` (include/uapi/linux/netfilter.h).
+/// The family in an answer: the field `nfgen_family`, one of the `NFPROTO_…` constants (include/uapi/linux/netfilter.h).
 pub(super) fn family(answer: &[u8]) -> Option<u8> {
     answer.get(HEADER).copied()
 }

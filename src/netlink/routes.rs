@@ -25,7 +25,7 @@ pub struct Route {
 /// The route that the kernel chooses for an address.
 #[derive(Clone, Debug)]
 pub struct ChosenRoute {
-    /// The best match: `default` or `ADDRESS/PREFIX`, after a type such as `unreachable`.
+    /// The destination of the best match: `default` or `ADDRESS/PREFIX`. A type such as `unreachable` can precede it.
     pub route: String,
     /// The next router.
     pub gateway: Option<IpAddr>,
@@ -45,7 +45,8 @@ pub fn routes() -> Result<Vec<Route>> {
 }
 
 /// The route that the kernel chooses for an address.
-/// Errors: the netlink request fails; without a route, the source of the error is `ENETUNREACH`.
+/// Errors: the netlink request fails. If there is no route, the kernel returns `ENETUNREACH`, which is the source of the
+/// error.
 pub fn route_to(to: IpAddr) -> Result<Option<ChosenRoute>> {
     let answers = request(RouteNetlinkMessage::GetRoute(query(to)))?;
     Ok(answers.iter().find_map(message).map(|message| {

@@ -66,8 +66,8 @@ const NEW_ADDRESS: u16 = 20;
 const ADDRESS: usize = 8;
 const ADDRESS_LABEL: u16 = 3;
 
-/// Hides the names in an answer about an interface or an address: their attributes get an unknown kind. Returns the new answer
-/// and the name of the interface.
+/// Hides the names in an answer about an interface or an address: changes the kind of each name attribute to an unknown kind.
+/// Returns the changed answer, and the name of the interface or the label of the address.
 fn without_names(answer: &[u8]) -> Option<(Vec<u8>, Option<String>)> {
     let (length, names): (usize, &[u16]) = match message::kind(answer)? {
         NEW_LINK => (LINK, &[LINK_NAME, LINK_ALIAS, LINK_OTHER_NAMES]),

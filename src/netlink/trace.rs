@@ -137,7 +137,7 @@ fn family(message: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The verdict of a rule or of the policy. For any other verdict, the next rule decides.
+/// Whether a rule or the policy drops or accepts the packet. After any other verdict, the next rule decides.
 fn decision(decided_by: u32, trace: Attributes) -> Decision {
     let verdict = match decided_by {
         BY_RULE => trace.nested(VERDICT).and_then(|verdict| verdict.number(CODE)),

@@ -26,8 +26,8 @@ const TMPFS_FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(M
 /// The directories of D-Bus and resolvconf(8), by which a command would change the name resolution of the host.
 const HIDDEN: [&str; 2] = ["/run/dbus", "/run/resolvconf"];
 
-/// A directory with files that systemd-resolved also reads, mounted read-only. The sockets for notifications and logs in it work
-/// on a read-only mount.
+/// This directory is mounted read-only, because systemd-resolved on the host reads files in it. The sockets for notifications
+/// and logs in this directory also work on a read-only mount.
 const SYSTEMD: &str = "/run/systemd";
 
 /// Replaces this process by a command with a private /etc, in the current network namespace.
@@ -60,7 +60,7 @@ fn hide_resolvers(paths: &Paths, name: &NsName) -> Result<()> {
     Ok(())
 }
 
-/// Replaces /etc by a read-only directory with the same entries, except that the files of `own` are links.
+/// Replaces /etc by a read-only directory with the same entries. But resolv.conf and all files of `own` are links into `own`.
 fn replace_etc(own: &Path) -> Result<()> {
     // A program that resolves a link first can write the file, and also replace it. Under a bind mount, as ip-netns(8) creates it, a
     // file cannot be replaced.
@@ -130,7 +130,7 @@ fn bind_read_only(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot write-protect {}", directory.display()))
 }
 
-/// Opens a directory. The descriptor still leads to it when something is mounted on it.
+/// Opens a directory. The descriptor refers to this directory even after something is mounted on the directory.
 fn open(directory: &Path) -> Result<File> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     let options = OpenOptions::new().read(true).custom_flags(flags).open(directory);

@@ -109,7 +109,7 @@ impl Identity {
         (self.device, self.inode) == (id.device, id.inode)
     }
 
-    /// Whether a namespace with the same ID also has the same cookie, if both are known.
+    /// Whether the cookie of a namespace with the same ID is also the same. `true` if one of the two cookies is unknown.
     fn has_cookie(&self, found: impl FnOnce() -> Result<Option<u64>>) -> Result<bool> {
         let Some(recorded) = self.cookie else { return Ok(true) };
         Ok(found()?.is_none_or(|found| found == recorded))

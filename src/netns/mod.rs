@@ -55,7 +55,7 @@ pub fn inspect(paths: &Paths, name: &NsName) -> Result<NameState> {
     }
 }
 
-/// The valid names of all namespaces, sorted.
+/// Lists the names in `/run/netns`, sorted. Invalid names are left out.
 /// Errors: `/run/netns` exists and cannot be read.
 pub fn names(paths: &Paths) -> Result<Vec<NsName>> {
     if !paths.netns.exists() {
@@ -77,8 +77,8 @@ pub(crate) fn current() -> Result<Id> {
     Id::of(OWN_NETNS.as_ref()).context("cannot read the current namespace (is /proc mounted?)")
 }
 
-/// Creates a named namespace. `record` gets the identity before the namespace has the name.
-/// Errors: the name exists (and is not changed), the kernel refuses, or `record` fails.
+/// Creates a named namespace. Calls `record` with the identity of the new namespace before the namespace gets its name.
+/// Errors: the name already exists (its namespace is not changed), the kernel refuses, or `record` fails.
 pub fn create(paths: &Paths, name: &NsName, record: impl FnOnce(Identity) -> Result<()>) -> Result<()> {
     let path = paths.namespace(name);
     let what = || format!("cannot create namespace `{name}`");
@@ -125,8 +125,8 @@ fn not_a_namespace(path: &Path) -> anyhow::Error {
     anyhow!("{} exists, but is not a namespace; check the file, and remove it with `rm`", path.display())
 }
 
-/// Makes `/run/netns` a shared mount point, so that all mount namespaces have the same namespaces. Takes the lock of iproute2
-/// (`netns_add` in ip/ipnetns.c), if possible.
+/// Makes `/run/netns` a shared mount point, so that a new network namespace appears there in all mount namespaces. Takes the
+/// lock of iproute2 (`netns_add` in ip/ipnetns.c), if possible.
 fn share_and_lock(directory: &Path) -> Result<Option<Flock<File>>> {
     let what = || format!("cannot set up {}", directory.display());
     DirBuilder::new().recursive(true).mode(0o755).create(directory).with_context(what)?;
@@ -160,8 +160,8 @@ fn bind(source: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot mount {} on {}", source.display(), target.display()))
 }
 
-/// Deletes a name, which may have no namespace. The kernel removes the namespace when its last process has ended. Returns
-/// whether the name existed.
+/// Deletes a name in `/run/netns`, even if no namespace is mounted on it. The kernel removes a namespace when its last
+/// process has ended. Returns whether the name existed.
 /// Errors: the kernel refuses.
 pub fn delete(paths: &Paths, name: &NsName) -> Result<bool> {
     let path = paths.namespace(name);
@@ -190,7 +190,7 @@ pub enum Deletion {
     Foreign,
 }
 
-/// Deletes a name, unless a namespace other than `ours` has it.
+/// Deletes a name if it belongs to the namespace `ours`, or to no namespace.
 /// Errors: the name cannot be checked, or the kernel refuses.
 pub fn delete_ours(paths: &Paths, name: &NsName, ours: &Identity) -> Result<Deletion> {
     if !paths.netns.exists() {

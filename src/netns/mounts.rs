@@ -1,4 +1,5 @@
-//! The mounts of a command in a namespace: a separate mount namespace, with the `/sys` of the namespace, and its files in `/etc`.
+//! The mounts of a command in a network namespace. The command gets its own mount namespace. There `/sys` and files in `/etc`
+//! are replaced by those of the network namespace.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -18,7 +19,7 @@ use crate::print;
 /// Mount flags of the tmpfs that hides a directory.
 const HIDING: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
-/// Source of this tmpfs, and of the sysfs of the namespace, in `/proc/PID/mountinfo`.
+/// The mount source in `/proc/PID/mountinfo`: for each tmpfs of [`mount_files`], and for the sysfs of [`mount_sys`].
 const SOURCE: &str = "netns";
 
 /// Moves this thread to a new mount namespace (unshare(2)). New mounts of the host appear there. New mounts in there do not appear
@@ -37,7 +38,10 @@ pub fn mount_sys() {
     let remounted = umount2("/sys", MntFlags::MNT_DETACH)
         .and_then(|()| mount(Some(SOURCE), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>));
     if let Err(error) = remounted {
-        print::warn(&format!("/sys shows the host's interfaces: {}", error.desc()));
+        print::warn(&format!(
+            "cannot replace /sys, which still shows the host's interfaces: {}",
+            error.desc()
+        ));
     }
 }
 
@@ -82,16 +86,16 @@ pub fn mount_files(paths: &Paths, name: &NsName) -> Result<Vec<String>> {
     Ok(unused)
 }
 
-/// The file on which `file` is mounted, after all links. `None` if this file does not exist. In a hidden directory it need not
-/// exist yet.
+/// Follows the links of `target`, and returns the file on which `file` is mounted. `None` if the found file does not exist.
+/// In a hidden directory the found file may be missing, because it is created later.
 fn file_to_cover(target: &Path, file: &Path, directories: &[PathBuf]) -> Result<Option<PathBuf>> {
     let found = resolver::resolve(target).ok();
     let found = found
         .filter(|found| found.exists() || directories.iter().any(|directory| found.starts_with(directory)));
     if found.is_none() && target.is_symlink() {
         bail!(
-            "{} is a dangling link, so {} cannot replace it, and the file of the host could appear later: remove the link, or create \
-             its target",
+            "{} is a dangling link, so {} cannot be mounted on it; if the target is created later, the file of the host would be \
+             used: remove the link, or create its target now",
             target.display(),
             file.display()
         );
@@ -108,7 +112,8 @@ pub fn hide(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot hide {}", directory.display()))
 }
 
-/// Creates a directory to mount on. Otherwise nothing would hide the sockets of a daemon that starts later.
+/// Creates a directory if it is missing, so that a mount can hide it. Otherwise a daemon that starts later could create the
+/// directory with its sockets, which would not be hidden.
 /// Errors: the directory cannot be created.
 pub fn create_mount_point(directory: &Path) -> Result<()> {
     // The directory stays on the host. systemd does the same for `TemporaryFileSystem=` of an attached service (`apply_one_mount` in
@@ -117,12 +122,15 @@ pub fn create_mount_point(directory: &Path) -> Result<()> {
     let created = DirBuilder::new().recursive(true).mode(0o755).create(directory);
     umask(mask);
     created.with_context(|| {
-        format!("cannot create {}, which must exist to hide a service of the host", directory.display())
+        format!(
+            "cannot create {}, a directory that is needed to hide a service of the host",
+            directory.display()
+        )
     })
 }
 
-/// Whether a process has mounts of [`mount_files`] or [`mount_sys`]. A change on the host can remove mounts of the
-/// former.
+/// Whether a process has mounts of [`mount_files`] or [`mount_sys`]. A change on the host can remove mounts of
+/// [`mount_files`].
 #[must_use]
 pub fn exist_for(pid: i32) -> bool {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::paths::Paths;
 use crate::print;
 use crate::sys::file::{self, Draft};
 
-/// The namespace that has a name, compared with the ownership record.
+/// The result of the comparison of a named namespace with its ownership record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// The namespace that systemd-netns created.
@@ -34,7 +34,8 @@ pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
         // An earlier creation or deletion was killed.
         if inspect(paths, name).is_ok_and(|found| found == Ownership::Ours) {
             bail!(
-                "namespace `{name}` exists since an earlier creation; if it is not needed any more, run `netnsinit --delete {name}`"
+                "namespace `{name}` exists already, created by an earlier run of systemd-netns; if it is not needed any more, \
+                 run `netnsinit --delete {name}`"
             );
         }
         netns::remove_leftover(paths, name)?;
@@ -48,8 +49,8 @@ pub fn create(paths: &Paths, name: &NsName) -> Result<()> {
     })
 }
 
-/// The service of this process. systemd sets an invocation ID for its processes (systemd.exec(5)); without the ID, nothing else is
-/// read.
+/// The service that this process belongs to. systemd sets an invocation ID for its processes (systemd.exec(5)). If there is
+/// no such ID, the result is `None`.
 fn creator() -> Option<String> {
     env::var_os("INVOCATION_ID")?;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -123,7 +124,7 @@ pub fn problem(paths: &Paths, name: &NsName) -> Result<Option<String>> {
 }
 
 /// Checks that the namespace `ours` has the name.
-/// Errors: no namespace, or a foreign one, has the name; or the namespace cannot be read.
+/// Errors: the name does not exist, it belongs to a foreign namespace, or the namespace cannot be read.
 pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     if ours.has_name(paths, name)? {
         return Ok(());

@@ -54,8 +54,8 @@ pub struct GroupMember {
     pub hidden: bool,
 }
 
-/// The processes of a control group and of its subgroups. `group` is systemd's name of the group. `/proc` has the same name in
-/// each layout of the hierarchies (cgroups(7)).
+/// The processes of a control group and of its subgroups. `group` is the path of the group from systemd (`ControlGroup`).
+/// `/proc/PID/cgroup` has the same path in each layout of the hierarchies (cgroups(7)).
 #[must_use]
 pub fn of_group(group: &str) -> Vec<GroupMember> {
     if group.is_empty() || group == "/" {

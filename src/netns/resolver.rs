@@ -26,8 +26,8 @@ pub fn has_own(paths: &Paths, name: &NsName) -> bool {
     paths.files(name).join("resolv.conf").exists()
 }
 
-/// The directories to hide from a process in a namespace, so that only the resolver of the namespace is used. `expected`: an
-/// instance writes the files when it comes up.
+/// The directories to hide from a process in a namespace, so that only the resolver of the namespace is used. With
+/// `expected`, the files of the namespace count as present, because an instance writes them when it comes up.
 #[must_use]
 pub fn resolver_directories(paths: &Paths, name: &NsName, expected: bool) -> Vec<PathBuf> {
     // Without own files, the host's resolvers are used on purpose.

@@ -16,7 +16,7 @@ use crate::sys::parallel::parallel;
 pub struct Graph {
     /// The requirements of each instance; empty if they cannot be read.
     pub requires: BTreeMap<Instance, Vec<Requirement>>,
-    /// The invalid requirements. With a problem, nothing may be changed according to this graph.
+    /// The invalid requirements. If there are any, no change may be based on this graph.
     pub problems: Vec<Problem>,
 }
 
@@ -37,8 +37,8 @@ impl Graph {
         Ok(Self::of(paths, plugin::configured(paths)?, |instance| reader.of(instance), |_| false))
     }
 
-    /// Reads the requirements of some instances, and the transitive ones. `query` returns the requirements of an instance. An
-    /// instance is valid without files if `is_known` is true for it.
+    /// Reads the requirements of some instances, and their transitive requirements. `query` returns the requirements of an
+    /// instance. A required instance needs no files if `is_known` returns true for it.
     pub fn of(
         paths: &Paths,
         instances: impl IntoIterator<Item = Instance>,
@@ -122,7 +122,8 @@ impl Graph {
         instances_in(self.requires.get(instance).map(Vec::as_slice).unwrap_or_default())
     }
 
-    /// The instances in waves: an instance requires only instances of earlier waves. Instances that require a cycle are left out.
+    /// Groups the instances into waves: an instance requires only instances of earlier waves. The instances of a cycle are
+    /// left out, and so are all instances that require one of them.
     #[must_use]
     pub fn waves(&self) -> Vec<Vec<Instance>> {
         let mut waves = Vec::new();
@@ -140,7 +141,7 @@ impl Graph {
         }
     }
 
-    /// The cycles. Each begins with its smallest instance, and ends with the same instance.
+    /// The cycles. Each begins and ends with the same instance, which is the first one in the sort order.
     fn cycles(&self) -> BTreeSet<Vec<Instance>> {
         let mut cycles = BTreeSet::new();
         let mut finished = BTreeSet::new();
@@ -192,7 +193,7 @@ pub fn unknown_reason(paths: &Paths, instance: &Instance) -> Option<String> {
     };
     let conf = paths.conf_of(instance);
     (!conf.is_file() && layers.require_conf())
-        .then(|| format!("{} does not exist (the file may be empty)", conf.display()))
+        .then(|| format!("{} does not exist (an empty file is enough)", conf.display()))
 }
 
 #[cfg(test)]
@@ -245,7 +246,7 @@ mod tests {
         );
         assert!(messages[1].starts_with("`b@y` requires `d@typo`, which is unknown: "), "{messages:?}");
         assert!(
-            messages[1].ends_with("/etc/conf.d/netns/d-typo.conf does not exist (the file may be empty)"),
+            messages[1].ends_with("/etc/conf.d/netns/d-typo.conf does not exist (an empty file is enough)"),
             "{messages:?}"
         );
     }

@@ -1,5 +1,5 @@
-//! The requirements of an instance. The function `configure_TYPE_requires` prints them. Without this function, `NETNS_REQUIRES` lists
-//! them, and the settings that the plugin declares contain further ones.
+//! The requirements of an instance. The function `configure_TYPE_requires` prints them. Without this function, they are in
+//! `NETNS_REQUIRES`, and in those settings that the plugin declares with `Requires`.
 
 mod graph;
 mod requirement;
@@ -63,7 +63,8 @@ impl<'a> RequirementReader<'a> {
     }
 }
 
-/// Whether the layers contain only definitions, none of them about requirements. `declared` are the settings with required values.
+/// Whether the layers contain only definitions, but no requirements. `declared` are the settings whose values are
+/// requirements.
 fn require_nothing(layers: &Layers, declared: &[String]) -> bool {
     // In doubt bash is started: with a missed requirement, an instance could come up without its firewall.
     let Some(set) = layers.settings() else { return false };

@@ -5,9 +5,9 @@
 //! user's terminal <-> relay (this process) <-> monitor (leads the session) <-> command
 //! ```
 //!
-//! [`Login`] looks up the user while this process still sees the files and resolvers of the host. [`relay`] creates the terminal,
-//! because a process can insert input into a controlling terminal (`TIOCSTI`, ioctl_tty(2)). Without any terminal, this process
-//! becomes the command.
+//! [`Login`] looks up the user while this process still sees the files and resolvers of the host. [`relay`] creates a
+//! separate terminal. On the user's terminal, the command could insert input as if the user had typed it (`TIOCSTI`,
+//! ioctl_tty(2)). If this process has no terminal at all, it becomes the command.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

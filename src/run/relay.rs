@@ -20,11 +20,12 @@ use super::signals::Blocked;
 use super::terminal::{self, Terminal};
 use crate::print;
 
-/// Maximum number of bytes that [`Relay::drain`] reads: more than a terminal buffers. Without a limit, a process that keeps
-/// printing could delay the end.
+/// Maximum number of bytes that [`Relay::drain`] reads. This is more than a terminal buffers. Without a limit, a process that
+/// keeps printing could delay the exit of this process.
 const DRAIN_LIMIT: usize = 256 * 1024;
 
-/// Pause before a command that reads in the background is continued, if no shell can bring it to the foreground.
+/// A command that reads in the background is stopped. If no shell can bring it to the foreground, the relay continues it
+/// after this pause.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 #[allow(clippy::struct_excessive_bools)] // they are independent of each other
@@ -40,7 +41,7 @@ struct Relay {
     output: Vec<u8>,
     /// Whether the command needs the keys. In a pipeline another program can need them: `… | less`.
     needs_keys: bool,
-    /// Whether the terminal of the command does not translate line feeds yet.
+    /// `true` until the terminal of the command translates line feeds.
     untranslated: bool,
     /// Whether the terminal of the user is closed.
     hung_up: bool,
@@ -139,8 +140,8 @@ impl Relay {
         }
     }
 
-    /// Waits for events. Returns whether a signal and a report of the monitor are pending, then the events of the terminals of the
-    /// command and of the user.
+    /// Waits for events. Returns whether a signal is pending, whether a report of the monitor is pending, the events of the
+    /// command's terminal, and the events of the user's terminal.
     fn wait(&self) -> Result<(bool, bool, PollFlags, PollFlags)> {
         let when = |condition: bool, flag: PollFlags| if condition { flag } else { PollFlags::empty() };
         let master = when(self.output.is_empty(), PollFlags::POLLIN)
@@ -208,8 +209,8 @@ impl Relay {
         self.send_order(if foreground { Order::Foreground } else { Order::Background });
     }
 
-    /// Handles a stop of the command. Either the command needs the keys, or the user has suspended the job: then this process
-    /// stops, too, and the shell takes over.
+    /// Handles a stop of the command. If the command needs the keys and this process can read them, the command is continued.
+    /// Otherwise this process stops, too, and the shell takes over.
     fn suspend(&mut self, signal: Option<Signal>) -> Result<()> {
         let reads = matches!(signal, Some(Signal::SIGTTIN | Signal::SIGTTOU)) && !self.terminal.is_raw();
         self.needs_keys |= reads;
@@ -308,7 +309,7 @@ fn stop_job(signal: Signal) -> Result<()> {
     before.thread_set_mask().context("cannot continue the job")
 }
 
-/// Returns the signal if a key of the terminal sends it to end a job.
+/// Returns the signal with this number, if it is one that a key of the terminal sends to end a job (SIGINT or SIGQUIT).
 fn keyboard_signal(number: u8) -> Option<Signal> {
     [Signal::SIGINT, Signal::SIGQUIT].into_iter().find(|signal| *signal as i32 == i32::from(number))
 }

@@ -23,14 +23,14 @@ const DEV_TTY: u64 = nix::sys::stat::makedev(5, 0);
 pub struct Terminal {
     /// A separate open file description, so that O_NONBLOCK does not affect other processes.
     file: File,
-    /// Whether stdin, stdout and stderr are this terminal.
+    /// For each of stdin, stdout and stderr: whether it is this terminal.
     pub standard: [bool; 3],
     saved: Option<Termios>,
 }
 
 impl Terminal {
     /// Returns the terminal of stdin, stdout or stderr, or else the controlling terminal; `None` without a terminal.
-    /// Errors: the terminal cannot be opened. The command must not use it then.
+    /// Errors: the terminal cannot be opened. Then the command must not be run, because it would use this terminal directly.
     pub fn find() -> Result<Option<Self>> {
         let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
         let device =
@@ -136,7 +136,7 @@ pub fn create(model: &Terminal) -> Result<(OwnedFd, OwnedFd)> {
     Ok((master, slave))
 }
 
-/// Sets whether a terminal translates line feeds (OPOST). While off, the terminal of the user translates line feeds.
+/// Sets whether a terminal translates line feeds (OPOST). If it does not, the terminal of the user translates them.
 pub fn translate_output(terminal: impl AsFd, on: bool) {
     let terminal = terminal.as_fd();
     if let Ok(mut settings) = tcgetattr(terminal) {

@@ -1,4 +1,4 @@
-//! The user of a command: looked up with the programs of the system, then assumed by this process.
+//! The user who runs a command. Programs of the system look up the user. Then this process changes to the user.
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
@@ -24,7 +24,8 @@ pub struct User {
 }
 
 impl User {
-    /// Looks up a user by name or number, with getent(1) and id(1): a static program cannot load the sources in nsswitch.conf(5).
+    /// Looks up a user by name or number, with getent(1) and id(1). This program is static, so it cannot load the libraries
+    /// for the sources in nsswitch.conf(5).
     /// Errors: the user is invalid or unknown, or a program fails.
     pub fn look_up(user: &str) -> Result<Self> {
         ensure!(!user.is_empty() && !user.starts_with('-'), "invalid user `{user}`");
@@ -58,8 +59,8 @@ impl User {
         })
     }
 
-    /// Sets the groups and the user of this process, and drops the capabilities unless the user is root. no_new_privs would break
-    /// ping(8), which has a file capability.
+    /// Sets the groups and the user of this process, and drops the capabilities unless the user is root. no_new_privs is not
+    /// set: it would break ping(8), which has a file capability.
     /// Errors: a system call fails.
     pub fn assume(&self) -> Result<()> {
         setgroups(&self.groups).context("cannot set the groups")?;

@@ -15,7 +15,7 @@ use crate::netns::processes::{self, NamespaceProcess};
 use crate::netns::{self, Id, NameState};
 use crate::paths::Paths;
 
-/// A namespace, with the keys of the JSON output.
+/// The status of a namespace. The names of the fields are the keys of the JSON output.
 #[derive(Debug, Serialize)]
 pub struct NamespaceStatus {
     pub namespace: NsName,

@@ -25,7 +25,7 @@ impl Capability {
     }
 }
 
-/// Checks that this process has a capability, in the initial user namespace or its own one.
+/// Checks that this process has a capability, in the user namespace of this process.
 /// Errors: the capability is missing, and the message states its purpose; or `/proc/self/status` cannot be read.
 pub fn require(capability: Capability, purpose: &str) -> Result<()> {
     let status = fs::read_to_string("/proc/self/status")

@@ -207,8 +207,8 @@ pub fn lock_within(file: File, timeout: Duration) -> Result<Flock<File>, Errno> 
     locked.unwrap_or(Err(Errno::EAGAIN))
 }
 
-/// Removes leftover drafts of killed processes, if the name of the target is `ours`. No other process may write to the
-/// directory at the same time: see [`lock_directory`].
+/// Removes the drafts that killed processes have left, if `ours` returns true for the name of the target. No other process
+/// may write to the directory at the same time: see [`lock_directory`].
 /// Errors: the directory cannot be read, or a draft cannot be removed.
 pub fn remove_drafts(directory: &Path, ours: impl Fn(&str) -> bool) -> Result<()> {
     for entry in entries(directory)? {

@@ -1,7 +1,7 @@
 //! Runs other programs and reads their output. They are found in PATH and have no terminal.
 //!
-//! Input and output are files in memory, not pipes. A pipe would stay open as long as any background process of the program has
-//! it open, and a closed pipe would end the program by SIGPIPE.
+//! Input and output are files in memory, not pipes. With a pipe, a background process of the program could keep the pipe
+//! open, and this process would wait for it. If this process closed the pipe, SIGPIPE would kill the program.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -102,7 +102,7 @@ impl Program {
         self
     }
 
-    /// Stores the output in temporary files on the disk. Unlimited output would use up the memory.
+    /// Stores the output in temporary files on the disk, because unlimited output in memory would use up the memory.
     #[must_use]
     pub fn output_on_disk(mut self) -> Self {
         self.output_on_disk = true;
@@ -144,7 +144,8 @@ impl Program {
         self.running(spawned)
     }
 
-    /// Starts the program. The outer error is that of the files, the inner one that of the program.
+    /// Starts the program. The outer result is an error if the files cannot be created, the inner one if the program cannot
+    /// be run.
     fn spawn(&self) -> Result<io::Result<Spawned>> {
         let files = || -> io::Result<_> {
             let (stdout, stderr) = (self.anonymous_file()?, self.anonymous_file()?);

@@ -1,5 +1,5 @@
-//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. The order in which
-//! systemd loads the units decides about the job.
+//! Ordering cycles of units, as `systemd-analyze verify` reports them. systemd deletes one job of each cycle. Which job it
+//! deletes depends on the order in which it loads the units.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -11,7 +11,7 @@ use crate::sys::program::Program;
 /// The maximum number of lines of a failed unit.
 const LINES: usize = 10;
 
-/// The last messages of the units of an instance since a time, for an error.
+/// The last messages of the units of an instance that are not older than `since`, formatted for an error message.
 #[must_use]
 pub fn quoted_since(instance: &Instance, since: Timestamp) -> String {
     quoted(logged(instance, since))
@@ -23,7 +23,7 @@ pub fn last_lines(instance: &Instance) -> Vec<String> {
     logged(instance, Timestamp::UNIX_EPOCH)
 }
 
-/// The last messages of a unit, and those of systemd about the unit, for an error.
+/// The last messages of a unit, and those of systemd about the unit, formatted for an error message.
 #[must_use]
 pub fn quoted_of_unit(unit: &str) -> String {
     quoted(read(["--output=cat", "--lines=5", "--unit", unit]).lines())
@@ -53,7 +53,8 @@ fn journalctl() -> Program {
     Program::new("journalctl").package("systemd")
 }
 
-/// The last messages in the output of `journalctl --output=json`: those of hooks. If no hook has printed a message, those of systemd.
+/// Returns the last messages of hooks in the output of `journalctl --output=json`. If no hook has printed a message, returns
+/// the last messages of systemd.
 #[must_use]
 pub fn messages(text: &str, since: Timestamp) -> Vec<String> {
     let (of_systemd, of_hooks): (Vec<JournalEntry>, Vec<JournalEntry>) =

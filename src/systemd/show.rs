@@ -25,8 +25,8 @@ impl Properties {
         Ok(Self::parse(&answer.text()))
     }
 
-    /// Parses blocks of `KEY=value` lines, which empty lines separate. The values of a repeated key are joined with newlines. Blocks
-    /// without `Id` are ignored.
+    /// Parses blocks of `KEY=value` lines. Empty lines separate the blocks. The values of a repeated key are joined with
+    /// newlines. Blocks without `Id` are ignored.
     #[must_use]
     pub fn parse(listing: &str) -> Vec<Self> {
         let block = |block: &str| {

@@ -11,7 +11,8 @@ use crate::paths::Paths;
 use crate::sys::program::{Program, Running};
 use crate::sys::wait::try_wait_until;
 
-/// The timeout of `--now` for the removal of namespaces, after the instances have stopped.
+/// The time limit of `--now` for the removal of the namespaces. It is counted from the beginning of the stop of the
+/// instances.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The poll interval for the removal.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -60,7 +61,7 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Options of `list-units`, which then prints only units, and complete names.
+/// Options of `list-units`: it prints all loaded units, without symbols, header, summary and pager.
 const LIST_OPTIONS: [&str; 4] = ["--all", "--plain", "--no-legend", "--no-pager"];
 
 /// A call of systemctl with a verb.

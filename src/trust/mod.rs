@@ -5,10 +5,10 @@
 //! is trusted too. A file that any other user can write may contain commands of that user. These objects are checked, for each
 //! path and for the targets of its symbolic links:
 //!
-//! - A file: the owner can change it at any time, and can allow other users to.
+//! - A file: its owner can change it at any time, and can allow other users to change it.
 //! - A directory: a user who can write to it can replace a checked file, or create a missing one. The sticky bit (`/tmp`) only
 //!   prevents the replacement, so it makes no difference here.
-//! - A symbolic link: only the owner, who has chosen the target. The mode of a link has no meaning.
+//! - A symbolic link: only its owner is checked, because the owner has chosen the target. The mode of a link has no meaning.
 //!
 //! Directories above the root are only checked if a link leads to them: the user who chooses a root trusts its path.
 
@@ -258,7 +258,7 @@ impl<'a> Checker<'a> {
         uid == 0 || self.owner == Some(uid) || uid == geteuid().as_raw() || overflow::is_unmapped(uid)
     }
 
-    /// Trusted groups are that of root, and the private group of a trusted user, which has the number of the user
+    /// Trusts the group of root, and the private group of each trusted user. A private group has the same number as its user
     /// (`USERGROUPS_ENAB` in login.defs(5)).
     fn trusts_group(&self, gid: u32) -> bool {
         gid == 0 || self.owner == Some(gid) || gid == geteuid().as_raw()

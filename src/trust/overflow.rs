@@ -8,13 +8,14 @@ const OVERFLOW_UID: u32 = 65534;
 
 /// Whether a uid represents the unmapped users, who are outside of this user namespace.
 ///
-/// No user in this namespace is one of them. They have set up the files that this namespace sees, so they are trusted. `false`
-/// if the namespace has its own user with this uid.
+/// No user in this namespace is an unmapped user. The unmapped users have set up the files that this namespace sees, so they
+/// are trusted. `false` if the namespace has its own user with this uid.
 pub fn is_unmapped(uid: u32) -> bool {
     uid == OVERFLOW_UID && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !maps(&map, uid))
 }
 
-/// Whether a uid map contains a uid. A line has the first uid inside, the first uid outside, and their number.
+/// Whether a uid map contains a uid. A line has the first uid inside the namespace, the first uid outside, and the number of
+/// uids.
 fn maps(map: &str, uid: u32) -> bool {
     map.lines().any(|line| {
         let numbers: Vec<u64> =

@@ -37,7 +37,8 @@ pub struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Reads the state. With `now`, all instances are stopped first, and the loaded units are queried later.
+    /// Reads the state. With `now`, the loaded units are not queried yet: [`Self::stop_all`] first stops all instances, then
+    /// starts the query.
     /// Errors: a directory cannot be read, or a template or systemctl is missing.
     pub fn read(paths: &'a Paths, scope: Scope, now: bool) -> Result<Self> {
         let systemctl = Systemctl::of(paths);
@@ -68,8 +69,8 @@ impl<'a> Machine<'a> {
         Ok(machine)
     }
 
-    /// The reasons to change nothing at all, one line each. An instance with an attached service can require instances of any
-    /// type.
+    /// The reasons to change nothing at all, one line each. With [`Scope::Clean`], an attached service is a reason, because
+    /// its instance can require instances of any type.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let attached = self.attached.iter();
@@ -87,8 +88,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The loaded units of instances. The list is empty if systemd was not queried: with `--now --dry-run` all units would be
-    /// stopped.
+    /// The loaded units of instances. The list is empty if systemd was not queried. This is so with `--now --dry-run`: a real
+    /// run would have stopped all units at this point.
     /// Errors: systemctl fails.
     pub fn loaded(&mut self) -> Result<Vec<Loaded>> {
         self.loading.take().map_or(Ok(Vec::new()), LoadedQuery::wait)

@@ -19,8 +19,9 @@ use crate::systemd::unit_files::{self, Plan, Template};
 /// - each instance with requirements has a drop-in;
 /// - each type that provides a firewall has a drop-in.
 ///
-/// The units of a removed type stay if a service is attached to an instance, or if an instance in `loaded` is not inactive:
-/// active, failed or changing ([`Loaded::needs_unit_file`]). The requirement drop-ins are not changed if the graph has problems.
+/// The units of a removed type stay if a service is attached to an instance of the type. They also stay if an instance of the
+/// type in `loaded` is active, failed or changing ([`Loaded::needs_unit_file`]). The requirement drop-ins are not changed if
+/// the graph has problems.
 ///
 /// Errors: the directory of the units cannot be read.
 pub fn plan<'a>(

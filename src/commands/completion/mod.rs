@@ -1,4 +1,5 @@
-//! `netnsctl completion`: prints the completion script of a shell, and answers its queries.
+//! `netnsctl completion`: prints the completion script for a shell. The script then queries netnsctl for candidates, and this
+//! file also answers these queries.
 
 use std::env;
 use std::io::{Write, stdout};
@@ -12,7 +13,7 @@ use super::netnsctl::Ctl;
 use crate::argv::arguments;
 use crate::exit::Status;
 
-/// The environment variable of a query.
+/// The environment variable that is set if a completion script runs netnsctl for a query.
 const VARIABLE: &str = "NETNSCTL_COMPLETE";
 
 /// The arguments of `completion`.
@@ -34,7 +35,7 @@ pub enum Shell {
     Fish,
 }
 
-/// Our own script for bash, because bash splits arguments at `@`.
+/// The completion script for bash. The script of clap_complete is not used, because bash splits arguments at `@`.
 const BASH: &str = include_str!("netnsctl.bash");
 
 #[allow(clippy::disallowed_methods)] // the text is ours

@@ -23,7 +23,7 @@ use crate::requires::Requirement;
 use crate::sys::capability::{self, Capability};
 use crate::sys::parallel::parallel;
 
-/// This program as an engine.
+/// The direct engine.
 #[derive(Debug)]
 pub struct Direct {
     paths: Paths,
@@ -44,7 +44,7 @@ impl Direct {
         Ok(Self { paths: paths.clone(), adopt, runner: Runner::new(paths)? })
     }
 
-    /// Takes partially up instances of a namespace down, and deletes an unused namespace.
+    /// Takes down the instances of a namespace that are only partially up, and deletes the namespace if it is unused.
     /// Errors: the namespace cannot be read or deleted, or the state cannot be written.
     pub fn recover(&self, locked: &mut LockedState) -> Result<()> {
         self.undo_interrupted(locked)?;
@@ -54,7 +54,7 @@ impl Direct {
         self.delete_if_empty(locked)
     }
 
-    /// Runs a schedule. `plan` makes the schedule from the current entries.
+    /// Runs a schedule. `plan` makes the schedule from the current entries of the state files.
     fn execute(&self, instances: &[Instance], plan: impl Fn(&Entries) -> Schedule) -> Vec<Outcome> {
         let outcome = |instance: &Instance, changed| Outcome {
             instance: instance.clone(),
@@ -252,7 +252,7 @@ impl Engine for Direct {
     }
 }
 
-/// The state of the schedule at the begin of a wave.
+/// The requirements, results and errors that are known at the beginning of a wave.
 struct WaveContext<'a> {
     requires: &'a BTreeMap<Instance, Vec<Requirement>>,
     results: &'a BTreeMap<Instance, Result<bool>>,
@@ -266,7 +266,7 @@ impl WaveContext<'_> {
         failed.map(|(instance, _)| format!("`{instance}` failed"))
     }
 
-    /// The first requirement of an instance that is missing, with the cause.
+    /// The first failed requirement of an instance, with the cause of the failure.
     fn missing_requirement(&self, instance: &Instance) -> Option<String> {
         self.requires.get(instance)?.iter().find_map(|requirement| {
             let why = match requirement {

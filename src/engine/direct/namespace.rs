@@ -1,4 +1,5 @@
-//! Creates the namespace before the first hook, deletes it after the last hook, and takes partially up instances down.
+//! Creates the namespace before the first hook, and deletes it after the last hook. Takes down instances that are only
+//! partially up.
 
 use anyhow::{Result, bail};
 
@@ -11,7 +12,8 @@ use crate::print;
 use crate::sys::file;
 
 impl Direct {
-    /// Takes instances down after a killed command, or after the namespace was deleted manually.
+    /// Takes down the instances that a killed command has left partially up. If the namespace was deleted manually, takes all
+    /// its instances down.
     pub(super) fn undo_interrupted(&self, locked: &mut LockedState) -> Result<()> {
         for entry in locked.state.instances.iter().filter(|entry| entry.stage != Stage::Up) {
             self.runner.terminate_leftovers(&locked.instance(&entry.nstype), entry.hook);

@@ -22,7 +22,7 @@ use crate::sys::process::Process;
 
 /// A process that waits longer than this for the lock prints a warning.
 const WARNING_DELAY: Duration = Duration::from_secs(1);
-/// Pause between two attempts before the warning.
+/// Pause between two attempts to get the lock. After the warning, the process waits for the lock without further attempts.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The state of a namespace that this process has locked.

@@ -29,7 +29,7 @@ pub struct State {
     version: u32,
     /// The namespace of the instances; `None` before its creation.
     pub namespace: Option<Identity>,
-    /// Whether the namespace existed before; `down` does not delete an adopted namespace.
+    /// Whether the namespace was foreign and was taken over with `--adopt`. `down` does not delete such a namespace.
     pub adopted: bool,
     /// The instances, in the order in which they came up.
     pub instances: Vec<Entry>,

@@ -29,14 +29,14 @@ use crate::systemd::journal;
 use crate::systemd::systemctl::Systemctl;
 use units::{Units, dependants, is_needed};
 
-/// Timeout for the end of a stop after `systemctl stop` has returned: the timeouts of the units for `down outside` and for the
-/// removal of the namespace, plus 5 seconds.
+/// After `systemctl stop` has returned, this engine waits at most this long until the stop is complete. The time is the sum of
+/// the unit timeouts for `down outside` and for the removal of the namespace, plus 5 seconds.
 const TIMEOUT: Duration = Duration::from_secs(90 + 30 + 5);
 
 /// Pause between two queries of the units.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Time for systemd to stop an outside unit that is no longer needed. Then this engine stops the unit.
+/// Time in which systemd should stop an outside unit that is no longer needed. After this time, this engine stops the unit.
 const UNNEEDED_DELAY: Duration = Duration::from_secs(3);
 
 /// The fix for a missing unit of a type, to append to a message.
@@ -58,8 +58,8 @@ impl Systemd {
         Ok(Self { paths: paths.clone(), systemctl, interrupt: Interrupt::catch()? })
     }
 
-    /// Starts or restarts units with one systemctl command; systemd finds the order. Skips an instance with a problem. Skips
-    /// all instances if a dependant has a problem, which would stay down.
+    /// Starts or restarts units with one systemctl command; systemd finds the order. Skips an instance with a problem. If a
+    /// dependant has a problem, skips all instances, because this dependant would stay down after the restart.
     fn start_or_restart(
         &self,
         verb: &str,
@@ -186,7 +186,7 @@ impl Engine for Systemd {
         self.start_or_restart("start", instances, &BTreeSet::new())
     }
 
-    /// systemd also restarts the dependants. They are part of the command, so that the engine waits for them.
+    /// systemd also restarts the dependants. They are also arguments of the systemctl command, so that the engine waits for them.
     fn restart(&self, instances: &[Instance]) -> Vec<Outcome> {
         let lost = match self.lost(instances) {
             Ok(lost) => lost,
@@ -222,8 +222,8 @@ impl Engine for Systemd {
 }
 
 impl Systemd {
-    /// For the namespaces of `instances` that were deleted manually: all their active instances. systemd does not notice the
-    /// deletion.
+    /// Finds the namespaces of `instances` that were deleted manually, and returns all active instances on them. systemd does
+    /// not notice such a deletion.
     /// Errors: a namespace was replaced or cannot be read, or systemctl fails.
     fn lost(&self, instances: &[Instance]) -> Result<Vec<Instance>> {
         let up: BTreeSet<Instance> = active(&self.paths)?
@@ -243,7 +243,8 @@ impl Systemd {
         Ok(lost)
     }
 
-    /// Takes instances down and up, with the `lost` instances and all dependants. systemd then creates the namespaces again.
+    /// Takes `instances`, the `lost` instances and all dependants down, then brings them up again. During this, systemd creates
+    /// the deleted namespaces again.
     fn recreate(&self, instances: &[Instance], lost: &[Instance]) -> Vec<Outcome> {
         let mut all = instances.to_vec();
         all.extend(lost.iter().filter(|one| !instances.contains(one)).cloned());

@@ -16,7 +16,7 @@ use crate::systemd::systemctl::{Loaded, Systemctl};
 /// The properties in [`Units`].
 const UNIT_PROPERTIES: &str = "ActiveState,StateChangeTimestamp";
 
-/// The properties that list the units which need a unit.
+/// The properties of a unit that list the other units which require this unit.
 const REVERSE_DEPENDENCIES: [&str; 2] = ["RequiredBy", "BoundBy"];
 
 /// Units by name.
@@ -106,7 +106,7 @@ fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
     pairs
 }
 
-/// Whether an active unit requires a unit.
+/// Whether any other unit that is up or changing requires the unit `name`.
 /// Errors: systemctl is missing or fails.
 pub(super) fn is_needed(name: &str) -> Result<bool> {
     let properties = Properties::of(&REVERSE_DEPENDENCIES.join(","), [name])?;
@@ -139,8 +139,8 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
     Ok(found.into_iter().map(since).collect())
 }
 
-/// The start time of an active unit: the time of the link that systemd creates at the start. The link tells journald the
-/// invocation ID (`unit_export_invocation_id` in systemd's src/core/unit.c).
+/// The start time of an active unit: the modification time of a symbolic link that systemd creates at the start. The link
+/// contains the invocation ID for journald (`unit_export_invocation_id` in systemd's src/core/unit.c).
 fn start_time(paths: &Paths, unit: &str) -> Option<Timestamp> {
     let modified = fs::symlink_metadata(paths.invocation(unit)).ok()?.modified().ok()?;
     Timestamp::from_second(Timestamp::try_from(modified).ok()?.as_second()).ok()

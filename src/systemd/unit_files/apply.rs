@@ -1,4 +1,5 @@
-//! Applies a plan. First, drafts of all files are written in the same directories. Then the drafts are renamed to the files.
+//! Applies a plan. First, a draft of each file is written in the directory of the file. Then the drafts are renamed to the
+//! files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

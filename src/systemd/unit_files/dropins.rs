@@ -1,4 +1,5 @@
-//! The drop-ins that netns-update writes: the requirements of instances, and the closing of the namespaces of firewalls.
+//! The drop-ins that netns-update writes. One kind contains the requirements of an instance. The other kind belongs to a type
+//! with a firewall, and closes the namespace before an instance of the type starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -121,8 +121,8 @@ pub fn present(paths: &Paths) -> Result<Vec<DirEntry>> {
     file::entries(&paths.units)
 }
 
-/// Plans the unit files: `types` have unit pairs, and those of other types are removed. `present` are the existing files.
-/// `reasons_to_keep` returns the reasons against a removal.
+/// Plans the unit files. Each type in `types` gets a unit pair, and the unit pairs of other types are removed. `present` are
+/// the existing files. `reasons_to_keep` returns the reasons why the units of a type must not be removed.
 #[must_use]
 pub fn plan<'a>(
     paths: &Paths,
@@ -165,7 +165,7 @@ pub fn plan<'a>(
 }
 
 impl Plan<'_> {
-    /// The changes of files that are not kept.
+    /// The changes without those of the kind [`Action::Keep`].
     pub fn pending(&self) -> impl Iterator<Item = &Change<'_>> + Clone {
         self.changes.iter().filter(|change| change.action != Action::Keep)
     }
@@ -217,8 +217,8 @@ fn action(path: &Path, template: &Template) -> Result<Action> {
     Ok(Action::Update)
 }
 
-/// The unit files that are copies of a template, of this program or of the original bash scripts, with their types. Copies of
-/// `types` are left out.
+/// The unit files that are copies of a template, with their types. The template can be one of this program or of the original
+/// bash scripts. Copies for a type in `types` are left out.
 fn copies_of_other_types(
     paths: &Paths,
     present: &[DirEntry],
@@ -254,7 +254,8 @@ fn type_of_unit_file(name: &str) -> Option<&str> {
     (!nstype.contains('-')).then_some(nstype)
 }
 
-/// Whether a unit is a copy of a template: netnsinit gets the type from the name of the unit (`%j`, `%J`).
+/// Whether a unit is a copy of a template. Only such a unit runs netnsinit with the type from the name of the unit (`%j`,
+/// `%J`).
 fn is_copy(content: &[u8]) -> bool {
     // All versions of the templates run such a command, and have nothing else in common. No administrator's unit contains it.
     let text = String::from_utf8_lossy(content);

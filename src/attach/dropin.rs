@@ -125,8 +125,7 @@ impl DropIn {
     }
 }
 
-/// The instances that would give a namespace its own resolver, configured or not: one for each type that declares resolv.conf
-/// in `# Etc:`.
+/// The instances that would give a namespace its own resolver: one for each type that declares resolv.conf in `# Etc:`.
 /// Errors: the directory of the plugins cannot be read.
 pub fn resolver_instances(paths: &Paths, namespace: &NsName) -> Result<Vec<Instance>> {
     let types = plugin::known(paths)?.into_iter();

@@ -13,9 +13,8 @@ use crate::sys::program::{Output, Program};
 /// The timeout for reading the files of an instance.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs bash text with arguments, in the network namespace of this thread, and returns the output. Background processes are
-/// killed.
-/// Errors: bash cannot be run, or does not exit before the timeout.
+/// Runs bash text with arguments, in the network namespace of this thread. Background processes are killed. Returns the output.
+/// Errors: bash cannot be run, or times out.
 pub(super) fn run(text: &str, args: &[&str]) -> Result<Output> {
     let script = file::in_memory(text.as_bytes()).context("cannot create a file in memory")?;
     let path = format!("/proc/{}/fd/{}", std::process::id(), script.as_raw_fd());

@@ -110,8 +110,8 @@ fn findings(paths: &Paths, what: &str, uses: &[Use]) -> Vec<Finding> {
     others.iter().map(finding).collect()
 }
 
-/// The settings that contain names of interfaces, and the place of each interface. If the plugin declares no links, the names
-/// of the settings show which settings these are, and the places.
+/// The settings that contain names of interfaces, and the place of each interface. If the plugin declares no links, the names of
+/// the settings decide.
 fn names(one: &Examined) -> Vec<(&Variable, Where)> {
     let inside = || Some(one.instance.name.clone());
     let named = |name: &str| settings(one).find(|setting| setting.name == name);

@@ -126,7 +126,7 @@ impl Declaration {
     }
 
     /// A list of files that a type declares. An administrator's copy without this declaration inherits the list of the shipped
-    /// plugin, because copies of older plugins do not have the declaration.
+    /// plugin.
     fn inherited(paths: &Paths, nstype: &NsType, list: fn(Self) -> Vec<String>) -> Vec<String> {
         let declared = paths.plugin(nstype).into_iter().filter_map(|place| Self::of_file(&place));
         declared.map(list).find(|files| !files.is_empty()).unwrap_or_default()

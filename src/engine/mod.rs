@@ -108,14 +108,14 @@ pub struct Active {
     pub since: Option<Timestamp>,
 }
 
-/// Brings instances up and down, with one outcome for each instance. `up` stops at the first error of a namespace, and undoes
-/// the steps of the failed instance. `down` continues after an error.
+/// Brings instances up and down, with one outcome for each. `up` stops at the first error of a namespace, and undoes the failed
+/// instance. `down` continues after an error.
 pub trait Engine {
     /// Brings instances up, in the given order on each namespace.
     fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
 
-    /// Takes instances down, and deletes a namespace after its last instance. An instance with an active dependant stays up,
-    /// and its outcome is an error. With `recursive`, the dependants go down first.
+    /// Takes instances down, and deletes a namespace after its last instance. An instance with an active dependant fails; with
+    /// `recursive`, its dependants go down first.
     fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome>;
 
     /// Runs the inside hooks `down` and `up` again, or brings an inactive instance up. Active dependants are down during the

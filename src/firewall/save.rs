@@ -21,8 +21,7 @@ use crate::netns;
 use crate::paths::Paths;
 use crate::sys::file::{Draft, lock_directory, remove_drafts, sync_directory};
 
-/// The time to wait for the lock while another run holds it. If a unit saves the rules while it stops, its whole stop must not
-/// take longer than 30 seconds.
+/// The time to wait for the lock while another run holds it. A unit that saves its rules must stop within 30 seconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A save that can start: the file is known.

@@ -63,8 +63,8 @@ pub(super) fn wrapper(
     Ok(text)
 }
 
-/// The first lines of the wrapper. `tail` has the number of lines of each of the last two parts of the wrapper. bash loads these
-/// parts only if it needs them.
+/// The first lines of the wrapper. `tail` has the lengths of its last two parts, in lines. bash loads these parts only if it
+/// needs them.
 fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, tail: [usize; 2]) -> String {
     let Hook { instance, phase, side, .. } = hook;
     let mut text = String::with_capacity(16 * 1024);

@@ -81,7 +81,7 @@ impl AttemptEnd {
     }
 }
 
-/// Makes all attempts at the same time. `with_defaults` puts the default attempts before the requested attempts.
+/// Makes all attempts at the same time. `with_defaults` puts the default attempts first.
 /// Errors: the namespace is missing, belongs to the machine itself, or cannot be entered or inspected.
 pub fn measure(
     paths: &Paths,

@@ -1,6 +1,5 @@
-//! Queries the kernel about the network namespace of this thread, by netlink(7). No process is started.
-//!
-//! `links` and `routes` use `rtnetlink`; `nftables` and `trace` use nf_tables. `message` is the common part.
+//! Queries the kernel about the network namespace of this thread, by netlink(7). `links` and `routes` use `rtnetlink`; `nftables`
+//! and `trace` use nf_tables. `message` is the common part.
 
 mod links;
 mod message;

@@ -122,8 +122,8 @@ impl Graph {
         instances_in(self.requires.get(instance).map(Vec::as_slice).unwrap_or_default())
     }
 
-    /// Groups the instances into waves: an instance requires only instances of earlier waves. The instances of a cycle are
-    /// left out, and so are all instances that require one of them.
+    /// Groups the instances into waves: an instance requires only instances of earlier waves. The instances of a cycle, and those
+    /// that require them, are left out.
     #[must_use]
     pub fn waves(&self) -> Vec<Vec<Instance>> {
         let mut waves = Vec::new();

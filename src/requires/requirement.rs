@@ -50,8 +50,8 @@ impl Requirement {
 impl FromStr for Requirement {
     type Err = anyhow::Error;
 
-    /// Parses a requirement. A unit of systemd-netns becomes a namespace or an instance. Other text with the suffix of a unit is a
-    /// unit, even if it is a valid NSNAME.
+    /// Parses a requirement. A unit of systemd-netns becomes a namespace or an instance. Other text with the suffix of a unit is
+    /// a unit.
     fn from_str(text: &str) -> Result<Self> {
         match UnitName::parse(text) {
             Some(UnitName::Name(name)) => return Ok(Self::Namespace(name)),

@@ -209,8 +209,8 @@ impl Relay {
         self.send_order(if foreground { Order::Foreground } else { Order::Background });
     }
 
-    /// Handles a stop of the command. If the command needs the keys and this process can read them, the command is continued.
-    /// Otherwise this process stops, too, and the shell takes over.
+    /// Handles a stop of the command. If this process can read the keys that the command needs, the command is continued.
+    /// Otherwise this process stops, too.
     fn suspend(&mut self, signal: Option<Signal>) -> Result<()> {
         let reads = matches!(signal, Some(Signal::SIGTTIN | Signal::SIGTTOU)) && !self.terminal.is_raw();
         self.needs_keys |= reads;

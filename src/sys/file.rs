@@ -1,5 +1,4 @@
-//! Atomic file writes, and the directories of these files. A new version is written beside the file, and then renamed to it, so
-//! a reader sees a complete file at any moment.
+//! Atomic file writes, and the directories of these files. A new version is written beside the file, and then renamed to it.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -22,8 +21,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::wait::wait_until;
 use crate::print::{self, escape};
 
-/// Separates the name of a file from the random end of its draft's name. A user would not give this name to a copy of a file,
-/// unlike `.backup` or `.before`.
+/// Separates the name of a file from the random end of its draft's name. A user would not choose such a name.
 const DRAFT_MARK: &str = ".netns-draft-";
 
 /// A complete new version of a file, in the same directory. [`commit`](Self::commit) replaces the file by it. Otherwise the
@@ -96,7 +94,7 @@ pub fn in_memory(content: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens one of our own files. Symbolic links are not followed, and a FIFO does not block.
+/// Opens one of our own files, without following links or waiting for a FIFO.
 /// Errors: the file cannot be opened; [`ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let opened = options.custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);

@@ -224,7 +224,7 @@ impl Running {
         self.output(status)
     }
 
-    /// Like [`wait`](Self::wait), with a timeout. After the timeout, the program is killed and the result is `None`.
+    /// Like [`wait`](Self::wait), but kills the program after the timeout, and then returns `None`.
     /// Errors: the kernel refuses to wait or to kill, or the output cannot be read.
     pub fn wait_within(self, timeout: Duration) -> Result<Option<Output>> {
         let status =

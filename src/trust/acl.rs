@@ -26,8 +26,7 @@ pub enum Writer {
     OwningGroup,
 }
 
-/// The users and groups that the list of a file allows to write. `None` if the file has no list, or if the list cannot be read
-/// or has an unknown version.
+/// The users and groups that the list of a file allows to write. `None` if there is no list that can be read.
 pub fn writers(path: &Path) -> Option<Vec<Writer>> {
     parse(&get(path, NAME).ok()??)
 }

@@ -17,8 +17,8 @@ pub fn reload_pending(machine: &Machine) -> bool {
     machine.systemctl.is_some() && machine.paths.reload.exists()
 }
 
-/// Applies the plan as far as possible, and calls `say` before each change. First a file records the pending reload: without
-/// a reload, systemd could miss the drop-in of a firewall.
+/// Applies the plan as far as possible, and calls `say` before each change. First, a file records that a reload of systemd is
+/// needed.
 pub fn apply(machine: &Machine, plan: &Plan, say: impl FnMut(&Change)) -> Applied {
     let reload = &machine.paths.reload;
     if machine.systemctl.is_some()

@@ -139,7 +139,7 @@ fn preamble(hook: &Hook, caller: CallerKind) -> &'static str {
     }
 }
 
-/// Sources a layer. For a layer that can fail, errexit ends the hook.
+/// Sources the plugin or `default.conf`. If a command in it fails, errexit ends the hook.
 fn source(layer: &Layer) -> String {
     format!("__netns_layer={}\nsource \"$__netns_layer\"\n", quote(layer.path.as_os_str()))
 }

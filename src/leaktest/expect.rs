@@ -93,7 +93,7 @@ pub fn differences<'a>(
         let measurement = measurements
             .iter()
             .find(|measurement| measurement.attempt == expected.attempt)
-            .ok_or_else(|| anyhow!("the attempt `{}` was not made", expected.attempt))?;
+            .ok_or_else(|| anyhow!("`{}` is expected in the file, but was not tested", expected.attempt))?;
         if !expected.verdicts.contains(&measurement.verdict) {
             differences.push(Difference { expected, measurement });
         }

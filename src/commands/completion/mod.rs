@@ -55,5 +55,5 @@ pub(super) fn answer() -> Result<bool> {
     CompleteEnv::with_factory(Ctl::command)
         .var(VARIABLE)
         .try_complete(arguments(), here.as_deref())
-        .context("cannot answer the shell")
+        .context("cannot write the completions for the shell")
 }

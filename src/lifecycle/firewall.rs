@@ -73,7 +73,9 @@ fn state_after_failure(paths: &Paths, name: &NsName, failed: &[Instance]) -> Opt
         Ok(true) => format!("namespace `{name}` stays closed: only loopback traffic passes"),
         Ok(false) => format!("namespace `{name}` keeps the rules that were in force"),
         Err(error) => {
-            format!("namespace `{name}` HAS NO FIREWALL ({error:#}); fix: `netnsctl down {name}` removes the open namespace")
+            format!(
+                "namespace `{name}` HAS NO FIREWALL ({error:#}); fix: `netnsctl down {name}` removes the open namespace"
+            )
         }
     };
     Some(format!("`{firewall}` is not up: {state}"))

@@ -100,7 +100,7 @@ step_recover() {
     pick "$name" "${TYPES[@]/%/@$name}"
     case $verb-$PICKED in
       *@*) instances=("$PICKED") ;;
-      up-*) instances=("veth@$name" "macvlan@$name") ;; # the types with a TYPE-NAME.conf
+      up-*) instances=("veth@$name" "macvlan@$name" "nft@$name") ;; # the types with files for each name
       *)
         for type in "${TYPES[@]}"; do
           instance=$type@$name

@@ -205,15 +205,12 @@ impl<'a> Checker<'a> {
         }
         let action = if found.is_dir() { "create files in it" } else { "write it" };
         if found.mode() & 0o002 != 0 {
-            self.add(path, format!("any user can {action}"), &["chmod", "o-w"]);
+            let mut advice = fix(path, &["chmod", "o-w"]);
             // All users share /tmp and other sticky directories.
-            if let Some(last) = self
-                .found
-                .last_mut()
-                .filter(|last| last.path == path && found.is_dir() && found.mode() & 0o1000 != 0)
-            {
-                last.advice += ", or move the file to another directory if other users need this one";
+            if found.is_dir() && found.mode() & 0o1000 != 0 {
+                advice += ", or move the file to another directory if other users need this one";
             }
+            self.push(path, format!("any user can {action}"), advice);
         }
         // With an access control list, the group bits are its mask (acl(5)). Without the bit, the list allows no user to write.
         if found.mode() & 0o020 == 0 {
@@ -266,13 +263,21 @@ impl<'a> Checker<'a> {
 
     /// Adds a finding that a command fixes.
     fn add(&mut self, path: &Path, why: String, command: &[&str]) {
-        let name = path.to_string_lossy();
-        let fix = shell_words::join(command.iter().copied().chain([&*name]));
-        let file = Unsafe { path: path.to_owned(), why, advice: format!("fix: `{fix}`") };
+        self.push(path, why, fix(path, command));
+    }
+
+    fn push(&mut self, path: &Path, why: String, advice: String) {
+        let file = Unsafe { path: path.to_owned(), why, advice };
         if !self.found.contains(&file) {
             self.found.push(file);
         }
     }
+}
+
+/// The advice to run a command on a file.
+fn fix(path: &Path, command: &[&str]) -> String {
+    let name = path.to_string_lossy();
+    format!("fix: `{}`", shell_words::join(command.iter().copied().chain([&*name])))
 }
 
 /// The result for one component of a path.

@@ -92,7 +92,7 @@ model_namespace_lost() {
 
 # Runs a command on a namespace without its name. Each command succeeds; `up` and `restart` bring the instances up in a new namespace.
 step_recover() {
-  local name type instance verb instances=()
+  local name type file instance verb instances=()
   for name in "${NAMES[@]}"; do
     [[ -v UNNAMED[$name] ]] || continue
     pick up down restart
@@ -100,7 +100,12 @@ step_recover() {
     pick "$name" "${TYPES[@]/%/@$name}"
     case $verb-$PICKED in
       *@*) instances=("$PICKED") ;;
-      up-*) instances=("veth@$name" "macvlan@$name" "nft@$name") ;; # the types with files for each name
+      up-*)
+        for file in "$CONF"/*-"$name".*; do
+          type=${file##*/}
+          instances+=("${type%%-*}@$name")
+        done
+        ;;
       *)
         for type in "${TYPES[@]}"; do
           instance=$type@$name

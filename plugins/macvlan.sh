@@ -10,7 +10,7 @@
 #   MACVLAN_MODE           private, vepa, bridge, passthru or source (ip-link(8)); default: bridge
 #   MACVLAN_MAC            hardware address; default: chosen by the kernel
 #   MACVLAN_SOURCE_MACS    for mode source: the hardware addresses that may send to it, separated by blanks
-#   MACVLAN_IFADDR         address, as arguments for `ip address add`: "192.0.2.7/24"; default: none
+#   MACVLAN_IFADDR         address, as arguments for `ip address add`: "192.0.2.7/24"; an array may have several; default: none
 #   MACVLAN_GATEWAY        address of the default route's gateway; default: no default route
 
 configure_macvlan_up_outside() {
@@ -35,15 +35,16 @@ configure_macvlan_up_outside() {
 }
 
 configure_macvlan_up_inside() {
+  local address
   assert_ifname MACVLAN_IFNAME
   recall
 
   on_failure ip address flush dev "$MACVLAN_IFNAME"
   on_failure ip link set dev "$MACVLAN_IFNAME" down
-  if [[ -n ${MACVLAN_IFADDR-} ]]; then
+  for address in ${MACVLAN_IFADDR:+"${MACVLAN_IFADDR[@]}"}; do
     # shellcheck disable=SC2086 # several arguments for ip
-    ip address replace $MACVLAN_IFADDR dev "$MACVLAN_IFNAME"
-  fi
+    ip address replace $address dev "$MACVLAN_IFNAME"
+  done
   ip link set dev "$MACVLAN_IFNAME" up
   if [[ -n ${MACVLAN_GATEWAY-} ]]; then
     ip route replace default via "$MACVLAN_GATEWAY" dev "$MACVLAN_IFNAME"
@@ -74,17 +75,20 @@ configure_macvlan_down_outside() {
 
 # Prints a line for each property that was changed since `up`.
 configure_macvlan_check_inside() {
-  local address=${MACVLAN_IFADDR-}
+  local address family=-4
   recall
   if [[ $(ip -oneline link show type macvlan) != *": $MACVLAN_IFNAME@"* ]]; then
     echo "interface '$MACVLAN_IFNAME' is missing"
     return
   fi
-  address=${address%%[/ ]*}
   [[ $(ip -oneline link show dev "$MACVLAN_IFNAME") == *[\<,]UP[,\>]* ]] || echo "interface '$MACVLAN_IFNAME' is not up"
-  [[ -z $address || $(ip -oneline address show dev "$MACVLAN_IFNAME" to "$address") ]] ||
-    echo "interface '$MACVLAN_IFNAME' does not have the address '$address'"
-  [[ -z ${MACVLAN_GATEWAY-} || $(ip route show default) == *"via $MACVLAN_GATEWAY dev $MACVLAN_IFNAME"* ]] ||
+  for address in ${MACVLAN_IFADDR:+"${MACVLAN_IFADDR[@]}"}; do
+    address=${address%%[/ ]*}
+    [[ $(ip -oneline address show dev "$MACVLAN_IFNAME" to "$address") ]] ||
+      echo "interface '$MACVLAN_IFNAME' does not have the address '$address'"
+  done
+  [[ ${MACVLAN_GATEWAY-} != *:* ]] || family=-6
+  [[ -z ${MACVLAN_GATEWAY-} || $(ip "$family" route show default) == *"via $MACVLAN_GATEWAY dev $MACVLAN_IFNAME"* ]] ||
     echo "the default route via '$MACVLAN_GATEWAY' is missing"
 }
 

@@ -6,8 +6,8 @@
 # Requires: VETH_NSNAME_OUTSIDE
 #
 # Settings (in veth-NAME.conf; those for all veth instances in veth.conf):
-#   VETH_IFADDR_OUTSIDE   address of the outside end, as arguments for `ip address add`: "192.0.2.1/30"
-#   VETH_IFADDR_INSIDE    address of the inside end
+#   VETH_IFADDR_OUTSIDE   address of the outside end, as arguments for `ip address add`: "192.0.2.1/30"; an array may have several
+#   VETH_IFADDR_INSIDE    address of the inside end, in the same form
 #   VETH_IFNAME           prefix of the names of both ends; default: ve-; may be empty
 #   VETH_IFNAME_OUTSIDE   name of the outside end; default: ${VETH_IFNAME}${NS_NAME}0
 #   VETH_IFNAME_INSIDE    name of the inside end; default: ${VETH_IFNAME}${NS_NAME}1
@@ -16,7 +16,7 @@
 #   VETH_MAC_INSIDE       hardware address of the inside end
 
 configure_veth_up_outside() {
-  local NS_NAME=$1
+  local NS_NAME=$1 address
   assert_command ip iproute2
   assert_non_empty VETH_IFADDR_OUTSIDE
   assert_non_empty VETH_IFADDR_INSIDE
@@ -33,20 +33,24 @@ configure_veth_up_outside() {
     veth_existed
   # The namespace is not trusted: it must not be able to give the host a route.
   ignore_routers "$VETH_IFNAME_OUTSIDE" "${VETH_NSNAME_OUTSIDE-}"
-  # shellcheck disable=SC2086 # several arguments for ip
-  veth_ip address replace $VETH_IFADDR_OUTSIDE dev "$VETH_IFNAME_OUTSIDE"
+  for address in "${VETH_IFADDR_OUTSIDE[@]}"; do
+    # shellcheck disable=SC2086 # several arguments for ip
+    veth_ip address replace $address dev "$VETH_IFNAME_OUTSIDE"
+  done
   veth_ip link set dev "$VETH_IFNAME_OUTSIDE" up
 }
 
 configure_veth_up_inside() {
-  local NS_NAME=$1
+  local NS_NAME=$1 address
   assert_non_empty VETH_IFADDR_INSIDE
   recall
   veth_name_ends
 
   on_failure ip address flush dev "$VETH_IFNAME_INSIDE"
-  # shellcheck disable=SC2086 # several arguments for ip
-  ip address replace $VETH_IFADDR_INSIDE dev "$VETH_IFNAME_INSIDE"
+  for address in "${VETH_IFADDR_INSIDE[@]}"; do
+    # shellcheck disable=SC2086 # several arguments for ip
+    ip address replace $address dev "$VETH_IFNAME_INSIDE"
+  done
   ip link set dev "$VETH_IFNAME_INSIDE" up
 }
 
@@ -91,7 +95,7 @@ configure_veth_check_outside() {
   elif ! veth_has_outside_end; then
     echo "interface '$VETH_IFNAME_OUTSIDE' is missing"
   else
-    veth_check_end "$VETH_IFNAME_OUTSIDE" "$VETH_IFADDR_OUTSIDE" veth_ip
+    veth_check_end veth_ip "$VETH_IFNAME_OUTSIDE" "${VETH_IFADDR_OUTSIDE[@]}"
     veth_check_routers
   fi
 }
@@ -103,15 +107,18 @@ configure_veth_check_inside() {
   if ! veth_has_inside_end; then
     echo "interface '$VETH_IFNAME_INSIDE' is missing"
   else
-    veth_check_end "$VETH_IFNAME_INSIDE" "$VETH_IFADDR_INSIDE" ip
+    veth_check_end ip "$VETH_IFNAME_INSIDE" "${VETH_IFADDR_INSIDE[@]}"
   fi
 }
 
-# Usage: veth_check_end IFNAME IFADDR ip|veth_ip
+# Usage: veth_check_end ip|veth_ip IFNAME IFADDR...
 veth_check_end() {
-  local ifname=$1 address=${2%%[/ ]*} ip=$3
+  local ip=$1 ifname=$2 address
   [[ $("$ip" -oneline link show dev "$ifname") == *[\<,]UP[,\>]* ]] || echo "interface '$ifname' is not up"
-  [[ $("$ip" -oneline address show dev "$ifname" to "$address") ]] || echo "interface '$ifname' does not have the address '$address'"
+  for address in "${@:3}"; do
+    address=${address%%[/ ]*}
+    [[ $("$ip" -oneline address show dev "$ifname" to "$address") ]] || echo "interface '$ifname' does not have the address '$address'"
+  done
 }
 
 # A .conf that lets the outside end accept router advertisements redefines this function and ignore_routers.

@@ -1,4 +1,4 @@
-//! netns-update below `--root`: the drop-ins of instances with requirements, and the errors that prevent all changes.
+//! netns-update below `--root`: the drop-ins of instances with requirements, and the errors in requirements.
 
 mod support;
 
@@ -22,12 +22,19 @@ fn with_dropin(requirements: &str) -> Test {
     test
 }
 
-fn assert_nothing_changes(test: &Test, message: &str) {
-    let before = test.state("etc/systemd");
+/// Adds another type with an instance that requires `b`, and asserts that the run reports the message, leaves the drop-in of `good@a`
+/// as it was, and does all the rest.
+fn assert_all_but_the_drop_in_is_done(test: &Test, message: &str) {
+    test.write("usr/share/systemd-netns/rest.sh", "");
+    test.write(&conf("rest-z.conf"), "NETNS_REQUIRES=b\n");
+    let before = test.has(&unit(DROPIN)).then(|| test.read(&unit(DROPIN)));
     let ran = test.run(&NONE);
-    assert_eq!(ran.stdout, format!("{PROCESSING}Nothing was changed: see the warnings.\n"));
+    assert!(ran.stdout.ends_with("Update incomplete: see the warnings.\n"), "{}", ran.stdout);
     ran.stderr_has(message).status(1);
-    assert_eq!(test.state("etc/systemd"), before);
+    assert_eq!(test.has(&unit(DROPIN)).then(|| test.read(&unit(DROPIN))), before);
+    assert!(test.has(&unit("netns-rest@.service")) && test.has(&unit("netns_outside-rest@.service")));
+    let rest = test.read(&unit("netns_outside-rest@z.service.d/10-requires.conf"));
+    assert!(rest.contains("Requires=netns_name@b.service\n"), "{rest}");
 }
 
 #[test]
@@ -160,32 +167,35 @@ fn the_own_namespace_is_not_a_requirement() {
 }
 
 #[test]
-fn a_cycle_is_reported_completely_and_nothing_is_changed() {
+fn a_cycle_is_reported_completely_and_the_rest_is_done() {
     let test = with_dropin("b")
         .file("usr/share/systemd-netns/other.sh", "")
         .file(&conf("good-a.conf"), "NETNS_REQUIRES=other@b")
         .file(&conf("other-b.conf"), "NETNS_REQUIRES=good@a");
-    assert_nothing_changes(&test, "circular requirements: good@a -> other@b -> good@a\n");
+    assert_all_but_the_drop_in_is_done(&test, "circular requirements: good@a -> other@b -> good@a\n");
 }
 
 #[test]
 fn an_instance_that_requires_itself_is_a_cycle() {
-    assert_nothing_changes(&requiring("good@a"), "circular requirements: good@a -> good@a\n");
+    assert_all_but_the_drop_in_is_done(&requiring("good@a"), "circular requirements: good@a -> good@a\n");
 }
 
 #[test]
-fn an_unknown_instance_is_reported_and_nothing_is_changed() {
-    assert_nothing_changes(
+fn an_unknown_instance_is_reported_and_the_rest_is_done() {
+    assert_all_but_the_drop_in_is_done(
         &requiring("nosuch@b"),
         "`good@a` requires `nosuch@b`, which is unknown: cannot find plugin `nosuch`",
     );
-    assert_nothing_changes(&requiring("good@b"), "`good@a` requires `good@b`, which is unknown: ");
+    assert_all_but_the_drop_in_is_done(
+        &requiring("good@b"),
+        "`good@a` requires `good@b`, which is unknown: ",
+    );
     let test = requiring("good@b").file("usr/share/systemd-netns/good.sh", "NO_CONFIG_REQUIRED=yes\n");
     test.run(&NONE).stderr("").status(0);
 }
 
 #[test]
-fn a_failed_function_or_an_invalid_requirement_is_reported_and_nothing_is_changed() {
+fn a_failed_function_or_an_invalid_requirement_is_reported_and_the_rest_is_done() {
     for (body, message) in [
         ("echo b; false", "cannot read the requirements of `good@a`: `configure_good_requires` failed"),
         (
@@ -195,7 +205,7 @@ fn a_failed_function_or_an_invalid_requirement_is_reported_and_nothing_is_change
     ] {
         let test = with_dropin("b")
             .file("usr/share/systemd-netns/good.sh", format!("configure_good_requires() {{ {body}; }}\n"));
-        assert_nothing_changes(&test, message);
+        assert_all_but_the_drop_in_is_done(&test, message);
     }
 }
 
@@ -210,7 +220,7 @@ fn a_hanging_function_is_killed_after_ten_seconds_with_its_children() {
     test.write("usr/share/systemd-netns/good.sh", plugin);
     test.write(&conf("good-b.conf"), "");
     let start = Instant::now();
-    assert_nothing_changes(
+    assert_all_but_the_drop_in_is_done(
         &test,
         "cannot read the requirements of `good@a`: `configure_good_requires`, or a file read before it: timed out after 10 seconds",
     );

@@ -13,9 +13,9 @@ source "$ROOT/bats/recording_plugin.bash"
 # shellcheck source=bats/foreign_namespace.bash
 source "$ROOT/bats/foreign_namespace.bash"
 
-case $ENGINE in
+case ${ENGINE-} in
   systemd) TOP=$LAB/root ;;
-  direct) TOP='' ;;
+  *) TOP='' ;;
 esac
 # The directory of the administrator, as a path of the test.
 CONF=$TOP/etc/conf.d/netns
@@ -23,6 +23,11 @@ CONF=$TOP/etc/conf.d/netns
 setup_file() {
   [[ ${NETNS_PRIVATE-} ]] || {
     echo 'run this by tests/private: it mounts and boots' >&2
+    return 1
+  }
+  # Otherwise the tests would change /etc and /run of the host.
+  [[ ${ENGINE-} == systemd || ${ENGINE-} == direct && ${NETNS_MACHINE-} ]] || {
+    echo 'run this with ENGINE=systemd, or with ENGINE=direct by tests/machine' >&2
     return 1
   }
   if [[ $ENGINE == systemd ]]; then
@@ -33,7 +38,7 @@ setup_file() {
   cp -a "$CONF" "$BATS_FILE_TMPDIR/conf"
 }
 
-teardown_file() { [[ $ENGINE == direct ]] || lab_destroy; }
+teardown_file() { [[ ${ENGINE-} != systemd ]] || lab_destroy; }
 
 teardown() {
   on bash -c '

@@ -195,6 +195,12 @@ limited() {
   on bash -c 'rm -rf /run/systemd/system/netns*x@.service.d'
 }
 
+@test "a stopped hook, each of them, is terminated, reported and undone" {
+  limited
+  each_hook_fails 'kill -STOP "$BASHPID"'
+  on bash -c 'rm -rf /run/systemd/system/netns*x@.service.d'
+}
+
 @test "a process that keeps the output of a hook open does not block the command" {
   SECONDS=0
   # bash loses a signal that arrives between the fork and the exec of a background command. systemd sends SIGTERM after the hook.

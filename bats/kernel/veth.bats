@@ -91,6 +91,16 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   reaches a 2001:db8::1
 }
 
+@test "an array configures several addresses on each end, and check finds each missing one" {
+  veth a 'VETH_IFADDR_OUTSIDE=(192.0.2.1/30 2001:db8::1/64)' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 "2001:db8::2/64 nodad")'
+  up veth a
+  [[ $(addresses host ve-a0) == '192.0.2.1/30 2001:db8::1/64' ]]
+  [[ $(addresses a ve-a1) == '192.0.2.2/30 2001:db8::2/64' ]]
+  hook veth a down inside
+  hook veth a up inside
+  [[ $(addresses a ve-a1) == '192.0.2.2/30 2001:db8::2/64' ]]
+}
+
 @test "both addresses are required: without them nothing is created, and the message names the setting" {
   create a
   for missing in VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE; do

@@ -338,6 +338,41 @@ $CONF/veth-a.conf:3: warning: veth@a: \`VETH_IFNAM_INSIDE\` is not a setting of 
 END
 }
 
+@test "a setting that refers to the interface of another instance is not a duplicate" {
+  printf '%s\n' '# t: a client' '#' '# Settings:' '#   T_IFNAME  the interface that it uses' | config t.sh
+  ip link add eth0 type veth peer name eth1
+  config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=eth0\nMACVLAN_IFNAME=m0'
+  config t-a.conf <<<T_IFNAME=m0
+  clean
+  ip link delete eth0
+}
+
+@test "each address of an array is checked" {
+  veth a 'VETH_IFADDR_INSIDE=(192.0.2.6/30 192.0.2.300/30)'
+  finds <<END
+$CONF/veth-a.conf:3: error: veth@a: VETH_IFADDR_INSIDE: invalid IP address \`192.0.2.300/30\`
+END
+}
+
+@test "an IPv6 gateway and several addresses in force have no finding; each missing one is reported" {
+  ip link add eth0 type veth peer name eth1
+  ip link set dev eth0 up
+  ip link set dev eth1 up
+  printf '%s\n' MACVLAN_PARENT_IFNAME=eth0 MACVLAN_IFNAME=m0 'MACVLAN_IFADDR=(198.51.100.2/24 "2001:db8::2/64 nodad")' \
+    MACVLAN_GATEWAY=2001:db8::1 | config macvlan-a.conf
+  netnsctl up macvlan@a
+  clean
+  ip -netns a address delete 198.51.100.2/24 dev m0
+  ip -netns a -6 route delete default
+  fix="fix: \`netnsctl down macvlan@a\`, then \`netnsctl up macvlan@a\`"
+  finds <<END
+error: macvlan@a: interface 'm0' does not have the address '198.51.100.2'; $fix
+error: macvlan@a: the default route via '2001:db8::1' is missing; $fix
+END
+  netnsctl down a
+  ip link delete eth0
+}
+
 @test "duplicates of interfaces that an administrator's plugin declares are found" {
   printf '%s\n' '# t: a bridge' '#' '# Links: T_BRIDGE@' | config t.sh
   config t-a.conf <<<T_BRIDGE=br0

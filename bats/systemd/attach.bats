@@ -83,6 +83,22 @@ answers() {
   [[ $stderr == *'`test-web.service` is not attached'* ]]
 }
 
+@test "attach --now stops a running service only if its new place is certain" {
+  config veth-nstest.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  config veth-bad.conf <<<$'VETH_IFADDR_OUTSIDE=192.0.2.300/30\nVETH_IFADDR_INSIDE=192.0.2.2/30'
+  lab systemctl start test-web
+  pid=$(lab systemctl show --property=MainPID --value test-web)
+  run -1 lab netnsctl attach --now test-web veth@nstset
+  [[ $output == *'`veth@nstset` is unknown'*'did you mean `nstest`?'* ]]
+  run -1 lab netnsctl attach --now test-web veth@bad
+  [[ $output == *'`test-web.service` still runs, and is not attached'* ]]
+  [[ $(lab systemctl show --property=MainPID --value test-web) == "$pid" ]]
+  run ! lab test -e "$DROP_IN"
+  lab netnsctl attach --now test-web veth@nstest
+  is_in nstest test-web
+  lab netnsctl detach --now test-web
+}
+
 @test "starting the service starts its requirements, and restarting one of them restarts it" {
   lab netnsctl attach test-web lo@a nft@a
   lab systemctl start test-web

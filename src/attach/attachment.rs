@@ -83,10 +83,16 @@ impl<'a> Attachment<'a> {
         Ok(Self { paths, systemd, unit, instances, namespace, drop_in, warnings })
     }
 
-    /// Writes the drop-in, and reloads systemd. Returns whether the drop-in has changed, and the unit for the next steps.
-    /// `now`: the caller restarts the running units afterwards.
-    /// Errors: the reload would stop a running unit, and `now` is not set; another command locks the directory of the units;
-    /// the drop-in cannot be written, or another file overrides it; systemctl fails.
+    /// Whether the unit is running; for a template, any of its instances.
+    /// Errors: systemctl fails.
+    pub fn is_running(&self) -> Result<bool> {
+        Ok(!running_units(&self.unit)?.is_empty())
+    }
+
+    /// Writes the drop-in, and reloads systemd. Returns whether the drop-in has changed, and the changed unit. `now`: the
+    /// caller restarts the running units.
+    /// Errors: the reload would stop a running unit; the units are locked; the drop-in cannot be written, or another file
+    /// overrides it; systemctl fails.
     pub fn write(self, now: bool) -> Result<(bool, ChangedUnit<'a>)> {
         let Self { paths, systemd, unit, instances, namespace, drop_in, .. } = self;
         let names = running_units(&unit)?;

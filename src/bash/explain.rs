@@ -1,6 +1,8 @@
 //! Finds the places where the layers of an instance set variables and define functions. Bash reads the layers as it does for
 //! a hook.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
@@ -19,6 +21,17 @@ pub struct Variable {
     pub value: String,
     /// `FILE:LINE` of the last command that has set the variable.
     pub place: String,
+    /// The elements of an array.
+    #[serde(skip)]
+    pub elements: Option<Vec<String>>,
+}
+
+impl Variable {
+    /// The elements of an array, or the single value.
+    #[must_use]
+    pub fn values(&self) -> &[String] {
+        self.elements.as_deref().unwrap_or(std::slice::from_ref(&self.value))
+    }
 }
 
 /// A function that a layer defines.
@@ -48,8 +61,14 @@ pub struct Explained {
 /// Lets bash read the layers, and returns the variables and functions with their places. Commands in the layers are executed.
 /// If `validate` is set, the plugin also validates the settings.
 /// Errors: as for [`query`]; or the output of bash is incomplete.
-pub fn explain(paths: &Paths, instance: &Instance, layers: &Layers, validate: bool) -> Result<Explained> {
-    let output = query(paths, instance, layers, Query::Values { validate });
+pub fn explain(
+    paths: &Paths,
+    instance: &Instance,
+    layers: &Layers,
+    validate: bool,
+    timeout: Duration,
+) -> Result<Explained> {
+    let output = query(paths, instance, layers, Query::Values { validate }, timeout);
     let output = output.map_err(|error| {
         if error.is::<trust::Refused>() {
             error
@@ -71,7 +90,15 @@ pub fn parse(text: &str) -> Result<Explained> {
         let mut field = || fields.next().context("the output of bash is incomplete");
         match kind.as_str() {
             "variable" => {
-                explained.variables.push(Variable { name: field()?, value: field()?, place: field()? });
+                let (name, value, place) = (field()?, field()?, field()?);
+                explained.variables.push(Variable { name, value, place, elements: None });
+            }
+            "array" => {
+                let (name, place) = (field()?, field()?);
+                let count: usize = field()?.parse().context("the output of bash is incomplete")?;
+                let elements = (0..count).map(|_| field()).collect::<Result<Vec<String>>>()?;
+                let value = format!("({})", elements.join(" "));
+                explained.variables.push(Variable { name, value, place, elements: Some(elements) });
             }
             "function" => explained.functions.push(Function { name: field()?, place: field()? }),
             "invalid" => explained.invalid.push(field()?),

@@ -1,6 +1,10 @@
 //! Queries about an instance that bash answers. Bash reads the layers as it does for a hook, but calls no hook function.
 
-use anyhow::Result;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
 
 use super::run::run;
 use super::runtime::RUNTIME;
@@ -10,6 +14,15 @@ use crate::name::{Instance, Side};
 use crate::paths::Paths;
 use crate::sys::program::Output;
 use crate::trust;
+
+/// The timeout for reading the files of an instance.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The timeout for an instance that is only compared with others. A file that hangs must not delay the result for the others.
+pub const TIMEOUT_OF_OTHERS: Duration = Duration::from_secs(2);
+
+/// The instances whose files have timed out in this process. A command can have several queries about an instance, but waits once.
+static TIMED_OUT: Mutex<BTreeSet<Instance>> = Mutex::new(BTreeSet::new());
 
 /// A query about an instance.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +61,15 @@ pub fn check_function(instance: &Instance, side: Side) -> String {
 
 /// Lets bash read the layers and answer a query, in the network namespace of this thread. All commands in the layers are
 /// executed.
-/// Errors: users other than root can write a layer or its directory ([`trust::Refused`]); a layer cannot be read; bash cannot
-/// be run, or times out.
-pub fn query(paths: &Paths, instance: &Instance, layers: &Layers, query: Query) -> Result<Output> {
+/// Errors: other users can write a file ([`trust::Refused`]); or a file cannot be read; or bash cannot be run, or times out, or has
+/// already timed out for this instance.
+pub fn query(
+    paths: &Paths,
+    instance: &Instance,
+    layers: &Layers,
+    query: Query,
+    timeout: Duration,
+) -> Result<Output> {
     trust::require(&paths.root, layers.paths_to_check(paths))?;
     for layer in layers.present() {
         layer.is_usable()?;
@@ -66,5 +85,12 @@ pub fn query(paths: &Paths, instance: &Instance, layers: &Layers, query: Query) 
         files.join(" "),
         query.text(instance),
     );
-    run(&text, &[nstype.as_ref(), name.as_ref(), "up", "outside"])
+    let timed_out = || TIMED_OUT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !timed_out().contains(instance) {
+        if let Some(output) = run(&text, &[nstype.as_ref(), name.as_ref(), "up", "outside"], timeout)? {
+            return Ok(output);
+        }
+        timed_out().insert(instance.clone());
+    }
+    bail!("timed out after {} seconds", timeout.as_secs())
 }

@@ -43,10 +43,11 @@ assert_ifname() {
 
 # Usage: assert_command COMMAND PACKAGE
 #   assert_command nft nftables
-# Ends the hook with status 1 unless COMMAND is in PATH. The message has the Debian package.
+# Ends the hook with status 1 unless COMMAND is in PATH. The message has the command that installs
+# PACKAGE, which is the name of the Debian package.
 assert_command() {
   type -P "$1" >/dev/null && return
-  echo "the program \`$1\` is not installed, or not in PATH ($PATH); on Debian: 'apt install $2'" >&2
+  echo "the program \`$1\` is not installed, or not in PATH ($PATH); $("$0" --package-hint "$2")" >&2
   builtin exit 1
 }
 
@@ -112,16 +113,25 @@ ignore_routers() {
 
 # Usage: remember VARIABLE...
 #   remember VETH_IFNAME_OUTSIDE
-# Stores values (not arrays) for the later hooks of the instance, because its .conf file may be edited before `down`.
+# Stores values for the later hooks of the instance, because its .conf file may be edited before `down`. An array keeps its
+# elements in their order; its indices are stored as 0, 1, 2 ...
 remember() {
   if [[ ! -d ${__netns_state%/*} ]]; then (umask 077 && mkdir -p -- "${__netns_state%/*}"); fi
-  local __netns_name __netns_entries=()
+  local - __netns_name __netns_entries=()
+  set +u # a layer may have set it
   for __netns_name; do
-    if [[ -v $__netns_name ]]; then
+    local -n __netns_variable=$__netns_name
+    if [[ ${__netns_variable[*]@a} == *A* ]]; then
+      echo "cannot remember '$__netns_name': it is an associative array" >&2
+      return 1
+    elif [[ ${__netns_variable[*]@a} == *a* ]]; then
+      __netns_entries+=("$__netns_name()" "${__netns_variable[@]/#/$__netns_name+=}")
+    elif [[ -v $__netns_name ]]; then
       __netns_entries+=("$__netns_name=${!__netns_name}")
     else
       __netns_entries+=("$__netns_name")
     fi
+    unset -n __netns_variable
   done
   if [[ ! -e $__netns_state ]]; then
     printf '%s\0' "${__netns_entries[@]}" >"$__netns_state"
@@ -133,7 +143,7 @@ remember() {
   fi
   # The values that are stored already and have no new value.
   while IFS= read -r -d '' __netns_name; do
-    [[ " $* " == *" ${__netns_name%%=*} "* ]] || __netns_entries+=("$__netns_name")
+    [[ " $* " == *" ${__netns_name%%[=+(]*} "* ]] || __netns_entries+=("$__netns_name")
   done <"$__netns_state"
   if ! printf '%s\0' "${__netns_entries[@]}" >"$__netns_state~"; then
     rm -f -- "$__netns_state~" # the disk may be full
@@ -146,15 +156,20 @@ remember() {
 # Restores the values that the instance has stored. Changes nothing if there are none.
 recall() {
   [[ -f $__netns_state ]] || return 0
-  local __netns_entry __netns_name
+  local - __netns_entry __netns_name
+  set +u # a layer may have set it
   while IFS= read -r -d '' __netns_entry; do
-    __netns_name=${__netns_entry%%=*}
+    __netns_name=${__netns_entry%%[=+(]*}
     [[ ${!__netns_name@a} != *r* ]] || continue # a .conf file has made it readonly
-    if [[ $__netns_entry == *=* ]]; then
-      printf -v "$__netns_name" %s "${__netns_entry#*=}"
-    else
-      unset -v "$__netns_name"
-    fi
+    case ${__netns_entry#"$__netns_name"} in
+      =*) printf -v "$__netns_name" %s "${__netns_entry#*=}" ;;
+      +=*)
+        local -n __netns_variable=$__netns_name
+        __netns_variable+=("${__netns_entry#*=}")
+        unset -n __netns_variable
+        ;;
+      *) unset -v "$__netns_name" ;;
+    esac
   done <"$__netns_state"
 }
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # netnsctl sets __netns_layers and __netns_validates before this text
 # Reads the layers of an instance like a hook, and prints where each variable and function was set last. The output consists of
-# records with NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `function NAME FILE:LINE`, `invalid LINE`, `exited
-# FILE:LINE`.
+# records with NUL-terminated fields: `variable NAME VALUE FILE:LINE`, `array NAME FILE:LINE COUNT ELEMENT...`,
+# `function NAME FILE:LINE`, `invalid LINE`, `exited FILE:LINE`.
 
 declare -A __netns_values __netns_places
 __netns_at=''
@@ -44,7 +44,8 @@ __netns_show() {
     declare -p "$__netns_name" >/dev/null || continue
     local -n __netns_variable=$__netns_name
     if [[ ${__netns_variable@a} == *[aA]* ]]; then
-      printf >&"$__netns_out" 'variable\0%s\0(%s)\0%s\0' "$__netns_name" "${__netns_variable[*]}" "${__netns_places[$__netns_name]}"
+      printf >&"$__netns_out" '%s\0' array "$__netns_name" "${__netns_places[$__netns_name]}" \
+        "${#__netns_variable[@]}" "${__netns_variable[@]}"
     else
       printf >&"$__netns_out" 'variable\0%s\0%s\0%s\0' "$__netns_name" "$__netns_variable" "${__netns_places[$__netns_name]}"
     fi

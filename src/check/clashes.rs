@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use super::settings::{address_of, mac, place as place_of, settings};
+use super::settings::{mac, networks, place as place_of, settings};
 use super::{Examined, Finding, Where};
 use crate::bash::explain::Variable;
 use crate::config::declaration::LinkPlace;
@@ -59,7 +59,7 @@ impl<'a> Claims<'a> {
             {
                 self.macs.entry(mac).or_default().push(owner);
             }
-            if let Ok(Some(network)) = address_of(setting) {
+            for network in networks(setting).flatten() {
                 let is_outside = parts.last() == Some(&"OUTSIDE");
                 let place = if is_outside { outside.clone() } else { Some(one.instance.name.clone()) };
                 self.addresses.push(AddressClaim { place, is_outside, network, owner });
@@ -110,28 +110,15 @@ fn findings(paths: &Paths, what: &str, uses: &[Use]) -> Vec<Finding> {
     others.iter().map(finding).collect()
 }
 
-/// The settings that contain names of interfaces, and the place of each interface. If the plugin declares no links, the names of
-/// the settings decide.
-fn names(one: &Examined) -> Vec<(&Variable, Where)> {
-    let inside = || Some(one.instance.name.clone());
+/// The settings with the names of the interfaces that an instance creates, and the place of each interface. Only declared links
+/// count: another setting may only refer to an interface.
+fn names(one: &Examined) -> impl Iterator<Item = (&Variable, Where)> {
     let named = |name: &str| settings(one).find(|setting| setting.name == name);
-    if !one.declaration.links.is_empty() {
-        let links = one.declaration.links.iter().filter_map(|link| Some((named(&link.ifname)?, &link.place)));
-        let place = |place: &LinkPlace| match place {
-            LinkPlace::Inside => inside(),
-            LinkPlace::Outside(setting) => named(setting.as_ref()?)?.value.parse().ok(),
-        };
-        return links.map(|(setting, at)| (setting, place(at))).collect();
-    }
-    // If each side has a setting, the common setting is only a prefix.
-    let has_sides = settings(one).any(|setting| setting.name.ends_with("_IFNAME_OUTSIDE"));
-    let outside = outside(one);
-    let name = |setting: &'_ Variable| {
-        let parts: Vec<&str> = setting.name.split('_').skip(1).collect();
-        let is_name = parts.starts_with(&["IFNAME"]) && (parts.len() == 2 || !has_sides);
-        is_name.then(|| if parts.last() == Some(&"OUTSIDE") { outside.clone() } else { inside() })
+    let place = move |place: &LinkPlace| match place {
+        LinkPlace::Inside => Some(one.instance.name.clone()),
+        LinkPlace::Outside(setting) => named(setting.as_ref()?)?.value.parse().ok(),
     };
-    settings(one).filter_map(|setting| Some((setting, name(setting)?))).collect()
+    one.declaration.links.iter().filter_map(move |link| Some((named(&link.ifname)?, place(&link.place))))
 }
 
 /// The place of the outside interface of an instance: the namespace in `TYPE_NSNAME_OUTSIDE`, or the host.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
-use crate::bash::query::{Query, check_function, query};
+use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition, EngineKind};
 use crate::name::{Instance, Side};
@@ -162,7 +162,7 @@ fn drift_on(paths: &Paths, Examined { instance, layers, .. }: &Examined, side: S
             }
         },
     };
-    let output = match query(paths, instance, layers, Query::Check(side)) {
+    let output = match query(paths, instance, layers, Query::Check(side), TIMEOUT) {
         Ok(output) => output,
         Err(error) => return vec![Finding::error(format!("`{function}`: {error:#}")).of(instance)],
     };

@@ -16,11 +16,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::bash::explain::{Explained, explain};
+use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS};
 use crate::config::declaration::Declaration;
 use crate::config::layers::{LayerReader, Layers};
 use crate::config::plugin;
@@ -28,7 +30,7 @@ use crate::engine;
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::requires::{Graph, Problem};
-use crate::sys::parallel::parallel;
+use crate::sys::parallel::parallel_waiting;
 use crate::trust;
 
 /// The severity of a finding.
@@ -146,7 +148,7 @@ impl FromStr for Subject {
 
     fn from_str(argument: &str) -> Result<Self> {
         if argument.contains('@') {
-            argument.parse().map(Self::Instance)
+            Instance::from_argument(argument).map(Self::Instance)
         } else {
             argument.parse().map(Self::Type)
         }
@@ -178,7 +180,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     if subjects.is_empty() {
         findings.extend(listing.problems.into_iter().map(Finding::error));
     }
-    let Read { examined, broken, errors } = read(paths, &unsound)?;
+    let Read { examined, broken, errors } = read(paths, &unsound, &is_wanted)?;
     // `files` has already reported files that other users can write.
     let reported = errors.into_iter().filter(|(one, error)| !error.is::<trust::Refused>() && is_wanted(one));
     findings.extend(reported.map(|(one, error)| Finding::error(format!("{error:#}")).of(&one)));
@@ -186,7 +188,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
         findings.extend(settings::check(paths, one));
     }
     findings.extend(clashes::check(paths, &examined, &is_wanted));
-    let graph = Graph::of_configured(paths)?;
+    let graph = Graph::of_configured(paths, is_wanted)?;
     let reported = |problem: &&Problem| is_wanted(&problem.instance) && !broken.contains(&problem.instance);
     for problem in graph.problems.iter().filter(reported) {
         findings.push(Finding::error(&problem.message).of(&problem.instance));
@@ -213,11 +215,17 @@ struct Read {
 }
 
 /// Reads all instances, because an instance can conflict with one that is not checked. `unsound` are the files with a syntax error.
-fn read(paths: &Paths, unsound: &BTreeSet<PathBuf>) -> Result<Read> {
+fn read(
+    paths: &Paths,
+    unsound: &BTreeSet<PathBuf>,
+    is_wanted: &(impl Fn(&Instance) -> bool + Sync),
+) -> Result<Read> {
     let instances = instances(paths)?.into_iter();
     let work = instances.filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
     let reader = LayerReader::new(paths);
-    let mut examined = parallel(work, |instance| (examine(paths, &reader, &instance), instance));
+    let timeout = |instance: &Instance| if is_wanted(instance) { TIMEOUT } else { TIMEOUT_OF_OTHERS };
+    let mut examined =
+        parallel_waiting(work, |instance| (examine(paths, &reader, &instance, timeout(&instance)), instance));
     examined.sort_by(|(_, one), (_, other)| one.cmp(other));
     let mut read = Read::default();
     for (found, instance) in examined {
@@ -238,9 +246,9 @@ fn read(paths: &Paths, unsound: &BTreeSet<PathBuf>) -> Result<Read> {
     Ok(read)
 }
 
-fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance) -> Result<Examined> {
+fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance, timeout: Duration) -> Result<Examined> {
     let layers = reader.read(instance)?;
-    let explained = explain(paths, instance, &layers, true)?;
+    let explained = explain(paths, instance, &layers, true, timeout)?;
     let declaration = layers.declaration(paths, &instance.nstype);
     Ok(Examined { instance: instance.clone(), layers, declaration, explained })
 }

@@ -34,13 +34,15 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
     findings.extend(explained.invalid.iter().map(|line| invalid(paths, one, line)));
     for setting in settings(one) {
         findings.extend(
-            ifname(setting).into_iter().chain(macs(setting)).chain(address_of(setting).err()).map(
-                |message| {
+            ifnames(setting)
+                .into_iter()
+                .chain(macs(setting))
+                .chain(networks(setting).filter_map(Result::err))
+                .map(|message| {
                     Finding::error(format!("{}: {message}", setting.name))
                         .at(place(setting, instance, paths))
                         .of(instance)
-                },
-            ),
+                }),
         );
     }
     findings
@@ -130,11 +132,16 @@ fn is_about(setting: &Variable, text: &str) -> bool {
     setting.name.split('_').skip(1).any(|part| part == text)
 }
 
-fn ifname(setting: &Variable) -> Option<String> {
-    let name = &setting.value;
+/// The messages about invalid names of interfaces.
+fn ifnames(setting: &Variable) -> Vec<String> {
     if !is_about(setting, "IFNAME") {
-        None
-    } else if name.len() > IFNAME_MAX {
+        return Vec::new();
+    }
+    setting.values().iter().filter_map(|name| ifname(name)).collect()
+}
+
+fn ifname(name: &str) -> Option<String> {
+    if name.len() > IFNAME_MAX {
         Some(format!(
             "interface name `{name}` is too long: {} characters, at most {IFNAME_MAX} are possible",
             name.len()
@@ -153,7 +160,8 @@ fn macs(setting: &Variable) -> Vec<String> {
     if !is_about(setting, "MAC") && !is_about(setting, "MACS") {
         return Vec::new();
     }
-    setting.value.split_whitespace().filter_map(|text| mac(text).err()).collect()
+    let texts = setting.values().iter().flat_map(|value| value.split_whitespace());
+    texts.filter_map(|text| mac(text).err()).collect()
 }
 
 /// Parses a hardware address that an interface can have.
@@ -177,13 +185,10 @@ pub(super) fn mac(text: &str) -> Result<[u8; 6], String> {
     Ok(mac)
 }
 
-/// The address at the start of a setting. More arguments for `ip address add` can follow.
-pub(super) fn address_of(setting: &Variable) -> Result<Option<IpNet>, String> {
-    if !is_about(setting, "IFADDR") {
-        return Ok(None);
-    }
-    let text = setting.value.split_whitespace().next().unwrap_or_default();
-    network(text).map(Some)
+/// The addresses in a setting. Each value begins with an address. More arguments for `ip address add` can follow.
+pub(super) fn networks(setting: &Variable) -> impl Iterator<Item = Result<IpNet, String>> {
+    let values = if is_about(setting, "IFADDR") { setting.values() } else { &[] };
+    values.iter().map(|value| network(value.split_whitespace().next().unwrap_or_default()))
 }
 
 /// Parses `ADDRESS/PREFIX`, or an address alone. An address alone has the prefix length 32 (IPv4) or 128 (IPv6).

@@ -1,6 +1,6 @@
 //! `netnsctl attach` and `detach`: puts a service or socket into a namespace with a drop-in of its unit, or takes it out.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
@@ -72,7 +72,8 @@ pub struct DetachArgs {
 
 pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
     let instances = lifecycle::resolve(paths, &options.targets, lifecycle::configured)?;
-    let attachment = Attachment::plan(paths, &options.unit, instances, options.bus.decision())?;
+    lifecycle::ensure_known(paths, &instances)?;
+    let attachment = Attachment::plan(paths, &options.unit, instances.clone(), options.bus.decision())?;
     for line in &attachment.warnings {
         warn(line);
     }
@@ -81,6 +82,11 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
         return Ok(Status::Done);
     }
     let (unit, namespace) = (attachment.unit.clone(), attachment.namespace.clone());
+    if options.now && attachment.is_running()? {
+        // The restart stops the service, so the namespace must be up before.
+        lifecycle::up_under_systemd(paths, &instances)
+            .with_context(|| format!("`{unit}` still runs, and is not attached"))?;
+    }
     let asks_the_host = attachment.drop_in.uses_host_resolver();
     let (changed, running) = attachment.write(options.now)?;
     let what = if changed { "is attached to" } else { "was already attached to" };

@@ -17,7 +17,7 @@ use crate::print;
 #[derive(Debug, Args)]
 pub struct CatArgs {
     /// The instance
-    #[arg(value_name = "TYPE@NAME", add = ArgValueCandidates::new(candidates::instances))]
+    #[arg(value_parser = Instance::from_argument, value_name = "TYPE@NAME", add = ArgValueCandidates::new(candidates::instances))]
     pub instance: Instance,
     /// The hook: `up` or `down`, `outside` or `inside`; by default `up inside`
     #[arg(value_names = ["up|down", "outside|inside"], num_args = 2)]

@@ -44,7 +44,7 @@ pub enum Format {
 }
 
 pub(super) fn run(paths: &Paths, options: &GraphArgs) -> Result<Status> {
-    let mut map = graph::gather(paths);
+    let mut map = graph::gather(paths, &options.names);
     for missing in &map.missing {
         print::warn(missing);
     }

@@ -54,7 +54,7 @@ pub fn run() -> Result<Status> {
     match applet().as_str() {
         "netns-update" => parse(arguments).map_or_else(Ok, |options| update::run(&options)),
         "netns-nft-save" => parse(arguments).map_or_else(Ok, |options| nft_save::run(&options)),
-        _ => match parse(arguments) {
+        _ => match parse(netnsctl::verb_first(arguments)) {
             Ok(options) => netnsctl::dispatch(&options),
             // Scripts can distinguish this status from failed work.
             Err(status) => Ok(if status == Status::Done { status } else { Status::NotStarted }),

@@ -1,7 +1,9 @@
 //! The verbs of netnsctl, and the file of each.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
     attach, cat, check, completion, gc, graph, leaktest, lifecycle, list, new, nft_save, run, show, status,
@@ -70,6 +72,32 @@ pub enum Verb {
     Save(nft_save::NftSaveArgs),
 }
 
+/// Moves the options before the verb behind it, because they are options of the verb: `netnsctl --engine direct up x`.
+#[must_use]
+pub(super) fn verb_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let command = Ctl::command();
+    let takes_value = |text: &str| {
+        let mut options = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        options.any(|option| {
+            let name = option.get_long().map(|long| format!("--{long}"));
+            option.get_action().takes_values() && name.as_deref() == Some(text)
+        })
+    };
+    let mut verb = 0;
+    while let Some(text) =
+        arguments.get(verb).and_then(|text| text.to_str()).filter(|text| text.starts_with('-'))
+    {
+        if ["-h", "--help", "-V", "--version"].contains(&text) {
+            return arguments;
+        }
+        verb += if takes_value(text) { 2 } else { 1 };
+    }
+    if let Some(behind) = arguments.get_mut(..=verb) {
+        behind.rotate_right(1);
+    }
+    arguments
+}
+
 /// Runs a verb.
 pub(super) fn dispatch(options: &Ctl) -> Result<Status> {
     let live = Paths::under("/".as_ref());
@@ -93,5 +121,31 @@ pub(super) fn dispatch(options: &Ctl) -> Result<Status> {
         Verb::Completion(options) => completion::run(options),
         Verb::Update(options) => update::run(options),
         Verb::Save(options) => nft_save::run(options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_can_precede_the_verb() {
+        for (given, expected) in [
+            ("up x", "up x"),
+            ("--engine direct up x", "up --engine direct x"),
+            ("--engine=direct --json down --recursive x", "down --engine=direct --json --recursive x"),
+            ("--json list", "list --json"),
+            ("-n gc", "gc -n"),
+            ("run --up x -- ls -l", "run --up x -- ls -l"),
+            ("--help up", "--help up"),
+            ("--engine", "--engine"),
+            ("--json", "--json"),
+            ("", ""),
+        ] {
+            let arguments = given.split_whitespace().map(OsString::from).collect();
+            let found: Vec<String> =
+                verb_first(arguments).into_iter().map(|text| text.into_string().unwrap()).collect();
+            assert_eq!(found.join(" "), expected);
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::netns::ownership;
 use crate::netns::{Deletion, etc};
 use crate::paths::Paths;
 use crate::print;
+use crate::sys::package;
 use crate::trust;
 
 /// Run one hook of a namespace type.
@@ -67,7 +68,10 @@ pub struct InitArgs {
     /// Called by a hook after a signal: terminate its foreground command, and wait at most this time (stdin: `jobs -l`)
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     pub end_command: Option<u32>,
-    /// Called by a hook, with the arguments NAME COMMAND...: run COMMAND with the files of /etc/netns/NAME in /etc
+    /// Called by a hook: print the command that installs the argument PACKAGE
+    #[arg(long, hide = true)]
+    pub package_hint: bool,
+    /// Called by a hook: run the command of the arguments NAME COMMAND... with the files of /etc/netns/NAME in /etc
     #[arg(long, hide = true)]
     pub with_files: bool,
     /// Use the files below DIR, as in an image
@@ -102,6 +106,7 @@ impl InitArgs {
             unsure: false,
             check_trust: false,
             end_command: None,
+            package_hint: false,
             with_files: false,
             root: "/".into(),
             arguments,
@@ -133,6 +138,11 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         std::io::stdin().read_to_end(&mut jobs).context("cannot read the list of jobs")?;
         let timeout = Duration::from_millis(milliseconds.into());
         foreground::end(&String::from_utf8_lossy(&jobs), timeout);
+        return Ok(Status::Done);
+    }
+    if options.package_hint {
+        let package = options.arguments.first().context("no PACKAGE")?;
+        print::say(&package::hint(&package.to_string_lossy()));
         return Ok(Status::Done);
     }
     if options.with_files {

@@ -11,6 +11,7 @@ use super::arguments::OutputArgs;
 use super::candidates;
 use super::output::{self, paint};
 use crate::bash::explain::{Function, Variable, explain};
+use crate::bash::query::TIMEOUT;
 use crate::config::header::PluginHeader;
 use crate::config::layers::{Layer, Layers, Role};
 use crate::exit::Status;
@@ -22,7 +23,7 @@ use crate::print::{self, escape, say};
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The instance
-    #[arg(value_name = "TYPE@NAME", add = ArgValueCandidates::new(candidates::instances))]
+    #[arg(value_parser = Instance::from_argument, value_name = "TYPE@NAME", add = ArgValueCandidates::new(candidates::instances))]
     pub instance: Instance,
     /// Options of the output.
     #[command(flatten)]
@@ -62,7 +63,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
     let paths = Paths::under(&options.root);
     let instance = &options.instance;
     let layers = Layers::of(&paths, instance)?;
-    let explained = explain(&paths, instance, &layers, false)?;
+    let explained = explain(&paths, instance, &layers, false, TIMEOUT)?;
     let prefix = format!("configure_{}_", instance.nstype);
     let settings = PluginHeader::of(&layers.get(Role::Plugin).path, &instance.nstype)?.settings;
     let is_set = |name: &str| explained.variables.iter().any(|variable| variable.name == name);

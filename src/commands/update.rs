@@ -58,8 +58,16 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
     }
     let loaded = machine.loaded()?;
     let plan = plan(&paths, &machine.listing.types, &machine.templates, &machine.graph, &loaded)?;
-    let mut whole = warn_of(machine.listing.problems.iter().chain(&plan.problems));
+    let invalid = machine.graph.problems.iter().map(|problem| &problem.message);
+    let mut whole = warn_of(machine.listing.problems.iter().chain(invalid).chain(&plan.problems));
     warn_of(&machine.unknown_units()?);
+    for unit in loaded.iter().filter(|unit| unit.has_failed()) {
+        if unit.nstype().is_some_and(|nstype| plan.removes(nstype)) {
+            say(&format!(
+                "{unit}, and its unit files are removed, so its hooks cannot run any more; `netnsctl gc` lists leftovers"
+            ));
+        }
+    }
     if options.dry_run {
         announce(plan.pending());
         say(&format!("{}\nDry run, nothing was changed.", summary(&plan)));
@@ -69,7 +77,7 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
     let applied = carry_out(&machine, &plan);
     whole &= warn_of(applied.errors.iter().map(|error| format!("{error:#}")));
     let reload = options.daemon_reload || pending || applied.changed > 0;
-    update::reload(&machine, &loaded, reload, say)?;
+    update::reload(&machine, &plan, &loaded, reload, say)?;
     say(&summary(&plan));
     say(if whole { "Update successful." } else { "Update incomplete: see the warnings." });
     Ok(status(whole))

@@ -11,14 +11,13 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use crate::print::{self, escape};
+use crate::print::{self, escape, excerpt};
 use crate::sys::file;
 
 /// Bytes at the end of a log that are kept.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Number of output lines of a failed hook that a message shows, and number of bytes of the log that are read to find them.
-const SHOWN_LINES: usize = 10;
+/// Bytes at the end of a log from which the lines for a message are read.
 const TAIL_SIZE: u64 = 1 << 16;
 
 /// Opens the log of an instance, and returns the current length.
@@ -67,8 +66,7 @@ pub fn for_teardown(log: File) -> Result<File> {
 pub fn last_lines(log: &Path, from: u64) -> Vec<String> {
     let text = read_end(log, from).unwrap_or_default();
     let text = escape::text(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(SHOWN_LINES)..].iter().map(ToString::to_string).collect()
+    excerpt(text.lines().map(ToOwned::to_owned).collect())
 }
 
 fn read_end(log: &Path, from: u64) -> io::Result<Vec<u8>> {

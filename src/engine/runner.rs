@@ -1,6 +1,7 @@
 //! Runs hooks: starts each hook, waits for its end, and terminates it after a timeout or an interrupt.
 
 use std::env::{self, VarError};
+use std::fmt::Write;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -65,21 +66,23 @@ impl Runner {
         self.timeout_override.unwrap_or(Duration::from_secs(seconds))
     }
 
-    /// Terminates a hook with all its processes: SIGTERM, then SIGKILL after the time for the cleanup.
-    pub fn terminate(&self, process: &Process) {
-        process.terminate(self.grace);
+    /// Terminates a hook with all its processes: SIGTERM, then SIGKILL after the time for the cleanup. Returns whether the hook
+    /// had to be killed, so it has not undone its steps.
+    pub fn terminate(&self, process: &Process) -> bool {
+        process.terminate(self.grace)
     }
 
     /// Terminates the hook processes of an instance that still run after their command was killed. Otherwise such a hook could
     /// undo its steps while the next command runs.
     pub fn terminate_leftovers(&self, instance: &Instance, hook: Option<Process>) {
         if let Some(hook) = hook.filter(Process::runs) {
-            self.terminate(&hook);
+            _ = self.terminate(&hook);
         }
         // The killed command may not have recorded the hook, and processes of the hook may outlive it. All print to the log.
         let leftovers = || process::with_output_to(&self.paths.log(instance));
         let signal = |signal| leftovers().into_iter().for_each(|pid| _ = kill(pid, signal));
         signal(Signal::SIGTERM);
+        signal(Signal::SIGCONT); // a stopped process would not end
         if wait_until(self.grace, POLL_INTERVAL, || leftovers().is_empty().then_some(())).is_none() {
             signal(Signal::SIGKILL);
         }
@@ -129,7 +132,7 @@ impl Runner {
         }
         if status.signal().is_some() && reason.is_none() {
             // A remaining process of the hook could otherwise continue after the rollback.
-            process.inspect(|process| self.terminate(process));
+            process.inspect(|process| _ = self.terminate(process));
         }
         let cause = reason.unwrap_or_else(|| format!("failed ({status})"));
         bail!("{phase} {side} {cause}{}", quoted(log::last_lines(&self.paths.log(instance), from)));
@@ -161,8 +164,14 @@ impl Runner {
             } else if self.interrupted() && !uninterruptible {
                 reason = Some("was interrupted".to_owned());
             }
-            if reason.is_some() {
-                process.inspect(|process| self.terminate(process));
+            if let Some(reason) = &mut reason
+                && process.is_some_and(|process| self.terminate(&process))
+            {
+                _ = write!(
+                    reason,
+                    ", and was killed {} seconds after SIGTERM, so its steps may not be undone",
+                    self.grace.as_secs()
+                );
             }
         }
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::{Connection, Dependency, End, Map, MapInterface, MapService, Place, PlacedInstance};
 use crate::attach;
+use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS};
 use crate::config::plugin;
 use crate::engine::{self, Condition};
 use crate::name::{Instance, NsName};
@@ -18,9 +19,10 @@ use crate::paths::{OWN_NETNS, Paths};
 use crate::requires::{self, Requirement};
 use crate::sys::file;
 
-/// Gathers the map. Nothing is changed.
+/// Gathers the map. Nothing is changed. A file that hangs does not delay the map of `names` for long; an empty list
+/// means all namespaces.
 #[must_use]
-pub fn gather(paths: &Paths) -> Map {
+pub fn gather(paths: &Paths, names: &[NsName]) -> Map {
     let mut map = Map::default();
     let mut states: BTreeMap<Instance, Condition> = BTreeMap::new();
     for instance in or_report(&mut map, plugin::configured(paths)) {
@@ -29,7 +31,7 @@ pub fn gather(paths: &Paths) -> Map {
     for active in or_report(&mut map, engine::active(paths)) {
         states.insert(active.instance, active.condition);
     }
-    add_requirements_and_services(paths, &mut map, &states);
+    add_requirements_and_services(paths, &mut map, &states, names);
     let required = map.requires.iter().filter_map(|dependency| match &dependency.needs {
         Requirement::Instance(instance) => Some(instance),
         _ => None,
@@ -91,9 +93,17 @@ fn namespace_names(paths: &Paths, map: &mut Map) -> Vec<NsName> {
 }
 
 /// Adds the requirements of the instances, and the attached services.
-fn add_requirements_and_services(paths: &Paths, map: &mut Map, states: &BTreeMap<Instance, Condition>) {
+fn add_requirements_and_services(
+    paths: &Paths,
+    map: &mut Map,
+    states: &BTreeMap<Instance, Condition>,
+    names: &[NsName],
+) {
     let reader = requires::RequirementReader::new(paths);
-    let requirements_of = |instance: &Instance| reader.of(instance);
+    let requirements_of = |instance: &Instance| {
+        let is_wanted = names.is_empty() || names.contains(&instance.name);
+        reader.of_within(instance, if is_wanted { TIMEOUT } else { TIMEOUT_OF_OTHERS })
+    };
     // An instance can be up although its files were deleted.
     let is_up = |instance: &Instance| states.get(instance).is_some_and(|state| *state != Condition::Down);
     let found = requires::Graph::of(paths, states.keys().cloned(), requirements_of, is_up);

@@ -16,6 +16,7 @@ use super::Hook;
 use crate::bash::UNWANTED_VARIABLES;
 use crate::paths::BASH;
 use crate::sys::file::in_memory;
+use crate::sys::package;
 
 /// The bash command of a hook. The wrapper is in an anonymous file, so `ps` shows the arguments of the hook, and not a long text.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Bash {
         let Err(error) = execve(&arguments[0], &arguments, &environment());
         Err(match error {
             Errno::ENOENT => {
-                anyhow!("cannot start {BASH}: it is not installed; hint: install the Debian package `bash`")
+                anyhow!("cannot start {BASH}: it is not installed; {}", package::hint("bash"))
             }
             Errno::EACCES => anyhow!("cannot start {BASH}: permission denied"),
             other => anyhow!("cannot start {BASH}: {}", other.desc()),

@@ -9,7 +9,7 @@ use std::fs;
 
 use anyhow::Result;
 
-pub use targets::{configured, resolve};
+pub use targets::{configured, ensure_known, resolve};
 
 use crate::engine::{self, Engine, EngineKind, Outcome};
 use crate::name::{Instance, NsName, Target};
@@ -112,6 +112,14 @@ pub fn up(paths: &Paths, name: &NsName) -> Result<()> {
     let engine = engine::choose(paths, None, false)?;
     let outcomes = with_progress(Operation::Up.participle(), &instances, || engine.up(&instances));
     outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
+}
+
+/// Brings instances up under systemd.
+/// Errors: systemd is not running, or an instance does not come up.
+pub fn up_under_systemd(paths: &Paths, instances: &[Instance]) -> Result<()> {
+    let targets: Vec<Target> = instances.iter().cloned().map(Target::Instance).collect();
+    let report = run(paths, Operation::Up, &targets, Some(EngineKind::Systemd), false)?;
+    report.outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
 }
 
 fn after_failure(paths: &Paths, outcomes: &[Outcome]) -> Vec<String> {

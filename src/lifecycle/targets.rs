@@ -9,6 +9,7 @@ use crate::name::{Instance, NsName, Target};
 use crate::netns::{self, NameState};
 use crate::paths::Paths;
 use crate::print;
+use crate::requires;
 
 /// Resolves targets to instances, without duplicates. `expand` resolves a NAME.
 /// Errors: a type is unknown (with a suggestion), the active instances cannot be read, or `expand` fails.
@@ -46,6 +47,19 @@ fn ensure_known_type(paths: &Paths, instance: &Instance) -> Result<()> {
         Some(near) => anyhow!("{error:#}; did you mean `{near}@{}`?", instance.name),
         None => error,
     })
+}
+
+/// Checks that each instance is active, or can come up: its plugin exists, and its `TYPE-NAME.conf` if the type needs one.
+/// Errors: an instance is unknown (with a suggestion), or the active instances cannot be read.
+pub fn ensure_known(paths: &Paths, instances: &[Instance]) -> Result<()> {
+    let active = engine::active(paths)?;
+    let is_active = |instance: &Instance| active.iter().any(|one| one.instance == *instance);
+    for instance in instances.iter().filter(|instance| !is_active(instance)) {
+        if let Some(reason) = requires::unknown_reason(paths, instance) {
+            bail!("`{instance}` is unknown: {reason}{}", suggestion(paths, &instance.name)?);
+        }
+    }
+    Ok(())
 }
 
 /// The configured instances of a namespace.

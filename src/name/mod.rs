@@ -290,6 +290,16 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// Parses an argument of a user: `TYPE@NAME`, or the name of a unit of the instance, `netns-TYPE@NAME.service`.
+    /// Errors: the argument is neither.
+    pub fn from_argument(text: &str) -> Result<Self> {
+        let unit = if text.ends_with(".service") { text.to_owned() } else { format!("{text}.service") };
+        // A type has no hyphen, so no instance has the form of a unit name.
+        UnitName::parse(&unit).and_then(UnitName::instance).map_or_else(|| text.parse(), Ok)
+    }
+}
+
 impl FromStr for Instance {
     type Err = anyhow::Error;
 
@@ -320,13 +330,29 @@ impl FromStr for Target {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text.contains('@') { text.parse().map(Self::Instance) } else { text.parse().map(Self::Namespace) }
+        if text.contains('@') {
+            Instance::from_argument(text).map(Self::Instance)
+        } else {
+            text.parse().map(Self::Namespace)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_argument_is_an_instance_or_the_name_of_its_unit() {
+        for text in ["veth@a.b", "netns-veth@a.b", "netns-veth@a.b.service", "netns_outside-veth@a.b.service"]
+        {
+            assert_eq!(Instance::from_argument(text).unwrap().to_string(), "veth@a.b", "{text}");
+        }
+        assert_eq!(Instance::from_argument("veth@a.service").unwrap().to_string(), "veth@a.service");
+        for text in ["netns-veth@.service", "veth", "x@y@z"] {
+            assert!(Instance::from_argument(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_name_has_letters_digits_underscores_and_inner_dots_colons_hyphens() {

@@ -95,7 +95,7 @@ impl fmt::Display for UnitName {
 #[must_use]
 pub fn is_ours(unit: &str) -> bool {
     let begins = |prefix: &&str| unit.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with(['-', '@']));
-    [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE].iter().any(begins)
+    unit.contains('@') && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE].iter().any(begins)
 }
 
 /// The type in the name of a unit or of a unit file. It is not checked: an earlier version allowed other types.
@@ -151,7 +151,11 @@ mod tests {
         ] {
             assert_eq!(UnitName::parse(name), None, "{name}");
         }
-        assert!(!is_ours("netnsd@a.service") && is_ours("netns-c:d@a.service"));
+        assert!(
+            !is_ours("netns-exporter.service")
+                && !is_ours("netnsd@a.service")
+                && is_ours("netns-c:d@a.service")
+        );
         assert_eq!(type_part("netns-c:d@a.service"), Some("c:d"));
         assert_eq!(type_part("netns_name@a.service"), None);
     }

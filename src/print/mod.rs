@@ -29,6 +29,19 @@ pub fn stderr_lines(lines: &str) {
     escape::print(stderr(), lines);
 }
 
+/// Shortens long output. The first lines often have the cause of an error, and the last lines its effect.
+#[must_use]
+pub fn excerpt(mut lines: Vec<String>) -> Vec<String> {
+    const FIRST: usize = 5;
+    const LAST: usize = 10;
+    if lines.len() > FIRST + LAST {
+        let left_out = FIRST..lines.len() - LAST;
+        let note = format!("... ({} more lines)", left_out.len());
+        lines.splice(left_out, [note]);
+    }
+    lines
+}
+
 /// Formats lines from another program for the end of an error message: each begins with `  | `.
 #[must_use]
 pub fn quoted<Line: AsRef<str>>(lines: impl IntoIterator<Item = Line>) -> String {

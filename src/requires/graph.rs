@@ -9,15 +9,17 @@ use crate::config::layers::Layers;
 use crate::config::plugin;
 use crate::name::Instance;
 use crate::paths::Paths;
-use crate::sys::parallel::parallel;
+use crate::sys::parallel::parallel_waiting;
 
 /// Instances with all their transitive requirements.
 #[derive(Debug, Default)]
 pub struct Graph {
     /// The requirements of each instance; empty if they cannot be read.
     pub requires: BTreeMap<Instance, Vec<Requirement>>,
-    /// The invalid requirements. If there are any, no change may be based on this graph.
+    /// The invalid requirements.
     pub problems: Vec<Problem>,
+    /// The instances in cycles. `problems` has each cycle once.
+    in_cycles: BTreeSet<Instance>,
 }
 
 /// An invalid requirement, or requirements that cannot be read.
@@ -30,11 +32,12 @@ pub struct Problem {
 }
 
 impl Graph {
-    /// Reads the requirements of every instance with its own file, `TYPE-NAME.conf`.
+    /// Reads the requirements of the wanted instances with their own file, `TYPE-NAME.conf`, and the transitive ones.
     /// Errors: the directory of these files cannot be read.
-    pub fn of_configured(paths: &Paths) -> Result<Self> {
+    pub fn of_configured(paths: &Paths, is_wanted: impl Fn(&Instance) -> bool) -> Result<Self> {
         let reader = RequirementReader::new(paths);
-        Ok(Self::of(paths, plugin::configured(paths)?, |instance| reader.of(instance), |_| false))
+        let instances = plugin::configured(paths)?.into_iter().filter(is_wanted);
+        Ok(Self::of(paths, instances, |instance| reader.of(instance), |_| false))
     }
 
     /// Reads the requirements of some instances, and their transitive requirements. `query` returns the requirements of an
@@ -48,7 +51,7 @@ impl Graph {
         let mut graph = Self::default();
         let mut next: VecDeque<Instance> = instances.into_iter().collect();
         while !next.is_empty() {
-            let mut answers = parallel(next, |instance| {
+            let mut answers = parallel_waiting(next, |instance| {
                 let requires = query(&instance);
                 (instance, requires)
             });
@@ -75,12 +78,20 @@ impl Graph {
         for cycle in graph.cycles() {
             let names: Vec<String> = cycle.iter().map(ToString::to_string).collect();
             graph.add_problem(&cycle[0], format!("circular requirements: {}", names.join(" -> ")));
+            graph.in_cycles.extend(cycle);
         }
         graph
     }
 
     fn add_problem(&mut self, instance: &Instance, message: String) {
         self.problems.push(Problem { instance: instance.clone(), message });
+    }
+
+    /// Whether the requirements of an instance are valid, apart from the requirements of other instances.
+    #[must_use]
+    pub fn is_valid(&self, instance: &Instance) -> bool {
+        !self.in_cycles.contains(instance)
+            && !self.problems.iter().any(|problem| problem.instance == *instance)
     }
 
     /// The first problem of an instance or its transitive requirements.

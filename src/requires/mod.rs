@@ -6,6 +6,7 @@ mod requirement;
 mod unknown_units;
 
 use std::env;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -13,7 +14,7 @@ pub use graph::{Graph, Problem, instances_in, unknown_reason};
 pub use requirement::Requirement;
 pub use unknown_units::{not_found, stale_dropin, states, units_of};
 
-use crate::bash::query::{Query, query};
+use crate::bash::query::{Query, TIMEOUT, query};
 use crate::config::layers::{Layer, LayerReader, Layers};
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -36,19 +37,31 @@ impl<'a> RequirementReader<'a> {
     /// Reads the requirements of an instance, except its own namespace.
     /// Errors: the plugin is missing; bash cannot read the files; the function fails, times out, or prints an invalid requirement.
     pub fn of(&self, instance: &Instance) -> Result<Vec<Requirement>> {
+        self.of_within(instance, TIMEOUT)
+    }
+
+    /// Reads the requirements like [`of`](Self::of), with another timeout.
+    /// Errors: as for [`of`](Self::of).
+    pub fn of_within(&self, instance: &Instance, timeout: Duration) -> Result<Vec<Requirement>> {
         let what = || format!("cannot read the requirements of `{instance}`");
         let layers = self.layers.read(instance).with_context(what)?;
         let declared = layers.declaration(self.paths, &instance.nstype).requires;
         if require_nothing(&layers, &declared) {
             return Ok(Vec::new());
         }
-        let output = self.query(instance, &layers, &declared).with_context(what)?;
+        let output = self.query(instance, &layers, &declared, timeout).with_context(what)?;
         parse(&output, instance).with_context(|| source(&layers, instance)).with_context(what)
     }
 
-    fn query(&self, instance: &Instance, layers: &Layers, declared: &[String]) -> Result<String> {
+    fn query(
+        &self,
+        instance: &Instance,
+        layers: &Layers,
+        declared: &[String],
+        timeout: Duration,
+    ) -> Result<String> {
         let function = function(instance);
-        let output = query(self.paths, instance, layers, Query::Requirements(declared))
+        let output = query(self.paths, instance, layers, Query::Requirements(declared), timeout)
             .with_context(|| format!("`{function}`, or a file read before it"))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

@@ -3,6 +3,7 @@
 pub mod capability;
 pub mod file;
 pub mod interrupt;
+pub mod package;
 pub mod parallel;
 pub mod process;
 pub mod program;

@@ -1,8 +1,12 @@
 //! Parallel work in threads.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
+
+/// If no piece of work is done for this time, [`parallel_waiting`] starts more threads.
+const STALL: Duration = Duration::from_millis(500);
 
 /// Calls `act` for each piece of work, in several threads. The order of the results is undefined.
 pub fn parallel<Work: Send, Done: Send>(
@@ -35,4 +39,76 @@ pub fn parallel<Work: Send, Done: Send>(
         worker();
     });
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does the same for work that can wait for a long time without a processor. If no piece is done for half a second, twice as many
+/// threads work on the rest. So pieces that hang until their timeout do not add up, and do not stop the others.
+pub fn parallel_waiting<Work: Send, Done: Send>(
+    work: VecDeque<Work>,
+    act: impl Fn(Work) -> Done + Sync,
+) -> Vec<Done> {
+    let total = work.len();
+    if total <= 1 {
+        return work.into_iter().map(act).collect();
+    }
+    let queue = Mutex::new(work);
+    let next = || queue.lock().map_or(None, |mut queue| queue.pop_front());
+    let (done, changed) = (Mutex::new(Vec::new()), Condvar::new());
+    let worker = || {
+        while let Some(piece) = next() {
+            let result = act(piece);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+            changed.notify_one();
+        }
+    };
+    thread::scope(|scope| {
+        let start = |count: usize| {
+            (0..count).take_while(|_| thread::Builder::new().spawn_scoped(scope, worker).is_ok()).count()
+        };
+        let mut threads = start(2 * thread::available_parallelism().map_or(1, usize::from));
+        if threads == 0 {
+            worker(); // without another thread, this one does all the work
+        }
+        let mut seen = done.lock().unwrap_or_else(PoisonError::into_inner);
+        while seen.len() < total {
+            let before = seen.len();
+            seen = changed.wait_timeout(seen, STALL).unwrap_or_else(PoisonError::into_inner).0;
+            let left = queue.lock().map_or(0, |queue| queue.len());
+            if seen.len() == before {
+                threads += start(threads.min(left));
+            }
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn pieces_that_wait_do_not_add_up() {
+        let start = Instant::now();
+        let work = (0..40).map(|number| if number % 2 == 0 { 3000 } else { 0 }).collect();
+        let done = parallel_waiting(work, |milliseconds| {
+            thread::sleep(Duration::from_millis(milliseconds));
+            milliseconds
+        });
+        assert_eq!((done.len(), done.iter().sum::<u64>()), (40, 60_000));
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn each_piece_is_done_once_in_either_way() {
+        for number in [0, 1, 2, 100] {
+            for mut done in
+                [parallel((0..number).collect(), |n| n), parallel_waiting((0..number).collect(), |n| n)]
+            {
+                done.sort_unstable();
+                assert_eq!(done, (0..number).collect::<Vec<u32>>());
+            }
+        }
+    }
 }

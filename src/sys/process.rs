@@ -103,15 +103,19 @@ impl Process {
         Self::of(self.pid).as_ref() == Some(self)
     }
 
-    /// Terminates the process group. SIGTERM lets the process undo its steps; SIGKILL follows if the group still runs after
-    /// `grace`.
-    pub fn terminate(&self, grace: Duration) {
+    /// Terminates the process group. SIGTERM lets the process undo its steps, also if it was stopped: SIGCONT continues it.
+    /// SIGKILL follows if the group still runs after `grace`. Returns whether SIGKILL was necessary for the process itself.
+    pub fn terminate(&self, grace: Duration) -> bool {
         let group = Pid::from_raw(self.pid);
         // An error means that the group has already exited.
         _ = killpg(group, Signal::SIGTERM);
-        if wait_until(grace, POLL_INTERVAL, || (!group_runs(self.pid)).then_some(())).is_none() {
-            _ = killpg(group, Signal::SIGKILL);
+        _ = killpg(group, Signal::SIGCONT);
+        if wait_until(grace, POLL_INTERVAL, || (!group_runs(self.pid)).then_some(())).is_some() {
+            return false;
         }
+        let runs = self.runs();
+        _ = killpg(group, Signal::SIGKILL);
+        runs
     }
 }
 

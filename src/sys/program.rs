@@ -18,6 +18,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::file::in_memory;
+use super::package;
 use crate::print::escape;
 
 /// A program to run, with its arguments and environment.
@@ -191,7 +192,7 @@ impl Program {
         let Self { name, label, package, leads_group, .. } = self;
         let spawned = spawned.map_err(|error| match (error.kind(), package) {
             (ErrorKind::NotFound, Some(package)) => {
-                anyhow!("`{name}` is not installed, or not in PATH; on Debian: `apt install {package}`")
+                anyhow!("`{name}` is not installed, or not in PATH; {}", package::hint(package))
             }
             _ => anyhow!("cannot run `{name}`: {error}"),
         })?;
@@ -349,7 +350,7 @@ mod tests {
         let error = nosuch().run().unwrap_err().to_string();
         assert_eq!(
             error,
-            "`no-such-program` is not installed, or not in PATH; on Debian: `apt install nosuch`"
+            format!("`no-such-program` is not installed, or not in PATH; {}", package::hint("nosuch"))
         );
     }
 

@@ -5,13 +5,10 @@ use std::ffi::OsStr;
 use jiff::Timestamp;
 
 use crate::name::Instance;
-use crate::print::quoted;
+use crate::print::{excerpt, quoted};
 use crate::sys::program::Program;
 
-/// The maximum number of lines of a failed unit.
-const LINES: usize = 10;
-
-/// The last messages of the units of an instance that are not older than `since`, formatted for an error message.
+/// The last messages of the units of an instance since a time, for an error.
 #[must_use]
 pub fn quoted_since(instance: &Instance, since: Timestamp) -> String {
     quoted(logged(instance, since))
@@ -59,8 +56,8 @@ fn journalctl() -> Program {
 pub fn messages(text: &str, since: Timestamp) -> Vec<String> {
     let (of_systemd, of_hooks): (Vec<JournalEntry>, Vec<JournalEntry>) =
         text.lines().filter_map(|line| JournalEntry::parse(line, since)).partition(|entry| entry.of_systemd);
-    let mut entries = if of_hooks.is_empty() { of_systemd } else { of_hooks };
-    entries.split_off(entries.len().saturating_sub(LINES)).into_iter().map(|entry| entry.message).collect()
+    let entries = if of_hooks.is_empty() { of_systemd } else { of_hooks };
+    excerpt(entries.into_iter().map(|entry| entry.message).collect())
 }
 
 /// An entry of the journal (systemd.journal-fields(7)).

@@ -27,25 +27,25 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Whether the unit file must be kept: resources of the instance exist, or may exist.
+    /// Whether the unit is neither inactive nor failed: it is active or changing, so its unit file must be kept.
     #[must_use]
-    pub fn needs_unit_file(&self) -> bool {
-        self.active != "inactive"
+    pub fn is_up(&self) -> bool {
+        self.active != "inactive" && !self.has_failed()
     }
 
-    /// The state of the unit, and the steps after which the unit file can be removed.
+    /// Whether the unit is in the state `failed`. Nothing of it runs any more.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.active == "failed"
+    }
+
+    /// The state of a unit that is up, and the steps after which the unit file can be removed.
     #[must_use]
     pub fn advice(&self) -> String {
         let name = &self.name;
-        if self.active == "failed" {
-            format!(
-                "{self}; check the cause, run `systemctl reset-failed '{name}'`, then run this command again"
-            )
-        } else {
-            format!(
-                "{self}; restore the plugin, so that the hooks can run; run `systemctl stop '{name}'`, then run this command again"
-            )
-        }
+        format!(
+            "{self}; restore the plugin, so that the hooks can run; run `systemctl stop '{name}'`, then run this command again"
+        )
     }
 
     /// The type of the instance; `None` for `netns_name@`.
@@ -145,7 +145,7 @@ impl Systemctl {
         let units = self.loaded()?;
         let names: Vec<&str> = units
             .iter()
-            .filter(|unit| unit.needs_unit_file() && unit.nstype().is_some())
+            .filter(|unit| unit.active != "inactive" && unit.nstype().is_some())
             .map(|unit| unit.name.as_str())
             .collect();
         if !names.is_empty() {
@@ -156,7 +156,7 @@ impl Systemctl {
         // systemd removes the namespaces only after `stop` has returned (StopWhenUnneeded= in systemd.unit(5)).
         let mut remaining = None;
         try_wait_until(TIMEOUT.saturating_sub(start.elapsed()), POLL_INTERVAL, || {
-            remaining = self.loaded()?.into_iter().find(Loaded::needs_unit_file);
+            remaining = self.loaded()?.into_iter().find(|unit| unit.active != "inactive");
             anyhow::Ok(remaining.is_none().then_some(()))
         })?;
         match remaining {
@@ -203,7 +203,7 @@ mod tests {
                        netns_name@a.service loaded inactive dead x\n\
                        truncated line\n";
         let units = parse(listing);
-        let found: Vec<_> = units.iter().map(|unit| (unit.nstype(), unit.needs_unit_file())).collect();
-        assert_eq!(found, [(Some("lo"), true), (Some("lo"), true), (Some("a.b"), true), (None, false)]);
+        let found: Vec<_> = units.iter().map(|unit| (unit.nstype(), unit.is_up())).collect();
+        assert_eq!(found, [(Some("lo"), true), (Some("lo"), true), (Some("a.b"), false), (None, false)]);
     }
 }

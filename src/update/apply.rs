@@ -36,9 +36,17 @@ fn mark_reload_pending(reload: &Path) -> Result<()> {
     file::open(reload, OpenOptions::new().write(true).create(true)).map(drop).with_context(context)
 }
 
-/// Reloads systemd if needed, and resets failed units, so that later only new failures show. Calls `say` before each step.
+/// Reloads systemd if needed, and resets failed units, so that later only new failures show. Failed units of a type without a
+/// plugin are only reset if `plan` removes the type: until then, they are the reason why its units stay. Calls `say` before each
+/// step.
 /// Errors: systemctl fails, or a file cannot be removed.
-pub fn reload(machine: &Machine, loaded: &[Loaded], needs_reload: bool, say: impl Fn(&str)) -> Result<()> {
+pub fn reload(
+    machine: &Machine,
+    plan: &Plan,
+    loaded: &[Loaded],
+    needs_reload: bool,
+    say: impl Fn(&str),
+) -> Result<()> {
     let Some(systemctl) = &machine.systemctl else {
         if needs_reload {
             say("systemd is not running here: daemon-reload was left out.");
@@ -50,10 +58,11 @@ pub fn reload(machine: &Machine, loaded: &[Loaded], needs_reload: bool, say: imp
         systemctl.daemon_reload()?;
         file::remove(&machine.paths.reload)?;
     }
-    let is_known = |unit: &Loaded| {
-        unit.nstype().is_none_or(|known| machine.listing.types.iter().any(|nstype| nstype.as_ref() == known))
+    let is_known = |nstype: &str| machine.listing.types.iter().any(|known| known.as_ref() == nstype);
+    let needs_reset = |unit: &&Loaded| {
+        unit.has_failed() && unit.nstype().is_none_or(|nstype| is_known(nstype) || plan.removes(nstype))
     };
-    let failed = loaded.iter().filter(|unit| unit.active == "failed" && is_known(unit));
+    let failed = loaded.iter().filter(needs_reset);
     let failed: Vec<&str> = failed.map(|unit| unit.name.as_str()).collect();
     if failed.is_empty() {
         return Ok(());

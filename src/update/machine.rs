@@ -60,10 +60,8 @@ impl<'a> Machine<'a> {
             Scope::Clean => machine.attached = attach::attached(paths)?,
             Scope::All => {
                 machine.listing = plugin::list(paths)?;
-                machine.graph = Graph::of_configured(paths)?;
-                if machine.graph.problems.is_empty() {
-                    machine.templates = unit_files::templates(paths)?;
-                }
+                machine.graph = Graph::of_configured(paths, |_| true)?;
+                machine.templates = unit_files::templates(paths)?;
             }
         }
         Ok(machine)
@@ -74,8 +72,7 @@ impl<'a> Machine<'a> {
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let attached = self.attached.iter();
-        let refused = attached.map(|one| format!("cannot remove the units of all types: {}", one.advice()));
-        refused.chain(self.graph.problems.iter().map(|problem| problem.message.clone())).collect()
+        attached.map(|one| format!("cannot remove the units of all types: {}", one.advice())).collect()
     }
 
     /// Stops all instances, and waits until their namespaces are deleted.

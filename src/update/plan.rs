@@ -19,9 +19,8 @@ use crate::systemd::unit_files::{self, Plan, Template};
 /// - each instance with requirements has a drop-in;
 /// - each type that provides a firewall has a drop-in.
 ///
-/// The units of a removed type stay if a service is attached to an instance of the type. They also stay if an instance of the
-/// type in `loaded` is active, failed or changing ([`Loaded::needs_unit_file`]). The requirement drop-ins are not changed if
-/// the graph has problems.
+/// The units of a removed type stay if a service is attached to an instance, or if an instance in `loaded` is up
+/// ([`Loaded::is_up`]). The drop-in of an instance with invalid requirements is not changed.
 ///
 /// Errors: the directory of the units cannot be read.
 pub fn plan<'a>(
@@ -35,7 +34,7 @@ pub fn plan<'a>(
     // The list is only needed when a type is removed, which is rare.
     let attached = LazyCell::new(|| attach::attached(paths));
     let needs = |nstype: &str| -> Vec<String> {
-        let holder = loaded.iter().find(|unit| unit.needs_unit_file() && unit.nstype() == Some(nstype));
+        let holder = loaded.iter().find(|unit| unit.is_up() && unit.nstype() == Some(nstype));
         let attached: Vec<String> = match &*attached {
             Ok(all) => all.iter().filter(|one| one.needs(nstype)).map(Attached::advice).collect(),
             Err(error) => vec![format!("cannot list the attached services: {error:#}")],
@@ -43,9 +42,7 @@ pub fn plan<'a>(
         holder.map(Loaded::advice).into_iter().chain(attached).collect()
     };
     let mut plan = unit_files::plan(paths, &present, types, templates, needs);
-    if graph.problems.is_empty() {
-        plan.add_requirements(paths, &present, &graph.units());
-    }
+    plan.add_requirements(paths, &present, &graph.units(), |instance| graph.is_valid(instance));
     plan.add_firewalls(paths, &present, &plugin::firewalls(paths, types));
     Ok(plan)
 }

@@ -68,17 +68,19 @@ impl DropInKind {
 
 impl Plan<'_> {
     /// Plans the drop-ins of instances: each instance with requirements has a drop-in, and those of other instances are removed.
-    /// `present` are the entries in the directory of the units.
+    /// `present` are the entries in the directory of the units. The drop-in of an
+    /// instance with invalid requirements is not changed.
     pub fn add_requirements(
         &mut self,
         paths: &Paths,
         present: &[DirEntry],
         requires: &BTreeMap<Instance, Vec<String>>,
+        is_valid: impl Fn(&Instance) -> bool,
     ) {
-        let with_units = requires.iter().filter(|(_, units)| !units.is_empty());
+        let with_units = requires.iter().filter(|(instance, units)| !units.is_empty() && is_valid(instance));
         let wanted = with_units
             .map(|(instance, units)| (UnitName::Outside(instance.clone()), requires_text(instance, units)));
-        let is_instance = |unit: &UnitName| matches!(unit, UnitName::Outside(_));
+        let is_instance = |unit: &UnitName| matches!(unit, UnitName::Outside(instance) if is_valid(instance));
         self.add_dropins(paths, present, &REQUIRES, wanted.collect(), is_instance);
     }
 

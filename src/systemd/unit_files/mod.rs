@@ -170,6 +170,15 @@ impl Plan<'_> {
         self.changes.iter().filter(|change| change.action != Action::Keep)
     }
 
+    /// Whether the units of a type are removed.
+    #[must_use]
+    pub fn removes(&self, nstype: &str) -> bool {
+        self.changes.iter().any(|change| {
+            let name = change.path.file_name().and_then(|name| name.to_str());
+            change.action == Action::Remove && name.and_then(type_of_unit_file) == Some(nstype)
+        })
+    }
+
     /// Whether all files are up to date.
     #[must_use]
     pub fn is_up_to_date(&self) -> bool {

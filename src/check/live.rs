@@ -15,6 +15,7 @@ use crate::paths::Paths;
 use crate::print;
 use crate::requires::{self, Graph};
 use crate::sys::capability::{self, Capability};
+use crate::sys::parallel::parallel_waiting;
 use crate::systemd::unit_files::{self, Action};
 use crate::update;
 
@@ -38,8 +39,9 @@ pub(super) fn check(
     findings.extend(super::required::check(paths, &active, is_wanted)?);
     findings.extend(super::missing::check(paths, &active, is_wanted)?);
     let mut complete = true;
-    for active in active.iter().filter(|active| is_wanted(&active.instance)) {
-        match instance(paths, examined, active) {
+    let wanted = active.iter().filter(|active| is_wanted(&active.instance)).collect();
+    for (active, found) in parallel_waiting(wanted, |active| (active, instance(paths, examined, active))) {
+        match found {
             Ok(found) => findings.extend(found),
             Err(error) => {
                 let instance = &active.instance;

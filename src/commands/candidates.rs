@@ -40,7 +40,7 @@ pub(super) fn subjects() -> Vec<CompletionCandidate> {
 
 /// Every service and socket that systemd has loaded.
 pub(super) fn units() -> Vec<CompletionCandidate> {
-    let units = systemctl::loaded_of_types("service,socket").into_iter();
+    let units = systemctl::loaded_of_types("service,socket").unwrap_or_default().into_iter();
     candidates(units.filter(|unit| unit.parse::<attach::ServiceUnit>().is_ok()).collect())
 }
 

@@ -10,13 +10,13 @@ use crate::netns::ownership;
 use crate::paths::Paths;
 use crate::sys::file;
 use crate::systemd::show::Properties;
-use crate::systemd::systemctl::Systemctl;
+use crate::systemd::systemctl::{Systemctl, loaded_of_types};
 
 /// The queried properties of all units.
 const PROPERTIES: &str = "ActiveState,Job,NetworkNamespacePath,ExecStartPre,ExecStart";
 
 /// The unit types that execute commands (systemd.exec(5)).
-const PATTERNS: [&str; 4] = ["*.service", "*.socket", "*.mount", "*.swap"];
+const TYPES: &str = "service,socket,mount,swap";
 
 /// The namespaces and instances that units need. Our own inactive or failed units are ignored. Foreign units are ignored if they
 /// are inactive and have no job.
@@ -54,10 +54,12 @@ impl Used {
                 _ => {}
             }
         }
+        let ours: BTreeSet<String> = ours.into_iter().map(|unit| unit.name).collect();
+        // The properties of a unit take much longer than its name, and there can be hundreds of our units.
+        let others = loaded_of_types(TYPES)?.into_iter().filter(|unit| !ours.contains(unit));
         let mut foreign = BTreeSet::new();
-        for unit in Properties::of(PROPERTIES, PATTERNS)? {
-            let is_idle = unit.get("ActiveState") == "inactive" && ["", "0"].contains(&unit.get("Job"));
-            if is_idle || ours.iter().any(|ours| ours.name == unit.id()) {
+        for unit in Properties::of(PROPERTIES, others)? {
+            if unit.get("ActiveState") == "inactive" && ["", "0"].contains(&unit.get("Job")) {
                 continue;
             }
             foreign.insert(unit.id().to_owned());

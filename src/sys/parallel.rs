@@ -6,7 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 /// If no piece of work is done for this time, [`parallel_waiting`] starts more threads.
-const STALL: Duration = Duration::from_millis(500);
+const STALL: Duration = Duration::from_secs(1);
+/// The maximum number of threads. On a busy machine, pieces take long because they wait for a processor, and more threads would not
+/// help.
+const MAX_THREADS: usize = 32;
 
 /// Calls `act` for each piece of work, in several threads. The order of the results is undefined.
 pub fn parallel<Work: Send, Done: Send>(
@@ -41,7 +44,7 @@ pub fn parallel<Work: Send, Done: Send>(
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does the same for work that can wait for a long time without a processor. If no piece is done for half a second, twice as many
+/// Does the same for work that can wait for a long time without a processor. If no piece is done for a second, twice as many
 /// threads work on the rest. So pieces that hang until their timeout do not add up, and do not stop the others.
 pub fn parallel_waiting<Work: Send, Done: Send>(
     work: VecDeque<Work>,
@@ -65,7 +68,8 @@ pub fn parallel_waiting<Work: Send, Done: Send>(
         let start = |count: usize| {
             (0..count).take_while(|_| thread::Builder::new().spawn_scoped(scope, worker).is_ok()).count()
         };
-        let mut threads = start(2 * thread::available_parallelism().map_or(1, usize::from));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let mut threads = start((2 * processors).min(MAX_THREADS));
         if threads == 0 {
             worker(); // without another thread, this one does all the work
         }
@@ -75,7 +79,7 @@ pub fn parallel_waiting<Work: Send, Done: Send>(
             seen = changed.wait_timeout(seen, STALL).unwrap_or_else(PoisonError::into_inner).0;
             let left = queue.lock().map_or(0, |queue| queue.len());
             if seen.len() == before {
-                threads += start(threads.min(left));
+                threads += start(threads.min(left).min(MAX_THREADS - threads));
             }
         }
     });

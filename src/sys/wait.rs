@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Calls `poll` every `interval`, until it returns a value; `None` after the timeout. The last call is after the timeout.
+/// Calls `poll` until it returns a value; `None` after the timeout. The last call is after the timeout. The pause between two
+/// calls is `interval`, or the duration of a call if that is longer, so a slow poll does not keep a processor busy.
 pub fn wait_until<Found>(
     timeout: Duration,
     interval: Duration,
@@ -23,14 +24,15 @@ pub fn try_wait_until<Found, Error>(
 ) -> Result<Option<Found>, Error> {
     let started = Instant::now();
     loop {
-        let is_last = started.elapsed() >= timeout;
+        let before = started.elapsed();
+        let is_last = before >= timeout;
         if let Some(found) = poll()? {
             return Ok(Some(found));
         }
         if is_last {
             return Ok(None);
         }
-        thread::sleep(interval);
+        thread::sleep(interval.max(started.elapsed().saturating_sub(before)));
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::sys::program::Program;
 
@@ -36,16 +37,22 @@ impl fmt::Display for Cycle {
 }
 
 /// Finds the ordering cycles in a start of these units, and in a boot. Files in `overlay` override the installed ones.
-/// Errors: systemd-analyze is installed, but cannot be run.
+/// Errors: the temporary unit cannot be written; systemd-analyze is installed, but cannot be run.
 pub fn find<Unit: AsRef<str>>(
     units: impl IntoIterator<Item = Unit>,
     overlay: Option<&Path>,
 ) -> Result<BTreeSet<Cycle>> {
-    let units = units.into_iter().map(|unit| unit.as_ref().to_owned());
+    // One transaction with all units. The time of systemd-analyze grows with the square of the number of its arguments.
+    let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let target = directory.path().join("netns-cycles.target");
+    let mut text = "[Unit]\nDefaultDependencies=no\n".to_owned();
+    for unit in units {
+        text += &format!("Wants={}\n", unit.as_ref());
+    }
+    fs::write(&target, text).with_context(|| format!("cannot write {}", target.display()))?;
     let mut verify = Program::new("systemd-analyze")
         .args(["verify", "--man=no", "--"])
-        .args(units)
-        .args([BOOT])
+        .args([target.as_os_str(), BOOT.as_ref()])
         // systemd-analyze also searches the current directory, which may belong to any user.
         .directory("/")
         .env("SYSTEMD_LOG_LEVEL", "info")

@@ -69,12 +69,12 @@ pub(super) fn systemctl(verb: &str) -> Program {
     Program::new("systemctl").package("systemd").label(format!("systemctl {verb}")).args([verb])
 }
 
-/// The names of all loaded units of these unit types, `TYPE,TYPE`; empty if systemctl fails.
-#[must_use]
-pub fn loaded_of_types(types: &str) -> Vec<String> {
-    let listing = systemctl("list-units").args(LIST_OPTIONS).args([format!("--type={types}")]);
-    let text = listing.run().map(|answer| answer.text()).unwrap_or_default();
-    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+/// The names of all loaded units of these unit types, `TYPE,TYPE`.
+/// Errors: systemctl is missing or fails.
+pub fn loaded_of_types(types: &str) -> Result<Vec<String>> {
+    let listing = systemctl("list-units").args(LIST_OPTIONS).args(["--full", &format!("--type={types}")]);
+    let text = listing.run()?.success()?.text();
+    Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }
 
 /// A running query of [`Systemctl::query_loaded`].

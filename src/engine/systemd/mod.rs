@@ -2,7 +2,7 @@
 
 mod units;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use crate::sys::interrupt::Interrupt;
 use crate::sys::wait::try_wait_until;
 use crate::systemd::journal;
 use crate::systemd::systemctl::Systemctl;
-use units::{Units, dependants, is_needed};
+use units::{Units, changed_at, dependants, needed};
 
 /// After `systemctl stop` has returned, this engine waits at most this long until the stop is complete. The time is the sum of
 /// the unit timeouts for `down outside` and for the removal of the namespace, plus 5 seconds.
@@ -93,13 +93,12 @@ impl Systemd {
             return Vec::new();
         }
         let start = Timestamp::now();
-        let before = Units::of_instances(instances);
+        let before = Units::ours(&self.systemctl);
         // systemd receives the jobs one after the other. The job of the firewall must exist before an interface starts.
         let mut order: Vec<&Instance> = instances.iter().collect();
         order.sort_by_key(|instance| !Declaration::of(&self.paths, &instance.nstype).firewall);
         let message = self.systemctl.change(verb, &order.into_iter().map(Instance::unit).collect::<Vec<_>>());
-        let all: Vec<Instance> = instances.iter().chain(graph.requires.keys()).cloned().collect();
-        let after = Units::of_instances(&all);
+        let after = Units::ours(&self.systemctl);
         let is_up = |units: &Result<Units>, instance: &Instance| {
             units.as_ref().is_ok_and(|units| units.is_up(&instance.unit()))
         };
@@ -131,15 +130,12 @@ impl Systemd {
         start: Timestamp,
     ) -> anyhow::Error {
         let name = instance.name.unit();
-        let rollback = match self.wait_until_down(instance).and_then(|()| Units::of([&name])) {
+        let is_removed =
+            self.wait_until_down_one(instance).and_then(|()| self.is_removed_since(&name, start));
+        let rollback = match is_removed {
             // This command had the namespace created, and it is deleted again.
-            Ok(units)
-                if units.condition(&name) == Condition::Down
-                    && units.since(&name).map(Timestamp::as_second) >= Some(start.as_second()) =>
-            {
-                format!("\n  rollback: namespace `{}` is removed", instance.name)
-            }
-            Ok(_) => String::new(),
+            Ok(true) => format!("\n  rollback: namespace `{}` is removed", instance.name),
+            Ok(false) => String::new(),
             Err(error) => format!("\n  {error:#}"),
         };
         let mut message = message.lines().next().unwrap_or("see `systemctl status`").to_owned();
@@ -151,33 +147,76 @@ impl Systemd {
         anyhow!("cannot bring up `{instance}`: {message}{}{rollback}", journal::quoted_since(cause, start))
     }
 
-    /// Waits until an instance is down, and its namespace is deleted or still needed.
-    /// Errors: a timeout, an interrupt, systemctl fails, or another command brings the instance up.
-    fn wait_until_down(&self, instance: &Instance) -> Result<()> {
+    /// Whether a unit is down, and has changed since `start`.
+    fn is_removed_since(&self, name: &String, start: Timestamp) -> Result<bool> {
+        let changed = changed_at([name])?.get(name).map(|time| time.as_second());
+        Ok(Units::ours(&self.systemctl)?.condition(name) == Condition::Down
+            && changed >= Some(start.as_second()))
+    }
+
+    /// Waits until each instance is down, and its namespace is deleted or still needed. Returns the instances that are not down,
+    /// with the errors: a timeout, an interrupt, systemctl fails, or another command brings the instance up.
+    fn wait_until_down(&self, instances: &[Instance]) -> BTreeMap<Instance, anyhow::Error> {
         let start = Instant::now();
         let mut stopped = false;
-        let (inside, outside, name) = (instance.unit(), instance.outside_unit(), instance.name.unit());
-        let is_down = try_wait_until(TIMEOUT, POLL_INTERVAL, || {
-            let units = Units::of([&inside, &outside, &name])?;
-            ensure!(!units.is_up(&inside), "another command has brought `{instance}` up again");
-            if !units.is_up_or_changing(&outside) && (!units.is_up_or_changing(&name) || is_needed(&name)?) {
+        let mut pending = instances.to_vec();
+        let mut errors = BTreeMap::new();
+        let end = try_wait_until(TIMEOUT, POLL_INTERVAL, || {
+            let units = Units::ours(&self.systemctl)?;
+            pending.retain(|instance| {
+                let is_up = units.is_up(&instance.unit());
+                if is_up {
+                    let error = anyhow!("another command has brought `{instance}` up again");
+                    errors.insert(instance.clone(), error);
+                }
+                !is_up
+            });
+            // All instances are polled together: a query takes long on a machine with hundreds of units.
+            let has_outside = |instance: &Instance| units.is_up_or_changing(&instance.outside_unit());
+            let names = pending.iter().filter(|one| !has_outside(one)).map(|one| one.name.unit());
+            let existing: BTreeSet<String> = names.filter(|name| units.is_up_or_changing(name)).collect();
+            let needed_names = needed(&existing)?;
+            pending.retain(|instance| {
+                let name = instance.name.unit();
+                has_outside(instance) || (existing.contains(&name) && !needed_names.contains(&name))
+            });
+            if pending.is_empty() {
                 return Ok(Some(()));
             }
             // A stop can cancel a start just when the outside unit has come up. systemd (252) then does not check again whether
             // another unit needs the outside unit.
-            if !stopped && start.elapsed() > UNNEEDED_DELAY && units.is_up(&outside) && !is_needed(&outside)?
-            {
-                self.systemctl.change("stop", slice::from_ref(&outside));
-                stopped = true;
+            if !stopped && start.elapsed() > UNNEEDED_DELAY {
+                let outside = pending.iter().map(Instance::outside_unit).filter(|unit| units.is_up(unit));
+                let outside: Vec<String> = outside.collect();
+                let needed = needed(&outside)?;
+                let unneeded: Vec<String> =
+                    outside.into_iter().filter(|unit| !needed.contains(unit)).collect();
+                if !unneeded.is_empty() {
+                    self.systemctl.change("stop", &unneeded);
+                    stopped = true;
+                }
             }
-            ensure!(!self.interrupt.is_set(), "interrupted while systemd takes `{instance}` down");
+            ensure!(!self.interrupt.is_set(), "interrupted");
             Ok(None)
-        })?;
-        is_down.with_context(|| {
-            format!(
-                "timed out while systemd takes `{instance}` down; see `systemctl status {outside} {name}`"
-            )
-        })
+        });
+        let cause = match end {
+            Ok(Some(())) => return errors,
+            Ok(None) => "timed out".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        errors.extend(pending.into_iter().map(|instance| {
+            let (outside, name) = (instance.outside_unit(), instance.name.unit());
+            let hint = format!("see `systemctl status {outside} {name}`");
+            let error = anyhow!("{cause} while systemd takes `{instance}` down; {hint}");
+            (instance, error)
+        }));
+        errors
+    }
+
+    /// Waits until one instance is down.
+    /// Errors: as in [`Systemd::wait_until_down`].
+    fn wait_until_down_one(&self, instance: &Instance) -> Result<()> {
+        self.wait_until_down(slice::from_ref(instance)).into_values().next().map_or(Ok(()), Err)
     }
 }
 
@@ -273,33 +312,42 @@ impl Systemd {
         }
         let start = Timestamp::now();
         let units = |instance: &Instance| [instance.unit(), instance.outside_unit(), instance.name.unit()];
-        let all: Vec<String> = instances.iter().flat_map(units).collect();
-        let before = Units::of(&all).unwrap_or_default();
+        let before = Units::ours(&self.systemctl).unwrap_or_default();
         // Earlier failures must not count as failures of this stop.
-        let failed: Vec<String> = before.failed().map(str::to_owned).collect();
+        let has_failed = |unit: &String, units: &Units| units.condition(unit) == Condition::Failed;
+        let failed: Vec<String> =
+            instances.iter().flat_map(units).filter(|unit| has_failed(unit, &before)).collect();
         if !failed.is_empty() {
             self.systemctl.change("reset-failed", &failed);
         }
         self.systemctl.change("stop", &instances.iter().map(Instance::unit).collect::<Vec<_>>());
-        let outcome = |instance: &Instance| {
+        let mut errors = self.wait_until_down(instances);
+        let after = match Units::ours(&self.systemctl) {
+            Ok(after) => after,
+            Err(error) => return fail_all(instances, &format!("{error:#}")),
+        };
+        let mut changed = |instance: &Instance| {
+            if let Some(error) = errors.remove(instance) {
+                return Err(error);
+            }
             let [inside, outside, name] = units(instance);
-            let was_active = [&inside, &outside].into_iter().any(|half| before.is_up_or_changing(half));
-            let changed = self.wait_until_down(instance).and_then(|()| {
-                match Units::of([&inside, &outside, &name])?.failed().next() {
-                    Some(failed) => {
-                        let mut errors = format!("{failed} has failed");
-                        if failed == name {
-                            errors +=
-                                ", and the namespace was not removed; fix the cause, then run `netnsctl gc`";
-                        }
-                        Err(down_with_errors(instance, &(errors + &journal::quoted_since(instance, start))))
+            match [&inside, &outside, &name].into_iter().find(|unit| has_failed(unit, &after)) {
+                Some(failed) => {
+                    let mut errors = format!("{failed} has failed");
+                    if *failed == name {
+                        errors +=
+                            ", and the namespace was not removed; fix the cause, then run `netnsctl gc`";
                     }
-                    None if remembered::exists(&self.paths, instance) => {
-                        self.remove_leftovers(instance).map(|()| true)
-                    }
-                    None => Ok(was_active),
+                    Err(down_with_errors(instance, &(errors + &journal::quoted_since(instance, start))))
                 }
-            });
+                None if remembered::exists(&self.paths, instance) => {
+                    self.remove_leftovers(instance).map(|()| true)
+                }
+                None => Ok([&inside, &outside].into_iter().any(|half| before.is_up_or_changing(half))),
+            }
+        };
+        let outcome = |instance: &Instance| {
+            let changed = changed(instance);
             Outcome { instance: instance.clone(), engine: EngineKind::Systemd, changed }
         };
         instances.iter().map(outcome).collect()

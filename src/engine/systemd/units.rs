@@ -13,32 +13,32 @@ use crate::paths::Paths;
 use crate::systemd::show::Properties;
 use crate::systemd::systemctl::{Loaded, Systemctl};
 
-/// The properties in [`Units`].
-const UNIT_PROPERTIES: &str = "ActiveState,StateChangeTimestamp";
-
 /// The properties of a unit that list the other units which require this unit.
 const REVERSE_DEPENDENCIES: [&str; 2] = ["RequiredBy", "BoundBy"];
 
-/// Units by name.
+/// The conditions of units, by name. A unit that is not loaded is down.
 #[derive(Debug, Default)]
-pub(super) struct Units(BTreeMap<String, Properties>);
+pub(super) struct Units(BTreeMap<String, Condition>);
 
 impl Units {
-    /// Queries systemd about units, by name.
+    /// Queries systemd about units, by name. This takes much longer than [`Units::ours`].
     /// Errors: systemctl is missing or fails.
-    pub(super) fn of<Name: AsRef<str>>(names: impl IntoIterator<Item = Name>) -> Result<Self> {
-        let units = Properties::of(UNIT_PROPERTIES, names)?;
-        Ok(Self(units.into_iter().map(|unit| (unit.id().to_owned(), unit)).collect()))
+    fn of<Name: AsRef<str>>(names: impl IntoIterator<Item = Name>) -> Result<Self> {
+        let units = Properties::of("ActiveState", names)?.into_iter();
+        Ok(Self(
+            units.map(|unit| (unit.id().to_owned(), Condition::of_unit(unit.get("ActiveState")))).collect(),
+        ))
     }
 
-    /// Queries systemd about the inside units of instances.
+    /// Queries systemd about all units of systemd-netns.
     /// Errors: systemctl is missing or fails.
-    pub(super) fn of_instances(instances: &[Instance]) -> Result<Self> {
-        Self::of(instances.iter().map(Instance::unit))
+    pub(super) fn ours(systemctl: &Systemctl) -> Result<Self> {
+        let units = systemctl.loaded()?.into_iter();
+        Ok(Self(units.map(|unit| (unit.name, Condition::of_unit(&unit.active))).collect()))
     }
 
     pub(super) fn condition(&self, name: &str) -> Condition {
-        self.0.get(name).map_or(Condition::Down, condition)
+        self.0.get(name).copied().unwrap_or(Condition::Down)
     }
 
     pub(super) fn is_up(&self, name: &str) -> bool {
@@ -49,19 +49,15 @@ impl Units {
     pub(super) fn is_up_or_changing(&self, name: &str) -> bool {
         [Condition::Up, Condition::Changing].contains(&self.condition(name))
     }
-
-    pub(super) fn since(&self, name: &str) -> Option<Timestamp> {
-        self.0.get(name)?.since()
-    }
-
-    /// The names of the failed units.
-    pub(super) fn failed(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|(_, unit)| condition(unit) == Condition::Failed).map(|(name, _)| name.as_str())
-    }
 }
 
-fn condition(unit: &Properties) -> Condition {
-    Condition::of_unit(unit.get("ActiveState"))
+/// The time of the last change of each of these units, by name.
+/// Errors: systemctl is missing or fails.
+pub(super) fn changed_at<Name: AsRef<str>>(
+    names: impl IntoIterator<Item = Name>,
+) -> Result<BTreeMap<String, Timestamp>> {
+    let units = Properties::of("StateChangeTimestamp", names)?;
+    Ok(units.iter().filter_map(|unit| Some((unit.id().to_owned(), unit.since()?))).collect())
 }
 
 /// Finds the active dependants of instances, direct and indirect. systemd stops them with the instances.
@@ -96,7 +92,7 @@ fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
     let mut pairs = BTreeSet::new();
     for unit in units {
         let Some(instance) = instance_of(unit.id()) else { continue };
-        let dependants = REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.values(key)).filter_map(instance_of);
+        let dependants = dependants_of(unit).filter_map(instance_of);
         pairs.extend(
             dependants
                 .filter(|dependant| *dependant != instance)
@@ -106,15 +102,18 @@ fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
     pairs
 }
 
-/// Whether any other unit that is up or changing requires the unit `name`.
+/// The units of `names` which another unit requires that is up or changing.
 /// Errors: systemctl is missing or fails.
-pub(super) fn is_needed(name: &str) -> Result<bool> {
-    let properties = Properties::of(&REVERSE_DEPENDENCIES.join(","), [name])?;
-    let dependants =
-        properties.iter().flat_map(|unit| REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.values(key)));
-    let dependants: Vec<String> = dependants.map(str::to_owned).collect();
-    let units = Units::of(&dependants)?;
-    Ok(dependants.iter().any(|dependant| units.is_up_or_changing(dependant)))
+pub(super) fn needed<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<BTreeSet<String>> {
+    let units = Properties::of(&REVERSE_DEPENDENCIES.join(","), names)?;
+    let states = Units::of(units.iter().flat_map(dependants_of).collect::<BTreeSet<_>>())?;
+    let is_needed = |unit: &&Properties| dependants_of(unit).any(|other| states.is_up_or_changing(other));
+    Ok(units.iter().filter(is_needed).map(|unit| unit.id().to_owned()).collect())
+}
+
+/// The units that require a unit.
+fn dependants_of(unit: &Properties) -> impl Iterator<Item = &str> {
+    REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.values(key))
 }
 
 /// The instance of an inside or outside unit.
@@ -133,9 +132,12 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
             active.since = start_time(paths, unit);
         }
     }
-    let units = Units::of(found.iter().filter(|(_, active)| active.since.is_none()).map(|(unit, _)| unit))?;
-    let since =
-        |(unit, active): (&str, Active)| Active { since: active.since.or(units.since(unit)), ..active };
+    let changed_at =
+        changed_at(found.iter().filter(|(_, active)| active.since.is_none()).map(|(unit, _)| unit))?;
+    let since = |(unit, active): (&str, Active)| Active {
+        since: active.since.or(changed_at.get(unit).copied()),
+        ..active
+    };
     Ok(found.into_iter().map(since).collect())
 }
 

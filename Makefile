@@ -5,11 +5,15 @@ LIBDIR ?= /usr/lib
 MANDIR ?= /usr/share/man
 DATADIR ?= /usr/share
 UNITDIR = $(LIBDIR)/systemd/system
-# Each file in CONFDIR affects namespaces, so samples are installed there only if the directory is empty.
+# Each file in CONFDIR affects namespaces, so no sample is installed there.
 SAMPLEDIR = $(DATADIR)/doc/systemd-netns/examples
+# zsh of Debian reads vendor-completions in /usr/share. In other directories, and on other distributions, zsh reads site-functions.
+ZSHDIR ?= $(DATADIR)/zsh/$(if $(and $(wildcard /etc/debian_version),$(filter /usr/share,$(DATADIR))),vendor-completions,site-functions)
 # The program reads these two directories (src/paths.rs).
 PLUGINDIR = /usr/share/systemd-netns
 CONFDIR = /etc/conf.d/netns
+# systemctl creates the links that enable instances in subdirectories of these.
+ENABLEDIRS = /etc/systemd/system /run/systemd/system
 
 CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)/release
@@ -23,9 +27,9 @@ PLUGINS = $(notdir $(wildcard plugins/*.sh))
 # The manual pages, NAME.SECTION. They are built from man/NAME.SECTION.scd.
 PAGES = $(notdir $(basename $(wildcard man/*.scd)))
 MAN = $(TARGET)/man
-# The completion files of each shell, below DATADIR (for bash-completion, zsh and fish of Debian).
+# The completion files of each shell.
 COMPLETION = src/commands/completion
-COMPLETIONS = bash-completion/completions/netnsctl.bash zsh/vendor-completions/_netnsctl fish/vendor_completions.d/netnsctl.fish
+COMPLETIONS = $(DATADIR)/bash-completion/completions/netnsctl.bash $(ZSHDIR)/_netnsctl $(DATADIR)/fish/vendor_completions.d/netnsctl.fish
 
 $(if $(word 2,$(DESTDIR)),$(error DESTDIR must not contain blanks))
 
@@ -33,7 +37,7 @@ $(if $(word 2,$(DESTDIR)),$(error DESTDIR must not contain blanks))
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 19
-	@echo 'Staging: make install DESTDIR=... (no root needed); BINDIR, LIBDIR, MANDIR and DATADIR change the directories.'
+	@echo 'Staging: make install DESTDIR=... (no root needed); BINDIR, LIBDIR, MANDIR, DATADIR and ZSHDIR change the directories.'
 
 # Static linking to a fixed address shortens the start of the program, and netnsinit starts once per hook. With musl it starts in a third
 # of the time (docs/performance.md), so musl is used if Rust has it. `make build MUSL=` uses glibc.
@@ -69,14 +73,14 @@ install: ## Install the built program, and update the units of all types
 	*) sed -i 's|=netnsinit |=$(BINDIR)/netnsinit |' $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) ;; esac
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
 	for page in $(PAGES); do install -D -m 644 $(MAN)/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; done
-	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$(DATADIR)/$$file || exit; done
+	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$$file || exit; done
 	install -D -m 644 -t $(DESTDIR)$(SAMPLEDIR) etc/*
-	@if [ -n "$$(ls -A $(DESTDIR)$(CONFDIR))" ]; then \
-	  echo 'unchanged: $(DESTDIR)$(CONFDIR); samples are in $(DESTDIR)$(SAMPLEDIR)'; \
-	else install -m 644 etc/* $(DESTDIR)$(CONFDIR); fi
 	@if [ -z '$(DESTDIR)' ]; then $(BINDIR)/netns-update --daemon-reload; fi
 
-uninstall: ## Remove everything except /etc/conf.d/netns
+# $(call rmdir,BASE,DIRECTORIES): removes the DIRECTORIES below BASE, and their parents below BASE, as far as they are empty.
+rmdir = for dir in $(2); do (cd $(DESTDIR)$(1) && rmdir -p $$dir) 2>/dev/null || :; done
+
+uninstall: ## Remove everything except the files in /etc/conf.d/netns
 	@if [ -z '$(DESTDIR)' ] && find /run/systemd-netns/direct -name '*.json' 2>/dev/null | grep -q .; then \
 	  echo 'not uninstalled: the direct engine has active instances; `netnsctl list` shows them, `netnsctl down` takes them down' >&2; exit 1; \
 	fi
@@ -87,9 +91,14 @@ uninstall: ## Remove everything except /etc/conf.d/netns
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	for page in $(PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
 	rm -rf $(DESTDIR)$(SAMPLEDIR)
-	rm -f $(COMPLETIONS:%=$(DESTDIR)$(DATADIR)/%)
+	rm -f $(COMPLETIONS:%=$(DESTDIR)%)
 	rm -f $(PLUGINS:%=$(DESTDIR)$(PLUGINDIR)/%)
-	if [ -d $(DESTDIR)$(PLUGINDIR) ]; then rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PLUGINDIR); fi
+	$(call rmdir,$(LIBDIR),systemd/system)
+	$(call rmdir,$(MANDIR),$(patsubst .%,man%,$(sort $(suffix $(PAGES)))))
+	$(call rmdir,$(DATADIR),doc/systemd-netns $(filter-out /%,$(patsubst $(DATADIR)/%,%,$(dir $(COMPLETIONS)))))
+	for dir in $(PLUGINDIR) $(CONFDIR) $(CONFDIR:%/netns=%); do rmdir $(DESTDIR)$$dir 2>/dev/null || :; done
+	@if [ -z '$(DESTDIR)' ]; then for link in $$(find $(ENABLEDIRS) -mindepth 2 -maxdepth 2 -name 'netns-*@*.service' -xtype l 2>/dev/null); do \
+	  printf 'disabled: %s\n' "$$link"; rm "$$link" || exit; rmdir "$${link%/*}" 2>/dev/null || :; done; fi
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd-netns ]; then find /run/systemd-netns -depth -type d -empty -delete; fi
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 

@@ -40,6 +40,10 @@ lab_install() {
   "$LAB/root/usr/sbin/netns-update" --root "$LAB/root" >/dev/null
 }
 
+# Usage: lab_samples
+# Copies all samples of settings to the directory of the administrator.
+lab_samples() { cp "$LAB"/root/usr/share/doc/systemd-netns/examples/* "$LAB/root/etc/conf.d/netns"; }
+
 # Usage: lab_resolvers
 # Unpacks the packages that tests/need has downloaded: systemd-resolved, nscd, nss-resolve and dnsmasq. None is enabled.
 lab_resolvers() {

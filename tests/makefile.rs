@@ -11,13 +11,10 @@ use support::{Ran, Test};
 /// The links to the binary.
 const LINKS: [&str; 3] = ["netnsinit", "netns-update", "netns-nft-save"];
 
-/// The directory of the completions in the checkout, and their installed paths below DATADIR.
+/// The directory of the completions in the checkout, and the installed paths of those for bash and fish below DATADIR.
 const COMPLETION: &str = "src/commands/completion";
-const COMPLETIONS: [&str; 3] = [
-    "bash-completion/completions/netnsctl.bash",
-    "fish/vendor_completions.d/netnsctl.fish",
-    "zsh/vendor-completions/_netnsctl",
-];
+const COMPLETIONS: [&str; 2] =
+    ["bash-completion/completions/netnsctl.bash", "fish/vendor_completions.d/netnsctl.fish"];
 
 /// A stub for programs: it appends its name and its arguments to the file in CALLED, and exits with STATUS.
 const STUB: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"$CALLED\"\nexit \"${STATUS-0}\"\n";
@@ -76,7 +73,6 @@ fn files(test: &Test, [_, lib, man, share]: [&str; 4]) -> Vec<(String, String)> 
     let groups = [
         ("units", ".service", format!("{lib}/systemd/system")),
         ("plugins", ".sh", "usr/share/systemd-netns".into()),
-        ("etc", "", "etc/conf.d/netns".into()),
         ("etc", "", format!("{share}/doc/systemd-netns/examples")),
     ];
     let mut files = vec![];
@@ -101,6 +97,9 @@ fn expected(test: &Test, directories: [&str; 4]) -> Vec<String> {
     all.extend(LINKS.map(|link| format!("120777 {bin}/{link} -> netnsctl")));
     all.push(format!("100755 {bin}/netnsctl"));
     all.extend(COMPLETIONS.map(|file| format!("100644 {share}/{file}")));
+    let is_debian = share == "usr/share" && fs::exists("/etc/debian_version").expect("it can be checked");
+    let zsh = if is_debian { "vendor-completions" } else { "site-functions" };
+    all.push(format!("100644 {share}/zsh/{zsh}/_netnsctl"));
     all.sort();
     all
 }
@@ -182,7 +181,7 @@ fn staging_needs_no_root() {
         assert_eq!(installed(&test), expected(&test, DIRECTORIES));
     }
     make(&test, &["uninstall"]).stdout("").stderr("").status(0);
-    assert!(installed(&test).iter().all(|line| line.starts_with("100644 etc/conf.d/netns/")));
+    assert!(installed(&test).is_empty());
 }
 
 #[test]
@@ -199,7 +198,7 @@ fn variables_change_the_directories() {
         make(&test, &[&["install"], arguments].concat()).stdout("").stderr("").status(0);
         assert_eq!(installed(&test), expected(&test, directories));
         make(&test, &[&["uninstall"], arguments].concat()).stdout("").stderr("").status(0);
-        assert!(installed(&test).iter().all(|line| line.starts_with("100644 etc/conf.d/netns/")));
+        assert!(installed(&test).is_empty());
     }
 }
 
@@ -236,6 +235,14 @@ fn install_takes_the_program_from_the_target_directory_of_cargo() {
 }
 
 #[test]
+fn install_puts_no_sample_where_it_takes_effect() {
+    let test = checkout();
+    make(&test, &["install"]).stdout("").stderr("").status(0);
+    assert!(test.names("stage/etc/conf.d/netns").is_empty());
+    assert_eq!(test.names("stage/usr/share/doc/systemd-netns/examples"), test.names("checkout/etc"));
+}
+
+#[test]
 fn install_does_not_overwrite_files_of_the_administrator() {
     let conf = |file: &str| format!("stage/etc/conf.d/netns/{file}");
     let test = checkout()
@@ -247,30 +254,22 @@ fn install_does_not_overwrite_files_of_the_administrator() {
         .directory(&conf("veth-nstest.conf"))
         .file(&conf("own.sh"), "own");
     let before = test.state("stage/etc/conf.d");
-    let message =
-        "unchanged: /stage/etc/conf.d/netns; samples are in /stage/usr/share/doc/systemd-netns/examples\n";
-    make(&test, &["install"]).stdout(message).stderr("").status(0);
-    assert_eq!(
-        test.state("stage/etc/conf.d"),
-        before,
-        "a sample affects namespaces, so none is installed beside existing files"
-    );
+    make(&test, &["install"]).stdout("").stderr("").status(0);
+    assert_eq!(test.state("stage/etc/conf.d"), before);
     make(&test, &["uninstall"]).stderr("").status(0);
     assert_eq!(test.state("stage/etc/conf.d"), before);
 }
 
 #[test]
-fn a_second_installation_updates_all_other_files() {
+fn a_second_installation_updates_all_files() {
     let test = checkout();
     make(&test, &["install"]).stdout("").stderr("").status(0);
     for (_, to) in files(&test, DIRECTORIES) {
         test.write(&format!("stage/{to}"), "old");
     }
-    make(&test, &["install"]).stdout_has("unchanged: ").stderr("").status(0);
+    make(&test, &["install"]).stdout("").stderr("").status(0);
     for (from, to) in files(&test, DIRECTORIES) {
-        let is_kept = to.starts_with("etc/");
-        assert_eq!(test.read(&format!("stage/{to}")) == "old", is_kept, "{to}");
-        assert_eq!(test.read(&format!("stage/{to}")) == test.read(&from), !is_kept, "{to}");
+        assert!(test.read(&format!("stage/{to}")) == test.read(&from), "{to}");
     }
     assert_eq!(installed(&test), expected(&test, DIRECTORIES));
 }
@@ -341,16 +340,37 @@ fn install_fails_if_a_file_cannot_be_installed() {
 // --- uninstall
 
 #[test]
-fn uninstall_removes_everything_except_the_directory_of_the_administrator() {
-    let test = checkout();
-    make(&test, &["install"]).stdout("").stderr("").status(0);
-    make(&test, &["uninstall"]).stdout("").stderr("").status(0);
-    let mut kept = expected(&test, DIRECTORIES);
-    kept.retain(|line| line.contains(" etc/conf.d/netns/"));
-    assert!(!kept.is_empty());
-    assert_eq!(installed(&test), kept);
-    assert!(!test.has("stage/usr/share/systemd-netns"));
-    assert!(test.has("stage/usr/sbin") && test.has("stage/usr/lib/systemd/system"));
+fn uninstall_removes_its_files_and_the_directories_that_are_empty_without_them() {
+    for zsh in ["/usr/share/zsh/site-functions", "/usr/lib/zsh"] {
+        let test = checkout();
+        let zsh = format!("ZSHDIR={zsh}");
+        make(&test, &["install", &zsh]).stdout("").stderr("").status(0);
+        let other = "stage/usr/share/bash-completion/completions/other";
+        test.write(other, "other");
+        make(&test, &["uninstall", &zsh]).stdout("").stderr("").status(0);
+        fs::remove_file(test.path(other)).expect("it was kept");
+        // The directories of the variables can exist before the installation, and belong to other packages.
+        let mut kept =
+            vec!["/etc", "/usr/lib", "/usr/sbin", "/usr/share/bash-completion/completions", "/usr/share/man"];
+        if zsh.ends_with("/usr/lib/zsh") {
+            kept[1] = "/usr/lib/zsh";
+        }
+        let tree = test.tree("stage");
+        let paths: Vec<&str> = tree.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        let is_leaf = |path: &&&str| !paths.iter().any(|other| other.starts_with(&format!("{path}/")));
+        let leaves: Vec<String> = paths.iter().filter(is_leaf).map(|path| format!("/{path}")).collect();
+        assert_eq!(leaves, kept);
+    }
+}
+
+#[test]
+fn a_staged_uninstall_removes_no_directory_of_the_host() {
+    let test = checkout().directory("zsh");
+    let outside = variable(&test, "ZSHDIR", "zsh");
+    make(&test, &["install", &outside]).stdout("").stderr("").status(0);
+    assert!(test.names("zsh").is_empty());
+    make(&test, &["uninstall", &outside]).stdout("").stderr("").status(0);
+    assert!(installed(&test).is_empty() && test.has("zsh"));
 }
 
 #[test]
@@ -417,6 +437,7 @@ fn make_live(test: &Test, target: &str) -> Ran {
         ("DATADIR", "live/share"),
         ("PLUGINDIR", "live/plugins"),
         ("CONFDIR", "live/conf"),
+        ("ENABLEDIRS", "live/units"),
     ] {
         make.arg(variable(test, name, path));
     }
@@ -445,7 +466,7 @@ fn an_installation_without_destdir_updates_the_units() {
     let test = with_stubs();
     make_live(&test, "install").stdout("").stderr("").status(0);
     assert_eq!(called(&test), ["netns-update --daemon-reload"]);
-    assert_eq!(test.names("live/conf"), test.names("checkout/etc"));
+    assert!(test.names("live/conf").is_empty());
 }
 
 #[test]
@@ -453,11 +474,31 @@ fn uninstall_without_destdir_removes_the_units_first() {
     let test = with_stubs();
     make_live(&test, "install").stdout("").stderr("").status(0);
     test.write("called", "");
+    test.write("live/conf/own.conf", "own");
     make_live(&test, "uninstall").stdout("").stderr("").status(0);
     assert_eq!(called(&test)[..2], ["netns-update --clean --dry-run", "netns-update --clean"]);
     assert!(called(&test)[2..].iter().all(|line| line == "systemctl daemon-reload"), "{:?}", called(&test));
     let left = test.tree("live").into_iter().filter(|line| !line.starts_with("04")).count();
-    assert_eq!(left, test.names("live/conf").len());
+    assert!(left == 1 && test.has("live/conf/own.conf"));
+}
+
+#[test]
+fn uninstall_removes_the_links_of_enabled_instances_whose_unit_is_gone() {
+    let test = with_stubs()
+        .file("live/units/netns-own@.service", "own")
+        .link("live/units/multi-user.target.wants/netns-own@a.service", "../netns-own@.service")
+        .link("live/units/multi-user.target.wants/other@a.service", "/nonexistent/other@.service")
+        .link("live/units/multi-user.target.wants/netns-veth@a.service", "../netns-veth@.service")
+        .link("live/units/own.target.requires/netns-veth@b.service", "/nonexistent/netns-veth@.service");
+    make_live(&test, "install").stdout("").stderr("").status(0);
+    make_live(&test, "uninstall")
+        .stdout_has("multi-user.target.wants/netns-veth@a.service\n")
+        .stdout_has("own.target.requires/netns-veth@b.service\n")
+        .stderr("")
+        .status(0);
+    let wants = ["netns-own@a.service", "other@a.service"];
+    assert_eq!(test.names("live/units/multi-user.target.wants"), wants);
+    assert!(!fs::exists(test.path("live/units/own.target.requires/netns-veth@b.service")).unwrap());
 }
 
 #[test]

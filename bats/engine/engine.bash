@@ -33,6 +33,7 @@ setup_file() {
   if [[ $ENGINE == systemd ]]; then
     lab_create
     lab_install
+    lab_samples
     lab_boot
   fi
   cp -a "$CONF" "$BATS_FILE_TMPDIR/conf"

@@ -42,7 +42,7 @@ image() {
   IMAGE=$BATS_TEST_TMPDIR/image
   CONF=$IMAGE/etc/conf.d/netns
   make --silent --directory "$ROOT" install DESTDIR="$IMAGE" >/dev/null
-  rm "$CONF"/veth-*
+  cp "$ROOT"/etc/{default.conf,macvlan.conf,nft.rules} "$CONF"
   netns-update --root "$IMAGE" >/dev/null
 }
 

@@ -6,6 +6,7 @@ load systemd
 setup_file() {
   lab_create
   lab_install
+  lab_samples
   lab_resolvers
   cp -a "$CONF" "$LAB/conf"
   lab_boot

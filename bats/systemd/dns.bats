@@ -6,6 +6,7 @@ load systemd
 setup_file() {
   lab_create
   lab_install
+  lab_samples
   lab_resolvers
   local etc=$LAB/root/etc
   ln -sf ../run/systemd/resolve/stub-resolv.conf "$etc/resolv.conf"

@@ -11,13 +11,14 @@ setup() {
   cp -a "$tree"/{Makefile,units,plugins,etc,man} "$LAB/root/src/"
   mkdir -p "$LAB/root/src/src/commands"
   cp -a "$tree/src/commands/completion" "$LAB/root/src/src/commands/"
-  cp -a "$tree"/target/release/{netnsctl,man} "$LAB/root/src/target/release/"
+  cp -aL "$tree"/target/release/{netnsctl,man} "$LAB/root/src/target/release/"
 }
 
 # Restores the installation for the next test.
 teardown() {
   lab make -s -C /src uninstall || lab netns-update --clean --now
   rm -rf "$LAB/root/src" "$CONF"
+  mkdir -p "${CONF%/*}"
   cp -a "$LAB/conf" "$CONF"
   lab ip -all netns delete
   lab_install
@@ -30,7 +31,7 @@ teardown() {
   config macvlan.conf <<<'# mine'
   lab systemctl start netns-veth@mine
   run -0 lab make -C /src install
-  [[ $output == *'unchanged: /etc/conf.d/netns;'*'Update successful'* ]]
+  [[ $output == *'Update successful'* ]]
   up netns-veth@mine
   lab ping -c1 -W1 -q 192.0.2.42
   [[ $(cat "$CONF/macvlan.conf") == '# mine' ]]
@@ -39,28 +40,51 @@ teardown() {
 }
 
 # Usage: files
-# Prints every file of the machine that an installation could have created, except the administrator's.
-files() {
-  lab find /etc /usr /var/lib /run/systemd-netns -path /etc/conf.d/netns -prune -o -type f -print -o -type l -print 2>/dev/null | sort
-}
+# Prints every file and directory of the machine that an installation could have created, except the administrator's.
+files() { lab find /etc /usr /var/lib /run/systemd-netns -path /etc/conf.d/netns -prune -o -print 2>/dev/null | sort; }
 
-@test "uninstall removes everything except /etc/conf.d/netns" {
+@test "uninstall removes everything except the files in /etc/conf.d/netns" {
   config mine.sh <<<'NO_CONFIG_REQUIRED=y'
   lab make -s -C /src uninstall
   before=$(files)
   [[ $before != */usr/sbin/netns* && $before != */systemd/system/netns* && $before != */systemd-netns/* && $before != */netns-update.8* ]]
 
   lab make -s -C /src install
-  lab systemctl start netns-veth@nstest
+  lab systemctl enable --now netns-veth@nstest
+  lab systemctl add-wants rescue.target netns-lo@nstest
   lab systemctl stop netns-veth@nstest
   eventually gone nstest
   lab rm /etc/conf.d/netns/macvlan.conf
   kept=$(cd "$CONF" && find . -type f -exec sha256sum {} + | sort)
-  lab make -s -C /src uninstall
+  run -0 lab make -s -C /src uninstall
+  [[ $output == *"disabled: /etc/systemd/system/multi-user.target.wants/netns-veth@nstest.service"* ]]
+  [[ $output == *"disabled: /etc/systemd/system/rescue.target.wants/netns-lo@nstest.service"* ]]
   diff <(echo "$before") <(files)
   [[ $(cd "$CONF" && find . -type f -exec sha256sum {} + | sort) == "$kept" ]]
   run lab test -e /run/systemd-netns
   ((status != 0))
+}
+
+@test "without files of the administrator, uninstall removes /etc/conf.d/netns" {
+  rm -r "$CONF"
+  lab make -s -C /src install
+  [[ -d $CONF && -z $(ls -A "$CONF") ]]
+  lab make -s -C /src uninstall
+  [[ ! -e $CONF ]]
+}
+
+@test "an installation in /usr/bin works, and a staged one changes nothing on the machine" {
+  lab make -s -C /src uninstall
+  run -0 lab make -C /src install DESTDIR= BINDIR=/usr/bin
+  [[ $output == *'Update successful'* ]]
+  lab systemctl start netns-lo@n
+  up netns-lo@n
+  before=$(files)
+  lab make -s -C /src install uninstall DESTDIR=/tmp/x BINDIR=/usr/bin
+  diff <(echo "$before") <(files)
+  up netns-lo@n
+  lab netnsctl down n
+  lab make -s -C /src uninstall BINDIR=/usr/bin
 }
 
 @test "uninstall refuses while an instance is active, and changes nothing" {

@@ -22,6 +22,7 @@ setup_file() {
   }
   lab_create
   lab_install
+  lab_samples
   cp -a "$CONF" "$LAB/conf"
   lab_boot
 }

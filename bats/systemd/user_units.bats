@@ -6,6 +6,7 @@ load systemd
 setup_file() {
   lab_create
   lab_install
+  lab_samples
   cp -a "$CONF" "$LAB/conf"
   lab_boot
   lab rm -rf /home/bob # of the host

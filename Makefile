@@ -7,6 +7,8 @@ DATADIR ?= /usr/share
 UNITDIR = $(LIBDIR)/systemd/system
 # Each file in CONFDIR affects namespaces, so no sample is installed there.
 SAMPLEDIR = $(DATADIR)/doc/systemd-netns/examples
+BASHDIR = $(DATADIR)/bash-completion/completions
+FISHDIR = $(DATADIR)/fish/vendor_completions.d
 # zsh of Debian reads vendor-completions in /usr/share. In other directories, and on other distributions, zsh reads site-functions.
 ZSHDIR ?= $(DATADIR)/zsh/$(if $(and $(wildcard /etc/debian_version),$(filter /usr/share,$(DATADIR))),vendor-completions,site-functions)
 # The program reads these two directories (src/paths.rs).
@@ -27,9 +29,11 @@ PLUGINS = $(notdir $(wildcard plugins/*.sh))
 # The manual pages, NAME.SECTION. They are built from man/NAME.SECTION.scd.
 PAGES = $(notdir $(basename $(wildcard man/*.scd)))
 MAN = $(TARGET)/man
-# The completion files of each shell.
+# The completion file of each shell. bash and fish find it by the name of the program, so it has a link for each link to the binary.
 COMPLETION = src/commands/completion
-COMPLETIONS = $(DATADIR)/bash-completion/completions/netnsctl.bash $(ZSHDIR)/_netnsctl $(DATADIR)/fish/vendor_completions.d/netnsctl.fish
+COMPLETIONS = $(BASHDIR)/netnsctl.bash $(ZSHDIR)/_netnsctl $(FISHDIR)/netnsctl.fish
+COMPLETED = netns-update netns-nft-save
+COMPLETION_LINKS = $(COMPLETED:%=$(BASHDIR)/%.bash) $(COMPLETED:%=$(FISHDIR)/%.fish)
 
 $(if $(word 2,$(DESTDIR)),$(error DESTDIR must not contain blanks))
 
@@ -74,6 +78,7 @@ install: ## Install the built program, and update the units of all types
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
 	for page in $(PAGES); do install -D -m 644 $(MAN)/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; done
 	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$$file || exit; done
+	for link in $(COMPLETION_LINKS); do ln -sf netnsctl.$${link##*.} $(DESTDIR)$$link || exit; done
 	install -D -m 644 -t $(DESTDIR)$(SAMPLEDIR) etc/*
 	@if [ -z '$(DESTDIR)' ]; then $(BINDIR)/netns-update --daemon-reload; fi
 
@@ -91,7 +96,7 @@ uninstall: ## Remove everything except the files in /etc/conf.d/netns
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	for page in $(PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
 	rm -rf $(DESTDIR)$(SAMPLEDIR)
-	rm -f $(COMPLETIONS:%=$(DESTDIR)%)
+	rm -f $(COMPLETIONS:%=$(DESTDIR)%) $(COMPLETION_LINKS:%=$(DESTDIR)%)
 	rm -f $(PLUGINS:%=$(DESTDIR)$(PLUGINDIR)/%)
 	$(call rmdir,$(LIBDIR),systemd/system)
 	$(call rmdir,$(MANDIR),$(patsubst .%,man%,$(sort $(suffix $(PAGES)))))

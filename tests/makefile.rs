@@ -97,6 +97,10 @@ fn expected(test: &Test, directories: [&str; 4]) -> Vec<String> {
     all.extend(LINKS.map(|link| format!("120777 {bin}/{link} -> netnsctl")));
     all.push(format!("100755 {bin}/netnsctl"));
     all.extend(COMPLETIONS.map(|file| format!("100644 {share}/{file}")));
+    for link in ["netns-update", "netns-nft-save"] {
+        all.push(format!("120777 {share}/bash-completion/completions/{link}.bash -> netnsctl.bash"));
+        all.push(format!("120777 {share}/fish/vendor_completions.d/{link}.fish -> netnsctl.fish"));
+    }
     let is_debian = share == "usr/share" && fs::exists("/etc/debian_version").expect("it can be checked");
     let zsh = if is_debian { "vendor-completions" } else { "site-functions" };
     all.push(format!("100644 {share}/zsh/{zsh}/_netnsctl"));

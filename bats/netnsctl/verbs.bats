@@ -211,32 +211,6 @@ END
   [[ $(on_terminal 'env NO_COLOR=1 netnsctl list') != *$'\e['* ]]
 }
 
-@test "bash completes the verbs, types, names and instances of the machine" {
-  # Usage: completes LINE WORD...
-  completes() {
-    local COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 word=${1##*[ @]}
-    # shellcheck disable=SC1090 # what it prints
-    source <(netnsctl completion bash)
-    _netnsctl netnsctl "$word" ''
-    [[ " ${COMPREPLY[*]} " == " ${*:2} " ]]
-  }
-  config lo-shop.conf <<<''
-  completes 'netnsctl resta' restart
-  completes 'netnsctl up lo@' shop
-  completes 'netnsctl up ns' nstest
-  completes 'netnsctl up veth' veth@nstest
-  completes 'netnsctl types vet' veth
-  completes 'netnsctl run n' nstest
-  completes 'netnsctl up --engine d' direct
-}
-
-@test "completion scripts exist for bash, zsh and fish" {
-  for shell in bash zsh fish; do
-    run -0 netnsctl completion "$shell"
-    [[ $output == *netnsctl* ]]
-  done
-}
-
 @test "make uninstall refuses while the direct engine has an active instance, and changes nothing" {
   netnsctl up lo@a
   run -2 make --silent --directory "$ROOT" uninstall

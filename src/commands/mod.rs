@@ -48,7 +48,7 @@ pub fn run() -> Result<Status> {
     // netnsinit passes the disposition of SIGPIPE on to its hook. A closed stdout must not end any other applet.
     signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::new(AtomicBool::new(false)))
         .context("cannot set the disposition of SIGPIPE")?;
-    if applet() == "netnsctl" && completion::answer()? {
+    if completion::answer()? {
         return Ok(Status::Done);
     }
     match applet().as_str() {

@@ -4,8 +4,10 @@ use std::ffi::OsString;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use clap_complete::ArgValueCandidates;
 use nix::unistd::geteuid;
 
+use super::candidates;
 use crate::exit::Status;
 use crate::firewall::save::Save;
 use crate::name::{NsName, NsType};
@@ -21,10 +23,10 @@ use crate::print::say;
 #[command(name = "netns-nft-save", version)]
 pub struct NftSaveArgs {
     /// The namespace
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(candidates::names))]
     pub name: OsString,
     /// The type of the firewall, if several save rules
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = ArgValueCandidates::new(candidates::types))]
     pub nstype: Option<NsType>,
     /// Also replace a file with rules by an empty ruleset
     #[arg(long)]

@@ -161,6 +161,17 @@ END
   rm -rf /etc/systemd/system/netns*
 }
 
+@test "a restart of a type of netnsctl new sets a changed address" {
+  netnsctl new bridge
+  netnsctl up bridge@example
+  sed -i 's/192.0.2.1/192.0.2.9/' "$CONF/bridge-example.conf"
+  netnsctl restart bridge@example
+  [[ $(ip -netns example -4 -brief address show dev br0) =~ ^br0\ +[A-Z]+\ +192\.0\.2\.9/24\ *$ ]]
+  netnsctl down bridge@example
+  nothing_left
+  rm -rf /etc/systemd/system/netns*
+}
+
 @test "new overwrites no file, and overrides a shipped type only with --force" {
   config mine.sh <<<'# mine'
   run --separate-stderr -1 netnsctl new mine

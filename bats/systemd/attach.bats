@@ -42,6 +42,18 @@ answers() {
   lab netnsctl down client server
 }
 
+@test "a unit of another program whose name begins with netns- can be attached" {
+  lab tee /etc/systemd/system/netns-exporter.service <<<$'[Service]\nExecStart=/bin/sleep infinity' >/dev/null
+  lab systemctl daemon-reload
+  lab netnsctl attach netns-exporter lo@a
+  lab systemctl start netns-exporter
+  eventually is_in a netns-exporter
+  lab systemctl stop netns-exporter
+  lab netnsctl detach netns-exporter
+  lab rm /etc/systemd/system/netns-exporter.service
+  lab systemctl daemon-reload
+}
+
 @test "--dry-run prints the drop-in, and changes nothing" {
   before=$(lab find /etc/systemd /run/systemd/system | sort)
   run -0 lab netnsctl attach --dry-run test-web lo@a nft@a

@@ -73,6 +73,16 @@ configure_macvlan_down_outside() {
   fi
 }
 
+# Prints a line for each missing or invalid setting.
+configure_macvlan_validate() {
+  [[ ${MACVLAN_PARENT_IFNAME-} ]] || echo 'MACVLAN_PARENT_IFNAME: is not set'
+  [[ ${MACVLAN_IFNAME-} ]] || echo 'MACVLAN_IFNAME: is not set'
+  [[ ${MACVLAN_MODE:-bridge} =~ ^(private|vepa|bridge|passthru|source)$ ]] ||
+    echo "MACVLAN_MODE: '$MACVLAN_MODE' is not a mode: expected private, vepa, bridge, passthru or source"
+  [[ ${MACVLAN_MODE-} != source || ${MACVLAN_SOURCE_MACS-} ]] || echo 'MACVLAN_SOURCE_MACS: is not set, but the mode is source'
+  [[ ${MACVLAN_GATEWAY-} != *[![:xdigit:].:]* ]] || echo "MACVLAN_GATEWAY: '$MACVLAN_GATEWAY' is not one IP address"
+}
+
 # Prints a line for each property that was changed since `up`.
 configure_macvlan_check_inside() {
   local address family=-4

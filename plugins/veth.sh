@@ -85,6 +85,12 @@ configure_veth_defaults() {
   : "${VETH_IFNAME_OUTSIDE:=${VETH_IFNAME-ve-}${1}0}" "${VETH_IFNAME_INSIDE:=${VETH_IFNAME-ve-}${1}1}"
 }
 
+# Prints a line for each missing setting.
+configure_veth_validate() {
+  [[ ${VETH_IFADDR_OUTSIDE-} ]] || echo 'VETH_IFADDR_OUTSIDE: is not set'
+  [[ ${VETH_IFADDR_INSIDE-} ]] || echo 'VETH_IFADDR_INSIDE: is not set'
+}
+
 # Prints a line for each property that was changed since `up`.
 configure_veth_check_outside() {
   local NS_NAME=$1

@@ -382,6 +382,86 @@ $CONF/t-b.conf:1: error: t@b: the interface name \`br0\` on the host is already 
 END
 }
 
+@test "a misspelt setting is reported once for each file, also one of the program, and one that a real setting begins with" {
+  config default.conf <<<'NETNS_REQUIRE=lo@a'
+  veth a VETH_MAC_INSDIE=02:00:00:00:00:01 VETH_IFNAM=x
+  veth b vETH_MAC_INSIDE=02:00:00:00:00:01
+  config lo-a.conf <<<'VETH_IFADDR_INSIDE=192.0.2.1/24' # a setting of another type
+  finds <<END
+$CONF/default.conf:1: warning: \`NETNS_REQUIRE\` is not a setting; did you mean \`NETNS_REQUIRES\`?
+$CONF/veth-a.conf:3: warning: veth@a: \`VETH_MAC_INSDIE\` is not a setting of the type \`veth\`; did you mean \`VETH_MAC_INSIDE\`?
+$CONF/veth-a.conf:4: warning: veth@a: \`VETH_IFNAM\` is not a setting of the type \`veth\`; did you mean \`VETH_IFNAME\`?
+$CONF/veth-b.conf:3: warning: veth@b: \`vETH_MAC_INSIDE\` is not a setting of the type \`veth\`; did you mean \`VETH_MAC_INSIDE\`?
+END
+}
+
+@test "several addresses in one setting are reported, unless they belong to a keyword or to an array" {
+  veth a 'VETH_IFADDR_INSIDE="192.0.2.6/30 192.0.2.7/30"'
+  veth b "VETH_IFADDR_INSIDE=('192.0.2.10/30 broadcast 192.0.2.11' '2001:db8::1/64 nodad')"
+  finds <<END
+$CONF/veth-a.conf:3: error: veth@a: VETH_IFADDR_INSIDE: \`192.0.2.6/30 192.0.2.7/30\` has several addresses: each needs its own element of an array, as in \`VETH_IFADDR_INSIDE=(A B)\`
+END
+  run -1 netnsctl up veth@a
+  [[ $output == *garbage* || $output == *duplicate* ]]
+  netnsctl up veth@b
+}
+
+@test "check knows what makes up fail before it creates anything: missing and invalid settings" {
+  config veth-a.conf <<<VETH_IFADDR_OUTSIDE=192.0.2.1/30
+  config macvlan-b.conf <<<$'MACVLAN_MODE=sourc\nMACVLAN_GATEWAY="192.0.2.1 192.0.2.2"'
+  config macvlan-c.conf <<<$'MACVLAN_PARENT_IFNAME=lo\nMACVLAN_IFNAME=m0\nMACVLAN_MODE=source'
+  finds <<END
+$CONF/macvlan-b.conf: error: macvlan@b: MACVLAN_IFNAME: is not set
+$CONF/macvlan-b.conf: error: macvlan@b: MACVLAN_PARENT_IFNAME: is not set
+$CONF/macvlan-b.conf:1: error: macvlan@b: MACVLAN_MODE: 'sourc' is not a mode: expected private, vepa, bridge, passthru or source
+$CONF/macvlan-b.conf:2: error: macvlan@b: MACVLAN_GATEWAY: '192.0.2.1 192.0.2.2' is not one IP address
+$CONF/macvlan-c.conf: error: macvlan@c: MACVLAN_SOURCE_MACS: is not set, but the mode is source
+$CONF/veth-a.conf: error: veth@a: VETH_IFADDR_INSIDE: is not set
+END
+  local instance
+  for instance in veth@a macvlan@b macvlan@c; do
+    run -1 netnsctl up "$instance"
+    [[ -z $(ip netns list) ]]
+  done
+}
+
+@test "rules of instances that are down are checked in a new namespace, never on the host" {
+  printf '%s\n' 'table inet t {' '  chain c { iif "later0" jump nosuch; }' '}' | config nft-a.rules
+  printf '%s\n' 'table inet t {' '  chain c { type filter hook inp' | config nft-b.rules
+  printf '%s\n' 'define wan = later1' 'table inet t {' '  chain c { type filter hook input priority 0; iif { $wan, "later2" } ip saddr a.example accept; }' '}' | config nft-c.rules
+  mkfifo "$CONF/nft-d.rules"
+  config nft-e.conf <<<''
+  config x.sh <<<$'# x: other rules\n#\n# Files: x-NAME.rules\n# Rules: x-NAME.rules'
+  config x-a.rules <<<'add rule ip nosuch c accept'
+  host=$(nft list ruleset && ip -oneline link)
+  finds <<END
+error: nft@e: no rules to load: $CONF/nft-e.rules or $CONF/nft.rules does not exist
+$CONF/nft-a.rules:2:31: error: Could not process rule: No such file or directory: \`chain c { iif "later0" jump nosuch; }\`
+$CONF/nft-b.rules:2:33: error: syntax error, unexpected newline, expecting priority: \`chain c { type filter hook inp\` (and 1 more)
+$CONF/nft-d.rules: error: the rules are not a regular file
+$CONF/x-a.rules:1:13: error: Could not process rule: No such file or directory: \`add rule ip nosuch c accept\`
+END
+  [[ $(nft list ruleset && ip -oneline link) == "$host" ]]
+  # A check of one instance reads only its own rules, or those of all.
+  clean nft@c
+  config nft.rules <<<'table inet t {'
+  run -1 netnsctl check nft@e
+  [[ ${#lines[@]} == 1 && $output == "$CONF/nft.rules:"* ]]
+}
+
+@test "an unknown type, instance or namespace is an error of check, with the nearest match" {
+  veth shop
+  run --separate-stderr -2 netnsctl check nosuch
+  [[ -z $output && $stderr == "netnsctl: cannot find plugin \`nosuch\`: "* ]]
+  run --separate-stderr -2 netnsctl check vet
+  [[ $stderr == *'; did you mean `veth`?' ]]
+  run --separate-stderr -2 netnsctl check veth@shpo
+  [[ $stderr == 'netnsctl: `veth@shpo` is unknown: '*'; did you mean `shop`?' ]]
+  run --separate-stderr -2 netnsctl check shop
+  [[ $stderr == 'netnsctl: `shop` is a namespace, not a type; hint: `netnsctl check veth@shop`' ]]
+  clean veth@shop lo@new
+}
+
 @test "findings of the plugin's own validation have the place of the setting" {
   # shellcheck disable=SC2016 # for the file
   config t.sh <<<'configure_t_validate() { [[ $T_PORT == [0-9]* ]] || echo "T_PORT: $T_PORT is not a port"; }'

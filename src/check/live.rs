@@ -6,7 +6,7 @@ use super::settings::{place, settings};
 use super::{Examined, Finding, Subject};
 use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
-use crate::engine::{self, Active, Condition, EngineKind};
+use crate::engine::{Active, Condition, EngineKind};
 use crate::name::{Instance, Side};
 use crate::netlink;
 use crate::netns;
@@ -22,6 +22,7 @@ use crate::update;
 /// Returns the findings, and whether all parts of the check could run.
 pub(super) fn check(
     paths: &Paths,
+    active: &[Active],
     examined: &[Examined],
     graph: &Graph,
     subjects: &[Subject],
@@ -35,9 +36,8 @@ pub(super) fn check(
     if all {
         findings.extend(super::view::commands(paths)?);
     }
-    let active = engine::active(paths)?;
-    findings.extend(super::required::check(paths, &active, is_wanted)?);
-    findings.extend(super::missing::check(paths, &active, is_wanted)?);
+    findings.extend(super::required::check(paths, active, is_wanted)?);
+    findings.extend(super::missing::check(paths, active, is_wanted)?);
     let mut complete = true;
     let wanted = active.iter().filter(|active| is_wanted(&active.instance)).collect();
     for (active, found) in parallel_waiting(wanted, |active| (active, instance(paths, examined, active))) {

@@ -8,7 +8,9 @@ mod files;
 mod live;
 mod missing;
 mod required;
+mod rules;
 mod settings;
+mod subjects;
 mod user_units;
 mod view;
 
@@ -26,7 +28,7 @@ use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS};
 use crate::config::declaration::Declaration;
 use crate::config::layers::{LayerReader, Layers};
 use crate::config::plugin;
-use crate::engine;
+use crate::engine::{self, Active};
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::requires::{Graph, Problem};
@@ -165,9 +167,12 @@ struct Examined {
 }
 
 /// Checks everything, or only the given subjects.
-/// Errors: a directory, systemd or the kernel cannot be queried.
+/// Errors: a subject is unknown; or a directory, systemd or the kernel cannot be queried.
 pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     let listing = plugin::list(paths)?;
+    let active = if paths.is_live() { engine::active(paths)? } else { Vec::new() };
+    subjects::ensure_known(paths, &listing.types, &active, subjects)?;
+    let known = settings::known(paths, &listing.types);
     let is_wanted =
         |instance: &Instance| subjects.is_empty() || subjects.iter().any(|subject| subject.covers(instance));
     let types: Vec<NsType> = listing
@@ -180,12 +185,12 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     if subjects.is_empty() {
         findings.extend(listing.problems.into_iter().map(Finding::error));
     }
-    let Read { examined, broken, errors } = read(paths, &unsound, &is_wanted)?;
+    let Read { examined, broken, errors } = read(paths, instances(paths, &active)?, &unsound, &is_wanted);
     // `files` has already reported files that other users can write.
     let reported = errors.into_iter().filter(|(one, error)| !error.is::<trust::Refused>() && is_wanted(one));
     findings.extend(reported.map(|(one, error)| Finding::error(format!("{error:#}")).of(&one)));
     for one in examined.iter().filter(|one| is_wanted(&one.instance)) {
-        findings.extend(settings::check(paths, one));
+        findings.extend(settings::check(paths, one, &known));
     }
     findings.extend(clashes::check(paths, &examined, &is_wanted));
     let graph = Graph::of_configured(paths, is_wanted)?;
@@ -193,11 +198,12 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     for problem in graph.problems.iter().filter(reported) {
         findings.push(Finding::error(&problem.message).of(&problem.instance));
     }
-    let mut complete = true;
+    let (found, mut complete) = rules::check(paths, &active, &examined, &is_wanted);
+    findings.extend(found);
     if paths.is_live() {
-        let (found, all) = live::check(paths, &examined, &graph, subjects, &is_wanted)?;
+        let (found, all) = live::check(paths, &active, &examined, &graph, subjects, &is_wanted)?;
         findings.extend(found);
-        complete = all;
+        complete &= all;
     }
     findings.sort();
     findings.dedup();
@@ -217,10 +223,11 @@ struct Read {
 /// Reads all instances, because an instance can conflict with one that is not checked. `unsound` are the files with a syntax error.
 fn read(
     paths: &Paths,
+    instances: Vec<Instance>,
     unsound: &BTreeSet<PathBuf>,
     is_wanted: &(impl Fn(&Instance) -> bool + Sync),
-) -> Result<Read> {
-    let instances = instances(paths)?.into_iter();
+) -> Read {
+    let instances = instances.into_iter();
     let work = instances.filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
     let reader = LayerReader::new(paths);
     let timeout = |instance: &Instance| if is_wanted(instance) { TIMEOUT } else { TIMEOUT_OF_OTHERS };
@@ -243,7 +250,7 @@ fn read(
             }
         }
     }
-    Ok(read)
+    read
 }
 
 fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance, timeout: Duration) -> Result<Examined> {
@@ -254,11 +261,9 @@ fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance, timeout: Du
 }
 
 /// All configured and all active instances.
-fn instances(paths: &Paths) -> Result<Vec<Instance>> {
+fn instances(paths: &Paths, active: &[Active]) -> Result<Vec<Instance>> {
     let mut instances = plugin::configured(paths)?;
-    if paths.is_live() {
-        instances.extend(engine::active(paths)?.into_iter().map(|active| active.instance));
-    }
+    instances.extend(active.iter().map(|active| active.instance.clone()));
     instances.sort();
     instances.dedup();
     Ok(instances)

@@ -1,5 +1,6 @@
 //! Checks the settings of an instance: names of functions, names of interfaces, addresses.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,7 +8,7 @@ use ipnet::IpNet;
 use super::{Examined, Finding};
 use crate::bash::explain::Variable;
 use crate::config::header::PluginHeader;
-use crate::config::layers::Role;
+use crate::config::layers::{Layer, Role};
 use crate::config::plugin;
 use crate::name::{Instance, NsType};
 use crate::paths::Paths;
@@ -15,7 +16,8 @@ use crate::paths::Paths;
 /// Longest name of an interface in bytes (`IFNAMSIZ` in include/uapi/linux/if.h, less the NUL).
 const IFNAME_MAX: usize = 15;
 
-pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
+/// Checks one instance. `known` are the settings of all types.
+pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Examined { instance, explained, .. } = one;
     if let Some(place) = &explained.exited {
@@ -30,7 +32,7 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
             findings.push(Finding::warning(message).at(&function.place));
         }
     }
-    findings.extend(mistyped(one, paths));
+    findings.extend(mistyped(one, known, paths));
     findings.extend(explained.invalid.iter().map(|line| invalid(paths, one, line)));
     for setting in settings(one) {
         findings.extend(
@@ -38,6 +40,7 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
                 .into_iter()
                 .chain(macs(setting))
                 .chain(networks(setting).filter_map(Result::err))
+                .chain(several_addresses(setting))
                 .map(|message| {
                     Finding::error(format!("{}: {message}", setting.name))
                         .at(place(setting, instance, paths))
@@ -48,34 +51,63 @@ pub(super) fn check(paths: &Paths, one: &Examined) -> Vec<Finding> {
     findings
 }
 
-/// Reports settings that the plugin does not list, but whose name is similar to a listed one.
-fn mistyped(one: &Examined, paths: &Paths) -> Vec<Finding> {
-    let Examined { instance, layers, .. } = one;
+/// The settings that the program itself reads.
+const HOST_SETTINGS: [&str; 2] = ["NETNS_REQUIRES", "NO_CONFIG_REQUIRED"];
+
+/// The settings of all types.
+pub(super) fn known(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeSet<String> {
+    let headers = types.iter().filter_map(|nstype| {
+        plugin::find(paths, nstype).and_then(|plugin| PluginHeader::of(&plugin, nstype)).ok()
+    });
+    headers.flat_map(|header| header.settings).map(|setting| setting.name).collect()
+}
+
+/// Reports variables of the `.conf` files whose name is similar to a setting, unless a file reads them or they are settings of
+/// another type.
+fn mistyped(one: &Examined, known: &BTreeSet<String>, paths: &Paths) -> Vec<Finding> {
+    let Examined { instance, layers, explained, .. } = one;
     let plugin = layers.get(Role::Plugin);
-    let Some(header) = plugin.text().map(|text| PluginHeader::read(text, &instance.nstype)) else {
-        return Vec::new();
-    };
-    let is_known = |name: &str| header.settings.iter().any(|known| known.name == name);
-    // Variables that the plugin itself sets are not settings.
-    let by_plugin = |setting: &Variable| setting.place.starts_with(&*plugin.path.to_string_lossy());
+    let header = plugin.text().map(|text| PluginHeader::read(text, &instance.nstype)).unwrap_or_default();
+    let own: Vec<&str> = header.settings.iter().map(|setting| setting.name.as_str()).collect();
+    let is_known = |name: &str| known.contains(name) || own.contains(&name) || HOST_SETTINGS.contains(&name);
+    let own_conf = format!("{}:", paths.conf_of(instance).display());
     let mut findings = Vec::new();
-    // A variable that a function in a .conf reads is used on purpose.
-    let is_read = |name: &str| layers.mention(&format!("${name}")) || layers.mention(&format!("${{{name}"));
-    for setting in settings(one) {
-        let name = &setting.name;
-        if is_known(name) || by_plugin(setting) || is_read(name) {
+    for Variable { name, value, place, .. } in &explained.variables {
+        // Variables that the plugin itself sets are not settings.
+        let by_plugin = place.starts_with(&*plugin.path.to_string_lossy());
+        let is_used = || layers.all().filter_map(Layer::text).any(|text| uses(text, name));
+        if value.is_empty() || is_known(name) || by_plugin || is_used() {
             continue;
         }
-        let near = header.settings.iter().find(|known| strsim::damerau_levenshtein(&known.name, name) <= 2);
-        if let Some(near) = near {
-            let message = format!(
-                "`{}` is not a setting of the type `{}`; did you mean `{}`?",
-                setting.name, instance.nstype, near.name
-            );
-            findings.push(Finding::warning(message).at(place(setting, instance, paths)).of(instance));
-        }
+        let mut candidates = own.iter().chain(&HOST_SETTINGS);
+        let Some(near) = candidates.find(|setting| is_similar(setting, name)) else { continue };
+        let whose =
+            if own.contains(near) { format!(" of the type `{}`", instance.nstype) } else { String::new() };
+        let message = format!("`{name}` is not a setting{whose}; did you mean `{near}`?");
+        let finding = Finding::warning(message).at(place);
+        // A file of several instances has one finding.
+        findings.push(if place.starts_with(&own_conf) { finding.of(instance) } else { finding });
     }
     findings
+}
+
+/// Whether a name is a misspelling of a setting: one error in four letters, at most two.
+fn is_similar(setting: &str, name: &str) -> bool {
+    strsim::damerau_levenshtein(setting, &name.to_uppercase()) <= (setting.len() / 4).min(2)
+}
+
+/// Whether a bash text contains a name other than as the target of an assignment.
+fn uses(text: &str, name: &str) -> bool {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    code.flat_map(|line| line.match_indices(name).map(move |(start, _)| line.split_at(start))).any(
+        |(before, rest)| {
+            let after = &rest[name.len()..];
+            !before.ends_with(is_part)
+                && !after.starts_with(is_part)
+                && !["=", "+="].iter().any(|operator| after.starts_with(operator))
+        },
+    )
 }
 
 /// A finding for a line of `configure_TYPE_validate`: `SETTING: MESSAGE`.
@@ -191,6 +223,25 @@ pub(super) fn networks(setting: &Variable) -> impl Iterator<Item = Result<IpNet,
     values.iter().map(|value| network(value.split_whitespace().next().unwrap_or_default()))
 }
 
+/// The keywords of `ip address add` (ip-address(8)) that an address follows.
+const ADDRESS_KEYWORDS: [&str; 7] = ["peer", "remote", "broadcast", "brd", "anycast", "any", "local"];
+
+/// The messages about values with a second address: `ip address add` refuses it.
+fn several_addresses(setting: &Variable) -> Vec<String> {
+    let values = if is_about(setting, "IFADDR") { setting.values() } else { &[] };
+    let has_several = |value: &&String| {
+        let words: Vec<&str> = value.split_whitespace().collect();
+        words.windows(2).any(|pair| network(pair[1]).is_ok() && !ADDRESS_KEYWORDS.contains(&pair[0]))
+    };
+    let message = |value: &String| {
+        format!(
+            "`{value}` has several addresses: each needs its own element of an array, as in `{}=(A B)`",
+            setting.name
+        )
+    };
+    values.iter().filter(has_several).map(message).collect()
+}
+
 /// Parses `ADDRESS/PREFIX`, or an address alone. An address alone has the prefix length 32 (IPv4) or 128 (IPv6).
 fn network(text: &str) -> Result<IpNet, String> {
     let (address, prefix) =
@@ -224,6 +275,16 @@ mod tests {
                 .contains("did you mean `configure_veth_up_inside`")
         );
         assert!(misnamed("configure_vpn_up_outside", &veth).unwrap().contains("type `vpn`"));
+    }
+
+    #[test]
+    fn a_name_is_used_unless_it_is_only_assigned() {
+        for text in ["echo $X_A", "  [[ -v X_A ]]", "y=${#X_A}"] {
+            assert!(uses(text, "X_A"), "{text}");
+        }
+        for text in ["X_A=1", "X_A+=(1)", "# X_A", "echo $X_AB $Y_X_A"] {
+            assert!(!uses(text, "X_A"), "{text}");
+        }
     }
 
     #[test]

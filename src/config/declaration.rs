@@ -125,6 +125,13 @@ impl Declaration {
         Self::inherited(paths, nstype, |one| one.etc)
     }
 
+    /// The files from which the type of an instance loads nftables rules, by precedence; empty if it loads none.
+    #[must_use]
+    pub fn rules_of(paths: &Paths, instance: &Instance) -> Vec<PathBuf> {
+        let rules = Self::inherited(paths, &instance.nstype, |one| one.rules);
+        rules.iter().map(|file| paths.conf.join(fill_in(file, &instance.name))).collect()
+    }
+
     /// A list of files that a type declares. An administrator's copy without this declaration inherits the list of the shipped
     /// plugin.
     fn inherited(paths: &Paths, nstype: &NsType, list: fn(Self) -> Vec<String>) -> Vec<String> {
@@ -197,8 +204,8 @@ impl RulesFiles {
     pub fn of(paths: &Paths, name: &NsName) -> Vec<Self> {
         let types = plugin::known(paths).unwrap_or_default().into_iter();
         let found = types.map(|nstype| {
-            let rules = Declaration::inherited(paths, &nstype, |one| one.rules);
-            Self { nstype, files: rules.iter().map(|file| paths.conf.join(fill_in(file, name))).collect() }
+            let instance = Instance { nstype, name: name.clone() };
+            Self { files: Declaration::rules_of(paths, &instance), nstype: instance.nstype }
         });
         found.filter(|rules| !rules.files.is_empty()).collect()
     }

@@ -1,10 +1,11 @@
 //! Runs nft(8) in the network namespace of this thread.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::sys::program::Program;
+use crate::sys::program::{Output, Program};
 
 /// The timeout of a short command. Without a timeout, another program with the name `nft` could run without end. Then the
 /// namespace would never be closed.
@@ -20,9 +21,23 @@ pub fn run(arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
 /// Runs one command of `nft`, with a timeout of 15 seconds.
 /// Errors: nft is not installed, fails or times out.
 pub fn command(command: &str) -> Result<()> {
-    let answer = nft().args([command]).run_within(TIMEOUT)?;
+    within_timeout(nft().args([command]))?.success().map(drop)
+}
+
+/// Checks a file of rules without loading it. Returns the errors that `nft` prints, or an empty string.
+/// Errors: nft is not installed, or times out.
+pub fn check(file: &Path) -> Result<String> {
+    let answer = within_timeout(nft().args(["--check", "--file"]).args([file]))?;
+    Ok(if answer.status.success() {
+        String::new()
+    } else {
+        String::from_utf8_lossy(&answer.stderr).into_owned()
+    })
+}
+
+fn within_timeout(program: Program) -> Result<Output> {
     let timed_out = || format!("`nft` did not end within {} seconds", TIMEOUT.as_secs());
-    answer.with_context(timed_out)?.success().map(drop)
+    program.run_within(TIMEOUT)?.with_context(timed_out)
 }
 
 fn nft() -> Program {

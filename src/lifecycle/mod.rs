@@ -9,7 +9,7 @@ use std::fs;
 
 use anyhow::Result;
 
-pub use targets::{configured, ensure_known, resolve};
+pub use targets::{closest_type, configured, ensure_known, resolve};
 
 use crate::engine::{self, Engine, EngineKind, Outcome};
 use crate::name::{Instance, NsName, Target};

@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use crate::config::declaration::Declaration;
 use crate::config::plugin;
 use crate::engine;
-use crate::name::{Instance, NsName, Target};
+use crate::name::{Instance, NsName, NsType, Target};
 use crate::netns::{self, NameState};
 use crate::paths::Paths;
 use crate::print;
@@ -42,11 +42,17 @@ fn ensure_known_type(paths: &Paths, instance: &Instance) -> Result<()> {
     if engine::active(paths)?.iter().any(|active| active.instance == *instance) {
         return Ok(());
     }
-    let types: Vec<String> = plugin::list(paths)?.types.iter().map(ToString::to_string).collect();
-    Err(match closest(instance.nstype.as_ref(), &types) {
+    Err(match closest_type(paths, &instance.nstype)? {
         Some(near) => anyhow!("{error:#}; did you mean `{near}@{}`?", instance.name),
         None => error,
     })
+}
+
+/// The type most similar to an unknown one, if any is similar.
+/// Errors: a directory cannot be read.
+pub fn closest_type(paths: &Paths, nstype: &NsType) -> Result<Option<String>> {
+    let types: Vec<String> = plugin::list(paths)?.types.iter().map(ToString::to_string).collect();
+    Ok(closest(nstype.as_ref(), &types).map(ToOwned::to_owned))
 }
 
 /// Checks that each instance is active, or can come up: its plugin exists, and its `TYPE-NAME.conf` if the type needs one.

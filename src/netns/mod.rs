@@ -86,11 +86,7 @@ pub fn create(paths: &Paths, name: &NsName, record: impl FnOnce(Identity) -> Res
     if path.symlink_metadata().is_ok() {
         return Err(name_exists(paths, name)).with_context(what);
     }
-    let home = File::open(OWN_NETNS).context("cannot read the current namespace (is /proc mounted?)")?;
-    unshare(CloneFlags::CLONE_NEWNET)
-        .context("cannot create a network namespace (are you root?)")
-        .with_context(what)?;
-    let _inside = Entered { home };
+    let _inside = enter_new().with_context(what)?;
     let record_and_bind = || -> Result<()> {
         record(Identity::of_current()?)?; // first, so that the namespace is recorded after any interruption
         match OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path) {
@@ -236,6 +232,15 @@ pub fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
     let wanted =
         File::open(&path).with_context(|| format!("cannot open {} (are you root?)", path.display()))?;
     enter_file(&wanted).with_context(|| format!("cannot enter namespace `{name}` (are you root?)"))
+}
+
+/// Moves this thread, and the threads that it starts, into a new namespace without a name. The kernel removes it with the last of
+/// them.
+/// Errors: the kernel refuses.
+pub fn enter_new() -> Result<Entered> {
+    let home = File::open(OWN_NETNS).context("cannot read the current namespace (is /proc mounted?)")?;
+    unshare(CloneFlags::CLONE_NEWNET).context("cannot create a network namespace (are you root?)")?;
+    Ok(Entered { home })
 }
 
 /// Moves this thread into the namespace of an open file. See [`enter`].

@@ -299,7 +299,7 @@ END
 
 @test "check changes nothing" {
   veth a
-  netnsctl up veth@a
+  netnsctl up veth@a lo@a
   before=$(
     find /etc/conf.d /run/systemd-netns /run/netns -type f -printf '%p %T@ %s\n' | sort
     ip address
@@ -460,6 +460,22 @@ END
   run --separate-stderr -2 netnsctl check shop
   [[ $stderr == 'netnsctl: `shop` is a namespace, not a type; hint: `netnsctl check veth@shop`' ]]
   clean veth@shop lo@new
+}
+
+@test "a process that has changed its root has no finding about the files of its namespace" {
+  veth a
+  netnsctl up veth@a lo@a
+  mkdir -p /etc/netns/a "$BATS_TEST_TMPDIR/jail"
+  echo 'nameserver 192.0.2.53' >/etc/netns/a/resolv.conf
+  netnsctl run a -- python3 -c 'import os, sys, time; os.chroot(sys.argv[1]); os.chdir("/"); time.sleep(60)' "$BATS_TEST_TMPDIR/jail" 3>&- &
+  local job=$!
+  jailed() { [[ $(readlink "/proc/$(pgrep --newest --full 'python3 -c import os, sys, time')/root") == "$BATS_TEST_TMPDIR/jail" ]]; }
+  eventually jailed
+  run netnsctl check
+  pkill --parent "$job" || kill "$job"
+  wait "$job" || true
+  rm -r /etc/netns/a
+  [[ $status == 0 && -z $output ]]
 }
 
 @test "findings of the plugin's own validation have the place of the setting" {

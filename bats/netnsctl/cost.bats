@@ -186,11 +186,11 @@ instances() {
   costs 1 1 $((34 + 100 * 3)) netnsctl list --json
 }
 
-@test "list starts no process with instances up, and makes 26 system calls for each, and 72 for the local time" {
+@test "list starts no process with instances up, and makes 35 system calls for each, and 72 for the local time" {
   netnsctl up lo@many-{1..10} >/dev/null
-  costs 1 1 $((40 + 72 + 10 * 26)) netnsctl list
-  costs 1 1 $((40 + 10 * 26)) netnsctl list --json
+  costs 1 1 $((40 + 72 + 10 * 35)) netnsctl list
+  costs 1 1 $((40 + 10 * 35)) netnsctl list --json
   netnsctl up lo@many-{11..60} >/dev/null
-  costs 1 1 $((40 + 72 + 60 * 26)) netnsctl list
-  costs 1 1 $((40 + 60 * 26)) netnsctl list --json
+  costs 1 1 $((40 + 72 + 60 * 35)) netnsctl list
+  costs 1 1 $((40 + 60 * 35)) netnsctl list --json
 }

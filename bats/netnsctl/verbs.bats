@@ -63,6 +63,83 @@ END
   [[ $stderr == *'namespace `nosuch` does not exist'* ]]
 }
 
+# Usage: sockets_in NAME
+# Starts a process with a listening socket in the namespace. The process itself stays outside, as haproxy does with `namespace`,
+# or as a program that enters the namespace only to open its sockets. PID is its process ID.
+sockets_in() {
+  python3 -c 'import ctypes, os, socket, sys, time
+libc = ctypes.CDLL(None)
+home, there = (os.open(path, os.O_RDONLY) for path in ("/proc/self/ns/net", "/run/netns/" + sys.argv[1]))
+libc.setns(there, 0)
+server = socket.create_server(("0.0.0.0", 8080))
+libc.setns(home, 0)
+os.close(there)
+time.sleep(60)' "$1" 3>&- &
+  PID=$!
+  listens() { [[ $(ip netns exec a ss -Hltn 'sport = :8080') ]]; }
+  eventually listens
+  returned() { [[ /proc/$PID/ns/net -ef /proc/self/ns/net ]]; }
+  eventually returned
+}
+
+@test "status and down report a process that is elsewhere, but has sockets in the namespace" {
+  netnsctl up lo@a
+  sockets_in a
+  run -0 netnsctl status a
+  [[ $output == *"$PID python3"*', only sockets' ]]
+  netnsctl status --json a | valid status
+  [[ $(netnsctl status --json a | jq -c '[.items[].processes[] | [.pid, .sockets_only]]') == "[[$PID,true]]" ]]
+  run --separate-stderr -0 netnsctl down a
+  kill "$PID"
+  [[ $output == 'lo@a is down' ]]
+  [[ $stderr == "netnsctl: warning: process $PID (python3) still has sockets in the deleted namespace \`a\`; "* ]]
+}
+
+@test "status and down report a process with only a thread in the namespace" {
+  netnsctl up lo@a
+  python3 -c 'import ctypes, os, threading, time
+def enter():
+    ctypes.CDLL(None).setns(os.open("/run/netns/a", os.O_RDONLY), 0)
+    time.sleep(60)
+threading.Thread(target=enter).start()' 3>&- &
+  PID=$!
+  inside() {
+    local task
+    for task in /proc/"$PID"/task/*; do [[ ! $task/ns/net -ef /run/netns/a ]] || return 0; done
+    return 1
+  }
+  eventually inside
+  run -0 netnsctl status a
+  [[ $output == *"$PID python3"* ]]
+  run --separate-stderr -0 netnsctl down a
+  kill "$PID"
+  [[ $stderr == *"process $PID (python3) still runs in the deleted namespace \`a\`; "* ]]
+}
+
+@test "down of an unknown namespace, and of an unknown instance, fail alike" {
+  run --separate-stderr -1 netnsctl down nosuch
+  local message=$stderr
+  [[ -z $output && $message == 'netnsctl: nothing is up on namespace `nosuch`'* ]]
+  run --separate-stderr -1 netnsctl down veth@nosuch
+  [[ -z $output && $stderr == "$message" ]]
+  # A configured instance, and one that needs no configuration, are known.
+  run -0 netnsctl down veth@nstest lo@new
+}
+
+@test "list reports a namespace that was deleted manually, and an instance without its plugin" {
+  rm "$CONF"/*
+  recording_plugin t >"$CONF/t.sh"
+  netnsctl up t@a lo@b
+  ip netns delete b
+  rm "$CONF/t.sh"
+  run -0 netnsctl list
+  [[ ${lines[0]} == *'ADDRESSES  PROBLEM' ]]
+  [[ ${lines[1]} == a*t*"cannot find plugin \`t\`: neither $CONF/t.sh nor "* ]]
+  [[ ${lines[2]} == b*lo*up*'namespace `b` was deleted manually; fix: `netnsctl restart b`' ]]
+  netnsctl list --json | valid list
+  [[ $(netnsctl list --json | jq '[.items[] | select(.problem)] | length') == 2 ]]
+}
+
 @test "status shows the parent of a macvlan" {
   ip link add eth0 type veth peer name eth1
   netnsctl up macvlan@a

@@ -1,7 +1,7 @@
 //! Checks the files of `/etc` and the resolvers that a process in a namespace sees. It reads the running process, because
 //! mounts in it can disappear.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -39,6 +39,9 @@ pub(super) fn commands(paths: &Paths) -> Result<Vec<Finding>> {
 /// Reports files of the namespace that the process does not see.
 pub(super) fn files(paths: &Paths, namespace: &NsName, whose: &str, pid: u32, restart: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if has_changed_root(pid) {
+        return findings; // the program itself has chosen its files
+    }
     for file in netns::etc_files(paths, namespace) {
         let target = Path::new("/etc").join(file.file_name().unwrap_or_default());
         if !file.is_file() || target.symlink_metadata().is_err() {
@@ -90,6 +93,11 @@ pub(super) fn open_resolver_sockets(
         Finding::error(format!("{whose} can query a resolver of the host, through {socket}")).advice(restart)
     };
     resolver::SOCKETS.iter().filter(is_open).map(finding).collect()
+}
+
+/// Whether a process has changed its root (chroot(2)). With `RootDirectory=`, the root is the root of the mount namespace.
+fn has_changed_root(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/root")).is_ok_and(|root| root != Path::new("/"))
 }
 
 /// Opens a path as a process sees it. Links are followed within the root of the process.

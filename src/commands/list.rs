@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::arguments::OutputArgs;
 use super::output::{self, paint, style_of};
 use crate::config::plugin;
-use crate::engine::{self, Condition, EngineKind};
+use crate::engine::{self, Active, Condition, EngineKind};
 use crate::exit::Status;
 use crate::name::{Instance, NsName, NsType};
-use crate::netns;
+use crate::netns::{self, ownership};
 use crate::paths::Paths;
 
 /// The arguments of `list`.
@@ -35,6 +35,9 @@ struct ListItem {
     engine: Option<EngineKind>,
     since: Option<Timestamp>,
     addresses: Vec<String>,
+    /// The reason why an active instance cannot work, or cannot be taken down completely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 pub(super) fn run(paths: &Paths, options: &ListArgs) -> Result<Status> {
@@ -44,7 +47,7 @@ pub(super) fn run(paths: &Paths, options: &ListArgs) -> Result<Status> {
     }
     for active in engine::active(paths)? {
         let of = item(active.instance.clone(), active.condition, Some(active.engine), active.since);
-        items.insert(key(&active.instance), of);
+        items.insert(key(&active.instance), ListItem { problem: problem(paths, &active), ..of });
     }
     let mut addresses: BTreeMap<NsName, Vec<String>> = BTreeMap::new();
     for item in items.values_mut().filter(|item| item.state != Condition::Down) {
@@ -80,11 +83,20 @@ fn item(
         engine,
         since,
         addresses: Vec::new(),
+        problem: None,
     }
 }
 
+/// Finds a plugin that was removed, or a namespace that was deleted or replaced manually.
+fn problem(paths: &Paths, Active { instance, condition, .. }: &Active) -> Option<String> {
+    if let Err(error) = plugin::find(paths, &instance.nstype) {
+        return Some(format!("{error:#}"));
+    }
+    (*condition == Condition::Up).then(|| ownership::problem(paths, &instance.name).ok()).flatten().flatten()
+}
+
 fn print(items: &[ListItem], legend: bool) -> Result<()> {
-    let rows: Vec<Vec<String>> = items
+    let mut rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| {
             vec![
@@ -94,11 +106,16 @@ fn print(items: &[ListItem], legend: bool) -> Result<()> {
                 item.engine.map(|engine| engine.to_string()).unwrap_or_default(),
                 item.since.map(output::time).unwrap_or_default(),
                 item.addresses.join(" "),
+                item.problem.clone().unwrap_or_default(),
             ]
         })
         .collect();
-    output::table(
-        legend.then_some(&["NAMESPACE", "TYPE", "STATE", "ENGINE", "SINCE", "ADDRESSES"][..]),
-        &rows,
-    )
+    // Without problems, the column is left out.
+    let columns = if items.iter().any(|item| item.problem.is_some()) { 7 } else { 6 };
+    for row in &mut rows {
+        row.truncate(columns);
+    }
+    let legend = legend
+        .then_some(&["NAMESPACE", "TYPE", "STATE", "ENGINE", "SINCE", "ADDRESSES", "PROBLEM"][..columns]);
+    output::table(legend, &rows)
 }

@@ -97,5 +97,6 @@ fn route(NamedRoute { route, interface }: &NamedRoute) -> String {
 
 fn process(one: &NamespaceProcess) -> String {
     let unit = one.unit.as_ref().map(|unit| format!(" ({unit})")).unwrap_or_default();
-    format!("{} {}{unit}", one.pid, escape::line(&one.name))
+    let place = if one.sockets_only { ", only sockets" } else { "" };
+    format!("{} {}{unit}{place}", one.pid, escape::line(&one.name))
 }

@@ -4,6 +4,7 @@
 mod firewall;
 mod progress;
 mod targets;
+mod users;
 
 use std::fs;
 
@@ -15,6 +16,7 @@ use crate::engine::{self, Engine, EngineKind, Outcome};
 use crate::name::{Instance, NsName, Target};
 use crate::paths::Paths;
 use progress::with_progress;
+use users::Users;
 
 /// An operation on instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +86,12 @@ pub fn run(
     adopt: bool,
 ) -> Result<Report> {
     let instances = resolve(paths, targets, |paths, name| operation.expand(paths, name))?;
+    let mut users = None;
     if operation.brings_up() {
         firewall::close_requested(paths, &instances);
+    } else {
+        targets::ensure_something_known(paths, &instances)?;
+        users = Some(Users::of(paths, &instances));
     }
     let mut outcomes = Vec::new();
     for (kind, group) in engine::group_by_engine(paths, requested, adopt, &instances)? {
@@ -100,6 +106,9 @@ pub fn run(
         }
     }
     outcomes.sort_by_key(|outcome| instances.iter().position(|instance| *instance == outcome.instance));
+    if let Some(users) = users {
+        users.warn(paths);
+    }
     let firewalls = if operation.brings_up() { after_failure(paths, &outcomes) } else { Vec::new() };
     Ok(Report { outcomes, firewalls })
 }

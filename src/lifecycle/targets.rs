@@ -127,6 +127,21 @@ pub fn active_or_none(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     active_instances(paths, name)
 }
 
+/// Checks that each instance is known: it is active or can come up, it has remembered values, or its namespace exists or is
+/// configured.
+/// Errors: an instance is unknown, with the same message as for its namespace; or the active instances cannot be read.
+pub fn ensure_something_known(paths: &Paths, instances: &[Instance]) -> Result<()> {
+    for instance in instances {
+        let is_known = is_known(paths, &instance.name)?
+            || paths.remembered(instance).exists()
+            || requires::unknown_reason(paths, instance).is_none();
+        if !is_known {
+            active_instances(paths, &instance.name)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a namespace exists or is configured.
 fn is_known(paths: &Paths, name: &NsName) -> Result<bool> {
     Ok(plugin::configured(paths)?.iter().any(|instance| instance.name == *name)

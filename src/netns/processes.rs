@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process;
 
 use serde::Serialize;
 
@@ -21,24 +22,125 @@ pub struct NamespaceProcess {
     pub name: String,
     /// The unit of the process, if systemd manages it.
     pub unit: Option<String>,
+    /// Whether the process is in another namespace, and only has sockets in this one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sockets_only: bool,
 }
 
-/// All readable processes, by namespace.
-#[must_use]
-pub fn by_namespace() -> BTreeMap<Id, Vec<NamespaceProcess>> {
-    let mut processes: BTreeMap<Id, Vec<NamespaceProcess>> = BTreeMap::new();
-    for (pid, path) in all() {
-        let Ok(namespace) = Id::of(&path.join("ns/net")) else { continue };
+impl NamespaceProcess {
+    fn read(pid: i32, path: &Path, sockets_only: bool) -> Self {
         let comm = fs::read(path.join("comm")).unwrap_or_default();
         let name = escape::text(comm.strip_suffix(b"\n").unwrap_or(&comm));
         let groups = fs::read(path.join("cgroup")).ok();
         let unit = groups.and_then(|groups| unit(&escape::text(&groups)));
-        processes.entry(namespace).or_default().push(NamespaceProcess { pid, name, unit });
+        Self { pid, name, unit, sockets_only }
+    }
+}
+
+/// All readable processes, by namespace. Each thread of a process can be in another one (setns(2)).
+#[must_use]
+pub fn by_namespace() -> BTreeMap<Id, Vec<NamespaceProcess>> {
+    let mut processes: BTreeMap<Id, Vec<NamespaceProcess>> = BTreeMap::new();
+    for (pid, path) in all() {
+        let namespaces = namespaces(&path).0;
+        if namespaces.is_empty() {
+            continue;
+        }
+        let process = NamespaceProcess::read(pid, &path, false);
+        for namespace in namespaces {
+            processes.entry(namespace).or_default().push(process.clone());
+        }
     }
     for group in processes.values_mut() {
         group.sort_by_key(|process| process.pid);
     }
     processes
+}
+
+/// The network namespaces of the threads of a process, and whether permission to read one was denied.
+fn namespaces(process: &Path) -> (BTreeSet<Id>, bool) {
+    let (mut namespaces, mut hidden) = (BTreeSet::new(), false);
+    for thread in fs::read_dir(process.join("task")).into_iter().flatten().flatten() {
+        match Id::of(&thread.path().join("ns/net")) {
+            Ok(id) => _ = namespaces.insert(id),
+            Err(error) => hidden |= error.kind() == ErrorKind::PermissionDenied,
+        }
+    }
+    (namespaces, hidden)
+}
+
+/// The files in `/proc/net` that list sockets, and the column of the inode; `None` for the last column (proc(5)).
+const SOCKET_LISTS: [(&str, Option<usize>); 11] = [
+    ("tcp", Some(9)),
+    ("tcp6", Some(9)),
+    ("udp", Some(9)),
+    ("udp6", Some(9)),
+    ("udplite", Some(9)),
+    ("udplite6", Some(9)),
+    ("raw", Some(9)),
+    ("raw6", Some(9)),
+    ("icmp", Some(9)),
+    ("icmp6", Some(9)),
+    ("packet", None),
+];
+
+/// The inodes of the IP and packet sockets in the namespace of this thread. A socket stays in the namespace in which it was
+/// created, also if its process leaves the namespace.
+#[must_use]
+pub fn sockets() -> BTreeSet<u64> {
+    let mut inodes = BTreeSet::new();
+    for (list, column) in SOCKET_LISTS {
+        let text = fs::read_to_string(format!("/proc/thread-self/net/{list}")).unwrap_or_default();
+        let inode = |line: &str| {
+            let mut words = line.split_whitespace();
+            let word = if let Some(column) = column { words.nth(column) } else { words.next_back() };
+            word?.parse::<u64>().ok()
+        };
+        inodes.extend(text.lines().skip(1).filter_map(inode));
+    }
+    inodes.remove(&0); // a closed connection
+    inodes
+}
+
+/// The processes that hold one of these sockets, except this process and systemd, which holds the sockets of its units.
+#[must_use]
+pub fn holders(sockets: &BTreeSet<u64>) -> Vec<NamespaceProcess> {
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    let is_own = |pid: i32| u32::try_from(pid).is_ok_and(|pid| pid == process::id());
+    let is_foreign = |pid: i32, path: &Path| !is_own(pid) && (pid != 1 || !is_systemd(path));
+    let holds = |path: &Path| socket_inodes(path).any(|inode| sockets.contains(&inode));
+    let found = all().filter(|(pid, path)| is_foreign(*pid, path) && holds(path));
+    let mut holders: Vec<_> = found.map(|(pid, path)| NamespaceProcess::read(pid, &path, true)).collect();
+    holders.sort_by_key(|process| process.pid);
+    holders
+}
+
+/// The processes that are outside of the namespace of this thread, and have sockets in it. `members` are the processes inside.
+#[must_use]
+pub fn outside_holders(members: &[NamespaceProcess]) -> Vec<NamespaceProcess> {
+    let mut sockets = sockets();
+    // Mostly the processes inside hold all sockets. Then the other processes are not examined.
+    for member in members {
+        for inode in socket_inodes(Path::new(&format!("/proc/{}", member.pid))) {
+            sockets.remove(&inode);
+        }
+    }
+    holders(&sockets)
+}
+
+/// The inodes of the sockets that a process has open: links of the form `socket:[INODE]`.
+fn socket_inodes(process: &Path) -> impl Iterator<Item = u64> {
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    descriptors.filter_map(|entry| {
+        let target = fs::read_link(entry.path()).ok()?;
+        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    })
+}
+
+fn is_systemd(process: &Path) -> bool {
+    fs::read(process.join("comm")).is_ok_and(|name| name == b"systemd\n")
 }
 
 /// A process of a control group.
@@ -72,13 +174,7 @@ pub fn of_group(group: &str) -> Vec<GroupMember> {
         if name == "(sd-pam)" && is_program_of_init(&path) {
             continue;
         }
-        let (mut namespaces, mut hidden) = (BTreeSet::new(), false);
-        for thread in fs::read_dir(path.join("task")).into_iter().flatten().flatten() {
-            match Id::of(&thread.path().join("ns/net")) {
-                Ok(id) => _ = namespaces.insert(id),
-                Err(error) => hidden |= error.kind() == ErrorKind::PermissionDenied,
-            }
-        }
+        let (namespaces, hidden) = namespaces(&path);
         members.push(GroupMember { pid, name, namespaces, hidden });
     }
     members.sort_by_key(|member| member.pid);
@@ -103,12 +199,11 @@ fn systemd_paths(groups: &str) -> impl Iterator<Item = &str> {
     lines.filter_map(|line| line.strip_prefix("0::").or_else(|| Some(line.split_once(":name=systemd:")?.1)))
 }
 
-/// The unit in a line of `/proc/PID/cgroup`, as in `0::/system.slice/nginx.service`: the last part with the name of a unit.
+/// The unit in `/proc/PID/cgroup`, as in `0::/system.slice/nginx.service`: the last part with the name of a unit. With both
+/// hierarchies, the process can be in the root group of one of them.
 fn unit(groups: &str) -> Option<String> {
-    let path = systemd_paths(groups).next()?;
-    path.rsplit('/')
-        .find(|part| [".service", ".scope", ".socket"].iter().any(|suffix| part.ends_with(suffix)))
-        .map(str::to_owned)
+    let is_unit = |part: &&str| [".service", ".scope", ".socket"].iter().any(|suffix| part.ends_with(suffix));
+    systemd_paths(groups).find_map(|path| path.rsplit('/').find(is_unit)).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -140,6 +235,12 @@ mod tests {
             unit("2:cpu:/a\n1:name=systemd:/system.slice/a@b.service\n").as_deref(),
             Some("a@b.service")
         );
+        for hybrid in [
+            "0::/\n1:name=systemd:/system.slice/a.service\n",
+            "1:name=systemd:/system.slice/a.service\n0::/\n",
+        ] {
+            assert_eq!(unit(hybrid).as_deref(), Some("a.service"));
+        }
         assert_eq!(unit("0::/\n"), None);
     }
 }

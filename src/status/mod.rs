@@ -146,8 +146,16 @@ fn namespace_status<'a>(
 ) -> Result<NamespaceStatus> {
     let links = all_links.get(&Some(name.clone()));
     let named = netns::inspect(paths, name)?;
+    let mut users = match named {
+        NameState::Namespace(id) => processes.get(&id).cloned().unwrap_or_default(),
+        _ => Vec::new(),
+    };
     let (routes, rules) = match netns::enter(paths, name) {
-        Ok(_inside) => (netlink::routes()?, netlink::rules().ok()),
+        Ok(_inside) => {
+            let outside = processes::outside_holders(&users);
+            users.extend(outside);
+            (netlink::routes()?, netlink::rules().ok())
+        }
         Err(_) => (Vec::new(), None),
     };
     let interface_name =
@@ -171,10 +179,7 @@ fn namespace_status<'a>(
             .filter(|service| service.namespace == *name)
             .map(|service| service.unit.clone())
             .collect(),
-        processes: match named {
-            NameState::Namespace(id) => processes.get(&id).cloned().unwrap_or_default(),
-            _ => Vec::new(),
-        },
+        processes: users,
         namespace: name.clone(),
     })
 }

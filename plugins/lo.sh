@@ -2,6 +2,7 @@
 # lo: the loopback interface of a namespace. No configuration.
 #
 # Contains: only definitions
+# Provides: loopback
 
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes

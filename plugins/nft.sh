@@ -6,6 +6,7 @@
 # loopback traffic passes.
 #
 # Provides: firewall
+# Provides: loopback
 # Files: nft-NAME.rules
 # Rules: nft-NAME.rules nft.rules
 #

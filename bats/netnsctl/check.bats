@@ -462,6 +462,19 @@ END
   clean veth@shop lo@new
 }
 
+@test "a loopback interface that is down beside another interface is reported with the next step, by check and status" {
+  veth a
+  netnsctl up veth@a
+  text='lo is down, so 127.0.0.1 and ::1 do not work; hint: `netnsctl up lo@a`'
+  finds <<<"warning: namespace \`a\`: $text"
+  run -0 netnsctl status a
+  [[ $output == *"loopback $text"* ]]
+  netnsctl up lo@a
+  clean
+  run -0 netnsctl status a
+  [[ $output != *loopback* ]]
+}
+
 @test "a process that has changed its root has no finding about the files of its namespace" {
   veth a
   netnsctl up veth@a lo@a

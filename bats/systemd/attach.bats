@@ -27,7 +27,7 @@ answers() {
   lab netns-update
   lab netnsctl attach test-web lo@server
   lab systemctl start test-web
-  lab netnsctl up veth@client
+  lab netnsctl up veth@client lo@client
   is_in server test-web
   eventually answers client 192.0.2.1
   run ! answers host 192.0.2.1
@@ -52,6 +52,24 @@ answers() {
   lab netnsctl detach netns-exporter
   lab rm /etc/systemd/system/netns-exporter.service
   lab systemctl daemon-reload
+}
+
+@test "attach reports a loopback interface that is down, or stays down, unless a type sets it up" {
+  pair a
+  text='so 127.0.0.1 and ::1 do not work; hint: `netnsctl up lo@a`'
+  run -0 lab netnsctl attach test-web veth@a
+  [[ $output == *"namespace \`a\`: lo stays down, $text"* ]]
+  lab netnsctl up veth@a
+  run -0 lab netnsctl attach test-web veth@a
+  [[ $output == *"namespace \`a\`: lo is down, $text"* ]]
+  run -1 lab netnsctl check veth@a
+  [[ $output == "warning: namespace \`a\`: lo is down, $text" ]]
+  lab netnsctl up lo@a
+  run -0 lab netnsctl attach test-web veth@a
+  [[ $output != *'lo is down'* ]]
+  lab netnsctl down a
+  run -0 lab netnsctl attach test-web veth@a lo@a
+  [[ $output != *'lo stays down'* ]]
 }
 
 @test "--dry-run prints the drop-in, and changes nothing" {

@@ -1,5 +1,7 @@
 //! Checks the running machine: interfaces, units, and the drift of active instances.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use super::settings::{place, settings};
@@ -7,7 +9,8 @@ use super::{Examined, Finding, Subject};
 use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
 use crate::engine::{Active, Condition, EngineKind};
-use crate::name::{Instance, Side};
+use crate::lifecycle::loopback;
+use crate::name::{Instance, NsName, Side};
 use crate::netlink;
 use crate::netns;
 use crate::netns::ownership;
@@ -38,6 +41,7 @@ pub(super) fn check(
     }
     findings.extend(super::required::check(paths, active, is_wanted)?);
     findings.extend(super::missing::check(paths, active, is_wanted)?);
+    findings.extend(loopback(paths, active, is_wanted));
     let mut complete = true;
     let wanted = active.iter().filter(|active| is_wanted(&active.instance)).collect();
     for (active, found) in parallel_waiting(wanted, |active| (active, instance(paths, examined, active))) {
@@ -73,6 +77,19 @@ fn parents(
         }
     }
     Ok(findings)
+}
+
+/// Reports loopback interfaces that no active instance sets up. An instance that does has its own check.
+fn loopback(paths: &Paths, active: &[Active], is_wanted: &dyn Fn(&Instance) -> bool) -> Vec<Finding> {
+    let up = || active.iter().filter(|one| one.condition == Condition::Up).map(|one| &one.instance);
+    let provided: BTreeSet<&NsName> =
+        up().filter(|one| loopback::is_provided_by(paths, one)).map(|one| &one.name).collect();
+    let names: BTreeSet<&NsName> =
+        up().filter(|one| is_wanted(one) && !provided.contains(&one.name)).map(|one| &one.name).collect();
+    let finding = |name: &NsName| {
+        Some(Finding::warning(format!("namespace `{name}`: {}", loopback::down(paths, name)?)))
+    };
+    names.into_iter().filter_map(finding).collect()
 }
 
 /// Checks units of systemd.

@@ -8,7 +8,7 @@ use super::candidates;
 use crate::attach::bus::Bus;
 use crate::attach::{self, Attachment, Detachment, ServiceUnit};
 use crate::exit::Status;
-use crate::lifecycle;
+use crate::lifecycle::{self, loopback};
 use crate::name::{Instance, NsName, Target};
 use crate::paths::Paths;
 use crate::print::{say, warn};
@@ -93,6 +93,9 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
     say(&format!("{unit} {what} {namespace}"));
     if asks_the_host {
         say(&advice(paths, &namespace)?);
+    }
+    if let Some(text) = loopback::missing(paths, &namespace, &instances) {
+        say(&format!("namespace `{namespace}`: {text}"));
     }
     follow(&running.names, options.now, || running.restart())?;
     if options.now || running.names.is_empty() {

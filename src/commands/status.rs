@@ -53,6 +53,9 @@ fn tree(item: &NamespaceStatus) -> Tree<String> {
         return tree;
     }
     tree.push(branch("interfaces").with_leaves(item.interfaces.iter().map(interface)));
+    if let Some(text) = &item.loopback {
+        tree.push(Tree::new(format!("{} {text}", paint("loopback", output::DIM))));
+    }
     tree.push(branch("routes").with_leaves(item.routes.iter().map(route)));
     let dns = item.files.iter().any(|file| file.ends_with("/resolv.conf"));
     let whose = if dns { "its own" } else { "the host's" };

@@ -27,6 +27,8 @@ const MAX_HEADER_SIZE: usize = 4 << 10;
 pub struct Declaration {
     /// The type filters the traffic of the namespace. Nothing passes before its `up inside` has succeeded.
     pub firewall: bool,
+    /// The type sets the loopback interface up.
+    pub loopback: bool,
     /// The file only defines functions and sets variables. It does nothing else when bash reads it.
     pub only_definitions: bool,
     /// The files that the type always writes to `/etc/netns/NAME`.
@@ -103,7 +105,11 @@ impl Declaration {
                 if values.iter().all(|value| is_valid(value)) { values } else { Vec::new() }
             };
             match key {
-                "Provides" => declared.firewall |= value.split_whitespace().any(|value| value == "firewall"),
+                "Provides" => {
+                    let provides = |what: &str| value.split_whitespace().any(|value| value == what);
+                    declared.firewall |= provides("firewall");
+                    declared.loopback |= provides("loopback");
+                }
                 "Contains" => declared.only_definitions |= value.trim() == "only definitions",
                 "Files" => declared.files.extend(all(is_pattern)),
                 "Rules" => declared.rules.extend(all(is_file)),

@@ -2,6 +2,7 @@
 //! [`firewall`] keeps a namespace closed until its firewall is loaded.
 
 mod firewall;
+pub mod loopback;
 mod progress;
 mod targets;
 mod users;

@@ -20,6 +20,9 @@ pub struct Link {
     pub name: String,
     /// `veth`, `macvlan`, …; empty for a physical interface and for lo.
     pub kind: String,
+    /// Whether this is a loopback interface.
+    #[serde(skip)]
+    pub loopback: bool,
     /// Whether the interface is administratively up.
     pub up: bool,
     /// The operational state, as ip(8) prints it: `UP`, `DOWN`, `UNKNOWN`, ….
@@ -94,7 +97,8 @@ pub fn namespace_id(of: BorrowedFd) -> Result<Option<i32>> {
 
 fn link(message: &LinkMessage) -> Link {
     let up = message.header.flags.contains(LinkFlags::Up);
-    let mut link = Link { index: message.header.index, up, state: "UNKNOWN", ..Link::default() };
+    let loopback = message.header.flags.contains(LinkFlags::Loopback);
+    let mut link = Link { index: message.header.index, loopback, up, state: "UNKNOWN", ..Link::default() };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),

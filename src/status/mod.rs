@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::attach::{self, Attached};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition, EngineKind};
+use crate::lifecycle::loopback;
 use crate::name::{NsName, NsType};
 use crate::netlink::{self, Link, Route, Rules};
 use crate::netns::processes::{self, NamespaceProcess};
@@ -31,6 +32,9 @@ pub struct NamespaceStatus {
     /// The units that are attached with `netnsctl attach`.
     pub attached: Vec<String>,
     pub processes: Vec<NamespaceProcess>,
+    /// The effect of a loopback interface that is down, with the next step.
+    #[serde(skip)]
+    pub loopback: Option<String>,
 }
 
 /// An instance on the namespace.
@@ -180,6 +184,7 @@ fn namespace_status<'a>(
             .map(|service| service.unit.clone())
             .collect(),
         processes: users,
+        loopback: loopback::down(paths, name),
         namespace: name.clone(),
     })
 }

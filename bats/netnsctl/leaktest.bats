@@ -119,6 +119,68 @@ END
     'udp 198.51.100.2:7 unanswered in-a 198.51.100.0/30 the answer was dropped by inet filter input: udp sport 7 drop'
 }
 
+@test "a missing answer is explained by the host's setting, route or rule, and the host is not changed" {
+  kill "$SERVER"
+  local name number=5 all=/proc/sys/net/ipv4
+  for name in c d; do
+    ip netns add "$name"
+    ip link add "to-$name" type veth peer name "in-$name" netns "$name"
+    ip address add "198.51.100.$number/30" dev "to-$name"
+    ip link set dev "to-$name" up
+    ip -netns "$name" address add "198.51.100.$((number + 1))/30" dev "in-$name"
+    ip -netns "$name" link set dev "in-$name" up
+    ip -netns "$name" route add default via "198.51.100.$number"
+    echo 0 >"$all/conf/to-$name/rp_filter"
+    number=9
+  done
+  echo 0 | tee "$all/ip_forward" "$all/conf/all/rp_filter" >/dev/null
+  # Usage: explained REASON
+  # Succeeds if the ping from c to d is unanswered with this reason, which may be a pattern.
+  explained() {
+    run -0 netnsctl leaktest --no-legend c 198.51.100.10
+    # shellcheck disable=SC2053 # a pattern
+    [[ $(grep icmp <<<"$output" | sed 's/  */ /g') == 'icmp 198.51.100.10 unanswered in-c default via 198.51.100.5 '$1 ]] || {
+      echo "$output" >&2
+      return 1
+    }
+  }
+  explained "the host does not forward it: net.ipv4.ip_forward is 0"
+  echo 1 >"$all/ip_forward"
+  echo 0 >"$all/conf/to-c/forwarding"
+  explained "the host does not forward it: net.ipv4.conf.to-c.forwarding is 0"
+  echo 1 >"$all/conf/to-c/forwarding"
+
+  nft 'table inet f { chain forward { type filter hook forward priority filter; policy drop; ct state established accept; }; }'
+  before=$(nft list ruleset)
+  explained 'a chain of the host may drop it: inet f forward (policy drop)'
+  [[ $(nft list ruleset) == "$before" ]]
+  nft flush ruleset
+  nft 'table ip f { chain c { ip daddr 198.51.100.10 counter drop; }; chain forward { type filter hook forward priority filter; jump c; }; }'
+  explained 'a rule of the host has dropped * packets: ip f c: ip daddr 198.51.100.10 drop'
+  nft flush ruleset
+
+  ip route add 198.51.100.6/32 dev to-d
+  explained "no way back: the host's route to 198.51.100.6 uses to-d, not to-c"
+  echo 1 >"$all/conf/to-c/rp_filter"
+  explained "the host drops it: net.ipv4.conf.to-c.rp_filter is 1, and the host's route to 198.51.100.6 uses to-d"
+  ip route delete 198.51.100.6/32 dev to-d
+
+  nft 'table inet f { chain input { type filter hook input priority filter; policy drop; }; }'
+  run -0 netnsctl leaktest c 198.51.100.5
+  [[ $output == *'a chain of the host may drop it: inet f input (policy drop)'* ]]
+  nft flush ruleset
+  run -0 netnsctl leaktest c 198.51.100.10
+  [[ $output == *icmp*passes* ]]
+
+  ip address add 2001:db8:8::1/64 dev to-c nodad
+  ip address add 2001:db8:9::1/64 dev to-d nodad
+  ip -netns c address add 2001:db8:8::2/64 dev in-c nodad
+  ip -netns c route add default via 2001:db8:8::1
+  run -0 netnsctl leaktest c 2001:db8:9::2
+  [[ $output == *'the host does not forward it: net.ipv6.conf.all.forwarding is 0'* ]]
+  echo 0 >"$all/ip_forward"
+}
+
 @test "an attempt without a route, with a dead route, or without IPv6 is blocked" {
   kill "$SERVER"
   ip -netns a route add prohibit 203.0.113.0/24

@@ -1,7 +1,8 @@
 //! Measures from inside the namespace which traffic leaves it. [`targets`] selects the attempts, [`probe`] and [`lookup`] make
-//! them, [`trace`] finds the deciding rules, [`expect`] compares the verdicts.
+//! them, [`trace`] finds the deciding rules, [`host`] the reasons for missing answers, [`expect`] compares the verdicts.
 
 pub mod expect;
+mod host;
 mod lookup;
 mod probe;
 mod resolvers;
@@ -9,7 +10,9 @@ pub mod targets;
 mod trace;
 
 use std::fmt;
+use std::fs::File;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -17,9 +20,10 @@ use serde::Serialize;
 
 use crate::name::NsName;
 use crate::netlink::{self, ChosenRoute, Link};
-use crate::netns::{self, Entered, Id, NameState};
+use crate::netns::{self, Id, NameState};
 use crate::paths::{GLOBAL_NETNS, OWN_NETNS, Paths};
 use crate::sys::capability::{self, Capability};
+use host::{Host, Way};
 use probe::{Echoes, Probe};
 use targets::Attempt;
 use trace::{Passage, Tracer};
@@ -89,7 +93,32 @@ pub fn measure(
     requested: Vec<Attempt>,
     with_defaults: bool,
 ) -> Result<Vec<Measurement>> {
-    let _inside = enter(paths, name)?;
+    ensure_measurable(paths, name)?;
+    let before = Host::observe();
+    let host = File::open(OWN_NETNS).context("cannot read the current namespace (is /proc mounted?)")?;
+    let (mut measurements, ways) = measure_inside(paths, name, requested, with_defaults, host.as_fd())?;
+    let is_unexplained = |one: &Measurement| one.verdict == Verdict::Unanswered && one.detail.is_none();
+    if measurements.iter().any(is_unexplained)
+        && let Some((before, after)) = before.zip(Host::observe())
+    {
+        let unexplained = measurements.iter_mut().zip(&ways).filter(|(one, _)| is_unexplained(one));
+        for (measurement, way) in unexplained {
+            measurement.detail = way.as_ref().and_then(|way| after.reason(&before, way));
+        }
+    }
+    Ok(measurements)
+}
+
+/// Makes the attempts inside the namespace. Returns each result with the way of its packets into the host.
+fn measure_inside(
+    paths: &Paths,
+    name: &NsName,
+    requested: Vec<Attempt>,
+    with_defaults: bool,
+    host: BorrowedFd,
+) -> Result<(Vec<Measurement>, Vec<Option<Way>>)> {
+    let _inside = netns::enter(paths, name)?;
+    let host = netlink::namespace_id(host)?;
     let links = netlink::links()?;
     let mut attempts =
         if with_defaults { targets::default_attempts(&links, &netlink::routes()?) } else { Vec::new() };
@@ -102,11 +131,11 @@ pub fn measure(
     let passages =
         tracer.map_or_else(|| attempts.iter().map(|_| Passage::default()).collect(), Tracer::finish);
     let results = attempts.into_iter().zip(ends).zip(passages);
-    Ok(results.map(|((attempt, end), passage)| measurement(attempt, end, passage, &links)).collect())
+    Ok(results.map(|((attempt, end), passage)| measurement(attempt, end, passage, &links, host)).unzip())
 }
 
-/// Enters the namespace to measure, after a check of the privileges.
-fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
+/// Checks the privileges, and that the namespace exists and is not the one of the machine itself.
+fn ensure_measurable(paths: &Paths, name: &NsName) -> Result<()> {
     capability::require(Capability::SysAdmin, "to enter namespaces")?;
     capability::require(Capability::NetAdmin, "to trace packets")?;
     capability::require(Capability::NetRaw, "to send pings")?;
@@ -118,7 +147,7 @@ fn enter(paths: &Paths, name: &NsName) -> Result<Entered> {
         !is_host(GLOBAL_NETNS) && !is_host(OWN_NETNS),
         "refusing to send packets: `{name}` is the namespace of the machine itself"
     );
-    netns::enter(paths, name)
+    Ok(())
 }
 
 /// A probe, or the result if the socket could not be prepared; `None` for a name, which is looked up.
@@ -145,9 +174,17 @@ fn try_all(
     })
 }
 
-/// Combines the result of an attempt, the decisions of the rules, and the route that the kernel selected.
-fn measurement(attempt: Attempt, end: AttemptEnd, passage: Passage, links: &[Link]) -> Measurement {
-    let way = attempt.target.address().map(netlink::route_to);
+/// Combines the result of an attempt, the decisions of the rules, and the route that the kernel selected. `host` is the id of
+/// the host's namespace. Also returns the way into the host, if the interface leads there.
+fn measurement(
+    attempt: Attempt,
+    end: AttemptEnd,
+    passage: Passage,
+    links: &[Link],
+    host: Option<i32>,
+) -> (Measurement, Option<Way>) {
+    let target = attempt.target.address();
+    let way = target.map(netlink::route_to);
     let AttemptEnd { mut verdict, mut detail } = end;
     if passage.dropped {
         // A `reject` rule of this namespace sends the answer itself, so the answer does not come from outside.
@@ -158,14 +195,20 @@ fn measurement(attempt: Attempt, end: AttemptEnd, passage: Passage, links: &[Lin
     }
     let way = way.and_then(Result::ok).flatten();
     let interface = way.as_ref().and_then(|way| links.iter().find(|link| Some(link.index) == way.link));
-    Measurement {
+    let leads_to_host = |link: &&Link| host.is_some() && link.peer_namespace == host;
+    let into_host = interface.filter(leads_to_host).zip(target).and_then(|(link, target)| {
+        let next = way.as_ref().and_then(|way| way.gateway).unwrap_or(target);
+        Some(Way { source: host::source(link, next)?, target, link: link.clone() })
+    });
+    let measurement = Measurement {
         interface: interface.map(|link| link.name.clone()),
         route: way.as_ref().map(route),
         rule: passage.rule,
         attempt,
         verdict,
         detail,
-    }
+    };
+    (measurement, into_host)
 }
 
 fn route(way: &ChosenRoute) -> String {

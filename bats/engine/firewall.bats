@@ -89,6 +89,13 @@ broken() {
   on netnsctl down a
 }
 
+@test "the first error of nft, with its file and line, is in the message, also if nft prints many errors" {
+  { echo 'table inet t {' && for ((line = 2; line <= 9; line++)); do echo "  chain c$line { iif \"gone$line\" accept; }"; done && echo '}'; } |
+    config nft-a.rules
+  run ! on netnsctl up nft@a
+  [[ $output == *'/etc/conf.d/netns/nft-a.rules:2:'*': Error: Interface does not exist'* && $output == *'more lines)'* ]]
+}
+
 @test "NFT_AUTO_SAVE does not save flushed rules, and a restart loads the rules again" {
   config nft-a.rules <<<"flush ruleset"$'\n''table inet t { chain c { type filter hook input priority 0; policy drop; }; }'
   config nft-a.conf <<<NFT_AUTO_SAVE=yes

@@ -182,6 +182,16 @@ failing() { run --separate-stderr -1 on "$@"; }
   gone a
 }
 
+@test "an array without its end in a .conf is reported when the requirements are read, and nothing is changed" {
+  plugin app
+  config app-a.conf <<<$'NETNS_REQUIRES=lo@a\nopen=(a'
+  [[ $ENGINE == systemd ]] && fails=(netns-update) || fails=(netnsctl up app@a)
+  failing "${fails[@]}"
+  [[ $stderr == *'cannot read the requirements of `app@a`: '*'/app-a.conf: line 2: unexpected EOF'* ]]
+  [[ -z $(hooks) ]]
+  gone a
+}
+
 @test "check reports impossible requirements" {
   plugin app
   plugin other

@@ -124,10 +124,11 @@ plugin() { cat >"$SHARE/$1.sh"; }
 @test "for a syntax error or DOS line ends, the last line has file and line, and no hook runs" {
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 'VETH_IFADDR_INSIDE="192.0.2.2/30' | config veth-a.conf
   plugin broken <<<$'true\nif'
+  plugin open <<<'words=(a'
   plugin dos <<<$'configure_dos_up_outside() {\r\n  true\r\n}\r'
   create a
   before=$(world)
-  for type in veth broken dos; do
+  for type in veth broken open dos; do
     run --separate-stderr ! netnsinit "$type" a up outside
     file=$SHARE/$type.sh
     if [[ $type == veth ]]; then file=$CONF/veth-a.conf; fi
@@ -135,6 +136,30 @@ plugin() { cat >"$SHARE/$1.sh"; }
     unchanged "$before"
   done
   [[ $stderr == *'DOS line ends'* ]]
+}
+
+@test "an array without its end in a .conf is an error for up and a warning for down, and the later files are read" {
+  # shellcheck disable=SC2016 # for the hook to expand
+  plugin open <<<'configure_open_up_outside() { :; }
+    configure_open_down_outside() { eval "local words=(a b)"; echo "${words[*]} $early ${late[*]}"; }'
+  config open-a.conf <<<$'late=(c\n  d)'
+  create a
+  for file in default open; do
+    config "$file.conf" <<<$'early=1\nopen=(a'
+    run --separate-stderr ! netnsinit open a up outside
+    [[ ${stderr##*$'\n'} == "netnsinit: open@a: up outside "*": syntax error in $CONF/$file.conf: line 2: unexpected EOF"* ]]
+    run --separate-stderr -0 netnsinit open a down outside
+    [[ $stderr == *"warning: syntax error in $CONF/$file.conf: line 2: unexpected EOF"* && $output == *$'\n'"a b 1 c d" ]]
+    rm "$CONF/$file.conf"
+  done
+}
+
+@test "a here-document without its end in a .conf is not a syntax error" {
+  plugin open <<<'configure_open_up_outside() { :; }'
+  config open.conf <<<$'grep nothing <<END\ntext'
+  create a
+  run --separate-stderr -0 netnsinit open a up outside
+  [[ $stderr == *here-document* && $stderr != *'syntax error'* ]]
 }
 
 @test "a failed outside hook of a user without privilege is reported, and creates nothing" {

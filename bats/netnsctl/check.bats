@@ -38,19 +38,32 @@ setup() {
 }
 
 @test "a syntax error is reported with file and line, also in a plugin" {
-  config lo-a.conf <<<$'X=1\nif'
-  config bad.sh <<<'f() {'
+  config lo-a.conf <<<$'X=1\n)'
+  config bad.sh <<<')'
   finds <<END
-$CONF/bad.sh:2: error: syntax error: unexpected end of file
-$CONF/lo-a.conf:3: error: syntax error: unexpected end of file
+$CONF/bad.sh:1: error: syntax error near unexpected token \`)'
+$CONF/lo-a.conf:2: error: syntax error near unexpected token \`)'
 END
+}
+
+@test "an array without its end is reported with file and line" {
+  config lo-a.conf <<<$'X=1\nY=(a\n'
+  finds <<END
+$CONF/lo-a.conf:2: error: unexpected EOF while looking for matching \`)'
+END
+}
+
+@test "a warning of bash before a syntax error is not reported as the error" {
+  config lo-a.conf <<<$'X=$(cat <<END\na\n)'
+  run -1 netnsctl check
+  [[ $output == "$CONF/lo-a.conf:"[1-4]": error: unexpected EOF while looking for matching \`)'" ]]
 }
 
 @test "DOS line ends are reported" {
   printf 'if true; then\r\nX=1\r\nfi\r\n' | config lo-a.conf
-  finds <<END
-$CONF/lo-a.conf:4: error: syntax error: unexpected end of file; the file has DOS line ends; convert it with \`dos2unix\`
-END
+  run -1 netnsctl check
+  # bash 5.3 adds the line of `if`.
+  [[ $output == "$CONF/lo-a.conf:4: error: syntax error: unexpected end of file"*"; the file has DOS line ends; convert it with \`dos2unix\`" ]]
 }
 
 @test "findings of shellcheck are reported, if it is installed" {

@@ -5,7 +5,7 @@ __netns_check() {
   local __netns_layer
   for __netns_layer in "${__netns_layers[@]}"; do
     # shellcheck disable=SC1090 # only known at run time
-    source "$__netns_layer" >/dev/null || :
+    source "$__netns_layer" >/dev/null || __netns_reset_parser
   done
   ! declare -F "$__netns_function" >/dev/null || "$__netns_function" "$NSNAME"
 }

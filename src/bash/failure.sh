@@ -86,21 +86,19 @@ __netns_unreadable() {
   fi
 }
 
-# Usage: __netns_parses FILE
-# Whether bash can parse FILE. If not, __netns_syntax_error is the message. A file can set extglob, which changes the syntax.
-__netns_parses() {
-  # In a trap, a plain `return` would return the status before the trap.
-  __netns_syntax_error=$("$BASH" -n "$1" 2>&1 || "$BASH" -O extglob -n "$1" 2>&1) && return 0
-  __netns_syntax_error="syntax error in ${__netns_syntax_error%%$'\n'*}"
-  [[ $(<"$1") != *$'\r\n'* ]] || __netns_syntax_error+='; the file has DOS line ends (\r\n)'
-  return 1
+# Usage: __netns_print_syntax_error FILE
+# Prints the error after `__netns_parses FILE`.
+__netns_print_syntax_error() {
+  local dos=''
+  [[ $(<"$1") != *$'\r\n'* ]] || dos='; the file has DOS line ends (\r\n)'
+  printf '%s\n' "syntax error in $__netns_syntax_error$dos"
 }
 
 # Usage: __netns_sourced STATUS FILE
 # Called after a .conf file was sourced with errexit off and has failed. A failed command is ignored, but a syntax error is not.
 # For a syntax error `source` returns 2, or 1 for an array without its closing parenthesis.
 __netns_sourced() {
-  if (($1 == 1 || $1 == 2)) && [[ -f $2 ]]; then __netns_parses "$2" || __netns_fail_or_warn "$__netns_syntax_error"; fi
+  if (($1 == 1 || $1 == 2)) && [[ -f $2 ]]; then __netns_parses "$2" || __netns_fail_or_warn "$(__netns_print_syntax_error "$2")"; fi
 }
 
 # Usage: __netns_explain STATUS COMMAND
@@ -109,7 +107,7 @@ __netns_explain() {
   local status=$1 where
   __netns_where "$2"
   if [[ -z $__netns_hook && $status == [12] && -f $__netns_layer ]] && ! __netns_parses "$__netns_layer"; then
-    printf 'netnsinit: %s: %s\n' "$__netns_what" "$__netns_syntax_error" >&2
+    printf 'netnsinit: %s: %s\n' "$__netns_what" "$(__netns_print_syntax_error "$__netns_layer")" >&2
   else
     ((EUID == 0)) || where+=' (not run as root)'
     printf 'netnsinit: %s failed with status %d at %s\n' "$__netns_what" "$status" "$where" >&2

@@ -9,6 +9,7 @@
 __netns_load() {
   local IFS=$'\n' lines
   { mapfile -t lines <"/proc/$$/fd/255"; } 2>/dev/null || return
+  __netns_reset_parser
   eval "${lines[*]: -$1:$2}"
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use super::run::run;
 use super::runtime::RUNTIME;
-use super::{CHECK, REQUIRES, SHOW, quote};
+use super::{CHECK, PARSER, REQUIRES, SHOW, SYNTAX, quote};
 use crate::config::layers::Layers;
 use crate::name::{Instance, Side};
 use crate::paths::Paths;
@@ -78,7 +78,7 @@ pub fn query(
     let files: Vec<String> = layers.present().map(|layer| quote(layer.path.as_os_str())).collect();
     let text = format!(
         "NSTYPE={nstype} NSNAME={name} UPDOWN=up INOUT=outside\n\
-         __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n\
+         __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n{PARSER}{SYNTAX}\
          remember() {{ :; }} # the values of the active instance do not change\n{}",
         quote(paths.netns.as_os_str()),
         quote(paths.remembered(instance).as_os_str()),

@@ -8,7 +8,7 @@ __netns_requires() {
   for __netns_layer in "${__netns_layers[@]}"; do
     # A failed command is ignored. A syntax error is fatal: without the check, the instance would seem to have no requirements.
     # shellcheck disable=SC1090 # only known at run time
-    source "$__netns_layer" >&2 || [[ $? != [12] ]] || "$BASH" -O extglob -n "$__netns_layer" || builtin exit 1
+    source "$__netns_layer" >&2 || [[ $? != [12] ]] || __netns_parses "$__netns_layer" || builtin exit 1
   done
   set -e
   if declare -F "configure_${NSTYPE}_requires" >/dev/null; then

@@ -87,7 +87,7 @@ __netns_read_layers() {
     # shellcheck disable=SC2064 # the text of the trap is in the variable
     builtin trap "$__netns_trap" DEBUG
     # shellcheck disable=SC1090 # only known at run time
-    source "$__netns_layer" || :
+    source "$__netns_layer" || __netns_reset_parser
     builtin trap - DEBUG
     __netns_compare
     __netns_at='' __netns_command=''

@@ -8,10 +8,11 @@ use anyhow::{Result, bail};
 use serde::Deserialize;
 
 use super::{Finding, Severity, Subject};
+use crate::bash::syntax;
 use crate::config::declaration::Declaration;
 use crate::config::plugin;
 use crate::name::NsType;
-use crate::paths::{BASH, Paths};
+use crate::paths::Paths;
 use crate::sys::file;
 use crate::sys::program::Program;
 use crate::trust;
@@ -30,11 +31,12 @@ pub(super) fn check(
     let mut findings = Vec::new();
     let mut sound = Vec::new();
     let mut unsound = BTreeSet::new();
+    let errors = syntax::errors(&files)?;
     for path in &files {
-        match syntax(path)? {
+        match errors.get(path) {
             None => sound.push(path.clone()),
-            Some(finding) => {
-                findings.push(finding);
+            Some(error) => {
+                findings.push(parse(path, error));
                 unsound.insert(path.clone());
             }
         }
@@ -89,22 +91,6 @@ fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeS
         }
     }
     Ok(files)
-}
-
-/// Checks the syntax of a file with bash.
-fn syntax(path: &Path) -> Result<Option<Finding>> {
-    // A file may set extglob, which changes the syntax.
-    for options in [&["-n"][..], &["-O", "extglob", "-n"]] {
-        let answer = Program::new(BASH).args(options).args([path]).run()?;
-        if answer.status.success() {
-            return Ok(None);
-        }
-        if options.len() > 1 {
-            let errors = String::from_utf8_lossy(&answer.stderr);
-            return Ok(Some(parse(path, errors.lines().next().unwrap_or_default())));
-        }
-    }
-    Ok(None)
 }
 
 /// Reads `FILE: line N: MESSAGE`.

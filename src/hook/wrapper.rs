@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Caller, CallerKind, Hook};
 use crate::bash::runtime::{self, has_indirect_calls, lines, strip_comments};
-use crate::bash::{FAILURE, HOST, TRAP, quote};
+use crate::bash::{FAILURE, HOST, PARSER, SYNTAX, TRAP, quote};
 use crate::config::layers::{Defined, Layer, Layers, Role};
 use crate::name::{Phase, Side};
 use crate::paths::Paths;
@@ -45,6 +45,7 @@ pub(super) fn wrapper(
     let failure = failure(paths, hook, caller);
     let tail = [TRAP, &failure];
     let mut text = head(paths, hook, location, caller, tail.map(lines));
+    text += &strip_comments(PARSER);
     text += &strip_comments(HOST);
     let texts = layers.texts();
     let names_all = texts.as_ref().is_some_and(|texts| !texts.iter().any(|text| has_indirect_calls(text)));
@@ -91,7 +92,7 @@ fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
     let Hook { instance, phase, side, .. } = hook;
     format!(
         "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase} __netns_patience={}\n\
-         __netns_netnsinit=(-a netnsinit {} --root {})\n{FAILURE}",
+         __netns_netnsinit=(-a netnsinit {} --root {})\n{FAILURE}{SYNTAX}",
         hook.function(),
         caller.timeout.as_millis(),
         quote(caller.binary.as_os_str()),
@@ -200,7 +201,7 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
     Ok(format!(
         "__netns_layer={}\n\
          if __netns_failed __netns_parses \"$__netns_layer\"; then source \"$__netns_layer\"; \
-         else source \"$__netns_layer\" || __netns_sourced $? \"$__netns_layer\"; fi\n",
+         else source \"$__netns_layer\" || __netns_failed __netns_sourced $? \"$__netns_layer\"; fi\n",
         quote(layer.path.as_os_str())
     ))
 }

@@ -132,7 +132,8 @@ __netns_where() {
     elif [[ ${FUNCNAME[frame]-} != source ]]; then
       __netns_last_list
     fi
-  elif [[ $__netns_at_status == "$status" && $__netns_at_command == "$1" ]]; then
+  elif [[ $__netns_at_status == "$status" && $1 == @("$__netns_at_command"|__netns_at=*) ]]; then
+    # For a failed subshell, bash 5.3 has the last command of the ERR trap as COMMAND.
     where=$__netns_at
   elif [[ ${FUNCNAME[frame]-autoconfigure} == @(autoconfigure|main) ]]; then
     __netns_search "$__netns_hook" "$1"

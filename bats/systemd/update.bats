@@ -218,3 +218,25 @@ END
     lab systemctl daemon-reload
   done
 }
+
+@test "a systemd older than the supported versions is refused, and nothing is changed" {
+  lab mkdir -p /run/bin
+  # A mock: its version is older.
+  lab install -m 755 /dev/stdin /run/bin/systemctl <<<$'#!/bin/sh
+[ "$1" != --version ] || { echo "systemd 248 (248.3-1)"; exit; }
+exec /bin/systemctl "$@"'
+  unit test-a.service <<<$'[Service]\nExecStart=/bin/sleep 1000'
+  cat >"$CONF/new.sh" <<<'NO_CONFIG_REQUIRED=y'
+  for command in netns-update 'netnsctl attach test-a lo@n'; do
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr ! lab env PATH="/run/bin:$PATH" $command
+    # shellcheck disable=SC2154 # set by run
+    [[ $stderr == *'systemd 248 is too old'*'version 249 or later'*'`netnsctl --engine direct`'* ]]
+  done
+  lab test ! -e "$units/netns-new@.service"
+  [[ -z $(lab find "$units/test-a.service.d" 2>/dev/null) ]]
+  # Without changes the version does not matter.
+  rm "$CONF/new.sh"
+  lab env PATH="/run/bin:$PATH" netns-update
+  lab env PATH="/run/bin:$PATH" netns-update --clean
+}

@@ -67,6 +67,7 @@ impl<'a> Attachment<'a> {
         namespace.check_mount_unit_length()?;
         ensure_unit_files(paths, &instances)?;
         let systemd = running_systemd(paths)?;
+        systemd.check_version()?;
         ensure_not_direct(paths, &instances)?;
         let (unit, properties) = load(called)?;
         ensure!(

@@ -11,6 +11,7 @@ use nix::unistd::geteuid;
 use crate::exit::Status;
 use crate::paths::Paths;
 use crate::print::{escape, say, warn};
+use crate::systemd::systemctl::Systemctl;
 use crate::systemd::unit_files::{self, Action, Applied, Change, Plan};
 use crate::update::{self, Machine, Scope, plan};
 
@@ -72,6 +73,9 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
         announce(plan.pending());
         say(&format!("{}\nDry run, nothing was changed.", summary(&plan)));
         return Ok(status(whole));
+    }
+    if scope == Scope::All && plan.pending().next().is_some() {
+        machine.systemctl.as_ref().map_or(Ok(()), Systemctl::check_version)?;
     }
     let pending = update::reload_pending(&machine);
     let applied = carry_out(&machine, &plan);

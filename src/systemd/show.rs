@@ -20,8 +20,9 @@ impl Properties {
         if units.is_empty() {
             return Ok(Vec::new()); // systemctl would show systemd itself
         }
-        let options = ["--timestamp=unix", &format!("--property=Id,{keys}"), "--"].map(str::to_owned);
-        let answer = systemctl("show").args(options).args(units).run()?.success()?;
+        let options = [&format!("--property=Id,{keys}"), "--"].map(str::to_owned);
+        // Times are in UTC. systemd 249 and 250 do not have the option `--timestamp=unix`.
+        let answer = systemctl("show").env("TZ", "UTC").args(options).args(units).run()?.success()?;
         Ok(Self::parse(&answer.text()))
     }
 
@@ -63,8 +64,10 @@ impl Properties {
     /// The time of the last change of state.
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
-        let seconds = self.get("StateChangeTimestamp").strip_prefix('@')?.parse().ok()?;
-        Timestamp::from_second(seconds).ok()
+        // `Mon 2025-11-24 16:00:00 UTC`
+        let mut words = self.values("StateChangeTimestamp").skip(1);
+        let (date, time) = (words.next()?, words.next()?);
+        format!("{date}T{time}Z").parse().ok()
     }
 
     /// Adds a value to a property that is a list.
@@ -90,8 +93,9 @@ mod tests {
 
     #[test]
     fn the_time_of_a_change_is_in_seconds_and_can_be_missing() {
-        let units =
-            Properties::parse("StateChangeTimestamp=@1764000000\nId=a\n\nId=b\nStateChangeTimestamp=\n");
+        let units = Properties::parse(
+            "StateChangeTimestamp=Mon 2025-11-24 16:00:00 UTC\nId=a\n\nId=b\nStateChangeTimestamp=\n",
+        );
         let seconds: Vec<_> = units.iter().map(|unit| unit.since().map(Timestamp::as_second)).collect();
         assert_eq!(seconds, [Some(1_764_000_000), None]);
     }

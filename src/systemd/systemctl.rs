@@ -17,6 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The poll interval for the removal.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// The oldest version of systemd with all settings of our units and drop-ins: `StopPropagatedFrom=` (systemd.unit(5)).
+const OLDEST_VERSION: u32 = 249;
+
 /// A loaded unit of systemd-netns, as `systemctl list-units` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
@@ -114,6 +117,20 @@ impl Systemctl {
         self.query_loaded()?.wait()
     }
 
+    /// Checks that systemd has all settings of our units and drop-ins. It would ignore unknown ones.
+    /// Errors: systemd is too old; systemctl is missing or fails.
+    #[allow(clippy::unused_self)]
+    pub fn check_version(&self) -> Result<()> {
+        let answer = Program::new("systemctl").package("systemd").args(["--version"]).run()?.success()?;
+        if let Some(version) = parse_version(&answer.text()).filter(|&version| version < OLDEST_VERSION) {
+            bail!(
+                "systemd {version} is too old: the units require version {OLDEST_VERSION} or later; \
+                 hint: `netnsctl --engine direct` brings namespaces up without units"
+            );
+        }
+        Ok(())
+    }
+
     /// Makes systemd read the unit files again.
     /// Errors: systemctl is missing or fails.
     #[allow(clippy::unused_self)]
@@ -170,6 +187,12 @@ fn on_units<Unit: AsRef<str>>(verb: &str, units: &[Unit]) -> Program {
     systemctl(verb).args(["--"]).args(units.iter().map(AsRef::as_ref))
 }
 
+/// Parses the first line of `systemctl --version`: `systemd 257 (257.13-1)`, or `systemd 258~rc1 (…)`.
+fn parse_version(text: &str) -> Option<u32> {
+    let version = text.strip_prefix("systemd ")?;
+    version.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
 /// Parses lines of `UNIT LOAD ACTIVE SUB DESCRIPTION`. Truncated lines, and foreign units with similar names, are left out.
 #[must_use]
 pub fn parse(listing: &str) -> Vec<Loaded> {
@@ -205,5 +228,12 @@ mod tests {
         let units = parse(listing);
         let found: Vec<_> = units.iter().map(|unit| (unit.nstype(), unit.is_up())).collect();
         assert_eq!(found, [(Some("lo"), true), (Some("lo"), true), (Some("a.b"), false), (None, false)]);
+    }
+
+    #[test]
+    fn the_version_is_the_number_also_of_a_release_candidate() {
+        let versions =
+            ["systemd 252 (252.39-1~deb12u1)\n+PAM", "systemd 258~rc1 (258~rc1-1)", "systemd", "", "busybox"];
+        assert_eq!(versions.map(parse_version), [Some(252), Some(258), None, None, None]);
     }
 }

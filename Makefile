@@ -37,7 +37,7 @@ COMPLETION_LINKS = $(COMPLETED:%=$(BASHDIR)/%.bash) $(COMPLETED:%=$(FISHDIR)/%.f
 
 $(if $(word 2,$(DESTDIR)),$(error DESTDIR must not contain blanks))
 
-.PHONY: help build install uninstall test test-bash fuzz soak bench demo demo-systemd lint
+.PHONY: help build install uninstall test test-bash test-distros fuzz soak bench demo demo-systemd lint
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 19
@@ -113,6 +113,12 @@ test: build ## Run all tests (as root: also with the real kernel and systemd)
 test-bash: build ## Run the tests of hooks with bash 5.1, 5.2 and 5.3 (as root, builds them)
 	@tests/run bash
 
+# Debian 12, 13 and unstable.
+RELEASES ?= bookworm trixie sid
+test-distros: build ## Run the suites on other releases of Debian (as root, an hour); make test-distros RELEASES=trixie
+	$(CARGO) build --locked
+	@tests/distros $(RELEASES)
+
 # SECONDS is the duration of a soak, or of each fuzz target. SEED repeats a soak with the same ENGINE (systemd or direct).
 fuzz: SECONDS ?= 300
 soak: SECONDS ?= 3600
@@ -164,4 +170,4 @@ $(PROSE): tests/prose/requirements.txt
 	touch $@
 
 SHELL_FILES = $(wildcard plugins/*.sh src/bash/*.sh src/commands/*.sh $(COMPLETION)/*.bash tests/*.bash tests/soak.d/*.bash tests/hostile/*.sh tests/kit/*.sh tests/kit/*.bash bats/*.bash bats/*/*.bash bats/*/*.bats) \
-  $(addprefix tests/,run need build-bash with-bash demo demo-systemd private machine soak soak.d/walk) fuzz/run bench/run .ci/run
+  $(addprefix tests/,run need build-bash with-bash distros bootstrap root demo demo-systemd private machine soak soak.d/walk) fuzz/run bench/run .ci/run

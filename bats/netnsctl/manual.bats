@@ -21,14 +21,17 @@ literal() { awk '/^```$/ { inside = !inside; next } inside' | sed 's/\\\(.\)/\1/
 file_in() { awk -v line="_$2_:" '$0 == line { found = 1 } found' "$ROOT/man/$1.scd" | awk '/^```$/ && ++count == 2 { print; exit } 1' | literal; }
 
 @test "each manual page renders without warnings in 80 columns" {
-  local LC_ALL=C.UTF-8 page line
+  local LC_ALL=C.UTF-8 page line text
   make --silent --directory "$ROOT" TARGET="$BATS_TEST_TMPDIR" manual >/dev/null
+  # groff 1.23 also warns about a line of a table with wide gaps between words (`break`).
+  local warnings='mac,!break'
   for page in "$BATS_TEST_TMPDIR"/man/*; do
-    [[ -z $(MANWIDTH=80 man --warnings --local-file "$page" 2>&1 >/dev/null) ]]
-    [[ -z $(MANWIDTH=120 man --warnings --local-file "$page" 2>&1 >/dev/null) ]]
+    [[ -z $(MANWIDTH=80 man --warnings="$warnings" --local-file "$page" 2>&1 >/dev/null) ]]
+    [[ -z $(MANWIDTH=120 man --warnings="$warnings" --local-file "$page" 2>&1 >/dev/null) ]]
     # Only the lines of literal blocks cannot be broken.
     while IFS= read -r line; do
-      ((${#line} <= 80)) || [[ $line == '           '* ]] || {
+      text=${line#"${line%%[! ]*}"}
+      ((${#line} <= 80)) || literal <"$ROOT/man/${page##*/}.scd" | grep --quiet --fixed-strings -- "$text" || {
         echo "$page: longer than 80 columns: $line" >&2
         return 1
       }

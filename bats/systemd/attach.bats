@@ -6,7 +6,7 @@ load systemd
 setup() {
   unit test-web.service <<'END'
 [Service]
-ExecStart=/usr/bin/python3 -m http.server --directory /usr/share/doc/systemd 8000
+ExecStart=/usr/bin/python3 -m http.server --directory /usr/share/systemd-netns 8000
 [Install]
 WantedBy=multi-user.target
 END

@@ -135,6 +135,34 @@ load systemd
   nothing_left nstest
 }
 
+@test "after a manual deletion of the namespace, systemctl restart re-creates it with all its types" {
+  lab systemctl start netns-{lo,veth,nft}@nstest
+  for types in netns-{lo,veth,nft} 'netns-lo netns-nft' 'netns-veth netns-lo netns-nft'; do
+    lab ip netns delete nstest
+    read -r -a units <<<"$types"
+    lab systemctl restart "${units[@]/%/@nstest}"
+    up netns-{lo,veth,nft}@nstest netns_name@nstest
+    lab netnsctl check
+    lab ip -netns nstest link show dev ve-nstest1
+  done
+  [[ $(journal netns-nft@nstest) == *'`nstest` was deleted manually: re-creating it with all its instances'* ]]
+  lab systemctl stop netns-{lo,veth,nft}@nstest
+  nothing_left nstest
+}
+
+@test "after a manual deletion of the namespace, systemctl restart restarts the instances that require it" {
+  config veth-other.conf <<<$'VETH_NSNAME_OUTSIDE=nstest\nVETH_IFADDR_OUTSIDE=198.51.100.1/30\nVETH_IFADDR_INSIDE=198.51.100.2/30'
+  lab netns-update >/dev/null
+  lab systemctl start netns-veth@other netns-lo@nstest
+  lab ip netns delete nstest
+  lab systemctl restart netns-lo@nstest
+  up netns-veth@other netns-lo@nstest
+  eventually reaches other 198.51.100.1
+  lab netnsctl check
+  lab netnsctl down other nstest
+  nothing_left nstest
+}
+
 @test "a manually deleted interface does not prevent the stop" {
   lab systemctl start netns-veth@nstest
   lab ip link delete ve-nstest0

@@ -19,20 +19,20 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
   [[ -z $output ]]
 }
 
-@test "the namespace unit and the outside unit refuse a manual start" {
-  for unit in netns_name@n netns_outside-lo@n; do
-    run ! lab systemctl start "$unit"
-    [[ $output == *'may be requested by dependency only'* ]]
-  done
-  gone n
+@test "the outside unit refuses a manual start, and after one of the namespace unit nothing is left" {
+  run ! lab systemctl start netns_outside-lo@n
+  [[ $output == *'may be requested by dependency only'* ]]
+  lab systemctl start netns_name@n
+  nothing_left n
 }
 
-@test "the namespace unit refuses a manual stop" {
-  lab systemctl start netns-lo@n
-  run ! lab systemctl stop netns_name@n
-  [[ $output == *'may be requested by dependency only'* ]]
-  exists n
-  up netns-lo@n netns_name@n
+@test "a manual stop of the namespace unit takes its types down first" {
+  plugin t
+  pair n
+  lab systemctl start netns-t@n netns-veth@n
+  lab systemctl stop netns_name@n
+  nothing_left n
+  [[ $(hooks) == 't@n up outside,t@n up inside,t@n down inside,t@n down outside' ]]
 }
 
 @test "the namespace is removed only when no unit needs it" {

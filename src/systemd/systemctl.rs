@@ -64,7 +64,16 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Options of `list-units`: it prints all loaded units, without symbols, header, summary and pager.
+/// A job of systemd: a change of a unit that is queued or running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The unit.
+    pub unit: String,
+    /// `start`, `stop`, `restart`, …
+    pub kind: String,
+}
+
+/// Options of `list-units` and `list-jobs`: it prints all loaded units, without symbols, header, summary and pager.
 const LIST_OPTIONS: [&str; 4] = ["--all", "--plain", "--no-legend", "--no-pager"];
 
 /// A call of systemctl with a verb.
@@ -145,6 +154,21 @@ impl Systemctl {
         on_units("reset-failed", units).run()?.success().map(drop)
     }
 
+    /// The queued and running jobs.
+    /// Errors: systemctl is missing or fails.
+    #[allow(clippy::unused_self)]
+    pub fn jobs(&self) -> Result<Vec<Job>> {
+        let answer = systemctl("list-jobs").args(LIST_OPTIONS).args(["--full"]).run()?.success()?;
+        Ok(parse_jobs(&answer.text()))
+    }
+
+    /// Queues a restart, without waiting for it.
+    /// Errors: systemctl is missing or fails.
+    #[allow(clippy::unused_self)]
+    pub fn queue_restart(&self, unit: &str) -> Result<()> {
+        systemctl("restart").args(["--no-block", "--", unit]).run()?.success().map(drop)
+    }
+
     /// Starts, stops, restarts or resets units, and returns the messages of systemctl. The messages are not yet errors: the caller
     /// queries the state of each unit afterwards.
     #[allow(clippy::unused_self)]
@@ -183,6 +207,15 @@ impl Systemctl {
     }
 }
 
+/// Parses lines of `JOB UNIT TYPE STATE`. Other lines are left out.
+fn parse_jobs(listing: &str) -> Vec<Job> {
+    let job = |line| {
+        let [_, unit, kind, _] = str::split_whitespace(line).collect::<Vec<_>>()[..] else { return None };
+        Some(Job { unit: unit.to_owned(), kind: kind.to_owned() })
+    };
+    listing.lines().filter_map(job).collect()
+}
+
 fn on_units<Unit: AsRef<str>>(verb: &str, units: &[Unit]) -> Program {
     systemctl(verb).args(["--"]).args(units.iter().map(AsRef::as_ref))
 }
@@ -216,6 +249,15 @@ pub fn parse(listing: &str) -> Vec<Loaded> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn jobs_are_parsed_from_list_jobs_and_truncated_lines_are_left_out() {
+        let jobs = parse_jobs(
+            "402 netns-nft@a.service  restart running\n7 network.target start waiting\n8 x\nNo jobs\n",
+        );
+        let found: Vec<_> = jobs.iter().map(|job| (job.unit.as_str(), job.kind.as_str())).collect();
+        assert_eq!(found, [("netns-nft@a.service", "restart"), ("network.target", "start")]);
+    }
 
     #[test]
     fn units_and_their_types_are_parsed_from_list_units() {

@@ -414,3 +414,20 @@ interrupt_often() {
   [[ $stderr == *'CAP_SYS_ADMIN'* ]]
   nothing_left
 }
+
+@test "up in a private mount namespace is refused, because other programs would not see the namespace" {
+  config lo-a.conf </dev/null
+  for propagation in private slave; do
+    run --separate-stderr -1 unshare --mount --propagation "$propagation" netnsctl up lo@a
+    # shellcheck disable=SC2154 # set by run
+    [[ $stderr == *'cannot create namespace `a`: this process has its own mount namespace'*'run this outside of'* ]]
+    gone a
+    nothing_left
+  done
+  # Shared mounts are visible.
+  netnsctl up lo@b
+  unshare --mount --propagation unchanged netnsctl up lo@a
+  exists a
+  netnsctl down a b
+  nothing_left
+}

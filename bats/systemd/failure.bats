@@ -93,6 +93,33 @@ load systemd
   lab netnsctl down lo@x
 }
 
+@test "a setting that hides the mounts of the namespace unit fails up, and up and check report the setting" {
+  config veth-x.conf </dev/null
+  pair x
+  for setting in PrivateTmp=yes ProtectHome=yes ProtectHome=read-only PrivateDevices=yes ProtectSystem=yes PrivateMounts=yes \
+    ProtectKernelTunables=yes ReadOnlyPaths=/srv InaccessiblePaths=/srv BindPaths=/srv TemporaryFileSystem=/srv; do
+    unit netns_name@x.service.d/test.conf <<<"[Service]"$'\n'"$setting"
+    run -1 lab netnsctl check
+    [[ $output == *"error: $setting"*'in the files of netns_name@x.service: a namespace that it creates is hidden'*'`systemctl cat netns_name@x.service`'* ]]
+    run -1 lab netnsctl up veth@x
+    [[ $output == *"namespace \`x\` is hidden from the host by $setting"*'`systemctl cat netns_name@x.service`'* && $output != *'netnsctl restart'* ]]
+    cannot_start veth x
+  done
+  lab bash -c 'rm -r /etc/systemd/system/netns_name@x.service.d; systemctl daemon-reload; netnsctl check; netnsctl up veth@x'
+}
+
+@test "a setting for all services that hides mounts is reported, once for all units" {
+  for name in x y; do pair "$name"; done
+  lab mkdir -p /etc/systemd/system/service.d
+  lab bash -c 'printf "[Service]\nPrivateTmp=yes\n" >/etc/systemd/system/service.d/hard.conf; systemctl daemon-reload'
+  run -1 lab netnsctl check
+  lab rm -r /etc/systemd/system/service.d
+  lab systemctl daemon-reload
+  [[ $(grep --count 'error: PrivateTmp=yes' <<<"$output") == 1 && $(grep --count 'warning: PrivateTmp=yes' <<<"$output") == 1 ]]
+  [[ $output == *'netns_name@'*'.service and '*' more units: a namespace that it creates'* ]]
+  [[ $output == *'more units: the mounts of its hooks are hidden from the host'* ]]
+}
+
 @test "a stale file in place of the namespace is not changed, and the message has its path" {
   lab mkdir -p /run/netns
   lab touch /run/netns/stale

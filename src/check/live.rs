@@ -106,6 +106,7 @@ fn of_systemd(
         findings.extend(super::user_units::check()?);
     }
     findings.extend(super::attached::check(paths, all, is_wanted)?);
+    findings.extend(super::private_mounts::check(examined, is_wanted)?);
     findings.extend(super::cycles::check(paths, examined, all, is_wanted)?);
     for problem in requires::not_found(graph)?.iter().filter(|problem| is_wanted(&problem.instance)) {
         findings.push(Finding::error(&problem.message).of(&problem.instance));

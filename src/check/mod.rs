@@ -7,6 +7,7 @@ mod cycles;
 mod files;
 mod live;
 mod missing;
+mod private_mounts;
 mod required;
 mod rules;
 mod settings;

@@ -1,5 +1,6 @@
 //! `netnsinit`: runs one hook, and the commands of the units.
 
+use std::env;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -15,11 +16,12 @@ use crate::firewall;
 use crate::hook;
 use crate::hook::foreground;
 use crate::name::NsName;
-use crate::netns::ownership;
-use crate::netns::{Deletion, etc};
+use crate::netns::ownership::{self, Deleted};
+use crate::netns::{Deletion, Hidden, etc};
 use crate::paths::Paths;
 use crate::print;
 use crate::sys::package;
+use crate::systemd::private_mounts::PrivateMounts;
 use crate::trust;
 
 /// Run one hook of a namespace type.
@@ -161,7 +163,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         stdout.write_all(text.as_bytes()).context("cannot print the wrapper")?;
         return Ok(Status::Done);
     }
-    hook::run(&paths, &hook, trace)?;
+    hook::run(&paths, &hook, trace).map_err(|error| explain(&hook.instance.name, error))?;
     Ok(Status::Done)
 }
 
@@ -170,34 +172,55 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
 fn namespace(paths: &Paths, options: &InitArgs) -> Result<Status> {
     let [name] = options.arguments.as_slice() else { bail!("expected one NAME\n{}", InitArgs::usage()) };
     let name = NsName::new(name)?;
+    change_namespace(paths, options, &name).map_err(|error| explain(&name, error))
+}
+
+fn change_namespace(paths: &Paths, options: &InitArgs, name: &NsName) -> Result<Status> {
     if options.verify {
-        ownership::verify(paths, &name)?;
+        ownership::verify(paths, name)?;
         return Ok(Status::Done);
     }
     ensure!(geteuid().is_root(), "permission denied: only root can configure namespaces; use sudo");
     if options.close {
-        ownership::recorded(paths, &name)?.map_or(Ok(()), |ours| ownership::require(paths, &name, &ours))?;
-        firewall::close(paths, &name)?;
+        ownership::recorded(paths, name)?.map_or(Ok(()), |ours| ownership::require(paths, name, &ours))?;
+        firewall::close(paths, name)?;
         return Ok(Status::Done);
     }
     if options.open {
-        firewall::open(paths, &name, options.unsure)?;
+        firewall::open(paths, name, options.unsure)?;
         return Ok(Status::Done);
     }
     if options.create {
-        ownership::create(paths, &name)?;
+        ownership::create(paths, name)?;
         return Ok(Status::Done);
     }
-    match ownership::delete(paths, &name)? {
+    match ownership::delete(paths, name)? {
         Deletion::Done => {}
         Deletion::NotFound => print::warn(&format!("namespace `{name}` did not exist")),
-        Deletion::Foreign => print::warn(&ownership::not_deleted(&name)),
+        Deletion::Foreign => print::warn(&ownership::not_deleted(name)),
     }
     // `down outside` of these instances has failed, or has not run.
-    for instance in remembered::of_namespace(paths, &name)? {
+    for instance in remembered::of_namespace(paths, name)? {
         if let Err(error) = remembered::mark_unfinished(paths, &instance) {
             print::warn(&format!("{error:#}"));
         }
     }
     Ok(Status::Done)
+}
+
+/// Names the settings that hide a namespace from the host, in the error of a unit which cannot create or find the namespace.
+fn explain(name: &NsName, error: anyhow::Error) -> anyhow::Error {
+    if env::var_os("INVOCATION_ID").is_none() || !(error.is::<Hidden>() || error.is::<Deleted>()) {
+        return error;
+    }
+    // Without an answer of systemd, the error itself has a hint.
+    match PrivateMounts::of([name.unit()]).unwrap_or_default().as_slice() {
+        [one] => anyhow!(
+            "namespace `{name}` is hidden from the host by {} in the files of {}; fix: {}",
+            one.settings.join(" "),
+            one.unit,
+            one.advice()
+        ),
+        _ => error,
+    }
 }

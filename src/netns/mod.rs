@@ -7,6 +7,7 @@ pub mod mounts;
 pub mod ownership;
 pub mod processes;
 pub mod resolver;
+mod visibility;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
@@ -22,6 +23,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
 pub use identity::{Id, Identity};
+pub use visibility::Hidden;
 
 use crate::name::NsName;
 use crate::paths::{OWN_NETNS, Paths};
@@ -78,10 +80,12 @@ pub(crate) fn current() -> Result<Id> {
 }
 
 /// Creates a named namespace. Calls `record` with the identity of the new namespace before the namespace gets its name.
-/// Errors: the name already exists (its namespace is not changed), the kernel refuses, or `record` fails.
+/// Errors: the name already exists (its namespace is not changed), the mount would be hidden from other programs ([`Hidden`]),
+/// the kernel refuses, or `record` fails.
 pub fn create(paths: &Paths, name: &NsName, record: impl FnOnce(Identity) -> Result<()>) -> Result<()> {
     let path = paths.namespace(name);
     let what = || format!("cannot create namespace `{name}`");
+    visibility::require(&paths.netns, name)?;
     let _lock = share_and_lock(&paths.netns)?;
     if path.symlink_metadata().is_ok() {
         return Err(name_exists(paths, name)).with_context(what);

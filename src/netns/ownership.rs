@@ -2,6 +2,7 @@
 //! namespace and create a new one of the same name.
 
 use std::env;
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
 
@@ -131,7 +132,7 @@ pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
     }
     match netns::inspect(paths, name)? {
         NameState::Namespace(_) => bail!("{}", replaced(name)),
-        NameState::Missing | NameState::Leftover => bail!("{}", deleted(name)),
+        NameState::Missing | NameState::Leftover => Err(Deleted(name.clone()).into()),
     }
 }
 
@@ -140,7 +141,7 @@ pub fn require(paths: &Paths, name: &NsName, ours: &Identity) -> Result<()> {
 pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
     match inspect(paths, name)? {
         Ownership::Ours => Ok(()),
-        Ownership::Missing => bail!("{}", deleted(name)),
+        Ownership::Missing => Err(Deleted(name.clone()).into()),
         Ownership::Foreign => bail!("{}", replaced(name)),
         Ownership::Unrecorded => bail!(
             "namespace `{name}` was created by another program or by an older version; fix: `netnsctl down {name}`, then `netnsctl up {name}`"
@@ -153,6 +154,18 @@ pub fn verify(paths: &Paths, name: &NsName) -> Result<()> {
 pub fn not_deleted(name: &NsName) -> String {
     format!("namespace `{name}` was re-created by another program, and is not deleted")
 }
+
+/// The error about a recorded namespace that does not exist.
+#[derive(Debug)]
+pub struct Deleted(NsName);
+
+impl fmt::Display for Deleted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&deleted(&self.0))
+    }
+}
+
+impl std::error::Error for Deleted {}
 
 /// The finding about a namespace that was deleted.
 #[must_use]

@@ -2,6 +2,7 @@
 
 pub mod cycles;
 pub mod journal;
+pub mod private_mounts;
 pub mod show;
 pub mod systemctl;
 pub mod unit_files;

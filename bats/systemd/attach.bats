@@ -454,6 +454,24 @@ accepts_in() {
   [[ $output == *'error: `test-web.service` (process '*') runs in another network namespace than `a`'* ]]
 }
 
+@test "down is refused while units require the instance, and --recursive stops and lists them" {
+  unit test-other.service <<<$'[Unit]\nRequires=netns-veth@a.service\nAfter=netns-veth@a.service\n[Service]\nExecStart=/bin/sleep infinity'
+  pair a
+  lab netnsctl attach test-web lo@a
+  lab systemctl start test-web test-other
+  run --separate-stderr -1 lab netnsctl down a
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr == *'cannot take down `lo@a`: active units require it: `test-web.service`; run `systemctl stop test-web.service` first, or `netnsctl down --recursive lo@a`'* ]]
+  [[ $stderr == *'cannot take down `veth@a`: active units require it: `test-other.service`'* ]]
+  up netns-{lo,veth}@a test-web test-other
+  run --separate-stderr -0 lab netnsctl down --recursive veth@a
+  [[ $stderr == 'also stopping test-other.service' && $output == 'veth@a is down' ]]
+  up netns-lo@a test-web
+  lab systemctl stop test-web
+  lab netnsctl down a
+  nothing_left a
+}
+
 @test "units that cannot be attached are refused, and nothing is written" {
   before=$(lab find /etc/systemd | sort)
   says() {

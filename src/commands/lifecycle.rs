@@ -37,7 +37,7 @@ pub struct DownArgs {
     /// The instances.
     #[command(flatten)]
     pub lifecycle: LifecycleArgs,
-    /// Also take down the instances that require them
+    /// Also take down the instances and services that require them
     #[arg(long)]
     pub recursive: bool,
 }

@@ -115,7 +115,7 @@ pub trait Engine {
     fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
 
     /// Takes instances down, and deletes a namespace after its last instance. An instance with an active dependant fails; with
-    /// `recursive`, its dependants go down first.
+    /// `recursive`, its dependants go down first. Under systemd, also attached services and other units are dependants.
     fn down(&self, instances: &[Instance], recursive: bool) -> Vec<Outcome>;
 
     /// Runs the inside hooks `down` and `up` again, or brings an inactive instance up. Active dependants are down during the

@@ -22,6 +22,7 @@ use crate::firewall;
 use crate::name::Instance;
 use crate::netns::ownership::{self, Ownership};
 use crate::paths::Paths;
+use crate::print;
 use crate::requires::Graph;
 use crate::sys::interrupt::Interrupt;
 use crate::sys::wait::try_wait_until;
@@ -246,8 +247,12 @@ impl Engine for Systemd {
         with_dependants(instances, |dependants| {
             let mut all = instances.to_vec();
             if recursive {
-                let dependants = dependants.transitive(instances);
-                all.extend(dependants.into_iter().filter(|dependant| !instances.contains(dependant)));
+                let transitive = dependants.transitive(instances);
+                all.extend(transitive.into_iter().filter(|dependant| !instances.contains(dependant)));
+                for unit in dependants.units_of(&all) {
+                    print::stderr_lines(&format!("also stopping {unit}"));
+                }
+                return self.stop(&all);
             }
             let refused = dependants.refuse(&mut all).into_iter().map(|(instance, error)| Outcome {
                 instance,

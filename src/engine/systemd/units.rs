@@ -69,17 +69,20 @@ pub(super) fn dependants(instances: &[Instance]) -> Result<Dependants> {
     while !next.is_empty() {
         let halves = next.iter().flat_map(|instance| [instance.unit(), instance.outside_unit()]);
         let pairs = requirement_pairs(&Properties::of(&REVERSE_DEPENDENCIES.join(","), halves)?);
-        let names: Vec<String> =
-            pairs.iter().flat_map(|(_, dependant)| [dependant.unit(), dependant.outside_unit()]).collect();
+        let names: BTreeSet<String> = pairs.iter().flat_map(|(_, dependant)| dependant.units()).collect();
         let units = Units::of(&names)?;
         next.clear();
         for (instance, dependant) in &pairs {
-            if units.is_up_or_changing(&dependant.unit())
-                || units.is_up_or_changing(&dependant.outside_unit())
-            {
-                dependants.add(instance, dependant);
-                if seen.insert(dependant.clone()) {
-                    next.push(dependant.clone());
+            if !dependant.units().iter().any(|unit| units.is_up_or_changing(unit)) {
+                continue;
+            }
+            match dependant {
+                Dependant::Unit(unit) => dependants.add_unit(instance, unit),
+                Dependant::Instance(dependant) => {
+                    dependants.add(instance, dependant);
+                    if seen.insert(dependant.clone()) {
+                        next.push(dependant.clone());
+                    }
                 }
             }
         }
@@ -87,17 +90,41 @@ pub(super) fn dependants(instances: &[Instance]) -> Result<Dependants> {
     Ok(dependants)
 }
 
+/// A unit that requires an instance.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Dependant {
+    /// A unit of another instance.
+    Instance(Instance),
+    /// A unit that is not ours, such as an attached service.
+    Unit(String),
+}
+
+impl Dependant {
+    /// `None` for a unit of ours without an instance.
+    fn of(unit: &str) -> Option<Self> {
+        match UnitName::parse(unit) {
+            Some(ours) => ours.instance().map(Self::Instance),
+            None => Some(Self::Unit(unit.to_owned())),
+        }
+    }
+
+    /// The units that are active while the dependant is up.
+    fn units(&self) -> Vec<String> {
+        match self {
+            Self::Instance(instance) => vec![instance.unit(), instance.outside_unit()],
+            Self::Unit(unit) => vec![unit.clone()],
+        }
+    }
+}
+
 /// Reads pairs of an instance and a dependant from the properties of units.
-fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Instance)> {
+fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Dependant)> {
     let mut pairs = BTreeSet::new();
     for unit in units {
         let Some(instance) = instance_of(unit.id()) else { continue };
-        let dependants = dependants_of(unit).filter_map(instance_of);
-        pairs.extend(
-            dependants
-                .filter(|dependant| *dependant != instance)
-                .map(|dependant| (instance.clone(), dependant)),
-        );
+        let dependants = dependants_of(unit).filter_map(Dependant::of);
+        let own = Dependant::Instance(instance.clone());
+        pairs.extend(dependants.filter(|one| *one != own).map(|one| (instance.clone(), one)));
     }
     pairs
 }
@@ -185,9 +212,12 @@ mod tests {
                        Id=netns_outside-veth@b.service\nRequiredBy=netns-veth@b.service\nBoundBy=\n";
         let pairs: Vec<String> = requirement_pairs(&Properties::parse(listing))
             .into_iter()
-            .map(|(instance, dependant)| format!("{instance} by {dependant}"))
+            .map(|(instance, dependant)| format!("{instance} by {}", dependant.units()[0]))
             .collect();
-        assert_eq!(pairs, ["veth@b by nft@a", "veth@b by x@b"]);
+        assert_eq!(
+            pairs,
+            ["veth@b by netns-nft@a.service", "veth@b by netns-x@b.service", "veth@b by nginx.service"]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #
 # Settings (in macvlan-NAME.conf; those for all macvlan instances in macvlan.conf):
 #   MACVLAN_PARENT_IFNAME  the host's interface
+#   MACVLAN_PARENT_TIMEOUT seconds to wait for that interface; default: 30
 #   MACVLAN_IFNAME         name of the interface in the namespace; two namespaces may use the same
 #   MACVLAN_MODE           private, vepa, bridge, passthru or source (ip-link(8)); default: bridge
 #   MACVLAN_MAC            hardware address; default: chosen by the kernel
@@ -26,6 +27,7 @@ configure_macvlan_up_outside() {
 
   # `down` removes this interface, also if the .conf was changed since.
   remember MACVLAN_IFNAME
+  macvlan_set_parent_up
   # Before the interface is created: a signal may end the hook at any moment.
   on_failure macvlan_undo "$NS_NAME"
   # Created directly in the namespace: its name is free there, and the interface never appears on the host.
@@ -83,6 +85,13 @@ configure_macvlan_validate() {
   [[ ${MACVLAN_GATEWAY-} != *[![:xdigit:].:]* ]] || echo "MACVLAN_GATEWAY: '$MACVLAN_GATEWAY' is not one IP address"
 }
 
+# Prints a line if the parent was set down since `up`. A missing parent is reported by `check` itself.
+configure_macvlan_check_outside() {
+  local parent
+  parent=$(ip -oneline link show dev "$MACVLAN_PARENT_IFNAME" 2>/dev/null) || return 0
+  [[ $parent == *[\<,]UP[,\>]* ]] || echo "interface '$MACVLAN_PARENT_IFNAME' of the host is not up"
+}
+
 # Prints a line for each property that was changed since `up`.
 configure_macvlan_check_inside() {
   local address family=-4
@@ -102,14 +111,36 @@ configure_macvlan_check_inside() {
     echo "the default route via '$MACVLAN_GATEWAY' is missing"
 }
 
+# Waits for the parent, which may appear late at boot, and sets it up: without it, no packet passes. It stays up on `down`,
+# because other programs may use it.
+macvlan_set_parent_up() {
+  local parent waiting='' timeout=${MACVLAN_PARENT_TIMEOUT:-30}
+  if [[ $timeout == *[!0-9]* ]]; then
+    echo "invalid MACVLAN_PARENT_TIMEOUT '$timeout': expected a number of seconds" >&2
+    exit 1
+  fi
+  local -i deadline=SECONDS+10#$timeout
+  until parent=$(ip -oneline link show dev "$MACVLAN_PARENT_IFNAME" 2>/dev/null); do
+    if ((SECONDS >= deadline)); then
+      echo "interface '$MACVLAN_PARENT_IFNAME' (MACVLAN_PARENT_IFNAME) does not exist on the host" >&2
+      exit 1
+    fi
+    [[ $waiting ]] || echo "waiting for interface '$MACVLAN_PARENT_IFNAME'"
+    waiting=yes
+    sleep 0.2
+  done
+  if [[ $parent != *[\<,]UP[,\>]* ]]; then
+    on_failure ip link set dev "$MACVLAN_PARENT_IFNAME" down
+    ip link set dev "$MACVLAN_PARENT_IFNAME" up
+  fi
+}
+
 # The interface could not be created. This is fine if it existed before; then it stays.
 macvlan_existed() {
   if macvlan_exists; then
     MACVLAN_EXISTED=yes
     echo "'$MACVLAN_IFNAME' on '$MACVLAN_PARENT_IFNAME' exists already"
   else
-    [[ $'\n'$(ip -oneline link show) =~ $'\n'([0-9]+)": $MACVLAN_PARENT_IFNAME"[:@] ]] ||
-      echo "interface '$MACVLAN_PARENT_IFNAME' (MACVLAN_PARENT_IFNAME) does not exist on the host" >&2
     echo "cannot create '$MACVLAN_IFNAME' in namespace '$NS_NAME' on '$MACVLAN_PARENT_IFNAME'" >&2
     return 1
   fi

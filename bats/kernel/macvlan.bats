@@ -14,7 +14,8 @@ setup_parent() {
 # Usage: macvlan NAME [LINE...]
 # Writes macvlan-NAME.conf: mv0 on up0, 192.0.2.7, and the LINEs.
 macvlan() {
-  printf '%s\n' MACVLAN_PARENT_IFNAME=up0 MACVLAN_IFNAME=mv0 MACVLAN_IFADDR=192.0.2.7/24 "${@:2}" | config "macvlan-$1.conf"
+  printf '%s\n' MACVLAN_PARENT_IFNAME=up0 MACVLAN_IFNAME=mv0 MACVLAN_IFADDR=192.0.2.7/24 \
+    MACVLAN_PARENT_TIMEOUT=0 "${@:2}" | config "macvlan-$1.conf"
 }
 
 # Usage: mode NAME
@@ -229,6 +230,44 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   create a
   fails hook macvlan a up outside
   [[ $stderr == *"interface 'up0' (MACVLAN_PARENT_IFNAME) does not exist on the host"* ]]
+}
+
+@test "an invalid MACVLAN_PARENT_TIMEOUT creates nothing, and the message names the setting" {
+  setup_parent
+  create a
+  macvlan a 'MACVLAN_PARENT_TIMEOUT="x[\$(touch /run/executed)]"'
+  refused MACVLAN_PARENT_TIMEOUT -- hook macvlan a up outside
+  [[ ! -e /run/executed ]]
+}
+
+@test "up waits for a parent that appears late" {
+  macvlan a MACVLAN_PARENT_TIMEOUT=60
+  create a
+  netnsinit macvlan a up outside >"$BATS_TEST_TMPDIR/output" &
+  eventually grep --quiet "waiting for interface 'up0'" "$BATS_TEST_TMPDIR/output"
+  setup_parent
+  wait "$!"
+  hook macvlan a up inside
+  reaches a 192.0.2.1
+}
+
+@test "a parent that is down is set up, check reports a parent that was set down, and a failure leaves it down" {
+  setup_parent
+  ip link set dev up0 down
+  macvlan a MACVLAN_MODE=nonsense
+  create a
+  fails hook macvlan a up outside
+  macvlan a
+  hook macvlan a up outside
+  hook macvlan a up inside
+  reaches a 192.0.2.1
+  down macvlan a
+  netnsctl up --engine direct macvlan@a
+  netnsctl check macvlan
+  ip link set dev up0 down
+  run -1 netnsctl check macvlan
+  netnsctl down macvlan@a
+  [[ $output == *"interface 'up0' of the host is not up"* ]]
 }
 
 @test "an existing interface of that name fails up, and is not changed" {

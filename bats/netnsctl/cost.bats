@@ -87,7 +87,7 @@ instances() {
   ip link set eth1 up
   ip link set eth0 up
   netnsinit --create a
-  outside 3 4 75 macvlan a up
+  outside 5 5 75 macvlan a up
   inside 4 5 69 macvlan a up
   inside 4 5 63 macvlan a down
   outside 4 5 68 macvlan a down

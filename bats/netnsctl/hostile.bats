@@ -27,7 +27,7 @@ good() {
   case $1 in
     veth) printf 'VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n' ;;
     dns) printf 'DNS_SERVERS=192.0.2.53\n' ;;
-    macvlan) printf 'MACVLAN_PARENT_IFNAME=parent\nMACVLAN_IFNAME=macvlan0\n' ;;
+    macvlan) printf 'MACVLAN_PARENT_IFNAME=parent\nMACVLAN_PARENT_TIMEOUT=0\nMACVLAN_IFNAME=macvlan0\n' ;;
   esac
 }
 
@@ -58,10 +58,10 @@ is_harmless() {
 }
 
 @test "no setting of macvlan is run, or leaves a trace" {
-  for setting in PARENT_IFNAME IFNAME MODE MAC SOURCE_MACS IFADDR GATEWAY; do
+  for setting in PARENT_IFNAME PARENT_TIMEOUT IFNAME MODE MAC SOURCE_MACS IFADDR GATEWAY; do
     is_harmless macvlan "MACVLAN_$setting"
   done
-  good() { printf 'MACVLAN_PARENT_IFNAME=parent\nMACVLAN_IFNAME=macvlan0\nMACVLAN_MODE=source\n'; }
+  good() { printf 'MACVLAN_PARENT_IFNAME=parent\nMACVLAN_PARENT_TIMEOUT=0\nMACVLAN_IFNAME=macvlan0\nMACVLAN_MODE=source\n'; }
   is_harmless macvlan MACVLAN_SOURCE_MACS
 }
 

@@ -26,6 +26,8 @@ pub struct Paths {
     pub ownership: PathBuf,
     /// A file for each namespace whose interfaces must stay down: `/run/systemd-netns/closed`.
     pub closed: PathBuf,
+    /// A file for each attached unit that was stopped while its namespace was up: `/run/systemd-netns/stopped`.
+    pub stopped: PathBuf,
     /// The state files, locks and logs of the direct engine: `/run/systemd-netns/direct`.
     pub direct: PathBuf,
     /// Exists after `netns-update` has changed units, until systemd has read them: `/run/systemd-netns/reload`.
@@ -55,6 +57,7 @@ impl Paths {
             remembered: root.join("run/systemd-netns/remembered"),
             ownership: root.join("run/systemd-netns/made"),
             closed: root.join("run/systemd-netns/closed"),
+            stopped: root.join("run/systemd-netns/stopped"),
             direct: root.join("run/systemd-netns/direct"),
             reload: root.join("run/systemd-netns/reload"),
             systemd: root.join("run/systemd/system"),
@@ -116,6 +119,12 @@ impl Paths {
     #[must_use]
     pub fn closed(&self, name: &NsName) -> PathBuf {
         self.closed.join(name.to_string())
+    }
+
+    /// Exists while an attached unit must stay stopped when its namespace returns.
+    #[must_use]
+    pub fn stopped(&self, unit: &str) -> PathBuf {
+        self.stopped.join(unit)
     }
 
     /// The remembered values of an instance.

@@ -153,7 +153,7 @@ answers() {
   lab systemctl stop netns-lo@a
   is test-web inactive
   eventually gone a
-  # As with any dependency, a stopped service is not started again.
+  # The service is not enabled: attach_follow.bats.
   lab systemctl start netns-lo@a
   is test-web inactive
   lab systemctl start test-web

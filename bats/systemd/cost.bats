@@ -67,7 +67,7 @@ asks_once() {
   parent eth0
   starts 22 12 veth@nstest # mkdir, the first time
   starts 15 6 nft@a
-  starts 20 10 macvlan@a
+  starts 22 11 macvlan@a
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   starts 23 18 dns@a
 }

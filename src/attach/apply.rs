@@ -6,9 +6,10 @@ use std::os::unix::fs::DirBuilderExt;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{DropIn, DropInFile, ServiceUnit, drop_in_path, read};
+use super::{DropIn, DropInFile, ServiceUnit, attached, drop_in_path, follow, read};
 use crate::paths::Paths;
 use crate::sys::file::{Draft, sync_directory};
+use crate::systemd::unit_files::{self, Plan};
 
 /// Writes or replaces the drop-in of a unit. Returns whether the file has changed.
 /// Errors: the file is foreign, or its directory is a link; reading, writing or syncing fails.
@@ -34,6 +35,18 @@ pub fn write(paths: &Paths, unit: &ServiceUnit, drop_in: &DropIn) -> Result<bool
     Draft::synced(&path, text.as_bytes())?.commit()?;
     sync_directory(directory)?;
     Ok(true)
+}
+
+/// Writes and removes the drop-ins of `follow`, so that they match the attached units.
+/// Errors: a drop-in cannot be written or removed.
+pub fn update_followers(paths: &Paths) -> Result<()> {
+    let mut plan = Plan::default();
+    plan.add_followers(paths, &unit_files::present(paths)?, follow::drop_ins(&attached(paths)?));
+    let applied = plan.apply(paths, |_| ());
+    let errors = plan.problems.into_iter().chain(applied.errors.iter().map(|error| format!("{error:#}")));
+    let errors: Vec<String> = errors.collect();
+    ensure!(errors.is_empty(), "{}", errors.join("\n"));
+    Ok(())
 }
 
 /// Removes the drop-in of a unit, and its directory if empty. Returns whether the drop-in existed.
@@ -73,7 +86,7 @@ pub(super) fn foreign(paths: &Paths, unit: &ServiceUnit) -> String {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::super::{Attached, attached};
+    use super::super::{Attached, Follow, attached};
     use super::*;
     use crate::name::Instance;
 
@@ -98,7 +111,12 @@ mod tests {
         let (instance, namespace) = ("veth@b".parse().unwrap(), "b".parse().unwrap());
         assert_eq!(
             attached(&paths).unwrap(),
-            [Attached { unit: "nginx.service".to_owned(), instances: vec![instance], namespace }]
+            [Attached {
+                unit: "nginx.service".to_owned(),
+                instances: vec![instance],
+                namespace,
+                follow: Some(Follow::Yes)
+            }]
         );
         assert!(remove(&paths, &unit).unwrap());
         assert!(!remove(&paths, &unit).unwrap());

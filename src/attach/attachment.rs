@@ -7,6 +7,7 @@ use nix::fcntl::Flock;
 
 use super::bus::Bus;
 use super::findings::{joined_namespaces, overridden_namespace};
+use super::follow::{self, Follow};
 use super::preconditions::{
     ensure_instances_up, ensure_no_process_inside, ensure_not_direct, ensure_unit_files, load,
     running_systemd,
@@ -62,7 +63,13 @@ impl<'a> Attachment<'a> {
     /// - systemd is not running, or the unit cannot be loaded, is transient, or shares the namespaces of another unit;
     /// - the unit does not allow the setting in `bus`;
     /// - a file cannot be read, or systemctl fails.
-    pub fn plan(paths: &'a Paths, called: &ServiceUnit, instances: Vec<Instance>, bus: Bus) -> Result<Self> {
+    pub fn plan(
+        paths: &'a Paths,
+        called: &ServiceUnit,
+        instances: Vec<Instance>,
+        bus: Bus,
+        follow: Follow,
+    ) -> Result<Self> {
         let namespace = common_namespace(paths, &instances)?;
         namespace.check_mount_unit_length()?;
         ensure_unit_files(paths, &instances)?;
@@ -79,7 +86,11 @@ impl<'a> Attachment<'a> {
             bail!("cannot attach `{unit}`: {reason}");
         }
         bus.ensure_allowed(&unit, &properties)?;
-        let drop_in = DropIn::of(paths, &unit, &instances, &namespace).with_bus(bus);
+        ensure!(
+            follow == Follow::No || follow::has_valid_name(&unit),
+            "cannot attach `{unit}`: its name is too long for a unit netns_follow@{unit}.service; use --no-follow"
+        );
+        let drop_in = DropIn::of(paths, &unit, &instances, &namespace).with_bus(bus).with_follow(follow);
         let warnings = warnings::collect(paths, &unit, &properties, (&instances, &namespace), &drop_in)?;
         Ok(Self { paths, systemd, unit, instances, namespace, drop_in, warnings })
     }
@@ -101,9 +112,14 @@ impl<'a> Attachment<'a> {
             ensure_instances_up(&unit, &instances)?;
         }
         let lock = unit_files::lock(paths)?;
+        follow::unwatch(paths, &systemd, &unit);
         let changed =
             apply::write(paths, &unit, &drop_in).with_context(|| format!("cannot attach `{unit}`"))?;
+        apply::update_followers(paths).with_context(|| format!("cannot attach `{unit}`"))?;
         systemd.daemon_reload()?;
+        follow::forget(paths, &unit)?;
+        let attached = attached(paths)?;
+        follow::watch(paths, &systemd, attached.iter().filter(|one| one.unit == unit.as_ref()))?;
         // A drop-in with a later name, such as one of `systemctl edit`, overrides this drop-in.
         let (_, properties) = load(&unit)?;
         if let Some(problem) = overridden_namespace(unit.as_ref(), &namespace, &properties) {
@@ -173,10 +189,13 @@ impl<'a> Detachment<'a> {
         }
         let previous = PreviousNetwork::namespace(self.paths, &self.unit, &attached);
         let lock = unit_files::lock(self.paths)?;
+        follow::unwatch(self.paths, &self.systemd, &self.unit);
         let is_removed = apply::remove(self.paths, &self.unit)
             .with_context(|| format!("cannot detach `{}`", self.unit))?;
         ensure!(is_removed, "{}", self.not_attached());
+        apply::update_followers(self.paths).with_context(|| format!("cannot detach `{}`", self.unit))?;
         self.systemd.daemon_reload()?;
+        follow::forget(self.paths, &self.unit)?;
         Ok(ChangedUnit {
             paths: self.paths,
             systemd: self.systemd,

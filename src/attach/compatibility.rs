@@ -12,7 +12,7 @@ use crate::systemd::show::Properties;
 
 /// The properties that are queried.
 const PROPERTIES: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
-                     Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
+                     UnitFileState,StopPropagatedFrom,ActiveExitTimestampMonotonic,Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
                      User,DynamicUser,BusName,InaccessiblePaths,TemporaryFileSystem,RootDirectory,RootImage,\
                      ControlGroup,KillMode,FileDescriptorStoreMax,NFileDescriptorStore";
 
@@ -228,7 +228,12 @@ mod tests {
             misplaced_counterparts(&unit, &properties("TriggeredBy=a.socket a.timer"), &name, attached).len()
         };
         let attached = |unit: &str, namespace: &str| {
-            [Attached { unit: unit.to_owned(), instances: Vec::new(), namespace: namespace.parse().unwrap() }]
+            [Attached {
+                unit: unit.to_owned(),
+                instances: Vec::new(),
+                namespace: namespace.parse().unwrap(),
+                follow: None,
+            }]
         };
         assert_eq!(count(&[]), 1);
         assert_eq!(count(&attached("a.socket", "m")), 1);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::bus::Bus;
+use super::follow::Follow;
 use super::service_unit::UnitKind;
 use super::{HEADER, ServiceUnit};
 use crate::config::declaration::Declaration;
@@ -46,6 +47,8 @@ pub struct DropIn {
     resolver_directories: Vec<PathBuf>,
     /// The setting for the system bus.
     bus: Bus,
+    /// Whether the unit starts again when the namespace returns.
+    follow: Follow,
 }
 
 impl DropIn {
@@ -75,6 +78,7 @@ impl DropIn {
             files,
             resolver_directories: resolver::resolver_directories(paths, namespace, dns),
             bus: Bus::default(),
+            follow: Follow::default(),
         }
     }
 
@@ -82,6 +86,12 @@ impl DropIn {
     #[must_use]
     pub fn with_bus(self, bus: Bus) -> Self {
         Self { bus, ..self }
+    }
+
+    /// Sets whether the unit starts again when the namespace returns.
+    #[must_use]
+    pub fn with_follow(self, follow: Follow) -> Self {
+        Self { follow, ..self }
     }
 }
 
@@ -154,6 +164,7 @@ impl fmt::Display for DropIn {
         let made_unit = UnitName::Made(namespace.clone());
         writeln!(f, "Requires={made_unit}\nAfter={made_unit}")?;
         writeln!(f, "StopPropagatedFrom={}", namespace.mount_unit())?;
+        f.write_str(&self.follow.lines(unit))?;
         if unit.kind() == UnitKind::Socket {
             f.write_str(SOCKET_DEPENDENCIES)?;
         }
@@ -228,6 +239,8 @@ mod tests {
              Requires=netns_made@my-net.service\n\
              After=netns_made@my-net.service\n\
              StopPropagatedFrom=run-netns-my\\x2dnet.mount\n\
+             # If this unit is enabled, that one starts it again when the namespace returns.\n\
+             Before=netns_follow@nginx.service.service\n\
              \n\
              [Service]\n\
              NetworkNamespacePath=/run/netns/my-net\n\

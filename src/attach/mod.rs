@@ -4,6 +4,7 @@
 //! - [`compatibility`]: settings of the unit that conflict with the namespace;
 //! - [`members`]: the processes of the unit, by network;
 //! - [`findings`]: the messages that `attach` and `check` share;
+//! - [`follow`]: starts units again when their namespace returns;
 //! - [`apply`]: writes and removes the drop-in.
 
 mod apply;
@@ -12,6 +13,7 @@ pub mod bus;
 mod compatibility;
 mod dropin;
 mod findings;
+pub mod follow;
 mod members;
 mod preconditions;
 mod running;
@@ -29,6 +31,7 @@ pub use dropin::{DropIn, resolver_instances};
 pub use findings::{
     CYCLE_ADVICE, exposing_mounts, joined_namespaces, misplaced_processes, missing_unit, overridden_namespace,
 };
+pub use follow::Follow;
 pub use members::{list_processes, members_in, release_commands, restart_commands};
 pub use service_unit::ServiceUnit;
 
@@ -52,6 +55,8 @@ pub struct Attached {
     pub instances: Vec<Instance>,
     /// The namespace.
     pub namespace: NsName,
+    /// Whether the unit starts again when the namespace returns; `None` if an older version has attached it.
+    pub follow: Option<Follow>,
 }
 
 impl Attached {
@@ -89,7 +94,12 @@ pub fn attached(paths: &Paths) -> Result<Vec<Attached>> {
         if let Ok(DropInFile::Ours(text)) = read(paths, &unit) {
             let instances = dropin::instances(&text);
             if let Some(namespace) = instances.first().map(|instance| instance.name.clone()) {
-                found.push(Attached { unit: unit.to_string(), instances, namespace });
+                found.push(Attached {
+                    unit: unit.to_string(),
+                    follow: Follow::of(&text),
+                    instances,
+                    namespace,
+                });
             }
         }
     }

@@ -49,7 +49,9 @@ pub(super) fn check(paths: &Paths, all: bool, is_wanted: &dyn Fn(&Instance) -> b
 fn stale(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Result<Option<Finding>> {
     let DropInFile::Ours(text) = attach::read(paths, unit)? else { return Ok(None) };
     let bus = Bus::of(&text);
-    let planned = DropIn::of(paths, unit, &one.instances, &one.namespace).with_bus(bus).to_string();
+    let planned = DropIn::of(paths, unit, &one.instances, &one.namespace).with_bus(bus);
+    let follow = one.follow.unwrap_or_default();
+    let planned = planned.with_follow(follow).to_string();
     let instances: Vec<String> = one.instances.iter().map(ToString::to_string).collect();
     Ok((text != planned).then(|| {
         Finding::warning(format!(
@@ -58,7 +60,7 @@ fn stale(paths: &Paths, unit: &ServiceUnit, one: &Attached) -> Result<Option<Fin
             one.namespace
         ))
         .at(attach::drop_in_path(paths, unit).display().to_string())
-        .advice(format!("run `netnsctl attach {unit} {}{}`, then restart the unit", instances.join(" "), bus.option()))
+        .advice(format!("run `netnsctl attach {unit} {}{}{}`, then restart the unit", instances.join(" "), bus.option(), follow.option()))
     }))
 }
 

@@ -6,7 +6,7 @@ use clap_complete::ArgValueCandidates;
 
 use super::candidates;
 use crate::attach::bus::Bus;
-use crate::attach::{self, Attachment, Detachment, ServiceUnit};
+use crate::attach::{self, Attachment, Detachment, Follow, ServiceUnit};
 use crate::exit::Status;
 use crate::lifecycle::{self, loopback};
 use crate::name::{Instance, NsName, Target};
@@ -25,6 +25,9 @@ pub struct AttachArgs {
     /// Options for the system bus.
     #[command(flatten)]
     pub bus: BusArgs,
+    /// Do not start the unit again when its namespace returns; by default an enabled unit starts
+    #[arg(long)]
+    pub no_follow: bool,
     /// Print the drop-in; change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -73,7 +76,9 @@ pub struct DetachArgs {
 pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
     let instances = lifecycle::resolve(paths, &options.targets, lifecycle::configured)?;
     lifecycle::ensure_known(paths, &instances)?;
-    let attachment = Attachment::plan(paths, &options.unit, instances.clone(), options.bus.decision())?;
+    let follow = if options.no_follow { Follow::No } else { Follow::Yes };
+    let attachment =
+        Attachment::plan(paths, &options.unit, instances.clone(), options.bus.decision(), follow)?;
     for line in &attachment.warnings {
         warn(line);
     }
@@ -97,7 +102,7 @@ pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
     if let Some(text) = loopback::missing(paths, &namespace, &instances) {
         say(&format!("namespace `{namespace}`: {text}"));
     }
-    follow(&running.names, options.now, || running.restart())?;
+    apply_to_running(&running.names, options.now, || running.restart())?;
     if options.now || running.names.is_empty() {
         let behind = running.remaining_processes()?;
         ensure!(behind.is_empty() || !options.now, "{}", behind.join("\n"));
@@ -117,7 +122,7 @@ pub(super) fn detach(paths: &Paths, options: &DetachArgs) -> Result<Status> {
     let unit = detachment.unit.clone();
     let running = detachment.remove(options.now)?;
     say(&format!("{unit} is detached"));
-    follow(&running.names, options.now, || running.restart())?;
+    apply_to_running(&running.names, options.now, || running.restart())?;
     if options.now {
         let behind = running.remaining_processes()?;
         ensure!(behind.is_empty(), "{}", behind.join("\n"));
@@ -139,7 +144,7 @@ fn advice(paths: &Paths, namespace: &NsName) -> Result<String> {
 }
 
 /// Restarts the units that are running, or reports that they keep their network until a restart.
-fn follow(running: &[String], now: bool, restart: impl FnOnce() -> Result<()>) -> Result<()> {
+fn apply_to_running(running: &[String], now: bool, restart: impl FnOnce() -> Result<()>) -> Result<()> {
     let names = running.join(" ");
     if !running.is_empty() && now {
         restart()?;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{CommandFactory, Parser};
 use nix::unistd::geteuid;
 
+use crate::attach::{ServiceUnit, follow};
 use crate::config::remembered;
 use crate::exit::Status;
 use crate::firewall;
@@ -33,7 +34,7 @@ use crate::trust;
     name = "netnsinit",
     version,
     override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
-                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --check-trust FILE...",
+                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --follow|--leave UNIT\n       netnsinit --check-trust FILE...",
     after_help = "Options come before TYPE. All arguments after TYPE are passed to the hook.\n\n\
                   Environment:\n  NETNS_TRACE=1  the same as --trace\n\n\
                   Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
@@ -58,6 +59,12 @@ pub struct InitArgs {
     /// Close the namespace NAME until its firewall is loaded
     #[arg(long, conflicts_with_all = ["create", "delete", "verify", "print_wrapper", "trace"])]
     pub close: bool,
+    /// Start the attached UNIT again, if it is enabled and was not stopped before
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
+    pub follow: bool,
+    /// Record whether the attached UNIT is stopped
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "close", "follow", "print_wrapper", "trace"])]
+    pub leave: bool,
     /// Called after the hook of a firewall: undo --close
     #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
     pub open: bool,
@@ -104,6 +111,8 @@ impl InitArgs {
             delete: false,
             verify: false,
             close: false,
+            follow: false,
+            leave: false,
             open: false,
             unsure: false,
             check_trust: false,
@@ -130,6 +139,9 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     let paths = Paths::under(&options.root);
     if options.create || options.delete || options.verify || options.close || options.open {
         return namespace(&paths, &options);
+    }
+    if options.follow || options.leave {
+        return attached_unit(&paths, &options);
     }
     if options.check_trust {
         trust::require(&paths.root, &options.arguments)?;
@@ -164,6 +176,22 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         return Ok(Status::Done);
     }
     hook::run(&paths, &hook, trace).map_err(|error| explain(&hook.instance.name, error))?;
+    Ok(Status::Done)
+}
+
+/// The commands of netns_follow@UNIT.service: `--follow UNIT` and `--leave UNIT`.
+fn attached_unit(paths: &Paths, options: &InitArgs) -> Result<Status> {
+    let [unit] = options.arguments.as_slice() else { bail!("expected one UNIT\n{}", InitArgs::usage()) };
+    let unit: ServiceUnit = unit.to_string_lossy().parse()?;
+    ensure!(geteuid().is_root(), "permission denied: only root can start units; use sudo");
+    if options.leave {
+        follow::record(paths, &unit)?;
+        return Ok(Status::Done);
+    }
+    let message = follow::start(paths, &unit)?;
+    if !message.is_empty() {
+        print::warn(&format!("cannot start `{unit}` again: {message}"));
+    }
     Ok(Status::Done)
 }
 

@@ -111,7 +111,7 @@ fn add_requirements_and_services(
         found.problems.into_iter().map(|problem| format!("{}: {}", problem.instance, problem.message)),
     );
     for attached in or_report(map, attach::attached(paths)) {
-        let attach::Attached { unit, instances, namespace } = attached;
+        let attach::Attached { unit, instances, namespace, .. } = attached;
         map.attached.push(MapService { unit, state: None, namespace, instances });
     }
     if paths.is_live() && paths.systemd.is_dir() {

@@ -11,6 +11,7 @@ const NAME: &str = "netns_name";
 const MADE: &str = "netns_made";
 const CLOSED: &str = "netns_closed";
 const SETTLE: &str = "netns_settle";
+const FOLLOW: &str = "netns_follow";
 
 /// The prefixes of the unit pair of a type.
 pub const TYPE_PREFIXES: [&str; 2] = [INSIDE, OUTSIDE];
@@ -35,6 +36,8 @@ pub enum UnitName {
     /// `netns_settle@NAME.service`: runs only `true`. When this unit ends, systemd checks whether a unit still needs the
     /// namespace, and removes the namespace if not.
     Settle(NsName),
+    /// `netns_follow@UNIT.service`: starts the attached UNIT again when its namespace returns.
+    Follow(String),
 }
 
 impl UnitName {
@@ -55,6 +58,9 @@ impl UnitName {
                 (true, _) => Self::Inside(Instance::new(nstype, rest.parse().ok()?).ok()?),
                 (false, _) => Self::Outside(Instance::new(nstype, rest.parse().ok()?).ok()?),
             });
+        }
+        if template == FOLLOW {
+            return (!rest.is_empty()).then(|| Self::Follow(rest.to_owned()));
         }
         let name = rest.parse().ok()?;
         Some(match template {
@@ -87,6 +93,7 @@ impl fmt::Display for UnitName {
             Self::Made(name) => write!(f, "{MADE}@{name}.service"),
             Self::Closed(name) => write!(f, "{CLOSED}@{name}.service"),
             Self::Settle(name) => write!(f, "{SETTLE}@{name}.service"),
+            Self::Follow(unit) => write!(f, "{FOLLOW}@{unit}.service"),
         }
     }
 }
@@ -95,7 +102,7 @@ impl fmt::Display for UnitName {
 #[must_use]
 pub fn is_ours(unit: &str) -> bool {
     let begins = |prefix: &&str| unit.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with(['-', '@']));
-    unit.contains('@') && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE].iter().any(begins)
+    unit.contains('@') && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE, FOLLOW].iter().any(begins)
 }
 
 /// The type in the name of a unit or of a unit file. It is not checked: an earlier version allowed other types.
@@ -132,6 +139,7 @@ mod tests {
             "netns_made@a.service",
             "netns_closed@a.service",
             "netns_settle@a.service",
+            "netns_follow@x@a.socket.service",
         ] {
             assert_eq!(UnitName::parse(name).unwrap().to_string(), name);
             assert!(is_ours(name), "{name}");

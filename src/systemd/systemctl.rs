@@ -179,6 +179,17 @@ impl Systemctl {
         }
     }
 
+    /// Queues a start or another job for units, without waiting for it, unless it conflicts with a queued job. Returns the messages of
+    /// systemctl.
+    #[allow(clippy::unused_self)]
+    pub fn queue<Unit: AsRef<str>>(&self, verb: &str, units: &[Unit]) -> String {
+        let options = ["--no-block", "--job-mode=fail", "--"];
+        match systemctl(verb).args(options).args(units.iter().map(AsRef::as_ref)).run() {
+            Ok(answer) => answer.message(),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
     /// Stops all instances, and waits until their namespaces are removed.
     /// Errors: systemctl is missing or fails, or a unit is still active after the timeout.
     pub fn stop_all(&self) -> Result<()> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Machine;
+use crate::attach::{self, follow};
 use crate::print;
 use crate::sys::file;
 use crate::systemd::systemctl::Loaded;
@@ -57,6 +58,7 @@ pub fn reload(
         say("Reloading systemd daemon configuration...");
         systemctl.daemon_reload()?;
         file::remove(&machine.paths.reload)?;
+        follow::watch(machine.paths, systemctl, &attach::attached(machine.paths)?)?;
     }
     let is_known = |nstype: &str| machine.listing.types.iter().any(|known| known.as_ref() == nstype);
     let needs_reset = |unit: &&Loaded| {

@@ -1,23 +1,23 @@
 //! Plans the changes of unit files and drop-ins.
 
-use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use crate::attach::{self, Attached};
+use crate::attach::{self, Attached, follow};
 use crate::config::plugin;
 use crate::name::NsType;
 use crate::paths::Paths;
 use crate::requires::Graph;
 use crate::systemd::systemctl::Loaded;
-use crate::systemd::unit_files::{self, Plan, Template};
+use crate::systemd::unit_files::{self, Action, Change, FileContent, Plan, Template};
 
 /// Plans the wanted state:
 ///
 /// - each type has its unit pair;
 /// - each instance with requirements has a drop-in;
-/// - each type that provides a firewall has a drop-in.
+/// - each type that provides a firewall has a drop-in;
+/// - each attached unit that follows its namespace has its drop-ins.
 ///
 /// The units of a removed type stay if a service is attached to an instance, or if an instance in `loaded` is up
 /// ([`Loaded::is_up`]). The drop-in of an instance with invalid requirements is not changed.
@@ -31,18 +31,21 @@ pub fn plan<'a>(
     loaded: &[Loaded],
 ) -> Result<Plan<'a>> {
     let present = unit_files::present(paths)?;
-    // The list is only needed when a type is removed, which is rare.
-    let attached = LazyCell::new(|| attach::attached(paths));
+    let mut attached = attach::attached(paths)?;
+    let upgraded = follow::upgrade(paths, &mut attached)?;
     let needs = |nstype: &str| -> Vec<String> {
         let holder = loaded.iter().find(|unit| unit.is_up() && unit.nstype() == Some(nstype));
-        let attached: Vec<String> = match &*attached {
-            Ok(all) => all.iter().filter(|one| one.needs(nstype)).map(Attached::advice).collect(),
-            Err(error) => vec![format!("cannot list the attached services: {error:#}")],
-        };
+        let attached = attached.iter().filter(|one| one.needs(nstype)).map(Attached::advice);
         holder.map(Loaded::advice).into_iter().chain(attached).collect()
     };
     let mut plan = unit_files::plan(paths, &present, types, templates, needs);
     plan.add_requirements(paths, &present, &graph.units(), |instance| graph.is_valid(instance));
     plan.add_firewalls(paths, &present, &plugin::firewalls(paths, types));
+    plan.changes.extend(upgraded.into_iter().map(|(path, text)| Change {
+        action: Action::Update,
+        path,
+        content: Some(FileContent::DropIn(text)),
+    }));
+    plan.add_followers(paths, &present, follow::drop_ins(&attached));
     Ok(plan)
 }

@@ -1,5 +1,5 @@
-//! The drop-ins that netns-update writes. One kind contains the requirements of an instance. The other kind belongs to a type
-//! with a firewall, and closes the namespace before an instance of the type starts.
+//! The drop-ins that netns-update writes. One kind contains the requirements of an instance. Another kind belongs to a type
+//! with a firewall, and closes the namespace before an instance of the type starts. The third kind starts attached units again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -29,6 +29,10 @@ pub const REQUIRES: DropInKind =
 /// For a type that provides a firewall: `netns_outside-TYPE@.service.d/10-firewall.conf`.
 pub const FIREWALL: DropInKind =
     DropInKind { file: "10-firewall.conf", header: "# Written by netns-update, since the type " };
+
+/// For attached units that follow: `netns_follow@UNIT.service.d/10-follow.conf` and `netns-TYPE@NAME.service.d/10-follow.conf`.
+pub const FOLLOW: DropInKind =
+    DropInKind { file: "10-follow.conf", header: "# Written by netnsctl for attached units: " };
 
 /// The unit that removes the namespace after a failed requirement (units/netns_settle@.service).
 const SETTLE: &str = "netns_settle@%i.service";
@@ -92,6 +96,12 @@ impl Plan<'_> {
             .collect();
         let is_template = |unit: &UnitName| matches!(unit, UnitName::OutsideTemplate(_));
         self.add_dropins(paths, present, &FIREWALL, wanted, is_template);
+    }
+
+    /// Plans the drop-ins of attached units that follow. `wanted` are all their texts.
+    pub fn add_followers(&mut self, paths: &Paths, present: &[DirEntry], wanted: BTreeMap<UnitName, String>) {
+        let applies_to = |unit: &UnitName| matches!(unit, UnitName::Inside(_) | UnitName::Follow(_));
+        self.add_dropins(paths, present, &FOLLOW, wanted, applies_to);
     }
 
     /// Plans the drop-ins of one kind. `wanted` are the texts of all such drop-ins, by unit. `applies_to` returns whether a unit can

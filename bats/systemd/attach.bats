@@ -14,12 +14,12 @@ END
 
 DROP_IN=/etc/systemd/system/test-web.service.d/50-netns.conf
 
-# Usage: answers NAME|host ADDRESS
-# Succeeds if a client there gets an answer on port 8000.
+# Usage: answers NAME|host ADDRESS [PORT]
+# Succeeds if a client there gets an answer on this port, or on port 8000.
 answers() {
   local where=()
   [[ $1 == host ]] || where=(ip netns exec "$1")
-  lab "${where[@]}" timeout 2 bash -c "exec 3<>/dev/tcp/$2/8000 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && grep -q '200 OK' <&3" 2>/dev/null
+  lab "${where[@]}" timeout 2 bash -c "exec 3<>/dev/tcp/$2/${3-8000} && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && grep -q '200 OK' <&3" 2>/dev/null
 }
 
 @test "an attached service is reachable from the other namespace, and not from the host" {
@@ -421,13 +421,63 @@ accepts_in() {
   [[ $output == *'ordering cycle'* ]]
 }
 
-@test "PrivateNetwork=, RestrictNamespaces=, DynamicUser= and PrivateUsers= work in an attached service" {
+@test "PrivateNetwork= has no effect, and RestrictNamespaces=, DynamicUser= and PrivateUsers= work in an attached service" {
   unit test-web.service.d/first.conf <<<$'[Service]\nPrivateNetwork=yes\nRestrictNamespaces=yes\nDynamicUser=yes\nPrivateUsers=yes'
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
-  [[ $stderr != *warning* ]]
+  [[ $stderr == 'netnsctl: warning: PrivateNetwork=yes of `test-web.service` has no effect: the service gets the network of `a`' ]]
   lab systemctl start test-web
   is_in a test-web
   lab netnsctl check
+}
+
+@test "settings that defeat the network of the namespace are reported with the effect, by check too" {
+  unit test-web.service.d/first.conf <<<$'[Service]\nRestrictNetworkInterfaces=lo\nIPAddressDeny=any\nIPAddressAllow=192.0.2.0/24'
+  run --separate-stderr -0 lab netnsctl attach test-web lo@a
+  [[ $stderr == *'RestrictNetworkInterfaces=lo of `test-web.service` means interfaces of the host'* ]]
+  [[ $stderr == *'IPAddressDeny='*'0.0.0.0/0'*'of `test-web.service` also blocks these addresses in `a`, except IPAddressAllow=192.0.2.0/24'* ]]
+  run -1 lab netnsctl check
+  [[ $output == *'warning: RestrictNetworkInterfaces=lo of `test-web.service`'* ]]
+}
+
+@test "with InaccessiblePaths=/run an attached service cannot start, and attach and check report it" {
+  unit test-web.service.d/first.conf <<<$'[Service]\nType=exec\nInaccessiblePaths=/run'
+  run --separate-stderr -0 lab netnsctl attach test-web lo@a
+  [[ $stderr == *'InaccessiblePaths=/run prevents the start of `test-web.service` (status 226)'* ]]
+  run ! lab systemctl start test-web
+  [[ $(lab systemctl show --property=ExecMainStatus --value test-web) == 226 ]]
+  run -1 lab netnsctl check
+  [[ $output == *'warning: InaccessiblePaths=/run prevents the start of `test-web.service`'* ]]
+  # The suggested setting helps.
+  unit test-web.service.d/first.conf <<<$'[Service]\nType=exec\nTemporaryFileSystem=/run'
+  lab systemctl start test-web
+  is_in a test-web
+  lab netnsctl check
+}
+
+@test "a socket on the host with systemd-socket-proxyd in the namespace works, without a warning" {
+  unit test-proxy.socket <<<$'[Socket]\nListenStream=127.0.0.1:7000'
+  unit test-proxy.service <<<$'[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd 127.0.0.1:8000'
+  run --separate-stderr -0 lab netnsctl attach test-proxy lo@a
+  [[ $stderr != *warning* ]]
+  lab netnsctl attach test-web lo@a
+  lab systemctl start test-web test-proxy.socket
+  eventually answers host 127.0.0.1 7000
+  lab netnsctl check
+  lab systemctl stop test-proxy.socket
+}
+
+@test "before systemd 254, /sys/class/net of an attached service shows the interfaces of the host" {
+  lab ip link add only-host type veth peer name only-host1
+  unit test-web.service <<<$'[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c "test -e /sys/class/net/only-host"'
+  lab netnsctl attach test-web lo@a
+  local version
+  version=$(lab systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p')
+  if ((version < 254)); then
+    lab systemctl start test-web
+  else
+    run ! lab systemctl start test-web
+  fi
+  lab ip link delete only-host
 }
 
 @test "a later file of the unit that overrides the namespace is an error" {

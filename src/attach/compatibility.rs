@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use super::findings::defeating_settings;
 use super::members::release_commands;
 use super::service_unit::UnitKind;
 use super::{Attached, ServiceUnit};
@@ -14,7 +15,8 @@ use crate::systemd::show::Properties;
 const PROPERTIES: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
                      UnitFileState,StopPropagatedFrom,ActiveExitTimestampMonotonic,Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
                      User,DynamicUser,BusName,InaccessiblePaths,TemporaryFileSystem,RootDirectory,RootImage,\
-                     ControlGroup,KillMode,FileDescriptorStoreMax,NFileDescriptorStore";
+                     ControlGroup,KillMode,FileDescriptorStoreMax,NFileDescriptorStore,\
+                     RestrictNetworkInterfaces,IPAddressDeny,IPAddressAllow,PrivateNetwork,ExecStart";
 
 impl Properties {
     /// Queries these properties of one unit, or of all loaded units that match a pattern.
@@ -90,14 +92,14 @@ pub fn conflicts(unit: &ServiceUnit, properties: &Properties, namespace: &NsName
     if unit.kind() == UnitKind::Socket {
         return found;
     }
-    found.extend(service_conflicts(unit, properties));
+    found.extend(service_conflicts(unit, properties, namespace));
     found.extend(covered(unit, properties, namespace));
     found
 }
 
 /// Reports conflicts that only a service can have.
-fn service_conflicts(unit: &ServiceUnit, properties: &Properties) -> Vec<String> {
-    let mut found = Vec::new();
+fn service_conflicts(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> Vec<String> {
+    let mut found = defeating_settings(unit.as_ref(), namespace, properties);
     let families = properties.get("RestrictAddressFamilies");
     let refused = families.starts_with('~');
     let listed: Vec<&str> = families.trim_start_matches('~').split_whitespace().collect();
@@ -105,6 +107,22 @@ fn service_conflicts(unit: &ServiceUnit, properties: &Properties) -> Vec<String>
     {
         found.push(format!(
             "RestrictAddressFamilies={families} of `{unit}` blocks the network in every namespace"
+        ));
+    }
+    let denied = properties.get("IPAddressDeny");
+    if !denied.is_empty() {
+        let exceptions = match properties.get("IPAddressAllow") {
+            "" => String::new(),
+            allowed => format!(", except IPAddressAllow={allowed}"),
+        };
+        found.push(format!(
+            "IPAddressDeny={denied} of `{unit}` also blocks these addresses in `{namespace}`{exceptions}; add the addresses of \
+             `{namespace}` that the service needs to IPAddressAllow="
+        ));
+    }
+    if properties.get("PrivateNetwork") == "yes" {
+        found.push(format!(
+            "PrivateNetwork=yes of `{unit}` has no effect: the service gets the network of `{namespace}`"
         ));
     }
     let most = properties.get("FileDescriptorStoreMax");
@@ -137,7 +155,7 @@ fn covered(unit: &ServiceUnit, properties: &Properties, namespace: &NsName) -> V
 }
 
 /// Reports the sockets that start a service, or the services that a socket starts, if they are not attached to the namespace.
-/// One line each. A socket listens in its own namespace, not in the namespace of its service.
+/// One line each; none for the service of systemd-socket-proxyd(8). A socket listens in its own namespace, not in the namespace of its service.
 #[must_use]
 pub fn misplaced_counterparts(
     unit: &ServiceUnit,
@@ -149,6 +167,10 @@ pub fn misplaced_counterparts(
         UnitKind::Service => ("TriggeredBy", |other| other.kind() == UnitKind::Socket),
         UnitKind::Socket => ("Triggers", |other| other.kind() == UnitKind::Service),
     };
+    // This program passes connections from one namespace to another.
+    if unit.kind() == UnitKind::Service && properties.get("ExecStart").contains("/systemd-socket-proxyd") {
+        return Vec::new();
+    }
     let is_attached = |other: &ServiceUnit| {
         attached.iter().any(|one| {
             one.namespace == *namespace
@@ -157,7 +179,8 @@ pub fn misplaced_counterparts(
     };
     let line = |other: ServiceUnit| match unit.kind() {
         UnitKind::Service => format!(
-            "`{other}` listens for `{unit}` in another namespace than `{namespace}`; attach `{other}` too to listen there"
+            "`{other}` listens for `{unit}` in another namespace than `{namespace}`; if it should listen in `{namespace}`, \
+             attach `{other}` too"
         ),
         UnitKind::Socket => format!(
             "`{other}`, which `{unit}` starts, is in another namespace than `{namespace}`; attach `{other}` too \
@@ -185,6 +208,16 @@ mod tests {
     fn a_file_descriptor_store_is_a_conflict() {
         assert_eq!(found("FileDescriptorStoreMax=0"), Vec::<String>::new());
         assert!(found("FileDescriptorStoreMax=8")[0].contains("`systemctl stop a.service`"));
+    }
+
+    #[test]
+    fn denied_addresses_and_an_ineffective_private_network_are_conflicts() {
+        assert!(
+            found("IPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=::1/128")[0]
+                .contains("except IPAddressAllow=::1/128;")
+        );
+        assert!(!found("IPAddressDeny=192.0.2.0/24")[0].contains("except"));
+        assert_eq!((found("PrivateNetwork=yes").len(), found("PrivateNetwork=no").len()), (1, 0));
     }
 
     #[test]
@@ -238,6 +271,9 @@ mod tests {
         assert_eq!(count(&[]), 1);
         assert_eq!(count(&attached("a.socket", "m")), 1);
         assert_eq!(count(&attached("a.socket", "n")), 0);
+        let proxy =
+            properties("TriggeredBy=a.socket\nExecStart={ path=/lib/systemd/systemd-socket-proxyd ; }");
+        assert_eq!(misplaced_counterparts(&unit, &proxy, &name, &[]), Vec::<String>::new());
         let socket: ServiceUnit = "a.socket".parse().unwrap();
         let triggers = properties("Triggers=a@1.service");
         assert_eq!(misplaced_counterparts(&socket, &triggers, &name, &[]).len(), 1);

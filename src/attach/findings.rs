@@ -41,6 +41,30 @@ pub fn joined_namespaces(unit: &str, properties: &Properties) -> Option<String> 
     })
 }
 
+/// Reports settings of other files of the unit that prevent its start or its network in the namespace, one line each.
+#[must_use]
+pub fn defeating_settings(unit: &str, namespace: &NsName, properties: &Properties) -> Vec<String> {
+    let mut found = Vec::new();
+    let interfaces = properties.get("RestrictNetworkInterfaces");
+    if !["", "~"].contains(&interfaces) {
+        found.push(format!(
+            "RestrictNetworkInterfaces={interfaces} of `{unit}` means interfaces of the host, by their number, so it blocks or admits \
+             other interfaces in `{namespace}`; remove it, and use a firewall in `{namespace}`"
+        ));
+    }
+    let hidden = properties.values("InaccessiblePaths").find(|path| {
+        let path = path.trim_start_matches(['-', '+']);
+        ["/run", "/var/run"].contains(&path.trim_end_matches('/'))
+    });
+    if let Some(path) = hidden {
+        found.push(format!(
+            "InaccessiblePaths={path} prevents the start of `{unit}` (status 226); list the directories below /run that it needs to \
+             hide, or use TemporaryFileSystem=/run"
+        ));
+    }
+    found
+}
+
 /// Reports mounts in the settings of the unit that are in a directory that the drop-in hides, one line each. `contents`: what
 /// the directories contain, for the message.
 #[must_use]
@@ -76,6 +100,16 @@ mod tests {
 
     fn properties(listing: &str) -> Properties {
         Properties::parse(&format!("Id=a.service\n{listing}")).remove(0)
+    }
+
+    #[test]
+    fn interfaces_of_the_host_and_a_hidden_run_are_reported() {
+        let found = |text: &str| defeating_settings("a.service", &"n".parse().unwrap(), &properties(text));
+        for text in ["", "RestrictNetworkInterfaces=~", "InaccessiblePaths=/run/dbus -/srv"] {
+            assert_eq!(found(text), Vec::<String>::new(), "{text}");
+        }
+        assert!(found("RestrictNetworkInterfaces=~eth0")[0].contains("interfaces of the host"));
+        assert!(found("InaccessiblePaths=/srv -/run")[0].contains("status 226"));
     }
 
     #[test]

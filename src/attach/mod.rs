@@ -29,7 +29,8 @@ use anyhow::{Context, Result, bail, ensure};
 pub use attachment::{Attachment, Detachment};
 pub use dropin::{DropIn, resolver_instances};
 pub use findings::{
-    CYCLE_ADVICE, exposing_mounts, joined_namespaces, misplaced_processes, missing_unit, overridden_namespace,
+    CYCLE_ADVICE, defeating_settings, exposing_mounts, joined_namespaces, misplaced_processes, missing_unit,
+    overridden_namespace,
 };
 pub use follow::Follow;
 pub use members::{list_processes, members_in, release_commands, restart_commands};

@@ -108,7 +108,7 @@ fn running(paths: &Paths, one: &Attached, properties: &Properties) -> Vec<Findin
     findings
 }
 
-/// Reports settings of other unit files that keep the unit out of the namespace.
+/// Reports settings of other unit files that keep the unit, or its network, out of the namespace.
 fn settings(unit: &str, namespace: &NsName, properties: &Properties) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(problem) = attach::overridden_namespace(unit, namespace, properties) {
@@ -117,6 +117,8 @@ fn settings(unit: &str, namespace: &NsName, properties: &Properties) -> Vec<Find
         )));
     }
     findings.extend(attach::joined_namespaces(unit, properties).map(Finding::error));
+    findings
+        .extend(attach::defeating_settings(unit, namespace, properties).into_iter().map(Finding::warning));
     findings
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`dropin`]: the text of the drop-in;
 //! - [`compatibility`]: settings of the unit that conflict with the namespace;
+//! - [`circular`]: instances that require the unit that is attached to them;
 //! - [`members`]: the processes of the unit, by network;
 //! - [`findings`]: the messages that `attach` and `check` share;
 //! - [`follow`]: starts units again when their namespace returns;
@@ -10,6 +11,7 @@
 mod apply;
 mod attachment;
 pub mod bus;
+mod circular;
 mod compatibility;
 mod dropin;
 mod findings;
@@ -27,6 +29,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 pub use attachment::{Attachment, Detachment};
+pub use circular::circular_dependency;
 pub use dropin::{DropIn, resolver_instances};
 pub use findings::{
     CYCLE_ADVICE, defeating_settings, exposing_mounts, joined_namespaces, misplaced_processes, missing_unit,

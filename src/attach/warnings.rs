@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::bus::{self, Bus};
+use super::circular::circular_dependency;
 use super::compatibility::{conflicts, misplaced_counterparts};
 use super::findings::{CYCLE_ADVICE, exposing_mounts};
 use super::{Attached, DropIn, FILE, ServiceUnit, attached, bus_setting};
@@ -47,6 +48,7 @@ pub(super) fn collect(
     if drop_in.has_own_resolver() {
         lines.extend(ResolvConf::of(paths).warning(&format!("`{unit}`")));
     }
+    lines.extend(circular_dependency(paths, unit, instances)?);
     lines.extend(cycle_warnings(unit, drop_in)?);
     lines.extend(bus_warnings(paths, unit, properties, namespace, drop_in.bus())?);
     Ok(lines)

@@ -29,6 +29,9 @@ pub(super) fn check(paths: &Paths, all: bool, is_wanted: &dyn Fn(&Instance) -> b
         let unit: ServiceUnit = one.unit.parse()?;
         findings.extend(stale(paths, &unit, one)?);
         findings.extend(too_long(paths, &unit, one));
+        let circular = attach::circular_dependency(paths, &unit, &one.instances)?;
+        let place = attach::drop_in_path(paths, &unit).display().to_string();
+        findings.extend(circular.map(|problem| Finding::error(problem).at(place)));
         for properties in Properties::of_service(&unit.pattern())? {
             let id = properties.get("Id");
             if id != one.unit && attached.iter().any(|other| other.unit == id) {

@@ -237,6 +237,24 @@ stays_stopped() {
   is test-many@y inactive
 }
 
+@test "a socket whose service could not start in its namespace listens again as soon as the namespace is up" {
+  plugin bad 'configure_bad_up_inside() { [[ -e /run/fixed ]]; }'
+  unit test-echo.socket <<<$'[Socket]\nListenStream=127.0.0.1:7000\nTriggerLimitBurst=3\nTriggerLimitIntervalSec=1h'
+  unit test-echo.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  lab netnsctl attach test-echo bad@a
+  lab systemctl start test-echo.socket
+  lab bash -c 'exec 3<>/dev/tcp/127.0.0.1/7000'
+  eventually is test-echo.socket failed
+  lab touch /run/fixed
+  lab netnsctl up bad@a
+  lab rm /run/fixed
+  eventually is test-echo.socket active
+  is test-echo inactive
+  lab bash -c 'exec 3<>/dev/tcp/127.0.0.1/7000'
+  eventually is_in a test-echo
+  lab systemctl stop test-echo.socket
+}
+
 @test "detach leaves nothing of it" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web

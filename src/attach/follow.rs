@@ -125,22 +125,24 @@ pub fn upgrade(paths: &Paths, attached: &mut [Attached]) -> Result<Vec<(PathBuf,
 }
 
 /// Starts an attached unit, or the instances of an attached template. Only enabled units are started, and not those that were
-/// stopped while the namespace was up. Returns the messages of systemctl.
+/// stopped while the namespace was up. Also starts their failed sockets. Returns the messages of systemctl.
 /// Errors: systemd is not running, a directory cannot be read, or systemctl fails.
 pub fn start(paths: &Paths, unit: &ServiceUnit) -> Result<String> {
     let systemd = running_systemd(paths)?;
     let attached = attached(paths)?;
-    let Some(one) = attached.iter().find(|one| one.unit == unit.as_ref()) else { return Ok(String::new()) };
+    let follows = |one: &&Attached| one.unit == unit.as_ref() && one.follow == Some(Follow::Yes);
+    let Some(one) = attached.iter().find(follows) else { return Ok(String::new()) };
     let instances =
         Properties::of("ActiveEnterTimestampMonotonic", one.instances.iter().map(Instance::unit))?;
     let up = instances.iter().map(|instance| time(instance, "ActiveEnterTimestampMonotonic")).max();
     // A unit that has stopped since then was stopped by an administrator, or has ended by itself.
     let is_left = |unit: &Properties| Some(time(unit, "ActiveExitTimestampMonotonic")) > up;
-    let returning: Vec<String> = following(paths, unit)?
+    let mut returning: Vec<String> = following(paths, unit)?
         .iter()
         .filter(|one| !one.runs() && !is_left(one) && !paths.stopped(one.id()).exists())
         .map(|one| one.id().to_owned())
         .collect();
+    returning.extend(failed_sockets(&loaded_units(unit, &attached)?)?);
     if returning.is_empty() {
         return Ok(String::new());
     }
@@ -148,6 +150,16 @@ pub fn start(paths: &Paths, unit: &ServiceUnit) -> Result<String> {
     // the start reports it.
     _ = systemd.reset_failed(&returning);
     Ok(systemd.queue("start", &returning))
+}
+
+/// The failed sockets of these units. While a namespace is down, each connection starts the service, which fails at once. systemd
+/// repeats this until the limit of the socket is reached (TriggerLimitBurst=), and fails the socket.
+/// Errors: systemctl fails.
+fn failed_sockets(units: &[Properties]) -> Result<Vec<String>> {
+    let triggers = units.iter().flat_map(|unit| unit.values("TriggeredBy"));
+    let sockets = Properties::of("ActiveState", triggers.filter(|name| name.ends_with(".socket")))?;
+    let failed = sockets.iter().filter(|socket| socket.get("ActiveState") == "failed");
+    Ok(failed.map(|socket| socket.id().to_owned()).collect())
 }
 
 /// Records whether an attached unit was stopped while its namespace was up.

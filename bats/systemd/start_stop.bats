@@ -13,6 +13,34 @@ load systemd
   nothing_left nstest
 }
 
+@test "up by a service before which the units cannot start is refused at once, and the suggested command works" {
+  lab mkdir -p /etc/systemd/system/netns_outside-lo@early.service.d
+  lab tee /etc/systemd/system/netns_outside-lo@early.service.d/order.conf <<<$'[Unit]\nAfter=test-late.target' >/dev/null
+  unit test-late.target <<<$'[Unit]\nDescription=late'
+  unit test-hook.service <<'END'
+[Unit]
+DefaultDependencies=no
+Before=test-late.target
+[Service]
+Type=oneshot
+TimeoutStartSec=60
+ExecStart=/bin/bash /run/test-hook
+END
+  lab tee /run/test-hook <<'END' >/dev/null
+netnsctl up lo@early 2>/run/test-hook.error && exit 1
+[[ $(</run/test-hook.error) =~ 'fix: `'([^\`]*) ]] && ${BASH_REMATCH[1]}
+END
+  SECONDS=0
+  lab systemctl start test-hook.service test-late.target
+  ((SECONDS < 30))
+  run -0 lab cat /run/test-hook.error
+  [[ $output == *'the start would wait for test-hook.service, which waits for this command; fix: `systemctl start --no-block netns-lo@early.service`'* ]]
+  eventually up netns-lo@early
+  lab systemctl stop netns-lo@early
+  lab rm -r /etc/systemd/system/netns_outside-lo@early.service.d /run/test-hook{,.error}
+  nothing_left early
+}
+
 @test "macvlan: the interface has its address and gateway, and a stop leaves nothing" {
   parent eth0
   config macvlan-shop.conf <<'END'

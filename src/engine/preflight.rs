@@ -7,8 +7,11 @@ use anyhow::{Result, anyhow};
 
 use crate::config::declaration::Declaration;
 use crate::name::Instance;
+use crate::netns::processes;
 use crate::paths::Paths;
 use crate::requires::{self, Graph, Problem, RequirementReader};
+use crate::systemd::show::Properties;
+use crate::systemd::systemctl::Systemctl;
 
 /// Reads the requirement graph of instances, and finds the problems. `up` contains the active instances: their requirements
 /// are not checked again.
@@ -49,6 +52,26 @@ fn masked_firewalls(paths: &Paths, instances: &[Instance], up: &BTreeSet<Instanc
         .filter(|(_, unit)| states.get(unit.as_str()).is_some_and(|state| state == "masked"));
     let problem = |(instance, unit): (Instance, &String)| Problem { message: masked_unit(unit), instance };
     Ok(masked.map(problem).collect())
+}
+
+/// Finds the unit of this process, if `instances` start after it and it waits for this process. A start would then never end: for
+/// example in an ifupdown hook, which `network.target` waits for.
+/// Errors: systemctl cannot be run.
+pub fn caller_before(systemctl: &Systemctl, instances: &[Instance]) -> Result<Option<String>> {
+    let Some(own) = processes::own_unit() else { return Ok(None) };
+    let jobs: BTreeSet<String> = systemctl.jobs()?.into_iter().map(|job| job.unit).collect();
+    let mut seen = BTreeSet::new();
+    let mut next: Vec<String> =
+        instances.iter().flat_map(|one| [one.unit(), one.outside_unit(), one.name.unit()]).collect();
+    while jobs.contains(&own) && !next.is_empty() {
+        let units = Properties::of("After", &next)?;
+        let earlier = units.iter().flat_map(|unit| unit.values("After")).filter(|unit| jobs.contains(*unit));
+        next = earlier.map(str::to_owned).filter(|unit| seen.insert(unit.clone())).collect();
+        if next.contains(&own) {
+            return Ok(Some(own));
+        }
+    }
+    Ok(None)
 }
 
 /// The message about a masked unit.

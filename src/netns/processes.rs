@@ -187,6 +187,12 @@ fn is_program_of_init(process: &Path) -> bool {
     matches!((program(process), program(Path::new("/proc/1"))), (Ok(one), Ok(init)) if one == init)
 }
 
+/// The unit of this process, if systemd has started it.
+#[must_use]
+pub fn own_unit() -> Option<String> {
+    unit(&fs::read_to_string("/proc/self/cgroup").ok()?)
+}
+
 /// Whether a process is in a group of systemd, or in a subgroup. `groups` are the lines of `/proc/PID/cgroup` (cgroups(7)).
 fn is_in(groups: &str, group: &str) -> bool {
     systemd_paths(groups)

@@ -81,6 +81,18 @@ impl Systemd {
         if let Some((_, error)) = refused.iter().find(|(instance, _)| dependants.contains(instance)) {
             return fail_all(instances, &format!("{error:#}"));
         }
+        match preflight::caller_before(&self.systemctl, &accepted) {
+            Ok(None) => {}
+            Ok(Some(unit)) => {
+                let units: Vec<String> = accepted.iter().map(Instance::unit).collect();
+                let error = format!(
+                    "the {verb} would wait for {unit}, which waits for this command; fix: `systemctl {verb} --no-block {}`",
+                    units.join(" ")
+                );
+                return fail_all(instances, &error);
+            }
+            Err(error) => return fail_all(instances, &format!("{error:#}")),
+        }
         let accepted = firewall::hold_back(&self.paths, accepted, &mut refused);
         let mut outcomes = self.start_units(verb, &accepted, &graph);
         let outcome =

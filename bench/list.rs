@@ -31,7 +31,8 @@ pub fn measure(measured: &mut Measured, engine: &str) -> Result<()> {
     netnsctl("down", 0, INSTANCES)
 }
 
-fn netnsctl(verb: &str, from: usize, to: usize) -> Result<()> {
+/// Runs netnsctl on the instances `lo@nFROM` to `lo@nTO`, without the last one.
+pub fn netnsctl(verb: &str, from: usize, to: usize) -> Result<()> {
     let instances = (from..to).map(|number| format!("lo@n{number}"));
     let arguments: Vec<String> =
         ["netnsctl".to_owned(), verb.to_owned()].into_iter().chain(instances).collect();

@@ -5,10 +5,11 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::measure::{Measured, in_turn, run, time, wait_until};
+use crate::measure::{Measured, Pairs, Unit, in_turn, run, time, wait_until};
 use crate::{list, update};
 
 const INSTANCES: usize = 200;
+const MANY: usize = 500;
 
 pub fn measure() -> Result<Measured> {
     let mut measured = Measured::default();
@@ -26,6 +27,7 @@ pub fn measure() -> Result<Measured> {
         by_number.push((u32::try_from(count)?, pairs));
     }
     measured.plot("systemd: instances of lo", ["three units with /bin/true", "lo, start, stop"], &by_number);
+    measure_many(&mut measured, &floor)?;
     update::measure_idle(&mut measured)?;
     update::measure_new(&mut measured)?;
     run(&["netns-update"])?;
@@ -39,16 +41,19 @@ struct Units(&'static str, &'static str);
 impl Units {
     /// Starts and stops instances. Returns when the last unit is inactive.
     fn up_and_down(&self, count: usize) -> Result<f64> {
-        let Self(name, inside) = self;
-        let arguments = |verb: &str| -> Vec<String> {
-            let units = (0..count).map(|number| format!("{inside}@n{number}.service"));
-            ["systemctl".to_owned(), verb.to_owned()].into_iter().chain(units).collect()
-        };
+        Ok(self.up(count)? + self.down(count)?)
+    }
+
+    fn up(&self, count: usize) -> Result<f64> {
+        time(|| run(&self.systemctl("start", count)))
+    }
+
+    /// Returns when the last unit is inactive.
+    fn down(&self, count: usize) -> Result<f64> {
         time(|| {
-            run(&arguments("start"))?;
-            run(&arguments("stop"))?;
+            run(&self.systemctl("stop", count))?;
             wait_until(|| {
-                let pattern = format!("{name}@*");
+                let pattern = format!("{}@*", self.0);
                 let listing = Command::new("systemctl")
                     .args(["list-units", "--plain", "--no-legend", &pattern])
                     .output()?;
@@ -57,6 +62,40 @@ impl Units {
             })
         })
     }
+
+    fn systemctl(&self, verb: &str, count: usize) -> Vec<String> {
+        let units = (0..count).map(|number| format!("{}@n{number}.service", self.1));
+        ["systemctl".to_owned(), verb.to_owned()].into_iter().chain(units).collect()
+    }
+}
+
+/// Measures the commands of netnsctl with hundreds of instances.
+fn measure_many(measured: &mut Measured, floor: &Units) -> Result<()> {
+    let (mut up, mut down) = (Pairs::default(), Pairs::default());
+    for _ in 0..3 {
+        up.floor.push(floor.up(MANY)?);
+        down.floor.push(floor.down(MANY)?);
+        up.ours.push(time(|| list::netnsctl("up", 0, MANY))?);
+        down.ours.push(time(|| list::netnsctl("down", 0, MANY))?);
+    }
+    let floor = "the same three units with /bin/true as every command";
+    measured.rows.push(up.row("netnsctl up, 500 lo instances, systemd", floor, 1.6));
+    measured.rows.push(down.row("netnsctl down, 500 lo instances, systemd", floor, 1.6));
+
+    let times = |verb: &str| (0..5).map(|_| time(|| run(&["netnsctl", verb]))).collect::<Result<Vec<_>>>();
+    list::netnsctl("up", 0, MANY / 5)?;
+    let (mut check, mut gc) = (Pairs::default(), Pairs::default());
+    (check.floor, gc.floor) = (times("check")?, times("gc")?);
+    list::netnsctl("up", MANY / 5, MANY)?;
+    (check.ours, gc.ours) = (times("check")?, times("gc")?);
+    list::netnsctl("down", 0, MANY)?;
+    let goal = "20 ms an instance".to_owned();
+    let mut row =
+        check.row_of("netnsctl check, 500 lo instances, systemd", "itself with 100", goal, Unit::Seconds);
+    row.reached = row.median < 0.02 * 500.0;
+    measured.rows.push(row);
+    measured.rows.push(gc.row("netnsctl gc, 500 lo instances, systemd", "itself with 100", 5.0));
+    Ok(())
 }
 
 /// Installs the floor: the same three units with `/bin/true` as every command. The namespaces exist already.
@@ -76,7 +115,7 @@ fn install_floor() -> Result<()> {
         };
         fs::write(format!("/etc/systemd/system/{floor}"), text.lines().map(line).collect::<String>())?;
     }
-    for number in 0..INSTANCES {
+    for number in 0..MANY {
         run(&["ip", "netns", "add", &format!("floor-n{number}")])?;
     }
     run(&["systemctl", "daemon-reload"])

@@ -8,7 +8,7 @@ load systemd
   lab netnsctl up lo@units
   run -0 lab netnsctl list --no-legend
   [[ ${lines[0]} =~ ^direct\ +lo\ +up\ +direct\  && ${lines[2]} =~ ^units\ +lo\ +up\ +systemd\  ]]
-  run -0 lab netnsctl up lo@direct lo@units
+  run --separate-stderr -0 lab netnsctl up lo@direct lo@units
   [[ $output == $'lo@direct was already up\nlo@units was already up' ]]
   lab netnsctl down direct units
   nothing_left direct

@@ -200,6 +200,16 @@ $CONF/lo-b.conf:2: error: lo@b: the file calls \`exit\` here: the hooks of the i
 END
 }
 
+@test "a file that hangs does not delay the check and the graph of another instance for long" {
+  config lo-a.conf <<<'while :; do :; done'
+  config lo-b.conf <<<''
+  SECONDS=0
+  clean lo@b
+  run --separate-stderr -0 netnsctl graph b
+  # Each of both would wait 10 seconds for its own instance.
+  ((SECONDS < 10))
+}
+
 @test "instances that a user without privilege cannot check are reported, and the status is 2" {
   netnsctl up lo@a
   run --separate-stderr -2 setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin netnsctl check

@@ -38,7 +38,7 @@ stays_stopped() {
     lab systemctl restart "netns-$instance"
     returns
   done
-  lab netnsctl down a
+  lab netnsctl down --recursive a
   is test-web inactive
   eventually gone a
   lab netnsctl up lo@a nft@a
@@ -52,7 +52,7 @@ stays_stopped() {
 @test "a service comes back when its last instance comes up, and not before" {
   lab netnsctl attach test-web lo@a nft@a
   lab systemctl start test-web
-  lab netnsctl down a
+  lab netnsctl down --recursive a
   lab netnsctl up nft@a
   is test-web inactive
   is netns-lo@a inactive

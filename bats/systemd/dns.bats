@@ -222,7 +222,7 @@ attached() {
     is_in "$name" test-client
     [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
     lab netnsctl check
-    lab netnsctl down "dns@$name"
+    lab netnsctl down --recursive "dns@$name"
     is test-client inactive
   done
 }

@@ -180,7 +180,7 @@ load systemd
 @test "after a manual deletion of the namespace, systemctl restart restarts the instances that require it" {
   config veth-other.conf <<<$'VETH_NSNAME_OUTSIDE=nstest\nVETH_IFADDR_OUTSIDE=198.51.100.1/30\nVETH_IFADDR_INSIDE=198.51.100.2/30'
   lab netns-update >/dev/null
-  lab systemctl start netns-veth@other netns-lo@nstest
+  lab systemctl start netns-veth@other netns-lo@other netns-lo@nstest
   lab ip netns delete nstest
   lab systemctl restart netns-lo@nstest
   up netns-veth@other netns-lo@nstest

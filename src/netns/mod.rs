@@ -255,7 +255,7 @@ pub fn enter_file(wanted: &File) -> Result<Entered> {
     Ok(Entered { home })
 }
 
-/// The addresses in a namespace, in the order of the interfaces. Loopback addresses and link-local IPv6 addresses are left out.
+/// The addresses in a namespace, in the order of the names of the interfaces. Loopback addresses and link-local IPv6 addresses are left out.
 /// Empty if the namespace cannot be entered.
 #[must_use]
 pub fn addresses(paths: &Paths, name: &NsName) -> Vec<String> {
@@ -270,16 +270,18 @@ pub fn addresses(paths: &Paths, name: &NsName) -> Vec<String> {
                 .netmask
                 .and_then(|mask| mask.as_sockaddr_in().map(|mask| mask.ip().to_bits().count_ones()));
             if !four.ip().is_loopback() {
-                addresses.push(format!("{}/{}", four.ip(), prefix(bits)));
+                addresses.push((interface.interface_name, format!("{}/{}", four.ip(), prefix(bits))));
             }
         } else if let Some(six) = address.as_sockaddr_in6() {
             let bits = interface
                 .netmask
                 .and_then(|mask| mask.as_sockaddr_in6().map(|mask| mask.ip().to_bits().count_ones()));
             if !six.ip().is_loopback() && !six.ip().is_unicast_link_local() {
-                addresses.push(format!("{}/{}", six.ip(), prefix(bits)));
+                addresses.push((interface.interface_name, format!("{}/{}", six.ip(), prefix(bits))));
             }
         }
     }
-    addresses
+    // Interfaces of different types are created at the same time, in any order. The order of the addresses of one is kept.
+    addresses.sort_by(|(one, _), (other, _)| one.cmp(other));
+    addresses.into_iter().map(|(_, address)| address).collect()
 }

@@ -177,8 +177,9 @@ redirects_default() {
 }
 
 @test "with a read-only /proc/sys, veth comes up with a warning" {
+  create a
   run --separate-stderr -0 unshare --mount bash -c 'mount --bind -o ro /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
-    source "$1"; create a; printf "%s\n" VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >"$CONF/veth-a.conf"
+    source "$1"; printf "%s\n" VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >"$CONF/veth-a.conf"
     up veth a' bash "$BATS_TEST_DIRNAME/kernel.bash"
   [[ $stderr == *'warning: cannot set /proc/sys/net/ipv6/conf/ve-a0/accept_ra to 0, it is 1'* ]]
 }

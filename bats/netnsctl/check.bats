@@ -383,7 +383,7 @@ END
   ip link set dev eth1 up
   printf '%s\n' MACVLAN_PARENT_IFNAME=eth0 MACVLAN_IFNAME=m0 'MACVLAN_IFADDR=(198.51.100.2/24 "2001:db8::2/64 nodad")' \
     MACVLAN_GATEWAY=2001:db8::1 | config macvlan-a.conf
-  netnsctl up macvlan@a
+  netnsctl up macvlan@a lo@a
   clean
   ip -netns a address delete 198.51.100.2/24 dev m0
   ip -netns a -6 route delete default
@@ -489,7 +489,8 @@ END
   veth a
   netnsctl up veth@a
   text='lo is down, so 127.0.0.1 and ::1 do not work; hint: `netnsctl up lo@a`'
-  finds <<<"warning: namespace \`a\`: $text"
+  run -0 netnsctl check
+  [[ $output == "note: namespace \`a\`: $text" ]]
   run -0 netnsctl status a
   [[ $output == *"loopback $text"* ]]
   netnsctl up lo@a

@@ -119,7 +119,7 @@ instances() {
 
 @test "creating, verifying and deleting a namespace, and checking a file, is netnsinit alone" {
   netnsinit --create other
-  costs 1 1 40 netnsinit --create a
+  costs 1 1 41 netnsinit --create a
   costs 1 1 27 netnsinit --verify a
   costs 1 1 40 netnsinit --delete a
   costs 1 1 16 netnsinit --check-trust /etc/conf.d/netns/default.conf
@@ -137,7 +137,7 @@ instances() {
 @test "the direct engine starts a bash for each hook with work, and the programs of the hook" {
   engine 3 3 344 up lo@a
   engine 1 1 143 up lo@a
-  engine 1 1 285 down lo@a
+  engine 1 1 522 down lo@a
   engine 9 9 430 up veth@nstest
   engine 8 8 425 down veth@nstest
 }

@@ -86,9 +86,8 @@ fn loopback(paths: &Paths, active: &[Active], is_wanted: &dyn Fn(&Instance) -> b
         up().filter(|one| loopback::is_provided_by(paths, one)).map(|one| &one.name).collect();
     let names: BTreeSet<&NsName> =
         up().filter(|one| is_wanted(one) && !provided.contains(&one.name)).map(|one| &one.name).collect();
-    let finding = |name: &NsName| {
-        Some(Finding::warning(format!("namespace `{name}`: {}", loopback::down(paths, name)?)))
-    };
+    let finding =
+        |name: &NsName| Some(Finding::note(format!("namespace `{name}`: {}", loopback::down(paths, name)?)));
     names.into_iter().filter_map(finding).collect()
 }
 

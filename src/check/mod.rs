@@ -44,6 +44,8 @@ pub enum Severity {
     Error,
     /// It works, but probably not as intended.
     Warning,
+    /// It works, and can be intended. The check succeeds.
+    Note,
 }
 
 impl fmt::Display for Severity {
@@ -51,6 +53,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         })
     }
 }
@@ -81,6 +84,10 @@ impl Finding {
 
     fn warning(message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, message)
+    }
+
+    fn note(message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, message)
     }
 
     fn at(mut self, place: impl Into<String>) -> Self {

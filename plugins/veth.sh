@@ -130,7 +130,9 @@ veth_check_end() {
 # A .conf that lets the outside end accept router advertisements redefines this function and ignore_routers.
 veth_check_routers() {
   local file=/proc/sys/net/ipv6/conf/$VETH_IFNAME_OUTSIDE/accept_ra
-  [[ $(nsenter ${VETH_NSNAME_OUTSIDE:+--net="/run/netns/$VETH_NSNAME_OUTSIDE"} -- cat -- "$file" 2>/dev/null) != [12] ]] ||
+  # Since util-linux 2.41, nsenter fails without a namespace.
+  local from=(${VETH_NSNAME_OUTSIDE:+nsenter --net="/run/netns/$VETH_NSNAME_OUTSIDE" --})
+  [[ $("${from[@]}" cat -- "$file" 2>/dev/null) != [12] ]] ||
     echo "interface '$VETH_IFNAME_OUTSIDE' accepts router advertisements"
 }
 

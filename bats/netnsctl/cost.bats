@@ -139,7 +139,7 @@ instances() {
   engine 1 1 143 up lo@a
   engine 1 1 522 down lo@a
   engine 9 9 430 up veth@nstest
-  engine 8 8 425 down veth@nstest
+  engine 8 8 620 down veth@nstest
 }
 
 @test "a hook costs the same with 1000 other namespaces and 1000 other files" {

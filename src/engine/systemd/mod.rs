@@ -202,6 +202,16 @@ impl Systemd {
                 let outside = pending.iter().map(Instance::outside_unit).filter(|unit| units.is_up(unit));
                 let outside: Vec<String> = outside.collect();
                 let needed = needed(&outside)?;
+                pending.retain(|instance| {
+                    let unit = instance.outside_unit();
+                    let is_kept = needed.contains(&unit) && !units.is_up_or_changing(&instance.unit());
+                    if is_kept {
+                        let error =
+                            anyhow!("`{instance}` is not completely down: other units require {unit}");
+                        errors.insert(instance.clone(), error);
+                    }
+                    !is_kept
+                });
                 let unneeded: Vec<String> =
                     outside.into_iter().filter(|unit| !needed.contains(unit)).collect();
                 if !unneeded.is_empty() {

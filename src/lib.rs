@@ -85,6 +85,7 @@ pub mod internals {
     }
     pub mod requires {
         pub use crate::requires::Graph;
+        pub use crate::requires::parents::Parents;
     }
     pub mod systemd {
         pub use crate::systemd::journal::messages;

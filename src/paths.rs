@@ -32,6 +32,8 @@ pub struct Paths {
     pub direct: PathBuf,
     /// Exists after `netns-update` has changed units, until systemd has read them: `/run/systemd-netns/reload`.
     pub reload: PathBuf,
+    /// The socket of udev, which exists if udev runs: `/run/udev/control`.
+    pub udev: PathBuf,
     /// Exists if systemd is PID 1 (`sd_booted(3)`).
     pub systemd: PathBuf,
     /// The settings of login(1), login.defs(5): `/etc/login.defs`.
@@ -60,6 +62,7 @@ impl Paths {
             stopped: root.join("run/systemd-netns/stopped"),
             direct: root.join("run/systemd-netns/direct"),
             reload: root.join("run/systemd-netns/reload"),
+            udev: root.join("run/udev/control"),
             systemd: root.join("run/systemd/system"),
             login_defs: root.join("etc/login.defs"),
             invocations: root.join("run/systemd/units"),

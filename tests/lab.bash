@@ -44,9 +44,10 @@ lab_install() {
 # Copies all samples of settings to the directory of the administrator.
 lab_samples() { cp "$LAB"/root/usr/share/doc/systemd-netns/examples/* "$LAB/root/etc/conf.d/netns"; }
 
-# Usage: lab_resolvers
-# Unpacks the packages that tests/need has downloaded: systemd-resolved, nscd, nss-resolve and dnsmasq. None is enabled.
-lab_resolvers() {
+# Usage: lab_packages
+# Unpacks the packages that tests/need has downloaded: systemd-resolved, nscd, nss-resolve, dnsmasq and udev. The resolvers are not
+# enabled. udev starts only in a lab with a writable /sys.
+lab_packages() {
   local deb
   for deb in "${BASH_SOURCE[0]%/*}"/../target/debs/*.deb; do
     [[ -e $deb ]] || continue # all packages are installed on the host

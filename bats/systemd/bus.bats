@@ -7,7 +7,7 @@ setup_file() {
   lab_create
   lab_install
   lab_samples
-  lab_resolvers
+  lab_packages
   cp -a "$CONF" "$LAB/conf"
   lab_boot
 }

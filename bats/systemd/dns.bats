@@ -7,7 +7,7 @@ setup_file() {
   lab_create
   lab_install
   lab_samples
-  lab_resolvers
+  lab_packages
   local etc=$LAB/root/etc
   ln -sf ../run/systemd/resolve/stub-resolv.conf "$etc/resolv.conf"
   sed -i '/^hosts:/d' "$etc/nsswitch.conf"

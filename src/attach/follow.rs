@@ -134,9 +134,9 @@ pub fn start(paths: &Paths, unit: &ServiceUnit) -> Result<String> {
     let Some(one) = attached.iter().find(follows) else { return Ok(String::new()) };
     let instances =
         Properties::of("ActiveEnterTimestampMonotonic", one.instances.iter().map(Instance::unit))?;
-    let up = instances.iter().map(|instance| time(instance, "ActiveEnterTimestampMonotonic")).max();
+    let up = instances.iter().map(|instance| instance.time("ActiveEnterTimestampMonotonic")).max();
     // A unit that has stopped since then was stopped by an administrator, or has ended by itself.
-    let is_left = |unit: &Properties| Some(time(unit, "ActiveExitTimestampMonotonic")) > up;
+    let is_left = |unit: &Properties| Some(unit.time("ActiveExitTimestampMonotonic")) > up;
     let mut returning: Vec<String> = following(paths, unit)?
         .iter()
         .filter(|one| !one.runs() && !is_left(one) && !paths.stopped(one.id()).exists())
@@ -180,20 +180,15 @@ pub fn record(paths: &Paths, unit: &ServiceUnit) -> Result<()> {
     Ok(())
 }
 
-/// A time of a unit in microseconds of the monotonic clock; 0 if the unit has not had this state.
-fn time(unit: &Properties, key: &str) -> u64 {
-    unit.get(key).parse().unwrap_or(0)
-}
-
 /// Whether a unit has stopped while the mount of its namespace was missing: somebody has deleted the namespace manually.
 /// Errors: systemctl fails.
 fn stopped_with_mount(unit: &Properties) -> Result<bool> {
-    let stopped = time(unit, "ActiveExitTimestampMonotonic");
+    let stopped = unit.time("ActiveExitTimestampMonotonic");
     let mounts: Vec<&str> = unit.values("StopPropagatedFrom").collect();
     Ok(Properties::of("InactiveEnterTimestampMonotonic,ActiveEnterTimestampMonotonic", mounts)?.iter().any(
         |mount| {
             let [gone, back] = ["InactiveEnterTimestampMonotonic", "ActiveEnterTimestampMonotonic"]
-                .map(|key| time(mount, key));
+                .map(|key| mount.time(key));
             gone != 0 && gone <= stopped && (back < gone || stopped <= back)
         },
     ))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::settings::{place, settings};
+use super::settings::place;
 use super::{Examined, Finding, Subject};
 use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
@@ -16,6 +16,7 @@ use crate::netns;
 use crate::netns::ownership;
 use crate::paths::Paths;
 use crate::print;
+use crate::requires::parents::{self, Parents};
 use crate::requires::{self, Graph};
 use crate::sys::capability::{self, Capability};
 use crate::sys::parallel::parallel_waiting;
@@ -66,7 +67,7 @@ fn parents(
     let links = netlink::links()?;
     let mut findings = Vec::new();
     for one in examined.iter().filter(|one| is_wanted(&one.instance)) {
-        for setting in settings(one).filter(|setting| setting.name.ends_with("_PARENT_IFNAME")) {
+        for setting in parents::settings(&one.explained, &one.instance.nstype) {
             if links.iter().any(|link| link.name == setting.value) {
                 continue;
             }
@@ -101,7 +102,7 @@ fn of_systemd(
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     if all {
-        findings.extend(stale(paths, graph)?);
+        findings.extend(stale(paths, examined, graph)?);
         findings.extend(super::user_units::check()?);
     }
     findings.extend(super::attached::check(paths, all, is_wanted)?);
@@ -143,10 +144,13 @@ fn lost(paths: &Paths, instance: &Instance) -> Option<Finding> {
 }
 
 /// Reports units that `netns-update` would change.
-fn stale(paths: &Paths, graph: &Graph) -> Result<Vec<Finding>> {
+fn stale(paths: &Paths, examined: &[Examined], graph: &Graph) -> Result<Vec<Finding>> {
     let listing = plugin::list(paths)?;
     let templates = unit_files::templates(paths)?;
-    let plan = update::plan(paths, &listing.types, &templates, graph, &[])?;
+    let configured = plugin::configured(paths)?;
+    let explained = examined.iter().filter(|one| configured.contains(&one.instance));
+    let parents = Parents::of(paths, explained.map(|one| (&one.instance, &one.explained)));
+    let plan = update::plan(paths, &listing.types, &templates, graph, &parents, &[])?;
     let finding = |change: &unit_files::Change| {
         let what = match change.action {
             Action::Create | Action::Update | Action::Remove if change.is_dropin() => "this drop-in is stale",

@@ -10,11 +10,8 @@ use crate::bash::explain::Variable;
 use crate::config::header::PluginHeader;
 use crate::config::layers::{Layer, Role};
 use crate::config::plugin;
-use crate::name::{Instance, NsType};
+use crate::name::{Instance, NsType, ifname};
 use crate::paths::Paths;
-
-/// Longest name of an interface in bytes (`IFNAMSIZ` in include/uapi/linux/if.h, less the NUL).
-const IFNAME_MAX: usize = 15;
 
 /// Checks one instance. `known` are the settings of all types.
 pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> Vec<Finding> {
@@ -169,23 +166,7 @@ fn ifnames(setting: &Variable) -> Vec<String> {
     if !is_about(setting, "IFNAME") {
         return Vec::new();
     }
-    setting.values().iter().filter_map(|name| ifname(name)).collect()
-}
-
-fn ifname(name: &str) -> Option<String> {
-    if name.len() > IFNAME_MAX {
-        Some(format!(
-            "interface name `{name}` is too long: {} characters, at most {IFNAME_MAX} are possible",
-            name.len()
-        ))
-    } else if name == "."
-        || name == ".."
-        || name.contains(|character: char| "/:%".contains(character) || character.is_whitespace())
-    {
-        Some(format!("invalid interface name `{name}`"))
-    } else {
-        None
-    }
+    setting.values().iter().filter_map(|name| ifname::problem(name)).collect()
 }
 
 fn macs(setting: &Variable) -> Vec<String> {

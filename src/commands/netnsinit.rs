@@ -12,11 +12,12 @@ use nix::unistd::geteuid;
 
 use crate::attach::{ServiceUnit, follow};
 use crate::config::remembered;
+use crate::engine::{Outcome, systemd::Systemd};
 use crate::exit::Status;
 use crate::firewall;
 use crate::hook;
 use crate::hook::foreground;
-use crate::name::NsName;
+use crate::name::{Instance, NsName};
 use crate::netns::ownership::{self, Deleted};
 use crate::netns::{Deletion, Hidden, etc};
 use crate::paths::Paths;
@@ -34,7 +35,7 @@ use crate::trust;
     name = "netnsinit",
     version,
     override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
-                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --follow|--leave UNIT\n       netnsinit --check-trust FILE...",
+                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --follow|--leave UNIT\n       netnsinit --return TYPE@NAME\n       netnsinit --check-trust FILE...",
     after_help = "Options come before TYPE. All arguments after TYPE are passed to the hook.\n\n\
                   Environment:\n  NETNS_TRACE=1  the same as --trace\n\n\
                   Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
@@ -65,6 +66,9 @@ pub struct InitArgs {
     /// Record whether the attached UNIT is stopped
     #[arg(long, conflicts_with_all = ["create", "delete", "verify", "close", "follow", "print_wrapper", "trace"])]
     pub leave: bool,
+    /// Bring the instance TYPE@NAME up again, because its parent interface has appeared
+    #[arg(long = "return", conflicts_with_all = ["create", "delete", "verify", "close", "follow", "leave", "print_wrapper", "trace"])]
+    pub bring_back: bool,
     /// Called after the hook of a firewall: undo --close
     #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
     pub open: bool,
@@ -113,6 +117,7 @@ impl InitArgs {
             close: false,
             follow: false,
             leave: false,
+            bring_back: false,
             open: false,
             unsure: false,
             check_trust: false,
@@ -142,6 +147,9 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     }
     if options.follow || options.leave {
         return attached_unit(&paths, &options);
+    }
+    if options.bring_back {
+        return bring_back(&paths, &options);
     }
     if options.check_trust {
         trust::require(&paths.root, &options.arguments)?;
@@ -191,6 +199,20 @@ fn attached_unit(paths: &Paths, options: &InitArgs) -> Result<Status> {
     let message = follow::start(paths, &unit)?;
     if !message.is_empty() {
         print::warn(&format!("cannot start `{unit}` again: {message}"));
+    }
+    Ok(Status::Done)
+}
+
+/// The command of netns_return@TYPE@NAME.service.
+fn bring_back(paths: &Paths, options: &InitArgs) -> Result<Status> {
+    let [instance] = options.arguments.as_slice() else {
+        bail!("expected one TYPE@NAME\n{}", InitArgs::usage())
+    };
+    let instance: Instance = instance.to_string_lossy().parse()?;
+    ensure!(geteuid().is_root(), "permission denied: only root can start units; use sudo");
+    for Outcome { instance, changed, .. } in Systemd::of(paths)?.bring_back(&instance)? {
+        changed?;
+        print::say(&format!("{instance} is up again"));
     }
     Ok(Status::Done)
 }

@@ -58,7 +58,8 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
         machine.stop_all()?;
     }
     let loaded = machine.loaded()?;
-    let plan = plan(&paths, &machine.listing.types, &machine.templates, &machine.graph, &loaded)?;
+    let Machine { listing, templates, graph, parents, .. } = &machine;
+    let plan = plan(&paths, &listing.types, templates, graph, parents, &loaded)?;
     let invalid = machine.graph.problems.iter().map(|problem| &problem.message);
     let mut whole = warn_of(machine.listing.problems.iter().chain(invalid).chain(&plan.problems));
     warn_of(&machine.unknown_units()?);

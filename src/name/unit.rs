@@ -12,6 +12,11 @@ const MADE: &str = "netns_made";
 const CLOSED: &str = "netns_closed";
 const SETTLE: &str = "netns_settle";
 const FOLLOW: &str = "netns_follow";
+const RETURN: &str = "netns_return";
+
+/// The device units of interfaces, which systemd creates with udev (systemd.device(5)).
+const DEVICE_PREFIX: &str = "sys-subsystem-net-devices-";
+const DEVICE_SUFFIX: &str = ".device";
 
 /// The prefixes of the unit pair of a type.
 pub const TYPE_PREFIXES: [&str; 2] = [INSIDE, OUTSIDE];
@@ -38,6 +43,8 @@ pub enum UnitName {
     Settle(NsName),
     /// `netns_follow@UNIT.service`: starts the attached UNIT again when its namespace returns.
     Follow(String),
+    /// `netns_return@TYPE@NAME.service`: starts the instance again when its parent interface appears.
+    Return(Instance),
 }
 
 impl UnitName {
@@ -61,6 +68,9 @@ impl UnitName {
         }
         if template == FOLLOW {
             return (!rest.is_empty()).then(|| Self::Follow(rest.to_owned()));
+        }
+        if template == RETURN {
+            return rest.parse().ok().map(Self::Return);
         }
         let name = rest.parse().ok()?;
         Some(match template {
@@ -94,6 +104,7 @@ impl fmt::Display for UnitName {
             Self::Closed(name) => write!(f, "{CLOSED}@{name}.service"),
             Self::Settle(name) => write!(f, "{SETTLE}@{name}.service"),
             Self::Follow(unit) => write!(f, "{FOLLOW}@{unit}.service"),
+            Self::Return(instance) => write!(f, "{RETURN}@{instance}.service"),
         }
     }
 }
@@ -102,7 +113,28 @@ impl fmt::Display for UnitName {
 #[must_use]
 pub fn is_ours(unit: &str) -> bool {
     let begins = |prefix: &&str| unit.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with(['-', '@']));
-    unit.contains('@') && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE, FOLLOW].iter().any(begins)
+    unit.contains('@') && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE, FOLLOW, RETURN].iter().any(begins)
+}
+
+/// The device unit of an interface of the host: `sys-subsystem-net-devices-eth0.device`. Bytes that are not allowed in unit names
+/// are escaped, as in `systemd-escape --path`.
+#[must_use]
+pub fn device(ifname: &str) -> String {
+    let mut unit = DEVICE_PREFIX.to_owned();
+    for byte in ifname.bytes() {
+        if byte.is_ascii_alphanumeric() || b":_.".contains(&byte) {
+            unit.push(byte.into());
+        } else {
+            unit += &format!("\\x{byte:02x}");
+        }
+    }
+    unit + DEVICE_SUFFIX
+}
+
+/// Whether a unit is the device unit of an interface.
+#[must_use]
+pub fn is_device(unit: &str) -> bool {
+    unit.starts_with(DEVICE_PREFIX) && unit.ends_with(DEVICE_SUFFIX)
 }
 
 /// The type in the name of a unit or of a unit file. It is not checked: an earlier version allowed other types.
@@ -140,10 +172,18 @@ mod tests {
             "netns_closed@a.service",
             "netns_settle@a.service",
             "netns_follow@x@a.socket.service",
+            "netns_return@a.b@c:d.service",
         ] {
             assert_eq!(UnitName::parse(name).unwrap().to_string(), name);
             assert!(is_ours(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_device_unit_of_an_interface_has_its_escaped_name() {
+        assert_eq!(device("eth0.7:a_b"), "sys-subsystem-net-devices-eth0.7:a_b.device");
+        assert_eq!(device("wlan-ö"), r"sys-subsystem-net-devices-wlan\x2d\xc3\xb6.device");
+        assert!(is_device(&device("x")) && !is_device("dev-vda.device"));
     }
 
     #[test]

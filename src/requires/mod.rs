@@ -2,6 +2,7 @@
 //! `NETNS_REQUIRES`, and in those settings that the plugin declares with `Requires`.
 
 mod graph;
+pub mod parents;
 mod requirement;
 mod unknown_units;
 

@@ -55,6 +55,12 @@ impl Properties {
         self.get(key).split_whitespace()
     }
 
+    /// A time of the unit in microseconds of the monotonic clock; 0 if the unit has not had this state.
+    #[must_use]
+    pub fn time(&self, key: &str) -> u64 {
+        self.get(key).parse().unwrap_or(0)
+    }
+
     /// The main name of the unit.
     #[must_use]
     pub fn id(&self) -> &str {

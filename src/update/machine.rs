@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::attach::{self, Attached};
 use crate::config::plugin::{self, Listing};
 use crate::paths::Paths;
+use crate::requires::parents::Parents;
 use crate::requires::{self, Graph};
 use crate::systemd::systemctl::{Loaded, LoadedQuery, Systemctl};
 use crate::systemd::unit_files::{self, Template};
@@ -28,6 +29,8 @@ pub struct Machine<'a> {
     pub listing: Listing,
     /// The requirements of instances.
     pub graph: Graph,
+    /// The parent interfaces of instances.
+    pub parents: Parents,
     /// The template units. The units of a type are copies of them.
     pub templates: Vec<Template>,
     /// The attached services, which prevent the removal of all units.
@@ -52,6 +55,7 @@ impl<'a> Machine<'a> {
             systemctl,
             listing: Listing::default(),
             graph: Graph::default(),
+            parents: Parents::default(),
             templates: Vec::new(),
             attached: Vec::new(),
             loading,
@@ -61,6 +65,7 @@ impl<'a> Machine<'a> {
             Scope::All => {
                 machine.listing = plugin::list(paths)?;
                 machine.graph = Graph::of_configured(paths, |_| true)?;
+                machine.parents = Parents::of_configured(paths)?;
                 machine.templates = unit_files::templates(paths)?;
             }
         }

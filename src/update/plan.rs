@@ -9,6 +9,7 @@ use crate::config::plugin;
 use crate::name::NsType;
 use crate::paths::Paths;
 use crate::requires::Graph;
+use crate::requires::parents::Parents;
 use crate::systemd::systemctl::Loaded;
 use crate::systemd::unit_files::{self, Action, Change, FileContent, Plan, Template};
 
@@ -17,7 +18,8 @@ use crate::systemd::unit_files::{self, Action, Change, FileContent, Plan, Templa
 /// - each type has its unit pair;
 /// - each instance with requirements has a drop-in;
 /// - each type that provides a firewall has a drop-in;
-/// - each attached unit that follows its namespace has its drop-ins.
+/// - each attached unit that follows its namespace has its drop-ins;
+/// - each parent interface has a drop-in.
 ///
 /// The units of a removed type stay if a service is attached to an instance, or if an instance in `loaded` is up
 /// ([`Loaded::is_up`]). The drop-in of an instance with invalid requirements is not changed.
@@ -28,6 +30,7 @@ pub fn plan<'a>(
     types: &BTreeSet<NsType>,
     templates: &'a [Template],
     graph: &Graph,
+    parents: &Parents,
     loaded: &[Loaded],
 ) -> Result<Plan<'a>> {
     let present = unit_files::present(paths)?;
@@ -47,5 +50,6 @@ pub fn plan<'a>(
         content: Some(FileContent::DropIn(text)),
     }));
     plan.add_followers(paths, &present, follow::drop_ins(&attached));
+    plan.add_parents(paths, &present, &parents.0);
     Ok(plan)
 }

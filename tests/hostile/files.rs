@@ -17,7 +17,7 @@ use systemd_netns::internals::engine::state::{self, StateFile};
 use systemd_netns::internals::gc::{self, OrphanKind};
 use systemd_netns::internals::netns;
 use systemd_netns::internals::plugin;
-use systemd_netns::internals::requires::Graph;
+use systemd_netns::internals::requires::{Graph, Parents};
 use systemd_netns::internals::systemd::Loaded;
 use systemd_netns::internals::systemd::templates;
 use systemd_netns::internals::update;
@@ -71,7 +71,8 @@ pub fn file_names(names: &[Vec<u8>]) {
     let templates = templates(&paths).unwrap();
     let active = Loaded { name: "netns-lo@a.service".to_owned(), active: "active".to_owned() };
     for (types, loaded) in [(&listing.types, vec![]), (&BTreeSet::new(), vec![active])] {
-        let plan = update::plan(&paths, types, &templates, &Graph::default(), &loaded).unwrap();
+        let plan =
+            update::plan(&paths, types, &templates, &Graph::default(), &Parents::default(), &loaded).unwrap();
         for change in &plan.changes {
             assert_eq!(change.path.parent(), Some(paths.units.as_path()));
         }

@@ -1,5 +1,6 @@
 //! The drop-ins that netns-update writes. One kind contains the requirements of an instance. Another kind belongs to a type
-//! with a firewall, and closes the namespace before an instance of the type starts. The third kind starts attached units again.
+//! with a firewall, and closes the namespace before an instance of the type starts. The third kind starts attached units again,
+//! and the fourth kind instances whose parent interface has returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +11,7 @@ use anyhow::{Result, ensure};
 use walkdir::DirEntry;
 
 use super::{Action, Change, FileContent, Plan};
-use crate::name::{Instance, NsType, UnitName};
+use crate::name::{Instance, NsType, UnitName, unit};
 use crate::paths::Paths;
 
 /// A kind of drop-in.
@@ -34,12 +35,16 @@ pub const FIREWALL: DropInKind =
 pub const FOLLOW: DropInKind =
     DropInKind { file: "10-follow.conf", header: "# Written by netnsctl for attached units: " };
 
+/// For a parent interface of instances: `sys-subsystem-net-devices-IFNAME.device.d/10-netns.conf`.
+pub const PARENT: DropInKind =
+    DropInKind { file: "10-netns.conf", header: "# Written by netns-update for a parent interface: " };
+
 /// The unit that removes the namespace after a failed requirement (units/netns_settle@.service).
 const SETTLE: &str = "netns_settle@%i.service";
 
 impl DropInKind {
     /// The path of the drop-in of a unit.
-    fn path(&self, paths: &Paths, unit: &UnitName) -> PathBuf {
+    fn path(&self, paths: &Paths, unit: &str) -> PathBuf {
         paths.units.join(format!("{unit}.d")).join(self.file)
     }
 
@@ -82,9 +87,9 @@ impl Plan<'_> {
         is_valid: impl Fn(&Instance) -> bool,
     ) {
         let with_units = requires.iter().filter(|(instance, units)| !units.is_empty() && is_valid(instance));
-        let wanted = with_units
-            .map(|(instance, units)| (UnitName::Outside(instance.clone()), requires_text(instance, units)));
-        let is_instance = |unit: &UnitName| matches!(unit, UnitName::Outside(instance) if is_valid(instance));
+        let wanted =
+            with_units.map(|(instance, units)| (instance.outside_unit(), requires_text(instance, units)));
+        let is_instance = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::Outside(instance)) if is_valid(&instance));
         self.add_dropins(paths, present, &REQUIRES, wanted.collect(), is_instance);
     }
 
@@ -92,16 +97,30 @@ impl Plan<'_> {
     pub fn add_firewalls(&mut self, paths: &Paths, present: &[DirEntry], firewalls: &BTreeSet<NsType>) {
         let wanted = firewalls
             .iter()
-            .map(|nstype| (UnitName::OutsideTemplate(nstype.clone()), firewall_text(nstype)))
+            .map(|nstype| (UnitName::OutsideTemplate(nstype.clone()).to_string(), firewall_text(nstype)))
             .collect();
-        let is_template = |unit: &UnitName| matches!(unit, UnitName::OutsideTemplate(_));
+        let is_template = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::OutsideTemplate(_)));
         self.add_dropins(paths, present, &FIREWALL, wanted, is_template);
     }
 
     /// Plans the drop-ins of attached units that follow. `wanted` are all their texts.
     pub fn add_followers(&mut self, paths: &Paths, present: &[DirEntry], wanted: BTreeMap<UnitName, String>) {
-        let applies_to = |unit: &UnitName| matches!(unit, UnitName::Inside(_) | UnitName::Follow(_));
+        let wanted = wanted.into_iter().map(|(unit, text)| (unit.to_string(), text)).collect();
+        let applies_to =
+            |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::Inside(_) | UnitName::Follow(_)));
         self.add_dropins(paths, present, &FOLLOW, wanted, applies_to);
+    }
+
+    /// Plans the drop-ins of parent interfaces: `parents` has their instances, by the name of the interface.
+    pub fn add_parents(
+        &mut self,
+        paths: &Paths,
+        present: &[DirEntry],
+        parents: &BTreeMap<String, BTreeSet<Instance>>,
+    ) {
+        let wanted =
+            parents.iter().map(|(ifname, instances)| (unit::device(ifname), parent_text(ifname, instances)));
+        self.add_dropins(paths, present, &PARENT, wanted.collect(), unit::is_device);
     }
 
     /// Plans the drop-ins of one kind. `wanted` are the texts of all such drop-ins, by unit. `applies_to` returns whether a unit can
@@ -111,14 +130,14 @@ impl Plan<'_> {
         paths: &Paths,
         present: &[DirEntry],
         kind: &DropInKind,
-        wanted: BTreeMap<UnitName, String>,
-        applies_to: impl Fn(&UnitName) -> bool,
+        wanted: BTreeMap<String, String>,
+        applies_to: impl Fn(&str) -> bool,
     ) {
         // A link is left out, because its target may belong to another unit.
         for entry in present.iter().filter(|entry| !entry.path_is_symlink()) {
-            let Some(unit) = unit_of(entry).filter(&applies_to) else { continue };
+            let Some(unit) = unit_of(entry).filter(|unit| applies_to(unit)) else { continue };
             let path = entry.path().join(kind.file);
-            if !wanted.contains_key(&unit) && kind.is_ours(&path) {
+            if !wanted.contains_key(unit) && kind.is_ours(&path) {
                 self.changes.push(Change { action: Action::Remove, path, content: None });
             }
         }
@@ -135,16 +154,16 @@ impl Plan<'_> {
     }
 }
 
-/// The unit of a drop-in directory; `None` if the unit is not ours.
-fn unit_of(entry: &DirEntry) -> Option<UnitName> {
-    UnitName::parse(entry.file_name().to_str()?.strip_suffix(".d")?)
+/// The unit of a drop-in directory.
+fn unit_of(entry: &DirEntry) -> Option<&str> {
+    entry.file_name().to_str()?.strip_suffix(".d")
 }
 
 /// The reason why systemd does not know that an instance requires these units. `None` if the drop-in is up to date, or if an
 /// administrator's file replaces it.
 #[must_use]
 pub fn stale_reason(paths: &Paths, instance: &Instance, units: &[String]) -> Option<String> {
-    let path = REQUIRES.path(paths, &UnitName::Outside(instance.clone()));
+    let path = REQUIRES.path(paths, &instance.outside_unit());
     match REQUIRES.action(&path, &requires_text(instance, units)) {
         Ok(Action::Keep) => None,
         Ok(Action::Create) => Some(format!("{} does not exist", path.display())),
@@ -173,5 +192,18 @@ fn firewall_text(nstype: &NsType) -> String {
          # The namespace is closed before any of its types comes up (netns_closed@.service).\n\n\
          [Unit]\nRequires=netns_closed@%i.service\nAfter=netns_closed@%i.service\n",
         FIREWALL.header
+    )
+}
+
+/// The drop-in of a parent interface. `Before=`: the unit must not start while another unit still waits for the device.
+fn parent_text(ifname: &str, instances: &BTreeSet<Instance>) -> String {
+    let units: Vec<String> =
+        instances.iter().map(|instance| UnitName::Return(instance.clone()).to_string()).collect();
+    let units = units.join(" ");
+    format!(
+        "{}{ifname}.\n\
+         # If these instances were up or have failed, they start again when the interface appears.\n\n\
+         [Unit]\nWants={units}\nBefore={units}\n",
+        PARENT.header
     )
 }

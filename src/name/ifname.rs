@@ -1,0 +1,23 @@
+//! Names of interfaces.
+
+/// Longest name of an interface in bytes (`IFNAMSIZ` in include/uapi/linux/if.h, less the NUL).
+const IFNAME_MAX: usize = 15;
+
+/// The reason why a text cannot be the name of an interface; `None` if it can. The kernel refuses these names (`dev_valid_name` in
+/// net/core/dev.c), or replaces `%d` in them by a number.
+#[must_use]
+pub fn problem(name: &str) -> Option<String> {
+    if name.len() > IFNAME_MAX {
+        Some(format!(
+            "interface name `{name}` is too long: {} characters, at most {IFNAME_MAX} are possible",
+            name.len()
+        ))
+    } else if name == "."
+        || name == ".."
+        || name.contains(|character: char| "/:%".contains(character) || character.is_whitespace())
+    {
+        Some(format!("invalid interface name `{name}`"))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,74 @@
+//! The parent interfaces of instances: an instance creates its own interface on an interface of the host, such as a macvlan. If
+//! the parent is removed, the kernel removes the interface of the instance too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use crate::bash::explain::{Explained, Variable, explain};
+use crate::bash::query::TIMEOUT;
+use crate::config::layers::{Layer, LayerReader};
+use crate::config::plugin;
+use crate::name::{Instance, NsType, ifname};
+use crate::paths::Paths;
+use crate::sys::parallel::parallel_waiting;
+
+/// The end of the name of a setting whose value is the name of a parent interface, as in `MACVLAN_PARENT_IFNAME`.
+const SUFFIX: &str = "_PARENT_IFNAME";
+
+/// The settings of a type that name a parent interface.
+pub fn settings<'a>(explained: &'a Explained, nstype: &NsType) -> impl Iterator<Item = &'a Variable> {
+    let prefix = format!("{}_", nstype.as_ref().to_uppercase());
+    let names_parent = move |setting: &&Variable| {
+        setting.name.starts_with(&prefix) && setting.name.ends_with(SUFFIX) && !setting.value.is_empty()
+    };
+    explained.variables.iter().filter(names_parent)
+}
+
+/// The parent interfaces of a machine whose device units have a drop-in, with the instances on each, by the name of the interface.
+#[derive(Debug, Default)]
+pub struct Parents(pub BTreeMap<String, BTreeSet<Instance>>);
+
+impl Parents {
+    /// Collects the parents of instances. Without udev, there are no device units, so the result is empty.
+    pub fn of<'a>(paths: &Paths, explained: impl Iterator<Item = (&'a Instance, &'a Explained)>) -> Self {
+        let mut parents = Self::default();
+        if has_devices(paths) {
+            for (instance, explained) in explained {
+                let valid = |setting: &&Variable| ifname::problem(&setting.value).is_none();
+                for setting in settings(explained, &instance.nstype).filter(valid) {
+                    parents.0.entry(setting.value.clone()).or_default().insert(instance.clone());
+                }
+            }
+        }
+        parents
+    }
+
+    /// Reads the parents of the configured instances. An instance whose files cannot be read is left out: other code reports it.
+    /// Errors: the directory of the files cannot be read.
+    pub fn of_configured(paths: &Paths) -> Result<Self> {
+        if !has_devices(paths) {
+            return Ok(Self::default());
+        }
+        let reader = LayerReader::new(paths);
+        let explained = parallel_waiting(plugin::configured(paths)?.into(), |instance| {
+            let explained = explain_if_parent(paths, &reader, &instance).unwrap_or_default();
+            (instance, explained)
+        });
+        Ok(Self::of(paths, explained.iter().map(|(instance, explained)| (instance, explained))))
+    }
+}
+
+/// Whether systemd has device units. An image can have them when it is booted.
+fn has_devices(paths: &Paths) -> bool {
+    !paths.is_live() || paths.udev.exists()
+}
+
+fn explain_if_parent(paths: &Paths, reader: &LayerReader, instance: &Instance) -> Result<Explained> {
+    let layers = reader.read(instance)?;
+    // Without this text, no setting can name a parent, and bash is not started.
+    if !layers.all().filter_map(Layer::text).any(|text| text.contains(SUFFIX)) {
+        return Ok(Explained::default());
+    }
+    explain(paths, instance, &layers, false, TIMEOUT)
+}

@@ -429,6 +429,17 @@ END
   netnsctl up veth@b
 }
 
+@test "a program that a plugin requires, and that is not installed, is reported once with its package" {
+  config probe.sh <<<$'# Contains: only definitions\nconfigure_probe_up_outside() {\n  assert_command no-such-program no-such-package\n}'
+  config probe-a.conf <<<''
+  config probe-b.conf <<<''
+  finds <<END
+$CONF/probe.sh:3: error: the program \`no-such-program\` is not installed; hint: \`apt install no-such-package\`
+END
+  run -1 netnsctl up probe@a
+  [[ $output == *'the program `no-such-program` is not installed'* ]]
+}
+
 @test "check knows what makes up fail before it creates anything: missing and invalid settings" {
   config veth-a.conf <<<VETH_IFADDR_OUTSIDE=192.0.2.1/30
   config macvlan-b.conf <<<$'MACVLAN_MODE=sourc\nMACVLAN_GATEWAY="192.0.2.1 192.0.2.2"'

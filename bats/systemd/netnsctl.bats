@@ -102,6 +102,39 @@ load systemd
   [[ $output == *'/etc/systemd/system/netns-late@.service: warning: this unit is missing; run `netns-update`'* ]]
 }
 
+@test "unit names are instances for each verb, also with options before the verb" {
+  run -0 lab netnsctl --engine systemd up netns-lo@a.service netns_outside-nft@a
+  [[ $output == *'lo@a is up'* && $output == *'nft@a is up'* ]]
+  up netns-lo@a netns-nft@a
+  for verb in check show cat restart; do lab netnsctl "$verb" netns-lo@a.service; done
+  lab netnsctl status a
+  lab netnsctl down netns-lo@a.service netns-nft@a.service
+  nothing_left a
+}
+
+@test "list says of a failed instance that its plugin is gone" {
+  plugin bad 'configure_bad_down_inside() { false; }'
+  lab netnsctl up bad@a
+  lab systemctl stop netns-bad@a
+  rm "$CONF/bad.sh"
+  run -0 lab netnsctl list
+  [[ $output == *a*bad*failed*'cannot find plugin `bad`'* ]]
+}
+
+@test "masked units of an instance are reported, and the check succeeds" {
+  config lo-a.conf <<<''
+  lab systemctl mask netns-lo@a.service
+  run -0 lab netnsctl check
+  [[ $output == '/etc/systemd/system/netns-lo@a.service: note: this unit is masked: no instance that needs it can come up; `systemctl unmask netns-lo@a.service`' ]]
+  run -1 lab netnsctl up lo@a
+  lab systemctl unmask netns-lo@a.service
+  # The template of all namespaces, in another directory.
+  lab systemctl mask --runtime netns_name@.service
+  run -0 lab netnsctl check lo@a
+  [[ $output == '/run/systemd/system/netns_name@.service: note: '*'`systemctl unmask netns_name@.service`' ]]
+  lab systemctl unmask --runtime netns_name@.service
+}
+
 @test "status shows the units of processes, and failed instances" {
   lab netnsctl up veth@nstest
   lab systemd-run --quiet --unit=inside --property=NetworkNamespacePath=/run/netns/nstest sleep infinity

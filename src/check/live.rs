@@ -34,6 +34,7 @@ pub(super) fn check(
 ) -> Result<(Vec<Finding>, bool)> {
     let all = subjects.is_empty();
     let mut findings = parents(paths, examined, is_wanted)?;
+    findings.extend(super::programs::check(examined, is_wanted));
     if paths.systemd.is_dir() {
         findings.extend(of_systemd(paths, examined, graph, all, is_wanted)?);
     }
@@ -106,6 +107,7 @@ fn of_systemd(
         findings.extend(super::user_units::check()?);
     }
     findings.extend(super::attached::check(paths, all, is_wanted)?);
+    findings.extend(super::masked::check(examined, is_wanted));
     findings.extend(super::private_mounts::check(examined, is_wanted)?);
     findings.extend(super::cycles::check(paths, examined, all, is_wanted)?);
     for problem in requires::not_found(graph)?.iter().filter(|problem| is_wanted(&problem.instance)) {

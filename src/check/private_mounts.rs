@@ -8,19 +8,9 @@ use anyhow::Result;
 
 use super::{Examined, Finding};
 use crate::name::{Instance, UnitName};
+use crate::systemd::UNIT_PATH;
 use crate::systemd::private_mounts::PrivateMounts;
 use crate::systemd::unit_files::dropins;
-
-/// The directories of the units (systemd.unit(5)).
-const UNIT_PATH: [&str; 7] = [
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-];
 
 /// Checks the units of the wanted instances. Units with the same settings are reported together.
 pub(super) fn check(examined: &[Examined], is_wanted: &dyn Fn(&Instance) -> bool) -> Result<Vec<Finding>> {

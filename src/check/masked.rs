@@ -1,0 +1,38 @@
+//! Reports masked units of instances. systemd does not start a masked unit (systemctl(1), "mask").
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Examined, Finding};
+use crate::name::Instance;
+use crate::systemd::UNIT_PATH;
+
+/// Checks the units of the wanted instances. Instances with the same mask have the same finding.
+pub(super) fn check(examined: &[Examined], is_wanted: &dyn Fn(&Instance) -> bool) -> BTreeSet<Finding> {
+    let wanted = examined.iter().map(|one| &one.instance).filter(|instance| is_wanted(instance));
+    let units = wanted.flat_map(|one| [one.name.unit(), one.outside_unit(), one.unit()]);
+    units.filter_map(|unit| mask(&unit)).collect()
+}
+
+fn mask(unit: &str) -> Option<Finding> {
+    let template = || Some(format!("{}@.service", unit.split_once('@')?.0));
+    let file = unit_file(unit).or_else(|| unit_file(&template()?)).filter(|file| is_mask(file))?;
+    let masked = file.file_name()?.to_str()?;
+    let finding = Finding::note("this unit is masked: no instance that needs it can come up");
+    Some(finding.at(file.display().to_string()).advice(format!("`systemctl unmask {masked}`")))
+}
+
+/// The file of a unit in the first directory that has one.
+fn unit_file(unit: &str) -> Option<PathBuf> {
+    UNIT_PATH
+        .iter()
+        .map(|directory| Path::new(directory).join(unit))
+        .find(|path| path.symlink_metadata().is_ok())
+}
+
+/// Whether a unit file is a mask: a link to `/dev/null`, or an empty file.
+fn is_mask(file: &Path) -> bool {
+    fs::canonicalize(file).is_ok_and(|target| target == Path::new("/dev/null"))
+        || file.metadata().is_ok_and(|found| found.is_file() && found.len() == 0)
+}

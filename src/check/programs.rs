@@ -1,0 +1,66 @@
+//! Reports programs that a plugin requires with `assert_command`, and that are not installed.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{Examined, Finding};
+use crate::config::layers::Role;
+use crate::name::{Instance, NsType};
+use crate::sys::package;
+
+/// The default search path of services (systemd.exec(5), "ExecSearchPath="). A user's own path may lack the directories of root.
+const SERVICE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Checks the plugins of the wanted instances, each once.
+pub(super) fn check(examined: &[Examined], is_wanted: &dyn Fn(&Instance) -> bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut seen: BTreeSet<&NsType> = BTreeSet::new();
+    for one in examined.iter().filter(|one| is_wanted(&one.instance)) {
+        let plugin = one.layers.get(Role::Plugin);
+        let Some(text) = plugin.text().filter(|_| seen.insert(&one.instance.nstype)) else { continue };
+        for (number, (program, package)) in required(text).filter(|(_, (program, _))| !is_installed(program))
+        {
+            findings.push(
+                Finding::error(format!("the program `{program}` is not installed"))
+                    .at(format!("{}:{number}", plugin.path.display()))
+                    .advice(package::hint(package)),
+            );
+        }
+    }
+    findings
+}
+
+/// The calls `assert_command PROGRAM PACKAGE` in a plugin, with their line numbers. A call with a variable is left out.
+fn required(text: &str) -> impl Iterator<Item = (usize, (&str, &str))> {
+    text.lines().zip(1..).filter_map(|(line, number)| {
+        let (program, package) = line.trim().strip_prefix("assert_command ")?.split_once(' ')?;
+        let is_name =
+            |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+._".contains(&byte));
+        (is_name(program) && is_name(package)).then_some((number, (program, package)))
+    })
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_executable = |path: &Path| {
+        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    env::split_paths(&path)
+        .chain(env::split_paths(SERVICE_PATH))
+        .any(|directory| is_executable(&directory.join(program)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_calls_with_two_words_are_read() {
+        let text = "assert_command ip iproute2\n  assert_command g++ g++\nassert_command \"$X\" y\n\
+                    assert_command x\n# assert_command a b\nassert_command_x a b\nassert_command a b c\n";
+        let found: Vec<_> = required(text).collect();
+        assert_eq!(found, [(1, ("ip", "iproute2")), (2, ("g++", "g++"))]);
+    }
+}

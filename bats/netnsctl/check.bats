@@ -442,12 +442,12 @@ END
 
 @test "check knows what makes up fail before it creates anything: missing and invalid settings" {
   config veth-a.conf <<<VETH_IFADDR_OUTSIDE=192.0.2.1/30
-  config macvlan-b.conf <<<$'MACVLAN_MODE=sourc\nMACVLAN_GATEWAY="192.0.2.1 192.0.2.2"'
+  config macvlan-b.conf <<<$'MACVLAN_MODE=fast\nMACVLAN_GATEWAY="192.0.2.1 192.0.2.2"'
   config macvlan-c.conf <<<$'MACVLAN_PARENT_IFNAME=lo\nMACVLAN_IFNAME=m0\nMACVLAN_MODE=source'
   finds <<END
 $CONF/macvlan-b.conf: error: macvlan@b: MACVLAN_IFNAME: is not set
 $CONF/macvlan-b.conf: error: macvlan@b: MACVLAN_PARENT_IFNAME: is not set
-$CONF/macvlan-b.conf:1: error: macvlan@b: MACVLAN_MODE: 'sourc' is not a mode: expected private, vepa, bridge, passthru or source
+$CONF/macvlan-b.conf:1: error: macvlan@b: MACVLAN_MODE: 'fast' is not a mode: expected private, vepa, bridge, passthru or source
 $CONF/macvlan-b.conf:2: error: macvlan@b: MACVLAN_GATEWAY: '192.0.2.1 192.0.2.2' is not one IP address
 $CONF/macvlan-c.conf: error: macvlan@c: MACVLAN_SOURCE_MACS: is not set, but the mode is source
 $CONF/veth-a.conf: error: veth@a: VETH_IFADDR_INSIDE: is not set

@@ -6,13 +6,13 @@
 #
 # Settings (in macvlan-NAME.conf; those for all macvlan instances in macvlan.conf):
 #   MACVLAN_PARENT_IFNAME  the host's interface
-#   MACVLAN_PARENT_TIMEOUT seconds to wait for that interface; default: 30
+#   MACVLAN_PARENT_TIMEOUT seconds to wait for that interface, less than the start timeout of 90; default: 30
 #   MACVLAN_IFNAME         name of the interface in the namespace; two namespaces may use the same
 #   MACVLAN_MODE           private, vepa, bridge, passthru or source (ip-link(8)); default: bridge
 #   MACVLAN_MAC            hardware address; default: chosen by the kernel
 #   MACVLAN_SOURCE_MACS    for mode source: the hardware addresses that may send to it, separated by blanks
 #   MACVLAN_IFADDR         address, as arguments for `ip address add`: "192.0.2.7/24"; an array may have several; default: none
-#   MACVLAN_GATEWAY        address of the default route's gateway; default: no default route
+#   MACVLAN_GATEWAY        address of the default route's gateway; an array may have several; default: no default route
 
 configure_macvlan_up_outside() {
   local NS_NAME=$1 mode=(mode "${MACVLAN_MODE:-bridge}")
@@ -48,9 +48,9 @@ configure_macvlan_up_inside() {
     ip address replace $address dev "$MACVLAN_IFNAME"
   done
   ip link set dev "$MACVLAN_IFNAME" up
-  if [[ -n ${MACVLAN_GATEWAY-} ]]; then
-    ip route replace default via "$MACVLAN_GATEWAY" dev "$MACVLAN_IFNAME"
-  fi
+  for address in ${MACVLAN_GATEWAY:+"${MACVLAN_GATEWAY[@]}"}; do
+    ip route replace default via "$address" dev "$MACVLAN_IFNAME"
+  done
 }
 
 # A restart runs this and `up inside`. The interface stays, because only `up outside` can create it.
@@ -82,7 +82,11 @@ configure_macvlan_validate() {
   [[ ${MACVLAN_MODE:-bridge} =~ ^(private|vepa|bridge|passthru|source)$ ]] ||
     echo "MACVLAN_MODE: '$MACVLAN_MODE' is not a mode: expected private, vepa, bridge, passthru or source"
   [[ ${MACVLAN_MODE-} != source || ${MACVLAN_SOURCE_MACS-} ]] || echo 'MACVLAN_SOURCE_MACS: is not set, but the mode is source'
-  [[ ${MACVLAN_GATEWAY-} != *[![:xdigit:].:]* ]] || echo "MACVLAN_GATEWAY: '$MACVLAN_GATEWAY' is not one IP address"
+  local gateway
+  for gateway in ${MACVLAN_GATEWAY:+"${MACVLAN_GATEWAY[@]}"}; do
+    [[ $gateway != *[![:xdigit:].:]* ]] || echo "MACVLAN_GATEWAY: '$gateway' is not one IP address"
+  done
+  [[ ${MACVLAN_PARENT_TIMEOUT-} != *[!0-9]* ]] || echo "MACVLAN_PARENT_TIMEOUT: '$MACVLAN_PARENT_TIMEOUT' is not a number of seconds"
 }
 
 # Prints a line if the parent was set down since `up`. A missing parent is reported by `check` itself.
@@ -94,7 +98,7 @@ configure_macvlan_check_outside() {
 
 # Prints a line for each property that was changed since `up`.
 configure_macvlan_check_inside() {
-  local address family=-4
+  local address family
   recall
   if [[ $(ip -oneline link show type macvlan) != *": $MACVLAN_IFNAME@"* ]]; then
     echo "interface '$MACVLAN_IFNAME' is missing"
@@ -106,13 +110,15 @@ configure_macvlan_check_inside() {
     [[ $(ip -oneline address show dev "$MACVLAN_IFNAME" to "$address") ]] ||
       echo "interface '$MACVLAN_IFNAME' does not have the address '$address'"
   done
-  [[ ${MACVLAN_GATEWAY-} != *:* ]] || family=-6
-  [[ -z ${MACVLAN_GATEWAY-} || $(ip "$family" route show default) == *"via $MACVLAN_GATEWAY dev $MACVLAN_IFNAME"* ]] ||
-    echo "the default route via '$MACVLAN_GATEWAY' is missing"
+  for address in ${MACVLAN_GATEWAY:+"${MACVLAN_GATEWAY[@]}"}; do
+    if [[ $address == *:* ]]; then family=-6; else family=-4; fi
+    [[ $(ip "$family" route show default) == *"via $address dev $MACVLAN_IFNAME"* ]] ||
+      echo "the default route via '$address' is missing"
+  done
 }
 
-# Waits for the parent, which may appear late at boot, and sets it up: without it, no packet passes. It stays up on `down`,
-# because other programs may use it.
+# Waits for the parent, which may appear late at boot, and sets it up: without it, no packet passes. It stays up on
+# `down` and after a failure, because other programs may use it.
 macvlan_set_parent_up() {
   local parent waiting='' timeout=${MACVLAN_PARENT_TIMEOUT:-30}
   if [[ $timeout == *[!0-9]* ]]; then
@@ -129,10 +135,7 @@ macvlan_set_parent_up() {
     waiting=yes
     sleep 0.2
   done
-  if [[ $parent != *[\<,]UP[,\>]* ]]; then
-    on_failure ip link set dev "$MACVLAN_PARENT_IFNAME" down
-    ip link set dev "$MACVLAN_PARENT_IFNAME" up
-  fi
+  [[ $parent == *[\<,]UP[,\>]* ]] || ip link set dev "$MACVLAN_PARENT_IFNAME" up
 }
 
 # The interface could not be created. This is fine if it existed before; then it stays.

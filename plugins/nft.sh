@@ -28,10 +28,10 @@ configure_nft_up_inside() {
 
   ip link set dev lo up || exit 1
   if [[ ! -e $rules ]]; then
-    echo "cannot load '$rules': it does not exist; write rules, or copy the sample /usr/share/doc/systemd-netns/examples/nft.rules" >&2
+    echo "cannot load '$rules': it does not exist; write rules, or copy the sample: netns.conf(5) has its path" >&2
     exit 1
   fi
-  if [[ -e $rules && ! -f $rules ]]; then
+  if [[ ! -f $rules ]]; then
     echo "cannot load '$rules': it is not a regular file" >&2 # nft would include a directory, and find no rules in it
     exit 1
   fi

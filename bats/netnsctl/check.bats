@@ -206,8 +206,8 @@ END
   SECONDS=0
   clean lo@b
   run --separate-stderr -0 netnsctl graph b
-  # Each of both would wait 10 seconds for its own instance.
-  ((SECONDS < 10))
+  # Each of both would wait 10 seconds, as for its own instance.
+  ((SECONDS < 18))
 }
 
 @test "instances that a user without privilege cannot check are reported, and the status is 2" {
@@ -438,6 +438,29 @@ $CONF/probe.sh:3: error: the program \`no-such-program\` is not installed; hint:
 END
   run -1 netnsctl up probe@a
   [[ $output == *'the program `no-such-program` is not installed'* ]]
+}
+
+@test "without its programs, a plugin cannot find drift: only the program is reported" {
+  config probe.sh <<<$'configure_probe_check_inside() {\n  assert_command no-such-program no-such-package\n}'
+  config probe-a.conf <<<''
+  netnsctl up probe@a
+  run -1 netnsctl check
+  [[ $output == "$CONF/probe.sh:2: error: the program \`no-such-program\` is not installed; hint: \`apt install no-such-package\`" ]]
+}
+
+@test "an array of which only the first element is used is reported" {
+  veth a "VETH_MAC_INSIDE=(02:00:00:00:00:01 02:00:00:00:00:02)" "VETH_IFNAME=(x)"
+  finds <<END
+$CONF/veth-a.conf:3: error: veth@a: VETH_MAC_INSIDE: is an array of 2 elements, but only the first one is used
+END
+}
+
+@test "a function of the runtime that needs netnsinit works in a query" {
+  config probe.sh <<<'configure_probe_validate() { assert_command no-such-program no-such-package; }'
+  config probe-a.conf <<<''
+  run ! timeout 8 netnsctl check probe
+  ((status != 124))
+  [[ $output == *'apt install no-such-package'* ]]
 }
 
 @test "check knows what makes up fail before it creates anything: missing and invalid settings" {

@@ -126,18 +126,23 @@ threading.Thread(target=enter).start()' 3>&- &
   run -0 netnsctl down veth@nstest lo@new
 }
 
-@test "list reports a namespace that was deleted manually, and an instance without its plugin" {
+@test "list reports a namespace that was deleted or replaced manually, and an instance without its plugin" {
   rm "$CONF"/*
   recording_plugin t >"$CONF/t.sh"
-  netnsctl up t@a lo@b
+  netnsctl up t@a lo@b lo@c
   ip netns delete b
+  ip netns delete c
+  ip netns add c
   rm "$CONF/t.sh"
   run -0 netnsctl list
   [[ ${lines[0]} == *'ADDRESSES  PROBLEM' ]]
   [[ ${lines[1]} == a*t*"cannot find plugin \`t\`: neither $CONF/t.sh nor "* ]]
   [[ ${lines[2]} == b*lo*up*'namespace `b` was deleted manually; fix: `netnsctl restart b`' ]]
+  [[ ${lines[3]} == c*lo*up*'namespace `c` was deleted and re-created by another program'* ]]
+  run -1 netnsctl check lo@c
+  [[ $output == *'lo@c: namespace `c` was deleted and re-created by another program'* ]]
   netnsctl list --json | valid list
-  [[ $(netnsctl list --json | jq '[.items[] | select(.problem)] | length') == 2 ]]
+  [[ $(netnsctl list --json | jq '[.items[] | select(.problem)] | length') == 3 ]]
 }
 
 @test "status shows the parent of a macvlan" {

@@ -241,7 +241,7 @@ answers() {
   [[ $output == *'resolvers of the host; add dns@a'* ]]
   lab grep -qx 'BindsTo=netns-lo@a.service netns-nft@a.service' "$DROP_IN"
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
-  [[ $stderr == *'warning: `test-web.service` was attached to `nft@a` before, and no longer requires this'* ]]
+  [[ $stderr == *'warning: `test-web.service` is attached to `nft@a`, and does not require this any more after the command'* ]]
   lab netnsctl up --engine direct lo@b
   run --separate-stderr -1 lab netnsctl attach test-web lo@b
   [[ $stderr == *'`lo@b` is up under the direct engine'*'`netnsctl down lo@b`, then `netnsctl up --engine systemd lo@b`'* ]]
@@ -520,6 +520,21 @@ accepts_in() {
   lab systemctl stop test-web
   lab netnsctl down a
   nothing_left a
+}
+
+@test "down is refused for all instances of a namespace if one of them is in use, and units that stop indirectly are listed" {
+  unit test-part.service <<<$'[Unit]\nPartOf=netns-lo@a.service\n[Service]\nExecStart=/bin/sleep infinity'
+  unit test-bound.service <<<$'[Unit]\nBindsTo=test-part.service\n[Service]\nExecStart=/bin/sleep infinity'
+  pair a
+  lab netnsctl up lo@a veth@a
+  lab systemctl start test-part test-bound
+  run --separate-stderr -1 lab netnsctl down a
+  [[ $stderr == *'cannot take down `lo@a`: active units require it: `test-bound.service`, `test-part.service`'* ]]
+  [[ $stderr == *'cannot take down `veth@a`: another instance of its namespace stays up'* ]]
+  up netns-{lo,veth}@a test-part test-bound
+  run --separate-stderr -0 lab netnsctl down --recursive a
+  [[ $stderr == *'also stopping test-bound.service'* && $stderr == *'also stopping test-part.service'* ]]
+  is test-bound inactive
 }
 
 @test "units that cannot be attached are refused, and nothing is written" {

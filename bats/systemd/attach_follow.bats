@@ -18,11 +18,15 @@ returns() {
   eventually is "$FOLLOWER" active
 }
 
+# Usage: no_job WORD
+# Succeeds if no queued or running job is about a unit with this WORD in its name.
+no_job() { [[ $(lab systemctl list-jobs --no-legend) != *"$1"* ]]; }
+
 # Usage: stays_stopped
 # Succeeds if the service is stopped, and no job can start it.
 stays_stopped() {
   eventually is "$FOLLOWER" active
-  [[ $(lab systemctl list-jobs --no-legend) != *test-web* ]]
+  no_job test-web
   is test-web inactive
 }
 
@@ -54,6 +58,7 @@ stays_stopped() {
   lab systemctl start test-web
   lab netnsctl down --recursive a
   lab netnsctl up nft@a
+  eventually no_job netns_follow
   is test-web inactive
   is netns-lo@a inactive
   lab netnsctl up lo@a
@@ -115,6 +120,27 @@ stays_stopped() {
   # The administrator starts it: it follows again.
   lab systemctl start test-web
   lab netnsctl restart a
+  returns
+}
+
+@test "a stopped service that ends with an error after SIGTERM stays stopped, and one that fails by itself comes back" {
+  unit test-web.service.d/java.conf <<<$'[Service]\nExecStart=\nExecStart=/bin/bash -c "trap \\"exit 143\\" TERM; while [[ ! -e /run/broken ]]; do sleep 0.05; done; exit 1"'
+  lab netnsctl attach test-web lo@a
+  lab systemctl start test-web
+  eventually is "$FOLLOWER" active
+  eventually is run-netns-a.mount active # see delete_manually
+  lab systemctl stop test-web
+  is test-web failed
+  lab systemctl restart netns-lo@a
+  eventually is "$FOLLOWER" active
+  eventually no_job test-web
+  is test-web failed
+  lab systemctl start test-web
+  eventually is_in a test-web
+  lab touch /run/broken
+  eventually is test-web failed
+  lab rm /run/broken
+  lab systemctl restart netns-lo@a
   returns
 }
 
@@ -258,6 +284,7 @@ stays_stopped() {
 @test "detach leaves nothing of it" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web
+  eventually is run-netns-a.mount active # see delete_manually
   lab systemctl stop test-web
   lab netnsctl restart a
   lab test -e /run/systemd-netns/stopped/test-web.service
@@ -266,4 +293,14 @@ stays_stopped() {
   lab test ! -e /run/systemd-netns/stopped/test-web.service
   [[ -z $(lab find /etc/systemd/system -name '*-netns.conf' -o -name 10-follow.conf -o -name 'netns_follow*') ]]
   up netns-lo@a
+}
+
+@test "a oneshot service that has ended is not started again when its instance comes up in the same transaction" {
+  unit test-web.service <<<$'[Service]\nType=oneshot\nExecStart=/bin/sh -c "echo run >>/run/test-web"\n[Install]\nWantedBy=multi-user.target'
+  lab rm -f /run/test-web
+  lab netnsctl attach test-web lo@a
+  lab systemctl start test-web
+  eventually is "$FOLLOWER" active
+  eventually no_job test-web
+  [[ $(lab cat /run/test-web) == run ]]
 }

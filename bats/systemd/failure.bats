@@ -117,7 +117,7 @@ load systemd
   lab systemctl daemon-reload
   [[ $(grep --count 'error: PrivateTmp=yes' <<<"$output") == 1 && $(grep --count 'warning: PrivateTmp=yes' <<<"$output") == 1 ]]
   [[ $output == *'netns_name@'*'.service and '*' more units: a namespace that it creates'* ]]
-  [[ $output == *'more units: the mounts of its hooks are hidden from the host'* ]]
+  [[ $output == *'more units: its hooks do not work on the mounts or the network of the host'* ]]
 }
 
 @test "a stale file in place of the namespace is not changed, and the message has its path" {

@@ -21,7 +21,7 @@ load systemd
   run --separate-stderr -1 lab netnsctl up --engine systemd lo@one
   [[ $stderr == *'a foreign namespace of this name exists'* && $stderr != *'is removed'* ]]
   run --separate-stderr -1 lab netnsctl up --engine direct lo@two
-  [[ $stderr == *'namespace `two` was not created by the direct engine'* ]]
+  [[ $stderr == *'namespace `two` belongs to units of systemd; fix: leave out `--engine direct`, or `netnsctl down two` first'* ]]
   exists one
   exists two
   lab netnsctl down one two
@@ -121,11 +121,19 @@ load systemd
   [[ $output == *a*bad*failed*'cannot find plugin `bad`'* ]]
 }
 
-@test "masked units of an instance are reported, and the check succeeds" {
+@test "the message of each of several failed instances is about this instance" {
+  plugin bad 'configure_bad_up_inside() { false; }'
+  run --separate-stderr -1 lab netnsctl up bad@a bad@b
+  [[ $(grep --fixed-strings 'cannot bring up `bad@a`' <<<"$stderr") != *netns-bad@b* ]]
+  [[ $(grep --fixed-strings 'cannot bring up `bad@b`' <<<"$stderr") != *netns-bad@a* ]]
+  lab systemctl reset-failed 'netns*'
+}
+
+@test "a masked unit of an instance is a note of check, and an error if it belongs to a firewall" {
   config lo-a.conf <<<''
   lab systemctl mask netns-lo@a.service
   run -0 lab netnsctl check
-  [[ $output == '/etc/systemd/system/netns-lo@a.service: note: this unit is masked: no instance that needs it can come up; `systemctl unmask netns-lo@a.service`' ]]
+  [[ $output == '/etc/systemd/system/netns-lo@a.service: note: the unit netns-lo@a.service is masked; fix: `systemctl unmask netns-lo@a.service`' ]]
   run -1 lab netnsctl up lo@a
   lab systemctl unmask netns-lo@a.service
   # The template of all namespaces, in another directory.
@@ -133,6 +141,13 @@ load systemd
   run -0 lab netnsctl check lo@a
   [[ $output == '/run/systemd/system/netns_name@.service: note: '*'`systemctl unmask netns_name@.service`' ]]
   lab systemctl unmask --runtime netns_name@.service
+  # `up` refuses a masked firewall.
+  lab systemctl mask netns-nft@b.service
+  config nft-b.rules <<<''
+  run -1 lab netnsctl check nft@b
+  [[ $output == *'error: the unit netns-nft@b.service is masked'* ]]
+  lab systemctl unmask netns-nft@b.service
+  rm "$CONF/nft-b.rules"
 }
 
 @test "status shows the units of processes, and failed instances" {

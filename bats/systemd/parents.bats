@@ -89,6 +89,44 @@ works() {
   nothing_failed
 }
 
+@test "the same after netns-update, which resets other failed units" {
+  run ! lab systemctl start netns-macvlan@a
+  lab netns-update
+  appears
+  eventually works a
+}
+
+@test "an instance that waits for its parent is not taken down again when the device unit appears" {
+  printf '%s\n' MACVLAN_PARENT_IFNAME=up0 MACVLAN_IFNAME=mv0 | config macvlan-a.conf
+  lab systemctl start --no-block netns-macvlan@a
+  waits() { [[ $(journal netns_outside-macvlan@a) == *"waiting for interface 'up0'"* ]]; }
+  eventually waits
+  before=$(journal netns_outside-macvlan@a | grep --count --fixed-strings "'configure_macvlan_up_outside'")
+  appears
+  finished() { [[ $(journal netns_return@macvlan@a) == *Finished* ]] && works a; }
+  eventually finished
+  (($(journal netns_outside-macvlan@a | grep --count --fixed-strings "'configure_macvlan_up_outside'") == before))
+}
+
+@test "a running service that does not follow its namespace also runs again after the return of the parent" {
+  unit test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  appears
+  lab netnsctl up a
+  lab netnsctl attach --no-follow test-web macvlan@a
+  lab systemctl start test-web
+  disappears
+  appears
+  eventually works a
+  is_in a test-web
+}
+
+@test "an instance whose file is refused keeps its drop-in, and netns-update reports it" {
+  chmod o+w "$CONF/macvlan-a.conf"
+  run -1 lab netns-update
+  [[ $output == *'`macvlan@a`'*"$CONF"* || $output == *'`macvlan@a`'*/etc/conf.d/netns/macvlan-a.conf* ]]
+  lab grep -x 'Wants=netns_return@macvlan@a.service' "$DROP_IN"
+}
+
 @test "an instance that was taken down, or was never up, stays down when the parent appears" {
   macvlan b up0
   lab netns-update

@@ -42,7 +42,7 @@ teardown() {
     systemctl reset-failed "netns*" "test-*"
     ip -all netns delete
     for link in $(ip -oneline link | grep -v " lo:" | cut -d " " -f 2 | cut -d @ -f 1 | tr -d :); do ip link delete "$link"; done
-    rm -rf /etc/netns /etc/systemd/system/test-* /etc/systemd/system/*.wants/test-* /etc/systemd/system/netns*@*.service.d /etc/systemd/system/sys-subsystem-net-devices-* /run/systemd-netns/stopped /run/systemd/system/netns* /etc/systemd/system/*.wants/netns* '"$LOG"'
+    rm -rf /etc/netns /etc/systemd/system/test-* /etc/systemd/system/*.wants/test-* /etc/systemd/system/netns*@*.service.d /etc/systemd/system/sys-subsystem-net-devices-* /run/systemd-netns/{stopped,direct} /run/systemd/system/netns* /etc/systemd/system/*.wants/netns* '"$LOG"'
   ' >&2 2>/dev/null || true
   rm -rf "$CONF"
   cp -a "$LAB/conf" "$CONF"
@@ -86,7 +86,11 @@ is() {
 
 # Usage: up UNIT...
 # Succeeds if all units are active.
-up() { lab systemctl is-active --quiet "$@"; }
+up() {
+  local unit
+  # `systemctl is-active` with several units succeeds if one of them is active.
+  for unit; do lab systemctl is-active --quiet "$unit" || return; done
+}
 
 # Usage: exists NAME / gone NAME
 # Succeeds if a namespace of this name exists / does not exist.

@@ -13,10 +13,10 @@ use crate::systemd::show::Properties;
 
 /// The properties that are queried.
 const PROPERTIES: &str = "LoadState,ActiveState,MainPID,NetworkNamespacePath,JoinsNamespaceOf,\
-                     UnitFileState,StopPropagatedFrom,ActiveExitTimestampMonotonic,Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
+                     UnitFileState,StopPropagatedFrom,ActiveExitTimestampMonotonic,InactiveEnterTimestampMonotonic,Before,RestrictAddressFamilies,BindPaths,BindReadOnlyPaths,Triggers,TriggeredBy,Accept,Transient,\
                      User,DynamicUser,BusName,InaccessiblePaths,TemporaryFileSystem,RootDirectory,RootImage,\
                      ControlGroup,KillMode,FileDescriptorStoreMax,NFileDescriptorStore,\
-                     RestrictNetworkInterfaces,IPAddressDeny,IPAddressAllow,PrivateNetwork,ExecStart";
+                     Result,ExecMainExitTimestampMonotonic,RestrictNetworkInterfaces,IPAddressDeny,IPAddressAllow,PrivateNetwork,ExecStart";
 
 impl Properties {
     /// Queries these properties of one unit, or of all loaded units that match a pattern.

@@ -130,19 +130,20 @@ pub fn upgrade(paths: &Paths, attached: &mut [Attached]) -> Result<Vec<(PathBuf,
 pub fn start(paths: &Paths, unit: &ServiceUnit) -> Result<String> {
     let systemd = running_systemd(paths)?;
     let attached = attached(paths)?;
-    let follows = |one: &&Attached| one.unit == unit.as_ref() && one.follow == Some(Follow::Yes);
-    let Some(one) = attached.iter().find(follows) else { return Ok(String::new()) };
+    let Some(one) = attached.iter().find(|one| follows(one, unit)) else { return Ok(String::new()) };
     let instances =
         Properties::of("ActiveEnterTimestampMonotonic", one.instances.iter().map(Instance::unit))?;
     let up = instances.iter().map(|instance| instance.time("ActiveEnterTimestampMonotonic")).max();
-    // A unit that has stopped since then was stopped by an administrator, or has ended by itself.
-    let is_left = |unit: &Properties| Some(unit.time("ActiveExitTimestampMonotonic")) > up;
-    let mut returning: Vec<String> = following(paths, unit)?
+    // A unit that has stopped since then was stopped by an administrator, or has ended by itself. A `Type=oneshot` unit ends without
+    // having been active.
+    let is_left = |unit: &Properties| Some(unit.time("InactiveEnterTimestampMonotonic")) > up;
+    let units = loaded_units(unit, &attached)?;
+    let mut returning: Vec<String> = units
         .iter()
-        .filter(|one| !one.runs() && !is_left(one) && !paths.stopped(one.id()).exists())
+        .filter(|one| is_enabled(one) && !one.runs() && !is_left(one) && !paths.stopped(one.id()).exists())
         .map(|one| one.id().to_owned())
         .collect();
-    returning.extend(failed_sockets(&loaded_units(unit, &attached)?)?);
+    returning.extend(failed_sockets(&units)?);
     if returning.is_empty() {
         return Ok(String::new());
     }
@@ -165,10 +166,13 @@ fn failed_sockets(units: &[Properties]) -> Result<Vec<String>> {
 /// Records whether an attached unit was stopped while its namespace was up.
 /// Errors: a directory cannot be read, systemctl fails, or a record cannot be written.
 pub fn record(paths: &Paths, unit: &ServiceUnit) -> Result<()> {
-    for one in following(paths, unit)? {
+    let attached = attached(paths)?;
+    if !attached.iter().any(|one| follows(one, unit)) {
+        return Ok(());
+    }
+    for one in loaded_units(unit, &attached)?.into_iter().filter(is_enabled) {
         let path = paths.stopped(one.id());
-        // A failed unit was not stopped by an administrator. It may have failed for want of its network.
-        if !["inactive", "deactivating"].contains(&one.get("ActiveState")) {
+        if !["inactive", "deactivating"].contains(&one.get("ActiveState")) && !failed_to_stop(&one) {
             file::remove(&path)?;
         } else if !path.exists() && !stopped_with_mount(&one)? {
             let directory = path.parent().unwrap_or(&path);
@@ -180,10 +184,22 @@ pub fn record(paths: &Paths, unit: &ServiceUnit) -> Result<()> {
     Ok(())
 }
 
+/// Whether a unit has failed because it was stopped: its main process ended after the unit was no longer active, with an error, such
+/// as the status 143 of Java after SIGTERM. Any other failed unit was not stopped by an administrator, and may have failed for want of
+/// its network.
+fn failed_to_stop(unit: &Properties) -> bool {
+    let [stop, end] =
+        ["ActiveExitTimestampMonotonic", "ExecMainExitTimestampMonotonic"].map(|key| unit.time(key));
+    unit.get("ActiveState") == "failed"
+        && ["exit-code", "signal", "core-dump"].contains(&unit.get("Result"))
+        && stop != 0
+        && stop < end
+}
+
 /// Whether a unit has stopped while the mount of its namespace was missing: somebody has deleted the namespace manually.
 /// Errors: systemctl fails.
 fn stopped_with_mount(unit: &Properties) -> Result<bool> {
-    let stopped = unit.time("ActiveExitTimestampMonotonic");
+    let stopped = unit.time("InactiveEnterTimestampMonotonic").max(unit.time("ActiveExitTimestampMonotonic"));
     let mounts: Vec<&str> = unit.values("StopPropagatedFrom").collect();
     Ok(Properties::of("InactiveEnterTimestampMonotonic,ActiveEnterTimestampMonotonic", mounts)?.iter().any(
         |mount| {
@@ -194,15 +210,12 @@ fn stopped_with_mount(unit: &Properties) -> Result<bool> {
     ))
 }
 
-/// The enabled units of the name of an attached unit, if it follows.
-fn following(paths: &Paths, unit: &ServiceUnit) -> Result<Vec<Properties>> {
-    let attached = attached(paths)?;
-    if !attached.iter().any(|one| one.unit == unit.as_ref() && one.follow == Some(Follow::Yes)) {
-        return Ok(Vec::new());
-    }
-    let mut units = loaded_units(unit, &attached)?;
-    units.retain(|one| one.get("UnitFileState").starts_with("enabled"));
-    Ok(units)
+fn follows(attached: &Attached, unit: &ServiceUnit) -> bool {
+    attached.unit == unit.as_ref() && attached.follow == Some(Follow::Yes)
+}
+
+fn is_enabled(unit: &Properties) -> bool {
+    unit.get("UnitFileState").starts_with("enabled")
 }
 
 /// Starts the units that watch these attached units, if the instances are up. Before, it records which units are stopped: they

@@ -76,7 +76,10 @@ fn removed_instances(unit: &ServiceUnit, instances: &[Instance], attached: &[Att
     let removed = before.filter(|instance| !instances.contains(instance));
     let removed: Vec<String> = removed.map(|instance| format!("`{instance}`")).collect();
     (!removed.is_empty()).then(|| {
-        format!("`{unit}` was attached to {} before, and no longer requires this", removed.join(", "))
+        format!(
+            "`{unit}` is attached to {}, and does not require this any more after the command",
+            removed.join(", ")
+        )
     })
 }
 

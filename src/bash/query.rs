@@ -1,10 +1,11 @@
 //! Queries about an instance that bash answers. Bash reads the layers as it does for a hook, but calls no hook function.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::env;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::run::run;
 use super::runtime::RUNTIME;
@@ -21,8 +22,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout for an instance that is only compared with others. A file that hangs must not delay the result for the others.
 pub const TIMEOUT_OF_OTHERS: Duration = Duration::from_secs(2);
 
-/// The instances whose files have timed out in this process. A command can have several queries about an instance, but waits once.
-static TIMED_OUT: Mutex<BTreeSet<Instance>> = Mutex::new(BTreeSet::new());
+/// The instances whose files have timed out in this process, with the timeouts. A command can have several queries about an instance, but waits once.
+static TIMED_OUT: Mutex<BTreeMap<Instance, Duration>> = Mutex::new(BTreeMap::new());
 
 /// A query about an instance.
 #[derive(Clone, Copy, Debug)]
@@ -76,21 +77,25 @@ pub fn query(
     }
     let Instance { nstype, name } = instance;
     let files: Vec<String> = layers.present().map(|layer| quote(layer.path.as_os_str())).collect();
+    // The functions of the runtime call netnsinit by `$0`, as in a hook.
+    let program = env::current_exe().context("cannot find the path of this program")?;
     let text = format!(
-        "NSTYPE={nstype} NSNAME={name} UPDOWN=up INOUT=outside\n\
+        "BASH_ARGV0={}\nNSTYPE={nstype} NSNAME={name} UPDOWN=up INOUT=outside\n\
          __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n{PARSER}{SYNTAX}\
          remember() {{ :; }} # the values of the active instance do not change\n{}",
+        quote(program.with_file_name("netnsinit").as_os_str()),
         quote(paths.netns.as_os_str()),
         quote(paths.remembered(instance).as_os_str()),
         files.join(" "),
         query.text(instance),
     );
     let timed_out = || TIMED_OUT.lock().unwrap_or_else(PoisonError::into_inner);
-    if !timed_out().contains(instance) {
+    let earlier = timed_out().get(instance).copied();
+    if earlier.is_none() {
         if let Some(output) = run(&text, &[nstype.as_ref(), name.as_ref(), "up", "outside"], timeout)? {
             return Ok(output);
         }
-        timed_out().insert(instance.clone());
+        timed_out().insert(instance.clone(), timeout);
     }
-    bail!("timed out after {} seconds", timeout.as_secs())
+    bail!("timed out after {} seconds", earlier.unwrap_or(timeout).as_secs())
 }

@@ -8,12 +8,11 @@ use super::settings::place;
 use super::{Examined, Finding, Subject};
 use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
-use crate::engine::{Active, Condition, EngineKind};
+use crate::engine::{self, Active, Condition};
 use crate::lifecycle::loopback;
 use crate::name::{Instance, NsName, Side};
 use crate::netlink;
 use crate::netns;
-use crate::netns::ownership;
 use crate::paths::Paths;
 use crate::print;
 use crate::requires::parents::{self, Parents};
@@ -127,8 +126,7 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
                 .advice(format!("`netnsctl status {}` shows its last messages", instance.name)),
         ],
         Condition::Up => {
-            let is_systemds = active.engine == EngineKind::Systemd;
-            if let Some(lost) = is_systemds.then(|| lost(paths, instance)).flatten() {
+            if let Some(lost) = lost(paths, active) {
                 return Ok(vec![lost]);
             }
             capability::require(Capability::SysAdmin, "to look into namespaces")?;
@@ -139,10 +137,10 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
 }
 
 /// Reports that the namespace of the instance was deleted or replaced by a foreign one, or that its ownership record is damaged.
-fn lost(paths: &Paths, instance: &Instance) -> Option<Finding> {
+fn lost(paths: &Paths, active: &Active) -> Option<Finding> {
     let message =
-        ownership::problem(paths, &instance.name).unwrap_or_else(|error| Some(format!("{error:#}")))?;
-    Some(Finding::error(message).of(instance))
+        engine::namespace_problem(paths, active).unwrap_or_else(|error| Some(format!("{error:#}")))?;
+    Some(Finding::error(message).of(&active.instance))
 }
 
 /// Reports units that `netns-update` would change.
@@ -151,7 +149,10 @@ fn stale(paths: &Paths, examined: &[Examined], graph: &Graph) -> Result<Vec<Find
     let templates = unit_files::templates(paths)?;
     let configured = plugin::configured(paths)?;
     let explained = examined.iter().filter(|one| configured.contains(&one.instance));
-    let parents = Parents::of(paths, explained.map(|one| (&one.instance, &one.explained)));
+    let mut parents = Parents::of(paths, explained.map(|one| (&one.instance, &one.explained)));
+    // Another finding reports the files that cannot be read.
+    let unread = configured.iter().filter(|instance| !examined.iter().any(|one| one.instance == **instance));
+    parents.unknown = unread.map(|instance| (instance.clone(), String::new())).collect();
     let plan = update::plan(paths, &listing.types, &templates, graph, &parents, &[])?;
     let finding = |change: &unit_files::Change| {
         let what = match change.action {
@@ -169,9 +170,13 @@ fn stale(paths: &Paths, examined: &[Examined], graph: &Graph) -> Result<Vec<Find
 }
 
 /// Reports drift, with the check functions of the plugin.
-fn drift(paths: &Paths, examined: &[Examined], instance: &Instance) -> Vec<Finding> {
+pub(super) fn drift(paths: &Paths, examined: &[Examined], instance: &Instance) -> Vec<Finding> {
     // There is another finding for an instance whose files cannot be read.
     let Some(one) = examined.iter().find(|one| one.instance == *instance) else { return Vec::new() };
+    // Without its programs, the plugin cannot find out the state. Another finding reports them.
+    if super::programs::is_incomplete(one) {
+        return Vec::new();
+    }
     let sides = [Side::Outside, Side::Inside].into_iter();
     sides.flat_map(|side| drift_on(paths, one, side)).collect()
 }

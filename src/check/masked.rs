@@ -5,22 +5,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Examined, Finding};
+use crate::engine::preflight::masked_unit;
 use crate::name::Instance;
 use crate::systemd::UNIT_PATH;
 
-/// Checks the units of the wanted instances. Instances with the same mask have the same finding.
+/// Checks the units of the wanted instances. Instances with the same mask have the same finding. A mask can be intended, but not that
+/// of a firewall: `up` refuses it.
 pub(super) fn check(examined: &[Examined], is_wanted: &dyn Fn(&Instance) -> bool) -> BTreeSet<Finding> {
-    let wanted = examined.iter().map(|one| &one.instance).filter(|instance| is_wanted(instance));
-    let units = wanted.flat_map(|one| [one.name.unit(), one.outside_unit(), one.unit()]);
-    units.filter_map(|unit| mask(&unit)).collect()
+    let wanted = examined.iter().filter(|one| is_wanted(&one.instance));
+    let masks = wanted.flat_map(|Examined { instance, declaration, .. }| {
+        let mut units = vec![instance.name.unit(), instance.outside_unit(), instance.unit()];
+        units.extend(declaration.firewall.then(|| instance.name.closed_unit()));
+        units.into_iter().filter_map(|unit| mask(&unit, declaration.firewall))
+    });
+    masks.collect()
 }
 
-fn mask(unit: &str) -> Option<Finding> {
+fn mask(unit: &str, is_firewall: bool) -> Option<Finding> {
     let template = || Some(format!("{}@.service", unit.split_once('@')?.0));
     let file = unit_file(unit).or_else(|| unit_file(&template()?)).filter(|file| is_mask(file))?;
     let masked = file.file_name()?.to_str()?;
-    let finding = Finding::note("this unit is masked: no instance that needs it can come up");
-    Some(finding.at(file.display().to_string()).advice(format!("`systemctl unmask {masked}`")))
+    let message = masked_unit(masked);
+    let finding = if is_firewall { Finding::error(message) } else { Finding::note(message) };
+    Some(finding.at(file.display().to_string()))
 }
 
 /// The file of a unit in the first directory that has one.

@@ -20,6 +20,7 @@ mod view;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::slice;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -218,6 +219,13 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     findings.sort();
     findings.dedup();
     Ok(Checked { findings, complete })
+}
+
+/// Whether an active instance differs from its state after `up`, as far as its plugin can find out.
+/// Errors: the files of the instance cannot be read.
+pub fn has_drift(paths: &Paths, instance: &Instance) -> Result<bool> {
+    let one = examine(paths, &LayerReader::new(paths), instance, TIMEOUT)?;
+    Ok(!live::drift(paths, slice::from_ref(&one), instance).is_empty())
 }
 
 /// The result of reading the files of all instances.

@@ -60,7 +60,7 @@ fn finding(is_namespace: bool, settings: &[String], first: &PrivateMounts, units
             "{subject}: a namespace that it creates is hidden from the host, so it does not start"
         ))
     } else {
-        Finding::warning(format!("{subject}: the mounts of its hooks are hidden from the host"))
+        Finding::warning(format!("{subject}: its hooks do not work on the mounts or the network of the host"))
     };
     finding.advice(first.advice())
 }

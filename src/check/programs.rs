@@ -20,8 +20,7 @@ pub(super) fn check(examined: &[Examined], is_wanted: &dyn Fn(&Instance) -> bool
     for one in examined.iter().filter(|one| is_wanted(&one.instance)) {
         let plugin = one.layers.get(Role::Plugin);
         let Some(text) = plugin.text().filter(|_| seen.insert(&one.instance.nstype)) else { continue };
-        for (number, (program, package)) in required(text).filter(|(_, (program, _))| !is_installed(program))
-        {
+        for (number, (program, package)) in missing(text) {
             findings.push(
                 Finding::error(format!("the program `{program}` is not installed"))
                     .at(format!("{}:{number}", plugin.path.display()))
@@ -30,6 +29,15 @@ pub(super) fn check(examined: &[Examined], is_wanted: &dyn Fn(&Instance) -> bool
         }
     }
     findings
+}
+
+/// Whether a program that the plugin of an instance requires is not installed.
+pub(super) fn is_incomplete(one: &Examined) -> bool {
+    one.layers.get(Role::Plugin).text().is_some_and(|text| missing(text).next().is_some())
+}
+
+fn missing(text: &str) -> impl Iterator<Item = (usize, (&str, &str))> {
+    required(text).filter(|(_, (program, _))| !is_installed(program))
 }
 
 /// The calls `assert_command PROGRAM PACKAGE` in a plugin, with their line numbers. A call with a variable is left out.

@@ -38,6 +38,7 @@ pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> 
                 .chain(macs(setting))
                 .chain(networks(setting).filter_map(Result::err))
                 .chain(several_addresses(setting))
+                .chain(dropped_elements(one, setting))
                 .map(|message| {
                     Finding::error(format!("{}: {message}", setting.name))
                         .at(place(setting, instance, paths))
@@ -46,6 +47,15 @@ pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> 
         );
     }
     findings
+}
+
+/// Reports an array of which only the first element is used: no file refers to all its elements.
+fn dropped_elements(one: &Examined, setting: &Variable) -> Option<String> {
+    let count = setting.elements.as_ref().map_or(0, Vec::len);
+    let reference = format!("{}[", setting.name);
+    let is_known = one.layers.all().filter_map(Layer::text).any(|text| text.contains(&reference));
+    (count > 1 && !is_known)
+        .then(|| format!("is an array of {count} elements, but only the first one is used"))
 }
 
 /// The settings that the program itself reads.

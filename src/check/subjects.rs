@@ -27,7 +27,9 @@ pub(super) fn ensure_known(
                     ensure_type(paths, nstype)?;
                 }
             }
-            Subject::Instance(instance) => lifecycle::ensure_known(paths, std::slice::from_ref(instance))?,
+            Subject::Instance(instance) => {
+                lifecycle::ensure_known(paths, active, std::slice::from_ref(instance))?;
+            }
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use clap_complete::ArgValueCandidates;
 use super::candidates;
 use crate::attach::bus::Bus;
 use crate::attach::{self, Attachment, Detachment, Follow, ServiceUnit};
+use crate::engine;
 use crate::exit::Status;
 use crate::lifecycle::{self, loopback};
 use crate::name::{Instance, NsName, Target};
@@ -75,7 +76,7 @@ pub struct DetachArgs {
 
 pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
     let instances = lifecycle::resolve(paths, &options.targets, lifecycle::configured)?;
-    lifecycle::ensure_known(paths, &instances)?;
+    lifecycle::ensure_known(paths, &engine::active(paths)?, &instances)?;
     let follow = if options.no_follow { Follow::No } else { Follow::Yes };
     let attachment =
         Attachment::plan(paths, &options.unit, instances.clone(), options.bus.decision(), follow)?;

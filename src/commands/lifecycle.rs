@@ -1,6 +1,6 @@
 //! `netnsctl up`, `down` and `restart`.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::arguments::OutputArgs;
 use super::{candidates, output};
 use crate::engine::{EngineKind, Outcome};
 use crate::exit::Status;
-use crate::lifecycle::{self, Operation, Report};
+use crate::lifecycle::{self, Operation};
 use crate::name::{NsName, NsType, Target};
 use crate::paths::Paths;
 use crate::print::say;
@@ -68,25 +68,7 @@ fn run(paths: &Paths, options: &LifecycleArgs, operation: Operation, results: [&
             }
         }
     }
-    failure(report).map(|()| Status::Done)
-}
-
-/// Combines all failures in one error.
-fn failure(Report { outcomes, firewalls }: Report) -> Result<()> {
-    let all = outcomes.len();
-    let mut errors: Vec<_> = outcomes.into_iter().filter_map(|one| one.changed.err()).collect();
-    if let Some(last) = errors.pop() {
-        let lines: Vec<String> = [format!("{last:#}")].into_iter().chain(firewalls).collect();
-        errors.push(anyhow!("{}", lines.join("\n")));
-    }
-    match errors.len() {
-        0 => Ok(()),
-        1 => Err(errors.remove(0)),
-        failed => {
-            let errors: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
-            bail!("{failed} of {all} failed\n{}", errors.join("\n"))
-        }
-    }
+    report.into_result().map(|()| Status::Done)
 }
 
 /// One outcome as JSON.

@@ -13,7 +13,7 @@ use crate::config::plugin;
 use crate::engine::{self, Active, Condition, EngineKind};
 use crate::exit::Status;
 use crate::name::{Instance, NsName, NsType};
-use crate::netns::{self, ownership};
+use crate::netns;
 use crate::paths::Paths;
 
 /// The arguments of `list`.
@@ -88,11 +88,14 @@ fn item(
 }
 
 /// Finds a plugin that was removed, or a namespace that was deleted or replaced manually.
-fn problem(paths: &Paths, Active { instance, condition, .. }: &Active) -> Option<String> {
-    if let Err(error) = plugin::find(paths, &instance.nstype) {
+fn problem(paths: &Paths, active: &Active) -> Option<String> {
+    if let Err(error) = plugin::find(paths, &active.instance.nstype) {
         return Some(format!("{error:#}"));
     }
-    (*condition == Condition::Up).then(|| ownership::problem(paths, &instance.name).ok()).flatten().flatten()
+    (active.condition == Condition::Up)
+        .then(|| engine::namespace_problem(paths, active).ok())
+        .flatten()
+        .flatten()
 }
 
 fn print(items: &[ListItem], legend: bool) -> Result<()> {

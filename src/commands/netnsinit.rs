@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser};
 use nix::unistd::geteuid;
 
 use crate::attach::{ServiceUnit, follow};
+use crate::check;
 use crate::config::remembered;
 use crate::engine::{Outcome, systemd::Systemd};
 use crate::exit::Status;
@@ -210,7 +211,8 @@ fn bring_back(paths: &Paths, options: &InitArgs) -> Result<Status> {
     };
     let instance: Instance = instance.to_string_lossy().parse()?;
     ensure!(geteuid().is_root(), "permission denied: only root can start units; use sudo");
-    for Outcome { instance, changed, .. } in Systemd::of(paths)?.bring_back(&instance)? {
+    let has_drift = || check::has_drift(paths, &instance);
+    for Outcome { instance, changed, .. } in Systemd::of(paths)?.bring_back(&instance, has_drift)? {
         changed?;
         print::say(&format!("{instance} is up again"));
     }

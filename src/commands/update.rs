@@ -9,6 +9,7 @@ use clap::Parser;
 use nix::unistd::geteuid;
 
 use crate::exit::Status;
+use crate::name::Instance;
 use crate::paths::Paths;
 use crate::print::{escape, say, warn};
 use crate::systemd::systemctl::Systemctl;
@@ -61,6 +62,10 @@ pub(super) fn run(options: &UpdateArgs) -> Result<Status> {
     let Machine { listing, templates, graph, parents, .. } = &machine;
     let plan = plan(&paths, &listing.types, templates, graph, parents, &loaded)?;
     let invalid = machine.graph.problems.iter().map(|problem| &problem.message);
+    let is_reported =
+        |instance: &Instance| machine.graph.problems.iter().any(|one| one.instance == *instance);
+    let unknown = machine.parents.unknown.iter().filter(|(instance, _)| !is_reported(instance));
+    let invalid = invalid.chain(unknown.map(|(_, message)| message));
     let mut whole = warn_of(machine.listing.problems.iter().chain(invalid).chain(&plan.problems));
     warn_of(&machine.unknown_units()?);
     for unit in loaded.iter().filter(|unit| unit.has_failed()) {

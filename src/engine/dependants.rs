@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 
-use crate::name::Instance;
+use crate::name::{Instance, NsName};
 
 /// The active dependants of each instance: other instances, and units that are not ours, such as attached services.
 #[derive(Debug, Default)]
@@ -23,6 +23,22 @@ impl Dependants {
     /// Adds an active unit that requires `instance`.
     pub fn add_unit(&mut self, instance: &Instance, unit: &str) {
         self.units.entry(instance.clone()).or_default().insert(unit.to_owned());
+    }
+
+    /// Adds the units that stop with the units: `stop_with` returns those of several units.
+    /// Errors: as for `stop_with`.
+    pub fn extend_units(
+        &mut self,
+        stop_with: impl Fn(&BTreeSet<String>) -> anyhow::Result<BTreeSet<String>>,
+    ) -> anyhow::Result<()> {
+        for units in self.units.values_mut() {
+            let mut next = units.clone();
+            while !next.is_empty() {
+                next = stop_with(&next)?.into_iter().filter(|unit| !units.contains(unit)).collect();
+                units.extend(next.iter().cloned());
+            }
+        }
+        Ok(())
     }
 
     fn of(&self, instance: &Instance) -> impl Iterator<Item = &Instance> {
@@ -51,8 +67,8 @@ impl Dependants {
             .collect()
     }
 
-    /// Removes from `instances` each instance with a dependant outside of `instances`, or with a dependant unit. Returns the
-    /// removed instances with the reasons.
+    /// Removes from `instances` each instance with a dependant outside of `instances`, or with a dependant unit, and all others of its
+    /// namespace. Returns the removed instances with the reasons.
     pub fn refuse(&self, instances: &mut Vec<Instance>) -> Vec<(Instance, anyhow::Error)> {
         let mut refused = Vec::new();
         while let Some((at, (dependants, stop))) =
@@ -65,6 +81,17 @@ impl Dependants {
             );
             refused.push((instance, error));
         }
+        // A namespace is not taken down in part: its firewall must not go down before a service.
+        let names: BTreeSet<NsName> = refused.iter().map(|(instance, _)| instance.name.clone()).collect();
+        instances.retain(|instance| {
+            let stays = names.contains(&instance.name);
+            if stays {
+                let error =
+                    anyhow!("cannot take down `{instance}`: another instance of its namespace stays up");
+                refused.push((instance.clone(), error));
+            }
+            !stays
+        });
         refused
     }
 
@@ -94,16 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_with_a_dependant_unit_is_refused_with_all_that_it_requires() {
+    fn an_instance_with_a_dependant_unit_is_refused_with_all_that_it_requires_and_their_namespaces() {
         let mut dependants = Dependants::default();
         dependants.add(&instance("b@y"), &instance("a@x"));
         for unit in ["one.service", "two@\\x2d.service"] {
             dependants.add_unit(&instance("a@x"), unit);
         }
-        let mut instances = ["b@y", "a@x", "c@y"].map(instance).to_vec();
+        let mut instances = ["b@y", "a@x", "c@y", "d@z"].map(instance).to_vec();
         assert_eq!(dependants.units_of(&instances).len(), 2);
         let refused = dependants.refuse(&mut instances);
-        assert_eq!(instances, [instance("c@y")]);
+        assert_eq!(instances, [instance("d@z")]);
         assert_eq!(
             refused[0].1.to_string(),
             "cannot take down `a@x`: active units require it: `one.service`, `two@\\x2d.service`; run \

@@ -5,7 +5,7 @@ mod dependants;
 mod direct;
 pub mod leftovers;
 mod log;
-mod preflight;
+pub mod preflight;
 mod runner;
 mod schedule;
 pub mod state;
@@ -24,6 +24,7 @@ pub use preflight::masked_unit;
 pub use systemd::Systemd;
 
 use crate::name::{Instance, NsName};
+use crate::netns::{self, NameState, ownership};
 use crate::paths::Paths;
 use crate::systemd::journal;
 
@@ -175,6 +176,24 @@ pub fn active(paths: &Paths) -> Result<Vec<Active>> {
     active.extend(systemd::active(paths)?);
     active.sort_by(|one, other| namespace_order(&one.instance).cmp(&namespace_order(&other.instance)));
     Ok(active)
+}
+
+/// The finding about an active instance whose namespace was deleted or replaced.
+/// Errors: the namespace, or a record of it, cannot be read.
+pub fn namespace_problem(paths: &Paths, active: &Active) -> Result<Option<String>> {
+    let name = &active.instance.name;
+    let state = match active.engine {
+        EngineKind::Systemd => return ownership::problem(paths, name),
+        EngineKind::Direct => state::read(paths, name)?,
+    };
+    let Some(state::StateFile::Valid(state::State { namespace: Some(ours), .. })) = state else {
+        return Ok(None);
+    };
+    Ok(match netns::inspect(paths, name)? {
+        NameState::Namespace(_) if ours.has_name(paths, name)? => None,
+        NameState::Namespace(_) => Some(ownership::replaced(name)),
+        NameState::Missing | NameState::Leftover => Some(ownership::deleted(name)),
+    })
 }
 
 /// The namespaces that instances of the direct engine require.

@@ -258,13 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn down_refuses_required_instances_also_transitively() {
-        let up = entries(&["a@x: b@y", "b@y: c@z", "c@z: ", "d@z: "]);
-        let schedule = Schedule::down(&up, &instances("b@y c@z d@z"), false);
-        assert_eq!(waves(&schedule), ["d@z"]);
+    fn down_refuses_required_instances_also_transitively_and_the_others_of_their_namespaces() {
+        let up = entries(&["a@x: b@y", "b@y: c@z", "c@z: ", "d@z: ", "e@w: "]);
+        let schedule = Schedule::down(&up, &instances("b@y c@z d@z e@w"), false);
+        assert_eq!(waves(&schedule), ["e@w"]);
         let messages: Vec<String> = schedule.refused.iter().map(|(_, error)| error.to_string()).collect();
         assert!(messages[0].contains("`b@y`: `a@x` is up and requires it"), "{messages:?}");
         assert!(messages[1].contains("`c@z`: `b@y` is up and requires it"), "{messages:?}");
+        assert!(messages[2].contains("`d@z`: another instance of its namespace stays up"), "{messages:?}");
     }
 
     #[test]

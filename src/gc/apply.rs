@@ -4,11 +4,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::used::Used;
 use super::{Orphan, OrphanKind};
-use crate::config::remembered;
+use crate::config::{plugin, remembered};
 use crate::engine::state::{self, LockedState};
 use crate::engine::{Direct, leftovers};
 use crate::name::{Instance, NsName};
@@ -99,6 +99,13 @@ impl<'a> Collector<'a> {
 
     /// Runs the `down outside` hook of an instance. The hook reads the remembered values.
     fn run_down_outside(&self, instance: &Instance) -> Result<()> {
+        if let Err(error) = plugin::find(self.paths, &instance.nstype) {
+            let path = self.paths.remembered(instance);
+            bail!(
+                "{error:#}; hint: restore the plugin, or forget the leftovers with `rm {}`",
+                path.display()
+            );
+        }
         let locked = self.lock(&instance.name)?;
         ensure!(locked.stage(&instance.nstype).is_none(), "the direct engine has brought the instance up");
         let used = Used::query(self.paths)?;

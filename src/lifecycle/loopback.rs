@@ -6,6 +6,7 @@ use crate::name::{Instance, NsName};
 use crate::netlink;
 use crate::netns;
 use crate::paths::Paths;
+use crate::requires::{Graph, RequirementReader};
 
 /// Reports that the loopback interface of a namespace is down, although another interface is up, with the next step. `None` if the
 /// namespace cannot be entered.
@@ -24,9 +25,11 @@ pub fn missing(paths: &Paths, name: &NsName, instances: &[Instance]) -> Option<S
     if paths.namespace(name).exists() {
         return down(paths, name);
     }
-    let configured = plugin::configured_for(paths, name).unwrap_or_default();
-    let declared: Vec<Declaration> =
-        instances.iter().chain(&configured).map(|one| Declaration::of(paths, &one.nstype)).collect();
+    let mut all = plugin::configured_for(paths, name).unwrap_or_default();
+    let reader = RequirementReader::new(paths);
+    let graph = Graph::of(paths, instances.iter().cloned(), |instance| reader.of(instance), |_| true);
+    all.extend(graph.requires.into_keys().filter(|instance| instance.name == *name));
+    let declared: Vec<Declaration> = all.iter().map(|one| Declaration::of(paths, &one.nstype)).collect();
     let is_missing =
         declared.iter().any(|one| !one.links.is_empty()) && !declared.iter().any(|one| one.loopback);
     is_missing.then(|| format!("lo stays down, so 127.0.0.1 and ::1 do not work{}", hint(paths, name)))

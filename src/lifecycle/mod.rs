@@ -9,7 +9,7 @@ mod users;
 
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 
 pub use targets::{closest_type, configured, ensure_known, resolve};
 
@@ -40,6 +40,27 @@ pub struct Report {
     pub outcomes: Vec<Outcome>,
     /// The effects of failures on firewalls, one line a namespace.
     pub firewalls: Vec<String>,
+}
+
+impl Report {
+    /// Combines all failures in one error, with the effects on firewalls.
+    /// Errors: an instance has failed.
+    pub fn into_result(self) -> Result<()> {
+        let all = self.outcomes.len();
+        let mut errors: Vec<_> = self.outcomes.into_iter().filter_map(|one| one.changed.err()).collect();
+        if let Some(last) = errors.pop() {
+            let lines: Vec<String> = [format!("{last:#}")].into_iter().chain(self.firewalls).collect();
+            errors.push(anyhow!("{}", lines.join("\n")));
+        }
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            failed => {
+                let errors: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+                bail!("{failed} of {all} failed\n{}", errors.join("\n"))
+            }
+        }
+    }
 }
 
 impl Operation {
@@ -121,7 +142,7 @@ pub fn up(paths: &Paths, name: &NsName) -> Result<()> {
     firewall::close_requested(paths, &instances);
     let engine = engine::choose(paths, None, false)?;
     let outcomes = with_progress(Operation::Up.participle(), &instances, || engine.up(&instances));
-    outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
+    Report { firewalls: after_failure(paths, &outcomes), outcomes }.into_result()
 }
 
 /// Brings instances up under systemd.
@@ -129,7 +150,7 @@ pub fn up(paths: &Paths, name: &NsName) -> Result<()> {
 pub fn up_under_systemd(paths: &Paths, instances: &[Instance]) -> Result<()> {
     let targets: Vec<Target> = instances.iter().cloned().map(Target::Instance).collect();
     let report = run(paths, Operation::Up, &targets, Some(EngineKind::Systemd), false)?;
-    report.outcomes.into_iter().try_for_each(|outcome| outcome.changed.map(drop))
+    report.into_result()
 }
 
 fn after_failure(paths: &Paths, outcomes: &[Outcome]) -> Vec<String> {

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::config::declaration::Declaration;
 use crate::config::plugin;
-use crate::engine;
+use crate::engine::{self, Active};
 use crate::name::{Instance, NsName, NsType, Target};
 use crate::netns::{self, NameState};
 use crate::paths::Paths;
@@ -55,10 +55,10 @@ pub fn closest_type(paths: &Paths, nstype: &NsType) -> Result<Option<String>> {
     Ok(closest(nstype.as_ref(), &types).map(ToOwned::to_owned))
 }
 
-/// Checks that each instance is active, or can come up: its plugin exists, and its `TYPE-NAME.conf` if the type needs one.
+/// Checks that each instance is one of the `active` ones, or can come up: its plugin exists, and its `TYPE-NAME.conf` if the type
+/// needs one.
 /// Errors: an instance is unknown (with a suggestion), or the active instances cannot be read.
-pub fn ensure_known(paths: &Paths, instances: &[Instance]) -> Result<()> {
-    let active = engine::active(paths)?;
+pub fn ensure_known(paths: &Paths, active: &[Active], instances: &[Instance]) -> Result<()> {
     let is_active = |instance: &Instance| active.iter().any(|one| one.instance == *instance);
     for instance in instances.iter().filter(|instance| !is_active(instance)) {
         if let Some(reason) = requires::unknown_reason(paths, instance) {

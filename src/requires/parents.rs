@@ -10,6 +10,7 @@ use crate::bash::query::TIMEOUT;
 use crate::config::layers::{Layer, LayerReader};
 use crate::config::plugin;
 use crate::name::{Instance, NsType, ifname};
+use crate::netlink;
 use crate::paths::Paths;
 use crate::sys::parallel::parallel_waiting;
 
@@ -27,7 +28,12 @@ pub fn settings<'a>(explained: &'a Explained, nstype: &NsType) -> impl Iterator<
 
 /// The parent interfaces of a machine whose device units have a drop-in, with the instances on each, by the name of the interface.
 #[derive(Debug, Default)]
-pub struct Parents(pub BTreeMap<String, BTreeSet<Instance>>);
+pub struct Parents {
+    /// The instances on each interface.
+    pub instances: BTreeMap<String, BTreeSet<Instance>>,
+    /// The instances whose files cannot be read, with the messages.
+    pub unknown: BTreeMap<Instance, String>,
+}
 
 impl Parents {
     /// Collects the parents of instances. Without udev, there are no device units, so the result is empty.
@@ -37,25 +43,45 @@ impl Parents {
             for (instance, explained) in explained {
                 let valid = |setting: &&Variable| ifname::problem(&setting.value).is_none();
                 for setting in settings(explained, &instance.nstype).filter(valid) {
-                    parents.0.entry(setting.value.clone()).or_default().insert(instance.clone());
+                    parents.instances.entry(setting.value.clone()).or_default().insert(instance.clone());
                 }
             }
         }
         parents
     }
 
-    /// Reads the parents of the configured instances. An instance whose files cannot be read is left out: other code reports it.
+    /// Reads the parents of the configured instances.
     /// Errors: the directory of the files cannot be read.
     pub fn of_configured(paths: &Paths) -> Result<Self> {
         if !has_devices(paths) {
             return Ok(Self::default());
         }
         let reader = LayerReader::new(paths);
-        let explained = parallel_waiting(plugin::configured(paths)?.into(), |instance| {
-            let explained = explain_if_parent(paths, &reader, &instance).unwrap_or_default();
+        let results = parallel_waiting(plugin::configured(paths)?.into(), |instance| {
+            let explained = explain_if_parent(paths, &reader, &instance);
             (instance, explained)
         });
-        Ok(Self::of(paths, explained.iter().map(|(instance, explained)| (instance, explained))))
+        let read =
+            results.iter().filter_map(|(instance, explained)| Some((instance, explained.as_ref().ok()?)));
+        let mut parents = Self::of(paths, read);
+        for (instance, explained) in results {
+            if let Err(error) = explained {
+                let message = format!("cannot read the parent interface of `{instance}`: {error:#}");
+                parents.unknown.insert(instance, message);
+            }
+        }
+        Ok(parents)
+    }
+}
+
+impl Parents {
+    /// The instances with a parent that does not exist on the host.
+    #[must_use]
+    pub fn waiting(&self) -> BTreeSet<Instance> {
+        let links = if self.instances.is_empty() { Vec::new() } else { netlink::links().unwrap_or_default() };
+        let exists = |ifname: &str| links.iter().any(|link| link.name == ifname);
+        let missing = self.instances.iter().filter(|(ifname, _)| !exists(ifname));
+        missing.flat_map(|(_, instances)| instances.iter().cloned()).collect()
     }
 }
 

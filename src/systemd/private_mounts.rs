@@ -1,4 +1,4 @@
-//! Settings that give a unit its own mount namespace. What the unit mounts there is hidden from the host.
+//! Settings that give a unit its own mount namespace or network. The changes that the unit makes there are hidden from the host.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use super::show::Properties;
 /// The settings (systemd.exec(5), `exec_needs_mount_namespace` in systemd's src/core/execute.c).
 const SETTINGS: &str = "BindLogSockets,BindPaths,BindReadOnlyPaths,DynamicUser,ExecPaths,ExtensionDirectories,ExtensionImages,\
     InaccessiblePaths,IPCNamespacePath,LogNamespace,MountFlags,MountImages,NoExecPaths,PrivateBPF,PrivateDevices,PrivateIPC,\
-    PrivateMounts,PrivatePIDs,PrivateTmp,ProcSubset,ProtectControlGroups,ProtectHome,ProtectKernelLogs,ProtectKernelModules,\
+    PrivateMounts,PrivateNetwork,PrivatePIDs,PrivateTmp,ProcSubset,ProtectControlGroups,ProtectHome,ProtectKernelLogs,ProtectKernelModules,\
     ProtectKernelTunables,ProtectProc,ProtectSystem,ReadOnlyPaths,ReadWritePaths,RootDirectory,RootImage,TemporaryFileSystem";
 
 /// The values that have no effect. systemd does not show empty lists.
@@ -52,8 +52,8 @@ mod tests {
     #[test]
     fn only_settings_with_an_effect_are_found() {
         let listing = "Id=a.service\nPrivateTmp=yes\nProtectHome=no\nProtectProc=default\nProcSubset=all\nReadOnlyPaths=/a /b\n\
-                       MountFlags=\nPrivateNetwork=yes\n";
+                       MountFlags=\nPrivateNetwork=yes\nPrivateUsers=yes\n";
         let found = settings(&Properties::parse(listing)[0]);
-        assert_eq!(found, ["PrivateTmp=yes", "ReadOnlyPaths=/a /b"]);
+        assert_eq!(found, ["PrivateNetwork=yes", "PrivateTmp=yes", "ReadOnlyPaths=/a /b"]);
     }
 }

@@ -12,7 +12,7 @@ use super::systemctl::systemctl;
 pub struct Properties(BTreeMap<String, String>);
 
 impl Properties {
-    /// Queries the properties `KEY,KEY` of units, by names or patterns. A pattern matches loaded units.
+    /// Queries the properties `KEY,KEY` of units, by names or patterns. A pattern matches loaded units, also inactive ones.
     /// Errors: systemctl is missing or fails.
     pub fn of<Unit: AsRef<str>>(keys: &str, units: impl IntoIterator<Item = Unit>) -> Result<Vec<Self>> {
         // Each name has a result, in the order of the names, even if the unit does not exist.
@@ -20,7 +20,10 @@ impl Properties {
         if units.is_empty() {
             return Ok(Vec::new()); // systemctl would show systemd itself
         }
-        let options = [&format!("--property=Id,{keys}"), "--"].map(str::to_owned);
+        // Without `--all`, a pattern matches only active units.
+        let all = units.iter().any(|unit| unit.contains('*')).then_some("--all");
+        let properties = format!("--property=Id,{keys}");
+        let options = [properties.as_str()].into_iter().chain(all).chain(["--"]);
         // Times are in UTC. systemd 249 and 250 do not have the option `--timestamp=unix`.
         let answer = systemctl("show").env("TZ", "UTC").args(options).args(units).run()?.success()?;
         Ok(Self::parse(&answer.text()))

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::Machine;
 use crate::attach::{self, follow};
+use crate::name::UnitName;
 use crate::print;
 use crate::sys::file;
 use crate::systemd::systemctl::Loaded;
@@ -61,8 +62,16 @@ pub fn reload(
         follow::watch(machine.paths, systemctl, &attach::attached(machine.paths)?)?;
     }
     let is_known = |nstype: &str| machine.listing.types.iter().any(|known| known.as_ref() == nstype);
+    // An instance that has failed for want of its parent comes up with the parent, and its failure is the sign for this.
+    let waiting = machine.parents.waiting();
+    let waits = |unit: &Loaded| {
+        let instance = UnitName::parse(&unit.name).and_then(UnitName::instance);
+        instance.is_some_and(|instance| waiting.contains(&instance))
+    };
     let needs_reset = |unit: &&Loaded| {
-        unit.has_failed() && unit.nstype().is_none_or(|nstype| is_known(nstype) || plan.removes(nstype))
+        unit.has_failed()
+            && !waits(unit)
+            && unit.nstype().is_none_or(|nstype| is_known(nstype) || plan.removes(nstype))
     };
     let failed = loaded.iter().filter(needs_reset);
     let failed: Vec<&str> = failed.map(|unit| unit.name.as_str()).collect();

@@ -50,6 +50,6 @@ pub fn plan<'a>(
         content: Some(FileContent::DropIn(text)),
     }));
     plan.add_followers(paths, &present, follow::drop_ins(&attached));
-    plan.add_parents(paths, &present, &parents.0);
+    plan.add_parents(paths, &present, &parents.instances, |instance| parents.unknown.contains_key(instance));
     Ok(plan)
 }

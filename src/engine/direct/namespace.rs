@@ -7,7 +7,7 @@ use super::Direct;
 use crate::engine::schedule::Need;
 use crate::engine::state::{LockedState, Stage};
 use crate::name::NsName;
-use crate::netns::{self, Identity, NameState};
+use crate::netns::{self, Identity, NameState, ownership};
 use crate::print;
 use crate::sys::file;
 
@@ -67,6 +67,9 @@ impl Direct {
                 (locked.state.namespace, locked.state.adopted) = (Some(found), true);
                 locked.save()
             }
+            NameState::Namespace(_) if ownership::recorded(&self.paths, &name)?.is_some() => bail!(
+                "namespace `{name}` belongs to units of systemd; fix: leave out `--engine direct`, or `netnsctl down {name}` first"
+            ),
             NameState::Namespace(_) => bail!(
                 "namespace `{name}` was not created by the direct engine; fix: `ip netns delete {name}`, or take it over with --adopt"
             ),

@@ -72,17 +72,20 @@ impl Systemd {
         let result = active(&self.paths).and_then(|active| {
             let is_up = |one: &Active| one.condition == Condition::Up && !dependants.contains(&one.instance);
             let up = active.into_iter().filter(is_up).map(|one| one.instance).collect();
-            preflight::graph(&self.paths, instances, &up)
+            Ok((preflight::graph(&self.paths, instances, &up)?, up))
         });
-        let graph = match result {
-            Ok(graph) => graph,
+        let (graph, up) = match result {
+            Ok(found) => found,
             Err(error) => return fail_all(instances, &format!("{error:#}")),
         };
         let (accepted, mut refused) = preflight::refuse(action, instances, &graph);
         if let Some((_, error)) = refused.iter().find(|(instance, _)| dependants.contains(instance)) {
             return fail_all(instances, &format!("{error:#}"));
         }
-        match preflight::caller_before(&self.systemctl, &accepted) {
+        // A start of an instance that is up returns at once.
+        let waiting: Vec<Instance> =
+            accepted.iter().filter(|one| verb != "start" || !up.contains(one)).cloned().collect();
+        match preflight::caller_before(&self.systemctl, &waiting) {
             Ok(None) => {}
             Ok(Some(unit)) => {
                 let units: Vec<String> = accepted.iter().map(Instance::unit).collect();
@@ -152,7 +155,10 @@ impl Systemd {
             Ok(false) => String::new(),
             Err(error) => format!("\n  {error:#}"),
         };
-        let mut message = message.lines().next().unwrap_or("see `systemctl status`").to_owned();
+        // One command starts all instances, and its messages are about any of them.
+        let own = message.lines().find(|line| line.contains(&instance.unit()));
+        let other = || message.lines().next().filter(|line| !line.contains("netns"));
+        let mut message = own.or_else(other).unwrap_or("see `systemctl status`").to_owned();
         if cause != instance {
             message = format!("it requires `{cause}`, which did not come up");
         } else if message.ends_with("not found.") {
@@ -311,20 +317,28 @@ impl Systemd {
     }
 
     /// Takes `instances`, the `lost` instances and all dependants down, then brings them up again. During this, systemd creates
-    /// the deleted namespaces again.
+    /// the deleted namespaces again. Running units that require the instances, such as attached services, are started again.
     fn recreate(&self, instances: &[Instance], lost: &[Instance]) -> Vec<Outcome> {
         let mut all = instances.to_vec();
         all.extend(lost.iter().filter(|one| !instances.contains(one)).cloned());
         with_dependants(&all.clone(), |dependants| {
-            let dependants: Vec<Instance> = dependants
+            let more: Vec<Instance> = dependants
                 .transitive(&all)
                 .into_iter()
                 .filter(|dependant| !all.contains(dependant))
                 .collect();
-            all.extend(dependants);
+            all.extend(more);
+            let units: Vec<&str> = dependants.units_of(&all).into_iter().collect();
             // Errors of the stop are in the journal. A unit that is not down fails to start.
             _ = self.stop(&all);
-            self.start_or_restart("start", &all, &BTreeSet::new())
+            let outcomes = self.start_or_restart("start", &all, &BTreeSet::new());
+            if !units.is_empty() {
+                let message = self.systemctl.change("start", &units);
+                if !message.is_empty() {
+                    print::warn(&format!("cannot start {} again: {message}", units.join(", ")));
+                }
+            }
+            outcomes
         })
     }
 

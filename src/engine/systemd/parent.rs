@@ -1,67 +1,67 @@
 //! Brings an instance up again when its parent interface has appeared.
 
+use std::slice;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::{POLL_INTERVAL, Systemd};
+use super::Systemd;
 use crate::engine::Outcome;
-use crate::name::{Instance, UnitName, unit};
+use crate::name::Instance;
 use crate::sys::wait::try_wait_until;
 use crate::systemd::show::Properties;
 
-/// Maximum time until a start or stop of the instance has ended. It is less than `TimeoutStartSec=` of the unit that waits.
-const TIMEOUT: Duration = Duration::from_secs(80);
+/// Maximum time until a start or stop of the instance has ended: the sum of the start timeouts of its units and a stop timeout, with a
+/// reserve.
+const TIMEOUT: Duration = Duration::from_secs(90 + 90 + 90 + 10);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-const KEYS: &str = "ActiveState,WantedBy,ActiveEnterTimestampMonotonic,ActiveExitTimestampMonotonic,\
-                    InactiveExitTimestampMonotonic";
+/// A parent can go and return while the instance is brought up again. systemd does not repeat the start of a unit that is starting.
+const MAX_ATTEMPTS: usize = 3;
+
+const KEYS: &str = "ActiveState,ActiveExitTimestampMonotonic,InactiveExitTimestampMonotonic";
 
 impl Systemd {
-    /// Takes an instance down and up, if its parent has appeared since the last `up`, or if this `up` has failed. The kernel has
-    /// removed the interface of the instance with the old parent. An instance that was taken down stays down. Returns the
-    /// outcomes, which are empty if nothing was changed.
-    /// Errors: systemctl fails.
-    pub fn bring_back(&self, instance: &Instance) -> Result<Vec<Outcome>> {
-        let settled = try_wait_until(TIMEOUT, POLL_INTERVAL.max(Duration::from_millis(200)), || {
-            let units = States::of(instance)?;
-            anyhow::Ok((!units.is_changing()).then_some(units))
-        })?;
-        let needed = settled.is_some_and(|units| units.lost_parent() || units.has_failed_to_start());
-        Ok(if needed { self.recreate(std::slice::from_ref(instance), &[]) } else { Vec::new() })
+    /// Takes an instance down and up, if it is up and `has_drift`, or if its last start has failed. The kernel has removed the
+    /// interface of the instance with the old parent. An instance that was taken down stays down. Returns the outcomes, which are
+    /// empty if nothing was changed.
+    /// Errors: systemctl or `has_drift` fails, or a start or stop of the instance does not end.
+    pub fn bring_back(
+        &self,
+        instance: &Instance,
+        has_drift: impl Fn() -> Result<bool>,
+    ) -> Result<Vec<Outcome>> {
+        let mut outcomes = Vec::new();
+        for _ in 0..MAX_ATTEMPTS {
+            let units = settled(instance)?;
+            let is_up = units.iter().all(|unit| unit.get("ActiveState") == "active");
+            if !(is_up && has_drift()? || units.iter().any(has_failed_to_start)) {
+                break;
+            }
+            outcomes = self.recreate(slice::from_ref(instance), &[]);
+            if outcomes.iter().any(|outcome| outcome.changed.is_err()) {
+                break;
+            }
+        }
+        Ok(outcomes)
     }
 }
 
-/// The units of an instance, and the devices of its parents.
-struct States {
-    units: Vec<Properties>,
-    devices: Vec<Properties>,
+/// The units of an instance, after the start or stop that is in progress.
+fn settled(instance: &Instance) -> Result<Vec<Properties>> {
+    let settled = try_wait_until(TIMEOUT, POLL_INTERVAL, || {
+        let units = Properties::of(KEYS, [instance.outside_unit(), instance.unit()])?;
+        let is_changing =
+            |unit: &Properties| ["activating", "deactivating"].contains(&unit.get("ActiveState"));
+        anyhow::Ok((!units.iter().any(is_changing)).then_some(units))
+    })?;
+    settled.with_context(|| {
+        format!("`{instance}` has been coming up or going down for {} seconds", TIMEOUT.as_secs())
+    })
 }
 
-impl States {
-    fn of(instance: &Instance) -> Result<Self> {
-        let waiting = UnitName::Return(instance.clone()).to_string();
-        let mut units = Properties::of(KEYS, [instance.outside_unit(), instance.unit(), waiting])?;
-        let waiting = units.pop().unwrap_or_default();
-        let devices = Properties::of(KEYS, waiting.values("WantedBy").filter(|unit| unit::is_device(unit)))?;
-        Ok(Self { units, devices })
-    }
-
-    fn is_changing(&self) -> bool {
-        self.units.iter().any(|unit| ["activating", "deactivating"].contains(&unit.get("ActiveState")))
-    }
-
-    /// Whether the instance is up, and came up before its parent appeared.
-    fn lost_parent(&self) -> bool {
-        let came_up = self.units.iter().map(|unit| unit.time("ActiveEnterTimestampMonotonic")).min();
-        let appeared = self.devices.iter().map(|device| device.time("ActiveEnterTimestampMonotonic")).max();
-        self.units.iter().all(|unit| unit.get("ActiveState") == "active") && appeared > came_up
-    }
-
-    /// Whether the last start has failed. If a stop has failed, the unit was active since its last start.
-    fn has_failed_to_start(&self) -> bool {
-        self.units.iter().any(|unit| {
-            unit.get("ActiveState") == "failed"
-                && unit.time("ActiveExitTimestampMonotonic") <= unit.time("InactiveExitTimestampMonotonic")
-        })
-    }
+/// Whether the last start has failed. If a stop has failed, the unit was active since its last start.
+fn has_failed_to_start(unit: &Properties) -> bool {
+    unit.get("ActiveState") == "failed"
+        && unit.time("ActiveExitTimestampMonotonic") <= unit.time("InactiveExitTimestampMonotonic")
 }

@@ -8,13 +8,16 @@ use jiff::Timestamp;
 
 use crate::engine::dependants::Dependants;
 use crate::engine::{Active, Condition, EngineKind};
-use crate::name::{Instance, UnitName};
+use crate::name::{Instance, UnitName, unit};
 use crate::paths::Paths;
 use crate::systemd::show::Properties;
 use crate::systemd::systemctl::{Loaded, Systemctl};
 
 /// The properties of a unit that list the other units which require this unit.
 const REVERSE_DEPENDENCIES: [&str; 2] = ["RequiredBy", "BoundBy"];
+
+/// The same, with `ConsistsOf`: the units with `PartOf=` stop with a unit too.
+const STOP_DEPENDENCIES: &str = "RequiredBy,BoundBy,ConsistsOf";
 
 /// The conditions of units, by name. A unit that is not loaded is down.
 #[derive(Debug, Default)]
@@ -69,7 +72,7 @@ pub(super) fn dependants(instances: &[Instance]) -> Result<Dependants> {
     while !next.is_empty() {
         // Only the inside units: a query of the outside units would double the time, and other units have no reason to require them.
         let units = next.iter().map(Instance::unit);
-        let pairs = requirement_pairs(&Properties::of(&REVERSE_DEPENDENCIES.join(","), units)?);
+        let pairs = requirement_pairs(&Properties::of(STOP_DEPENDENCIES, units)?);
         let names: BTreeSet<String> = pairs.iter().flat_map(|(_, dependant)| dependant.units()).collect();
         let units = Units::of(&names)?;
         next.clear();
@@ -88,6 +91,17 @@ pub(super) fn dependants(instances: &[Instance]) -> Result<Dependants> {
             }
         }
     }
+    dependants.extend_units(|units| {
+        let found = Properties::of(STOP_DEPENDENCIES, units)?;
+        let names: BTreeSet<String> = found
+            .iter()
+            .flat_map(|unit| STOP_DEPENDENCIES.split(',').flat_map(|key| unit.values(key)))
+            .filter(|unit| !unit::is_ours(unit))
+            .map(str::to_owned)
+            .collect();
+        let states = Units::of(&names)?;
+        Ok(names.into_iter().filter(|unit| states.is_up_or_changing(unit)).collect())
+    })?;
     Ok(dependants)
 }
 
@@ -123,7 +137,8 @@ fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Dependant)> {
     let mut pairs = BTreeSet::new();
     for unit in units {
         let Some(instance) = instance_of(unit.id()) else { continue };
-        let dependants = dependants_of(unit).filter_map(Dependant::of);
+        let dependants =
+            STOP_DEPENDENCIES.split(',').flat_map(|key| unit.values(key)).filter_map(Dependant::of);
         let own = Dependant::Instance(instance.clone());
         pairs.extend(dependants.filter(|one| *one != own).map(|one| (instance.clone(), one)));
     }
@@ -208,9 +223,8 @@ mod tests {
     use crate::systemd::systemctl;
 
     #[test]
-    fn dependants_are_read_from_required_by_and_bound_by_of_both_units() {
-        let listing = "Id=netns-veth@b.service\nRequiredBy=netns_outside-nft@a.service nginx.service\nBoundBy=netns-x@b.service\n\n\
-                       Id=netns_outside-veth@b.service\nRequiredBy=netns-veth@b.service\nBoundBy=\n";
+    fn dependants_are_read_from_required_by_and_bound_by_of_the_inside_units() {
+        let listing = "Id=netns-veth@b.service\nRequiredBy=netns_outside-nft@a.service nginx.service\nBoundBy=netns-x@b.service\n";
         let pairs: Vec<String> = requirement_pairs(&Properties::parse(listing))
             .into_iter()
             .map(|(instance, dependant)| format!("{instance} by {}", dependant.units()[0]))

@@ -111,13 +111,20 @@ impl Plan<'_> {
         self.add_dropins(paths, present, &FOLLOW, wanted, applies_to);
     }
 
-    /// Plans the drop-ins of parent interfaces: `parents` has their instances, by the name of the interface.
+    /// Plans the drop-ins of parent interfaces: `parents` has their instances, by the name of the interface. An instance that
+    /// `is_unknown` stays in the drop-in that has it.
     pub fn add_parents(
         &mut self,
         paths: &Paths,
         present: &[DirEntry],
         parents: &BTreeMap<String, BTreeSet<Instance>>,
+        is_unknown: impl Fn(&Instance) -> bool,
     ) {
+        let mut parents = parents.clone();
+        for (ifname, instance) in present.iter().flat_map(written_parents).filter(|(_, one)| is_unknown(one))
+        {
+            parents.entry(ifname).or_default().insert(instance);
+        }
         let wanted =
             parents.iter().map(|(ifname, instances)| (unit::device(ifname), parent_text(ifname, instances)));
         self.add_dropins(paths, present, &PARENT, wanted.collect(), unit::is_device);
@@ -193,6 +200,20 @@ fn firewall_text(nstype: &NsType) -> String {
          [Unit]\nRequires=netns_closed@%i.service\nAfter=netns_closed@%i.service\n",
         FIREWALL.header
     )
+}
+
+/// The interface and the instances in our drop-in of a parent interface.
+fn written_parents(entry: &DirEntry) -> Vec<(String, Instance)> {
+    let text = fs::read_to_string(entry.path().join(PARENT.file)).unwrap_or_default();
+    let mut lines = text.lines();
+    let ifname = lines.next().and_then(|line| line.strip_prefix(PARENT.header)?.strip_suffix('.'));
+    let Some(ifname) = ifname else { return Vec::new() };
+    let units = lines.find_map(|line| line.strip_prefix("Wants=")).unwrap_or_default().split_whitespace();
+    let instance = |unit: &str| match UnitName::parse(unit) {
+        Some(UnitName::Return(instance)) => Some((ifname.to_owned(), instance)),
+        _ => None,
+    };
+    units.filter_map(instance).collect()
 }
 
 /// The drop-in of a parent interface. `Before=`: the unit must not start while another unit still waits for the device.

@@ -456,10 +456,9 @@ END
 }
 
 @test "a function of the runtime that needs netnsinit works in a query" {
-  config probe.sh <<<'configure_probe_validate() { assert_command no-such-program no-such-package; }'
+  config probe.sh <<<'configure_probe_requires() { assert_command no-such-program no-such-package; }'
   config probe-a.conf <<<''
-  run ! timeout 8 netnsctl check probe
-  ((status != 124))
+  run -1 timeout 8 netnsctl check probe
   [[ $output == *'apt install no-such-package'* ]]
 }
 

@@ -183,7 +183,7 @@ load systemd
   lab systemctl start netns-veth@other netns-lo@other netns-lo@nstest
   lab ip netns delete nstest
   lab systemctl restart netns-lo@nstest
-  up netns-veth@other netns-lo@nstest
+  eventually up netns-veth@other netns-lo@nstest
   eventually reaches other 198.51.100.1
   lab netnsctl check
   lab netnsctl down other nstest

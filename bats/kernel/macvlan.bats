@@ -256,7 +256,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   ip link set dev up0 down
   macvlan a MACVLAN_MODE=nonsense
   create a
-  run -2 hook macvlan a up outside
+  run -1 hook macvlan a up outside
   [[ $(ip -oneline link show dev up0) == *[\<,]UP[,\>]* ]]
   ip link set dev up0 down
   macvlan a

@@ -173,7 +173,7 @@ END
 @test "a missing file of rules is an error" {
   setup_pair
   run --separate-stderr ! up nft a
-  [[ $stderr == *"'$CONF/nft.rules': it does not exist; write rules, or copy the sample "* ]]
+  [[ $stderr == *"'$CONF/nft.rules': it does not exist; write rules, or copy the sample: netns.conf(5) has its path"* ]]
   cut_off host 192.0.2.2
 }
 

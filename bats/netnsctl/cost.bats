@@ -165,7 +165,7 @@ instances() {
 @test "an idle netns-update starts no process for an instance that requires nothing, and makes eight system calls" {
   image
   instances veth VETH_IFADDR_INSIDE=192.0.2.130/30
-  costs 1 1 $((137 + 50 + 100 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $((137 + 90 + 100 * 8)) netns-update --root "$IMAGE"
   instances lo ''
   costs 1 1 $((137 + 65 + 200 * 8)) netns-update --root "$IMAGE"
 }
@@ -186,11 +186,11 @@ instances() {
   costs 1 1 $((34 + 100 * 3)) netnsctl list --json
 }
 
-@test "list starts no process with instances up, and makes 35 system calls for each, and 72 for the local time" {
+@test "list starts no process with instances up, and makes 41 system calls for each, and 72 for the local time" {
   netnsctl up lo@many-{1..10} >/dev/null
-  costs 1 1 $((40 + 72 + 10 * 35)) netnsctl list
-  costs 1 1 $((40 + 10 * 35)) netnsctl list --json
+  costs 1 1 $((40 + 72 + 10 * 41)) netnsctl list
+  costs 1 1 $((40 + 10 * 41)) netnsctl list --json
   netnsctl up lo@many-{11..60} >/dev/null
-  costs 1 1 $((40 + 72 + 60 * 35)) netnsctl list
-  costs 1 1 $((40 + 60 * 35)) netnsctl list --json
+  costs 1 1 $((40 + 72 + 60 * 41)) netnsctl list
+  costs 1 1 $((40 + 60 * 41)) netnsctl list --json
 }

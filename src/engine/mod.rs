@@ -24,7 +24,7 @@ pub use preflight::masked_unit;
 pub use systemd::Systemd;
 
 use crate::name::{Instance, NsName};
-use crate::netns::{self, NameState, ownership};
+use crate::netns::{self, Identity, NameState, ownership};
 use crate::paths::Paths;
 use crate::systemd::journal;
 
@@ -107,6 +107,8 @@ pub struct Active {
     pub condition: Condition,
     /// The time of the last change, if known.
     pub since: Option<Timestamp>,
+    /// The namespace that the direct engine has recorded.
+    pub namespace: Option<Identity>,
 }
 
 /// Brings instances up and down, with one outcome for each. `up` stops at the first error of a namespace, and undoes the failed
@@ -182,13 +184,10 @@ pub fn active(paths: &Paths) -> Result<Vec<Active>> {
 /// Errors: the namespace, or a record of it, cannot be read.
 pub fn namespace_problem(paths: &Paths, active: &Active) -> Result<Option<String>> {
     let name = &active.instance.name;
-    let state = match active.engine {
-        EngineKind::Systemd => return ownership::problem(paths, name),
-        EngineKind::Direct => state::read(paths, name)?,
-    };
-    let Some(state::StateFile::Valid(state::State { namespace: Some(ours), .. })) = state else {
-        return Ok(None);
-    };
+    if active.engine == EngineKind::Systemd {
+        return ownership::problem(paths, name);
+    }
+    let Some(ours) = active.namespace else { return Ok(None) };
     Ok(match netns::inspect(paths, name)? {
         NameState::Namespace(_) if ours.has_name(paths, name)? => None,
         NameState::Namespace(_) => Some(ownership::replaced(name)),

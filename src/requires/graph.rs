@@ -16,6 +16,8 @@ use crate::sys::parallel::parallel_waiting;
 pub struct Graph {
     /// The requirements of each instance; empty if they cannot be read.
     pub requires: BTreeMap<Instance, Vec<Requirement>>,
+    /// The configured instances whose files may name a parent interface.
+    pub on_parents: BTreeSet<Instance>,
     /// The invalid requirements.
     pub problems: Vec<Problem>,
     /// The instances in cycles. `problems` has each cycle once.
@@ -36,8 +38,11 @@ impl Graph {
     /// Errors: the directory of these files cannot be read.
     pub fn of_configured(paths: &Paths, is_wanted: impl Fn(&Instance) -> bool) -> Result<Self> {
         let reader = RequirementReader::new(paths);
-        let instances = plugin::configured(paths)?.into_iter().filter(is_wanted);
-        Ok(Self::of(paths, instances, |instance| reader.of(instance), |_| false))
+        let instances: Vec<Instance> = plugin::configured(paths)?.into_iter().filter(is_wanted).collect();
+        let mut graph = Self::of(paths, instances.iter().cloned(), |instance| reader.of(instance), |_| false);
+        graph.on_parents = reader.on_parents();
+        graph.on_parents.retain(|instance| instances.binary_search(instance).is_ok());
+        Ok(graph)
     }
 
     /// Reads the requirements of some instances, and their transitive requirements. `query` returns the requirements of an

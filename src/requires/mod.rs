@@ -6,7 +6,9 @@ pub mod parents;
 mod requirement;
 mod unknown_units;
 
+use std::collections::BTreeSet;
 use std::env;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -26,13 +28,15 @@ use crate::print::quoted;
 pub struct RequirementReader<'a> {
     paths: &'a Paths,
     layers: LayerReader<'a>,
+    /// The instances that may have a parent interface.
+    on_parents: Mutex<BTreeSet<Instance>>,
 }
 
 impl<'a> RequirementReader<'a> {
     /// Creates a reader, which has read nothing yet.
     #[must_use]
     pub fn new(paths: &'a Paths) -> Self {
-        Self { paths, layers: LayerReader::new(paths) }
+        Self { paths, layers: LayerReader::new(paths), on_parents: Mutex::default() }
     }
 
     /// Reads the requirements of an instance, except its own namespace.
@@ -46,12 +50,21 @@ impl<'a> RequirementReader<'a> {
     pub fn of_within(&self, instance: &Instance, timeout: Duration) -> Result<Vec<Requirement>> {
         let what = || format!("cannot read the requirements of `{instance}`");
         let layers = self.layers.read(instance).with_context(what)?;
+        if parents::mentioned(&layers) {
+            self.on_parents.lock().unwrap_or_else(PoisonError::into_inner).insert(instance.clone());
+        }
         let declared = layers.declaration(self.paths, &instance.nstype).requires;
         if require_nothing(&layers, &declared) {
             return Ok(Vec::new());
         }
         let output = self.query(instance, &layers, &declared, timeout).with_context(what)?;
         parse(&output, instance).with_context(|| source(&layers, instance)).with_context(what)
+    }
+
+    /// The instances among those that were read whose files may name a parent interface.
+    #[must_use]
+    pub fn on_parents(self) -> BTreeSet<Instance> {
+        self.on_parents.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn query(

@@ -3,12 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
-
 use crate::bash::explain::{Explained, Variable, explain};
 use crate::bash::query::TIMEOUT;
-use crate::config::layers::{Layer, LayerReader};
-use crate::config::plugin;
+use crate::config::layers::{Layer, LayerReader, Layers};
 use crate::name::{Instance, NsType, ifname};
 use crate::netlink;
 use crate::paths::Paths;
@@ -50,15 +47,16 @@ impl Parents {
         parents
     }
 
-    /// Reads the parents of the configured instances.
-    /// Errors: the directory of the files cannot be read.
-    pub fn of_configured(paths: &Paths) -> Result<Self> {
+    /// Reads the parents of instances whose files may name one.
+    #[must_use]
+    pub fn read(paths: &Paths, instances: &BTreeSet<Instance>) -> Self {
         if !has_devices(paths) {
-            return Ok(Self::default());
+            return Self::default();
         }
         let reader = LayerReader::new(paths);
-        let results = parallel_waiting(plugin::configured(paths)?.into(), |instance| {
-            let explained = explain_if_parent(paths, &reader, &instance);
+        let results = parallel_waiting(instances.iter().cloned().collect(), |instance| {
+            let layers = reader.read(&instance);
+            let explained = layers.and_then(|layers| explain(paths, &instance, &layers, false, TIMEOUT));
             (instance, explained)
         });
         let read =
@@ -70,11 +68,9 @@ impl Parents {
                 parents.unknown.insert(instance, message);
             }
         }
-        Ok(parents)
+        parents
     }
-}
 
-impl Parents {
     /// The instances with a parent that does not exist on the host.
     #[must_use]
     pub fn waiting(&self) -> BTreeSet<Instance> {
@@ -90,11 +86,7 @@ fn has_devices(paths: &Paths) -> bool {
     !paths.is_live() || paths.udev.exists()
 }
 
-fn explain_if_parent(paths: &Paths, reader: &LayerReader, instance: &Instance) -> Result<Explained> {
-    let layers = reader.read(instance)?;
-    // Without this text, no setting can name a parent, and bash is not started.
-    if !layers.all().filter_map(Layer::text).any(|text| text.contains(SUFFIX)) {
-        return Ok(Explained::default());
-    }
-    explain(paths, instance, &layers, false, TIMEOUT)
+/// Whether the files of an instance may name a parent: without this text, no setting can.
+pub(super) fn mentioned(layers: &Layers) -> bool {
+    layers.all().filter_map(Layer::text).any(|text| text.contains(SUFFIX))
 }

@@ -65,7 +65,7 @@ impl<'a> Machine<'a> {
             Scope::All => {
                 machine.listing = plugin::list(paths)?;
                 machine.graph = Graph::of_configured(paths, |_| true)?;
-                machine.parents = Parents::of_configured(paths)?;
+                machine.parents = Parents::read(paths, &machine.graph.on_parents);
                 machine.templates = unit_files::templates(paths)?;
             }
         }

@@ -30,6 +30,7 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
                 engine: EngineKind::Direct,
                 condition: if entry.stage == Stage::Up { Condition::Up } else { Condition::Changing },
                 since: Some(entry.since),
+                namespace: state.namespace,
             })),
             Some(StateFile::Unusable(error)) => print::warn(&format!("{error:#}")),
             Some(StateFile::Unreadable(error)) => crate::sys::file::warn_skipped(entry.path(), error),
@@ -43,6 +44,7 @@ pub(crate) fn active(paths: &Paths) -> Result<Vec<Active>> {
         engine: EngineKind::Direct,
         condition: Condition::Failed,
         since: time.and_then(|time| Timestamp::try_from(time).ok()),
+        namespace: None,
     }));
     Ok(active)
 }

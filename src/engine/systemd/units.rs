@@ -206,7 +206,8 @@ pub fn instances(units: &[Loaded]) -> Vec<(&str, Active)> {
             Condition::Up if name != instance.unit() => Condition::Changing,
             condition => condition,
         };
-        let found = (name, Active { instance, engine: EngineKind::Systemd, condition, since: None });
+        let found =
+            (name, Active { instance, engine: EngineKind::Systemd, condition, since: None, namespace: None });
         // The inside unit sorts first. Only a failure of the outside unit replaces it.
         if condition == Condition::Failed {
             instances.insert(key, found);

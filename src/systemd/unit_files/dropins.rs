@@ -121,8 +121,8 @@ impl Plan<'_> {
         is_unknown: impl Fn(&Instance) -> bool,
     ) {
         let mut parents = parents.clone();
-        for (ifname, instance) in present.iter().flat_map(written_parents).filter(|(_, one)| is_unknown(one))
-        {
+        let devices = present.iter().filter(|entry| unit_of(entry).is_some_and(unit::is_device));
+        for (ifname, instance) in devices.flat_map(written_parents).filter(|(_, one)| is_unknown(one)) {
             parents.entry(ifname).or_default().insert(instance);
         }
         let wanted =

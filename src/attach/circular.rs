@@ -32,8 +32,7 @@ pub fn circular_dependency(
         let mut longer = Vec::new();
         let ends = chains.iter().filter_map(|chain| chain.last());
         for (chain, properties) in chains.iter().zip(Properties::of(DEPENDENCIES, ends)?) {
-            let mut required: Vec<String> =
-                DEPENDENCIES.split(',').flat_map(|key| properties.values(key)).map(str::to_owned).collect();
+            let mut required: Vec<String> = properties.all_values(DEPENDENCIES).map(str::to_owned).collect();
             if let Some(UnitName::Inside(instance)) = UnitName::parse(properties.id()) {
                 // Another check reports requirements that cannot be read.
                 required.extend(reader.of(&instance).unwrap_or_default().iter().map(Requirement::unit));

@@ -148,10 +148,11 @@ fn stale(paths: &Paths, examined: &[Examined], graph: &Graph) -> Result<Vec<Find
     let listing = plugin::list(paths)?;
     let templates = unit_files::templates(paths)?;
     let configured = plugin::configured(paths)?;
-    let explained = examined.iter().filter(|one| configured.contains(&one.instance));
+    let explained = examined.iter().filter(|one| configured.binary_search(&one.instance).is_ok());
     let mut parents = Parents::of(paths, explained.map(|one| (&one.instance, &one.explained)));
     // Another finding reports the files that cannot be read.
-    let unread = configured.iter().filter(|instance| !examined.iter().any(|one| one.instance == **instance));
+    let read: BTreeSet<&Instance> = examined.iter().map(|one| &one.instance).collect();
+    let unread = configured.iter().filter(|instance| !read.contains(instance));
     parents.unknown = unread.map(|instance| (instance.clone(), String::new())).collect();
     let plan = update::plan(paths, &listing.types, &templates, graph, &parents, &[])?;
     let finding = |change: &unit_files::Change| {

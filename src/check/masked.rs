@@ -1,13 +1,13 @@
 //! Reports masked units of instances. systemd does not start a masked unit (systemctl(1), "mask").
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Examined, Finding};
 use crate::engine::preflight::masked_unit;
 use crate::name::Instance;
 use crate::systemd::UNIT_PATH;
+use crate::systemd::unit_files::leads_to_null;
 
 /// Checks the units of the wanted instances. Instances with the same mask have the same finding. A mask can be intended, but not that
 /// of a firewall: `up` refuses it.
@@ -40,6 +40,5 @@ fn unit_file(unit: &str) -> Option<PathBuf> {
 
 /// Whether a unit file is a mask: a link to `/dev/null`, or an empty file.
 fn is_mask(file: &Path) -> bool {
-    fs::canonicalize(file).is_ok_and(|target| target == Path::new("/dev/null"))
-        || file.metadata().is_ok_and(|found| found.is_file() && found.len() == 0)
+    leads_to_null(file) || file.metadata().is_ok_and(|found| found.is_file() && found.len() == 0)
 }

@@ -7,11 +7,9 @@ use std::path::Path;
 
 use super::{Examined, Finding};
 use crate::config::layers::Role;
+use crate::hook::child::PATH;
 use crate::name::{Instance, NsType};
 use crate::sys::package;
-
-/// The default search path of services (systemd.exec(5), "ExecSearchPath="). A user's own path may lack the directories of root.
-const SERVICE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Checks the plugins of the wanted instances, each once.
 pub(super) fn check(examined: &[Examined], is_wanted: &dyn Fn(&Instance) -> bool) -> Vec<Finding> {
@@ -50,13 +48,14 @@ fn required(text: &str) -> impl Iterator<Item = (usize, (&str, &str))> {
     })
 }
 
+/// Whether a program is in PATH, or in that of hooks: a user's own PATH may lack the directories of root.
 fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let is_executable = |path: &Path| {
         path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
     env::split_paths(&path)
-        .chain(env::split_paths(SERVICE_PATH))
+        .chain(env::split_paths(PATH))
         .any(|directory| is_executable(&directory.join(program)))
 }
 

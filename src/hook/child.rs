@@ -19,7 +19,7 @@ use crate::netns::{self, Identity};
 use crate::paths::{BASH, Paths};
 
 /// The PATH of hooks. It is the PATH of units that systemd starts (`DEFAULT_PATH` in src/basic/path-util.h).
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts a hook, after a call of `before`. The hook prints to `log`. Returns `None` if nothing is run.
 /// Errors: [`plan`] or `before` fails, or the hook cannot be started.

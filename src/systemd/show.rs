@@ -58,6 +58,11 @@ impl Properties {
         self.get(key).split_whitespace()
     }
 
+    /// The values of several properties `KEY,KEY` that are lists.
+    pub fn all_values<'a>(&'a self, keys: &'a str) -> impl Iterator<Item = &'a str> {
+        keys.split(',').flat_map(|key| self.values(key))
+    }
+
     /// A time of the unit in microseconds of the monotonic clock; 0 if the unit has not had this state.
     #[must_use]
     pub fn time(&self, key: &str) -> u64 {

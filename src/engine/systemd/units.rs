@@ -14,7 +14,7 @@ use crate::systemd::show::Properties;
 use crate::systemd::systemctl::{Loaded, Systemctl};
 
 /// The properties of a unit that list the other units which require this unit.
-const REVERSE_DEPENDENCIES: [&str; 2] = ["RequiredBy", "BoundBy"];
+const REVERSE_DEPENDENCIES: &str = "RequiredBy,BoundBy";
 
 /// The same, with `ConsistsOf`: the units with `PartOf=` stop with a unit too.
 const STOP_DEPENDENCIES: &str = "RequiredBy,BoundBy,ConsistsOf";
@@ -95,7 +95,7 @@ pub(super) fn dependants(instances: &[Instance]) -> Result<Dependants> {
         let found = Properties::of(STOP_DEPENDENCIES, units)?;
         let names: BTreeSet<String> = found
             .iter()
-            .flat_map(|unit| STOP_DEPENDENCIES.split(',').flat_map(|key| unit.values(key)))
+            .flat_map(|unit| unit.all_values(STOP_DEPENDENCIES))
             .filter(|unit| !unit::is_ours(unit))
             .map(str::to_owned)
             .collect();
@@ -137,8 +137,7 @@ fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Dependant)> {
     let mut pairs = BTreeSet::new();
     for unit in units {
         let Some(instance) = instance_of(unit.id()) else { continue };
-        let dependants =
-            STOP_DEPENDENCIES.split(',').flat_map(|key| unit.values(key)).filter_map(Dependant::of);
+        let dependants = unit.all_values(STOP_DEPENDENCIES).filter_map(Dependant::of);
         let own = Dependant::Instance(instance.clone());
         pairs.extend(dependants.filter(|one| *one != own).map(|one| (instance.clone(), one)));
     }
@@ -148,7 +147,7 @@ fn requirement_pairs(units: &[Properties]) -> BTreeSet<(Instance, Dependant)> {
 /// The units of `names` which another unit requires that is up or changing.
 /// Errors: systemctl is missing or fails.
 pub(super) fn needed<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<BTreeSet<String>> {
-    let units = Properties::of(&REVERSE_DEPENDENCIES.join(","), names)?;
+    let units = Properties::of(REVERSE_DEPENDENCIES, names)?;
     let states = Units::of(units.iter().flat_map(dependants_of).collect::<BTreeSet<_>>())?;
     let is_needed = |unit: &&Properties| dependants_of(unit).any(|other| states.is_up_or_changing(other));
     Ok(units.iter().filter(is_needed).map(|unit| unit.id().to_owned()).collect())
@@ -156,7 +155,7 @@ pub(super) fn needed<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<
 
 /// The units that require a unit.
 fn dependants_of(unit: &Properties) -> impl Iterator<Item = &str> {
-    REVERSE_DEPENDENCIES.iter().flat_map(|key| unit.values(key))
+    unit.all_values(REVERSE_DEPENDENCIES)
 }
 
 /// The instance of an inside or outside unit.

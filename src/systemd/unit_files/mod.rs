@@ -195,8 +195,7 @@ impl Plan<'_> {
 fn action(path: &Path, template: &Template) -> Result<Action> {
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(Action::Create) };
     if found.is_symlink() {
-        let masked = fs::canonicalize(path).is_ok_and(|target| target == Path::new("/dev/null"));
-        return Ok(if masked { Action::Keep } else { Action::ReplaceLink });
+        return Ok(if leads_to_null(path) { Action::Keep } else { Action::ReplaceLink });
     }
     anyhow::ensure!(
         found.is_file(),
@@ -224,6 +223,12 @@ fn action(path: &Path, template: &Template) -> Result<Action> {
         path.display()
     );
     Ok(Action::Update)
+}
+
+/// Whether a unit file is a link to `/dev/null`, which masks the unit (systemctl(1), "mask").
+#[must_use]
+pub fn leads_to_null(path: &Path) -> bool {
+    fs::canonicalize(path).is_ok_and(|target| target == Path::new("/dev/null"))
 }
 
 /// The unit files that are copies of a template, with their types. The template can be one of this program or of the original

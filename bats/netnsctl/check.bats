@@ -323,6 +323,9 @@ END
 @test "check changes nothing" {
   veth a
   netnsctl up veth@a lo@a
+  # The kernel reports the carrier a moment later.
+  has_carrier() { [[ $(ip -netns a -oneline link show dev ve-a1) == *' state UP '* ]]; }
+  eventually has_carrier
   before=$(
     find /etc/conf.d /run/systemd-netns /run/netns -type f -printf '%p %T@ %s\n' | sort
     ip address

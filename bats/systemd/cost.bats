@@ -91,8 +91,9 @@ asks_once() {
   asks_once netnsctl list --json
   json=$least
   lab netnsctl up lo@many-{11..60} >/dev/null
+  # Less than half a call more for each: the number varies by a few between runs.
   asks_once netnsctl list
-  ((least <= plain + 50 * 38))
+  ((least < plain + 50 * 38 + 25))
   asks_once netnsctl list --json
-  ((least <= json + 50 * 38))
+  ((least < json + 50 * 38 + 25))
 }

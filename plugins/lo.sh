@@ -8,8 +8,7 @@
 NO_CONFIG_REQUIRED=yes
 
 configure_lo_up_inside() {
-  assert_command ip iproute2
-  ip link set dev lo up
+  link_up lo
 }
 
 # Prints a line if the interface was changed since `up`.

@@ -13,7 +13,7 @@
 //!   [`print`]: all output; [`sys`]: files, processes, signals;
 //! - [`netlink`]: queries to the kernel; [`config`]: the files of an instance; [`trust`]: the permissions of these files;
 //!   [`bash`]: the scripts for bash and their answers; [`netns`]: namespaces; [`systemd`]: units and their files;
-//! - [`firewall`]: closes a namespace until its rules are loaded; [`hook`]: runs one hook; [`requires`]: the requirements of an
+//! - [`firewall`]: closes a namespace until its rules are loaded; [`library`]: the objects of plugins; [`hook`]: runs one hook; [`requires`]: the requirements of an
 //!   instance; [`engine`]: brings instances up and down;
 //! - [`lifecycle`], [`attach`], [`update`], [`run`], [`leaktest`], [`gc`], [`graph`], [`status`], [`check`]: one capability each;
 //! - [`commands`]: one short file for each verb.
@@ -31,6 +31,7 @@ mod gc;
 mod graph;
 mod hook;
 mod leaktest;
+mod library;
 mod lifecycle;
 mod name;
 mod netlink;

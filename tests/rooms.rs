@@ -9,7 +9,7 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 /// The order of the rooms.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "name",
     "paths",
     "argv",
@@ -23,6 +23,7 @@ const ORDER: [&str; 27] = [
     "netns",
     "systemd", // the kernel, the files, and other programs
     "firewall",
+    "library",
     "hook",
     "requires",
     "engine", // bring an instance up and down

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 /// The text of the runtime. Blank lines separate the functions.
-pub(super) const RUNTIME: &str = include_str!("runtime.sh");
+pub(super) const RUNTIME: &str = concat!(include_str!("runtime.sh"), "\n", include_str!("link.sh"));
 
 /// Splits the runtime into a text, which bash reads before it calls the hook, and blocks, which follow that call.
 ///

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use super::settings::{mac, networks, place as place_of, settings};
+use super::settings::{networks, place as place_of, settings};
 use super::{Examined, Finding, Where};
 use crate::bash::explain::Variable;
 use crate::config::declaration::LinkPlace;
 use crate::name::Instance;
+use crate::name::address::mac;
 use crate::paths::Paths;
 
 /// A setting and its instance.

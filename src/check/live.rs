@@ -9,6 +9,7 @@ use super::{Examined, Finding, Subject};
 use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition};
+use crate::library::{self, Difference};
 use crate::lifecycle::loopback;
 use crate::name::{Instance, NsName, Side};
 use crate::netlink;
@@ -179,7 +180,19 @@ pub(super) fn drift(paths: &Paths, examined: &[Examined], instance: &Instance) -
         return Vec::new();
     }
     let sides = [Side::Outside, Side::Inside].into_iter();
-    sides.flat_map(|side| drift_on(paths, one, side)).collect()
+    let mut findings: Vec<Finding> = sides.flat_map(|side| drift_on(paths, one, side)).collect();
+    match library::drift(paths, instance) {
+        Ok(differences) => findings.extend(differences.into_iter().map(|Difference { line, is_inside }| {
+            let finding = Finding::error(line).of(instance);
+            finding.advice(if is_inside {
+                format!("fix: `netnsctl restart {instance}`")
+            } else {
+                restart(instance)
+            })
+        })),
+        Err(error) => findings.push(Finding::error(format!("{error:#}")).of(instance)),
+    }
+    findings
 }
 
 fn drift_on(paths: &Paths, Examined { instance, layers, .. }: &Examined, side: Side) -> Vec<Finding> {

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -18,6 +18,7 @@ use crate::exit::Status;
 use crate::firewall;
 use crate::hook;
 use crate::hook::foreground;
+use crate::library;
 use crate::name::{Instance, NsName};
 use crate::netns::ownership::{self, Deleted};
 use crate::netns::{Deletion, Hidden, etc};
@@ -88,6 +89,9 @@ pub struct InitArgs {
     /// Called by a hook: run the command of the arguments NAME COMMAND... with the files of /etc/netns/NAME in /etc
     #[arg(long, hide = true)]
     pub with_files: bool,
+    /// Called by a hook: run a function of the library (ROOT INSTANCE SIDE HOOK TRACE FUNCTION ARGUMENT...)
+    #[arg(long, hide = true)]
+    pub library: bool,
     /// Use the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -100,6 +104,10 @@ impl InitArgs {
     /// Parses the options before TYPE. All arguments from TYPE on are kept unchanged, also `--` and `--help`.
     /// Errors: a usage error of clap, including `--help` and `--version`.
     pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        if arguments.first().is_some_and(|first| first == "--library") {
+            // Hooks call this often.
+            return Ok(Self { library: true, arguments: arguments[1..].to_vec(), ..Self::plain(Vec::new()) });
+        }
         let is_option = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"-");
         if !arguments.first().is_some_and(is_option) {
             // Hooks are called like this: there are no options to parse.
@@ -125,6 +133,7 @@ impl InitArgs {
             end_command: None,
             package_hint: false,
             with_files: false,
+            library: false,
             root: "/".into(),
             arguments,
         }
@@ -142,6 +151,11 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         Ok(options) => options,
         Err(error) => return Ok(super::explain(&error)),
     };
+    if options.library {
+        let (root, call) = options.arguments.split_first().context("no ROOT")?;
+        library::run(&Paths::under(Path::new(root)), call)?;
+        return Ok(Status::Done);
+    }
     let paths = Paths::under(&options.root);
     if options.create || options.delete || options.verify || options.close || options.open {
         return namespace(&paths, &options);

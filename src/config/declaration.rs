@@ -6,6 +6,7 @@
 //! # Files: nft-NAME.rules
 //! # Rules: nft-NAME.rules nft.rules
 //! # Etc: nsswitch.conf resolv.conf
+//! # Kind: veth
 //! # Links: VETH_IFNAME_INSIDE VETH_IFNAME_OUTSIDE@VETH_NSNAME_OUTSIDE
 //! # Requires: VETH_NSNAME_OUTSIDE
 //! ```
@@ -35,6 +36,8 @@ pub struct Declaration {
     pub etc: Vec<String>,
     /// The interfaces that the type creates.
     pub links: Vec<DeclaredLink>,
+    /// The kind of these interfaces, as in `ip link add type KIND`.
+    pub kind: Option<String>,
     /// The settings whose values are requirements of an instance.
     pub requires: Vec<String>,
     /// Files besides `TYPE-NAME.conf` that configure an instance; `NAME` in a file name is the name of the namespace.
@@ -114,6 +117,7 @@ impl Declaration {
                 "Files" => declared.files.extend(all(is_pattern)),
                 "Rules" => declared.rules.extend(all(is_file)),
                 "Etc" => declared.etc.extend(all(is_file)),
+                "Kind" => declared.kind = Some(value.trim().to_owned()).filter(|kind| is_kind(kind)),
                 "Links" => declared.links.extend(all(is_link).iter().map(|link| DeclaredLink::parse(link))),
                 "Requires" => declared.requires.extend(all(is_setting)),
                 _ => {}
@@ -167,6 +171,12 @@ impl Declaration {
 fn is_setting(value: &str) -> bool {
     value.starts_with(|first: char| first.is_ascii_uppercase())
         && value.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// Whether a value is a kind of interfaces, such as `veth`.
+fn is_kind(value: &str) -> bool {
+    !value.is_empty()
+        && value.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn is_link(value: &str) -> bool {

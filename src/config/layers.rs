@@ -195,6 +195,20 @@ impl Layers {
         &self.0[role as usize]
     }
 
+    /// The place where a setting is set last, as far as the texts show: `FILE:LINE`.
+    #[must_use]
+    pub fn place_of(&self, setting: &str) -> Option<String> {
+        let sets = |line: &str| {
+            let rest = line.trim_start().strip_prefix(setting);
+            rest.is_some_and(|rest| rest.starts_with('=') || rest.starts_with("+="))
+        };
+        let place = |layer: &Layer| {
+            let line = layer.text()?.lines().enumerate().filter(|(_, line)| sets(line)).last()?.0 + 1;
+            Some(format!("{}:{line}", layer.path.display()))
+        };
+        self.0.iter().rev().find_map(place)
+    }
+
     /// The texts of all layers; `None` if only bash can read one of them.
     #[must_use]
     pub fn texts(&self) -> Option<Vec<&str>> {

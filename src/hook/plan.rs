@@ -8,6 +8,7 @@ use super::{Bash, Caller, Hook};
 use crate::config::layers::{Defined, Layers};
 use crate::config::remembered;
 use crate::firewall;
+use crate::library;
 use crate::name::{Phase, Side};
 use crate::netns::Identity;
 use crate::netns::ownership;
@@ -25,8 +26,9 @@ pub enum Planned {
 }
 
 /// Plans a hook in the namespace of this process. `ours` is the recorded namespace, if a record exists.
-/// Errors: the namespace is wrong or foreign, the namespace cannot be closed for its firewall, or a layer is unusable or
-/// untrusted.
+/// Before `down outside`, removes the objects that the plugin library has made.
+/// Errors: the namespace is wrong or foreign, the namespace cannot be closed for its firewall, an object cannot be removed, or a layer
+/// is unusable or untrusted.
 pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>) -> Result<Planned> {
     // This comes before any file of the instance is read: errors in these files must not open the namespace.
     firewall::before_hook(paths, &hook.instance, (hook.phase, hook.side), ours)?;
@@ -42,7 +44,10 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
         }
         // Resources on the host must be removed, whatever has happened to the namespace.
         (Side::Outside, Phase::Down) => {
-            location::outside(ours.is_some_and(|ours| !ours.has_name(paths, name).unwrap_or(false)))
+            let lost = ours.is_some_and(|ours| !ours.has_name(paths, name).unwrap_or(false));
+            // Before any file of the instance is read: they may have changed, or be missing.
+            library::remove(paths, &hook.instance, lost)?;
+            location::outside(lost)
         }
     };
     let layers = Layers::of(paths, &hook.instance)?;

@@ -75,10 +75,11 @@ fn head(paths: &Paths, hook: &Hook, location: &str, caller: &Caller, tail: [usiz
          BASH_ARGV0={program}\n\
          NSTYPE={nstype} NSNAME={name} UPDOWN={phase} INOUT={side}\n\
          {location}\n\
-         __netns_dir={dir} __netns_state={state} __netns_trap={trap} __netns_failure={failure}\n",
+         __netns_root={root} __netns_dir={dir} __netns_state={state} __netns_trap={trap} __netns_failure={failure}\n",
         program = quote(caller.program.as_os_str()),
         nstype = instance.nstype,
         name = instance.name,
+        root = quote(paths.root.as_os_str()),
         dir = quote(paths.netns.as_os_str()),
         state = quote(paths.remembered(instance).as_os_str()),
         trap = tail[0] + tail[1],

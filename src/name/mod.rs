@@ -1,5 +1,6 @@
 //! Types for the arguments of a command line. A value is checked when it is parsed, and never again.
 
+pub mod address;
 pub mod ifname;
 pub mod unit;
 

@@ -1,10 +1,11 @@
 //! Interfaces, with their addresses and peers.
 
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use anyhow::Result;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use serde::Serialize;
@@ -39,8 +40,29 @@ pub struct Link {
     /// The interface index of the controller, such as a bridge.
     #[serde(skip)]
     pub controller: Option<u32>,
+    /// The maximum size of a packet, in bytes.
+    #[serde(skip)]
+    pub mtu: u32,
+    /// The link group.
+    #[serde(skip)]
+    pub group: u32,
+    /// Whether the interface has a carrier.
+    #[serde(skip)]
+    pub carrier: bool,
     /// The addresses, as `ADDRESS/PREFIX`.
     pub addresses: Vec<String>,
+    /// IPv6 addresses that cannot be used yet, or that another host of the network has.
+    #[serde(skip)]
+    pub unusable: Vec<Unusable>,
+}
+
+/// An IPv6 address that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether duplicate address detection has failed, so another host has this address. Otherwise, it has not finished.
+    pub failed: bool,
 }
 
 /// Lists all interfaces with their addresses.
@@ -57,6 +79,7 @@ pub fn links() -> Result<Vec<Link>> {
             && let Some(link) = links.iter_mut().find(|link| link.index == message.header.index)
         {
             link.addresses.extend(address(&message));
+            link.unusable.extend(unusable(&message));
         }
     }
     Ok(links)
@@ -69,15 +92,6 @@ pub fn parse_link(answer: &[u8]) -> Option<Link> {
         RouteNetlinkMessage::NewLink(message) => Some(link(&message)),
         _ => None,
     }
-}
-
-/// Sets an interface down.
-/// Errors: no interface has this index, or the kernel refuses.
-pub fn set_down(index: u32) -> Result<()> {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.header.change_mask = LinkFlags::Up;
-    request(RouteNetlinkMessage::SetLink(message)).map(drop)
 }
 
 /// The id that the namespace of this thread has for another namespace; `None` if no id is assigned (ip-netns(8), "set").
@@ -98,11 +112,15 @@ pub fn namespace_id(of: BorrowedFd) -> Result<Option<i32>> {
 fn link(message: &LinkMessage) -> Link {
     let up = message.header.flags.contains(LinkFlags::Up);
     let loopback = message.header.flags.contains(LinkFlags::Loopback);
-    let mut link = Link { index: message.header.index, loopback, up, state: "UNKNOWN", ..Link::default() };
+    let carrier = message.header.flags.contains(LinkFlags::LowerUp);
+    let mut link =
+        Link { index: message.header.index, loopback, up, carrier, state: "UNKNOWN", ..Link::default() };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = mac(bytes),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Group(group) => link.group = *group,
             LinkAttribute::Link(index) => link.peer = Some(*index),
             LinkAttribute::LinkNetNsId(id) => {
                 link.peer_elsewhere = true;
@@ -115,6 +133,20 @@ fn link(message: &LinkMessage) -> Link {
         }
     }
     link
+}
+
+fn unusable(message: &AddressMessage) -> Option<Unusable> {
+    let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+    let mut address = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Flags(all) => flags = *all,
+            AddressAttribute::Address(found) => address = Some(*found),
+            _ => {}
+        }
+    }
+    let failed = flags.contains(AddressFlags::Dadfailed);
+    (failed || flags.contains(AddressFlags::Tentative)).then_some(Unusable { address: address?, failed })
 }
 
 fn mac(bytes: &[u8]) -> String {

@@ -1,5 +1,7 @@
 //! Messages of netlink(7) as bytes. Sends a query, and splits the reply into answers and their attributes.
 
+use std::fmt;
+
 use anyhow::{Context, Result};
 use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NlasIterator};
 use netlink_sys::{Socket, SocketAddr};
@@ -10,10 +12,15 @@ use crate::print::escape;
 /// The length of `struct nlmsghdr`.
 pub(super) const HEADER: usize = 16;
 
+/// `NLMSGERR_ATTR_MSG` (include/uapi/linux/netlink.h).
+const ERROR_TEXT: u16 = 1;
+
 /// Opens a netlink socket for a protocol, such as `NETLINK_ROUTE`.
 pub(super) fn open(protocol: isize) -> Result<Socket> {
     let mut socket = Socket::new(protocol).context("cannot open a netlink socket")?;
     socket.bind_auto().context("cannot bind a netlink socket")?;
+    // Errors have the reason as text, and no copy of the query. Kernels before 4.12 have no such texts.
+    _ = socket.set_ext_ack(true).and_then(|()| socket.set_cap_ack(true));
     Ok(socket)
 }
 
@@ -56,14 +63,36 @@ pub(super) fn kind(message: &[u8]) -> Option<u16> {
     message.get(4..)?.first_chunk().map(|kind| u16::from_ne_bytes(*kind))
 }
 
-/// Reads `struct nlmsgerr`: a negative errno, or 0 for success.
+/// Reads `struct nlmsgerr`: a negative errno, or 0 for success. Attributes follow after the header of the query.
 fn check_error(message: &[u8]) -> Result<()> {
     let code = message.get(HEADER..).and_then(|rest| rest.first_chunk());
-    match code.map_or(0, |code| i32::from_ne_bytes(*code)) {
-        0 => Ok(()),
-        code => Err(Errno::from_raw(code.wrapping_neg())).context("the kernel refuses a netlink query"),
+    let errno = match code.map_or(0, |code| i32::from_ne_bytes(*code)) {
+        0 => return Ok(()),
+        code => Errno::from_raw(code.wrapping_neg()),
+    };
+    let reason = message.get(HEADER + 4 + HEADER..).and_then(|rest| Attributes(rest).text(ERROR_TEXT));
+    Err(Refused { errno, reason }.into())
+}
+
+/// The kernel refuses a query or a change.
+#[derive(Debug)]
+pub struct Refused {
+    /// The error.
+    pub errno: Errno,
+    reason: Option<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the kernel refuses: ")?;
+        match &self.reason {
+            Some(reason) => f.write_str(reason.trim_end_matches('.')),
+            None => f.write_str(self.errno.desc()),
+        }
     }
 }
+
+impl std::error::Error for Refused {}
 
 /// A sequence of attributes (`struct nlattr`). If a kind occurs more than once, the first attribute is used.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
-//! Queries the kernel about the network namespace of this thread, by netlink(7). `links` and `routes` use `rtnetlink`; `nftables`
+//! Queries and changes the network namespace of this thread, by netlink(7). `links` and `routes` use `rtnetlink`; `nftables`
 //! and `trace` use nf_tables. `message` is the common part.
 
+mod change;
 mod links;
 mod message;
 mod nftables;
@@ -8,8 +9,12 @@ mod routes;
 mod rtnetlink;
 mod trace;
 
-pub use links::{Link, links, namespace_id, parse_link, set_down};
-pub use message::for_each_answer;
+pub use change::{
+    LinkChange, Mac, VethEnd, add_veth, change_link, delete_address, delete_link, replace_address,
+    replace_default_route,
+};
+pub use links::{Link, links, namespace_id, parse_link};
+pub use message::{Refused, for_each_answer};
 pub use nftables::{Rules, filters, filters_anything, parse_policy, rules, tables};
-pub use routes::{ChosenRoute, Route, route_to, routes};
+pub use routes::{ChosenRoute, Route, delete_route, own_routes, route_to, routes};
 pub use trace::{Decision, Header, Step, Traces};

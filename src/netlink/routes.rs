@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use serde::Serialize;
@@ -45,14 +45,72 @@ pub fn routes() -> Result<Vec<Route>> {
 }
 
 /// The route that the kernel chooses for an address.
-/// Errors: the netlink request fails. If there is no route, the kernel returns `ENETUNREACH`, which is the source of the
-/// error.
+/// Errors: the netlink request fails. If there is no route, the kernel refuses with `ENETUNREACH`.
 pub fn route_to(to: IpAddr) -> Result<Option<ChosenRoute>> {
     let answers = request(RouteNetlinkMessage::GetRoute(query(to)))?;
     Ok(answers.iter().find_map(message).map(|message| {
         let Route { destination, gateway, link } = read(message);
         ChosenRoute { route: format!("{}{destination}", kind(message.header.kind)), gateway, link }
     }))
+}
+
+/// A route over an interface that was not made by the kernel or by a router advertisement.
+#[derive(Clone, Debug)]
+pub struct OwnRoute {
+    /// The route, nearly as ip-route(8) prints it. Two routes with the same text are the same.
+    pub text: String,
+    message: RouteMessage,
+}
+
+/// Lists the routes over an interface, in all tables, that a user or a program has made.
+/// Errors: the netlink request fails.
+pub fn own_routes(link: u32) -> Result<Vec<OwnRoute>> {
+    const LOCAL_TABLE: u8 = 255;
+    let answers = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()))?;
+    let own = |message: &&RouteMessage| {
+        let header = &message.header;
+        let by_kernel = [RouteProtocol::Kernel, RouteProtocol::Ra, RouteProtocol::IcmpRedirect];
+        header.table != LOCAL_TABLE
+            && !by_kernel.contains(&header.protocol)
+            && read(message).link == Some(link)
+    };
+    let messages = answers.iter().filter_map(message).filter(own);
+    Ok(messages.map(|message| OwnRoute { text: text(message), message: message.clone() }).collect())
+}
+
+/// Deletes a route.
+/// Errors: the kernel refuses.
+pub fn delete_route(route: &OwnRoute) -> Result<()> {
+    let mut message = route.message.clone();
+    message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
+    request(RouteNetlinkMessage::DelRoute(message)).map(drop)
+}
+
+fn text(message: &RouteMessage) -> String {
+    let Route { destination, gateway, .. } = read(message);
+    let mut text = match destination.as_str() {
+        "default" if message.header.address_family == AddressFamily::Inet6 => "default (IPv6)".to_owned(),
+        _ => destination,
+    };
+    text.insert_str(0, kind(message.header.kind));
+    let mut table = u32::from(message.header.table);
+    if let Some(gateway) = gateway {
+        text += &format!(" via {gateway}");
+    }
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::PrefSource(source) => {
+                text.extend(ip(source).map(|source| format!(" src {source}")))
+            }
+            RouteAttribute::Priority(metric) => text += &format!(" metric {metric}"),
+            RouteAttribute::Table(found) => table = *found,
+            _ => {}
+        }
+    }
+    if table != u32::from(RouteHeader::RT_TABLE_MAIN) {
+        text += &format!(" table {table}");
+    }
+    text
 }
 
 fn query(to: IpAddr) -> RouteMessage {

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use netlink_packet_core::{
-    NLA_TYPE_MASK, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLA_TYPE_MASK, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
@@ -18,6 +19,12 @@ pub(super) fn dump(message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessa
 /// Queries or changes a single object.
 pub(super) fn request(message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
     exchange(message, NLM_F_REQUEST | NLM_F_ACK)
+}
+
+/// Creates an object. With `replaces`, an existing object is changed; without, it is an error.
+pub(super) fn create(message: RouteNetlinkMessage, replaces: bool) -> Result<()> {
+    let existing = if replaces { NLM_F_REPLACE } else { NLM_F_EXCL };
+    exchange(message, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | existing).map(drop)
 }
 
 fn exchange(message: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>> {

@@ -1,0 +1,85 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # part of the runtime, see runtime.sh
+# The functions of the library for interfaces. The program does the work (src/library/link).
+
+# Usage: link_add PREFIX [SUFFIX] type KIND [ARGUMENT...]
+#   link_add BRIDGE type bridge stp_state "${BRIDGE_STP:-0}"
+#   link_add VETH _OUTSIDE type veth peer _INSIDE
+# Creates the interface PREFIX_IFNAME of the kind KIND, down, with PREFIX_MAC and PREFIX_MTU. ARGUMENTs are those of `ip link add`
+# after the kind. The interface is in the namespace of the instance; with the SUFFIX _OUTSIDE it is on the host, or in the namespace
+# PREFIX_NSNAME_OUTSIDE. If PREFIX_PARENT_IFNAME is set, the interface is created on this parent, in the namespace
+# PREFIX_PARENT_NSNAME or on the host. A veth pair needs the SUFFIX of its other end as `peer SUFFIX`; this end is in the namespace.
+# Checks all settings of the interface before it is created. An existing interface of the same kind stays.
+link_add() {
+  local __netns_prefix=$1 __netns_suffix='' __netns_peer='' __netns_settings
+  shift
+  if [[ $1 == _* ]]; then __netns_suffix=$1 && shift; fi
+  if [[ $# == 4 && $3 == peer ]]; then __netns_peer=$4 && set -- "${@:1:2}"; fi
+  __netns_read_settings "$__netns_prefix" "$__netns_suffix" ${__netns_peer:+"$__netns_peer"}
+  __netns_library link_add "$__netns_prefix" "$__netns_suffix" "$__netns_peer" "${@:2}" -- "${__netns_settings[@]}"
+}
+
+# Usage: link_configure PREFIX [SUFFIX]
+#   link_configure BRIDGE
+#   link_configure VETH _INSIDE
+# Gives an interface its hardware address, MTU, addresses, routes, gateway, sysctls and bridge (PREFIX_MAC, _MTU, _IFADDR, _ROUTES,
+# _GATEWAY, _SYSCTLS, _BRIDGE), sets it up, and waits until it can be used. Called again, it applies the present settings.
+link_configure() {
+  local __netns_settings
+  __netns_read_settings "$1" "${2-}"
+  __netns_library link_configure "$1" "${2-}" -- "${__netns_settings[@]}"
+}
+
+# Usage: link_up IFNAME
+#   link_up lo
+# Sets an interface of the namespace up that is not made by link_add.
+link_up() { __netns_library link_up "$1"; }
+
+# Usage: default_ifname VARIABLE NAME
+#   default_ifname VETH_IFNAME_OUTSIDE "ve-${1}0"
+# Sets VARIABLE to NAME, unless it has a value. A NAME of more than 15 characters is shortened: its begin and its last character stay,
+# and a hash of the whole NAME is between them. So the name is always the same, and different for each namespace.
+default_ifname() {
+  [[ -z ${!1-} ]] || return 0
+  local __netns_name=$2
+  if ((${#2} > 15)); then
+    local -i __netns_hash=2166136261 __netns_at __netns_code # FNV-1a, 32 bits
+    for ((__netns_at = 0; __netns_at < ${#2}; __netns_at++)); do
+      printf -v __netns_code %d "'${2:__netns_at:1}"
+      __netns_hash=$(((__netns_hash ^ __netns_code) * 16777619 & 0xffffffff))
+    done
+    printf -v __netns_name '%s%08x%s' "${2:0:6}" "$__netns_hash" "${2: -1}"
+  fi
+  printf -v "$1" %s "$__netns_name"
+}
+
+# Usage: __netns_read_settings PREFIX SUFFIX [SUFFIX]
+# Sets __netns_settings to the settings of interfaces, as NAME=VALUE. An array has an entry for each element.
+__netns_read_settings() {
+  local __netns_key __netns_names=() __netns_suffixes=("${@:2}") __netns_value
+  for __netns_key in MTU GATEWAY BRIDGE CARRIER_TIMEOUT NSNAME_OUTSIDE PARENT_IFNAME PARENT_NSNAME PARENT_TIMEOUT; do
+    __netns_names+=("$1_$__netns_key")
+  done
+  for __netns_key in IFNAME MAC IFADDR ROUTES SYSCTLS; do
+    __netns_names+=("${__netns_suffixes[@]/#/$1_$__netns_key}")
+  done
+  __netns_settings=()
+  for __netns_key in "${__netns_names[@]}"; do
+    local -n __netns_variable=$__netns_key
+    for __netns_value in "${__netns_variable[@]}"; do
+      [[ -z $__netns_value ]] || __netns_settings+=("$__netns_key=$__netns_value")
+    done
+    unset -n __netns_variable
+  done
+}
+
+# Usage: __netns_library FUNCTION [ARGUMENT...]
+# Runs a function of the library in the program. After a failure of the hook, the program undoes what the hook has done.
+__netns_library() {
+  local __netns_trace=-
+  if [[ -z ${__netns_hook_id-} ]]; then
+    __netns_hook_id=$$.$EPOCHREALTIME
+    __netns_undo+=(__netns_library undo 2)
+  fi
+  [[ $- != *x* ]] || __netns_trace=trace
+  "$0" --library "$__netns_root" "${__netns_state##*/}" "$INOUT" "$__netns_hook_id" "$__netns_trace" "$@"
+}

@@ -1,0 +1,242 @@
+//! `link_add`: creates an interface, or a pair of interfaces.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::process;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::super::Call;
+use super::super::record::Record;
+use super::place::{Place, enter_parent};
+use super::settings::{End, Parent, Settings};
+use super::{Link, MARK_GROUP, VETH, clash, find, ip, rehearse, wait};
+use crate::netlink::{self, LinkChange, VethEnd};
+use crate::print;
+
+/// Creates an interface for a hook, or accepts an existing one of the same kind. Everything that can be known is checked before.
+/// Arguments: PREFIX SUFFIX PEER KIND [WORD...] -- [NAME=VALUE...]. PEER is the suffix of the other end of a veth pair, or empty.
+/// Errors: a setting is invalid, another interface has the name, or the kernel refuses.
+pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
+    let (words, values) = split(arguments)?;
+    let [prefix, suffix, peer, kind, words @ ..] = words else { bail!("expected PREFIX SUFFIX PEER KIND") };
+    let settings = Settings::read(prefix, values)?;
+    let mut record = call.record()?;
+    let new = |suffix: &str| -> Result<Link> {
+        Ok(Link {
+            label: format!("{prefix}{suffix}"),
+            place: Place::of(&settings, suffix, &call.instance)?,
+            kind: (*kind).to_owned(),
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            parent: None,
+            peer: None,
+            bridged: false,
+            end: End::read(&settings, suffix)?,
+            made_by: Some(call.hook.clone()),
+            configured_by: None,
+            configured: None,
+        })
+    };
+    let mut links = vec![new(suffix)?];
+    links[0].parent = settings.parent()?;
+    if *kind == VETH {
+        links.push(new(peer)?);
+        let bridged = links.iter().any(|link| link.end.bridge.is_some());
+        links.iter_mut().for_each(|link| link.bridged = bridged);
+        (links[0].peer, links[1].peer) = (Some(links[1].label.clone()), Some(links[0].label.clone()));
+    }
+    let outside: Vec<IpAddr> =
+        links.iter().filter(|link| !link.place.is_inside()).flat_map(Link::addresses).collect();
+    for link in &links {
+        link.place.require(call, &settings.name("NSNAME_OUTSIDE"))?;
+        let gateways = link.end.gateway_addresses(&outside)?;
+        rehearse::rehearse(&link.end, &gateways)?;
+        clash::check(call, link)?;
+    }
+    if let Some(parent) = &links[0].parent {
+        set_parent_up(call, parent)?;
+    }
+    create(call, &mut record, links)
+}
+
+/// Splits words at `--`.
+pub(super) fn split<'a, 'b>(arguments: &'a [&'b str]) -> Result<(&'a [&'b str], &'a [&'b str])> {
+    let end = arguments.iter().position(|word| *word == "--").context("expected -- before the settings")?;
+    Ok((&arguments[..end], &arguments[end + 1..]))
+}
+
+/// Creates a link, or a pair, and records it before. An existing one stays, and is recorded.
+pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<Link>) -> Result<()> {
+    if exists(call, &links)? {
+        let names: Vec<String> = links.iter().map(|link| format!("'{}'", link.end.ifname)).collect();
+        print::say(&format!("{} exist already", names.join(" and ")));
+        for link in &mut links {
+            link.made_by = None;
+        }
+        keep(record, &links);
+        return record.save(call.paths);
+    }
+    // First, because a signal may end this process at any moment. A failed creation is forgotten again.
+    keep(record, &links);
+    record.save(call.paths)?;
+    let created = match links.as_slice() {
+        [here, peer] => create_pair(call, here, peer),
+        [link] => create_by_ip(call, link),
+        _ => Err(anyhow!("no interface to create")),
+    };
+    if created.is_err() {
+        links.iter().for_each(|link| record.forget_link(link));
+        record.save(call.paths)?;
+    }
+    created
+}
+
+/// Records links. What is known about an earlier one with the same label stays.
+fn keep(record: &mut Record, links: &[Link]) {
+    for link in links {
+        let mut link = link.clone();
+        if let Some(earlier) = record.links().find(|one| one.has_label_of(&link)) {
+            (link.configured, link.configured_by) =
+                (earlier.configured.clone(), earlier.configured_by.clone());
+        }
+        record.put_link(link);
+    }
+}
+
+/// Whether the interfaces exist already, as this function would create them.
+/// Errors: another interface has one of the names.
+fn exists(call: &Call, links: &[Link]) -> Result<bool> {
+    let mut found = Vec::new();
+    for link in links {
+        let _there = link.place.enter(call)?;
+        found.push(find(&link.end.ifname)?);
+    }
+    if found.iter().all(Option::is_none) {
+        return Ok(false);
+    }
+    let are_ours = match (links, found.as_slice()) {
+        ([_, _], [Some(one), Some(other)]) => {
+            one.kind == VETH
+                && other.kind == VETH
+                && one.peer == Some(other.index)
+                && other.peer == Some(one.index)
+        }
+        ([link], [Some(one)]) => {
+            one.kind == link.kind && parent_index(call, link)?.is_none_or(|parent| one.peer == Some(parent))
+        }
+        _ => false,
+    };
+    if are_ours {
+        return Ok(true);
+    }
+    let taken =
+        links.iter().zip(&found).find(|(_, found)| found.is_some()).map_or(&links[0], |(link, _)| link);
+    bail!(
+        "cannot create {}: another interface has this name; fix: remove it with `{} link delete {}`, or change {}",
+        taken.describe(),
+        taken.place.ip(),
+        taken.end.ifname,
+        taken.end.setting("IFNAME"),
+    )
+}
+
+/// The interface index of the parent of a link, if it has one.
+fn parent_index(call: &Call, link: &Link) -> Result<Option<u32>> {
+    let Some(parent) = &link.parent else { return Ok(None) };
+    let _there = enter_parent(call, parent.namespace.as_ref())?;
+    Ok(find(&parent.ifname)?.map(|parent| parent.index))
+}
+
+fn create_pair(call: &Call, here: &Link, peer: &Link) -> Result<()> {
+    let peer_netns = peer.place.open(call)?;
+    let _there = here.place.enter(call)?;
+    let end = |link: &Link| {
+        let mac = link.end.mac.map(|mac| format!(" address {}", text_of_mac(mac))).unwrap_or_default();
+        format!("name {}{mac}", link.end.ifname)
+    };
+    call.trace(&format!(
+        "{} link add {}{} type veth peer {} netns {}",
+        here.place.ip(),
+        end(here),
+        group_words(here),
+        end(peer),
+        call.instance.name
+    ));
+    netlink::add_veth(&veth_end(here), &veth_end(peer), peer_netns.as_fd())
+        .with_context(|| format!("cannot create the pair of {} and {}", here.describe(), peer.describe()))?;
+    set_alias(call, here)
+}
+
+fn veth_end(link: &Link) -> VethEnd<'_> {
+    VethEnd { name: &link.end.ifname, mac: link.end.mac, mtu: link.end.mtu, group: group(link) }
+}
+
+/// Only interfaces on the host have the mark. In a namespace, no other manager runs, and rules of a firewall may use groups.
+fn group(link: &Link) -> u32 {
+    if link.place == Place::Host { MARK_GROUP } else { 0 }
+}
+
+fn group_words(link: &Link) -> String {
+    if link.place == Place::Host { format!(" group {MARK_GROUP}") } else { String::new() }
+}
+
+/// Shows the instance in the output of ip(8).
+fn set_alias(call: &Call, link: &Link) -> Result<()> {
+    if link.place != Place::Host {
+        return Ok(());
+    }
+    let Some(found) = link.find()? else { return Ok(()) };
+    let alias = format!("systemd-netns {}", call.instance);
+    netlink::change_link(found.index, &LinkChange { alias: Some(&alias), ..LinkChange::default() })
+}
+
+pub(super) fn text_of_mac(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn create_by_ip(call: &Call, link: &Link) -> Result<()> {
+    let what = || format!("cannot create {}", link.describe());
+    let mut words: Vec<String> = ["link", "add"].map(str::to_owned).into();
+    // Created from the place of the parent, directly in its own place.
+    let mut netns = None;
+    let _there = match &link.parent {
+        Some(parent) => {
+            words.extend(["link".to_owned(), parent.ifname.clone()]);
+            let place = link.place.open(call)?;
+            let there = enter_parent(call, parent.namespace.as_ref())?;
+            netns = Some(place);
+            there
+        }
+        None => link.place.enter(call)?,
+    };
+    words.extend(["name".to_owned(), link.end.ifname.clone()]);
+    if let Some(netns) = &netns {
+        // ip(8) accepts a path in place of a name. It inherits no descriptor of this process, but can open it.
+        words.extend(["netns".to_owned(), format!("/proc/{}/fd/{}", process::id(), netns.as_raw_fd())]);
+    }
+    words.extend(link.end.mac.iter().flat_map(|mac| ["address".to_owned(), text_of_mac(*mac)]));
+    words.extend(link.end.mtu.iter().flat_map(|mtu| ["mtu".to_owned(), mtu.to_string()]));
+    if link.place == Place::Host {
+        words.extend(["group".to_owned(), MARK_GROUP.to_string()]);
+    }
+    words.extend(["type".to_owned(), link.kind.clone()]);
+    words.extend(link.words.iter().cloned());
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    call.trace(&format!("ip {}", words.join(" ")));
+    ip(&words).with_context(what)?;
+    set_alias(call, link)
+}
+
+/// Waits for the parent, which may appear late at boot, and sets it up: without it, no packet passes. It stays up on `down` and after a
+/// failure, because other programs may use it.
+fn set_parent_up(call: &Call, parent: &Parent) -> Result<()> {
+    let _there = enter_parent(call, parent.namespace.as_ref())
+        .with_context(|| format!("cannot find {}", parent.setting))?;
+    let found = wait::for_parent(parent)?;
+    if !found.up {
+        call.trace(&format!("ip link set dev {} up", parent.ifname));
+        netlink::change_link(found.index, &LinkChange { up: Some(true), ..LinkChange::default() })
+            .with_context(|| format!("cannot set the parent '{}' up", parent.ifname))?;
+    }
+    Ok(())
+}

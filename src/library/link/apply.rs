@@ -1,0 +1,221 @@
+//! Gives an interface the properties of its settings.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
+
+use super::super::Call;
+use super::add::text_of_mac;
+use super::rehearse::{Meaning, ip_words};
+use super::settings::{End, invalid, network};
+use super::{Configured, Link, VETH, find, write_sysctl};
+use crate::netlink::{self, LinkChange};
+
+/// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
+/// Errors: the kernel refuses.
+pub(super) fn apply(
+    call: &Call,
+    link: &mut Link,
+    earlier: &End,
+    gateways: &[IpAddr],
+    meaning: &Meaning,
+) -> Result<()> {
+    let _there = link.place.enter(call)?;
+    let found = link.find()?.with_context(|| format!("{} does not exist", link.describe()))?;
+    let before = link.configured.clone().unwrap_or_default();
+    set_sysctls(call, link, earlier)?;
+    set_properties(call, link, &found)?;
+    set_addresses(call, link, &found, &before, meaning)?;
+    if !found.up {
+        trace(call, link, &format!("link set dev {} up", link.end.ifname));
+        netlink::change_link(found.index, &LinkChange { up: Some(true), ..LinkChange::default() })
+            .with_context(|| format!("cannot set {} up", link.describe()))?;
+    }
+    set_routes(call, link, found.index, &before, gateways, meaning)?;
+    let after = link.find()?.with_context(|| format!("{} was deleted", link.describe()))?;
+    let addresses =
+        after.addresses.into_iter().filter(|address| meaning.addresses.contains(address)).collect();
+    let routes = if link.end.routes.is_empty() && gateways.is_empty() {
+        Vec::new()
+    } else {
+        netlink::own_routes(found.index)?.into_iter().map(|route| route.text).collect()
+    };
+    link.configured =
+        Some(Configured { addresses, routes, ignores_routers: ignores_routers(&link.end.ifname) });
+    Ok(())
+}
+
+fn trace(call: &Call, link: &Link, words: &str) {
+    call.trace(&format!("{} {words}", link.place.ip()));
+}
+
+/// Sets the sysctls of an interface. One that is not set any more gets the value of a new interface.
+///
+/// A pair without a bridge has only two ends, and both addresses are known. So duplicate address detection would only delay the use
+/// of IPv6 addresses (`accept_dad`, and `ndisc` in the kernel's ip-sysctl.rst).
+fn set_sysctls(call: &Call, link: &Link, earlier: &End) -> Result<()> {
+    let ifname = &link.end.ifname;
+    if link.kind == VETH && !link.bridged {
+        let path = format!("/proc/sys/net/ipv6/conf/{ifname}/accept_dad");
+        // The file does not exist if IPv6 is disabled.
+        if Path::new(&path).exists() {
+            write_sysctl(&path, "0")?;
+        }
+    }
+    for sysctl in earlier.sysctls.iter().filter(|old| !link.end.sysctls.iter().any(|new| new.is_same(old))) {
+        let value = fs::read_to_string(sysctl.path("default")).unwrap_or_default();
+        write_sysctl(&sysctl.path(ifname), value.trim())?;
+    }
+    for sysctl in &link.end.sysctls {
+        let path = sysctl.path(ifname);
+        call.trace(&format!(
+            "sysctl -w {}={}",
+            path.trim_start_matches("/proc/sys/").replace('/', "."),
+            sysctl.value
+        ));
+        write_sysctl(&path, &sysctl.value)
+            .map_err(|error| invalid(link.end.setting("SYSCTLS"), format!("{error:#}")))?;
+    }
+    Ok(())
+}
+
+fn set_properties(call: &Call, link: &Link, found: &netlink::Link) -> Result<()> {
+    let end = &link.end;
+    let mut change = LinkChange::default();
+    if let Some(mac) = end.mac.filter(|mac| text_of_mac(*mac) != found.mac) {
+        trace(call, link, &format!("link set dev {} address {}", end.ifname, text_of_mac(mac)));
+        change.mac = Some(mac);
+    }
+    if let Some(mtu) = end.mtu.filter(|mtu| *mtu != found.mtu) {
+        trace(call, link, &format!("link set dev {} mtu {mtu}", end.ifname));
+        change.mtu = Some(mtu);
+    }
+    let bridge = match &end.bridge {
+        Some(bridge) => Some(bridge_index(link, bridge)?),
+        None => None,
+    };
+    if bridge != found.controller && (bridge.is_some() || link.configured.is_some()) {
+        let words = end.bridge.as_ref().map_or("nomaster".to_owned(), |bridge| format!("master {bridge}"));
+        trace(call, link, &format!("link set dev {} {words}", end.ifname));
+        change.controller = Some(bridge.unwrap_or(0));
+    }
+    if change.mac.is_none() && change.mtu.is_none() && change.controller.is_none() {
+        return Ok(());
+    }
+    netlink::change_link(found.index, &change).with_context(|| format!("cannot change {}", link.describe()))
+}
+
+/// The interface index of a bridge in the namespace of this thread.
+/// Errors: it does not exist, or is not a bridge.
+pub(super) fn bridge_index(link: &Link, bridge: &str) -> Result<u32> {
+    let found = find(bridge)?;
+    let wrong = |message| invalid(link.end.setting("BRIDGE"), message);
+    let found = found.ok_or_else(|| wrong(format!("the bridge '{bridge}' does not exist {}", link.place)))?;
+    ensure!(found.kind == "bridge", wrong(format!("'{bridge}' {} is not a bridge", link.place)));
+    Ok(found.index)
+}
+
+fn set_addresses(
+    call: &Call,
+    link: &Link,
+    found: &netlink::Link,
+    earlier: &Configured,
+    meaning: &Meaning,
+) -> Result<()> {
+    let stale = earlier.addresses.iter().filter(|address| !meaning.addresses.contains(address));
+    for address in stale.filter(|address| found.addresses.contains(address)) {
+        trace(call, link, &format!("address delete {address} dev {}", link.end.ifname));
+        netlink::delete_address(found.index, address.parse::<IpNet>()?)
+            .with_context(|| format!("cannot remove the address '{address}' of {}", link.describe()))?;
+    }
+    // The kernel may have removed further addresses of the same network.
+    let present = find(&link.end.ifname)?.map(|found| found.addresses).unwrap_or_default();
+    for words in &link.end.addresses {
+        match network(words) {
+            Some(network) if present.contains(&network.to_string()) => {}
+            Some(network) => {
+                trace(call, link, &format!("address replace {network} dev {}", link.end.ifname));
+                netlink::replace_address(found.index, network).map_err(|error| {
+                    invalid(
+                        link.end.setting("IFADDR"),
+                        format!("cannot add '{words}' to {}: {error:#}", link.describe()),
+                    )
+                })?;
+            }
+            None => {
+                trace(call, link, &format!("address replace {words} dev {}", link.end.ifname));
+                ip_words(&["address", "replace"], words, &link.end.ifname)
+                    .map_err(|error| invalid(link.end.setting("IFADDR"), format!("{error:#}")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set_routes(
+    call: &Call,
+    link: &Link,
+    index: u32,
+    earlier: &Configured,
+    gateways: &[IpAddr],
+    meaning: &Meaning,
+) -> Result<()> {
+    for words in &link.end.routes {
+        trace(call, link, &format!("route replace {words} dev {}", link.end.ifname));
+        ip_words(&["route", "replace"], words, &link.end.ifname)
+            .map_err(|error| invalid(link.end.setting("ROUTES"), format!("{error:#}")))?;
+    }
+    for gateway in gateways {
+        trace(call, link, &format!("route replace default via {gateway} dev {}", link.end.ifname));
+        netlink::replace_default_route(index, *gateway).map_err(|error| {
+            invalid(
+                link.end.setting("GATEWAY"),
+                format!("cannot add the default route via '{gateway}': {error:#}"),
+            )
+        })?;
+    }
+    if earlier.routes.is_empty() {
+        return Ok(());
+    }
+    let is_default = |text: &str| text.starts_with("default");
+    let is_wanted = |text: &str| {
+        meaning.routes.iter().any(|wanted| wanted == text)
+            || is_default(text) && gateways.iter().any(|gateway| text.contains(&format!("via {gateway}")))
+    };
+    for route in netlink::own_routes(index)? {
+        if earlier.routes.contains(&route.text) && !is_wanted(&route.text) {
+            trace(call, link, &format!("route delete {} dev {}", route.text, link.end.ifname));
+            netlink::delete_route(&route)
+                .with_context(|| format!("cannot remove the route '{}'", route.text))?;
+        }
+    }
+    Ok(())
+}
+
+/// The sysctls that make an interface ignore routers.
+const ROUTERS: [&str; 4] = [
+    "ipv6/conf/*/accept_ra",
+    "ipv6/conf/*/autoconf",
+    "ipv6/conf/*/accept_redirects",
+    "ipv4/conf/*/accept_redirects",
+];
+
+/// Whether an interface in the namespace of this thread ignores router advertisements.
+pub(super) fn ignores_routers(ifname: &str) -> bool {
+    let path = format!("/proc/sys/net/{}", ROUTERS[0].replace('*', ifname));
+    fs::read_to_string(path).is_ok_and(|value| value.trim() == "0")
+}
+
+/// Makes an interface ignore router advertisements and redirects, as `ignore_routers` of the runtime does.
+pub(super) fn ignore_routers(ifname: &str) -> Result<()> {
+    for file in ROUTERS {
+        let path = format!("/proc/sys/net/{}", file.replace('*', ifname));
+        if Path::new(&path).exists() {
+            write_sysctl(&path, "0")?;
+        }
+    }
+    Ok(())
+}

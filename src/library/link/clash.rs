@@ -1,0 +1,53 @@
+//! Refuses names and addresses that another instance or interface has, before anything is made.
+
+use anyhow::{Result, bail};
+
+use super::super::Call;
+use super::super::record::Record;
+use super::Link;
+use super::apply::bridge_index;
+use super::settings::invalid;
+use crate::config::remembered;
+use crate::netlink;
+
+/// Checks that no other instance has the name of a new interface, that no other interface of the namespace has its addresses, and that
+/// its bridge exists.
+/// Errors: one of these.
+pub(super) fn check(call: &Call, link: &Link) -> Result<()> {
+    for instance in remembered::all(call.paths)? {
+        if instance == call.instance {
+            continue;
+        }
+        let Ok(record) = Record::read(call.paths, &instance) else { continue };
+        if let Some(other) = record
+            .links()
+            .find(|other| other.place.is_same(&link.place) && other.end.ifname == link.end.ifname)
+        {
+            bail!(
+                "{} belongs to {instance}; change {} of one of the two",
+                other.describe(),
+                link.end.setting("IFNAME")
+            );
+        }
+    }
+    let _there = link.place.enter(call)?;
+    if let Some(bridge) = &link.end.bridge {
+        bridge_index(link, bridge)?;
+    }
+    if link.end.addresses.is_empty() {
+        return Ok(());
+    }
+    let addresses: Vec<String> = link.addresses().iter().map(ToString::to_string).collect();
+    for other in netlink::links()?.iter().filter(|other| other.name != link.end.ifname) {
+        let has = |address: &&String| {
+            other.addresses.iter().any(|one| one.split('/').next() == Some(address.as_str()))
+        };
+        // On the host, several interfaces can share an address on purpose (unnumbered interfaces).
+        if let Some(address) = addresses.iter().find(has).filter(|_| link.place.is_inside()) {
+            let message =
+                format!("the interface '{}' {} has the address '{address}' already", other.name, link.place);
+            return Err(invalid(link.end.setting("IFADDR"), message));
+        }
+    }
+    Ok(())
+}

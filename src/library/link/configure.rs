@@ -1,0 +1,123 @@
+//! `link_configure`: gives an interface its properties and addresses, and sets it up.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, bail};
+
+use super::super::Call;
+use super::super::record::{Object, Record};
+use super::add::{self, split};
+use super::apply::apply;
+use super::place::Place;
+use super::settings::{End, Settings};
+use super::{Link, VETH, find, rehearse, wait};
+use crate::name::Side;
+use crate::print;
+
+/// Configures an interface for a hook. A repeated call applies the present settings, and creates an interface again that was deleted.
+/// The name of the interface stays the one of `link_add`. Arguments: PREFIX SUFFIX -- [NAME=VALUE...]
+/// Errors: a setting is invalid, or the kernel refuses.
+pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
+    let (words, values) = split(arguments)?;
+    let [prefix, suffix] = words else { bail!("expected PREFIX SUFFIX") };
+    let settings = Settings::read(prefix, values)?;
+    let mut record = call.record()?;
+    let label = format!("{prefix}{suffix}");
+    if !record.links().any(|link| link.label == label) {
+        adopt(call, &mut record, &settings, suffix)?;
+    }
+    let earlier =
+        record.links().find(|link| link.label == label).context("the interface is not recorded")?.clone();
+    let end = End::read_named(&settings, suffix, earlier.end.ifname.clone())?;
+    let others: Vec<&Link> = record.links().filter(|link| link.label != label).collect();
+    let outside: Vec<IpAddr> =
+        others.iter().filter(|link| !link.place.is_inside()).flat_map(|link| link.addresses()).collect();
+    let gateways = end.gateway_addresses(&outside)?;
+    let meaning = rehearse::rehearse(&end, &gateways)?;
+
+    if !exists(call, &earlier)? {
+        create_again(call, &mut record, &earlier)?;
+    }
+    let before = earlier.end.clone();
+    let mut link = Link { end, ..earlier };
+    if link.configured.is_none() {
+        link.configured_by = Some(call.hook.clone());
+    }
+    record.put_link(link.clone());
+    record.save(call.paths)?;
+    apply(call, &mut link, &before, &gateways, &meaning)?;
+    record.put_link(link.clone());
+    record.save(call.paths)?;
+    for link in record.links() {
+        if is_ready(call, &record, link) {
+            wait::until_usable(call, link)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the hook has to wait for an interface: it is configured, and so is its peer.
+fn is_ready(call: &Call, record: &Record, link: &Link) -> bool {
+    let is_configured =
+        |label: &String| record.links().any(|one| one.label == *label && one.configured.is_some());
+    link.configured.is_some() && (call.side == Side::Inside || link.peer.as_ref().is_none_or(is_configured))
+}
+
+fn exists(call: &Call, link: &Link) -> Result<bool> {
+    let _there = link.place.enter(call)?;
+    Ok(link.find()?.is_some())
+}
+
+/// Records an interface that the library has not created: an older version of this program has, or another program.
+fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) -> Result<()> {
+    let end = End::read(settings, suffix)?;
+    let place = Place::of(settings, suffix, &call.instance)?;
+    let found = {
+        let _there = place.enter(call)?;
+        find(&end.ifname)?
+    };
+    let Some(found) = found else { bail!("interface '{}' does not exist {place}", end.ifname) };
+    record.push(Object::Link(Link {
+        label: format!("{}{suffix}", settings.prefix()),
+        place,
+        kind: found.kind,
+        words: Vec::new(),
+        parent: settings.parent()?,
+        peer: None,
+        bridged: false,
+        end,
+        made_by: None,
+        configured_by: None,
+        configured: None,
+    }));
+    Ok(())
+}
+
+/// Creates an interface again that was deleted. The other end of a pair gets its settings back.
+fn create_again(call: &Call, record: &mut Record, link: &Link) -> Result<()> {
+    print::warn(&format!("{} was deleted: creating it again", link.describe()));
+    let peer = link.peer.as_ref().and_then(|label| record.links().find(|one| one.label == *label)).cloned();
+    if link.kind != VETH {
+        return add::create(call, record, vec![link.clone()]);
+    }
+    let Some(peer) = peer else { bail!("cannot create {} again: its peer is unknown", link.describe()) };
+    let is_outside = |link: &Link| !link.place.is_inside();
+    let pair =
+        if is_outside(link) { vec![link.clone(), peer.clone()] } else { vec![peer.clone(), link.clone()] };
+    peer.place.require(call, &peer.end.setting("NSNAME"))?;
+    add::create(call, record, pair)?;
+    if peer.configured.is_none() {
+        return Ok(());
+    }
+    let mut peer = peer;
+    let gateways = peer.end.gateway_addresses(&[])?;
+    let meaning = rehearse::rehearse(&peer.end, &gateways)?;
+    if peer.configured.as_ref().is_some_and(|configured| configured.ignores_routers) {
+        let _there = peer.place.enter(call)?;
+        super::apply::ignore_routers(&peer.end.ifname)?;
+    }
+    let end = peer.end.clone();
+    apply(call, &mut peer, &end, &gateways, &meaning)?;
+    record.put_link(peer);
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Compares an interface with its settings.
+
+use std::fs;
+
+use anyhow::Result;
+
+use super::add::text_of_mac;
+use super::apply::ignores_routers;
+use super::place::Place;
+use super::{Link, MARK_GROUP, find};
+use crate::netlink;
+use crate::paths::Paths;
+use crate::sys::program::Program;
+
+impl Link {
+    /// Returns a line for each property that was changed since `up`.
+    /// Errors: the kernel cannot be queried.
+    pub(in super::super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
+        let Some(configured) = &self.configured else { return Ok(Vec::new()) };
+        let ifname = &self.end.ifname;
+        let Some(there) = self.place.enter_from_host(paths)? else {
+            let what = if self.place.is_inside() { "namespace" } else { "outside end" };
+            return Ok(vec![format!("the {what} of interface '{ifname}' does not exist: {}", self.place)]);
+        };
+        let Some(found) = self.find()? else { return Ok(vec![format!("interface '{ifname}' is missing")]) };
+        let mut lines = Vec::new();
+        if !found.up {
+            lines.push(format!("interface '{ifname}' is not up"));
+        }
+        for (name, expected, present) in [
+            ("hardware address", self.end.mac.map(text_of_mac), found.mac.clone()),
+            ("MTU", self.end.mtu.map(|mtu| mtu.to_string()), found.mtu.to_string()),
+            ("group", (self.place == Place::Host).then(|| MARK_GROUP.to_string()), found.group.to_string()),
+        ] {
+            if let Some(expected) = expected.filter(|expected| *expected != present) {
+                lines.push(format!("interface '{ifname}' has the {name} '{present}', not '{expected}'"));
+            }
+        }
+        if let Some(bridge) = &self.end.bridge
+            && find(bridge)?.map(|bridge| bridge.index) != found.controller
+        {
+            lines.push(format!("interface '{ifname}' is not a port of the bridge '{bridge}'"));
+        }
+        for address in configured.addresses.iter().filter(|address| !found.addresses.contains(address)) {
+            let address = address.split('/').next().unwrap_or_default();
+            lines.push(format!("interface '{ifname}' does not have the address '{address}'"));
+        }
+        if !configured.routes.is_empty() {
+            let routes: Vec<String> =
+                netlink::own_routes(found.index)?.into_iter().map(|route| route.text).collect();
+            let missing = configured.routes.iter().filter(|route| !routes.contains(route));
+            lines.extend(
+                missing.map(|route| format!("the route '{route}' over interface '{ifname}' is missing")),
+            );
+        }
+        for sysctl in &self.end.sysctls {
+            let path = sysctl.path(ifname);
+            let present = fs::read_to_string(&path).unwrap_or_default();
+            if present.split_whitespace().ne(sysctl.value.split_whitespace()) {
+                lines.push(format!("{path} is '{}', not '{}'", present.trim(), sysctl.value));
+            }
+        }
+        if configured.ignores_routers && !self.place.is_inside() && !ignores_routers(ifname) {
+            lines.push(format!("interface '{ifname}' accepts router advertisements"));
+        }
+        lines.extend(self.changed_words(ifname));
+        drop(there);
+        lines.extend(self.parent_drift(paths)?);
+        Ok(lines)
+    }
+
+    /// Reports a parent that was set down. `check` itself reports a missing one.
+    fn parent_drift(&self, paths: &Paths) -> Result<Option<String>> {
+        let Some(parent) = &self.parent else { return Ok(None) };
+        let place = parent.namespace.clone().map_or(Place::Host, Place::Namespace);
+        let Some(_there) = place.enter_from_host(paths)? else { return Ok(None) };
+        let is_down = find(&parent.ifname)?.is_some_and(|found| !found.up);
+        Ok(is_down.then(|| format!("the parent interface '{}' {place} is not up", parent.ifname)))
+    }
+
+    /// Compares the words after the kind with the output of ip(8), as far as it has a field of the same name.
+    fn changed_words(&self, ifname: &str) -> Vec<String> {
+        if self.words.is_empty() {
+            return Vec::new();
+        }
+        let output = Program::new("ip").args(["-json", "-details", "link", "show", "dev", ifname]).run();
+        let Ok(output) = output else { return Vec::new() };
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let data = &found[0]["linkinfo"]["info_data"];
+        let mut lines = Vec::new();
+        for pair in self.words.windows(2) {
+            let present = match &data[&pair[0]] {
+                serde_json::Value::String(text) => text.clone(),
+                serde_json::Value::Number(number) => number.to_string(),
+                _ => continue,
+            };
+            // The kernel may not keep the case: `802.1q` is shown as `802.1Q`.
+            if !present.eq_ignore_ascii_case(&pair[1]) {
+                lines.push(format!("interface '{ifname}' has {} '{present}', not '{}'", pair[0], pair[1]));
+            }
+        }
+        lines
+    }
+}

@@ -1,0 +1,141 @@
+//! Interfaces: create, configure, compare, remove. A new interface is created in its place, so it never appears elsewhere.
+//!
+//! A veth pair, addresses, default routes and properties go to the kernel directly. Other kinds of interfaces, and addresses and routes
+//! with more words, go through ip(8), which knows the words of each kind.
+
+mod add;
+mod apply;
+mod clash;
+mod configure;
+mod drift;
+mod place;
+mod rehearse;
+mod remove;
+pub(super) mod settings;
+mod wait;
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+pub use add::add;
+pub use configure::configure;
+pub use remove::remove_older;
+
+use super::Call;
+use crate::netlink;
+use crate::sys::program::Program;
+use place::Place;
+use settings::{End, Parent};
+
+/// The link group of our interfaces on the host. Other network managers leave this group alone (`managers/`). It is "ns" in ASCII.
+pub const MARK_GROUP: u32 = 0x6e73;
+
+/// The end of the names of the settings of an outside end, and of an inside end.
+const OUTSIDE: &str = "_OUTSIDE";
+const INSIDE: &str = "_INSIDE";
+
+/// The kind of a veth pair.
+const VETH: &str = "veth";
+
+/// An interface of an instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Link {
+    /// The prefix and the end of the names of its settings: `VETH_OUTSIDE`.
+    label: String,
+    place: Place,
+    /// `veth`, `bridge`, …
+    kind: String,
+    /// The words for `ip link add` after the kind.
+    words: Vec<String>,
+    parent: Option<Parent>,
+    /// The label of the other end of a veth pair.
+    peer: Option<String>,
+    /// Whether one of the two ends is a port of a bridge.
+    bridged: bool,
+    /// The settings.
+    end: End,
+    /// The hook that has created the interface. Another hook does not delete it after a failure.
+    made_by: Option<String>,
+    /// The hook that has configured the interface for the first time.
+    configured_by: Option<String>,
+    /// What the interface had after the last `link_configure`; `None` before.
+    configured: Option<Configured>,
+}
+
+/// The properties of an interface after it was configured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Configured {
+    /// `ADDRESS/PREFIX`
+    addresses: Vec<String>,
+    /// The text of each route (`netlink::OwnRoute`).
+    routes: Vec<String>,
+    /// Whether the interface ignores router advertisements.
+    ignores_routers: bool,
+}
+
+impl Link {
+    /// The interface, if it exists in the namespace of this thread with the recorded kind.
+    fn find(&self) -> Result<Option<netlink::Link>> {
+        Ok(find(&self.end.ifname)?.filter(|found| found.kind == self.kind))
+    }
+
+    /// The interface in a message: `interface 'NAME' on the host`.
+    fn describe(&self) -> String {
+        format!("interface '{}' {}", self.end.ifname, self.place)
+    }
+
+    /// The addresses that consist of one word.
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.end.networks().map(|network| network.addr()).collect()
+    }
+
+    /// Whether the interface is in the namespace of the instance.
+    pub(super) fn is_inside(&self) -> bool {
+        self.place.is_inside()
+    }
+
+    /// Whether both records are about the same interface of the instance.
+    pub(super) fn has_label_of(&self, other: &Self) -> bool {
+        self.label == other.label
+    }
+
+    /// Whether a hook has created or configured the interface for the first time.
+    pub(super) fn is_of(&self, hook: &str) -> bool {
+        [&self.made_by, &self.configured_by].into_iter().any(|by| by.as_deref() == Some(hook))
+    }
+}
+
+/// `link_up`: sets an interface of the namespace up. Arguments: IFNAME.
+/// Errors: it does not exist, or the kernel refuses.
+pub fn up(call: &Call, arguments: &[&str]) -> Result<()> {
+    let [ifname] = arguments else { bail!("expected IFNAME") };
+    let _there = call.enter_namespace()?;
+    let found =
+        find(ifname)?.with_context(|| format!("interface '{ifname}' does not exist in the namespace"))?;
+    call.trace(&format!("ip link set dev {ifname} up"));
+    netlink::change_link(
+        found.index,
+        &netlink::LinkChange { up: Some(true), ..netlink::LinkChange::default() },
+    )
+    .with_context(|| format!("cannot set interface '{ifname}' up"))
+}
+
+/// Finds an interface in the namespace of this thread by its name.
+fn find(ifname: &str) -> Result<Option<netlink::Link>> {
+    Ok(netlink::links()?.into_iter().find(|link| link.name == ifname))
+}
+
+/// Runs ip(8) in the namespace of this thread.
+fn ip(words: &[&str]) -> Result<()> {
+    let output = Program::new("ip").package("iproute2").args(words).run()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`ip {}`: {}", words.join(" "), text.trim().replace('\n', "; "));
+    Ok(())
+}
+
+/// Writes a sysctl in the namespace of this thread.
+fn write_sysctl(path: &str, value: &str) -> Result<()> {
+    std::fs::write(path, value).with_context(|| format!("cannot set {path} to '{value}'"))
+}

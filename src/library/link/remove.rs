@@ -1,0 +1,95 @@
+//! Removes an interface, or undoes the steps of a failed hook.
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+
+use super::super::Call;
+use super::place::Place;
+use super::{Link, find};
+use crate::config::declaration::{Declaration, LinkPlace};
+use crate::config::remembered;
+use crate::name::Instance;
+use crate::netlink::{self, LinkChange, Refused};
+use crate::paths::Paths;
+use crate::print;
+
+impl Link {
+    /// Undoes what the failed hook of `call` has done. Returns whether the interface stays.
+    /// Errors: the kernel refuses.
+    pub(in super::super) fn undo(&mut self, call: &Call) -> Result<bool> {
+        let _there = self.place.enter(call)?;
+        let Some(found) = self.find()? else { return Ok(false) };
+        if self.made_by.as_deref() == Some(call.hook.as_str()) {
+            call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
+            delete(self, found.index)?;
+            return Ok(false);
+        }
+        netlink::change_link(found.index, &LinkChange { up: Some(false), ..LinkChange::default() })
+            .with_context(|| format!("cannot set {} down", self.describe()))?;
+        for address in self.end.networks().filter(|address| found.addresses.contains(&address.to_string())) {
+            netlink::delete_address(found.index, address)
+                .with_context(|| format!("cannot remove the address '{address}' of {}", self.describe()))?;
+        }
+        (self.configured, self.configured_by) = (None, None);
+        Ok(true)
+    }
+
+    /// Deletes the interface, if it exists.
+    /// Errors: the kernel refuses.
+    pub(in super::super) fn remove(&self, paths: &Paths, lost: bool) -> Result<()> {
+        if lost && self.place.is_inside() {
+            return Ok(()); // the kernel has removed it, and the name belongs to a foreign namespace
+        }
+        let Some(_there) = self.place.enter_from_host(paths)? else {
+            print::say(&format!("{}: the kernel has removed it with its namespace", self.describe()));
+            return Ok(());
+        };
+        self.find()?.map_or(Ok(()), |found| delete(self, found.index))
+    }
+}
+
+/// Deletes an interface. The kernel may have removed it in the meantime, with the namespace of its peer.
+fn delete(link: &Link, index: u32) -> Result<()> {
+    match netlink::delete_link(index) {
+        Err(error)
+            if error.downcast_ref::<Refused>().is_some_and(|refused| refused.errno == Errno::ENODEV) =>
+        {
+            Ok(())
+        }
+        deleted => deleted.with_context(|| format!("cannot delete {}", link.describe())),
+    }
+}
+
+/// Deletes the interfaces of an instance that an older version of its plugin has created. That version has remembered their names, and
+/// the plugin declares their kind.
+/// Errors: the kernel refuses.
+pub fn remove_older(paths: &Paths, instance: &Instance, lost: bool) -> Result<()> {
+    let Declaration { kind: Some(kind), links, .. } = Declaration::of(paths, &instance.nstype) else {
+        return Ok(());
+    };
+    for declared in links {
+        let Some(ifname) = remembered::value(paths, instance, &declared.ifname)? else { continue };
+        let place = match &declared.place {
+            LinkPlace::Inside => Place::Inside(instance.name.clone()),
+            LinkPlace::Outside(setting) => {
+                let name = setting
+                    .as_ref()
+                    .map(|setting| remembered::value(paths, instance, setting))
+                    .transpose()?;
+                match name.flatten().filter(|name| !name.is_empty()) {
+                    Some(name) => Place::Namespace(name.parse()?),
+                    None => Place::Host,
+                }
+            }
+        };
+        if lost && place.is_inside() {
+            continue;
+        }
+        let Some(_there) = place.enter_from_host(paths)? else { continue };
+        if let Some(found) = find(&ifname)?.filter(|found| found.kind == kind) {
+            netlink::delete_link(found.index)
+                .with_context(|| format!("cannot delete interface '{ifname}' {place}"))?;
+        }
+    }
+    Ok(())
+}

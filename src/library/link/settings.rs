@@ -1,0 +1,412 @@
+//! The settings of an interface: what an administrator wrote, checked before anything is made.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{NsName, address, ifname};
+use crate::netlink::Mac;
+
+/// Time that an interface has to get a carrier, if `X_CARRIER_TIMEOUT` is not set.
+const CARRIER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time that a parent interface has to appear, if `X_PARENT_TIMEOUT` is not set. It must end before the start timeout of a unit.
+const PARENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An invalid setting. [`super::super::run`] adds the file.
+#[derive(Debug)]
+pub struct Invalid {
+    /// The name of the setting.
+    pub setting: String,
+    message: String,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.message)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// An error about a setting.
+pub(super) fn invalid(setting: impl Into<String>, message: impl fmt::Display) -> anyhow::Error {
+    Invalid { setting: setting.into(), message: message.to_string() }.into()
+}
+
+/// The settings of an interface that a hook has passed: names and values. An array is passed as several values.
+#[derive(Debug)]
+pub struct Settings<'a> {
+    prefix: &'a str,
+    values: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Settings<'a> {
+    /// Reads words of the form `NAME=VALUE`.
+    /// Errors: a word has another form.
+    pub fn read(prefix: &'a str, words: &[&'a str]) -> Result<Self> {
+        let values = words.iter().map(|word| word.split_once('=').context("expected NAME=VALUE"));
+        Ok(Self { prefix, values: values.collect::<Result<_>>()? })
+    }
+
+    /// The prefix of all settings.
+    pub fn prefix(&self) -> &str {
+        self.prefix
+    }
+
+    /// The full name of a setting.
+    pub fn name(&self, key: &str) -> String {
+        format!("{}_{key}", self.prefix)
+    }
+
+    /// All values of a setting.
+    pub fn all(&self, key: &str) -> Vec<&'a str> {
+        let name = self.name(key);
+        self.values.iter().filter(|(found, _)| *found == name).map(|(_, value)| *value).collect()
+    }
+
+    /// The value of a setting.
+    pub fn one(&self, key: &str) -> Option<&'a str> {
+        self.all(key).first().copied()
+    }
+
+    /// The value of a setting, parsed.
+    fn parsed<Value>(&self, key: &str, parse: impl Fn(&str) -> Result<Value>) -> Result<Option<Value>> {
+        let value = self
+            .one(key)
+            .map(|value| parse(value).map_err(|error| invalid(self.name(key), format!("{error:#}"))));
+        value.transpose()
+    }
+
+    /// The name of a namespace.
+    pub fn nsname(&self, key: &str) -> Result<Option<NsName>> {
+        self.parsed(key, |value| {
+            value.parse().with_context(|| format!("'{value}' is not the name of a namespace"))
+        })
+    }
+
+    /// The parent interface.
+    pub fn parent(&self) -> Result<Option<Parent>> {
+        let Some(ifname) = self.parsed("PARENT_IFNAME", valid_ifname)? else { return Ok(None) };
+        let namespace = self.nsname("PARENT_NSNAME")?;
+        let timeout = self.parsed("PARENT_TIMEOUT", seconds)?.unwrap_or(PARENT_TIMEOUT);
+        Ok(Some(Parent { setting: self.name("PARENT_IFNAME"), ifname, namespace, timeout }))
+    }
+}
+
+/// A parent interface.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Parent {
+    /// The setting with its name.
+    pub setting: String,
+    /// Its name.
+    pub ifname: String,
+    /// Its namespace; `None` for the host.
+    pub namespace: Option<NsName>,
+    /// Time that it has to appear.
+    pub timeout: Duration,
+}
+
+/// The properties of one interface, as the settings have them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct End {
+    /// The common prefix of the settings.
+    prefix: String,
+    /// The common end of the settings of this interface; empty if there is only one.
+    suffix: String,
+    /// The name.
+    pub ifname: String,
+    /// The hardware address; chosen by the kernel if there is none.
+    pub mac: Option<Mac>,
+    /// The MTU.
+    pub mtu: Option<u32>,
+    /// The addresses, each as words for `ip address add`.
+    pub addresses: Vec<String>,
+    /// The routes, each as words for `ip route replace`.
+    pub routes: Vec<String>,
+    /// The gateways of the default routes.
+    pub gateways: Vec<Gateway>,
+    /// The sysctls of the interface.
+    pub sysctls: Vec<Sysctl>,
+    /// The bridge that the interface is a port of.
+    pub bridge: Option<String>,
+    /// Time that the interface has to get a carrier.
+    pub carrier_timeout: Duration,
+}
+
+/// The gateway of a default route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gateway {
+    /// An address.
+    Address(IpAddr),
+    /// The addresses of the outside end.
+    Outside,
+}
+
+/// A sysctl of an interface: `net.FAMILY.conf.IFNAME.KEY`, or `net.FAMILY.neigh.IFNAME.KEY`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// `ipv4` or `ipv6`.
+    family: String,
+    /// `conf` or `neigh`.
+    group: String,
+    key: String,
+    /// The value.
+    pub value: String,
+}
+
+impl Sysctl {
+    /// The file of the interface in /proc/sys.
+    pub fn path(&self, ifname: &str) -> String {
+        format!("/proc/sys/net/{}/{}/{ifname}/{}", self.family, self.group, self.key)
+    }
+
+    /// Whether both set the same file.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.path("") == other.path("")
+    }
+
+    /// Parses `ipv4.rp_filter=2` or `ipv6.neigh.gc_stale_time=60`.
+    fn parse(text: &str) -> Result<Self> {
+        let expected = || {
+            anyhow!(
+                "'{text}' is not a sysctl of an interface: expected FAMILY.KEY=VALUE, such as ipv4.rp_filter=2"
+            )
+        };
+        let (name, value) = text.split_once('=').with_context(expected)?;
+        let parts: Vec<&str> = name.trim().split('.').collect();
+        let (family, group, key) = match parts.as_slice() {
+            [family, key] => (*family, "conf", *key),
+            [family, group @ ("conf" | "neigh"), key] => (*family, *group, *key),
+            _ => return Err(expected()),
+        };
+        ensure!(["ipv4", "ipv6"].contains(&family) && !key.is_empty() && !key.contains('/'), expected());
+        let sysctl =
+            Self { family: family.into(), group: group.into(), key: key.into(), value: value.trim().into() };
+        ensure!(
+            Path::new(&sysctl.path("default")).exists(),
+            "unknown sysctl '{name}': {} does not exist",
+            sysctl.path("default")
+        );
+        Ok(sysctl)
+    }
+}
+
+impl End {
+    /// Reads the settings of an interface, and checks what is known before it exists.
+    /// Errors: a setting is invalid or missing ([`Invalid`]).
+    pub fn read(settings: &Settings, suffix: &str) -> Result<Self> {
+        let key = format!("IFNAME{suffix}");
+        let ifname = settings.parsed(&key, valid_ifname)?;
+        let ifname = ifname.ok_or_else(|| invalid(settings.name(&key), "is not set"))?;
+        Self::read_named(settings, suffix, ifname)
+    }
+
+    /// Like [`read`](Self::read), for an interface whose name is known.
+    pub fn read_named(settings: &Settings, suffix: &str, ifname: String) -> Result<Self> {
+        let of = |key: &str| format!("{key}{suffix}");
+        let is_outside = suffix == super::OUTSIDE;
+        let gateways = if is_outside { Vec::new() } else { settings.all("GATEWAY") };
+        let end = Self {
+            prefix: settings.prefix.to_owned(),
+            suffix: suffix.to_owned(),
+            ifname,
+            mac: settings.parsed(&of("MAC"), |value| address::mac(value).map_err(|error| anyhow!(error)))?,
+            mtu: settings.parsed("MTU", mtu)?,
+            addresses: settings.all(&of("IFADDR")).iter().map(|words| (*words).trim().to_owned()).collect(),
+            routes: settings.all(&of("ROUTES")).iter().map(|words| (*words).trim().to_owned()).collect(),
+            gateways: gateways
+                .iter()
+                .map(|value| gateway(value).map_err(|error| invalid(settings.name("GATEWAY"), error)))
+                .collect::<Result<_>>()?,
+            sysctls: settings
+                .all(&of("SYSCTLS"))
+                .iter()
+                .map(|value| {
+                    Sysctl::parse(value).map_err(|error| invalid(settings.name(&of("SYSCTLS")), error))
+                })
+                .collect::<Result<_>>()?,
+            bridge: if suffix == super::INSIDE { None } else { settings.parsed("BRIDGE", valid_ifname)? },
+            carrier_timeout: settings.parsed("CARRIER_TIMEOUT", seconds)?.unwrap_or(CARRIER_TIMEOUT),
+        };
+        end.check_addresses()?;
+        Ok(end)
+    }
+
+    /// The name of a setting of this interface.
+    pub fn setting(&self, key: &str) -> String {
+        match key {
+            "MTU" | "GATEWAY" | "BRIDGE" | "CARRIER_TIMEOUT" => format!("{}_{key}", self.prefix),
+            _ => format!("{}_{key}{}", self.prefix, self.suffix),
+        }
+    }
+
+    /// The addresses that consist of one word, which ip(8) reads as the kernel gets them.
+    pub fn networks(&self) -> impl Iterator<Item = IpNet> {
+        self.addresses.iter().filter_map(|words| network(words))
+    }
+
+    fn check_addresses(&self) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        for words in &self.addresses {
+            let first = words.split_whitespace().next().unwrap_or_default();
+            let wrong = |message: String| invalid(self.setting("IFADDR"), message);
+            let Some(network) = network(first) else {
+                // ip(8) knows more forms, such as `192.0.2.1/255.255.255.0`. The rehearsal tries them.
+                if words == first
+                    && (first.contains(':') || first.matches('.').count() == 3)
+                    && !is_netmask(first)
+                {
+                    return Err(wrong(format!(
+                        "'{words}' is not an address: expected ADDRESS/PREFIX, such as 192.0.2.1/24"
+                    )));
+                }
+                continue;
+            };
+            if !seen.insert(network.addr()) {
+                return Err(wrong(format!("the address '{}' is set twice", network.addr())));
+            }
+            if network.addr().is_ipv6() && self.mtu.is_some_and(|mtu| mtu < 1280) {
+                return Err(invalid(
+                    self.setting("MTU"),
+                    format!("IPv6 needs at least 1280, but '{words}' is an IPv6 address"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses of the gateways. `outside` are the addresses of the outside end.
+    /// Errors: the kernel would not reach a gateway.
+    pub fn gateway_addresses(&self, outside: &[IpAddr]) -> Result<Vec<IpAddr>> {
+        let mut addresses = Vec::new();
+        for gateway in &self.gateways {
+            match gateway {
+                Gateway::Address(address) => addresses.push(*address),
+                Gateway::Outside => addresses.extend(outside),
+            }
+        }
+        if self.gateways.contains(&Gateway::Outside) && outside.is_empty() {
+            return Err(invalid(
+                self.setting("GATEWAY"),
+                "'outside' needs an address of the outside end, which has none",
+            ));
+        }
+        // Routes, and addresses in another form than ADDRESS/PREFIX, may make a gateway reachable. The rehearsal tries them.
+        if self.needs_rehearsal() {
+            return Ok(addresses);
+        }
+        for address in &addresses {
+            let is_link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+            if !is_link_local && !self.networks().any(|network| network.contains(address)) {
+                let networks: Vec<&str> = self.addresses.iter().map(String::as_str).collect();
+                let message = format!(
+                    "the gateway '{address}' is not reachable: it is in no network of {} ({})",
+                    self.setting("IFADDR"),
+                    if networks.is_empty() { "not set".to_owned() } else { networks.join(", ") }
+                );
+                return Err(invalid(self.setting("GATEWAY"), message));
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// Whether only ip(8) and the kernel can tell what the settings mean.
+    pub fn needs_rehearsal(&self) -> bool {
+        !self.routes.is_empty() || self.addresses.iter().any(|words| network(words).is_none())
+    }
+}
+
+/// An address of one word, as ip(8) reads it: without a prefix, it is a single address.
+pub(super) fn network(words: &str) -> Option<IpNet> {
+    address::network(words).ok()
+}
+
+/// Whether a word is an IPv4 address with a netmask in place of a prefix length.
+fn is_netmask(word: &str) -> bool {
+    word.split_once('/').is_some_and(|(_, mask)| mask.contains('.'))
+}
+
+fn valid_ifname(value: &str) -> Result<String> {
+    match ifname::problem(value) {
+        None => Ok(value.to_owned()),
+        Some(problem) => Err(anyhow!("'{value}': {problem}")),
+    }
+}
+
+fn mtu(value: &str) -> Result<u32> {
+    let mtu = value.parse().ok().filter(|mtu| (68..=65535).contains(mtu));
+    mtu.with_context(|| format!("'{value}' is not an MTU: expected a number of bytes from 68 to 65535"))
+}
+
+fn seconds(value: &str) -> Result<Duration> {
+    let seconds =
+        value.parse::<u32>().ok().with_context(|| format!("'{value}' is not a number of seconds"))?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+fn gateway(value: &str) -> Result<Gateway> {
+    match value.parse() {
+        _ if value == "outside" => Ok(Gateway::Outside),
+        Ok(address) => Ok(Gateway::Address(address)),
+        Err(_) => Err(anyhow!("'{value}' is not one IP address")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(words: &[&str]) -> Result<End> {
+        let all: Vec<&str> = ["X_IFNAME=x"].into_iter().chain(words.iter().copied()).collect();
+        End::read(&Settings::read("X", &all)?, "")
+    }
+
+    fn error(words: &[&str]) -> String {
+        let read = end(words).and_then(|end| end.gateway_addresses(&[]).map(|_| end));
+        format!("{:#}", read.unwrap_err())
+    }
+
+    #[test]
+    fn an_address_without_a_prefix_is_a_single_address() {
+        let read = end(&["X_IFADDR=192.0.2.1", "X_IFADDR=2001:db8::1/64"]).unwrap();
+        let networks: Vec<String> = read.networks().map(|network| network.to_string()).collect();
+        assert_eq!(networks, ["192.0.2.1/32", "2001:db8::1/64"]);
+    }
+
+    #[test]
+    fn forms_that_only_ip_knows_are_left_to_the_rehearsal() {
+        for words in ["192.0.2.1/255.255.255.0", "10.1/16", "192.0.2.1/24 brd +", "local 192.0.2.1/24"] {
+            assert!(end(&[&format!("X_IFADDR={words}")]).unwrap().needs_rehearsal(), "{words}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_setting_is_refused_with_its_name_and_value() {
+        for (word, parts) in [
+            ("X_IFADDR=192.0.2.300/24", ["X_IFADDR", "'192.0.2.300/24'"]),
+            ("X_IFADDR=2001:db8::1/129", ["X_IFADDR", "/129'"]),
+            ("X_MAC=02:00:00:00:01", ["X_MAC", "six bytes"]),
+            ("X_MAC=03:00:00:00:00:01", ["X_MAC", "multicast"]),
+            ("X_MTU=60", ["X_MTU", "from 68"]),
+            ("X_GATEWAY=192.0.2.1", ["X_GATEWAY", "not reachable"]),
+            ("X_SYSCTLS=ipv4.no_such_key=1", ["X_SYSCTLS", "unknown sysctl"]),
+            ("X_SYSCTLS=core.somaxconn=1", ["X_SYSCTLS", "expected FAMILY.KEY=VALUE"]),
+        ] {
+            let error = error(&[word]);
+            assert!(parts.iter().all(|part| error.contains(part)), "{word}: {error}");
+        }
+    }
+
+    #[test]
+    fn ipv6_needs_an_mtu_of_1280_and_an_address_is_set_once() {
+        assert!(error(&["X_MTU=1279", "X_IFADDR=2001:db8::1/64"]).contains("1280"));
+        assert!(error(&["X_IFADDR=192.0.2.1/24", "X_IFADDR=192.0.2.1/32"]).contains("twice"));
+    }
+}

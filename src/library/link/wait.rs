@@ -1,0 +1,76 @@
+//! Waits until interfaces can be used.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::super::Call;
+use super::settings::Parent;
+use super::{Link, find};
+use crate::netlink;
+use crate::print;
+use crate::sys::wait::try_wait_until;
+
+/// Interval between two looks at the kernel.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Time for duplicate address detection. It takes about two seconds for each address, all at the same time (RFC 4862, section 5.4).
+const DUPLICATE_DETECTION: Duration = Duration::from_secs(15);
+
+/// Waits until a parent interface exists in the namespace of this thread.
+/// Errors: it does not appear in time.
+pub(super) fn for_parent(parent: &Parent) -> Result<netlink::Link> {
+    let mut is_waiting = false;
+    let found = try_wait_until(parent.timeout, Duration::from_millis(100), || -> Result<_> {
+        let found = find(&parent.ifname)?;
+        if found.is_none() && !is_waiting && !parent.timeout.is_zero() {
+            is_waiting = true;
+            print::say(&format!("waiting for interface '{}'", parent.ifname));
+        }
+        Ok(found)
+    })?;
+    let place =
+        parent.namespace.as_ref().map_or("on the host".to_owned(), |name| format!("in namespace '{name}'"));
+    found.ok_or_else(|| anyhow!("interface '{}' ({}) does not exist {place}", parent.ifname, parent.setting))
+}
+
+/// Waits until an interface has a carrier, and can use its addresses. Without a carrier, this prints a warning.
+/// Errors: another host has one of the addresses, or the interface is deleted.
+pub(super) fn until_usable(call: &Call, link: &Link) -> Result<()> {
+    let _there = link.place.enter(call)?;
+    let look = || link.find()?.with_context(|| format!("{} was deleted", link.describe()));
+    // An interface without a peer or parent has no carrier of its own: the one of a bridge depends on its ports.
+    let has_carrier = |found: &netlink::Link| (found.carrier || found.peer.is_none()).then_some(());
+    if try_wait_until(link.end.carrier_timeout, POLL_INTERVAL, || look().map(|found| has_carrier(&found)))?
+        .is_none()
+    {
+        print::warn(&format!(
+            "{} has no carrier after {} seconds ({}): is its peer or parent up and connected?",
+            link.describe(),
+            link.end.carrier_timeout.as_secs(),
+            link.end.setting("CARRIER_TIMEOUT")
+        ));
+        return Ok(());
+    }
+    if !link.end.addresses.iter().any(|words| words.contains(':')) {
+        return Ok(());
+    }
+    let done = try_wait_until(DUPLICATE_DETECTION, POLL_INTERVAL, || -> Result<Option<()>> {
+        let found = look()?;
+        if let Some(duplicate) = found.unusable.iter().find(|one| one.failed) {
+            bail!(
+                "another host of the network has the address '{}' of {} (duplicate address detection, dadfailed)",
+                duplicate.address,
+                link.describe()
+            );
+        }
+        Ok(found.unusable.is_empty().then_some(()))
+    })?;
+    done.with_context(|| {
+        format!(
+            "{} has addresses that are still tentative after {} seconds",
+            link.describe(),
+            DUPLICATE_DETECTION.as_secs()
+        )
+    })
+}

@@ -1,0 +1,155 @@
+//! The part of the plugin library that this program does: the functions of `src/bash` call it as
+//! `netnsinit --library INSTANCE SIDE HOOK FUNCTION ARGUMENT...`.
+//!
+//! A plugin states what should exist. The library makes it, and records it as an object of the instance (`record`). Each kind of
+//! object has its own file or folder, which makes, compares and removes it. So an error of a hook, `down` and `check` need no code
+//! in the plugin.
+
+pub mod link;
+mod record;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::layers::Layers;
+use crate::name::{Instance, NsName, Side};
+use crate::netns::{self, Entered};
+use crate::paths::{GLOBAL_NETNS, Paths};
+use crate::print;
+use link::settings::Invalid;
+use record::Record;
+
+/// A call of a library function by a hook.
+pub struct Call<'a> {
+    paths: &'a Paths,
+    instance: Instance,
+    /// The side of the hook, so the namespace of this process.
+    side: Side,
+    /// Identifies the hook. What this hook has made is removed if it fails.
+    hook: String,
+    /// Whether the commands are printed.
+    trace: bool,
+}
+
+/// Runs a library function for a hook.
+/// Errors: the function is unknown, or fails.
+pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
+    let words: Vec<&str> = arguments
+        .iter()
+        .map(|word| word.to_str().context("an argument is not UTF-8"))
+        .collect::<Result<_>>()?;
+    let [instance, side, hook, trace, function, rest @ ..] = words.as_slice() else {
+        bail!("expected INSTANCE SIDE HOOK TRACE FUNCTION");
+    };
+    let call = Call {
+        paths,
+        instance: instance.parse()?,
+        side: Side::new(OsStr::new(side))?,
+        hook: (*hook).to_owned(),
+        trace: *trace == "trace",
+    };
+    let done = match *function {
+        "link_add" => link::add(&call, rest),
+        "link_configure" => link::configure(&call, rest),
+        "link_up" => link::up(&call, rest),
+        "undo" => undo(&call),
+        other => bail!("unknown library function `{other}`"),
+    };
+    done.map_err(|error| match error.downcast_ref::<Invalid>() {
+        Some(invalid) => match place_of(paths, &call.instance, &invalid.setting) {
+            Some(place) => error.context(place),
+            None => error,
+        },
+        None => error,
+    })
+}
+
+/// The place where a setting was set: `FILE:LINE`.
+fn place_of(paths: &Paths, instance: &Instance, setting: &str) -> Option<String> {
+    Layers::of(paths, instance).ok()?.place_of(setting)
+}
+
+/// Removes what this hook has made, in reverse order, after a failure.
+fn undo(call: &Call) -> Result<()> {
+    let mut record = Record::read(call.paths, &call.instance)?;
+    record.remove(call.paths, |object| object.is_of(&call.hook), |object| object.undo(call))
+}
+
+/// Removes all recorded objects of an instance, in reverse order. `lost`: the name of the namespace does not belong to the
+/// namespace of the instance any more.
+/// Errors: an object cannot be removed. The others are removed.
+pub fn remove(paths: &Paths, instance: &Instance, lost: bool) -> Result<()> {
+    let mut record = Record::read(paths, instance)?;
+    if record.is_empty() {
+        return link::remove_older(paths, instance, lost);
+    }
+    record.remove(paths, |_| true, |object| object.remove(paths, lost).map(|()| false))
+}
+
+/// Compares the recorded objects of an instance with the running state.
+/// Errors: the record cannot be read, or the kernel cannot be queried.
+pub fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Difference>> {
+    let record = Record::read(paths, instance)?;
+    let mut differences = Vec::new();
+    for object in record.objects() {
+        let lines = object.drift(paths)?.into_iter();
+        differences.extend(lines.map(|line| Difference { line, is_inside: object.is_inside() }));
+    }
+    Ok(differences)
+}
+
+/// A difference of an object from its recorded state.
+#[derive(Debug)]
+pub struct Difference {
+    /// The line for the administrator.
+    pub line: String,
+    /// Whether the object is in the namespace, so that a restart repairs it.
+    pub is_inside: bool,
+}
+
+impl Call<'_> {
+    /// The record of the instance.
+    fn record(&self) -> Result<Record> {
+        Record::read(self.paths, &self.instance)
+    }
+
+    /// Prints a command that does the same as the next step, if the hook is traced.
+    fn trace(&self, command: &str) {
+        if self.trace {
+            print::stderr_lines(&format!("+ {command}"));
+        }
+    }
+
+    /// Moves this thread to the host.
+    fn enter_host(&self) -> Result<Option<Entered>> {
+        match self.side {
+            Side::Outside => Ok(None),
+            Side::Inside => enter_host().map(Some),
+        }
+    }
+
+    /// Moves this thread to the namespace of the instance.
+    fn enter_namespace(&self) -> Result<Option<Entered>> {
+        match self.side {
+            Side::Inside => Ok(None),
+            Side::Outside => netns::enter(self.paths, &self.instance.name).map(Some),
+        }
+    }
+
+    /// Moves this thread to a namespace, which is the own one or another one.
+    fn enter_named(&self, name: &NsName) -> Result<Option<Entered>> {
+        if *name == self.instance.name {
+            return self.enter_namespace();
+        }
+        netns::enter(self.paths, name).map(Some)
+    }
+}
+
+/// Moves this thread to the namespace of PID 1.
+fn enter_host() -> Result<Entered> {
+    let file =
+        File::open(GLOBAL_NETNS).with_context(|| format!("cannot open {GLOBAL_NETNS} (are you root?)"))?;
+    netns::enter_file(&file).context("cannot enter the namespace of the host")
+}

@@ -1,0 +1,144 @@
+//! The record of the objects that the library has made for an instance. It is stored with the remembered values.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::Call;
+use super::link::Link;
+use crate::config::remembered;
+use crate::name::Instance;
+use crate::paths::Paths;
+
+/// An object that the library has made. Each variant has these functions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Object {
+    /// An interface.
+    Link(Link),
+}
+
+impl Object {
+    /// Whether a hook has made or configured the object, and no earlier hook has.
+    pub(super) fn is_of(&self, hook: &str) -> bool {
+        match self {
+            Self::Link(link) => link.is_of(hook),
+        }
+    }
+
+    /// Whether the object is in the namespace of the instance.
+    pub(super) fn is_inside(&self) -> bool {
+        match self {
+            Self::Link(link) => link.is_inside(),
+        }
+    }
+
+    /// Undoes what the failed hook of `call` has done. Returns whether the object stays.
+    pub(super) fn undo(&mut self, call: &Call) -> Result<bool> {
+        match self {
+            Self::Link(link) => link.undo(call),
+        }
+    }
+
+    /// Removes the object.
+    pub(super) fn remove(&self, paths: &Paths, lost: bool) -> Result<()> {
+        match self {
+            Self::Link(link) => link.remove(paths, lost),
+        }
+    }
+
+    /// Returns a line for each difference from the recorded state.
+    pub(super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
+        match self {
+            Self::Link(link) => link.drift(paths),
+        }
+    }
+}
+
+/// The objects of one instance, in the order in which they were made.
+#[derive(Debug)]
+pub struct Record {
+    instance: Instance,
+    objects: Vec<Object>,
+}
+
+impl Record {
+    /// Reads the record of an instance, which is empty if the library has made nothing.
+    /// Errors: the file cannot be read, or is damaged.
+    pub fn read(paths: &Paths, instance: &Instance) -> Result<Self> {
+        let objects = remembered::objects(paths, instance)?;
+        let objects = objects.iter().map(|object| serde_json::from_slice(object)).collect::<Result<_, _>>();
+        let objects = objects
+            .with_context(|| format!("{} has an invalid record", paths.remembered(instance).display()))?;
+        Ok(Self { instance: instance.clone(), objects })
+    }
+
+    /// Writes the record.
+    /// Errors: the file cannot be written.
+    pub fn save(&self, paths: &Paths) -> Result<()> {
+        let objects = self.objects.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>()?;
+        remembered::set_objects(paths, &self.instance, &objects)
+    }
+
+    /// Whether the library has made nothing.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// All objects.
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
+    }
+
+    /// Adds an object at the end. The caller calls [`save`](Self::save).
+    pub fn push(&mut self, object: Object) {
+        self.objects.push(object);
+    }
+
+    /// All interfaces.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.objects.iter().map(|object| match object {
+            Object::Link(link) => link,
+        })
+    }
+
+    /// Records an interface, in place of the earlier one with the same label.
+    pub fn put_link(&mut self, link: Link) {
+        let earlier = self
+            .objects
+            .iter_mut()
+            .find(|object| matches!(object, Object::Link(one) if one.has_label_of(&link)));
+        match earlier {
+            Some(earlier) => *earlier = Object::Link(link),
+            None => self.objects.push(Object::Link(link)),
+        }
+    }
+
+    /// Forgets an interface.
+    pub fn forget_link(&mut self, link: &Link) {
+        self.objects.retain(|object| !matches!(object, Object::Link(one) if one.has_label_of(link)));
+    }
+
+    /// Calls `remove` for each object that `is_wanted`, the last one first. The record keeps the objects that stay. A failure does
+    /// not prevent the removal of the others.
+    /// Errors: an object cannot be removed, or the record cannot be written.
+    pub fn remove(
+        &mut self,
+        paths: &Paths,
+        is_wanted: impl Fn(&Object) -> bool,
+        mut remove: impl FnMut(&mut Object) -> Result<bool>,
+    ) -> Result<()> {
+        let mut errors = Vec::new();
+        for at in (0..self.objects.len()).rev() {
+            if !is_wanted(&self.objects[at]) {
+                continue;
+            }
+            match remove(&mut self.objects[at]) {
+                Ok(true) => {}
+                Ok(false) => _ = self.objects.remove(at),
+                Err(error) => errors.push(format!("{error:#}")),
+            }
+        }
+        self.save(paths)?;
+        if errors.is_empty() { Ok(()) } else { bail!("{}", errors.join("; ")) }
+    }
+}

@@ -64,8 +64,7 @@ teardown() {
     wait "$pid" || true
   done
   if mountpoint --quiet "$CONF"; then umount --lazy "$CONF"; fi
-  # Each interface of a test on the host is one end of a pair.
-  for link in $(links host veth); do ip link delete dev "$link"; done
+  for link in $(links host veth) $(links host bridge); do ip link delete dev "$link"; done
   if mountpoint --quiet /run/netns; then umount --lazy --recursive /run/netns; fi
   rm -rf /run/netns /run/systemd-netns /etc/netns
 }
@@ -195,26 +194,45 @@ only() {
   echo "$NETNS_BIN:$bin"
 }
 
-# For a .conf: the call number FAIL_AT of ip fails.
-# shellcheck disable=SC2034 # for bash to expand there
-FAULTY='ip() { ((++calls != FAIL_AT)) && command ip "$@"; }'
-# The same, but the call succeeds, and the hook gets a signal.
-# shellcheck disable=SC2034 # as above
-ENDED='ip() { command ip "$@" || return; ((++calls != FAIL_AT)) || kill "$$"; }'
+# Usage: fault error|kill|end
+# Prints a line for a .conf: while the library runs FAIL_FUNCTION, its message number FAIL_AT to the kernel fails, or the program gets
+# SIGKILL there. With `end`, the function succeeds, and then the hook gets SIGTERM.
+fault() {
+  local faulty=$BATS_TEST_TMPDIR/faulty inject
+  case $1 in
+    error) inject=error=EIO ;;
+    kill) inject=signal=SIGKILL ;;
+    end) inject='' ;;
+  esac
+  cat >"$faulty" <<END
+#!/bin/bash
+[[ \${7-} == "\$FAIL_FUNCTION" ]] || exec netnsinit "\$@"
+if [[ "$inject" ]]; then exec strace -qq -o /dev/null -e trace=sendto -e inject=sendto:$inject:when=\$FAIL_AT netnsinit "\$@"; fi
+netnsinit "\$@" && ((FAIL_AT > 1)) || kill "\$PPID"
+END
+  chmod +x "$faulty"
+  echo "BASH_ARGV0=$faulty"
+}
 
-# Usage: each_failure_leaves WORLD TYPE NAME SIDE
-# Succeeds if an `up` with FAULTY or ENDED in its .conf has this result at each call of ip. The last `up`, without a failure, succeeds.
+# Usage: each_failure_leaves WORLD TYPE NAME SIDE FUNCTION...
+# Succeeds if an `up` with a `fault` in its .conf has this result at each message of these library functions. The last `up` of each
+# function, without a failure, succeeds; then the instance goes down, except after the last function.
 each_failure_leaves() {
-  local -i FAIL_AT
-  export FAIL_AT
-  for ((FAIL_AT = 1; FAIL_AT < 10; FAIL_AT++)); do
-    if hook "$2" "$3" up "$4"; then break; fi
-    unchanged "$1" || {
-      echo "left when it is call $FAIL_AT of ip" >&2
-      return 1
-    }
+  local FAIL_FUNCTION
+  local -i FAIL_AT failures=0
+  export FAIL_AT FAIL_FUNCTION
+  for FAIL_FUNCTION in "${@:5}"; do
+    if ((failures)); then hook "$2" "$3" down "$4"; fi
+    for ((FAIL_AT = 1; FAIL_AT < 50; FAIL_AT++)); do
+      if hook "$2" "$3" up "$4"; then break; fi
+      failures+=1
+      unchanged "$1" || {
+        echo "left after a failure at message $FAIL_AT of $FAIL_FUNCTION" >&2
+        return 1
+      }
+    done
+    ((FAIL_AT > 1 && FAIL_AT < 50)) || return
   done
-  ((FAIL_AT > 1))
 }
 
 # Usage: fails COMMAND...

@@ -141,19 +141,29 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   veth a VETH_IFNAME_OUTSIDE=outside-78901234
   veth b VETH_IFNAME_INSIDE=inside-678901234
   veth a-long-name # ve-a-long-name0 has 15 characters
-  veth a-longer-name
-  create a b a-long-name a-longer-name
-  refused VETH_IFNAME_OUTSIDE "'outside-78901234'" 15 16 -- hook veth a up outside
-  refused VETH_IFNAME_INSIDE "'inside-678901234'" 15 16 -- hook veth b up outside
-  refused VETH_IFNAME_OUTSIDE "'ve-a-longer-name0'" 15 17 -- hook veth a-longer-name up outside
+  create a b a-long-name
+  refused VETH_IFNAME_OUTSIDE '`outside-78901234`' 15 16 -- hook veth a up outside
+  refused VETH_IFNAME_INSIDE '`inside-678901234`' 15 16 -- hook veth b up outside
   up veth a-long-name
+}
+
+@test "a default name of more than 15 characters is shortened: it stays the same, and differs for each namespace" {
+  for name in a-longer-name1 a-longer-name2; do
+    veth "$name"
+    create "$name"
+    hook veth "$name" up outside
+  done
+  [[ $(links host veth | sort) == $'ve-a-l'????????$'0\nve-a-l'????????0 ]]
+  before=$(links host veth)
+  hook veth a-longer-name1 up outside
+  [[ $(links host veth) == "$before" ]]
 }
 
 @test "an invalid name creates nothing, and the message names the setting" {
   create a
   for name in a/b a:b . .. 'a b'; do
     veth a "VETH_IFNAME_OUTSIDE='$name'"
-    refused VETH_IFNAME_OUTSIDE "'$name'" -- hook veth a up outside
+    refused VETH_IFNAME_OUTSIDE "\`$name\`" -- hook veth a up outside
   done
 }
 
@@ -267,42 +277,44 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   [[ $(links host veth) == wirea0 && $(links a veth) == wirea1 ]]
 }
 
-@test "a failure of any command of up outside leaves nothing" {
-  veth a "$FAULTY"
+@test "a failure of any step of up outside leaves nothing" {
+  veth a "$(fault error)"
   create a
-  each_failure_leaves "$(world)" veth a outside
+  each_failure_leaves "$(world)" veth a outside link_add link_configure
   hook veth a up inside
   reaches host 192.0.2.2
 }
 
-@test "a failure of any command of up outside leaves nothing in a peer namespace" {
-  veth a "$FAULTY" VETH_NSNAME_OUTSIDE=b
+@test "a failure of any step of up outside leaves nothing in a peer namespace" {
+  veth a "$(fault error)" VETH_NSNAME_OUTSIDE=b
   create a b
-  each_failure_leaves "$(world)" veth a outside
+  each_failure_leaves "$(world)" veth a outside link_add link_configure
 }
 
-@test "a signal after any command of up outside leaves nothing" {
-  veth a "$ENDED"
+@test "a program that is killed at any step of up outside leaves nothing" {
+  veth a "$(fault kill)"
   create a
-  each_failure_leaves "$(world)" veth a outside
+  each_failure_leaves "$(world)" veth a outside link_add link_configure
   hook veth a up inside
   reaches host 192.0.2.2
 }
 
-@test "a failure of any command of up inside leaves the inside end as up outside created it" {
-  veth a "$FAULTY"
+@test "a failure of any step of up inside leaves the inside end as up outside created it" {
+  veth a "$(fault error)"
   create a
   hook veth a up outside
-  each_failure_leaves "$(world)" veth a inside
+  each_failure_leaves "$(world)" veth a inside link_configure
   reaches host 192.0.2.2
 }
 
 @test "an up outside that is terminated leaves nothing" {
-  veth a 'ip() { command ip "$@"; [[ "$*" != "address replace"* ]] || kill -TERM $$; }'
+  veth a "$(fault end)"
   create a
   before=$(world)
-  run -143 hook veth a up outside
-  unchanged "$before"
+  for FAIL_FUNCTION in link_add link_configure; do
+    FAIL_AT=1 FAIL_FUNCTION=$FAIL_FUNCTION run -143 hook veth a up outside
+    unchanged "$before"
+  done
 }
 
 @test "an invalid outside address fails up, and nothing is left" {
@@ -313,14 +325,12 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
-@test "an invalid inside address fails up inside, and down outside leaves nothing" {
-  veth a VETH_IFADDR_INSIDE=192.0.2.300/30
+@test "an invalid address creates nothing, and the message has the file, the line, the setting and the value" {
   create a
-  before=$(world)
-  hook veth a up outside
-  fails hook veth a up inside
-  hook veth a down outside
-  unchanged "$before"
+  for address in 192.0.2.300/30 192.0.2.2/33 2001:db8::1/129; do
+    veth a "VETH_IFADDR_INSIDE=$address"
+    refused "$CONF/veth-a.conf:3: VETH_IFADDR_INSIDE" "'$address'" -- hook veth a up outside
+  done
 }
 
 @test "an invalid or multicast hardware address fails up, and nothing is left" {
@@ -338,7 +348,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   ip link add ve-a0 type veth peer name mine
   fails hook veth a up outside
-  [[ $stderr == *"cannot create the pair 've-a0'"* ]]
+  [[ $stderr == *"cannot create interface 've-a0' on the host: another interface has this name"* ]]
 }
 
 @test "an existing interface with the name of the inside end fails up, and is not changed" {
@@ -346,7 +356,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   ip -netns a link add ve-a1 type veth peer name mine
   fails hook veth a up outside
-  [[ $stderr == *"cannot create the pair"*"'ve-a1'"* ]]
+  [[ $stderr == *"cannot create interface 've-a1' in namespace 'a': another interface has this name"* ]]
 }
 
 @test "a missing namespace fails up outside, and nothing is left" {
@@ -417,7 +427,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   create a
   before=$(world)
   run --separate-stderr -1 hook veth a up outside
-  reported "VETH_IFNAME_OUTSIDE='ve%d'" 'percent sign'
+  reported 'VETH_IFNAME_OUTSIDE: invalid interface name `ve%d`' 'percent sign'
   unchanged "$before"
 }
 
@@ -437,7 +447,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
     veth a "VETH_NSNAME_OUTSIDE='$name'"
     create a
     run --separate-stderr -1 hook veth a up outside
-    reported "invalid VETH_NSNAME_OUTSIDE '$name': expected the name of a namespace"
+    reported "VETH_NSNAME_OUTSIDE: '$name' is not the name of a namespace"
     netnsinit --delete a
   done
 }
@@ -474,7 +484,179 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
 }
 
 @test "the error about a missing ip is one line, and names the package" {
-  veth a
+  veth a 'VETH_ROUTES_INSIDE=(198.51.100.0/24)'
   create a
   refused '`ip`' 'apt install iproute2' -- env PATH="$(only)" netnsinit veth a up outside
+}
+
+@test "VETH_MTU is the MTU of both ends, and a restart applies a new one" {
+  veth a VETH_MTU=1400
+  up veth a
+  [[ $(link host ve-a0 .mtu) == 1400 && $(link a ve-a1 .mtu) == 1400 ]]
+  veth a VETH_MTU=1300
+  restart_inside veth a
+  [[ $(link a ve-a1 .mtu) == 1300 ]]
+}
+
+@test "VETH_GATEWAY=outside makes the addresses of the outside end the gateways, for IPv4 and IPv6" {
+  veth a 'VETH_IFADDR_OUTSIDE=(192.0.2.1/30 2001:db8::1/64)' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 2001:db8::2/64)' VETH_GATEWAY=outside
+  up veth a
+  [[ $(from a ip route show default) == 'default via 192.0.2.1 dev ve-a1 ' ]]
+  [[ $(from a ip -6 route show default) == 'default via 2001:db8::1 dev ve-a1 '* ]]
+  restart_inside veth a
+  [[ $(from a ip route show default) == 'default via 192.0.2.1 dev ve-a1 ' ]]
+}
+
+@test "VETH_GATEWAY can be an array of addresses, and an unreachable gateway creates nothing" {
+  veth a 'VETH_GATEWAY=(192.0.2.1 2001:db8::1)' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 2001:db8::2/64)'
+  up veth a
+  [[ $(from a ip route show default) == 'default via 192.0.2.1 dev ve-a1 ' ]]
+  [[ $(from a ip -6 route show default) == 'default via 2001:db8::1 dev ve-a1 '* ]]
+  create b
+  veth b VETH_IFADDR_OUTSIDE=198.51.100.1/30 VETH_IFADDR_INSIDE=198.51.100.2/30 VETH_GATEWAY=203.0.113.1
+  refused VETH_GATEWAY "'203.0.113.1'" 'not reachable' -- hook veth b up outside
+}
+
+@test "VETH_ROUTES_INSIDE and _OUTSIDE add routes, and a restart applies the present ones" {
+  veth a 'VETH_ROUTES_INSIDE=("198.51.100.0/24 via 192.0.2.1" "203.0.113.0/24 metric 5")' 'VETH_ROUTES_OUTSIDE=(203.0.113.0/25)'
+  up veth a
+  [[ $(from a ip route show 198.51.100.0/24) == '198.51.100.0/24 via 192.0.2.1 dev ve-a1 ' ]]
+  [[ $(from a ip route show 203.0.113.0/24) == *'scope link metric 5 ' ]]
+  [[ $(ip route show 203.0.113.0/25) == *'dev ve-a0 '* ]]
+  veth a 'VETH_ROUTES_INSIDE=("198.51.100.0/25 via 192.0.2.1")'
+  restart_inside veth a
+  [[ $(from a ip route show | grep -c 198.51.100.0/25) == 1 && -z $(from a ip route show 198.51.100.0/24) ]]
+  [[ -z $(from a ip route show 203.0.113.0/24) ]]
+}
+
+@test "an invalid route, or one whose gateway is not reachable, creates nothing" {
+  create a
+  for route in nonsense '198.51.100.0/24 via 203.0.113.1' '198.51.100.0/33'; do
+    veth a "VETH_ROUTES_INSIDE=('$route')"
+    refused "$CONF/veth-a.conf:3: VETH_ROUTES_INSIDE" "$route" -- hook veth a up outside
+  done
+}
+
+@test "VETH_SYSCTLS_INSIDE and _OUTSIDE set sysctls of the ends, and a restart resets one that is not set any more" {
+  veth a 'VETH_SYSCTLS_INSIDE=(ipv4.rp_filter=2)' 'VETH_SYSCTLS_OUTSIDE=(ipv4.rp_filter=2 ipv6.accept_ra=1)'
+  up veth a
+  [[ $(from a cat /proc/sys/net/ipv4/conf/ve-a1/rp_filter) == 2 ]]
+  [[ $(</proc/sys/net/ipv4/conf/ve-a0/rp_filter) == 2 && $(</proc/sys/net/ipv6/conf/ve-a0/accept_ra) == 1 ]]
+  veth a
+  restart_inside veth a
+  [[ $(from a cat /proc/sys/net/ipv4/conf/ve-a1/rp_filter) == "$(from a cat /proc/sys/net/ipv4/conf/default/rp_filter)" ]]
+}
+
+@test "an unknown sysctl, an MTU that cannot carry IPv6, and a duplicate address create nothing" {
+  create a
+  veth a 'VETH_SYSCTLS_INSIDE=(ipv4.nonsense=2)'
+  refused VETH_SYSCTLS_INSIDE ipv4.nonsense -- hook veth a up outside
+  veth a VETH_MTU=1279 VETH_IFADDR_INSIDE=2001:db8::2/64
+  refused VETH_MTU 1280 -- hook veth a up outside
+  veth a 'VETH_IFADDR_INSIDE=(192.0.2.2/30 192.0.2.2/24)'
+  refused VETH_IFADDR_INSIDE "'192.0.2.2' is set twice" -- hook veth a up outside
+  ip -netns a address add 192.0.2.2/24 dev lo
+  veth a
+  refused VETH_IFADDR_INSIDE "'lo' in namespace 'a' has the address '192.0.2.2' already" -- hook veth a up outside
+}
+
+@test "VETH_BRIDGE makes the outside end a port of a bridge of the host, and needs no address" {
+  ip link add bridge0 type bridge
+  ip address add 192.0.2.1/24 dev bridge0
+  ip link set bridge0 up
+  for name in a b; do
+    printf '%s\n' VETH_BRIDGE=bridge0 "VETH_IFADDR_INSIDE=192.0.2.$((16#$name))/24" | config "veth-$name.conf"
+    up veth "$name"
+    [[ $(link host "ve-${name}0" .master) == bridge0 ]]
+  done
+  reaches a 192.0.2.11
+  reaches host 192.0.2.10
+}
+
+@test "VETH_BRIDGE with VETH_NSNAME_OUTSIDE uses a bridge of that namespace" {
+  create sw
+  ip -netns sw link add bridge0 type bridge
+  ip -netns sw link set bridge0 up
+  for name in a b; do
+    printf '%s\n' VETH_BRIDGE=bridge0 VETH_NSNAME_OUTSIDE=sw "VETH_IFADDR_INSIDE=192.0.2.$((16#$name))/24" | config "veth-$name.conf"
+    up veth "$name"
+  done
+  [[ -z $(links host veth) ]]
+  reaches a 192.0.2.11
+}
+
+@test "a bridge that does not exist, or is another kind of interface, creates nothing" {
+  create a
+  veth a VETH_BRIDGE=bridge0
+  refused VETH_BRIDGE "'bridge0' does not exist on the host" -- hook veth a up outside
+  veth a VETH_BRIDGE=lo
+  refused VETH_BRIDGE "'lo' on the host is not a bridge" -- hook veth a up outside
+}
+
+@test "after up, no address is tentative: a program can use the IPv6 addresses of both ends" {
+  veth a 'VETH_IFADDR_OUTSIDE=2001:db8::1/64' 'VETH_IFADDR_INSIDE=2001:db8::2/64'
+  up veth a
+  [[ -z $(ip -6 address show tentative) && -z $(from a ip -6 address show tentative) ]]
+  [[ $(link host ve-a0 .operstate) == UP && $(link a ve-a1 .operstate) == UP ]]
+}
+
+@test "an IPv6 address that another host of the bridge has fails up, and nothing is left" {
+  ip link add bridge0 type bridge
+  ip link set bridge0 up
+  create other
+  ip link add port type veth peer name eth0 netns other
+  ip link set port master bridge0 up
+  ip -netns other address add 2001:db8::2/64 dev eth0 nodad
+  ip -netns other link set eth0 up
+  printf '%s\n' VETH_BRIDGE=bridge0 VETH_IFADDR_INSIDE=2001:db8::2/64 | config veth-a.conf
+  create a
+  hook veth a up outside
+  run --separate-stderr ! hook veth a up inside
+  [[ $stderr == *"another host of the network has the address '2001:db8::2'"*dadfailed* ]]
+}
+
+@test "a restart creates a pair again that was deleted, with the settings of both ends" {
+  veth a VETH_MTU=1400 'VETH_ROUTES_OUTSIDE=(203.0.113.0/25)'
+  up veth a
+  ip link delete ve-a0
+  restart_inside veth a
+  reaches host 192.0.2.2
+  [[ $(link host ve-a0 .mtu) == 1400 && $(ip route show 203.0.113.0/25) == *ve-a0* && $(link host ve-a0 .group) == 28275 ]]
+  down veth a
+  [[ -z $(links host veth) ]]
+}
+
+@test "the interface name of another instance is refused before anything is made" {
+  veth a VETH_IFNAME_OUTSIDE=same
+  veth b VETH_IFNAME_OUTSIDE=same VETH_IFADDR_OUTSIDE=198.51.100.1/30 VETH_IFADDR_INSIDE=198.51.100.2/30
+  up veth a
+  create b
+  refused "interface 'same' on the host belongs to veth@a" VETH_IFNAME_OUTSIDE -- hook veth b up outside
+}
+
+@test "an instance that an older version has brought up goes down with its remembered names" {
+  veth a
+  create a
+  ip link add ve-a0 type veth peer name ve-a1 netns a
+  mkdir -p "$MEMORY"
+  printf '%s\0' VETH_IFNAME_OUTSIDE=ve-a0 VETH_IFNAME_INSIDE=ve-a1 VETH_NSNAME_OUTSIDE >"$MEMORY/veth@a"
+  hook veth a up inside
+  reaches host 192.0.2.2 || ip address add 192.0.2.1/30 dev ve-a0
+  rm "$MEMORY/veth@a"
+  printf '%s\0' VETH_IFNAME_OUTSIDE=ve-a0 VETH_IFNAME_INSIDE=ve-a1 VETH_NSNAME_OUTSIDE >"$MEMORY/veth@a"
+  hook veth a down outside
+  [[ -z $(links host veth) ]]
+}
+
+@test "a trace prints the commands of ip that do the same" {
+  veth a
+  create a
+  run --separate-stderr env NETNS_TRACE=1 netnsinit veth a up outside
+  commands=$(grep '^+ ip ' <<<"$stderr" | cut -c 3-)
+  netnsinit veth a down outside
+  [[ $commands == *'link add name ve-a0 group 28275 type veth peer name ve-a1 netns a'*'address replace 192.0.2.1/30 dev ve-a0'* ]]
+  bash -ec "$commands"
+  ip -netns a address add 192.0.2.2/30 dev ve-a1
+  ip -netns a link set ve-a1 up
+  reaches a 192.0.2.1
 }

@@ -78,7 +78,7 @@ __netns_library() {
   local __netns_trace=-
   if [[ -z ${__netns_hook_id-} ]]; then
     __netns_hook_id=$$.$EPOCHREALTIME
-    __netns_undo+=(__netns_library undo 2)
+    __netns_on_failure __netns_library undo
   fi
   [[ $- != *x* ]] || __netns_trace=trace
   "$0" --library "$__netns_root" "${__netns_state##*/}" "$INOUT" "$__netns_hook_id" "$__netns_trace" "$@"

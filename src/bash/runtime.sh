@@ -60,7 +60,11 @@ inside_check() { [[ /proc/self/ns/net -ef $__netns_dir/$1 ]]; }
 #   ip link add "$IFNAME" type bridge
 #   on_failure ip link delete dev "$IFNAME"
 # Registers COMMAND to undo a step. It runs if the hook fails or is terminated later. The last registered command runs first.
-on_failure() { __netns_undo+=("$@" "$#"); }
+on_failure() { __netns_on_failure "$@"; }
+
+# Usage: __netns_on_failure COMMAND [ARGUMENT...]
+# Does the same for the library, also if a file has defined another on_failure.
+__netns_on_failure() { __netns_undo+=("$@" "$#"); }
 __netns_roll_back() {
   local -i length
   while ((${#__netns_undo[@]})); do

@@ -63,15 +63,12 @@ pub fn objects(paths: &Paths, instance: &Instance) -> Result<Vec<Vec<u8>>> {
     Ok(entries.iter().filter_map(|entry| entry.strip_prefix(OBJECT)).map(<[u8]>::to_vec).collect())
 }
 
-/// Replaces the recorded objects of an instance. Other values stay. A file without entries is removed.
+/// Replaces the recorded objects of an instance. Other values stay.
 /// Errors: the file cannot be read or written.
 pub fn set_objects(paths: &Paths, instance: &Instance, objects: &[Vec<u8>]) -> Result<()> {
     let others = entries(paths, instance)?.into_iter().filter(|entry| !entry.starts_with(OBJECT));
     let objects = objects.iter().map(|object| [OBJECT, object].concat());
     let text: Vec<u8> = objects.chain(others).flat_map(|entry| [entry.as_slice(), b"\0"].concat()).collect();
-    if text.is_empty() {
-        return forget(paths, instance);
-    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -84,6 +81,12 @@ pub fn set_objects(paths: &Paths, instance: &Instance, objects: &[Vec<u8>]) -> R
     written
         .inspect_err(|_| _ = fs::remove_file(&new))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes the file of an instance if it has no entries.
+/// Errors: the file cannot be read or removed.
+pub fn forget_if_empty(paths: &Paths, instance: &Instance) -> Result<()> {
+    if entries(paths, instance)?.is_empty() { forget(paths, instance) } else { Ok(()) }
 }
 
 fn entries(paths: &Paths, instance: &Instance) -> Result<Vec<Vec<u8>>> {

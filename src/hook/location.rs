@@ -35,6 +35,12 @@ impl Location {
         line
     }
 
+    /// Whether the namespace has this name.
+    #[must_use]
+    pub fn has_name(&self, name: &NsName) -> bool {
+        self.name.as_deref() == Some(name.as_ref())
+    }
+
     /// The variables that a hook gets in the right namespace. If the namespace does not exist, the inode is 0.
     #[must_use]
     pub fn expected(paths: &Paths, name: &NsName) -> Self {

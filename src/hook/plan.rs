@@ -35,7 +35,13 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     let name = &hook.instance.name;
     let location = match (hook.side, hook.phase) {
         (Side::Inside, phase) => match location::check_inside(paths, name, phase, ours)? {
-            Some(location) => location.assignments(),
+            Some(location) => {
+                if !location.has_name(name) {
+                    // `down outside` cannot find this namespace.
+                    library::remove_here(paths, &hook.instance)?;
+                }
+                location.assignments()
+            }
             None => return Ok(Planned::Nothing),
         },
         (Side::Outside, Phase::Up) => {

@@ -14,12 +14,13 @@ use std::fs::File;
 use anyhow::{Context, Result, bail};
 
 use crate::config::layers::Layers;
+use crate::config::remembered;
 use crate::name::{Instance, NsName, Side};
 use crate::netns::{self, Entered};
 use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
 use link::settings::Invalid;
-use record::Record;
+use record::{Object, Record};
 
 /// A call of a library function by a hook.
 pub struct Call<'a> {
@@ -73,8 +74,9 @@ fn place_of(paths: &Paths, instance: &Instance, setting: &str) -> Option<String>
 
 /// Removes what this hook has made, in reverse order, after a failure.
 fn undo(call: &Call) -> Result<()> {
-    let mut record = Record::read(call.paths, &call.instance)?;
-    record.remove(call.paths, |object| object.is_of(&call.hook), |object| object.undo(call))
+    let mut record = call.record()?;
+    record.remove(call.paths, |object| object.is_of(&call.hook), |object| object.undo(call))?;
+    remembered::forget_if_empty(call.paths, &call.instance)
 }
 
 /// Removes all recorded objects of an instance, in reverse order. `lost`: the name of the namespace does not belong to the
@@ -86,6 +88,13 @@ pub fn remove(paths: &Paths, instance: &Instance, lost: bool) -> Result<()> {
         return link::remove_older(paths, instance, lost);
     }
     record.remove(paths, |_| true, |object| object.remove(paths, lost).map(|()| false))
+}
+
+/// Removes the recorded objects inside the namespace of this thread, which has lost its name.
+/// Errors: an object cannot be removed. The others are removed.
+pub fn remove_here(paths: &Paths, instance: &Instance) -> Result<()> {
+    let mut record = Record::read(paths, instance)?;
+    record.remove(paths, Object::is_inside, |object| object.remove_here().map(|()| false))
 }
 
 /// Compares the recorded objects of an instance with the running state.

@@ -46,6 +46,13 @@ impl Object {
         }
     }
 
+    /// Removes an object inside the namespace of this thread.
+    pub(super) fn remove_here(&self) -> Result<()> {
+        match self {
+            Self::Link(link) => link.remove_here(),
+        }
+    }
+
     /// Returns a line for each difference from the recorded state.
     pub(super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
         match self {

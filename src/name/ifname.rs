@@ -16,7 +16,9 @@ pub fn problem(name: &str) -> Option<String> {
         || name == ".."
         || name.contains(|character: char| "/:%".contains(character) || character.is_whitespace())
     {
-        Some(format!("invalid interface name `{name}`"))
+        Some(format!(
+            "invalid interface name `{name}`: it is `.` or `..`, or contains a slash, a colon, a percent sign or white space"
+        ))
     } else {
         None
     }

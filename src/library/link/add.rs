@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::process;
 
 use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
 
 use super::super::Call;
 use super::super::record::Record;
 use super::place::{Place, enter_parent};
 use super::settings::{End, Parent, Settings};
 use super::{Link, MARK_GROUP, VETH, clash, find, ip, rehearse, wait};
-use crate::netlink::{self, LinkChange, VethEnd};
+use crate::netlink::{self, LinkChange, Refused, VethEnd};
 use crate::print;
 
 /// Creates an interface for a hook, or accepts an existing one of the same kind. Everything that can be known is checked before.
@@ -76,7 +77,7 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<Link>) -> 
         keep(record, &links);
         return record.save(call.paths);
     }
-    // First, because a signal may end this process at any moment. A failed creation is forgotten again.
+    // First, because a signal may end this process at any moment.
     keep(record, &links);
     record.save(call.paths)?;
     let created = match links.as_slice() {
@@ -84,11 +85,18 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<Link>) -> 
         [link] => create_by_ip(call, link),
         _ => Err(anyhow!("no interface to create")),
     };
-    if created.is_err() {
+    // Another program was faster. The record must not make us delete its interface.
+    if created.as_ref().is_err_and(is_taken) {
         links.iter().for_each(|link| record.forget_link(link));
         record.save(call.paths)?;
     }
     created
+}
+
+/// Whether an interface could not be created because its name exists.
+fn is_taken(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(|refused| refused.errno == Errno::EEXIST)
+        || format!("{error:#}").contains(Errno::EEXIST.desc())
 }
 
 /// Records links. What is known about an earlier one with the same label stays.

@@ -44,6 +44,12 @@ impl Link {
             print::say(&format!("{}: the kernel has removed it with its namespace", self.describe()));
             return Ok(());
         };
+        self.remove_here()
+    }
+
+    /// Deletes the interface in the namespace of this thread, if it exists.
+    /// Errors: the kernel refuses.
+    pub(in super::super) fn remove_here(&self) -> Result<()> {
         self.find()?.map_or(Ok(()), |found| delete(self, found.index))
     }
 }

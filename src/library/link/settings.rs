@@ -336,7 +336,7 @@ fn is_netmask(word: &str) -> bool {
 fn valid_ifname(value: &str) -> Result<String> {
     match ifname::problem(value) {
         None => Ok(value.to_owned()),
-        Some(problem) => Err(anyhow!("'{value}': {problem}")),
+        Some(problem) => Err(anyhow!("{problem}")),
     }
 }
 

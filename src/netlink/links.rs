@@ -8,12 +8,15 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use nix::errno::Errno;
 use serde::Serialize;
 
+use super::message::Refused;
 use super::rtnetlink::{decode, dump, request};
 
 /// An interface.
 #[derive(Clone, Debug, Default, Serialize)]
+#[allow(clippy::struct_excessive_bools)] // independent properties
 pub struct Link {
     /// The interface index in its namespace.
     pub index: u32,
@@ -83,6 +86,38 @@ pub fn links() -> Result<Vec<Link>> {
         }
     }
     Ok(links)
+}
+
+/// The interface with a name, without its addresses; `None` if there is none.
+/// Errors: the netlink request fails.
+pub fn link_named(name: &str) -> Result<Option<Link>> {
+    let mut query = LinkMessage::default();
+    query.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    match request(RouteNetlinkMessage::GetLink(query)) {
+        Err(error)
+            if error.downcast_ref::<Refused>().is_some_and(|refused| refused.errno == Errno::ENODEV) =>
+        {
+            Ok(None)
+        }
+        answers => Ok(answers?.iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewLink(message) => Some(link(message)),
+            _ => None,
+        })),
+    }
+}
+
+/// Reads the addresses of an interface.
+/// Errors: the netlink request fails.
+pub fn read_addresses(of: &mut Link) -> Result<()> {
+    for answer in dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
+        if let RouteNetlinkMessage::NewAddress(message) = answer
+            && message.header.index == of.index
+        {
+            of.addresses.extend(address(&message));
+            of.unusable.extend(unusable(&message));
+        }
+    }
+    Ok(())
 }
 
 /// Parses an answer of the kernel about an interface; `None` for other answers.

@@ -13,7 +13,7 @@ pub use change::{
     LinkChange, Mac, VethEnd, add_veth, change_link, delete_address, delete_link, replace_address,
     replace_default_route,
 };
-pub use links::{Link, links, namespace_id, parse_link};
+pub use links::{Link, link_named, links, namespace_id, parse_link, read_addresses};
 pub use message::{Refused, for_each_answer};
 pub use nftables::{Rules, filters, filters_anything, parse_policy, rules, tables};
 pub use routes::{ChosenRoute, Route, delete_route, own_routes, route_to, routes};

@@ -100,7 +100,7 @@ fn text(message: &RouteMessage) -> String {
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::PrefSource(source) => {
-                text.extend(ip(source).map(|source| format!(" src {source}")))
+                text.extend(ip(source).map(|source| format!(" src {source}")));
             }
             RouteAttribute::Priority(metric) => text += &format!(" metric {metric}"),
             RouteAttribute::Table(found) => table = *found,

@@ -11,7 +11,7 @@ use super::super::Call;
 use super::super::record::Record;
 use super::place::{Place, enter_parent};
 use super::settings::{End, Parent, Settings};
-use super::{Link, MARK_GROUP, VETH, clash, find, ip, rehearse, wait};
+use super::{Link, MARK_GROUP, VETH, clash, ip, rehearse, wait};
 use crate::netlink::{self, LinkChange, Refused, VethEnd};
 use crate::print;
 
@@ -43,7 +43,9 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     if *kind == VETH {
         links.push(new(peer)?);
         let bridged = links.iter().any(|link| link.end.bridge.is_some());
-        links.iter_mut().for_each(|link| link.bridged = bridged);
+        for link in &mut links {
+            link.bridged = bridged;
+        }
         (links[0].peer, links[1].peer) = (Some(links[1].label.clone()), Some(links[0].label.clone()));
     }
     let outside: Vec<IpAddr> =
@@ -87,7 +89,9 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<Link>) -> 
     };
     // Another program was faster. The record must not make us delete its interface.
     if created.as_ref().is_err_and(is_taken) {
-        links.iter().for_each(|link| record.forget_link(link));
+        for link in &links {
+            record.forget_link(link);
+        }
         record.save(call.paths)?;
     }
     created
@@ -117,7 +121,7 @@ fn exists(call: &Call, links: &[Link]) -> Result<bool> {
     let mut found = Vec::new();
     for link in links {
         let _there = link.place.enter(call)?;
-        found.push(find(&link.end.ifname)?);
+        found.push(netlink::link_named(&link.end.ifname)?);
     }
     if found.iter().all(Option::is_none) {
         return Ok(false);
@@ -152,7 +156,7 @@ fn exists(call: &Call, links: &[Link]) -> Result<bool> {
 fn parent_index(call: &Call, link: &Link) -> Result<Option<u32>> {
     let Some(parent) = &link.parent else { return Ok(None) };
     let _there = enter_parent(call, parent.namespace.as_ref())?;
-    Ok(find(&parent.ifname)?.map(|parent| parent.index))
+    Ok(netlink::link_named(&parent.ifname)?.map(|parent| parent.index))
 }
 
 fn create_pair(call: &Call, here: &Link, peer: &Link) -> Result<()> {

@@ -11,7 +11,7 @@ use super::super::Call;
 use super::add::text_of_mac;
 use super::rehearse::{Meaning, ip_words};
 use super::settings::{End, invalid, network};
-use super::{Configured, Link, VETH, find, write_sysctl};
+use super::{Configured, Link, VETH, write_sysctl};
 use crate::netlink::{self, LinkChange};
 
 /// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
@@ -24,7 +24,7 @@ pub(super) fn apply(
     meaning: &Meaning,
 ) -> Result<()> {
     let _there = link.place.enter(call)?;
-    let found = link.find()?.with_context(|| format!("{} does not exist", link.describe()))?;
+    let found = link.find_with_addresses()?.with_context(|| format!("{} does not exist", link.describe()))?;
     let before = link.configured.clone().unwrap_or_default();
     set_sysctls(call, link, earlier)?;
     set_properties(call, link, &found)?;
@@ -35,7 +35,7 @@ pub(super) fn apply(
             .with_context(|| format!("cannot set {} up", link.describe()))?;
     }
     set_routes(call, link, found.index, &before, gateways, meaning)?;
-    let after = link.find()?.with_context(|| format!("{} was deleted", link.describe()))?;
+    let after = link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()))?;
     let addresses =
         after.addresses.into_iter().filter(|address| meaning.addresses.contains(address)).collect();
     let routes = if link.end.routes.is_empty() && gateways.is_empty() {
@@ -111,7 +111,7 @@ fn set_properties(call: &Call, link: &Link, found: &netlink::Link) -> Result<()>
 /// The interface index of a bridge in the namespace of this thread.
 /// Errors: it does not exist, or is not a bridge.
 pub(super) fn bridge_index(link: &Link, bridge: &str) -> Result<u32> {
-    let found = find(bridge)?;
+    let found = netlink::link_named(bridge)?;
     let wrong = |message| invalid(link.end.setting("BRIDGE"), message);
     let found = found.ok_or_else(|| wrong(format!("the bridge '{bridge}' does not exist {}", link.place)))?;
     ensure!(found.kind == "bridge", wrong(format!("'{bridge}' {} is not a bridge", link.place)));
@@ -126,13 +126,19 @@ fn set_addresses(
     meaning: &Meaning,
 ) -> Result<()> {
     let stale = earlier.addresses.iter().filter(|address| !meaning.addresses.contains(address));
+    let mut has_stale = false;
     for address in stale.filter(|address| found.addresses.contains(address)) {
+        has_stale = true;
         trace(call, link, &format!("address delete {address} dev {}", link.end.ifname));
         netlink::delete_address(found.index, address.parse::<IpNet>()?)
             .with_context(|| format!("cannot remove the address '{address}' of {}", link.describe()))?;
     }
     // The kernel may have removed further addresses of the same network.
-    let present = find(&link.end.ifname)?.map(|found| found.addresses).unwrap_or_default();
+    let present = if has_stale {
+        link.find_with_addresses()?.map(|found| found.addresses).unwrap_or_default()
+    } else {
+        found.addresses.clone()
+    };
     for words in &link.end.addresses {
         match network(words) {
             Some(network) if present.contains(&network.to_string()) => {}

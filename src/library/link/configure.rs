@@ -10,8 +10,9 @@ use super::add::{self, split};
 use super::apply::apply;
 use super::place::Place;
 use super::settings::{End, Settings};
-use super::{Link, VETH, find, rehearse, wait};
+use super::{Link, VETH, rehearse, wait};
 use crate::name::Side;
+use crate::netlink;
 use crate::print;
 
 /// Configures an interface for a hook. A repeated call applies the present settings, and creates an interface again that was deleted.
@@ -74,7 +75,7 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
     let place = Place::of(settings, suffix, &call.instance)?;
     let found = {
         let _there = place.enter(call)?;
-        find(&end.ifname)?
+        netlink::link_named(&end.ifname)?
     };
     let Some(found) = found else { bail!("interface '{}' does not exist {place}", end.ifname) };
     record.push(Object::Link(Link {

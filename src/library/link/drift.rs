@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::add::text_of_mac;
 use super::apply::ignores_routers;
 use super::place::Place;
-use super::{Link, MARK_GROUP, find};
+use super::{Link, MARK_GROUP};
 use crate::netlink;
 use crate::paths::Paths;
 use crate::sys::program::Program;
@@ -18,11 +18,13 @@ impl Link {
     pub(in super::super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
         let Some(configured) = &self.configured else { return Ok(Vec::new()) };
         let ifname = &self.end.ifname;
-        let Some(there) = self.place.enter_from_host(paths)? else {
-            let what = if self.place.is_inside() { "namespace" } else { "outside end" };
-            return Ok(vec![format!("the {what} of interface '{ifname}' does not exist: {}", self.place)]);
+        if !self.place.exists(paths) {
+            return Ok(vec![format!("the namespace of {} does not exist", self.describe())]);
+        }
+        let there = self.place.enter_from_host(paths)?;
+        let Some(found) = self.find_with_addresses()? else {
+            return Ok(vec![format!("interface '{ifname}' is missing")]);
         };
-        let Some(found) = self.find()? else { return Ok(vec![format!("interface '{ifname}' is missing")]) };
         let mut lines = Vec::new();
         if !found.up {
             lines.push(format!("interface '{ifname}' is not up"));
@@ -37,7 +39,7 @@ impl Link {
             }
         }
         if let Some(bridge) = &self.end.bridge
-            && find(bridge)?.map(|bridge| bridge.index) != found.controller
+            && netlink::link_named(bridge)?.map(|bridge| bridge.index) != found.controller
         {
             lines.push(format!("interface '{ifname}' is not a port of the bridge '{bridge}'"));
         }
@@ -73,8 +75,11 @@ impl Link {
     fn parent_drift(&self, paths: &Paths) -> Result<Option<String>> {
         let Some(parent) = &self.parent else { return Ok(None) };
         let place = parent.namespace.clone().map_or(Place::Host, Place::Namespace);
-        let Some(_there) = place.enter_from_host(paths)? else { return Ok(None) };
-        let is_down = find(&parent.ifname)?.is_some_and(|found| !found.up);
+        if !place.exists(paths) {
+            return Ok(None);
+        }
+        let _there = place.enter_from_host(paths)?;
+        let is_down = netlink::link_named(&parent.ifname)?.is_some_and(|found| !found.up);
         Ok(is_down.then(|| format!("the parent interface '{}' {place} is not up", parent.ifname)))
     }
 

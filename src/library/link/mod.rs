@@ -76,9 +76,18 @@ struct Configured {
 }
 
 impl Link {
-    /// The interface, if it exists in the namespace of this thread with the recorded kind.
+    /// The interface, without its addresses, if it exists in the namespace of this thread with the recorded kind.
     fn find(&self) -> Result<Option<netlink::Link>> {
-        Ok(find(&self.end.ifname)?.filter(|found| found.kind == self.kind))
+        Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kind))
+    }
+
+    /// Like [`find`](Self::find), with the addresses.
+    fn find_with_addresses(&self) -> Result<Option<netlink::Link>> {
+        let mut found = self.find()?;
+        if let Some(found) = &mut found {
+            netlink::read_addresses(found)?;
+        }
+        Ok(found)
     }
 
     /// The interface in a message: `interface 'NAME' on the host`.
@@ -112,19 +121,14 @@ impl Link {
 pub fn up(call: &Call, arguments: &[&str]) -> Result<()> {
     let [ifname] = arguments else { bail!("expected IFNAME") };
     let _there = call.enter_namespace()?;
-    let found =
-        find(ifname)?.with_context(|| format!("interface '{ifname}' does not exist in the namespace"))?;
+    let found = netlink::link_named(ifname)?
+        .with_context(|| format!("interface '{ifname}' does not exist in the namespace"))?;
     call.trace(&format!("ip link set dev {ifname} up"));
     netlink::change_link(
         found.index,
         &netlink::LinkChange { up: Some(true), ..netlink::LinkChange::default() },
     )
     .with_context(|| format!("cannot set interface '{ifname}' up"))
-}
-
-/// Finds an interface in the namespace of this thread by its name.
-fn find(ifname: &str) -> Result<Option<netlink::Link>> {
-    Ok(netlink::links()?.into_iter().find(|link| link.name == ifname))
 }
 
 /// Runs ip(8) in the namespace of this thread.

@@ -83,13 +83,20 @@ impl Place {
         }
     }
 
-    /// Moves this thread from the host to the place, outside of a hook; `None` if the namespace does not exist.
-    /// Errors: the namespace cannot be entered.
-    pub fn enter_from_host(&self, paths: &Paths) -> Result<Option<Option<Entered>>> {
+    /// Whether the place exists.
+    pub fn exists(&self, paths: &Paths) -> bool {
         match self {
-            Self::Host => Ok(Some(None)),
-            Self::Inside(name) | Self::Namespace(name) if !paths.namespace(name).exists() => Ok(None),
-            Self::Inside(name) | Self::Namespace(name) => Ok(Some(Some(netns::enter(paths, name)?))),
+            Self::Host => true,
+            Self::Inside(name) | Self::Namespace(name) => paths.namespace(name).exists(),
+        }
+    }
+
+    /// Moves this thread from the host to the place, outside of a hook.
+    /// Errors: the namespace does not exist, or cannot be entered.
+    pub fn enter_from_host(&self, paths: &Paths) -> Result<Option<Entered>> {
+        match self {
+            Self::Host => Ok(None),
+            Self::Inside(name) | Self::Namespace(name) => netns::enter(paths, name).map(Some),
         }
     }
 

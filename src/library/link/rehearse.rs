@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 
+use super::ip;
 use super::settings::{End, invalid};
-use super::{find, ip};
 use crate::netlink::{self, LinkChange, VethEnd};
 use crate::netns;
 use crate::paths::OWN_NETNS;
@@ -35,7 +35,7 @@ pub(super) fn rehearse(end: &End, gateways: &[IpAddr]) -> Result<Meaning> {
     for link in netlink::links()?.iter().filter(|link| !link.loopback) {
         netlink::change_link(link.index, &up)?;
     }
-    let index = find(&end.ifname)?.context("the interface of the rehearsal is missing")?.index;
+    let index = netlink::link_named(&end.ifname)?.context("the interface of the rehearsal is missing")?.index;
     for words in &end.addresses {
         ip_words(&["address", "replace"], words, &end.ifname)
             .map_err(|error| invalid(end.setting("IFADDR"), error))?;
@@ -49,7 +49,8 @@ pub(super) fn rehearse(end: &End, gateways: &[IpAddr]) -> Result<Meaning> {
             invalid(end.setting("GATEWAY"), format!("the gateway '{gateway}' is not reachable: {error:#}"))
         })?;
     }
-    let found = find(&end.ifname)?.context("the interface of the rehearsal is missing")?;
+    let mut found = netlink::link_named(&end.ifname)?.context("the interface of the rehearsal is missing")?;
+    netlink::read_addresses(&mut found)?;
     let addresses = found.addresses.into_iter().filter(|address| !address.starts_with("fe80:")).collect();
     Ok(Meaning {
         addresses,

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::super::Call;
+use super::Link;
 use super::place::Place;
-use super::{Link, find};
 use crate::config::declaration::{Declaration, LinkPlace};
 use crate::config::remembered;
 use crate::name::Instance;
@@ -18,7 +18,7 @@ impl Link {
     /// Errors: the kernel refuses.
     pub(in super::super) fn undo(&mut self, call: &Call) -> Result<bool> {
         let _there = self.place.enter(call)?;
-        let Some(found) = self.find()? else { return Ok(false) };
+        let Some(found) = self.find_with_addresses()? else { return Ok(false) };
         if self.made_by.as_deref() == Some(call.hook.as_str()) {
             call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
             delete(self, found.index)?;
@@ -40,10 +40,11 @@ impl Link {
         if lost && self.place.is_inside() {
             return Ok(()); // the kernel has removed it, and the name belongs to a foreign namespace
         }
-        let Some(_there) = self.place.enter_from_host(paths)? else {
+        if !self.place.exists(paths) {
             print::say(&format!("{}: the kernel has removed it with its namespace", self.describe()));
             return Ok(());
-        };
+        }
+        let _there = self.place.enter_from_host(paths)?;
         self.remove_here()
     }
 
@@ -88,11 +89,11 @@ pub fn remove_older(paths: &Paths, instance: &Instance, lost: bool) -> Result<()
                 }
             }
         };
-        if lost && place.is_inside() {
+        if lost && place.is_inside() || !place.exists(paths) {
             continue;
         }
-        let Some(_there) = place.enter_from_host(paths)? else { continue };
-        if let Some(found) = find(&ifname)?.filter(|found| found.kind == kind) {
+        let _there = place.enter_from_host(paths)?;
+        if let Some(found) = netlink::link_named(&ifname)?.filter(|found| found.kind == kind) {
             netlink::delete_link(found.index)
                 .with_context(|| format!("cannot delete interface '{ifname}' {place}"))?;
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::super::Call;
+use super::Link;
 use super::settings::Parent;
-use super::{Link, find};
 use crate::netlink;
 use crate::print;
 use crate::sys::wait::try_wait_until;
@@ -22,7 +22,7 @@ const DUPLICATE_DETECTION: Duration = Duration::from_secs(15);
 pub(super) fn for_parent(parent: &Parent) -> Result<netlink::Link> {
     let mut is_waiting = false;
     let found = try_wait_until(parent.timeout, Duration::from_millis(100), || -> Result<_> {
-        let found = find(&parent.ifname)?;
+        let found = netlink::link_named(&parent.ifname)?;
         if found.is_none() && !is_waiting && !parent.timeout.is_zero() {
             is_waiting = true;
             print::say(&format!("waiting for interface '{}'", parent.ifname));
@@ -38,7 +38,7 @@ pub(super) fn for_parent(parent: &Parent) -> Result<netlink::Link> {
 /// Errors: another host has one of the addresses, or the interface is deleted.
 pub(super) fn until_usable(call: &Call, link: &Link) -> Result<()> {
     let _there = link.place.enter(call)?;
-    let look = || link.find()?.with_context(|| format!("{} was deleted", link.describe()));
+    let look = || link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()));
     // An interface without a peer or parent has no carrier of its own: the one of a bridge depends on its ports.
     let has_carrier = |found: &netlink::Link| (found.carrier || found.peer.is_none()).then_some(());
     if try_wait_until(link.end.carrier_timeout, POLL_INTERVAL, || look().map(|found| has_carrier(&found)))?

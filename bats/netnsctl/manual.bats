@@ -75,8 +75,8 @@ file_in() { awk -v line="_$2_:" '$0 == line { found = 1 } found' "$ROOT/man/$1.s
 
 @test "netns-plugin(7) has an entry for each function that plugins can call, and for no other" {
   # display_usage only exists for plugins of the bash scripts.
-  diff --label runtime.sh --label manual --unified \
-    <(sed -n 's/^\([a-z_]*\)() {.*/\1/p' "$ROOT/src/bash/runtime.sh" | grep --invert-match --extended-regexp '^__netns_|^display_usage$' | sort) \
+  diff --label library --label manual --unified \
+    <(sed --quiet 's/^\([a-z_]*\)() {.*/\1/p' "$ROOT"/src/bash/library/*.sh | grep --invert-match --extended-regexp '^__netns_|^display_usage$' | sort) \
     <(section netns-plugin.7 '# FUNCTIONS TO CALL' | sed -n 's/^\*\([a-z_]*\)\*.*/\1/p' | sort)
 }
 

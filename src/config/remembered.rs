@@ -1,4 +1,4 @@
-//! The remembered values of an instance, which pass from one hook to the next (`remember` and `recall` in `runtime.sh`).
+//! The remembered values of an instance, which pass from one hook to the next (`remember` and `recall` in `src/bash/library/remembered.sh`).
 //! Plugins keep the names of the objects that they have created.
 //!
 //! The records of the objects that the plugin library has made (`crate::library`) are entries of the same file.

@@ -23,7 +23,7 @@ use crate::sys::file;
 /// The age after which an unfinished file counts as abandoned. Every process that writes such a file finishes it in less time.
 const STALE_AGE: Duration = Duration::from_secs(60);
 
-/// The suffix of a temporary file of remembered values (`remember` in src/bash/runtime.sh).
+/// The suffix of a temporary file of remembered values (`remember` in src/bash/library/remembered.sh).
 pub const TEMPORARY_SUFFIX: char = '~';
 
 /// Returns the entries of a directory, or nothing if it does not exist.

@@ -81,7 +81,7 @@ configure_dns_validate() {
   read -r -d '' -a domains <<<"${DNS_SEARCH-}" || true
   ((${#servers[@]})) || dns_is_wrong 'DNS_SERVERS: no server is set'
   for word in "${servers[@]}"; do
-    dns_is_address "$word" || dns_is_wrong "DNS_SERVERS: '$word' is not an IP address"
+    is_address "$word" || dns_is_wrong "DNS_SERVERS: '$word' is not an IP address"
   done
   for word in "${domains[@]}"; do
     [[ $word != *[^[:alnum:]._-]* ]] || dns_is_wrong "DNS_SEARCH: '$word' is not a domain"
@@ -89,7 +89,7 @@ configure_dns_validate() {
   while read -r line; do
     # A line is an address with names, or a comment.
     read -r address names <<<"${line%%#*}" || true
-    [[ -z $address ]] || { dns_is_address "$address" && [[ $names && $names != *[^[:alnum:][:space:]._-]* ]]; } ||
+    [[ -z $address ]] || { is_address "$address" && [[ $names && $names != *[^[:alnum:][:space:]._-]* ]]; } ||
       dns_is_wrong "DNS_HOSTS: '$line' is not an address with a name"
   done <<<"${DNS_HOSTS-}"
   [[ $valid ]]
@@ -97,19 +97,6 @@ configure_dns_validate() {
 
 # Usage: dns_is_wrong LINE
 dns_is_wrong() { valid='' && echo "$1"; }
-
-# Usage: dns_is_address ADDRESS
-# Refuses leading zeros in IPv4: libc reads 010 as 8.
-dns_is_address() {
-  local address=$1 byte='(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])' group='[0-9A-Fa-f]{1,4}'
-  local -a groups
-  local four="(${byte}[.]){3}${byte}" some="(${group}(:${group})*)?"
-  if [[ $address =~ ^$four$ ]]; then return 0; fi
-  if [[ $address == *%?* ]]; then address=${address%%%*}; fi # the interface, as in fe80::1%eth0
-  if [[ $address =~ ^(.*:)$four$ ]]; then address=${BASH_REMATCH[1]}0:0; fi
-  read -r -a groups <<<"${address//:/ }"
-  if [[ $address =~ ^${some}::${some}$ ]]; then ((${#groups[@]} <= 7)); else [[ $address =~ ^${group}(:${group}){7}$ ]]; fi
-}
 
 # Usage: dns_wants FILE
 # Without DNS_HOSTS, the host's file stays in use.

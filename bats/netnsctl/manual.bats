@@ -80,6 +80,32 @@ file_in() { awk -v line="_$2_:" '$0 == line { found = 1 } found' "$ROOT/man/$1.s
     <(section netns-plugin.7 '# FUNCTIONS TO CALL' | sed -n 's/^\*\([a-z_]*\)\*.*/\1/p' | sort)
 }
 
+# Usage: example FUNCTION
+# Prints the example in the entry of a function in netns-plugin(7).
+example() {
+  section netns-plugin.7 '# FUNCTIONS TO CALL' | awk -v name="*$1*" '
+    /^```$/ { inside = !inside }
+    !inside && /^[*_#]/ { found = $1 == name }
+    found' | literal
+}
+
+@test "the example of each function in netns-plugin(7) works in a hook" {
+  local function text
+  file_in netns-plugin.7 /etc/conf.d/netns/vpn-shop.conf >"$CONF/vpn-shop.conf"
+  file_in netns-plugin.7 /etc/vpn.ini >"$TOP/etc/vpn.ini"
+  for function in $(section netns-plugin.7 '# FUNCTIONS TO CALL' | sed --quiet 's/^\*\([a-z_]*\)\*.*/\1/p'); do
+    text=$(example "$function")
+    [[ $text == *"$function"* ]]
+    # Most examples are part of a hook.
+    [[ $text == configure_* ]] || text=$'configure_vpn_up_inside() {\n'$text$'\ntouch /run/example\n}'
+    echo "$text" >"$CONF/vpn.sh"
+    netnsctl up vpn@shop
+    [[ $text == configure_* ]] || rm "$TOP/run/example"
+    netnsctl down vpn@shop
+  done
+  rm -r "$TOP/etc/vpn.ini" "$TOP/etc/netns/shop"
+}
+
 @test "the page for users of the bash scripts has each name that is new for plugins" {
   # The bash scripts had the functions that are left out.
   diff --label netns-plugin.7 --label document --unified \

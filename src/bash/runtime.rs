@@ -14,7 +14,9 @@ use std::fmt::Write as _;
 pub(super) const RUNTIME: &str = concat!(
     include_str!("library/assert.sh"),
     "\n",
-    include_str!("library/namespace.sh"),
+    include_str!("library/input.sh"),
+    "\n",
+    include_str!("library/running.sh"),
     "\n",
     include_str!("library/undo.sh"),
     "\n",

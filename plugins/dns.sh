@@ -17,7 +17,11 @@ configure_dns_up_outside() {
   dns_write "$1"
 }
 
-configure_dns_up_inside() { dns_write "$1"; }
+# The settings may have changed before a restart.
+configure_dns_up_inside() {
+  configure_dns_validate >&2 || exit 1
+  dns_write "$1"
+}
 
 # `down inside` is not defined: the files stay during a restart.
 configure_dns_down_outside() { dns_remove "$1"; }
@@ -42,7 +46,6 @@ configure_dns_check_outside() {
 dns_write() {
   local directory=/etc/netns/$1 file
   local -a files=(resolv.conf nsswitch.conf hosts)
-  configure_dns_validate >&2 || exit 1
   for file in "${files[@]}"; do
     if [[ -e $directory/$file || -L $directory/$file ]] && ! dns_is_ours "$directory/$file" && dns_wants "$file"; then
       echo "cannot replace '$directory/$file': it was not written by the type dns; remove it, or do not use dns@$1" >&2

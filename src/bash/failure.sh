@@ -67,6 +67,28 @@ __netns_clear() {
   __netns_forget
 }
 
+# Usage: __netns_refuse CONF
+# Ends the hook after the function configure_TYPE_validate has printed __netns_invalid, lines `SETTING: MESSAGE`. The error has the
+# last line of the .conf files in the directory CONF that assigns the setting.
+__netns_refuse() {
+  local - IFS=$'\n' line name file place lines
+  local -i at
+  set -f
+  for line in $__netns_invalid; do
+    name=${line%%:*} place=$1/$NSTYPE-$NSNAME.conf
+    for file in "$1"/{default,"$NSTYPE","$NSTYPE-$NSNAME"}.conf; do
+      [[ -f $file ]] || continue
+      mapfile -t lines <"$file"
+      for at in "${!lines[@]}"; do
+        [[ ! ${lines[at]} =~ ^[[:blank:]]*((declare|export|readonly|typeset)[[:blank:]].*)?"$name"(\[.*\])?\+?= ]] || place=$file:$((at + 1))
+      done
+    done
+    printf 'netnsinit: %s: %s: %s\n' "$NSTYPE@$NSNAME" "$place" "$line" >&2
+  done
+  __netns_reported=y
+  builtin exit 1
+}
+
 # Checks a layer that netnsinit did not check before, because a file has changed its name. netnsinit prints the error.
 __netns_check_layer_trust() {
   (exec "${__netns_netnsinit[@]}" --check-trust "$__netns_layer") && return

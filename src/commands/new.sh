@@ -8,7 +8,7 @@
 #   SETTING_IFNAME  name of the bridge: "br0"
 #   SETTING_IFADDR  its address, as arguments for `ip address add`: "192.0.2.1/24"
 
-# Checks the settings for `netnsctl check`: prints a line for each error, and changes nothing.
+# Checks the settings before `up` and for `netnsctl check`: prints a line for each error, and changes nothing.
 configure_TYPE_validate() {
   [[ ${SETTING_IFNAME-} ]] || echo 'SETTING_IFNAME: is not set'
   [[ ${SETTING_IFADDR-} ]] || echo 'SETTING_IFADDR: is not set'

@@ -49,6 +49,12 @@ impl Hook {
         format!("configure_{}_{}_{}", self.instance.nstype, self.phase, self.side)
     }
 
+    /// The name of the function that checks the settings before the hook. `None` if the hook does not need valid settings.
+    fn validation(&self) -> Option<String> {
+        let is_first = (self.phase, self.side) == (Phase::Up, Side::Outside);
+        is_first.then(|| format!("configure_{}_validate", self.instance.nstype))
+    }
+
     /// The line that is printed before the hook runs.
     #[must_use]
     pub fn starting(&self) -> String {

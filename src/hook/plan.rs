@@ -59,7 +59,8 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     let layers = Layers::of(paths, &hook.instance)?;
     // Also on `down`: leftovers are less dangerous than running an untrusted file as root.
     trust::require(&paths.root, layers.paths_to_check(paths))?;
-    let does_nothing = layers.define(&hook.function()) == Defined::No;
+    let validates = hook.validation().is_some_and(|function| layers.mention(&function));
+    let does_nothing = layers.define(&hook.function()) == Defined::No && !validates;
     // If an earlier instance has left remembered values, the wrapper cleans up first.
     let has_leftovers =
         (hook.phase, hook.side) == (Phase::Up, Side::Outside) && remembered::exists(paths, &hook.instance);

@@ -53,9 +53,25 @@ pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> 
 fn dropped_elements(one: &Examined, setting: &Variable) -> Option<String> {
     let count = setting.elements.as_ref().map_or(0, Vec::len);
     let reference = format!("{}[", setting.name);
-    let is_known = one.layers.all().filter_map(Layer::text).any(|text| text.contains(&reference));
+    let is_used = |text: &str| text.contains(&reference) || is_list_of_link(text, &setting.name);
+    let is_known = one.layers.all().filter_map(Layer::text).any(is_used);
     (count > 1 && !is_known)
         .then(|| format!("is an array of {count} elements, but only the first one is used"))
+}
+
+/// Whether a setting is a list that the functions of the library for interfaces read: a text calls `link_configure PREFIX`.
+fn is_list_of_link(text: &str, setting: &str) -> bool {
+    let mut words = text.split_whitespace();
+    let mut prefixes = std::iter::from_fn(|| {
+        words.find(|word| ["link_add", "link_configure"].contains(word))?;
+        words.next()
+    });
+    prefixes.any(|prefix| {
+        let rest = setting.strip_prefix(prefix.trim_end_matches(';')).and_then(|rest| rest.strip_prefix('_'));
+        rest.is_some_and(|rest| {
+            ["IFADDR", "ROUTES", "GATEWAY", "SYSCTLS"].iter().any(|key| rest.starts_with(key))
+        })
+    })
 }
 
 /// The settings that the program itself reads.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::update;
 use crate::config::plugin;
@@ -22,6 +22,9 @@ pub struct NewArgs {
     /// The new type
     #[arg(value_name = "TYPE")]
     pub nstype: NsType,
+    /// The template: bridge, veth, wireguard or daemon
+    #[arg(long, value_name = "TEMPLATE", default_value = "bridge", hide_possible_values = true)]
+    pub like: Template,
     /// Override a shipped type of the same name
     #[arg(long)]
     pub force: bool,
@@ -30,9 +33,32 @@ pub struct NewArgs {
     pub root: PathBuf,
 }
 
-/// The template. TYPE is replaced by the type, and SETTING by the type in capitals.
-const PLUGIN: &str = include_str!("new.sh");
-const CONF: &str = include_str!("new.conf");
+/// A template of a plugin.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Template {
+    /// An interface in the namespace.
+    Bridge,
+    /// A pair of interfaces.
+    Veth,
+    /// An interface whose socket is on the host.
+    Wireguard,
+    /// A program in the namespace.
+    Daemon,
+}
+
+impl Template {
+    /// The plugin and its `.conf` file. TYPE is replaced by the type, and SETTING by the type in capitals.
+    fn files(self) -> [&'static str; 2] {
+        match self {
+            Self::Bridge => [include_str!("templates/bridge.sh"), include_str!("templates/bridge.conf")],
+            Self::Veth => [include_str!("templates/veth.sh"), include_str!("templates/veth.conf")],
+            Self::Wireguard => {
+                [include_str!("templates/wireguard.sh"), include_str!("templates/wireguard.conf")]
+            }
+            Self::Daemon => [include_str!("templates/daemon.sh"), include_str!("templates/daemon.conf")],
+        }
+    }
+}
 
 pub(super) fn run(options: &NewArgs) -> Result<Status> {
     let paths = Paths::under(&options.root);
@@ -49,8 +75,9 @@ pub(super) fn run(options: &NewArgs) -> Result<Status> {
     fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
     let setting = nstype.as_ref().to_uppercase().replace('.', "_");
     let filled = |text: &str| text.replace("SETTING", &setting).replace("TYPE", nstype.as_ref());
-    write(&own, &filled(PLUGIN))?;
-    write(&conf, &filled(CONF))?;
+    let [plugin, settings] = options.like.files();
+    write(&own, &filled(plugin))?;
+    write(&conf, &filled(settings))?;
     say(&format!("Wrote {} and {}.", own.display(), conf.display()));
     let update = update::UpdateArgs {
         daemon_reload: false,

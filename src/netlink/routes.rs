@@ -87,9 +87,11 @@ pub fn delete_route(route: &OwnRoute) -> Result<()> {
 }
 
 fn text(message: &RouteMessage) -> String {
+    const IPV6_METRIC: u32 = 1024; // of each route without a metric
+    let is_ipv6 = message.header.address_family == AddressFamily::Inet6;
     let Route { destination, gateway, .. } = read(message);
     let mut text = match destination.as_str() {
-        "default" if message.header.address_family == AddressFamily::Inet6 => "default (IPv6)".to_owned(),
+        "default" if is_ipv6 && gateway.is_none() => "default (IPv6)".to_owned(),
         _ => destination,
     };
     text.insert_str(0, kind(message.header.kind));
@@ -102,6 +104,7 @@ fn text(message: &RouteMessage) -> String {
             RouteAttribute::PrefSource(source) => {
                 text.extend(ip(source).map(|source| format!(" src {source}")));
             }
+            RouteAttribute::Priority(IPV6_METRIC) if is_ipv6 => {}
             RouteAttribute::Priority(metric) => text += &format!(" metric {metric}"),
             RouteAttribute::Table(found) => table = *found,
             _ => {}

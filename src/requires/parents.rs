@@ -14,13 +14,18 @@ use crate::sys::parallel::parallel_waiting;
 /// The end of the name of a setting whose value is the name of a parent interface, as in `MACVLAN_PARENT_IFNAME`.
 const SUFFIX: &str = "_PARENT_IFNAME";
 
-/// The settings of a type that name a parent interface.
+/// The end of the name of the setting with the namespace of a parent that is not on the host.
+const NAMESPACE_SUFFIX: &str = "_PARENT_NSNAME";
+
+/// The settings of a type that name a parent interface of the host.
 pub fn settings<'a>(explained: &'a Explained, nstype: &NsType) -> impl Iterator<Item = &'a Variable> {
     let prefix = format!("{}_", nstype.as_ref().to_uppercase());
     let names_parent = move |setting: &&Variable| {
         setting.name.starts_with(&prefix) && setting.name.ends_with(SUFFIX) && !setting.value.is_empty()
     };
-    explained.variables.iter().filter(names_parent)
+    let is_set = |name: &str| explained.variables.iter().any(|one| one.name == name && !one.value.is_empty());
+    let is_on_host = move |setting: &&Variable| !is_set(&setting.name.replace(SUFFIX, NAMESPACE_SUFFIX));
+    explained.variables.iter().filter(names_parent).filter(is_on_host)
 }
 
 /// The parent interfaces of a machine whose device units have a drop-in, with the instances on each, by the name of the interface.

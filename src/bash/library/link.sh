@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # part of the runtime, see runtime.sh
+# shellcheck shell=bash disable=SC2034,SC2154
 # The functions of the library for interfaces. The program does the work (src/library/link).
 
 # Usage: link_add PREFIX [SUFFIX] type KIND [ARGUMENT...]

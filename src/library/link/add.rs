@@ -12,6 +12,7 @@ use super::super::record::Record;
 use super::place::{Place, enter_parent};
 use super::settings::{End, Parent, Settings};
 use super::{Link, MARK_GROUP, VETH, clash, ip, rehearse, wait};
+use crate::name::Side;
 use crate::netlink::{self, LinkChange, Refused, VethEnd};
 use crate::print;
 
@@ -30,6 +31,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
             kind: (*kind).to_owned(),
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             parent: None,
+            from_host: call.side == Side::Outside,
             peer: None,
             bridged: false,
             end: End::read(&settings, suffix)?,
@@ -197,6 +199,7 @@ fn set_alias(call: &Call, link: &Link) -> Result<()> {
     if link.place != Place::Host {
         return Ok(());
     }
+    let _there = link.place.enter(call)?;
     let Some(found) = link.find()? else { return Ok(()) };
     let alias = format!("systemd-netns {}", call.instance);
     netlink::change_link(found.index, &LinkChange { alias: Some(&alias), ..LinkChange::default() })
@@ -209,16 +212,14 @@ pub(super) fn text_of_mac(mac: [u8; 6]) -> String {
 fn create_by_ip(call: &Call, link: &Link) -> Result<()> {
     let what = || format!("cannot create {}", link.describe());
     let mut words: Vec<String> = ["link", "add"].map(str::to_owned).into();
-    // Created from the place of the parent, directly in its own place.
-    let mut netns = None;
-    let _there = match &link.parent {
+    // Created from the place of the parent, or from the host, directly in its own place.
+    let netns = (link.parent.is_some() || link.from_host).then(|| link.place.open(call)).transpose()?;
+    let there = match &link.parent {
         Some(parent) => {
             words.extend(["link".to_owned(), parent.ifname.clone()]);
-            let place = link.place.open(call)?;
-            let there = enter_parent(call, parent.namespace.as_ref())?;
-            netns = Some(place);
-            there
+            enter_parent(call, parent.namespace.as_ref())?
         }
+        None if link.from_host => call.enter_host()?,
         None => link.place.enter(call)?,
     };
     words.extend(["name".to_owned(), link.end.ifname.clone()]);
@@ -236,6 +237,7 @@ fn create_by_ip(call: &Call, link: &Link) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     call.trace(&format!("ip {}", words.join(" ")));
     ip(&words).with_context(what)?;
+    drop(there);
     set_alias(call, link)
 }
 

@@ -84,6 +84,7 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
         kind: found.kind,
         words: Vec::new(),
         parent: settings.parent()?,
+        from_host: false,
         peer: None,
         bridged: false,
         end,

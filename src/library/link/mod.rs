@@ -50,6 +50,8 @@ pub struct Link {
     /// The words for `ip link add` after the kind.
     words: Vec<String>,
     parent: Option<Parent>,
+    /// Whether a hook on the host has created it. The UDP socket of a tunnel stays where the tunnel was created.
+    from_host: bool,
     /// The label of the other end of a veth pair.
     peer: Option<String>,
     /// Whether one of the two ends is a port of a bridge.

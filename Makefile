@@ -170,4 +170,4 @@ $(PROSE): tests/prose/requirements.txt
 	touch $@
 
 SHELL_FILES = $(wildcard plugins/*.sh src/bash/*.sh src/bash/library/*.sh src/commands/templates/*.sh $(COMPLETION)/*.bash tests/*.bash tests/soak.d/*.bash tests/hostile/*.sh tests/kit/*.sh tests/kit/*.bash bats/*.bash bats/*/*.bash bats/*/*.bats) \
-  $(addprefix tests/,run need build-bash with-bash distros bootstrap root demo demo-systemd private machine soak soak.d/walk) fuzz/run bench/run .ci/run
+  $(addprefix tests/,run need build-bash with-bash distros bootstrap root vm demo demo-systemd private machine soak soak.d/walk) fuzz/run bench/run .ci/run

@@ -26,6 +26,8 @@ BINARY = netnsctl
 LINKS = netnsinit netns-update netns-nft-save
 UNITS = $(notdir $(wildcard units/*.service))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
+# Files for network managers, below LIBDIR (docs/managers.md).
+MANAGERS = $(patsubst managers/%,%,$(wildcard managers/*/*/*.rules managers/*/*/*.network managers/*/*/*/*.conf))
 # The manual pages, NAME.SECTION. They are built from man/NAME.SECTION.scd.
 PAGES = $(notdir $(basename $(wildcard man/*.scd)))
 MAN = $(TARGET)/man
@@ -76,11 +78,18 @@ install: ## Install the built program, and update the units of all types
 	case $(BINDIR) in /usr/local/sbin | /usr/local/bin | /usr/sbin | /usr/bin | /sbin | /bin) ;; \
 	*) sed -i 's|=netnsinit |=$(BINDIR)/netnsinit |' $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) ;; esac
 	install -m 644 $(PLUGINS:%=plugins/%) $(DESTDIR)$(PLUGINDIR)
+	for file in $(MANAGERS); do install -D -m 644 managers/$$file $(DESTDIR)$(LIBDIR)/$$file || exit; done
 	for page in $(PAGES); do install -D -m 644 $(MAN)/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page || exit; done
 	for file in $(COMPLETIONS); do install -D -m 644 $(COMPLETION)/$${file##*/} $(DESTDIR)$$file || exit; done
 	for link in $(COMPLETION_LINKS); do ln -sf netnsctl.$${link##*.} $(DESTDIR)$$link || exit; done
 	install -D -m 644 -t $(DESTDIR)$(SAMPLEDIR) etc/*
+	@$(reload_managers)
 	@if [ -z '$(DESTDIR)' ]; then $(BINDIR)/netns-update --daemon-reload; fi
+
+# systemd-udevd and systemd-networkd read new files only on request.
+reload_managers = if [ -z '$(DESTDIR)' ]; then \
+  if [ -S /run/udev/control ]; then udevadm control --reload; fi; \
+  if [ -d /run/systemd/system ] && systemctl --quiet is-active systemd-networkd; then networkctl reload; fi; fi
 
 # $(call rmdir,BASE,DIRECTORIES): removes the DIRECTORIES below BASE, and their parents below BASE, as far as they are empty.
 rmdir = for dir in $(2); do (cd $(DESTDIR)$(1) && rmdir -p $$dir) 2>/dev/null || :; done
@@ -93,12 +102,12 @@ uninstall: ## Remove everything except the files in /etc/conf.d/netns
 	  { $(BINDIR)/netns-update --clean --dry-run >/dev/null && $(BINDIR)/netns-update --clean; } || { echo 'not uninstalled: detach the attached services and stop the active instances, or run `netns-update --clean --now`' >&2; exit 1; }; \
 	fi
 	rm -f $(DESTDIR)$(BINDIR)/$(BINARY) $(LINKS:%=$(DESTDIR)$(BINDIR)/%)
-	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
+	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(MANAGERS:%=$(DESTDIR)$(LIBDIR)/%)
 	for page in $(PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
 	rm -rf $(DESTDIR)$(SAMPLEDIR)
 	rm -f $(COMPLETIONS:%=$(DESTDIR)%) $(COMPLETION_LINKS:%=$(DESTDIR)%)
 	rm -f $(PLUGINS:%=$(DESTDIR)$(PLUGINDIR)/%)
-	$(call rmdir,$(LIBDIR),systemd/system)
+	$(call rmdir,$(LIBDIR),systemd/system $(dir $(MANAGERS)))
 	$(call rmdir,$(MANDIR),$(patsubst .%,man%,$(sort $(suffix $(PAGES)))))
 	$(call rmdir,$(DATADIR),doc/systemd-netns $(filter-out /%,$(patsubst $(DATADIR)/%,%,$(dir $(COMPLETIONS)))))
 	for dir in $(PLUGINDIR) $(CONFDIR) $(CONFDIR:%/netns=%); do rmdir $(DESTDIR)$$dir 2>/dev/null || :; done
@@ -106,6 +115,7 @@ uninstall: ## Remove everything except the files in /etc/conf.d/netns
 	  printf 'disabled: %s\n' "$$link"; rm "$$link" || exit; rmdir "$${link%/*}" 2>/dev/null || :; done; fi
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd-netns ]; then find /run/systemd-netns -depth -type d -empty -delete; fi
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@$(reload_managers)
 
 test: build ## Run all tests (as root: also with the real kernel and systemd)
 	@tests/run

@@ -24,7 +24,7 @@ fn checkout() -> Test {
     let test =
         Test::new("make").directory("checkout").directory("target").directory("stage").mode("stage", 0o777);
     let source = |path: &str| format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
-    let sources = ["Makefile", "Cargo.toml", "units", "plugins", "etc", "man"].map(source);
+    let sources = ["Makefile", "Cargo.toml", "units", "plugins", "etc", "man", "managers"].map(source);
     let sources = sources.iter().filter(|path| fs::exists(path).expect("it can be checked"));
     run(Command::new("cp").arg("-R").args(sources).arg(test.path("checkout")));
     run(Command::new("mkdir").arg("-p").arg(test.path("checkout").join(COMPLETION)));
@@ -80,6 +80,11 @@ fn files(test: &Test, [_, lib, man, share]: [&str; 4]) -> Vec<(String, String)> 
         let names = test.names(&format!("checkout/{from}"));
         let names = names.iter().filter(|name| name.ends_with(extension));
         files.extend(names.map(|name| (format!("checkout/{from}/{name}"), format!("{to}/{name}"))));
+    }
+    if test.has("checkout/managers") {
+        let tree = test.tree("checkout/managers");
+        let paths = tree.iter().filter_map(|line| line.strip_prefix("100644 "));
+        files.extend(paths.map(|path| (format!("checkout/managers/{path}"), format!("{lib}/{path}"))));
     }
     if test.has("checkout/man") {
         for page in pages(test) {
@@ -333,8 +338,13 @@ fn install_fails_before_the_program_and_its_pages_are_built() {
 #[test]
 fn install_fails_if_a_file_cannot_be_installed() {
     // Each file is the first of its kind, so an error must not be hidden by the files after it.
-    for file in ["checkout/units/a.service", "checkout/plugins/a.sh", "checkout/etc/a.conf", "target/man/a.8"]
-    {
+    for file in [
+        "checkout/units/a.service",
+        "checkout/plugins/a.sh",
+        "checkout/etc/a.conf",
+        "checkout/managers/udev/rules.d/0.rules",
+        "target/man/a.8",
+    ] {
         let test = checkout().file("checkout/man/a.8.scd", "").file("target/man/a.8", "");
         let test = test.file(file, "").mode(file, 0o000).without_root();
         make(&test, &["install"]).stderr_has("Permission denied").status(2);
@@ -411,7 +421,17 @@ fn uninstall_without_an_installation_succeeds() {
 /// A checkout, and stubs first in PATH for programs that could change this machine. The file `called` lists the calls.
 fn with_stubs() -> Test {
     let test = checkout().file("called", "").file("stub", STUB);
-    let names = ["systemctl", "systemd-tmpfiles", "mandb", "ldconfig", "cargo", "rmdir", "netns-update"];
+    let names = [
+        "systemctl",
+        "networkctl",
+        "udevadm",
+        "systemd-tmpfiles",
+        "mandb",
+        "ldconfig",
+        "cargo",
+        "rmdir",
+        "netns-update",
+    ];
     let places = names.map(|name| format!("path/{name}"));
     for place in places.iter().map(String::as_str).chain(["live/sbin/netns-update", "stubs/netnsctl"]) {
         // Another process writes the stub. If this process had it open for writing, a fork could inherit the descriptor, and the stub
@@ -428,6 +448,19 @@ fn with_stubs() -> Test {
 fn called(test: &Test) -> Vec<String> {
     let called = test.read("called");
     called.lines().filter(|line| !line.starts_with("rmdir ")).map(str::to_owned).collect()
+}
+
+/// The calls of stubs that reload the network managers. This machine may run udev, and the stub of systemctl finds systemd-networkd active.
+fn reloads() -> Vec<String> {
+    let exists = |path| fs::exists(path).expect("it can be checked");
+    let mut calls = vec![];
+    if exists("/run/udev/control") {
+        calls.push("udevadm control --reload");
+    }
+    if exists("/run/systemd/system") {
+        calls.extend(["systemctl --quiet is-active systemd-networkd", "networkctl reload"]);
+    }
+    calls.into_iter().map(str::to_owned).collect()
 }
 
 /// Runs `make` without DESTDIR, with all directories below `live`. The program to install is a stub.
@@ -466,10 +499,12 @@ fn staging_runs_no_program_that_changes_the_host() {
 }
 
 #[test]
-fn an_installation_without_destdir_updates_the_units() {
+fn an_installation_without_destdir_reloads_the_network_managers_and_updates_the_units() {
     let test = with_stubs();
     make_live(&test, "install").stdout("").stderr("").status(0);
-    assert_eq!(called(&test), ["netns-update --daemon-reload"]);
+    let mut calls = reloads();
+    calls.push("netns-update --daemon-reload".into());
+    assert_eq!(called(&test), calls);
     assert!(test.names("live/conf").is_empty());
 }
 
@@ -481,7 +516,9 @@ fn uninstall_without_destdir_removes_the_units_first() {
     test.write("live/conf/own.conf", "own");
     make_live(&test, "uninstall").stdout("").stderr("").status(0);
     assert_eq!(called(&test)[..2], ["netns-update --clean --dry-run", "netns-update --clean"]);
-    assert!(called(&test)[2..].iter().all(|line| line == "systemctl daemon-reload"), "{:?}", called(&test));
+    let mut rest = called(&test).split_off(2);
+    rest.retain(|line| line != "systemctl daemon-reload");
+    assert_eq!(rest, reloads());
     let left = test.tree("live").into_iter().filter(|line| !line.starts_with("04")).count();
     assert!(left == 1 && test.has("live/conf/own.conf"));
 }

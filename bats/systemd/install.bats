@@ -8,7 +8,7 @@ setup() {
   mkdir "$LAB/root/src"
   tree=$BATS_TEST_DIRNAME/../..
   mkdir -p "$LAB/root/src/target/release" "$LAB/root/src/tests"
-  cp -a "$tree"/{Makefile,units,plugins,etc,man} "$LAB/root/src/"
+  cp -a "$tree"/{Makefile,units,plugins,etc,man,managers} "$LAB/root/src/"
   mkdir -p "$LAB/root/src/src/commands"
   cp -a "$tree/src/commands/completion" "$LAB/root/src/src/commands/"
   cp -aL "$tree"/target/release/{netnsctl,man} "$LAB/root/src/target/release/"

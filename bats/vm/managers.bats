@@ -1,0 +1,256 @@
+#!/usr/bin/env bats
+# Network managers of the host leave the interfaces of systemd-netns alone. Each test configures a manager to give an address from
+# 198.51.100.0/24 to every interface. It waits until a foreign interface has such an address, then checks ours.
+# Run with `tests/vm --systemd bats bats/vm`.
+
+bats_require_minimum_version 1.5.0
+shopt -s extglob
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
+# shellcheck source=bats/eventually.bash
+source "$ROOT/bats/eventually.bash"
+
+# The link group of our interfaces.
+GROUP=28275
+
+setup_file() {
+  [[ $(</proc/cmdline) == *vm.boot=boot-systemd* ]] || {
+    echo 'run this by tests/vm --systemd: it installs packages, and changes the network' >&2
+    return 1
+  }
+  local deb
+  for deb in "$ROOT"/target/debs/managers/!(python3-*).deb; do
+    dpkg-deb --fsys-tarfile "$deb" | tar --extract --exclude='./usr/share/doc' --exclude='./usr/share/man' \
+      --exclude='./usr/share/locale' --keep-directory-symlink --directory /
+  done
+  ldconfig
+  useradd --system --home-dir /nonexistent dhcpcd
+  # None of these may be there before a test.
+  rm -rf /etc/systemd/network/* /run/systemd/network /etc/netplan /etc/network/interfaces
+  mkdir -p /etc/netplan /etc/network
+  systemctl daemon-reload
+  systemctl start dbus systemd-udevd
+  if [[ ! ${NETNS_WITHOUT_MANAGERS-} ]]; then
+    make --silent --directory "$ROOT" install ${NETNS_BIN:+TARGET="$NETNS_BIN" PAGES=}
+  fi
+}
+
+teardown() {
+  systemctl stop systemd-networkd NetworkManager dhcpcd connman 'ifup@*' 2>/dev/null || true
+  delete_links
+  rm -rf /etc/systemd/network/* /run/systemd/network /run/udev/rules.d /etc/NetworkManager/system-connections/* \
+    /run/NetworkManager /etc/netplan/* /etc/network/interfaces /run/network
+  systemctl daemon-reload
+  udevadm control --reload
+}
+
+# Usage: add_link NAME KIND [OPTION...]
+# Creates an interface with a carrier, and sets it up.
+add_link() {
+  local name=$1 kind=$2 peer=()
+  [[ $kind != veth ]] || peer=(peer name "peer$((++PEERS))")
+  ip link add "$name" "${@:3}" type "$kind" "${peer[@]}"
+  [[ $kind != veth ]] || ip link set dev "peer$PEERS" up
+  ip link set dev "$name" up
+}
+
+# Usage: add_ours NAME KIND
+# Creates an interface as systemd-netns does: the link group is part of the request.
+add_ours() {
+  add_link "$1" "$2" group "$GROUP"
+  ip address add 192.0.2.1/30 dev "$1"
+}
+
+delete_links() {
+  local name
+  for name in $(ip -json link | jq --raw-output '.[].ifname // empty'); do
+    [[ $name == lo || ! -e /sys/class/net/$name ]] || ip link delete dev "$name"
+  done
+}
+
+# Usage: addresses NAME
+# Prints the addresses, except those that the kernel adds.
+addresses() {
+  ip -json address show dev "$1" |
+    jq --raw-output '[.[].addr_info[]? | select(.family == "inet" or .scope == "global") | "\(.local)/\(.prefixlen)"] | join(" ")'
+}
+
+# What the next functions expect. OURS are names and kinds of our interfaces, CONTROL those of a foreign one. The manager gives it an
+# address that matches CONFIGURED. The command VIEW prints the state of an interface in the manager, which is UNMANAGED for ours.
+OURS=() CONTROL='' CONFIGURED='^198\.51\.100\.' VIEW='' UNMANAGED=''
+
+# Usage: is_configured NAME
+is_configured() { [[ $(addresses "$1") =~ $CONFIGURED ]]; }
+
+# Usage: check_links
+# Waits until the manager has configured a new foreign interface, then checks ours.
+check_links() {
+  if [[ -e /sys/class/net/${CONTROL% *} ]]; then ip link delete dev "${CONTROL% *}"; fi
+  # shellcheck disable=SC2086 # a name and a kind
+  add_link $CONTROL
+  eventually is_configured "${CONTROL% *}"
+  check_ours
+}
+
+# Usage: check_ours
+check_ours() {
+  local name
+  for name in "${OURS[@]% *}"; do
+    echo "$name: $(addresses "$name"), $("$VIEW" "$name")"
+    [[ $(addresses "$name") == 192.0.2.1/30 ]]
+    [[ $(<"/sys/class/net/$name/netdev_group") == "$GROUP" ]]
+    [[ $(<"/sys/class/net/$name/operstate") != down ]]
+    [[ $("$VIEW" "$name") == "$UNMANAGED" ]]
+  done
+}
+
+# Usage: replace_ours
+# Creates our interfaces, instead of all interfaces.
+replace_ours() {
+  local link
+  delete_links
+  # shellcheck disable=SC2086 # a name and a kind
+  for link in "${OURS[@]}"; do add_ours $link; done
+}
+
+# Usage: leaves_ours_alone UNIT [RELOAD...]
+# Takes a manager through its events. RELOAD is the command that reloads its configuration.
+leaves_ours_alone() {
+  local unit=$1 reload=("${@:2}")
+
+  echo 'start'
+  replace_ours
+  systemctl start "$unit"
+  check_links
+
+  echo 'restart'
+  systemctl restart "$unit"
+  check_links
+
+  if ((${#reload[@]})); then
+    echo 'reload'
+    "${reload[@]}"
+    check_links
+  fi
+
+  echo 'new links while the manager runs'
+  replace_ours
+  check_links
+
+  echo 'boot: udev starts without its data, and after the links'
+  systemctl stop "$unit" systemd-udevd-{control,kernel}.socket systemd-udevd
+  rm -rf /run/udev/data
+  replace_ours
+  systemctl start systemd-udevd-{control,kernel}.socket systemd-udevd
+  systemctl start "$unit"
+  udevadm trigger --type=devices --action=add --subsystem-match=net
+  check_links
+}
+
+# --- systemd-networkd
+
+networkd_view() { networkctl --json=short status "$1" | jq --raw-output .AdministrativeState; }
+
+@test "systemd-networkd, with its own file for ve-*: our interfaces are unmanaged, and those of systemd-nspawn are configured" {
+  # This file gives an address from a pool of private ones.
+  CONFIGURED='^(192\.168|172|10)\.'
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth') CONTROL='ve-container veth'
+  leaves_ours_alone systemd-networkd networkctl reload
+}
+
+@test "systemd-networkd, with a file for every interface: our interfaces are unmanaged" {
+  printf '[Match]\nName=*\n[Network]\nAddress=198.51.100.1/24\n' >/etc/systemd/network/00-all.network
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 dummy') CONTROL='lan8 veth'
+  leaves_ours_alone systemd-networkd networkctl reload
+}
+
+@test "netplan, for systemd-networkd and every interface: our interfaces are unmanaged" {
+  cat >/etc/netplan/all.yaml <<<'{network: {ethernets: {all: {match: {name: "*"}, addresses: [198.51.100.1/24]}}}}'
+  netplan generate
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  replace_ours
+  systemctl start systemd-networkd
+  check_links
+}
+
+# --- NetworkManager
+
+nm_view() { nmcli --get-values GENERAL.STATE device show "$1"; }
+
+@test "NetworkManager, with a profile for every interface: our interfaces are unmanaged" {
+  (
+    umask 077
+    cat >/etc/NetworkManager/system-connections/all.nmconnection <<'END'
+[connection]
+id=all
+type=ethernet
+multi-connect=3
+[ipv4]
+method=manual
+address1=198.51.100.1/24
+END
+  )
+  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 dummy' 'eth7 veth') CONTROL='eth8 veth'
+  leaves_ours_alone NetworkManager nmcli general reload
+}
+
+@test "netplan, for NetworkManager and every interface: our interfaces are unmanaged" {
+  cat >/etc/netplan/all.yaml <<<'{network: {renderer: NetworkManager, ethernets: {all: {match: {name: "*"}, addresses: [198.51.100.1/24]}}}}'
+  netplan generate
+  udevadm control --reload
+  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth' 'eth7 veth') CONTROL='eth8 veth'
+  replace_ours
+  systemctl start NetworkManager
+  check_links
+}
+
+# --- ifupdown
+
+# A skipped unit is inactive.
+ifupdown_view() { ifquery --state "$1" || systemctl show --property=ActiveState --value "ifup@$1=all.service"; }
+
+@test "ifupdown, with allow-hotplug for every interface: our interfaces are not brought up" {
+  cat >/etc/network/interfaces <<'END'
+allow-hotplug /ve-*=all /lan*=all
+iface all inet static
+  address 198.51.100.1/24
+END
+  VIEW=ifupdown_view UNMANAGED=inactive OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  leaves_ours_alone systemd-udevd udevadm control --reload
+}
+
+# --- managers that only their own file configures: the lines of docs/managers.md
+
+@test "ifupdown, with auto for every interface, leaves the interfaces alone that EXCLUDE_INTERFACES lists" {
+  printf 'auto /ve-*=all /lan*=all\niface all inet static\n  address 198.51.100.1/24\n' >/etc/network/interfaces
+  cp /etc/default/networking "$BATS_TEST_TMPDIR"
+  echo 'EXCLUDE_INTERFACES="ve-* lan7"' >>/etc/default/networking
+  VIEW=ifupdown_view UNMANAGED=inactive OURS=('ve-shop0 veth' 'lan7 veth')
+  replace_ours
+  add_link lan8 veth
+  systemctl restart networking
+  is_configured lan8
+  check_ours
+  cp "$BATS_TEST_TMPDIR/networking" /etc/default
+}
+
+# Prints the messages about an interface.
+dhcpcd_view() { journalctl --quiet --output=cat --boot --unit=dhcpcd | grep "^$1: " || true; }
+
+@test "dhcpcd leaves the interfaces alone that its denyinterfaces lists" {
+  cp /etc/dhcpcd.conf "$BATS_TEST_TMPDIR"
+  printf '%s\n' noarp 'static ip_address=198.51.100.1/24' 'denyinterfaces ve-* lan7' >>/etc/dhcpcd.conf
+  VIEW=dhcpcd_view UNMANAGED='' OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  leaves_ours_alone dhcpcd dhcpcd --rebind
+  cp "$BATS_TEST_TMPDIR/dhcpcd.conf" /etc
+}
+
+# Prints the number of services of an interface, whose names contain its MAC address.
+connman_view() { connmanctl services | grep --count "ethernet_$(tr -d : <"/sys/class/net/$1/address")_" || true; }
+
+@test "ConnMan leaves ve-* alone, and the interfaces that its NetworkInterfaceBlacklist lists" {
+  mkdir -p /etc/connman /var/lib/connman
+  printf '[General]\nNetworkInterfaceBlacklist = vmnet,vboxnet,virbr,ifb,ve-,vb-,lan7\n' >/etc/connman/main.conf
+  printf '[service_all]\nType=ethernet\nIPv4=198.51.100.1/24/198.51.100.2\n' >/var/lib/connman/all.config
+  VIEW=connman_view UNMANAGED=0 OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  leaves_ours_alone connman
+}

@@ -109,7 +109,8 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot mount {}", to.display()))
 }
 
-/// Makes a directory read-only. In a user namespace, a remount must keep the flags of the mount (mount_namespaces(7)).
+/// Makes a directory read-only. In a user namespace, a remount must keep the flags of the mount (mount_namespaces(7)). The kernel
+/// itself keeps those about access times, if a remount sets none of them (`path_mount` in fs/namespace.c).
 fn bind_read_only(directory: &Path) -> Result<()> {
     bind(directory, directory)?;
     let found = statvfs(directory)?.flags();
@@ -118,9 +119,6 @@ fn bind_read_only(directory: &Path) -> Result<()> {
         (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
         (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
         (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
-        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
     ] {
         if found.contains(flag) {
             flags |= mount_flag;

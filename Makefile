@@ -145,6 +145,7 @@ soak: build ## Take random steps for an hour, compare with a model (as root); ma
 
 bench: build ## Measure the cost of each operation (as root, some minutes)
 	@tests/need tests
+	@tests/need bench
 	$(CARGO) build --release --locked --example bench
 	@bench/run
 

@@ -35,7 +35,7 @@ pub fn measure(measured: &mut Measured) -> Result<()> {
         measured.rows.push(pairs.row(
             "one hook, lo up inside",
             "bash that sources the same files and calls the function",
-            1.25,
+            1.2,
         ));
         // The cost of one more program, because a hook is netnsinit and then bash.
         let two_programs = || time(|| run(&["true"]).and_then(|()| bare()));

@@ -1,14 +1,16 @@
 //! Measures the cost of each operation, and its floor: the cost of the same work without this program. Both are measured in
 //! turn, in one run, because absolute times depend on the load of the machine.
 //!
-//! `bench/run` calls this program on both test machines. `bench measure direct|systemd FILE` writes the measured times. `bench
-//! report DIRECTORY FILE...` creates the table, `results.json` and the plot. `bench floor …` is the floor of some operations.
+//! `bench/run` calls this program on the test machines. `bench measure direct|peers|systemd FILE` writes the measured times. `bench
+//! table FILE...` prints the table; `bench report DIRECTORY FILE...` also creates `results.json` and the plot. `bench floor …` is
+//! the floor of some operations.
 
 mod direct;
 mod floor;
 mod hook;
 mod list;
 mod measure;
+mod peers;
 mod plot;
 mod report;
 mod systemd;
@@ -28,10 +30,14 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["measure", "direct", file] => write(file, &measure_direct()?),
+        ["measure", "peers", file] => write(file, &peers::measure()?),
         ["measure", "systemd", file] => write(file, &systemd::measure()?),
+        ["table", files @ ..] => report::print(files),
         ["report", directory, files @ ..] => report::report(Path::new(directory), files),
         ["floor", arguments @ ..] => floor::run(arguments),
-        _ => bail!("usage: bench measure direct|systemd FILE | report DIRECTORY FILE... | floor ..."),
+        _ => bail!(
+            "usage: bench measure direct|peers|systemd FILE | table FILE... | report DIRECTORY FILE... | floor ..."
+        ),
     }
 }
 

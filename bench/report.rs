@@ -20,9 +20,22 @@ struct Results<'a> {
     curves: &'a [crate::measure::Curve],
 }
 
+/// Combines the results of parts, and prints the table.
+pub fn print(files: &[&str]) -> Result<()> {
+    print_table(&read(files)?.rows)
+}
+
 /// Combines the results of all parts: prints the table, and writes `results.json` and the plot.
-#[allow(clippy::print_stdout)] // the table has no foreign text
 pub fn report(directory: &Path, files: &[&str]) -> Result<()> {
+    let all = read(files)?;
+    let processors = std::thread::available_parallelism()?.get();
+    let results = Results { version: 1, processors, rows: &all.rows, curves: &all.curves };
+    fs::write(directory.join("results.json"), serde_json::to_string_pretty(&results)? + "\n")?;
+    plot::plot(&directory.join("results.svg"), &all.curves)?;
+    print_table(&all.rows)
+}
+
+fn read(files: &[&str]) -> Result<Measured> {
     let mut all = Measured::default();
     for file in files {
         let text = fs::read(file).with_context(|| format!("cannot read {file}"))?;
@@ -30,11 +43,12 @@ pub fn report(directory: &Path, files: &[&str]) -> Result<()> {
         all.rows.extend(rows);
         all.curves.extend(curves);
     }
-    let processors = std::thread::available_parallelism()?.get();
-    let results = Results { version: 1, processors, rows: &all.rows, curves: &all.curves };
-    fs::write(directory.join("results.json"), serde_json::to_string_pretty(&results)? + "\n")?;
-    plot::plot(&directory.join("results.svg"), &all.curves)?;
-    print!("{}", table(&all.rows)?);
+    Ok(all)
+}
+
+#[allow(clippy::print_stdout)] // the table has no foreign text
+fn print_table(rows: &[Row]) -> Result<()> {
+    print!("{}", table(rows)?);
     Ok(())
 }
 

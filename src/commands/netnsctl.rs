@@ -75,6 +75,9 @@ pub enum Verb {
 /// Moves the options before the verb behind it, because they are options of the verb: `netnsctl --engine direct up x`.
 #[must_use]
 pub(super) fn verb_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if !arguments.first().is_some_and(|first| first.as_encoded_bytes().starts_with(b"-")) {
+        return arguments; // without the cost of the command below
+    }
     let command = Ctl::command();
     let takes_value = |text: &str| {
         let mut options = command.get_subcommands().flat_map(clap::Command::get_arguments);

@@ -28,6 +28,8 @@ pub struct Paths {
     pub closed: PathBuf,
     /// A file for each attached unit that was stopped while its namespace was up: `/run/systemd-netns/stopped`.
     pub stopped: PathBuf,
+    /// A file for each sysctl of the host that instances have set: `/run/systemd-netns/sysctls`.
+    pub sysctls: PathBuf,
     /// The state files, locks and logs of the direct engine: `/run/systemd-netns/direct`.
     pub direct: PathBuf,
     /// Exists after `netns-update` has changed units, until systemd has read them: `/run/systemd-netns/reload`.
@@ -60,6 +62,7 @@ impl Paths {
             ownership: root.join("run/systemd-netns/made"),
             closed: root.join("run/systemd-netns/closed"),
             stopped: root.join("run/systemd-netns/stopped"),
+            sysctls: root.join("run/systemd-netns/sysctls"),
             direct: root.join("run/systemd-netns/direct"),
             reload: root.join("run/systemd-netns/reload"),
             udev: root.join("run/udev/control"),

@@ -26,6 +26,8 @@ pub(super) const RUNTIME: &str = concat!(
     "\n",
     include_str!("library/link.sh"),
     "\n",
+    include_str!("library/sysctls.sh"),
+    "\n",
     include_str!("library/help.sh"),
 );
 

@@ -182,14 +182,16 @@ pub(super) fn drift(paths: &Paths, examined: &[Examined], instance: &Instance) -
     let sides = [Side::Outside, Side::Inside].into_iter();
     let mut findings: Vec<Finding> = sides.flat_map(|side| drift_on(paths, one, side)).collect();
     match library::drift(paths, instance) {
-        Ok(differences) => findings.extend(differences.into_iter().map(|Difference { line, is_inside }| {
-            let finding = Finding::error(line).of(instance);
-            finding.advice(if is_inside {
-                format!("fix: `netnsctl restart {instance}`")
-            } else {
-                restart(instance)
-            })
-        })),
+        Ok(differences) => {
+            findings.extend(differences.into_iter().map(|Difference { line, is_made_by_restart }| {
+                let finding = Finding::error(line).of(instance);
+                finding.advice(if is_made_by_restart {
+                    format!("fix: `netnsctl restart {instance}`")
+                } else {
+                    restart(instance)
+                })
+            }))
+        }
         Err(error) => findings.push(Finding::error(format!("{error:#}")).of(instance)),
     }
     findings

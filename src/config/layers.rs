@@ -202,8 +202,18 @@ impl Layers {
             let rest = line.trim_start().strip_prefix(setting);
             rest.is_some_and(|rest| rest.starts_with('=') || rest.starts_with("+="))
         };
+        self.last_place(sets)
+    }
+
+    /// The place of the last line that contains `text` and is not a comment: `FILE:LINE`.
+    #[must_use]
+    pub fn place_of_text(&self, text: &str) -> Option<String> {
+        self.last_place(|line| !line.trim_start().starts_with('#') && line.contains(text))
+    }
+
+    fn last_place(&self, is_wanted: impl Fn(&str) -> bool) -> Option<String> {
         let place = |layer: &Layer| {
-            let line = layer.text()?.lines().enumerate().filter(|(_, line)| sets(line)).last()?.0 + 1;
+            let line = layer.text()?.lines().enumerate().filter(|(_, line)| is_wanted(line)).last()?.0 + 1;
             Some(format!("{}:{line}", layer.path.display()))
         };
         self.0.iter().rev().find_map(place)

@@ -11,6 +11,7 @@ use super::{Orphan, OrphanKind};
 use crate::config::{plugin, remembered};
 use crate::engine::state::{self, LockedState};
 use crate::engine::{Direct, leftovers};
+use crate::library::sysctl;
 use crate::name::{Instance, NsName};
 use crate::netns::ownership;
 use crate::netns::{self, Deletion};
@@ -56,6 +57,7 @@ impl<'a> Collector<'a> {
             }
             OrphanKind::PartiallyUp(name, instances) => self.recover(name, instances)?,
             OrphanKind::Instance(instance) => self.run_down_outside(instance)?,
+            OrphanKind::Sysctl(key, instance) => sysctl::release_lost(self.paths, key, instance)?,
             // Dropping the lock removes its file.
             OrphanKind::Lock(name) => drop(state::try_lock(self.paths, name)?),
             OrphanKind::File => remove(&orphan.path)?,

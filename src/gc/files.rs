@@ -1,4 +1,4 @@
-//! Finds stale files: locks, logs, files of closed namespaces, and unfinished files of killed writers.
+//! Finds stale files: locks, logs, files of closed namespaces, counts of sysctls, and unfinished files of killed writers.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,8 +13,9 @@ use walkdir::DirEntry;
 
 use super::{Orphan, OrphanKind};
 use crate::config::declaration::Declaration;
-use crate::config::plugin;
+use crate::config::{plugin, remembered};
 use crate::engine::state::{self, State};
+use crate::library::sysctl;
 use crate::name::{Instance, NsName, NsType, unit};
 use crate::netns::{self, NameState};
 use crate::paths::Paths;
@@ -75,7 +76,30 @@ pub fn find(paths: &Paths, states: &BTreeMap<NsName, State>) -> Result<Vec<Orpha
             found.push(Orphan { kind: OrphanKind::File, path, reason });
         }
     }
+    found.extend(sysctls(paths)?);
     found.extend(unfinished(paths)?);
+    Ok(found)
+}
+
+/// Finds the instances that a sysctl of the host is counted for, and that have no remembered values.
+fn sysctls(paths: &Paths) -> Result<Vec<Orphan>> {
+    let mut found = Vec::new();
+    for (path, _) in records(&paths.sysctls)? {
+        let count = match sysctl::read_count(&path) {
+            Ok(Some(count)) => count,
+            Ok(None) => continue,
+            Err(error) => {
+                found.push(Orphan::unusable(&path, format!("{error:#}")));
+                continue;
+            }
+        };
+        for owner in count.owners.into_iter().filter(|owner| !remembered::exists(paths, owner)) {
+            let reason =
+                "the instance has no remembered values, so its down does not restore the sysctl".to_owned();
+            let kind = OrphanKind::Sysctl(count.key.clone(), owner);
+            found.push(Orphan { kind, path: path.clone(), reason });
+        }
+    }
     Ok(found)
 }
 
@@ -84,8 +108,15 @@ fn unfinished(paths: &Paths) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
     let types = plugin::known(paths).unwrap_or_default();
     let declared: Vec<Declaration> = types.iter().map(|nstype| Declaration::of(paths, nstype)).collect();
-    let directories =
-        [&paths.conf, &paths.units, &paths.ownership, &paths.closed, &paths.direct, &paths.remembered];
+    let directories = [
+        &paths.conf,
+        &paths.units,
+        &paths.ownership,
+        &paths.closed,
+        &paths.sysctls,
+        &paths.direct,
+        &paths.remembered,
+    ];
     for directory in directories {
         let is_own = directory.starts_with(paths.ownership.parent().unwrap_or(&paths.ownership));
         for entry in entries(directory)? {

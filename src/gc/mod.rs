@@ -1,7 +1,7 @@
 //! Finds and removes leftovers of kills, crashes and manual deletions.
 //!
 //! Only recorded objects are removed. A record is an ownership record, the state of the direct engine, a file of remembered
-//! values, or a file with our name and header. All records are read before systemd is queried, so objects that a unit creates
+//! values, the count of a sysctl, or a file with our name and header. All records are read before systemd is queried, so objects that a unit creates
 //! later are not found. Each object is checked again before removal. gc does not search for nftables rules on the host, because
 //! this program adds no rules there.
 
@@ -20,6 +20,7 @@ use serde::Serialize;
 pub use apply::Collector;
 pub use find::find;
 
+use crate::library::sysctl::Key;
 use crate::name::{Instance, NsName};
 use crate::netns::Identity;
 
@@ -47,6 +48,8 @@ pub enum OrphanKind {
     PartiallyUp(NsName, Vec<Instance>),
     /// Objects on the host that an outside hook created for an instance. The instance is not up.
     Instance(Instance),
+    /// A sysctl of the host that is counted for an instance which has no remembered values.
+    Sysctl(Key, Instance),
     /// A lock that no process holds.
     Lock(NsName),
     /// A file.
@@ -67,6 +70,7 @@ impl OrphanKind {
             Self::OwnershipRecord(..) => KindName::Note,
             Self::PartiallyUp(..) => KindName::State,
             Self::Instance(_) => KindName::Instance,
+            Self::Sysctl(..) => KindName::Sysctl,
             Self::Lock(_) => KindName::Lock,
             Self::File => KindName::File,
             Self::Foreign => KindName::Foreign,
@@ -85,6 +89,7 @@ pub enum KindName {
     Note,
     State,
     Instance,
+    Sysctl,
     Lock,
     File,
     Foreign,
@@ -105,6 +110,7 @@ impl fmt::Display for Orphan {
             OrphanKind::Namespace(name, _) => write!(f, "namespace `{name}`")?,
             OrphanKind::PartiallyUp(name, _) => write!(f, "leftovers of namespace `{name}`")?,
             OrphanKind::Instance(instance) => write!(f, "leftovers of `{instance}` on the host")?,
+            OrphanKind::Sysctl(key, instance) => write!(f, "sysctl '{key}' of `{instance}` on the host")?,
             _ => write!(f, "{path}")?,
         }
         write!(f, ": {}", self.reason)

@@ -142,7 +142,7 @@ pub fn print(paths: &Paths, hook: &Hook, trace: bool) -> Result<String> {
     };
     let layers = Layers::of(paths, &hook.instance)?;
     let caller = Caller::of(trace, CallerKind::Manual)?;
-    wrapper(paths, hook, &layers, &location, &caller)
+    wrapper(paths, hook, &layers, &location, &caller, false)
 }
 
 #[cfg(test)]

@@ -64,11 +64,13 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     // If an earlier instance has left remembered values, the wrapper cleans up first.
     let has_leftovers =
         (hook.phase, hook.side) == (Phase::Up, Side::Outside) && remembered::exists(paths, &hook.instance);
+    let must_finish =
+        (hook.phase, hook.side) == (Phase::Up, Side::Inside) && library::must_finish(paths, &hook.instance)?;
     // A trace shows how bash reads the files.
-    if does_nothing && !has_leftovers && !caller.trace {
+    if does_nothing && !has_leftovers && !must_finish && !caller.trace {
         return Ok(Planned::Nothing);
     }
-    let text = wrapper(paths, hook, &layers, &location, caller)?;
+    let text = wrapper(paths, hook, &layers, &location, caller, must_finish)?;
     Ok(Planned::Bash(Bash::of(hook, &text)?))
 }
 

@@ -33,7 +33,14 @@ const FORGET: &str = "__netns_forget\n";
 /// are not ignored (SIG_IGN): the commands of an EXIT trap would inherit SIG_IGN.
 const DONE: &str = "builtin trap : HUP INT TERM\n__netns_done=y\n";
 
-/// Writes the wrapper of a hook. `location` is the line with the variables of the namespace.
+/// Runs before the layers of `up inside`, on a restart. So all subshells of the hook have the same ID.
+const START: &str = "__netns_hook_id=$$.$EPOCHREALTIME\n__netns_on_failure __netns_library undo\n";
+
+/// Runs at the end of a successful `up inside`, on a restart. Removes what the hook has not made again.
+const FINISH: &str = "__netns_library finish || { __netns_reported=y; builtin exit 1; }\n";
+
+/// Writes the wrapper of a hook. `location` is the line with the variables of the namespace. `must_finish`: see
+/// [`crate::library::must_finish`].
 /// Errors: on `up`, `default.conf` cannot be read.
 pub(super) fn wrapper(
     paths: &Paths,
@@ -41,6 +48,7 @@ pub(super) fn wrapper(
     layers: &Layers,
     location: &str,
     caller: &Caller,
+    must_finish: bool,
 ) -> Result<String> {
     let failure = failure(paths, hook, caller);
     let tail = [TRAP, &failure];
@@ -52,10 +60,11 @@ pub(super) fn wrapper(
     if !names_all || layers.mention("trap") {
         text += TRAP_FUNCTION;
     }
-    let known = layers.all().filter_map(Layer::text).collect();
+    let (start, finish) = if must_finish { (START, FINISH) } else { ("", "") };
+    let known = layers.all().filter_map(Layer::text).chain([finish]).collect();
     let (front, back) = runtime::split(known, names_all, tail.map(lines).iter().sum());
     text += &front;
-    text += &autoconfigure(paths, hook, layers, caller.kind)?;
+    text += &autoconfigure(paths, hook, layers, caller.kind, (start, finish))?;
     if caller.trace {
         text += "PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO: '\nset -x\n";
     }
@@ -103,9 +112,16 @@ fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
 
 /// The function that sources the layers and calls the hook. In a function, the layers can use `local`. Such variables exist until
 /// the hook ends.
-fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind) -> Result<String> {
+fn autoconfigure(
+    paths: &Paths,
+    hook: &Hook,
+    layers: &Layers,
+    caller: CallerKind,
+    (start, finish): (&str, &str),
+) -> Result<String> {
     let mut text = "autoconfigure() {\n".to_owned();
     text += preamble(hook, caller);
+    text += start;
     text += &format!("echo \"{}\"\n", hook.starting());
     let defined = layers.define(&hook.function());
     text += &match defined {
@@ -115,6 +131,7 @@ fn autoconfigure(paths: &Paths, hook: &Hook, layers: &Layers, caller: CallerKind
     if (hook.phase, hook.side) == (Phase::Down, Side::Outside) && caller != CallerKind::Engine {
         text += FORGET;
     }
+    text += finish;
     let is_last = (hook.phase, hook.side) == (Phase::Up, Side::Inside);
     if is_last && layers.declaration(paths, &hook.instance.nstype).firewall {
         let plugin = quote(layers.get(Role::Plugin).path.as_os_str());

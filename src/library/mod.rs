@@ -7,6 +7,7 @@
 
 pub mod link;
 mod record;
+pub mod sysctl;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -55,6 +56,8 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "link_add" => link::add(&call, rest),
         "link_configure" => link::configure(&call, rest),
         "link_up" => link::up(&call, rest),
+        "sysctl_set" => sysctl::set(&call, rest),
+        "finish" => finish(&call),
         "undo" => undo(&call),
         other => bail!("unknown library function `{other}`"),
     };
@@ -77,6 +80,18 @@ fn undo(call: &Call) -> Result<()> {
     let mut record = call.record()?;
     record.remove(call.paths, |object| object.is_of(&call.hook), |object| object.undo(call))?;
     remembered::forget_if_empty(call.paths, &call.instance)
+}
+
+/// Removes what only earlier runs of the inside hook have made, after a success.
+fn finish(call: &Call) -> Result<()> {
+    let mut record = call.record()?;
+    record.remove(call.paths, |object| object.is_stale(&call.hook), |object| object.undo(call))
+}
+
+/// Whether `up inside` must call `finish`: an earlier run of it has made objects that this run may not want any more.
+/// Errors: the record cannot be read.
+pub fn must_finish(paths: &Paths, instance: &Instance) -> Result<bool> {
+    Ok(Record::read(paths, instance)?.objects().iter().any(|object| object.is_stale("")))
 }
 
 /// Removes all recorded objects of an instance, in reverse order. `lost`: the name of the namespace does not belong to the
@@ -104,7 +119,8 @@ pub fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Difference>> {
     let mut differences = Vec::new();
     for object in record.objects() {
         let lines = object.drift(paths)?.into_iter();
-        differences.extend(lines.map(|line| Difference { line, is_inside: object.is_inside() }));
+        differences
+            .extend(lines.map(|line| Difference { line, is_made_by_restart: object.is_made_by_restart() }));
     }
     Ok(differences)
 }
@@ -114,8 +130,8 @@ pub fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Difference>> {
 pub struct Difference {
     /// The line for the administrator.
     pub line: String,
-    /// Whether the object is in the namespace, so that a restart repairs it.
-    pub is_inside: bool,
+    /// Whether a restart repairs it.
+    pub is_made_by_restart: bool,
 }
 
 impl Call<'_> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::link::Link;
+use super::sysctl::ChangedSysctl;
 use crate::config::remembered;
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -12,9 +13,12 @@ use crate::paths::Paths;
 /// An object that the library has made. Each variant has these functions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(clippy::large_enum_variant)] // an instance has few objects
 pub enum Object {
     /// An interface.
     Link(Link),
+    /// A sysctl that was set.
+    Sysctl(ChangedSysctl),
 }
 
 impl Object {
@@ -22,6 +26,7 @@ impl Object {
     pub(super) fn is_of(&self, hook: &str) -> bool {
         match self {
             Self::Link(link) => link.is_of(hook),
+            Self::Sysctl(sysctl) => sysctl.is_of(hook),
         }
     }
 
@@ -29,6 +34,23 @@ impl Object {
     pub(super) fn is_inside(&self) -> bool {
         match self {
             Self::Link(link) => link.is_inside(),
+            Self::Sysctl(sysctl) => sysctl.is_inside(),
+        }
+    }
+
+    /// Whether a restart repairs the object.
+    pub(super) fn is_made_by_restart(&self) -> bool {
+        match self {
+            Self::Link(link) => link.is_inside(),
+            Self::Sysctl(sysctl) => sysctl.is_made_by_restart(),
+        }
+    }
+
+    /// Whether the object exists only because of an earlier run of the inside hook, and not because of this `hook`.
+    pub(super) fn is_stale(&self, hook: &str) -> bool {
+        match self {
+            Self::Link(_) => false, // `down` removes it
+            Self::Sysctl(sysctl) => sysctl.is_stale(hook),
         }
     }
 
@@ -36,6 +58,7 @@ impl Object {
     pub(super) fn undo(&mut self, call: &Call) -> Result<bool> {
         match self {
             Self::Link(link) => link.undo(call),
+            Self::Sysctl(sysctl) => sysctl.release(call.paths).map(|()| false),
         }
     }
 
@@ -43,6 +66,7 @@ impl Object {
     pub(super) fn remove(&self, paths: &Paths, lost: bool) -> Result<()> {
         match self {
             Self::Link(link) => link.remove(paths, lost),
+            Self::Sysctl(sysctl) => sysctl.remove(paths, lost),
         }
     }
 
@@ -50,6 +74,7 @@ impl Object {
     pub(super) fn remove_here(&self) -> Result<()> {
         match self {
             Self::Link(link) => link.remove_here(),
+            Self::Sysctl(sysctl) => sysctl.remove_here(),
         }
     }
 
@@ -57,6 +82,7 @@ impl Object {
     pub(super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
         match self {
             Self::Link(link) => link.drift(paths),
+            Self::Sysctl(sysctl) => sysctl.drift(paths),
         }
     }
 }
@@ -103,9 +129,35 @@ impl Record {
 
     /// All interfaces.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
-        self.objects.iter().map(|object| match object {
-            Object::Link(link) => link,
+        self.objects.iter().filter_map(|object| match object {
+            Object::Link(link) => Some(link),
+            Object::Sysctl(_) => None,
         })
+    }
+
+    /// All sysctls.
+    pub fn sysctls(&self) -> impl Iterator<Item = &ChangedSysctl> {
+        self.objects.iter().filter_map(|object| match object {
+            Object::Sysctl(sysctl) => Some(sysctl),
+            Object::Link(_) => None,
+        })
+    }
+
+    /// Records a sysctl, in place of the earlier record of the same one.
+    pub fn put_sysctl(&mut self, sysctl: ChangedSysctl) {
+        let earlier = self
+            .objects
+            .iter_mut()
+            .find(|object| matches!(object, Object::Sysctl(one) if one.is_same_as(&sysctl)));
+        match earlier {
+            Some(earlier) => *earlier = Object::Sysctl(sysctl),
+            None => self.objects.push(Object::Sysctl(sysctl)),
+        }
+    }
+
+    /// Forgets a sysctl.
+    pub fn forget_sysctl(&mut self, sysctl: &ChangedSysctl) {
+        self.objects.retain(|object| !matches!(object, Object::Sysctl(one) if one.is_same_as(sysctl)));
     }
 
     /// Records an interface, in place of the earlier one with the same label.

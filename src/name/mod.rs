@@ -256,7 +256,8 @@ impl NsName {
 }
 
 /// A type on a namespace, written `TYPE@NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Instance {
     /// The type.
     pub nstype: NsType,
@@ -299,6 +300,20 @@ impl Instance {
         let unit = if text.ends_with(".service") { text.to_owned() } else { format!("{text}.service") };
         // A type has no hyphen, so no instance has the form of a unit name.
         UnitName::parse(&unit).and_then(UnitName::instance).map_or_else(|| text.parse(), Ok)
+    }
+}
+
+impl From<Instance> for String {
+    fn from(instance: Instance) -> Self {
+        instance.to_string()
+    }
+}
+
+impl TryFrom<String> for Instance {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 

@@ -1,0 +1,146 @@
+//! The sysctls of the host that instances have set. Several instances can set one to the same value. The last one to go restores the
+//! value before the first one.
+//!
+//! Each sysctl has a file in /run/systemd-netns/sysctls. A count is written before its sysctl is set, and removed after its sysctl is
+//! restored. So a process that is killed between the two steps leaves a count that can be released again.
+
+use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
+use std::mem;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::errno::Errno;
+use nix::fcntl::Flock;
+use serde::{Deserialize, Serialize};
+
+use super::super::enter_host;
+use super::Before;
+use super::key::{Key, is_same, line};
+use crate::name::Instance;
+use crate::paths::Paths;
+use crate::sys::file::{self, Draft};
+
+/// Time to wait for the lock. Its holders only write some small files.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The instances that have set a sysctl of the host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Count {
+    /// The key.
+    pub key: Key,
+    /// The value that all instances have set.
+    value: String,
+    before: Before,
+    /// The instances, in the order in which they have set it.
+    pub owners: Vec<Instance>,
+}
+
+/// All counts, locked: no other process changes them.
+#[derive(Debug)]
+pub struct Counts<'a> {
+    directory: &'a Path,
+    _lock: Flock<File>,
+}
+
+impl<'a> Counts<'a> {
+    /// Locks the counts.
+    /// Errors: the directory cannot be created, or another process holds the lock for too long.
+    pub fn lock(paths: &'a Paths) -> Result<Self> {
+        let directory = paths.sysctls.as_path();
+        let what = || format!("cannot lock {}", directory.display());
+        // Any user who can open the directory could lock it.
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(what)?;
+        let opened = File::open(directory).with_context(what)?;
+        let lock = file::lock_within(opened, LOCK_TIMEOUT).map_err(|errno| match errno {
+            Errno::EAGAIN => anyhow!("another process holds the lock; `lslocks` lists it"),
+            errno => errno.into(),
+        });
+        Ok(Self { directory, _lock: lock.with_context(what)? })
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.directory.join(key.file_name())
+    }
+
+    fn read(&self, key: &Key) -> Result<Option<Count>> {
+        read(&self.path(key))
+    }
+
+    fn save(&self, count: &Count) -> Result<()> {
+        Draft::of(&self.path(&count.key), &serde_json::to_vec(count)?)?.commit()
+    }
+
+    /// Checks that no other instance has set another value.
+    /// Errors: another instance has, or the count cannot be read.
+    pub fn check(&self, key: &Key, value: &str, instance: &Instance) -> Result<()> {
+        let Some(count) = self.read(key)? else { return Ok(()) };
+        if let Some(other) = count.owners.iter().find(|owner| *owner != instance) {
+            ensure!(is_same(&count.value, value), "`{other}` has set it to '{}'", line(&count.value));
+        }
+        Ok(())
+    }
+
+    /// Counts an instance, and sets a sysctl in the namespace of this thread, which is the one of the host.
+    /// Errors: the kernel refuses the value, and then nothing is changed; or the count cannot be written.
+    pub fn set(&self, key: &Key, value: &str, instance: &Instance) -> Result<()> {
+        let earlier = self.read(key)?;
+        let mut count = earlier.clone().map_or_else(|| Count::new(key, value), Ok)?;
+        if !count.owners.contains(instance) {
+            count.owners.push(instance.clone());
+        }
+        if !is_same(&count.value, value) {
+            count.before.replaced = Some(mem::replace(&mut count.value, value.to_owned()));
+        }
+        self.save(&count)?;
+        if let Err(error) = key.write(value) {
+            match earlier {
+                Some(earlier) => self.save(&earlier)?,
+                None => file::remove(&self.path(key))?,
+            }
+            return Err(error);
+        }
+        if count.before.replaced.take().is_some() { self.save(&count) } else { Ok(()) }
+    }
+
+    /// Removes an instance from the count of a sysctl. After the last one, the value before is restored.
+    /// Errors: the kernel refuses, or the count cannot be written.
+    pub fn release(&self, key: &Key, instance: &Instance) -> Result<()> {
+        let Some(mut count) = self.read(key)? else { return Ok(()) };
+        if !count.owners.contains(instance) {
+            return Ok(());
+        }
+        count.owners.retain(|owner| owner != instance);
+        if !count.owners.is_empty() {
+            return self.save(&count);
+        }
+        {
+            let _host = enter_host()?;
+            count.before.restore(key, &count.value, "on the host")?;
+        }
+        file::remove(&self.path(key))
+    }
+}
+
+impl Count {
+    /// The count of a sysctl that no instance has set yet.
+    fn new(key: &Key, value: &str) -> Result<Self> {
+        let before = Before::new(key.read()?);
+        Ok(Self { key: key.clone(), value: value.to_owned(), before, owners: Vec::new() })
+    }
+}
+
+/// Reads the file of a count.
+/// Errors: it cannot be read, or is damaged.
+pub fn read(path: &Path) -> Result<Option<Count>> {
+    let text = match file::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let count = serde_json::from_slice(&text);
+    count.with_context(|| {
+        format!("{} is damaged; fix: restore the sysctl, then remove the file", path.display())
+    })
+}

@@ -1,0 +1,181 @@
+//! Sysctls in the kernel: their keys, their values, and the check before one is set.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+/// The key of a sysctl, as its path below /proc/sys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key(String);
+
+impl FromStr for Key {
+    type Err = anyhow::Error;
+
+    /// Parses a key as sysctl(8) does: if its first separator is a dot, dots and slashes are exchanged. So `net.ipv4.conf.eth0/5.mtu`
+    /// and `net/ipv4/conf/eth0.5/mtu` are the same.
+    fn from_str(text: &str) -> Result<Self> {
+        let is_dotted = text.find(['.', '/']).is_some_and(|first| text[first..].starts_with('.'));
+        let path = if is_dotted { exchanged(text) } else { text.to_owned() };
+        ensure!(
+            path.split('/').all(|part| !["", ".", ".."].contains(&part)),
+            "'{text}' is not the key of a sysctl: expected a key such as net.ipv4.ip_forward"
+        );
+        Ok(Self(path))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&exchanged(&self.0))
+    }
+}
+
+/// Exchanges dots and slashes.
+fn exchanged(text: &str) -> String {
+    let exchange = |character| match character {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    };
+    text.chars().map(exchange).collect()
+}
+
+impl Key {
+    /// The file in /proc/sys. Below /proc/sys/net it belongs to the network namespace of this thread.
+    pub fn file(&self) -> PathBuf {
+        PathBuf::from("/proc/sys").join(&self.0)
+    }
+
+    /// The name of a file of ours for this sysctl. The name of an interface can contain a dot, but no colon (dev_valid_name in
+    /// net/core/dev.c).
+    pub fn file_name(&self) -> String {
+        self.0.replace('/', ":")
+    }
+
+    /// Whether the key can belong to a network namespace.
+    pub fn is_net(&self) -> bool {
+        self.0.starts_with("net/")
+    }
+
+    /// The value, without the line end.
+    /// Errors: it cannot be read.
+    pub fn read(&self) -> Result<String> {
+        let file = self.file();
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(text.trim_end_matches('\n').to_owned())
+    }
+
+    /// Sets a value. An equal value is not written again: that can reset other sysctls.
+    /// Errors: the kernel refuses, or stores another value; then the value before is set again.
+    pub fn write(&self, value: &str) -> Result<()> {
+        let before = self.read()?;
+        if is_same(&before, value) {
+            return Ok(());
+        }
+        let file = self.file();
+        // An empty value is a line, too: write(2) of nothing has no effect.
+        let set = |value: &str| fs::write(&file, format!("{value}\n"));
+        set(value).with_context(|| file.display().to_string())?;
+        let stored = self.read()?;
+        if !is_same(&stored, value) {
+            set(&before).with_context(|| file.display().to_string())?;
+            bail!("{}: the kernel has stored '{}' instead", file.display(), line(&stored));
+        }
+        Ok(())
+    }
+
+    /// Whether the sysctl can be set in the namespace of this thread. Changes nothing.
+    /// Errors: it cannot be opened for another reason, such as a directory.
+    pub fn is_settable(&self) -> Result<Settable> {
+        let file = self.file();
+        match OpenOptions::new().write(true).open(&file) {
+            Ok(_) => Ok(Settable::Yes),
+            Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+                Ok(Settable::Missing)
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(Settable::ReadOnly),
+            Err(error) => Err(error).with_context(|| format!("cannot open {}", file.display())),
+        }
+    }
+}
+
+/// Whether a sysctl can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settable {
+    /// It can.
+    Yes,
+    /// It does not exist here.
+    Missing,
+    /// The kernel does not allow it here.
+    ReadOnly,
+}
+
+/// Whether the kernel reads two values as the same. It separates the words of a value by tabs, and shows numbers as decimals.
+pub fn is_same(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split_whitespace(), other.split_whitespace());
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) if one == other => {}
+            (Some(one), Some(other)) if number(one).is_some_and(|value| number(other) == Some(value)) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The value of a number, in the forms that the kernel reads: decimal, `0x` and hexadecimal, `0` and octal (strtoul_lenient in
+/// kernel/sysctl.c).
+fn number(word: &str) -> Option<i128> {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    let (digits, radix) = match (digits.strip_prefix("0x"), digits.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (digits, 10),
+    };
+    let value = i128::from(u64::from_str_radix(digits, radix).ok()?);
+    Some(if word.starts_with('-') { -value } else { value })
+}
+
+/// A value with single blanks between its words, for a message.
+pub fn line(value: &str) -> String {
+    value.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_separator_of_a_key_decides_about_dots_and_slashes() {
+        for key in ["net.ipv4.conf.eth0/5.rp_filter", "net/ipv4/conf/eth0.5/rp_filter"] {
+            let key: Key = key.parse().unwrap();
+            assert_eq!(key.file(), PathBuf::from("/proc/sys/net/ipv4/conf/eth0.5/rp_filter"));
+            assert_eq!(key.to_string(), "net.ipv4.conf.eth0/5.rp_filter");
+        }
+    }
+
+    #[test]
+    fn a_key_cannot_leave_proc_sys() {
+        for key in ["", "/", "/proc/sys/net/ipv4/ip_forward", "net/../kernel/x", "net..ipv4", "net.", "../x"]
+        {
+            assert!(key.parse::<Key>().is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn values_that_the_kernel_reads_alike_are_the_same() {
+        for (one, other) in
+            [("0 1", "0\t1"), ("0x10", "16"), ("010", "8"), ("-1", "-0x1"), ("", " "), ("a", "a")]
+        {
+            assert!(is_same(one, other), "{one:?} {other:?}");
+        }
+        for (one, other) in [("1", "-1"), ("1 2", "1"), ("10", "010"), ("a", "A"), ("", "0")] {
+            assert!(!is_same(one, other), "{one:?} {other:?}");
+        }
+    }
+}

@@ -28,6 +28,8 @@ pub(super) const RUNTIME: &str = concat!(
     "\n",
     include_str!("library/sysctls.sh"),
     "\n",
+    include_str!("library/host_table.sh"),
+    "\n",
     include_str!("library/help.sh"),
 );
 

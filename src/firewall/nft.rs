@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::sys::program::{Output, Program};
 
@@ -22,6 +22,25 @@ pub fn run(arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
 /// Errors: nft is not installed, fails or times out.
 pub fn command(command: &str) -> Result<()> {
     within_timeout(nft().args([command]))?.success().map(drop)
+}
+
+/// Loads rules in one transaction, with a timeout of 15 seconds. Errors do not count the first `skipped` lines.
+/// Errors: nft is not installed, times out, or refuses the rules. The error has the line, and the message of nft.
+pub fn load(rules: &str, skipped: usize) -> Result<()> {
+    let answer = within_timeout(nft().args(["--file", "-"]).input(rules))?;
+    let message = answer.message();
+    let lines: Vec<String> = message.lines().map(|line| renumbered(line, skipped)).collect();
+    ensure!(answer.status.success(), "{}", lines.join("\n"));
+    Ok(())
+}
+
+/// Changes the line number in the first line of a message of nft, `/dev/stdin:LINE:COLUMNS: TEXT`.
+fn renumbered(line: &str, skipped: usize) -> String {
+    let number = || {
+        let (number, rest) = line.strip_prefix("/dev/stdin:")?.split_once(':')?;
+        Some(format!("line {}:{rest}", number.parse::<usize>().ok()?.checked_sub(skipped)?))
+    };
+    number().unwrap_or_else(|| line.to_owned())
 }
 
 /// Checks a file of rules without loading it. Returns the errors that `nft` prints, or an empty string.

@@ -83,7 +83,7 @@ impl<'a> Save<'a> {
         let (name, nstype) = (self.name, &self.rules.nstype);
         let tables = netlink::tables().context("cannot read the nftables rules in force")?;
         ensure!(
-            !tables.iter().any(|table| table == TABLE),
+            !tables.iter().any(|table| table.name == TABLE),
             "refusing to save the rules of namespace `{name}`: its firewall is not loaded\n  fix: `netnsctl restart {nstype}@{name}`, \
              then save again"
         );

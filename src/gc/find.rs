@@ -10,6 +10,7 @@ use super::used::Used;
 use super::{Orphan, OrphanKind, drop_ins, files};
 use crate::engine;
 use crate::engine::state::{self, Stage, State, StateFile};
+use crate::library::{HostTables, OrphanTable};
 use crate::name::{Instance, NsName};
 use crate::netns::processes;
 use crate::netns::{self, Id, Identity, NameState};
@@ -18,6 +19,7 @@ use crate::paths::Paths;
 /// Finds all orphans, in the order in which they can be removed.
 /// Errors: a directory or a namespace cannot be read, or systemd cannot be queried.
 pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
+    let tables = HostTables::list();
     // The records are read before systemd is queried: see the documentation of `gc`.
     let mut found = Vec::new();
     let records = Records::read(paths, &mut found)?;
@@ -25,6 +27,7 @@ pub fn find(paths: &Paths) -> Result<Vec<Orphan>> {
     let search = Search { paths, records, used: Used::query(paths)? };
     found.extend(search.partially_up());
     found.extend(search.remembered());
+    found.extend(search.host_tables(tables));
     found.extend(search.unneeded(&names));
     found.extend(files::find(paths, &search.records.states)?);
     found.extend(drop_ins::find(paths)?);
@@ -85,9 +88,6 @@ impl Search<'_> {
 
     /// Finds remembered values of instances that are not up in any engine.
     fn remembered(&self) -> Vec<Orphan> {
-        let is_up = |instance: &&Instance| {
-            self.used.instances.contains(instance) || self.records.has_direct(instance)
-        };
         let orphan = |instance: &Instance| {
             let path = self.paths.remembered(instance);
             let is_foreign = self.has_foreign_namespace(instance);
@@ -96,7 +96,27 @@ impl Search<'_> {
                 |is_foreign| remembered_orphan(instance, &path, is_foreign),
             )
         };
-        self.records.remembered.iter().filter(|instance| !is_up(instance)).map(orphan).collect()
+        self.records.remembered.iter().filter(|instance| !self.is_up(instance)).map(orphan).collect()
+    }
+
+    /// Whether an instance is up in any engine.
+    fn is_up(&self, instance: &Instance) -> bool {
+        self.used.instances.contains(instance) || self.records.has_direct(instance)
+    }
+
+    /// Finds tables on the host whose records were lost.
+    fn host_tables(&self, tables: HostTables) -> Vec<Orphan> {
+        let orphan = |table: OrphanTable| Orphan {
+            path: self.paths.remembered(&table.instance),
+            reason: format!("it belongs to `{}`, which is not up, and has no record", table.instance),
+            kind: OrphanKind::Table(table),
+        };
+        tables
+            .orphans(self.paths)
+            .into_iter()
+            .filter(|table| !self.is_up(&table.instance))
+            .map(orphan)
+            .collect()
     }
 
     /// Whether the namespace of an instance is foreign. Another program or init system can then run the hooks of the instance.

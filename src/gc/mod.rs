@@ -1,9 +1,9 @@
 //! Finds and removes leftovers of kills, crashes and manual deletions.
 //!
 //! Only recorded objects are removed. A record is an ownership record, the state of the direct engine, a file of remembered
-//! values, the count of a sysctl, or a file with our name and header. All records are read before systemd is queried, so objects that a unit creates
-//! later are not found. Each object is checked again before removal. gc does not search for nftables rules on the host, because
-//! this program adds no rules there.
+//! values, the count of a sysctl, or a file with our name and header. All records are read before systemd is queried, so objects
+//! that a unit creates later are not found. Each object is checked again before removal. A table of nftables on the host is
+//! recognised by its comment, if its record was lost.
 
 mod apply;
 mod drop_ins;
@@ -20,6 +20,7 @@ use serde::Serialize;
 pub use apply::Collector;
 pub use find::find;
 
+use crate::library::OrphanTable;
 use crate::library::sysctl::Key;
 use crate::name::{Instance, NsName};
 use crate::netns::Identity;
@@ -29,7 +30,7 @@ use crate::netns::Identity;
 pub struct Orphan {
     /// The kind, with the data for the removal.
     pub kind: OrphanKind,
-    /// The file of the object.
+    /// The file of the object, or its record.
     pub path: PathBuf,
     /// The reason for the removal, or for leaving the object alone.
     pub reason: String,
@@ -50,6 +51,8 @@ pub enum OrphanKind {
     Instance(Instance),
     /// A sysctl of the host that is counted for an instance which has no remembered values.
     Sysctl(Key, Instance),
+    /// A table of an instance on the host.
+    Table(OrphanTable),
     /// A lock that no process holds.
     Lock(NsName),
     /// A file.
@@ -71,6 +74,7 @@ impl OrphanKind {
             Self::PartiallyUp(..) => KindName::State,
             Self::Instance(_) => KindName::Instance,
             Self::Sysctl(..) => KindName::Sysctl,
+            Self::Table(_) => KindName::Table,
             Self::Lock(_) => KindName::Lock,
             Self::File => KindName::File,
             Self::Foreign => KindName::Foreign,
@@ -90,6 +94,7 @@ pub enum KindName {
     State,
     Instance,
     Sysctl,
+    Table,
     Lock,
     File,
     Foreign,
@@ -111,6 +116,7 @@ impl fmt::Display for Orphan {
             OrphanKind::PartiallyUp(name, _) => write!(f, "leftovers of namespace `{name}`")?,
             OrphanKind::Instance(instance) => write!(f, "leftovers of `{instance}` on the host")?,
             OrphanKind::Sysctl(key, instance) => write!(f, "sysctl '{key}' of `{instance}` on the host")?,
+            OrphanKind::Table(table) => write!(f, "table `inet {}` on the host", table.name)?,
             _ => write!(f, "{path}")?,
         }
         write!(f, ": {}", self.reason)

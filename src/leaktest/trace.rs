@@ -172,7 +172,7 @@ impl TableOwner {
         input.write_all(text.as_bytes()).context("cannot write to nft")?;
         // Wait until the table exists or nft has ended.
         let exists = try_wait_until(Duration::from_secs(3), POLL_INTERVAL, || {
-            let exists = netlink::tables()?.contains(&owner.table);
+            let exists = netlink::tables()?.iter().any(|table| table.name == owner.table);
             let has_ended = owner.process.try_wait().context("cannot wait for nft")?.is_some();
             anyhow::Ok((exists || has_ended).then_some(exists))
         })?;

@@ -5,6 +5,7 @@
 //! object has its own file or folder, which makes, compares and removes it. So an error of a hook, `down` and `check` need no code
 //! in the plugin.
 
+mod host_table;
 pub mod link;
 mod record;
 pub mod sysctl;
@@ -20,6 +21,7 @@ use crate::name::{Instance, NsName, Side};
 use crate::netns::{self, Entered};
 use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
+pub use host_table::{HostTables, OrphanTable};
 use link::settings::Invalid;
 use record::{Object, Record};
 
@@ -53,6 +55,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         trace: *trace == "trace",
     };
     let done = match *function {
+        "host_table_load" => host_table::load(&call, rest),
         "link_add" => link::add(&call, rest),
         "link_configure" => link::configure(&call, rest),
         "link_up" => link::up(&call, rest),

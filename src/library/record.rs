@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::Call;
+use super::host_table::HostTable;
 use super::link::Link;
 use super::sysctl::ChangedSysctl;
 use crate::config::remembered;
@@ -19,6 +20,8 @@ pub enum Object {
     Link(Link),
     /// A sysctl that was set.
     Sysctl(ChangedSysctl),
+    /// The nftables table on the host.
+    Table(HostTable),
 }
 
 impl Object {
@@ -27,14 +30,16 @@ impl Object {
         match self {
             Self::Link(link) => link.is_of(hook),
             Self::Sysctl(sysctl) => sysctl.is_of(hook),
+            Self::Table(table) => table.is_of(hook),
         }
     }
 
-    /// Whether the object is in the namespace of the instance.
+    /// Whether a restart repairs the object: it is in the namespace of the instance, or made by an inside hook.
     pub(super) fn is_inside(&self) -> bool {
         match self {
             Self::Link(link) => link.is_inside(),
             Self::Sysctl(sysctl) => sysctl.is_inside(),
+            Self::Table(_) => false,
         }
     }
 
@@ -43,13 +48,14 @@ impl Object {
         match self {
             Self::Link(link) => link.is_inside(),
             Self::Sysctl(sysctl) => sysctl.is_made_by_restart(),
+            Self::Table(table) => table.is_made_by_restart(),
         }
     }
 
     /// Whether the object exists only because of an earlier run of the inside hook, and not because of this `hook`.
     pub(super) fn is_stale(&self, hook: &str) -> bool {
         match self {
-            Self::Link(_) => false, // `down` removes it
+            Self::Link(_) | Self::Table(_) => false, // `down` removes it
             Self::Sysctl(sysctl) => sysctl.is_stale(hook),
         }
     }
@@ -59,6 +65,7 @@ impl Object {
         match self {
             Self::Link(link) => link.undo(call),
             Self::Sysctl(sysctl) => sysctl.release(call.paths).map(|()| false),
+            Self::Table(table) => table.undo(call),
         }
     }
 
@@ -67,6 +74,7 @@ impl Object {
         match self {
             Self::Link(link) => link.remove(paths, lost),
             Self::Sysctl(sysctl) => sysctl.remove(paths, lost),
+            Self::Table(table) => table.remove(),
         }
     }
 
@@ -75,6 +83,7 @@ impl Object {
         match self {
             Self::Link(link) => link.remove_here(),
             Self::Sysctl(sysctl) => sysctl.remove_here(),
+            Self::Table(_) => Ok(()), // it is on the host
         }
     }
 
@@ -83,6 +92,7 @@ impl Object {
         match self {
             Self::Link(link) => link.drift(paths),
             Self::Sysctl(sysctl) => sysctl.drift(paths),
+            Self::Table(table) => table.drift(),
         }
     }
 }
@@ -127,11 +137,16 @@ impl Record {
         self.objects.push(object);
     }
 
+    /// Forgets the objects that are not `kept`. The caller calls [`save`](Self::save).
+    pub fn retain(&mut self, kept: impl Fn(&Object) -> bool) {
+        self.objects.retain(kept);
+    }
+
     /// All interfaces.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
         self.objects.iter().filter_map(|object| match object {
             Object::Link(link) => Some(link),
-            Object::Sysctl(_) => None,
+            _ => None,
         })
     }
 
@@ -139,7 +154,7 @@ impl Record {
     pub fn sysctls(&self) -> impl Iterator<Item = &ChangedSysctl> {
         self.objects.iter().filter_map(|object| match object {
             Object::Sysctl(sysctl) => Some(sysctl),
-            Object::Link(_) => None,
+            _ => None,
         })
     }
 
@@ -174,7 +189,7 @@ impl Record {
 
     /// Forgets an interface.
     pub fn forget_link(&mut self, link: &Link) {
-        self.objects.retain(|object| !matches!(object, Object::Link(one) if one.has_label_of(link)));
+        self.retain(|object| !matches!(object, Object::Link(one) if one.has_label_of(link)));
     }
 
     /// Calls `remove` for each object that `is_wanted`, the last one first. The record keeps the objects that stay. A failure does

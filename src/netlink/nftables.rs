@@ -18,9 +18,11 @@ const GET_CHAIN: u16 = NFTABLES | 4;
 const GET_RULE: u16 = NFTABLES | 7;
 /// The length of `struct nfgenmsg`.
 const GENERIC: usize = 4;
-/// `NFTA_TABLE_NAME`, `NFTA_TABLE_FLAGS` and `NFT_TABLE_F_DORMANT`.
+/// `NFTA_TABLE_NAME` to `NFTA_TABLE_USERDATA`, and `NFT_TABLE_F_DORMANT`.
 const TABLE_NAME: u16 = 1;
 const TABLE_FLAGS: u16 = 2;
+const TABLE_HANDLE: u16 = 4;
+const TABLE_USERDATA: u16 = 6;
 const DORMANT: u32 = 1;
 /// `NFTA_CHAIN_TABLE` to `NFTA_CHAIN_TYPE`, and `NFTA_HOOK_HOOKNUM`, which is nested in a hook.
 const CHAIN_TABLE: u16 = 1;
@@ -34,8 +36,12 @@ const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 /// `NF_INET_LOCAL_IN` and `NF_INET_LOCAL_OUT`.
 const LOCAL: [u32; 2] = [1, 3];
+/// `NFTNL_UDATA_TABLE_COMMENT` (include/libnftnl/udata.h)
+const COMMENT: u8 = 0;
+/// `NFPROTO_INET`
+const INET: u8 = 1;
 /// `NFPROTO_INET`, `NFPROTO_IPV4` and `NFPROTO_IPV6`.
-const IP_FAMILIES: [u8; 3] = [1, 2, 10];
+const IP_FAMILIES: [u8; 3] = [INET, 2, 10];
 /// `NF_DROP`
 const DROP: u32 = 0;
 
@@ -75,12 +81,25 @@ pub struct Filter {
     drops: bool,
 }
 
-/// Lists the names of the tables in this namespace.
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The name.
+    pub name: String,
+    /// Whether the family is `inet`.
+    pub inet: bool,
+    /// Identifies the table. A later table with the same name has another handle.
+    pub handle: u64,
+    /// The comment, or an empty string.
+    pub comment: String,
+}
+
+/// Lists the tables in this namespace.
 /// Errors: the netlink request fails.
-pub fn tables() -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    dump(GET_TABLE, |answer| names.extend(attributes(answer).text(TABLE_NAME)))?;
-    Ok(names)
+pub fn tables() -> Result<Vec<Table>> {
+    let mut tables = Vec::new();
+    dump(GET_TABLE, |answer| tables.extend(parse_table(answer)))?;
+    Ok(tables)
 }
 
 /// Counts the nftables rules, and reads the policies of the base chains.
@@ -142,6 +161,29 @@ fn parse_filter(answer: &[u8]) -> Option<Filter> {
         drops: chain.number(CHAIN_POLICY) == Some(DROP),
     })
     .filter(|_| is_filter)
+}
+
+/// Parses an answer of the kernel about a table.
+fn parse_table(answer: &[u8]) -> Option<Table> {
+    let table = attributes(answer);
+    Some(Table {
+        name: table.text(TABLE_NAME)?,
+        inet: family(answer)? == INET,
+        handle: table.long(TABLE_HANDLE)?,
+        comment: table.value(TABLE_USERDATA).and_then(parse_comment).unwrap_or_default(),
+    })
+}
+
+/// Finds the comment in the data that nft(8) stores with a table: a type, a length and a value, several times.
+fn parse_comment(mut data: &[u8]) -> Option<String> {
+    loop {
+        let ([kind, length], rest) = data.split_first_chunk()?;
+        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+        if *kind == COMMENT {
+            return Some(String::from_utf8_lossy(value.strip_suffix(b"\0").unwrap_or(value)).into_owned());
+        }
+        data = rest;
+    }
 }
 
 /// Parses an answer of the kernel about a table. Returns the family and name of a dormant table; `None` for any other table.
@@ -219,5 +261,18 @@ mod tests {
         };
         assert_eq!(table(3), Some((2, "t".to_owned())));
         assert_eq!(table(2), None);
+    }
+
+    #[test]
+    fn the_comment_of_a_table_is_found_among_its_data() {
+        let comment = |data: &[u8]| {
+            let handle = 7_u64.to_be_bytes();
+            parse_table(&answer(1, &[(TABLE_NAME, b"t\0"), (TABLE_HANDLE, &handle), (TABLE_USERDATA, data)]))
+                .map(|table| (table.handle, table.comment))
+        };
+        assert_eq!(comment(b"\x05\x01x\x00\x03hi\0"), Some((7, "hi".to_owned())));
+        for none in [b"".as_slice(), b"\x00", b"\x00\x09hi", b"\x01\x03hi\0"] {
+            assert_eq!(comment(none), Some((7, String::new())), "{none:?}");
+        }
     }
 }

@@ -190,7 +190,7 @@ pub(super) fn drift(paths: &Paths, examined: &[Examined], instance: &Instance) -
                 } else {
                     restart(instance)
                 })
-            }))
+            }));
         }
         Err(error) => findings.push(Finding::error(format!("{error:#}")).of(instance)),
     }

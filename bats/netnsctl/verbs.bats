@@ -254,6 +254,30 @@ END
   rm -rf /etc/systemd/system/netns*
 }
 
+@test "new --like veth and daemon create working types without findings" {
+  for template in veth daemon; do
+    netnsctl new --like "$template" "my$template"
+    shellcheck "$CONF/my$template.sh"
+    shfmt -i 2 -ci -d "$CONF/my$template.sh"
+    netnsctl up "my$template@example"
+    netnsctl check "my$template"
+    netnsctl restart "my$template@example"
+    netnsctl check "my$template"
+    netnsctl down "my$template@example"
+  done
+  nothing_left
+  rm -rf /etc/systemd/system/netns*
+}
+
+@test "new --like wireguard creates a plugin without faults, whose missing file is reported" {
+  netnsctl new --like wireguard mytunnel
+  shellcheck "$CONF/mytunnel.sh"
+  shfmt -i 2 -ci -d "$CONF/mytunnel.sh"
+  run --separate-stderr -1 netnsctl check mytunnel
+  [[ $output == *"MYTUNNEL_CONFIG: '/etc/wireguard/example.conf' is not a file"* ]]
+  rm -rf /etc/systemd/system/netns*
+}
+
 @test "new overwrites no file, and overrides a shipped type only with --force" {
   config mine.sh <<<'# mine'
   run --separate-stderr -1 netnsctl new mine

@@ -65,7 +65,7 @@ pub fn plan(paths: &Paths, hook: &Hook, caller: &Caller, ours: Option<&Identity>
     let has_leftovers =
         (hook.phase, hook.side) == (Phase::Up, Side::Outside) && remembered::exists(paths, &hook.instance);
     let must_finish =
-        (hook.phase, hook.side) == (Phase::Up, Side::Inside) && library::must_finish(paths, &hook.instance)?;
+        (hook.phase, hook.side) == (Phase::Up, Side::Inside) && library::must_finish(paths, &hook.instance);
     // A trace shows how bash reads the files.
     if does_nothing && !has_leftovers && !must_finish && !caller.trace {
         return Ok(Planned::Nothing);

@@ -91,10 +91,12 @@ fn finish(call: &Call) -> Result<()> {
     record.remove(call.paths, |object| object.is_stale(&call.hook), |object| object.undo(call))
 }
 
-/// Whether `up inside` must call `finish`: an earlier run of it has made objects that this run may not want any more.
-/// Errors: the record cannot be read.
-pub fn must_finish(paths: &Paths, instance: &Instance) -> Result<bool> {
-    Ok(Record::read(paths, instance)?.objects().iter().any(|object| object.is_stale("")))
+/// Whether `up inside` must call `finish`: an earlier run of it has made objects that this run may not want any more. The functions
+/// that the hook calls report a record that cannot be read.
+#[must_use]
+pub fn must_finish(paths: &Paths, instance: &Instance) -> bool {
+    Record::read(paths, instance)
+        .is_ok_and(|record| record.objects().iter().any(|object| object.is_stale("")))
 }
 
 /// Removes all recorded objects of an instance, in reverse order. `lost`: the name of the namespace does not belong to the

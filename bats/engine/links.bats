@@ -1,0 +1,107 @@
+#!/usr/bin/env bats
+# Interfaces of the library: settings, restarts, drift, edits and kills.
+
+load engine
+
+# Usage: all NAME
+# Writes veth-NAME.conf with every setting of the type.
+all() {
+  pair "$1" 'VETH_IFADDR_OUTSIDE=(192.0.2.1/30 2001:db8::1/64)' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 2001:db8::2/64)' \
+    VETH_GATEWAY=outside 'VETH_ROUTES_INSIDE=("198.51.100.0/24 via 192.0.2.1")' 'VETH_ROUTES_OUTSIDE=(203.0.113.0/24)' \
+    VETH_MTU=1400 VETH_MAC_OUTSIDE=02:00:00:00:00:01 VETH_MAC_INSIDE=02:00:00:00:00:02 \
+    'VETH_SYSCTLS_INSIDE=(ipv4.rp_filter=2)' 'VETH_SYSCTLS_OUTSIDE=(ipv4.rp_filter=2)' "${@:2}"
+}
+
+# Usage: drifts LINE...
+# Succeeds if check reports exactly these differences of veth@a.
+drifts() {
+  run -1 on netnsctl check veth@a
+  diff <(printf '%s\n' "$@" | sort) <(grep '^error: veth@a: ' <<<"$output" | sed 's/^error: veth@a: //; s/; fix: .*//' | sort)
+}
+
+@test "with every setting the pair can be used at once, check finds nothing, and down leaves nothing" {
+  before=$(machine)
+  all a
+  on netnsctl up veth@a
+  on ip netns exec a bash -c '[[ -z $(ip -6 address show tentative) ]]'
+  on ping -q -c 1 -w 5 2001:db8::2
+  on netnsctl check veth@a
+  on netnsctl down veth@a
+  rm "$CONF/veth-a.conf"
+  undone "$before"
+}
+
+@test "check reports each property that was changed, and a restart or down and up repair it" {
+  all a
+  on netnsctl up veth@a
+  on ip -netns a link set dev ve-a1 mtu 1300 address 02:00:00:00:00:09
+  on ip -netns a address delete 192.0.2.2/30 dev ve-a1
+  on ip -netns a route delete default
+  on ip netns exec a sysctl -q -w net.ipv4.conf.ve-a1.rp_filter=1
+  drifts "interface 've-a1' has the hardware address '02:00:00:00:00:09', not '02:00:00:00:00:02'" \
+    "interface 've-a1' has the MTU '1300', not '1400'" \
+    "interface 've-a1' does not have the address '192.0.2.2'" \
+    "the route 'default via 192.0.2.1' over interface 've-a1' is missing" \
+    "the route '198.51.100.0/24 via 192.0.2.1' over interface 've-a1' is missing" \
+    "/proc/sys/net/ipv4/conf/ve-a1/rp_filter is '1', not '2'"
+  on netnsctl restart veth@a
+  on netnsctl check veth@a
+  on ip link set dev ve-a0 group 0 mtu 1300
+  on ip address delete 2001:db8::1/64 dev ve-a0
+  drifts "interface 've-a0' has the group '0', not '28275'" "interface 've-a0' has the MTU '1300', not '1400'" \
+    "interface 've-a0' does not have the address '2001:db8::1'"
+  on netnsctl down veth@a
+  on netnsctl up veth@a
+  on netnsctl check veth@a
+}
+
+@test "a restart applies edited settings, and keeps the interface and a connection through it" {
+  all a
+  on netnsctl up veth@a
+  index=$(on ip -netns a -json link show ve-a1 | jq '.[0].ifindex')
+  all a 'VETH_IFADDR_INSIDE=(192.0.2.2/30 2001:db8::3/64)' 'VETH_ROUTES_INSIDE=()' VETH_MTU=1450
+  on netnsctl restart veth@a
+  [[ $(on ip -netns a -json link show ve-a1 | jq '.[0].ifindex, .[0].mtu' | paste -sd,) == "$index,1450" ]]
+  [[ $(on ip -netns a -json -6 address show dev ve-a1 scope global | jq -r '.[0].addr_info[].local') == 2001:db8::3 ]]
+  [[ -z $(on ip -netns a route show 198.51.100.0/24) ]]
+  on netnsctl check veth@a
+}
+
+@test "a restart creates a deleted pair again" {
+  all a
+  on netnsctl up veth@a
+  on ip link delete ve-a0
+  drifts "interface 've-a0' is missing" "interface 've-a1' is missing"
+  on netnsctl restart veth@a
+  on netnsctl check veth@a
+  on ping -q -c 1 -w 5 192.0.2.2
+}
+
+@test "a namespace is a switch: others plug in with VETH_BRIDGE and VETH_NSNAME_OUTSIDE" {
+  cat >"$CONF/switch.sh" <<'END'
+# switch: a bridge in the namespace.
+# Contains: only definitions
+configure_switch_up_inside() { link_add SWITCH type bridge && link_configure SWITCH; }
+END
+  config switch-sw.conf <<<SWITCH_IFNAME=bridge0
+  for name in a b; do
+    printf '%s\n' VETH_BRIDGE=bridge0 VETH_NSNAME_OUTSIDE=sw "VETH_IFADDR_INSIDE=192.0.2.$((16#$name))/24" 'NETNS_REQUIRES=switch@sw' |
+      config "veth-$name.conf"
+  done
+  update
+  on netnsctl up veth@a veth@b
+  on ip netns exec a ping -q -c 1 -w 5 192.0.2.11
+  on netnsctl check veth switch
+  on netnsctl down --recursive switch@sw
+  nothing_left
+}
+
+@test "the name of an interface of another instance is refused before anything is made" {
+  pair a VETH_IFNAME_OUTSIDE=same
+  printf '%s\n' VETH_IFADDR_OUTSIDE=198.51.100.1/30 VETH_IFADDR_INSIDE=198.51.100.2/30 VETH_IFNAME_OUTSIDE=same | config veth-b.conf
+  on netnsctl up veth@a
+  run ! on netnsctl up veth@b
+  [[ $output == *"interface 'same' on the host belongs to veth@a"* ]]
+  gone b
+  on ping -q -c 1 -w 5 192.0.2.2
+}

@@ -61,7 +61,7 @@ drifts() {
   all a 'VETH_IFADDR_INSIDE=(192.0.2.2/30 2001:db8::3/64)' 'VETH_ROUTES_INSIDE=()' VETH_MTU=1450
   on netnsctl restart veth@a
   [[ $(on ip -netns a -json link show ve-a1 | jq '.[0].ifindex, .[0].mtu' | paste -sd,) == "$index,1450" ]]
-  [[ $(on ip -netns a -json -6 address show dev ve-a1 scope global | jq -r '.[] | select(.ifname == "ve-a1") | .addr_info[].local') == 2001:db8::3 ]]
+  [[ $(on ip -netns a -json -6 address show dev ve-a1 scope global | jq -r '.[] | select(.ifname == "ve-a1") | .addr_info[].local // empty') == 2001:db8::3 ]]
   [[ -z $(on ip -netns a route show 198.51.100.0/24) ]]
   on netnsctl check veth@a
 }

@@ -73,6 +73,33 @@ impl Plugin {
         names.filter(|name| name.starts_with(&prefix) && !is_own(name)).map(ToOwned::to_owned).collect()
     }
 
+    /// Whether the functions of the library for interfaces read a setting: its name begins with their first argument.
+    fn is_read_by_library(&self, name: &str) -> bool {
+        const KEYS: [&str; 12] = [
+            "IFNAME",
+            "MAC",
+            "MTU",
+            "IFADDR",
+            "GATEWAY",
+            "ROUTES",
+            "SYSCTLS",
+            "BRIDGE",
+            "CARRIER_TIMEOUT",
+            "PARENT_IFNAME",
+            "PARENT_NSNAME",
+            "PARENT_TIMEOUT",
+        ];
+        let words: Vec<&str> = self.code().flat_map(str::split_whitespace).collect();
+        let calls = words.windows(2).filter(|pair| ["link_add", "link_configure"].contains(&pair[0]));
+        let keys =
+            calls.filter_map(|pair| name.strip_prefix(pair[1].trim_end_matches(';'))?.strip_prefix('_'));
+        keys.into_iter().any(|key| {
+            KEYS.iter().any(|known| {
+                key == *known || key == format!("{known}_INSIDE") || key == format!("{known}_OUTSIDE")
+            })
+        })
+    }
+
     /// Whether bash only defines functions and sets variables when it reads the text. Runs bash.
     fn has_only_definitions(&self) -> bool {
         let machine = Test::new("netnsctl").file("plugin.sh", &self.text);
@@ -104,7 +131,7 @@ impl Plugin {
         }
         for name in &self.settings {
             require(
-                self.code().any(|line| has_word(line, name)),
+                self.code().any(|line| has_word(line, name)) || self.is_read_by_library(name),
                 format!("lists `{name}`, but does not read it"),
             );
             require(has_word(manual, name), format!("netns.conf(5) does not describe `{name}`"));

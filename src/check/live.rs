@@ -9,7 +9,7 @@ use super::{Examined, Finding, Subject};
 use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition};
-use crate::library::{self, Difference};
+use crate::library::{self, Drift};
 use crate::lifecycle::loopback;
 use crate::name::{Instance, NsName, Side};
 use crate::netlink;
@@ -183,7 +183,7 @@ pub(super) fn drift(paths: &Paths, examined: &[Examined], instance: &Instance) -
     let mut findings: Vec<Finding> = sides.flat_map(|side| drift_on(paths, one, side)).collect();
     match library::drift(paths, instance) {
         Ok(differences) => {
-            findings.extend(differences.into_iter().map(|Difference { line, is_made_by_restart }| {
+            findings.extend(differences.into_iter().map(|Drift { line, is_made_by_restart }| {
                 let finding = Finding::error(line).of(instance);
                 finding.advice(if is_made_by_restart {
                     format!("fix: `netnsctl restart {instance}`")

@@ -103,7 +103,14 @@ pub fn must_finish(paths: &Paths, instance: &Instance) -> bool {
 /// namespace of the instance any more.
 /// Errors: an object cannot be removed. The others are removed.
 pub fn remove(paths: &Paths, instance: &Instance, lost: bool) -> Result<()> {
-    let mut record = Record::read(paths, instance)?;
+    // A damaged record must not prevent the rest of the teardown.
+    let mut record = match Record::read(paths, instance) {
+        Ok(record) => record,
+        Err(error) => {
+            print::warn(&format!("{error:#}; the objects of `{instance}` are not removed"));
+            return Ok(());
+        }
+    };
     if record.is_empty() {
         return link::remove_older(paths, instance, lost);
     }
@@ -119,20 +126,19 @@ pub fn remove_here(paths: &Paths, instance: &Instance) -> Result<()> {
 
 /// Compares the recorded objects of an instance with the running state.
 /// Errors: the record cannot be read, or the kernel cannot be queried.
-pub fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Difference>> {
+pub fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Drift>> {
     let record = Record::read(paths, instance)?;
     let mut differences = Vec::new();
     for object in record.objects() {
         let lines = object.drift(paths)?.into_iter();
-        differences
-            .extend(lines.map(|line| Difference { line, is_made_by_restart: object.is_made_by_restart() }));
+        differences.extend(lines.map(|line| Drift { line, is_made_by_restart: object.is_made_by_restart() }));
     }
     Ok(differences)
 }
 
 /// A difference of an object from its recorded state.
 #[derive(Debug)]
-pub struct Difference {
+pub struct Drift {
     /// The line for the administrator.
     pub line: String,
     /// Whether a restart repairs it.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::host_table::HostTable;
-use super::link::Link;
+use super::link::LinkRecord;
 use super::sysctl::ChangedSysctl;
 use crate::config::remembered;
 use crate::name::Instance;
@@ -17,7 +17,7 @@ use crate::paths::Paths;
 #[allow(clippy::large_enum_variant)] // an instance has few objects
 pub enum Object {
     /// An interface.
-    Link(Link),
+    Link(LinkRecord),
     /// A sysctl that was set.
     Sysctl(ChangedSysctl),
     /// The nftables table on the host.
@@ -143,7 +143,7 @@ impl Record {
     }
 
     /// All interfaces.
-    pub fn links(&self) -> impl Iterator<Item = &Link> {
+    pub fn links(&self) -> impl Iterator<Item = &LinkRecord> {
         self.objects.iter().filter_map(|object| match object {
             Object::Link(link) => Some(link),
             _ => None,
@@ -176,7 +176,7 @@ impl Record {
     }
 
     /// Records an interface, in place of the earlier one with the same label.
-    pub fn put_link(&mut self, link: Link) {
+    pub fn put_link(&mut self, link: LinkRecord) {
         let earlier = self
             .objects
             .iter_mut()
@@ -188,7 +188,7 @@ impl Record {
     }
 
     /// Forgets an interface.
-    pub fn forget_link(&mut self, link: &Link) {
+    pub fn forget_link(&mut self, link: &LinkRecord) {
         self.retain(|object| !matches!(object, Object::Link(one) if one.has_label_of(link)));
     }
 

@@ -11,7 +11,7 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::errno::Errno;
 use serde::Serialize;
 
-use super::message::Refused;
+use super::message::KernelError;
 use super::rtnetlink::{decode, dump, request};
 
 /// An interface.
@@ -95,7 +95,7 @@ pub fn link_named(name: &str) -> Result<Option<Link>> {
     query.attributes.push(LinkAttribute::IfName(name.to_owned()));
     match request(RouteNetlinkMessage::GetLink(query)) {
         Err(error)
-            if error.downcast_ref::<Refused>().is_some_and(|refused| refused.errno == Errno::ENODEV) =>
+            if error.downcast_ref::<KernelError>().is_some_and(|refused| refused.errno == Errno::ENODEV) =>
         {
             Ok(None)
         }

@@ -71,18 +71,18 @@ fn check_error(message: &[u8]) -> Result<()> {
         code => Errno::from_raw(code.wrapping_neg()),
     };
     let reason = message.get(HEADER + 4 + HEADER..).and_then(|rest| Attributes(rest).text(ERROR_TEXT));
-    Err(Refused { errno, reason }.into())
+    Err(KernelError { errno, reason }.into())
 }
 
 /// The kernel refuses a query or a change.
 #[derive(Debug)]
-pub struct Refused {
+pub struct KernelError {
     /// The error.
     pub errno: Errno,
     reason: Option<String>,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the kernel refuses: ")?;
         match &self.reason {
@@ -92,7 +92,7 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for KernelError {}
 
 /// A sequence of attributes (`struct nlattr`). If a kind occurs more than once, the first attribute is used.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ pub use change::{
     replace_default_route,
 };
 pub use links::{Link, link_named, links, namespace_id, parse_link, read_addresses};
-pub use message::{Refused, for_each_answer};
+pub use message::{KernelError, for_each_answer};
 pub use nftables::{Rules, Table, filters, filters_anything, parse_policy, rules, tables};
 pub use routes::{ChosenRoute, Route, delete_route, own_routes, route_to, routes};
 pub use trace::{Decision, Header, Step, Traces};

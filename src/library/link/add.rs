@@ -9,11 +9,11 @@ use nix::errno::Errno;
 
 use super::super::Call;
 use super::super::record::Record;
-use super::place::{Place, enter_parent};
-use super::settings::{End, Parent, Settings};
-use super::{Link, MARK_GROUP, VETH, clash, ip, rehearse, wait};
+use super::settings::{LinkSettings, Parent, Settings};
+use super::site::{LinkSite, enter_parent};
+use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, wait};
 use crate::name::Side;
-use crate::netlink::{self, LinkChange, Refused, VethEnd};
+use crate::netlink::{self, KernelError, LinkChange, VethEnd};
 use crate::print;
 
 /// Creates an interface for a hook, or accepts an existing one of the same kind. Everything that can be known is checked before.
@@ -24,17 +24,17 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     let [prefix, suffix, peer, kind, words @ ..] = words else { bail!("expected PREFIX SUFFIX PEER KIND") };
     let settings = Settings::read(prefix, values)?;
     let mut record = call.record()?;
-    let new = |suffix: &str| -> Result<Link> {
-        Ok(Link {
+    let new = |suffix: &str| -> Result<LinkRecord> {
+        Ok(LinkRecord {
             label: format!("{prefix}{suffix}"),
-            place: Place::of(&settings, suffix, &call.instance)?,
+            place: LinkSite::of(&settings, suffix, &call.instance)?,
             kind: (*kind).to_owned(),
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             parent: None,
             from_host: call.side == Side::Outside,
             peer: None,
             bridged: false,
-            end: End::read(&settings, suffix)?,
+            end: LinkSettings::read(&settings, suffix)?,
             made_by: Some(call.hook.clone()),
             configured_by: None,
             configured: None,
@@ -42,7 +42,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     };
     let mut links = vec![new(suffix)?];
     links[0].parent = settings.parent()?;
-    if *kind == VETH {
+    if *kind == "veth" {
         links.push(new(peer)?);
         let bridged = links.iter().any(|link| link.end.bridge.is_some());
         for link in &mut links {
@@ -51,7 +51,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
         (links[0].peer, links[1].peer) = (Some(links[1].label.clone()), Some(links[0].label.clone()));
     }
     let outside: Vec<IpAddr> =
-        links.iter().filter(|link| !link.place.is_inside()).flat_map(Link::addresses).collect();
+        links.iter().filter(|link| !link.place.is_inside()).flat_map(LinkRecord::addresses).collect();
     for link in &links {
         link.place.require(call, &settings.name("NSNAME_OUTSIDE"))?;
         let gateways = link.end.gateway_addresses(&outside)?;
@@ -71,7 +71,7 @@ pub(super) fn split<'a, 'b>(arguments: &'a [&'b str]) -> Result<(&'a [&'b str], 
 }
 
 /// Creates a link, or a pair, and records it before. An existing one stays, and is recorded.
-pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<Link>) -> Result<()> {
+pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord>) -> Result<()> {
     if exists(call, &links)? {
         let names: Vec<String> = links.iter().map(|link| format!("'{}'", link.end.ifname)).collect();
         print::say(&format!("{} exist already", names.join(" and ")));
@@ -101,12 +101,12 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<Link>) -> 
 
 /// Whether an interface could not be created because its name exists.
 fn is_taken(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Refused>().is_some_and(|refused| refused.errno == Errno::EEXIST)
+    error.downcast_ref::<KernelError>().is_some_and(|refused| refused.errno == Errno::EEXIST)
         || format!("{error:#}").contains(Errno::EEXIST.desc())
 }
 
 /// Records links. What is known about an earlier one with the same label stays.
-fn keep(record: &mut Record, links: &[Link]) {
+fn keep(record: &mut Record, links: &[LinkRecord]) {
     for link in links {
         let mut link = link.clone();
         if let Some(earlier) = record.links().find(|one| one.has_label_of(&link)) {
@@ -119,7 +119,7 @@ fn keep(record: &mut Record, links: &[Link]) {
 
 /// Whether the interfaces exist already, as this function would create them.
 /// Errors: another interface has one of the names.
-fn exists(call: &Call, links: &[Link]) -> Result<bool> {
+fn exists(call: &Call, links: &[LinkRecord]) -> Result<bool> {
     let mut found = Vec::new();
     for link in links {
         let _there = link.place.enter(call)?;
@@ -130,8 +130,8 @@ fn exists(call: &Call, links: &[Link]) -> Result<bool> {
     }
     let are_ours = match (links, found.as_slice()) {
         ([_, _], [Some(one), Some(other)]) => {
-            one.kind == VETH
-                && other.kind == VETH
+            one.kind == "veth"
+                && other.kind == "veth"
                 && one.peer == Some(other.index)
                 && other.peer == Some(one.index)
         }
@@ -155,16 +155,16 @@ fn exists(call: &Call, links: &[Link]) -> Result<bool> {
 }
 
 /// The interface index of the parent of a link, if it has one.
-fn parent_index(call: &Call, link: &Link) -> Result<Option<u32>> {
+fn parent_index(call: &Call, link: &LinkRecord) -> Result<Option<u32>> {
     let Some(parent) = &link.parent else { return Ok(None) };
     let _there = enter_parent(call, parent.namespace.as_ref())?;
     Ok(netlink::link_named(&parent.ifname)?.map(|parent| parent.index))
 }
 
-fn create_pair(call: &Call, here: &Link, peer: &Link) -> Result<()> {
+fn create_pair(call: &Call, here: &LinkRecord, peer: &LinkRecord) -> Result<()> {
     let peer_netns = peer.place.open(call)?;
     let _there = here.place.enter(call)?;
-    let end = |link: &Link| {
+    let end = |link: &LinkRecord| {
         let mac = link.end.mac.map(|mac| format!(" address {}", text_of_mac(mac))).unwrap_or_default();
         format!("name {}{mac}", link.end.ifname)
     };
@@ -181,22 +181,22 @@ fn create_pair(call: &Call, here: &Link, peer: &Link) -> Result<()> {
     set_alias(call, here)
 }
 
-fn veth_end(link: &Link) -> VethEnd<'_> {
+fn veth_end(link: &LinkRecord) -> VethEnd<'_> {
     VethEnd { name: &link.end.ifname, mac: link.end.mac, mtu: link.end.mtu, group: group(link) }
 }
 
 /// Only interfaces on the host have the mark. In a namespace, no other manager runs, and rules of a firewall may use groups.
-fn group(link: &Link) -> u32 {
-    if link.place == Place::Host { MARK_GROUP } else { 0 }
+fn group(link: &LinkRecord) -> u32 {
+    if link.place == LinkSite::Host { MARK_GROUP } else { 0 }
 }
 
-fn group_words(link: &Link) -> String {
-    if link.place == Place::Host { format!(" group {MARK_GROUP}") } else { String::new() }
+fn group_words(link: &LinkRecord) -> String {
+    if link.place == LinkSite::Host { format!(" group {MARK_GROUP}") } else { String::new() }
 }
 
 /// Shows the instance in the output of ip(8).
-fn set_alias(call: &Call, link: &Link) -> Result<()> {
-    if link.place != Place::Host {
+fn set_alias(call: &Call, link: &LinkRecord) -> Result<()> {
+    if link.place != LinkSite::Host {
         return Ok(());
     }
     let _there = link.place.enter(call)?;
@@ -209,7 +209,7 @@ pub(super) fn text_of_mac(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-fn create_by_ip(call: &Call, link: &Link) -> Result<()> {
+fn create_by_ip(call: &Call, link: &LinkRecord) -> Result<()> {
     let what = || format!("cannot create {}", link.describe());
     let mut words: Vec<String> = ["link", "add"].map(str::to_owned).into();
     // Created from the place of the parent, or from the host, directly in its own place.
@@ -229,7 +229,7 @@ fn create_by_ip(call: &Call, link: &Link) -> Result<()> {
     }
     words.extend(link.end.mac.iter().flat_map(|mac| ["address".to_owned(), text_of_mac(*mac)]));
     words.extend(link.end.mtu.iter().flat_map(|mtu| ["mtu".to_owned(), mtu.to_string()]));
-    if link.place == Place::Host {
+    if link.place == LinkSite::Host {
         words.extend(["group".to_owned(), MARK_GROUP.to_string()]);
     }
     words.extend(["type".to_owned(), link.kind.clone()]);

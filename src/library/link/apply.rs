@@ -10,16 +10,16 @@ use ipnet::IpNet;
 use super::super::Call;
 use super::add::text_of_mac;
 use super::rehearse::{Meaning, ip_words};
-use super::settings::{End, invalid, network};
-use super::{Configured, Link, VETH, write_sysctl};
+use super::settings::{LinkSettings, invalid, network};
+use super::{Configured, LinkRecord, write_sysctl};
 use crate::netlink::{self, LinkChange};
 
 /// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
 /// Errors: the kernel refuses.
 pub(super) fn apply(
     call: &Call,
-    link: &mut Link,
-    earlier: &End,
+    link: &mut LinkRecord,
+    earlier: &LinkSettings,
     gateways: &[IpAddr],
     meaning: &Meaning,
 ) -> Result<()> {
@@ -48,7 +48,7 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn trace(call: &Call, link: &Link, words: &str) {
+fn trace(call: &Call, link: &LinkRecord, words: &str) {
     call.trace(&format!("{} {words}", link.place.ip()));
 }
 
@@ -56,9 +56,9 @@ fn trace(call: &Call, link: &Link, words: &str) {
 ///
 /// A pair without a bridge has only two ends, and both addresses are known. So duplicate address detection would only delay the use
 /// of IPv6 addresses (`accept_dad`, and `ndisc` in the kernel's ip-sysctl.rst).
-fn set_sysctls(call: &Call, link: &Link, earlier: &End) -> Result<()> {
+fn set_sysctls(call: &Call, link: &LinkRecord, earlier: &LinkSettings) -> Result<()> {
     let ifname = &link.end.ifname;
-    if link.kind == VETH && !link.bridged {
+    if link.kind == "veth" && !link.bridged {
         let path = format!("/proc/sys/net/ipv6/conf/{ifname}/accept_dad");
         // The file does not exist if IPv6 is disabled.
         if Path::new(&path).exists() {
@@ -82,7 +82,7 @@ fn set_sysctls(call: &Call, link: &Link, earlier: &End) -> Result<()> {
     Ok(())
 }
 
-fn set_properties(call: &Call, link: &Link, found: &netlink::Link) -> Result<()> {
+fn set_properties(call: &Call, link: &LinkRecord, found: &netlink::Link) -> Result<()> {
     let end = &link.end;
     let mut change = LinkChange::default();
     if let Some(mac) = end.mac.filter(|mac| text_of_mac(*mac) != found.mac) {
@@ -110,7 +110,7 @@ fn set_properties(call: &Call, link: &Link, found: &netlink::Link) -> Result<()>
 
 /// The interface index of a bridge in the namespace of this thread.
 /// Errors: it does not exist, or is not a bridge.
-pub(super) fn bridge_index(link: &Link, bridge: &str) -> Result<u32> {
+pub(super) fn bridge_index(link: &LinkRecord, bridge: &str) -> Result<u32> {
     let found = netlink::link_named(bridge)?;
     let wrong = |message| invalid(link.end.setting("BRIDGE"), message);
     let found = found.ok_or_else(|| wrong(format!("the bridge '{bridge}' does not exist {}", link.place)))?;
@@ -120,7 +120,7 @@ pub(super) fn bridge_index(link: &Link, bridge: &str) -> Result<u32> {
 
 fn set_addresses(
     call: &Call,
-    link: &Link,
+    link: &LinkRecord,
     found: &netlink::Link,
     earlier: &Configured,
     meaning: &Meaning,
@@ -163,7 +163,7 @@ fn set_addresses(
 
 fn set_routes(
     call: &Call,
-    link: &Link,
+    link: &LinkRecord,
     index: u32,
     earlier: &Configured,
     gateways: &[IpAddr],

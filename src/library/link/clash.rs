@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::super::Call;
 use super::super::record::Record;
-use super::Link;
+use super::LinkRecord;
 use super::apply::bridge_index;
 use super::settings::invalid;
 use crate::config::remembered;
@@ -13,7 +13,7 @@ use crate::netlink;
 /// Checks that no other instance has the name of a new interface, that no other interface of the namespace has its addresses, and that
 /// its bridge exists.
 /// Errors: one of these.
-pub(super) fn check(call: &Call, link: &Link) -> Result<()> {
+pub(super) fn check(call: &Call, link: &LinkRecord) -> Result<()> {
     for instance in remembered::all(call.paths)? {
         if instance == call.instance {
             continue;

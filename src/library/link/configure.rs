@@ -8,9 +8,9 @@ use super::super::Call;
 use super::super::record::{Object, Record};
 use super::add::{self, split};
 use super::apply::apply;
-use super::place::Place;
-use super::settings::{End, Settings};
-use super::{Link, VETH, rehearse, wait};
+use super::settings::{LinkSettings, Settings};
+use super::site::LinkSite;
+use super::{LinkRecord, rehearse, wait};
 use crate::name::Side;
 use crate::netlink;
 use crate::print;
@@ -29,8 +29,8 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     }
     let earlier =
         record.links().find(|link| link.label == label).context("the interface is not recorded")?.clone();
-    let end = End::read_named(&settings, suffix, earlier.end.ifname.clone())?;
-    let others: Vec<&Link> = record.links().filter(|link| link.label != label).collect();
+    let end = LinkSettings::read_named(&settings, suffix, earlier.end.ifname.clone())?;
+    let others: Vec<&LinkRecord> = record.links().filter(|link| link.label != label).collect();
     let outside: Vec<IpAddr> =
         others.iter().filter(|link| !link.place.is_inside()).flat_map(|link| link.addresses()).collect();
     let gateways = end.gateway_addresses(&outside)?;
@@ -40,7 +40,7 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
         create_again(call, &mut record, &earlier)?;
     }
     let before = earlier.end.clone();
-    let mut link = Link { end, ..earlier };
+    let mut link = LinkRecord { end, ..earlier };
     if link.configured.is_none() {
         link.configured_by = Some(call.hook.clone());
     }
@@ -58,27 +58,27 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
 }
 
 /// Whether the hook has to wait for an interface: it is configured, and so is its peer.
-fn is_ready(call: &Call, record: &Record, link: &Link) -> bool {
+fn is_ready(call: &Call, record: &Record, link: &LinkRecord) -> bool {
     let is_configured =
         |label: &String| record.links().any(|one| one.label == *label && one.configured.is_some());
     link.configured.is_some() && (call.side == Side::Inside || link.peer.as_ref().is_none_or(is_configured))
 }
 
-fn exists(call: &Call, link: &Link) -> Result<bool> {
+fn exists(call: &Call, link: &LinkRecord) -> Result<bool> {
     let _there = link.place.enter(call)?;
     Ok(link.find()?.is_some())
 }
 
 /// Records an interface that the library has not created: an older version of this program has, or another program.
 fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) -> Result<()> {
-    let end = End::read(settings, suffix)?;
-    let place = Place::of(settings, suffix, &call.instance)?;
+    let end = LinkSettings::read(settings, suffix)?;
+    let place = LinkSite::of(settings, suffix, &call.instance)?;
     let found = {
         let _there = place.enter(call)?;
         netlink::link_named(&end.ifname)?
     };
     let Some(found) = found else { bail!("interface '{}' does not exist {place}", end.ifname) };
-    record.push(Object::Link(Link {
+    record.push(Object::Link(LinkRecord {
         label: format!("{}{suffix}", settings.prefix()),
         place,
         kind: found.kind,
@@ -96,14 +96,14 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
 }
 
 /// Creates an interface again that was deleted. The other end of a pair gets its settings back.
-fn create_again(call: &Call, record: &mut Record, link: &Link) -> Result<()> {
+fn create_again(call: &Call, record: &mut Record, link: &LinkRecord) -> Result<()> {
     print::warn(&format!("{} was deleted: creating it again", link.describe()));
     let peer = link.peer.as_ref().and_then(|label| record.links().find(|one| one.label == *label)).cloned();
-    if link.kind != VETH {
+    if link.kind != "veth" {
         return add::create(call, record, vec![link.clone()]);
     }
     let Some(peer) = peer else { bail!("cannot create {} again: its peer is unknown", link.describe()) };
-    let is_outside = |link: &Link| !link.place.is_inside();
+    let is_outside = |link: &LinkRecord| !link.place.is_inside();
     let pair =
         if is_outside(link) { vec![link.clone(), peer.clone()] } else { vec![peer.clone(), link.clone()] };
     peer.place.require(call, &peer.end.setting("NSNAME"))?;

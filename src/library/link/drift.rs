@@ -6,13 +6,13 @@ use anyhow::Result;
 
 use super::add::text_of_mac;
 use super::apply::ignores_routers;
-use super::place::Place;
-use super::{Link, MARK_GROUP};
+use super::site::LinkSite;
+use super::{LinkRecord, MARK_GROUP};
 use crate::netlink;
 use crate::paths::Paths;
 use crate::sys::program::Program;
 
-impl Link {
+impl LinkRecord {
     /// Returns a line for each property that was changed since `up`.
     /// Errors: the kernel cannot be queried.
     pub(in super::super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
@@ -32,7 +32,11 @@ impl Link {
         for (name, expected, present) in [
             ("hardware address", self.end.mac.map(text_of_mac), found.mac.clone()),
             ("MTU", self.end.mtu.map(|mtu| mtu.to_string()), found.mtu.to_string()),
-            ("group", (self.place == Place::Host).then(|| MARK_GROUP.to_string()), found.group.to_string()),
+            (
+                "group",
+                (self.place == LinkSite::Host).then(|| MARK_GROUP.to_string()),
+                found.group.to_string(),
+            ),
         ] {
             if let Some(expected) = expected.filter(|expected| *expected != present) {
                 lines.push(format!("interface '{ifname}' has the {name} '{present}', not '{expected}'"));
@@ -74,7 +78,7 @@ impl Link {
     /// Reports a parent that was set down. `check` itself reports a missing one.
     fn parent_drift(&self, paths: &Paths) -> Result<Option<String>> {
         let Some(parent) = &self.parent else { return Ok(None) };
-        let place = parent.namespace.clone().map_or(Place::Host, Place::Namespace);
+        let place = parent.namespace.clone().map_or(LinkSite::Host, LinkSite::Namespace);
         if !place.exists(paths) {
             return Ok(None);
         }

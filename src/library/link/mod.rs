@@ -8,10 +8,10 @@ mod apply;
 mod clash;
 mod configure;
 mod drift;
-mod place;
 mod rehearse;
 mod remove;
 pub(super) mod settings;
+mod site;
 mod wait;
 
 use std::net::IpAddr;
@@ -26,8 +26,8 @@ pub use remove::remove_older;
 use super::Call;
 use crate::netlink;
 use crate::sys::program::Program;
-use place::Place;
-use settings::{End, Parent};
+use settings::{LinkSettings, Parent};
+use site::LinkSite;
 
 /// The link group of our interfaces on the host. Other network managers leave this group alone (`managers/`). It is "ns" in ASCII.
 pub const MARK_GROUP: u32 = 0x6e73;
@@ -36,15 +36,12 @@ pub const MARK_GROUP: u32 = 0x6e73;
 const OUTSIDE: &str = "_OUTSIDE";
 const INSIDE: &str = "_INSIDE";
 
-/// The kind of a veth pair.
-const VETH: &str = "veth";
-
 /// An interface of an instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Link {
+pub struct LinkRecord {
     /// The prefix and the end of the names of its settings: `VETH_OUTSIDE`.
     label: String,
-    place: Place,
+    place: LinkSite,
     /// `veth`, `bridge`, …
     kind: String,
     /// The words for `ip link add` after the kind.
@@ -57,7 +54,7 @@ pub struct Link {
     /// Whether one of the two ends is a port of a bridge.
     bridged: bool,
     /// The settings.
-    end: End,
+    end: LinkSettings,
     /// The hook that has created the interface. Another hook does not delete it after a failure.
     made_by: Option<String>,
     /// The hook that has configured the interface for the first time.
@@ -77,7 +74,7 @@ struct Configured {
     ignores_routers: bool,
 }
 
-impl Link {
+impl LinkRecord {
     /// The interface, without its addresses, if it exists in the namespace of this thread with the recorded kind.
     fn find(&self) -> Result<Option<netlink::Link>> {
         Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kind))

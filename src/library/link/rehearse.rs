@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 
 use super::ip;
-use super::settings::{End, invalid};
+use super::settings::{LinkSettings, invalid};
 use crate::netlink::{self, LinkChange, VethEnd};
 use crate::netns;
 use crate::paths::OWN_NETNS;
@@ -21,7 +21,7 @@ pub(super) struct Meaning {
 
 /// Tries the addresses, routes and gateways of an interface.
 /// Errors: one of them is invalid, or a gateway is not reachable.
-pub(super) fn rehearse(end: &End, gateways: &[IpAddr]) -> Result<Meaning> {
+pub(super) fn rehearse(end: &LinkSettings, gateways: &[IpAddr]) -> Result<Meaning> {
     if !end.needs_rehearsal() {
         let addresses = end.networks().map(|network| network.to_string()).collect();
         return Ok(Meaning { addresses, routes: Vec::new() });

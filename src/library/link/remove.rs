@@ -4,16 +4,16 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::super::Call;
-use super::Link;
-use super::place::Place;
+use super::LinkRecord;
+use super::site::LinkSite;
 use crate::config::declaration::{Declaration, LinkPlace};
 use crate::config::remembered;
 use crate::name::Instance;
-use crate::netlink::{self, LinkChange, Refused};
+use crate::netlink::{self, KernelError, LinkChange};
 use crate::paths::Paths;
 use crate::print;
 
-impl Link {
+impl LinkRecord {
     /// Undoes what the failed hook of `call` has done. Returns whether the interface stays.
     /// Errors: the kernel refuses.
     pub(in super::super) fn undo(&mut self, call: &Call) -> Result<bool> {
@@ -56,10 +56,10 @@ impl Link {
 }
 
 /// Deletes an interface. The kernel may have removed it in the meantime, with the namespace of its peer.
-fn delete(link: &Link, index: u32) -> Result<()> {
+fn delete(link: &LinkRecord, index: u32) -> Result<()> {
     match netlink::delete_link(index) {
         Err(error)
-            if error.downcast_ref::<Refused>().is_some_and(|refused| refused.errno == Errno::ENODEV) =>
+            if error.downcast_ref::<KernelError>().is_some_and(|refused| refused.errno == Errno::ENODEV) =>
         {
             Ok(())
         }
@@ -77,15 +77,15 @@ pub fn remove_older(paths: &Paths, instance: &Instance, lost: bool) -> Result<()
     for declared in links {
         let Some(ifname) = remembered::value(paths, instance, &declared.ifname)? else { continue };
         let place = match &declared.place {
-            LinkPlace::Inside => Place::Inside(instance.name.clone()),
+            LinkPlace::Inside => LinkSite::Inside(instance.name.clone()),
             LinkPlace::Outside(setting) => {
                 let name = setting
                     .as_ref()
                     .map(|setting| remembered::value(paths, instance, setting))
                     .transpose()?;
                 match name.flatten().filter(|name| !name.is_empty()) {
-                    Some(name) => Place::Namespace(name.parse()?),
-                    None => Place::Host,
+                    Some(name) => LinkSite::Namespace(name.parse()?),
+                    None => LinkSite::Host,
                 }
             }
         };

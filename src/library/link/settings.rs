@@ -115,7 +115,7 @@ pub struct Parent {
 
 /// The properties of one interface, as the settings have them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct End {
+pub struct LinkSettings {
     /// The common prefix of the settings.
     prefix: String,
     /// The common end of the settings of this interface; empty if there is only one.
@@ -198,7 +198,7 @@ impl Sysctl {
     }
 }
 
-impl End {
+impl LinkSettings {
     /// Reads the settings of an interface, and checks what is known before it exists.
     /// Errors: a setting is invalid or missing ([`Invalid`]).
     pub fn read(settings: &Settings, suffix: &str) -> Result<Self> {
@@ -363,9 +363,9 @@ fn gateway(value: &str) -> Result<Gateway> {
 mod tests {
     use super::*;
 
-    fn end(words: &[&str]) -> Result<End> {
+    fn end(words: &[&str]) -> Result<LinkSettings> {
         let all: Vec<&str> = ["X_IFNAME=x"].into_iter().chain(words.iter().copied()).collect();
-        End::read(&Settings::read("X", &all)?, "")
+        LinkSettings::read(&Settings::read("X", &all)?, "")
     }
 
     fn error(words: &[&str]) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::super::Call;
-use super::Link;
+use super::LinkRecord;
 use super::settings::Parent;
 use crate::netlink;
 use crate::print;
@@ -36,7 +36,7 @@ pub(super) fn for_parent(parent: &Parent) -> Result<netlink::Link> {
 
 /// Waits until an interface has a carrier, and can use its addresses. Without a carrier, this prints a warning.
 /// Errors: another host has one of the addresses, or the interface is deleted.
-pub(super) fn until_usable(call: &Call, link: &Link) -> Result<()> {
+pub(super) fn until_usable(call: &Call, link: &LinkRecord) -> Result<()> {
     // Without the privilege to enter the host from an inside hook, as in a container, only the own end is examined.
     let Ok(_there) = link.place.enter(call) else { return Ok(()) };
     let look = || link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()));

@@ -15,7 +15,7 @@ use crate::paths::{OWN_NETNS, Paths};
 /// The place of an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum LinkSite {
     /// The namespace of the instance.
     Inside(NsName),
     /// The host.
@@ -24,7 +24,7 @@ pub enum Place {
     Namespace(NsName),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LinkSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("on the host"),
@@ -33,7 +33,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl LinkSite {
     /// The place of the interface with this end of its settings: an outside end is on the host, or in the namespace `X_NSNAME_OUTSIDE`.
     /// Errors: the setting is invalid.
     pub fn of(settings: &Settings, suffix: &str, instance: &Instance) -> Result<Self> {

@@ -68,10 +68,10 @@ setup() {
 }
 
 @test "rules that nft refuses are reported with their line, the message of nft and the line of the plugin, and leave nothing" {
-  guard <<<$'chain forward {\n  type filter hook forward priority filter\n  iifname "ve-a0" acept\n}'
+  guard <<<$'chain forward {\n  type filter hook forward priority filter\n  iifname "ve-a0" nonsense\n}'
   fails hook guard a up outside
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *"cannot load the table 'inet netns_guard-a' on the host: line 3:"*'iifname "ve-a0" acept'*' ^'* ]]
+  [[ $stderr == *"cannot load the table 'inet netns_guard-a' on the host: line 3:"*'iifname "ve-a0" nonsense'*' ^'* ]]
   [[ $stderr == *"failed with status 1 at $CONF/guard.sh:1"* ]]
 }
 
@@ -79,7 +79,7 @@ setup() {
   guard inside <<<"$RULES"
   hook guard a up outside
   hook guard a up inside
-  guard inside <<<'chain forward { acept; }'
+  guard inside <<<'chain forward { nonsense; }'
   fails hook guard a up inside
   guard inside <<<"$RULES"
   hook guard a down outside

@@ -63,7 +63,7 @@ pub(super) fn kind(message: &[u8]) -> Option<u16> {
     message.get(4..)?.first_chunk().map(|kind| u16::from_ne_bytes(*kind))
 }
 
-/// Reads `struct nlmsgerr`: a negative errno, or 0 for success. Attributes follow after the header of the query.
+/// Reads `struct nlmsgerr`: a negative errno, or 0 for success. The attributes of the error are behind the header of the query.
 fn check_error(message: &[u8]) -> Result<()> {
     let code = message.get(HEADER..).and_then(|rest| rest.first_chunk());
     let errno = match code.map_or(0, |code| i32::from_ne_bytes(*code)) {

@@ -30,6 +30,8 @@ pub struct Paths {
     pub stopped: PathBuf,
     /// A file for each sysctl of the host that instances have set: `/run/systemd-netns/sysctls`.
     pub sysctls: PathBuf,
+    /// The state of each daemon that a hook has started: `/run/systemd-netns/daemons`.
+    pub daemons: PathBuf,
     /// The state files, locks and logs of the direct engine: `/run/systemd-netns/direct`.
     pub direct: PathBuf,
     /// Exists after `netns-update` has changed units, until systemd has read them: `/run/systemd-netns/reload`.
@@ -63,6 +65,7 @@ impl Paths {
             closed: root.join("run/systemd-netns/closed"),
             stopped: root.join("run/systemd-netns/stopped"),
             sysctls: root.join("run/systemd-netns/sysctls"),
+            daemons: root.join("run/systemd-netns/daemons"),
             direct: root.join("run/systemd-netns/direct"),
             reload: root.join("run/systemd-netns/reload"),
             udev: root.join("run/udev/control"),
@@ -137,6 +140,12 @@ impl Paths {
     #[must_use]
     pub fn remembered(&self, instance: &Instance) -> PathBuf {
         self.remembered.join(instance.to_string())
+    }
+
+    /// The state of a daemon of an instance.
+    #[must_use]
+    pub fn daemon(&self, instance: &str, daemon: &str) -> PathBuf {
+        self.daemons.join(format!("{instance}@{daemon}"))
     }
 
     /// The state file of a namespace (direct engine).

@@ -92,6 +92,9 @@ pub struct InitArgs {
     /// Called by a hook: run a function of the library (ROOT INSTANCE SIDE HOOK TRACE FUNCTION ARGUMENT...)
     #[arg(long, hide = true)]
     pub library: bool,
+    /// Called by the library: run a daemon until it is stopped (ROOT INSTANCE DAEMON)
+    #[arg(long, hide = true)]
+    pub supervise: bool,
     /// Use the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -104,9 +107,12 @@ impl InitArgs {
     /// Parses the options before TYPE. All arguments from TYPE on are kept unchanged, also `--` and `--help`.
     /// Errors: a usage error of clap, including `--help` and `--version`.
     pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
-        if arguments.first().is_some_and(|first| first == "--library") {
-            // Hooks call this often.
-            return Ok(Self { library: true, arguments: arguments[1..].to_vec(), ..Self::plain(Vec::new()) });
+        if let Some((first, rest)) = arguments.split_first()
+            && (first == "--library" || first == "--supervise")
+        {
+            // Hooks call these often.
+            let library = first == "--library";
+            return Ok(Self { library, supervise: !library, ..Self::plain(rest.to_vec()) });
         }
         let is_option = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"-");
         if !arguments.first().is_some_and(is_option) {
@@ -134,6 +140,7 @@ impl InitArgs {
             package_hint: false,
             with_files: false,
             library: false,
+            supervise: false,
             root: "/".into(),
             arguments,
         }
@@ -151,9 +158,10 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         Ok(options) => options,
         Err(error) => return Ok(super::explain(&error)),
     };
-    if options.library {
-        let (root, call) = options.arguments.split_first().context("no ROOT")?;
-        library::run(&Paths::under(Path::new(root)), call)?;
+    if options.library || options.supervise {
+        let (root, rest) = options.arguments.split_first().context("no ROOT")?;
+        let paths = Paths::under(Path::new(root));
+        if options.library { library::run(&paths, rest) } else { library::supervise(&paths, rest) }?;
         return Ok(Status::Done);
     }
     let paths = Paths::under(&options.root);

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Once;
 
@@ -13,9 +13,6 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::print::{self, escape, excerpt};
 use crate::sys::file;
-
-/// Bytes at the end of a log that are kept.
-const MAX_SIZE: u64 = 1 << 20;
 
 /// Bytes at the end of a log from which the lines for a message are read.
 const TAIL_SIZE: u64 = 1 << 16;
@@ -28,22 +25,6 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
     let log = file::open(path, options.append(true).create(true).mode(0o600)).with_context(context)?;
     let length = log.metadata().with_context(context)?.len();
     Ok((log, length))
-}
-
-/// Frees the memory of a log except for the end. The freed part becomes a hole: writers are not affected, and offsets do not
-/// change.
-pub fn limit_size(log: &File) {
-    let Ok(found) = log.metadata() else { return };
-    let Ok(surplus) = found.len().saturating_sub(MAX_SIZE).try_into() else { return };
-    if found.blocks() * 512 > 2 * MAX_SIZE {
-        // On a file system without holes the log keeps its size, which is not an error.
-        _ = fallocate(
-            log,
-            FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE,
-            0,
-            surplus,
-        );
-    }
 }
 
 /// Returns the log for a teardown, or /dev/null on a full disk: a failed write must not fail the hook.

@@ -19,6 +19,7 @@ use crate::name::{Instance, Phase, Side};
 use crate::netns::Identity;
 use crate::paths::Paths;
 use crate::print::quoted;
+use crate::sys::file::limit_log_size;
 use crate::sys::interrupt::Interrupt;
 use crate::sys::process::{self, POLL_INTERVAL, Process};
 use crate::sys::wait::wait_until;
@@ -152,7 +153,7 @@ impl Runner {
         let mut reason = None;
         loop {
             let ended = handle.wait_timeout(HOOK_POLL_INTERVAL).context("cannot wait for a hook")?;
-            log::limit_size(output);
+            limit_log_size(output);
             if let Some(ended) = ended {
                 return Ok(Ended { status: ended.status, reason });
             }

@@ -114,6 +114,7 @@ fn unfinished(paths: &Paths) -> Result<Vec<Orphan>> {
         &paths.ownership,
         &paths.closed,
         &paths.sysctls,
+        &paths.daemons,
         &paths.direct,
         &paths.remembered,
     ];

@@ -5,6 +5,7 @@
 //! object has its own file or folder, which makes, compares and removes it. So an error of a hook, `down` and `check` need no code
 //! in the plugin.
 
+mod daemon;
 mod host_table;
 pub mod link;
 mod record;
@@ -21,6 +22,7 @@ use crate::name::{Instance, NsName, Side};
 use crate::netns::{self, Entered};
 use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
+pub use daemon::supervise;
 pub use host_table::{HostTables, OrphanTable};
 use link::settings::Invalid;
 use record::{Object, Record};
@@ -55,6 +57,9 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         trace: *trace == "trace",
     };
     let done = match *function {
+        "daemon_start" => daemon::start(&call, rest),
+        "daemon_stop" => daemon::stop(&call, rest),
+        "daemon_restart" => daemon::restart(&call, rest),
         "host_table_load" => host_table::load(&call, rest),
         "link_add" => link::add(&call, rest),
         "link_configure" => link::configure(&call, rest),
@@ -121,7 +126,7 @@ pub fn remove(paths: &Paths, instance: &Instance, lost: bool) -> Result<()> {
 /// Errors: an object cannot be removed. The others are removed.
 pub fn remove_here(paths: &Paths, instance: &Instance) -> Result<()> {
     let mut record = Record::read(paths, instance)?;
-    record.remove(paths, Object::is_inside, |object| object.remove_here().map(|()| false))
+    record.remove(paths, Object::is_inside, |object| object.remove_here(paths).map(|()| false))
 }
 
 /// Compares the recorded objects of an instance with the running state.

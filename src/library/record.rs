@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::Call;
+use super::daemon::Daemon;
 use super::host_table::HostTable;
 use super::link::LinkRecord;
 use super::sysctl::ChangedSysctl;
@@ -22,6 +23,8 @@ pub enum Object {
     Sysctl(ChangedSysctl),
     /// The nftables table on the host.
     Table(HostTable),
+    /// A daemon.
+    Daemon(Daemon),
 }
 
 impl Object {
@@ -31,6 +34,7 @@ impl Object {
             Self::Link(link) => link.is_of(hook),
             Self::Sysctl(sysctl) => sysctl.is_of(hook),
             Self::Table(table) => table.is_of(hook),
+            Self::Daemon(daemon) => daemon.is_of(hook),
         }
     }
 
@@ -40,6 +44,7 @@ impl Object {
             Self::Link(link) => link.is_inside(),
             Self::Sysctl(sysctl) => sysctl.is_inside(),
             Self::Table(_) => false,
+            Self::Daemon(daemon) => daemon.is_inside(),
         }
     }
 
@@ -49,13 +54,14 @@ impl Object {
             Self::Link(link) => link.is_inside(),
             Self::Sysctl(sysctl) => sysctl.is_made_by_restart(),
             Self::Table(table) => table.is_made_by_restart(),
+            Self::Daemon(daemon) => daemon.is_inside(),
         }
     }
 
     /// Whether the object exists only because of an earlier run of the inside hook, and not because of this `hook`.
     pub(super) fn is_stale(&self, hook: &str) -> bool {
         match self {
-            Self::Link(_) | Self::Table(_) => false, // `down` removes it
+            Self::Link(_) | Self::Table(_) | Self::Daemon(_) => false, // `down` removes it
             Self::Sysctl(sysctl) => sysctl.is_stale(hook),
         }
     }
@@ -66,6 +72,7 @@ impl Object {
             Self::Link(link) => link.undo(call),
             Self::Sysctl(sysctl) => sysctl.release(call.paths).map(|()| false),
             Self::Table(table) => table.undo(call),
+            Self::Daemon(daemon) => daemon.stop(call.paths).map(|()| false),
         }
     }
 
@@ -75,15 +82,17 @@ impl Object {
             Self::Link(link) => link.remove(paths, lost),
             Self::Sysctl(sysctl) => sysctl.remove(paths, lost),
             Self::Table(table) => table.remove(),
+            Self::Daemon(daemon) => daemon.stop(paths),
         }
     }
 
     /// Removes an object inside the namespace of this thread.
-    pub(super) fn remove_here(&self) -> Result<()> {
+    pub(super) fn remove_here(&self, paths: &Paths) -> Result<()> {
         match self {
             Self::Link(link) => link.remove_here(),
             Self::Sysctl(sysctl) => sysctl.remove_here(),
             Self::Table(_) => Ok(()), // it is on the host
+            Self::Daemon(daemon) => daemon.stop(paths),
         }
     }
 
@@ -93,6 +102,7 @@ impl Object {
             Self::Link(link) => link.drift(paths),
             Self::Sysctl(sysctl) => sysctl.drift(paths),
             Self::Table(table) => table.drift(),
+            Self::Daemon(daemon) => Ok(daemon.drift(paths)),
         }
     }
 }

@@ -33,15 +33,21 @@ const SYSTEMD: &str = "/run/systemd";
 /// Replaces this process by a command with a private /etc, in the current network namespace.
 /// Errors: the private /etc cannot be created (for example without CAP_SYS_ADMIN), or the command cannot be run.
 pub fn run(paths: &Paths, name: &NsName, command: &[OsString]) -> Result<Infallible> {
+    replace_files(paths, name)?;
+    let (program, arguments) = command.split_first().context("no command")?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot run {}", program.to_string_lossy()))
+}
+
+/// Gives this process a private /etc, and its own host name.
+/// Errors: the private /etc cannot be created (for example without CAP_SYS_ADMIN).
+pub fn replace_files(paths: &Paths, name: &NsName) -> Result<()> {
     let own = paths.files(name);
     fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
     mounts::separate().context("cannot create a mount namespace (are you root?)")?;
     unshare(CloneFlags::CLONE_NEWUTS).context("cannot unshare the host name")?;
     hide_resolvers(paths, name).context("cannot hide the host's resolvers")?;
-    replace_etc(&own)?;
-    let (program, arguments) = command.split_first().context("no command")?;
-    let error = Command::new(program).args(arguments).exec();
-    Err(error).with_context(|| format!("cannot run {}", program.to_string_lossy()))
+    replace_etc(&own)
 }
 
 /// Hides the resolvers of the host.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::user::User;
+use crate::sys::user::User;
 
 /// The variables that describe the terminal. They are kept, as `runuser --login` does.
 const TERMINAL_VARIABLES: [&str; 3] = ["TERM", "COLORTERM", "NO_COLOR"];

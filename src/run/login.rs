@@ -15,13 +15,14 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::unistd::{ForkResult, close};
+use nix::unistd::ForkResult;
 
 use super::terminal::Terminal;
-use super::user::User;
 use super::{environment, exec, relay};
 use crate::exit::Status;
 use crate::print;
+use crate::sys::process::close_descriptors;
+use crate::sys::user::User;
 
 /// A command with its user and its environment.
 #[derive(Debug)]
@@ -59,18 +60,6 @@ impl Login {
         }
         exec(&self.command, |command| command.env_clear().envs(&self.environment))
     }
-}
-
-/// Closes all file descriptors except stdin, stdout and stderr, because root can have opened any file.
-fn close_descriptors() -> Result<()> {
-    let open =
-        std::fs::read_dir("/proc/self/fd").context("cannot list the open descriptors (is /proc mounted?)")?;
-    let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // The descriptor that the list was read from is already closed.
-        _ = close(descriptor);
-    }
-    Ok(())
 }
 
 pub(super) fn fork() -> Result<ForkResult> {

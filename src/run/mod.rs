@@ -7,7 +7,6 @@ mod monitor;
 mod relay;
 mod signals;
 mod terminal;
-mod user;
 
 use std::ffi::OsString;
 use std::io::ErrorKind;

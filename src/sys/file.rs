@@ -5,14 +5,14 @@ use std::fmt::Display;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use tempfile::{Builder, TempPath};
@@ -20,6 +20,9 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::wait::wait_until;
 use crate::print::{self, escape};
+
+/// Bytes at the end of a log that are kept.
+const LOG_SIZE_MAX: u64 = 1 << 20;
 
 /// Separates the name of a file from the random end of its draft's name. A user would not choose such a name.
 const DRAFT_MARK: &str = ".netns-draft-";
@@ -92,6 +95,22 @@ pub fn in_memory(content: &[u8]) -> io::Result<File> {
         file.rewind()?;
     }
     Ok(file)
+}
+
+/// Frees the memory of a log except for the end. The freed part becomes a hole: writers are not affected, and offsets do not
+/// change.
+pub fn limit_log_size(log: &File) {
+    let Ok(found) = log.metadata() else { return };
+    let Ok(surplus) = found.len().saturating_sub(LOG_SIZE_MAX).try_into() else { return };
+    if found.blocks() * 512 > 2 * LOG_SIZE_MAX {
+        // On a file system without holes the log keeps its size, which is not an error.
+        _ = fallocate(
+            log,
+            FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE,
+            0,
+            surplus,
+        );
+    }
 }
 
 /// Opens one of our own files, without following links or waiting for a FIFO.

@@ -1,4 +1,4 @@
-//! The operating system: files, processes, programs, capabilities, signals, threads.
+//! The operating system: files, processes, programs, users, capabilities, signals, threads.
 
 pub mod capability;
 pub mod file;
@@ -7,4 +7,5 @@ pub mod package;
 pub mod parallel;
 pub mod process;
 pub mod program;
+pub mod user;
 pub mod wait;

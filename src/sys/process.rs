@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, close, getpid};
 use serde::{Deserialize, Serialize};
 
 use super::wait::wait_until;
@@ -25,6 +26,8 @@ pub struct Stat {
     pub ended: bool,
     /// The process group.
     pub group: i32,
+    /// The session.
+    pub session: i32,
     /// The start time, in clock ticks since boot.
     pub started: u64,
 }
@@ -35,13 +38,14 @@ impl Stat {
     pub fn of(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // Field 2, the name, may contain blanks and parentheses. The fields after it: 3 is the state, 4 the parent, 5 the
-        // group, 22 the start time.
+        // group, 6 the session, 22 the start time.
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let ended = matches!(fields.next()?, "Z" | "X");
         let parent = fields.next()?.parse().ok()?;
         let group = fields.next()?.parse().ok()?;
-        let started = fields.nth(16)?.parse().ok()?;
-        Some(Self { pid, parent, ended, group, started })
+        let session = fields.next()?.parse().ok()?;
+        let started = fields.nth(15)?.parse().ok()?;
+        Some(Self { pid, parent, ended, group, session, started })
     }
 
     /// Reads the state of all processes.
@@ -79,6 +83,19 @@ pub fn with_output_to(file: &Path) -> Vec<Pid> {
     let prints = |path: &Path| ["fd/1", "fd/2"].iter().any(|output| is_same(&path.join(output)));
     let found = all().map(|(pid, path)| (Pid::from_raw(pid), path));
     found.filter(|(pid, path)| *pid != getpid() && prints(path)).map(|(pid, _)| pid).collect()
+}
+
+/// Closes all file descriptors except stdin, stdout and stderr, because root can have opened any file.
+/// Errors: `/proc` is not mounted.
+pub fn close_descriptors() -> Result<()> {
+    let open =
+        fs::read_dir("/proc/self/fd").context("cannot list the open descriptors (is /proc mounted?)")?;
+    let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The descriptor that the list was read from is already closed.
+        _ = close(descriptor);
+    }
+    Ok(())
 }
 
 /// A process that leads its own process group. The start time distinguishes it from a later process with the same pid.

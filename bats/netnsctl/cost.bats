@@ -66,31 +66,31 @@ instances() {
   grep --quiet 'execve("/nowhere/true".* = -1 ENOENT' "$TRACE"
 }
 
-@test "a hook of lo without work is netnsinit alone; up inside is bash and ip" {
+@test "a hook of lo without work is netnsinit alone; up inside is bash and a call of the library" {
   netnsinit --create a
   outside 1 1 62 lo a up
-  inside 2 3 64 lo a up
+  inside 2 3 80 lo a up
   inside 1 1 58 lo a down
   outside 1 1 62 lo a down
 }
 
-@test "a hook of veth is bash, an ip for each step, and mkdir the first time; netnsinit writes four sysctls itself" {
+@test "a hook of veth is bash, a check of the settings, and a call of the library for each function; down is netnsinit alone" {
   netnsinit --create nstest
-  outside 5 6 75 veth nstest up
-  inside 3 4 69 veth nstest up
-  inside 4 5 63 veth nstest down
-  outside 4 5 68 veth nstest down
+  outside 4 4 312 veth nstest up
+  inside 2 3 235 veth nstest up
+  inside 1 1 55 veth nstest down
+  outside 1 1 117 veth nstest down
 }
 
-@test "a hook of macvlan is bash, an ip for each step, and mkdir the first time" {
+@test "a hook of macvlan is bash and calls of the library, which use ip to create the interface and for an address with a broadcast" {
   ip link add eth0 type veth peer name eth1
   ip link set eth1 up
   ip link set eth0 up
   netnsinit --create a
-  outside 5 5 75 macvlan a up
-  inside 4 5 69 macvlan a up
-  inside 4 5 63 macvlan a down
-  outside 4 5 68 macvlan a down
+  outside 5 5 313 macvlan a up
+  inside 4 5 382 macvlan a up
+  inside 1 1 55 macvlan a down
+  outside 1 1 108 macvlan a down
 }
 
 @test "a hook of nft is bash; up closes the namespace with one nft, and inside starts ip, nft and netnsinit" {
@@ -108,13 +108,13 @@ instances() {
   inside 4 5 304 nft a down
 }
 
-@test "a hook of dns is bash, a mkdir, and a few forks for each file" {
+@test "a hook of dns is bash, a mkdir, and a few forks for each file and for the check of the settings" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   netnsinit --create a
-  outside 5 6 75 dns a up
-  inside 7 6 69 dns a up
+  outside 6 6 65 dns a up
+  inside 7 6 62 dns a up
   inside 1 1 55 dns a down
-  outside 9 8 68 dns a down
+  outside 9 8 64 dns a down
 }
 
 @test "creating, verifying and deleting a namespace, and checking a file, is netnsinit alone" {
@@ -135,11 +135,11 @@ instances() {
 }
 
 @test "the direct engine starts a bash for each hook with work, and the programs of the hook" {
-  engine 3 3 344 up lo@a
-  engine 1 1 143 up lo@a
-  engine 1 1 522 down lo@a
-  engine 9 9 430 up veth@nstest
-  engine 8 8 620 down veth@nstest
+  engine 3 3 300 up lo@a
+  engine 1 1 127 up lo@a
+  engine 1 1 440 down lo@a
+  engine 7 6 670 up veth@nstest
+  engine 1 1 500 down veth@nstest
 }
 
 @test "a hook costs the same with 1000 other namespaces and 1000 other files" {

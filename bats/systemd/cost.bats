@@ -61,16 +61,16 @@ asks_once() {
 }
 
 @test "systemd starts six netnsinit for up and down of an instance: two for the namespace, one for each hook" {
-  starts 8 1 lo@a # up inside is bash and ip
+  starts 8 1 lo@a # up inside is bash and a call of the library
 }
 
 @test "systemd starts the same six, and the programs of the plugin, for each other type" {
   parent eth0
-  starts 22 12 veth@nstest # mkdir, the first time
+  starts 11 4 veth@nstest
   starts 15 6 nft@a
-  starts 21 12 macvlan@a
+  starts 14 7 macvlan@a
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
-  starts 23 18 dns@a
+  starts 23 19 dns@a
 }
 
 @test "a restart is two netnsinit, for the inside hooks, and their programs" {

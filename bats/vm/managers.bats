@@ -22,24 +22,23 @@ setup_file() {
     dpkg-deb --fsys-tarfile "$deb" | tar --extract --exclude='./usr/share/doc' --exclude='./usr/share/man' \
       --exclude='./usr/share/locale' --keep-directory-symlink --directory /
   done
-  ldconfig
   useradd --system --home-dir /nonexistent dhcpcd
   # None of these may be there before a test.
   rm -rf /etc/systemd/network/* /run/systemd/network /etc/netplan /etc/network/interfaces
   mkdir -p /etc/netplan /etc/network
   systemctl daemon-reload
+  # Otherwise any change of an interface starts systemd-networkd.
+  systemctl mask --runtime systemd-networkd.socket
   systemctl start dbus systemd-udevd
-  if [[ ! ${NETNS_WITHOUT_MANAGERS-} ]]; then
-    make --silent --directory "$ROOT" install ${NETNS_BIN:+TARGET="$NETNS_BIN" PAGES=}
-  fi
+  make --silent --directory "$ROOT" install ${NETNS_BIN:+TARGET="$NETNS_BIN" PAGES=}
 }
 
 teardown() {
+  [[ ${BATS_TEST_COMPLETED-} ]] || journalctl --boot --lines=40 --no-pager >&2
   systemctl stop systemd-networkd NetworkManager dhcpcd connman 'ifup@*' 2>/dev/null || true
   delete_links
   rm -rf /etc/systemd/network/* /run/systemd/network /run/udev/rules.d /etc/NetworkManager/system-connections/* \
     /run/NetworkManager /etc/netplan/* /etc/network/interfaces /run/network
-  systemctl daemon-reload
   udevadm control --reload
 }
 
@@ -137,8 +136,8 @@ leaves_ours_alone() {
   check_links
 
   echo 'boot: udev starts without its data, and after the links'
-  systemctl stop "$unit" systemd-udevd-{control,kernel}.socket systemd-udevd
-  rm -rf /run/udev/data
+  systemctl stop "$unit" 'ifup@*' systemd-udevd-{control,kernel}.socket systemd-udevd
+  rm -rf /run/udev/data /run/network
   replace_ours
   systemctl start systemd-udevd-{control,kernel}.socket systemd-udevd
   systemctl start "$unit"
@@ -158,14 +157,14 @@ networkd_view() { networkctl --json=short status "$1" | jq --raw-output .Adminis
 }
 
 @test "systemd-networkd, with a file for every interface: our interfaces are unmanaged" {
-  printf '[Match]\nName=*\n[Network]\nAddress=198.51.100.1/24\n' >/etc/systemd/network/00-all.network
+  printf '[Match]\nType=ether\n[Network]\nAddress=198.51.100.1/24\n' >/etc/systemd/network/00-all.network
   VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 dummy') CONTROL='lan8 veth'
   leaves_ours_alone systemd-networkd networkctl reload
 }
 
 @test "netplan, for systemd-networkd and every interface: our interfaces are unmanaged" {
   cat >/etc/netplan/all.yaml <<<'{network: {ethernets: {all: {match: {name: "*"}, addresses: [198.51.100.1/24]}}}}'
-  netplan generate
+  /lib/netplan/generate
   VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
   replace_ours
   systemctl start systemd-networkd
@@ -193,11 +192,12 @@ END
   leaves_ours_alone NetworkManager nmcli general reload
 }
 
-@test "netplan, for NetworkManager and every interface: our interfaces are unmanaged" {
-  cat >/etc/netplan/all.yaml <<<'{network: {renderer: NetworkManager, ethernets: {all: {match: {name: "*"}, addresses: [198.51.100.1/24]}}}}'
-  netplan generate
+# netplan sets NM_UNMANAGED=0 for its interfaces, which also overrides the rule of NetworkManager for veth.
+@test "netplan, for NetworkManager and ve-*: our interfaces are unmanaged" {
+  cat >/etc/netplan/all.yaml <<<'{network: {renderer: NetworkManager, ethernets: {all: {match: {name: "ve-*"}, addresses: [198.51.100.1/24]}}}}'
+  /lib/netplan/generate
   udevadm control --reload
-  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth' 'eth7 veth') CONTROL='eth8 veth'
+  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth') CONTROL='ve-other veth'
   replace_ours
   systemctl start NetworkManager
   check_links
@@ -205,15 +205,19 @@ END
 
 # --- ifupdown
 
+# Usage: interfaces LINE
+# Writes the configuration of ifupdown, with the LINE.
+interfaces() {
+  local name
+  echo "$1"
+  for name in ve-shop0 lan7 lan8; do printf '%s\n' "iface $name inet static" '  address 198.51.100.1/24'; done
+} >/etc/network/interfaces
+
 # A skipped unit is inactive.
-ifupdown_view() { ifquery --state "$1" || systemctl show --property=ActiveState --value "ifup@$1=all.service"; }
+ifupdown_view() { ifquery --state "$1" || systemctl show --property=ActiveState --value "ifup@$(systemd-escape "$1").service"; }
 
 @test "ifupdown, with allow-hotplug for every interface: our interfaces are not brought up" {
-  cat >/etc/network/interfaces <<'END'
-allow-hotplug /ve-*=all /lan*=all
-iface all inet static
-  address 198.51.100.1/24
-END
+  interfaces 'allow-hotplug /*'
   VIEW=ifupdown_view UNMANAGED=inactive OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
   leaves_ours_alone systemd-udevd udevadm control --reload
 }
@@ -221,7 +225,7 @@ END
 # --- managers that only their own file configures: the lines of docs/managers.md
 
 @test "ifupdown, with auto for every interface, leaves the interfaces alone that EXCLUDE_INTERFACES lists" {
-  printf 'auto /ve-*=all /lan*=all\niface all inet static\n  address 198.51.100.1/24\n' >/etc/network/interfaces
+  interfaces 'auto /ve-* /lan*'
   cp /etc/default/networking "$BATS_TEST_TMPDIR"
   echo 'EXCLUDE_INTERFACES="ve-* lan7"' >>/etc/default/networking
   VIEW=ifupdown_view UNMANAGED=inactive OURS=('ve-shop0 veth' 'lan7 veth')

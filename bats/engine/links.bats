@@ -95,6 +95,30 @@ END
   nothing_left
 }
 
+@test "a restart applies changed properties of a kind, repairs them, and keeps the name" {
+  cat >"$CONF/switch.sh" <<'END'
+# switch: a bridge in the namespace.
+# Contains: only definitions
+configure_switch_up_inside() { link_add SWITCH type bridge stp_state "${SWITCH_STP:-0}" && link_configure SWITCH; }
+END
+  config switch-a.conf <<<SWITCH_IFNAME=bridge0
+  update
+  on netnsctl up switch@a
+  stp() { on ip -netns a -json -details link show bridge0 | jq '.[0].linkinfo.info_data.stp_state'; }
+  on ip -netns a link set dev bridge0 type bridge stp_state 1
+  run -1 on netnsctl check switch@a
+  [[ $output == *"error: switch@a: interface 'bridge0' has stp_state '1', not '0'; fix: \`netnsctl restart switch@a\`"* ]]
+  on netnsctl restart switch@a
+  [[ $(stp) == 0 ]]
+  printf '%s\n' SWITCH_IFNAME=other SWITCH_STP=1 | config switch-a.conf
+  on netnsctl restart switch@a
+  [[ $(stp) == 1 ]]
+  run ! on ip -netns a link show other
+  on netnsctl check switch@a
+  on netnsctl down switch@a
+  nothing_left
+}
+
 @test "the name of an interface of another instance is refused before anything is made" {
   pair a VETH_IFNAME_OUTSIDE=same
   printf '%s\n' VETH_IFADDR_OUTSIDE=198.51.100.1/30 VETH_IFADDR_INSIDE=198.51.100.2/30 VETH_IFNAME_OUTSIDE=same | config veth-b.conf

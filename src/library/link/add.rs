@@ -25,8 +25,15 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     let settings = Settings::read(prefix, values)?;
     let mut record = call.record()?;
     let new = |suffix: &str| -> Result<LinkRecord> {
+        let label = format!("{prefix}{suffix}");
+        // On a restart, an interface keeps its name, also if the setting has changed.
+        let earlier = record.links().find(|link| link.label == label).map(|link| link.end.ifname.clone());
+        let end = match earlier {
+            Some(ifname) => LinkSettings::read_named(&settings, suffix, ifname)?,
+            None => LinkSettings::read(&settings, suffix)?,
+        };
         Ok(LinkRecord {
-            label: format!("{prefix}{suffix}"),
+            label,
             place: LinkSite::of(&settings, suffix, &call.instance)?,
             kind: (*kind).to_owned(),
             words: words.iter().map(|word| (*word).to_owned()).collect(),
@@ -34,7 +41,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
             from_host: call.side == Side::Outside,
             peer: None,
             bridged: false,
-            end: LinkSettings::read(&settings, suffix)?,
+            end,
             made_by: Some(call.hook.clone()),
             configured_by: None,
             configured: None,
@@ -79,7 +86,8 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord
             link.made_by = None;
         }
         keep(record, &links);
-        return record.save(call.paths);
+        record.save(call.paths)?;
+        return links.iter().try_for_each(|link| set_words(call, link));
     }
     // First, because a signal may end this process at any moment.
     keep(record, &links);
@@ -97,6 +105,19 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord
         record.save(call.paths)?;
     }
     created
+}
+
+/// Sets the properties of an existing interface that differ from the words after its kind.
+fn set_words(call: &Call, link: &LinkRecord) -> Result<()> {
+    let _there = link.place.enter(call)?;
+    let ifname = &link.end.ifname;
+    if link.changed_words(ifname).is_empty() {
+        return Ok(());
+    }
+    let words = ["link", "set", "dev", ifname, "type", &link.kind].into_iter();
+    let words: Vec<&str> = words.chain(link.words.iter().map(String::as_str)).collect();
+    call.trace(&format!("ip {}", words.join(" ")));
+    ip(&words).with_context(|| format!("cannot change {}", link.describe()))
 }
 
 /// Whether an interface could not be created because its name exists.

@@ -88,7 +88,7 @@ impl LinkRecord {
     }
 
     /// Compares the words after the kind with the output of ip(8), as far as it has a field of the same name.
-    fn changed_words(&self, ifname: &str) -> Vec<String> {
+    pub(super) fn changed_words(&self, ifname: &str) -> Vec<String> {
         if self.words.is_empty() {
             return Vec::new();
         }

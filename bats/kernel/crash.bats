@@ -3,8 +3,8 @@
 
 load kernel
 
-# All system calls that can change a file, a directory, or the contents of the disk.
-CHANGING=(openat write pwrite64 fchmod chmod ftruncate fsync fdatasync syncfs utimensat mkdir mkdirat link linkat rename
+# All system calls that can change a file, a directory, or the contents of the disk. A build with musl calls open, not openat.
+CHANGING=(open openat write pwrite64 fchmod chmod ftruncate fsync fdatasync syncfs utimensat mkdir mkdirat link linkat rename
   renameat renameat2 unlink unlinkat symlink)
 
 # Usage: crash_everywhere PREPARE CHECK COMMAND...

@@ -69,17 +69,17 @@ instances() {
 @test "a hook of lo without work is netnsinit alone; up inside is bash and a call of the library" {
   netnsinit --create a
   outside 1 1 62 lo a up
-  inside 2 3 80 lo a up
+  inside 2 3 90 lo a up
   inside 1 1 58 lo a down
   outside 1 1 62 lo a down
 }
 
 @test "a hook of veth is bash, a check of the settings, and a call of the library for each function; down is netnsinit alone" {
   netnsinit --create nstest
-  outside 4 4 312 veth nstest up
-  inside 2 3 235 veth nstest up
-  inside 1 1 55 veth nstest down
-  outside 1 1 117 veth nstest down
+  outside 4 4 328 veth nstest up
+  inside 2 3 245 veth nstest up
+  inside 1 1 58 veth nstest down
+  outside 1 1 122 veth nstest down
 }
 
 @test "a hook of macvlan is bash and calls of the library, which use ip to create the interface and for an address with a broadcast" {
@@ -87,10 +87,10 @@ instances() {
   ip link set eth1 up
   ip link set eth0 up
   netnsinit --create a
-  outside 5 5 313 macvlan a up
-  inside 4 5 382 macvlan a up
-  inside 1 1 55 macvlan a down
-  outside 1 1 108 macvlan a down
+  outside 5 5 323 macvlan a up
+  inside 4 5 393 macvlan a up
+  inside 1 1 58 macvlan a down
+  outside 1 1 113 macvlan a down
 }
 
 @test "a hook of nft is bash; up closes the namespace with one nft, and inside starts ip, nft and netnsinit" {
@@ -111,10 +111,10 @@ instances() {
 @test "a hook of dns is bash, a mkdir, and a few forks for each file and for the check of the settings" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
   netnsinit --create a
-  outside 6 6 65 dns a up
-  inside 7 6 62 dns a up
+  outside 6 6 75 dns a up
+  inside 7 6 69 dns a up
   inside 1 1 55 dns a down
-  outside 9 8 64 dns a down
+  outside 9 8 68 dns a down
 }
 
 @test "creating, verifying and deleting a namespace, and checking a file, is netnsinit alone" {
@@ -135,11 +135,11 @@ instances() {
 }
 
 @test "the direct engine starts a bash for each hook with work, and the programs of the hook" {
-  engine 3 3 300 up lo@a
-  engine 1 1 127 up lo@a
-  engine 1 1 440 down lo@a
-  engine 7 6 670 up veth@nstest
-  engine 1 1 500 down veth@nstest
+  engine 3 3 333 up lo@a
+  engine 1 1 140 up lo@a
+  engine 1 1 465 down lo@a
+  engine 7 6 820 up veth@nstest
+  engine 1 1 525 down veth@nstest
 }
 
 @test "a hook costs the same with 1000 other namespaces and 1000 other files" {
@@ -156,10 +156,10 @@ instances() {
 
 @test "an idle netns-update starts no process, and makes six system calls for a type" {
   image
-  costs 1 1 137 netns-update --root "$IMAGE"
+  costs 1 1 143 netns-update --root "$IMAGE"
   for ((number = 1; number <= 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update --root "$IMAGE" >/dev/null
-  costs 1 1 $((137 + 100 * 6)) netns-update --root "$IMAGE"
+  costs 1 1 $((143 + 100 * 6)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts no process for an instance that requires nothing, and makes eight system calls" {

@@ -168,7 +168,8 @@ load systemd
     lab ip netns delete nstest
     read -r -a units <<<"$types"
     lab systemctl restart "${units[@]/%/@nstest}"
-    up netns-{lo,veth,nft}@nstest netns_name@nstest
+    # systemctl waits for the units of its arguments only.
+    eventually up netns-{lo,veth,nft}@nstest netns_name@nstest
     lab netnsctl check
     lab ip -netns nstest link show dev ve-nstest1
   done

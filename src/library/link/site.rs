@@ -66,7 +66,7 @@ impl LinkSite {
         }
         if !call.paths.namespace(name).exists() {
             bail!(
-                "namespace '{name}' ({setting}) does not exist.\n\
+                "namespace '{name}' ({setting}) of the outside end does not exist.\n\
                  hint: run `netns-update`; then this instance starts after that namespace"
             );
         }

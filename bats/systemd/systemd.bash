@@ -160,8 +160,12 @@ reaches() { lab ip netns exec "$1" ping -c1 -W1 -q "$2" >/dev/null; }
 is_in() {
   local pid
   pid=$(main_pid "$2")
-  ((pid != 0)) && lab test "/proc/$pid/ns/net" -ef "/run/netns/$1"
+  ((pid != 0)) && eventually runs_its_program "$pid" && lab test "/proc/$pid/ns/net" -ef "/run/netns/$1"
 }
+
+# Usage: runs_its_program PID
+# Succeeds if systemd has set the process up, and has executed the program of the service. A start of Type=simple does not wait for this.
+runs_its_program() { [[ $(lab readlink "/proc/$1/exe") != */systemd ]]; }
 
 # Usage: main_pid UNIT
 main_pid() { lab systemctl show --property=MainPID --value "$1"; }

@@ -137,7 +137,7 @@ answers() {
   for instance in lo@a nft@a; do
     before=$(main_pid test-web)
     lab systemctl restart "netns-$instance"
-    up test-web
+    eventually up test-web
     eventually is_in a test-web
     (($(main_pid test-web) != before))
   done

@@ -38,7 +38,7 @@ teardown() {
   systemctl stop systemd-networkd NetworkManager dhcpcd connman 'ifup@*' 2>/dev/null || true
   delete_links
   rm -rf /etc/systemd/network/* /run/systemd/network /run/udev/rules.d /etc/NetworkManager/system-connections/* \
-    /run/NetworkManager /etc/netplan/* /etc/network/interfaces /run/network
+    /run/NetworkManager /etc/netplan/* /etc/network/interfaces /run/network /etc/conf.d/netns/*
   udevadm control --reload
 }
 
@@ -169,6 +169,18 @@ networkd_view() { networkctl --json=short status "$1" | jq --raw-output .Adminis
   replace_ours
   systemctl start systemd-networkd
   check_links
+}
+
+@test "the outside end of an instance is one of our interfaces, also after a restart of the instance" {
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >/etc/conf.d/netns/veth-shop.conf
+  CONFIGURED='^(192\.168|172|10)\.'
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth') CONTROL='ve-container veth'
+  systemctl start systemd-networkd
+  netnsctl up veth@shop
+  check_links
+  netnsctl restart veth@shop
+  check_links
+  netnsctl down veth@shop
 }
 
 # --- NetworkManager

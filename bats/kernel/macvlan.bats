@@ -254,10 +254,12 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
 @test "a parent that is down is set up, and stays up after a failure; check reports a parent that was set down" {
   setup_parent
   ip link set dev up0 down
-  macvlan a MACVLAN_MODE=nonsense
+  macvlan a
   create a
+  ip -netns a link add mv0 type veth peer name mine
   run -1 hook macvlan a up outside
   [[ $(ip -oneline link show dev up0) == *[\<,]UP[,\>]* ]]
+  ip -netns a link delete mv0
   ip link set dev up0 down
   macvlan a
   hook macvlan a up outside

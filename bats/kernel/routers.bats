@@ -78,8 +78,14 @@ redirects_default() {
 }
 
 @test "the outside end ignores advertisements and redirects before it is up" {
-  pair 'ip() { [[ "$*" != *" ve-a0 up" ]] || cat /proc/sys/net/ipv6/conf/ve-a0/{accept_ra,autoconf,accept_redirects}; command ip "$@"; }' \
-    >"$BATS_TEST_TMPDIR/said"
+  # The program of the library prints them before it sets the end up.
+  cat >"$BATS_TEST_TMPDIR/library" <<'END'
+#!/bin/bash
+[[ $7,$9 != link_configure,_OUTSIDE ]] || cat /proc/sys/net/ipv6/conf/ve-a0/{accept_ra,autoconf,accept_redirects}
+exec netnsinit "$@"
+END
+  chmod +x "$BATS_TEST_TMPDIR/library"
+  pair "BASH_ARGV0=$BATS_TEST_TMPDIR/library" >"$BATS_TEST_TMPDIR/said"
   [[ $(grep --line-regexp '[0-9]' "$BATS_TEST_TMPDIR/said" | paste -sd ' ') == '0 0 0' ]]
 }
 
@@ -185,15 +191,19 @@ redirects_default() {
 }
 
 @test "on an interface without IPv6, veth comes up without a warning" {
-  run --separate-stderr -0 pair 'ip() { command ip "$@"; [[ "$*" != "link add"* ]] || command ip link set dev ve-a0 mtu 1000; }'
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 VETH_MTU=1000 | config veth-a.conf
+  run --separate-stderr -0 up veth a
   [[ -z $stderr && ! -e /proc/sys/net/ipv6/conf/ve-a0 ]]
 }
 
 @test "check reports an outside end that accepts router advertisements again" {
-  pair
-  [[ -z $(checked) ]]
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 | config veth-a.conf
+  netnsctl up --engine direct veth@a
+  netnsctl check veth
   echo 1 >/proc/sys/net/ipv6/conf/ve-a0/accept_ra
-  [[ $(checked) == *"interface 've-a0' accepts router advertisements"* ]]
+  run -1 netnsctl check veth
+  netnsctl down veth@a
+  [[ $output == *"interface 've-a0' accepts router advertisements"* ]]
 }
 
 @test "a .conf that redefines ignore_routers makes the outside end accept them" {
@@ -205,7 +215,3 @@ redirects_default() {
 # Usage: host_rule RULE
 # Loads a firewall of the host with only this rule.
 host_rule() { nft "flush ruleset; table inet host { chain input { type filter hook input priority 0; $1; }; }"; }
-
-# Usage: checked
-# Prints the output of configure_veth_check_outside.
-checked() { bash -c "recall() { :; }; assert_ifname() { :; }; source $SHARE/veth.sh; source $CONF/veth-a.conf; configure_veth_check_outside a"; }

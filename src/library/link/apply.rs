@@ -60,10 +60,8 @@ fn set_sysctls(call: &Call, link: &LinkRecord, earlier: &LinkSettings) -> Result
     let ifname = &link.end.ifname;
     if link.kind == "veth" && !link.bridged {
         let path = format!("/proc/sys/net/ipv6/conf/{ifname}/accept_dad");
-        // The file does not exist if IPv6 is disabled.
-        if Path::new(&path).exists() {
-            write_sysctl(&path, "0")?;
-        }
+        // The file does not exist if IPv6 is disabled. With a read-only /proc/sys, the addresses are usable later.
+        _ = fs::write(&path, "0");
     }
     for sysctl in earlier.sysctls.iter().filter(|old| !link.end.sysctls.iter().any(|new| new.is_same(old))) {
         let value = fs::read_to_string(sysctl.path("default")).unwrap_or_default();

@@ -36,6 +36,13 @@ engine() {
   trace_costs "${@:1:3}" netnsctl "${@:4}"
 }
 
+# Usage: fewest_calls COMMAND...
+# Prints the fewest system calls of five runs. On a busy machine, bash waits for a program with a few calls more.
+fewest_calls() {
+  local run
+  for run in 1 2 3 4 5; do calls "$@"; done | sort --numeric-sort | head --lines 1
+}
+
 # Usage: image
 # Creates an image, $IMAGE, with up to date units: the enabled units of this machine do not count.
 image() {
@@ -145,11 +152,11 @@ instances() {
 @test "a hook costs the same with 1000 other namespaces and 1000 other files" {
   local at=(nsenter --net=/run/netns/a --) before after
   ip netns add a
-  before=$(calls netnsinit lo a up inside)
+  before=$(fewest_calls netnsinit lo a up inside)
   mapfile -t instances < <(printf 'lo@many-%d\n' {1..1000})
   netnsctl up "${instances[@]}" >/dev/null 2>&1
   touch "$CONF"/other-{1..1000}.conf
-  after=$(calls netnsinit lo a up inside)
+  after=$(fewest_calls netnsinit lo a up inside)
   ((after <= before))
   netnsctl down "${instances[@]}" >/dev/null 2>&1
 }

@@ -39,8 +39,7 @@ engine() {
 # Usage: fewest_calls COMMAND...
 # Prints the fewest system calls of five runs. On a busy machine, bash waits for a program with a few calls more.
 fewest_calls() {
-  local run
-  for run in 1 2 3 4 5; do calls "$@"; done | sort --numeric-sort | head --lines 1
+  for _ in 1 2 3 4 5; do calls "$@"; done | sort --numeric-sort | head --lines 1
 }
 
 # Usage: image

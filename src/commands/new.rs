@@ -24,7 +24,7 @@ pub struct NewArgs {
     pub nstype: NsType,
     /// The template: bridge, veth, wireguard or daemon
     #[arg(long, value_name = "TEMPLATE", default_value = "bridge", hide_possible_values = true)]
-    pub like: Template,
+    pub like: PluginTemplate,
     /// Override a shipped type of the same name
     #[arg(long)]
     pub force: bool,
@@ -35,7 +35,7 @@ pub struct NewArgs {
 
 /// A template of a plugin.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Template {
+pub enum PluginTemplate {
     /// An interface in the namespace.
     Bridge,
     /// A pair of interfaces.
@@ -46,12 +46,12 @@ pub enum Template {
     Daemon,
 }
 
-impl Template {
+impl PluginTemplate {
     /// The plugin and its `.conf` file. TYPE is replaced by the type, and SETTING by the type in capitals.
     fn files(self) -> [&'static str; 2] {
         match self {
             Self::Bridge => [include_str!("templates/bridge.sh"), include_str!("templates/bridge.conf")],
-            Self::Veth => [include_str!("templates/veth.sh"), include_str!("templates/veth.conf")],
+            Self::Veth => [include_str!("templates/pair.sh"), include_str!("templates/pair.conf")],
             Self::Wireguard => {
                 [include_str!("templates/wireguard.sh"), include_str!("templates/wireguard.conf")]
             }

@@ -222,7 +222,7 @@ END
   grep --quiet "^lo .* $CONF/lo.sh (instead of /usr/share/systemd-netns/lo.sh)\$" <<<"$output"
   grep --quiet '^veth .*a pair of virtual interfaces' <<<"$output"
   run -0 netnsctl types macvlan
-  [[ $output == *'up outside, up inside, '*'MACVLAN_SOURCE_MACS'* ]]
+  [[ $output == *'up outside, up inside'*'MACVLAN_SOURCE_MACS'* ]]
 }
 
 @test "new creates a working type without findings" {

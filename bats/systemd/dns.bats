@@ -211,6 +211,7 @@ attached() {
   eventually is test-client failed
   eventually lab netnsctl restart dns@a
   lab systemctl start test-client
+  eventually runs_its_program "$(main_pid test-client)"
   [[ $(resolve test-client four.example.org) == 192.0.2.80 ]]
 }
 

@@ -14,14 +14,14 @@ use nix::unistd::{getpid, getppid};
 
 use super::plan::{Planned, plan, skip};
 use super::{Bash, Caller, Hook};
-use crate::name::Side;
+use crate::name::{Phase, Side};
 use crate::netns::{self, Identity};
 use crate::paths::{BASH, Paths};
 
 /// The PATH of hooks. It is the PATH of units that systemd starts (`DEFAULT_PATH` in src/basic/path-util.h).
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Starts a hook, after a call of `before`. The hook prints to `log`. Returns `None` if nothing is run.
+/// Starts a hook, after a call of `before`, which is also before any object is removed. The hook prints to `log`. Returns `None` if nothing is run.
 /// Errors: [`plan`] or `before` fails, or the hook cannot be started.
 pub fn start(
     paths: &Paths,
@@ -36,11 +36,16 @@ pub fn start(
         Side::Outside => None,
     };
     let what = || format!("cannot run {} {}", hook.phase, hook.side);
+    // The plan of `down outside` already removes objects.
+    let mut before = Some(before);
+    if (hook.phase, hook.side) == (Phase::Down, Side::Outside) {
+        before.take().map_or(Ok(()), |before| before())?;
+    }
     let bash = match plan(paths, hook, caller, ours).with_context(what)? {
         Planned::Nothing => return skip(paths, hook).map(|()| None),
         Planned::Bash(bash) => bash,
     };
-    before()?;
+    before.map_or(Ok(()), |before| before())?;
     command(bash, environment(caller), log).start().with_context(what).map(Some)
 }
 

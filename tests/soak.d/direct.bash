@@ -32,13 +32,13 @@ ctl() {
 }
 
 # Usage: manage start|stop|restart TYPE@NAME...
-# Runs netnsctl. A restart fails if an interface was deleted.
+# Runs netnsctl. A restart fails if an interface was deleted that the hook cannot create again.
 manage() {
   local verb=$1 instance status=0
   shift
   (($#)) || return 0
   for instance; do
-    [[ $verb != restart || ! -v LINK_DELETED[$instance] ]] || status=1
+    [[ $verb != restart || ! -v LINK_DELETED[$instance] || $ENTERS_HOST ]] || status=1
   done
   ctl "$status" "${VERBS[$verb]}" "$@"
 }

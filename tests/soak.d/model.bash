@@ -13,6 +13,10 @@ declare -A LO=()
 # Manual deletions. By NAME: the name of the namespace. By TYPE@NAME: the interface.
 declare -A UNNAMED=() LINK_DELETED=()
 
+# Not empty if an inside hook can enter the network of the host.
+# shellcheck disable=SC2034 # for steps.bash and direct.bash
+ENTERS_HOST=$(nsenter --net=/proc/1/ns/net true 2>/dev/null && echo yes)
+
 for name in "${NAMES[@]}"; do
   VETH[$name]=0 RULES[$name]=0
   for type in "${TYPES[@]}"; do STATE["$type@$name"]=down; done

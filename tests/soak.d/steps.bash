@@ -60,7 +60,7 @@ step_stop() {
   for instance in "${CHOSEN[@]}"; do model_down "$instance" down; done
 }
 
-# If the interface was deleted, the inside hook has nothing to configure, and the instance fails.
+# If the interface was deleted, the inside hook creates it again. Without the privilege to enter the host, the instance fails.
 step_restart() {
   local instance
   local -A failed=()
@@ -69,10 +69,11 @@ step_restart() {
   manage restart "${CHOSEN[@]}" || return
   for instance in "${CHOSEN[@]}"; do
     if [[ $FAILURE_ENDS_NAMESPACE && -v failed[${instance#*@}] ]]; then continue; fi
-    if [[ -v LINK_DELETED[$instance] ]]; then
+    if [[ -v LINK_DELETED[$instance] && ! $ENTERS_HOST ]]; then
       failed[${instance#*@}]=y
       model_down "$instance" failed
     elif [[ ${STATE[$instance]} == up ]]; then
+      unset -v "LINK_DELETED[$instance]"
       model_inside "$instance"
     else
       model_up "$instance"

@@ -241,10 +241,8 @@ modules() {
 }
 
 @test "load_module only warns if the modules of the kernel are not visible" {
-  mkdir -p /run/lib/{upper,work}
-  mount --no-mtab -t overlay lib -o lowerdir=/usr/lib,upperdir=/run/lib/upper,workdir=/run/lib/work /usr/lib
-  rm -rf /usr/lib/modules
+  if [[ -d /usr/lib/modules ]]; then mount --no-mtab -t tmpfs modules /usr/lib/modules; fi
   run --separate-stderr -0 in_hook outside <<<'load_module netns-missing'
-  umount --lazy /usr/lib
+  if [[ -d /usr/lib/modules ]]; then umount --lazy /usr/lib/modules; fi
   [[ $stderr == "warning: cannot tell whether the kernel $(uname --kernel-release) has 'netns-missing'"* ]]
 }

@@ -21,7 +21,8 @@ use crate::paths::{BASH, Paths};
 /// The PATH of hooks. It is the PATH of units that systemd starts (`DEFAULT_PATH` in src/basic/path-util.h).
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Starts a hook, after a call of `before`, which is also before any object is removed. The hook prints to `log`. Returns `None` if nothing is run.
+/// Starts a hook, after a call of `before`, which is also before any object is removed. The hook prints to `log`. Returns `None` if
+/// nothing is run.
 /// Errors: [`plan`] or `before` fails, or the hook cannot be started.
 pub fn start(
     paths: &Paths,

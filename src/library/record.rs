@@ -38,7 +38,7 @@ impl Object {
         }
     }
 
-    /// Whether a restart repairs the object: it is in the namespace of the instance, or made by an inside hook.
+    /// Whether the object is in the namespace of the instance.
     pub(super) fn is_inside(&self) -> bool {
         match self {
             Self::Link(link) => link.is_inside(),
@@ -170,14 +170,8 @@ impl Record {
 
     /// Records a sysctl, in place of the earlier record of the same one.
     pub fn put_sysctl(&mut self, sysctl: ChangedSysctl) {
-        let earlier = self
-            .objects
-            .iter_mut()
-            .find(|object| matches!(object, Object::Sysctl(one) if one.is_same_as(&sysctl)));
-        match earlier {
-            Some(earlier) => *earlier = Object::Sysctl(sysctl),
-            None => self.objects.push(Object::Sysctl(sysctl)),
-        }
+        let at = self.position(|object| matches!(object, Object::Sysctl(one) if one.is_same_as(&sysctl)));
+        self.put(at, Object::Sysctl(sysctl));
     }
 
     /// Forgets a sysctl.
@@ -187,13 +181,19 @@ impl Record {
 
     /// Records an interface, in place of the earlier one with the same label.
     pub fn put_link(&mut self, link: LinkRecord) {
-        let earlier = self
-            .objects
-            .iter_mut()
-            .find(|object| matches!(object, Object::Link(one) if one.has_label_of(&link)));
-        match earlier {
-            Some(earlier) => *earlier = Object::Link(link),
-            None => self.objects.push(Object::Link(link)),
+        let at = self.position(|object| matches!(object, Object::Link(one) if one.has_label_of(&link)));
+        self.put(at, Object::Link(link));
+    }
+
+    fn position(&self, is_it: impl Fn(&Object) -> bool) -> Option<usize> {
+        self.objects.iter().position(is_it)
+    }
+
+    /// Replaces the object at a position, or adds one at the end.
+    fn put(&mut self, at: Option<usize>, object: Object) {
+        match at {
+            Some(at) => self.objects[at] = object,
+            None => self.push(object),
         }
     }
 

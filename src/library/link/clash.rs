@@ -34,7 +34,8 @@ pub(super) fn check(call: &Call, link: &LinkRecord) -> Result<()> {
     if let Some(bridge) = &link.end.bridge {
         bridge_index(link, bridge)?;
     }
-    if link.end.addresses.is_empty() {
+    // On the host, several interfaces can share an address on purpose (unnumbered interfaces).
+    if link.end.addresses.is_empty() || !link.place.is_inside() {
         return Ok(());
     }
     let addresses: Vec<String> = link.addresses().iter().map(ToString::to_string).collect();
@@ -42,8 +43,7 @@ pub(super) fn check(call: &Call, link: &LinkRecord) -> Result<()> {
         let has = |address: &&String| {
             other.addresses.iter().any(|one| one.split('/').next() == Some(address.as_str()))
         };
-        // On the host, several interfaces can share an address on purpose (unnumbered interfaces).
-        if let Some(address) = addresses.iter().find(has).filter(|_| link.place.is_inside()) {
+        if let Some(address) = addresses.iter().find(has) {
             let message =
                 format!("the interface '{}' {} has the address '{address}' already", other.name, link.place);
             return Err(invalid(link.end.setting("IFADDR"), message));

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::firewall::nft;
 use crate::name::NsName;
-use crate::netlink::{self, LinkChange};
+use crate::netlink;
 use crate::netns;
 use crate::paths::Paths;
 use crate::sys::file::{self, Draft};
@@ -87,9 +87,7 @@ fn set_links_down(paths: &Paths, name: &NsName, cause: &str) -> anyhow::Error {
     };
     let set_down = still_up().and_then(|links| {
         for link in &links {
-            let down = LinkChange { up: Some(false), ..LinkChange::default() };
-            netlink::change_link(link.index, &down)
-                .with_context(|| format!("cannot set {} down", link.name))?;
+            netlink::set_up(link.index, false).with_context(|| format!("cannot set {} down", link.name))?;
         }
         ensure!(still_up()?.is_empty(), "an interface came up again");
         Ok(())

@@ -97,6 +97,12 @@ pub fn change_link(index: u32, change: &LinkChange) -> Result<()> {
     request(RouteNetlinkMessage::SetLink(message)).map(drop)
 }
 
+/// Sets an interface up or down.
+/// Errors: the kernel refuses.
+pub fn set_up(index: u32, up: bool) -> Result<()> {
+    change_link(index, &LinkChange { up: Some(up), ..LinkChange::default() })
+}
+
 /// Adds an address to an interface, or changes it, as `ip address replace ADDRESS/PREFIX` does.
 /// Errors: the kernel refuses.
 pub fn replace_address(index: u32, address: IpNet) -> Result<()> {

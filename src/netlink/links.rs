@@ -94,11 +94,7 @@ pub fn link_named(name: &str) -> Result<Option<Link>> {
     let mut query = LinkMessage::default();
     query.attributes.push(LinkAttribute::IfName(name.to_owned()));
     match request(RouteNetlinkMessage::GetLink(query)) {
-        Err(error)
-            if error.downcast_ref::<KernelError>().is_some_and(|refused| refused.errno == Errno::ENODEV) =>
-        {
-            Ok(None)
-        }
+        Err(error) if KernelError::is(&error, Errno::ENODEV) => Ok(None),
         answers => Ok(answers?.iter().find_map(|answer| match answer {
             RouteNetlinkMessage::NewLink(message) => Some(link(message)),
             _ => None,

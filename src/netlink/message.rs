@@ -82,6 +82,14 @@ pub struct KernelError {
     reason: Option<String>,
 }
 
+impl KernelError {
+    /// Whether an error is this error of the kernel.
+    #[must_use]
+    pub fn is(error: &anyhow::Error, errno: Errno) -> bool {
+        error.downcast_ref::<Self>().is_some_and(|refused| refused.errno == errno)
+    }
+}
+
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the kernel refuses: ")?;

@@ -11,7 +11,7 @@ mod trace;
 
 pub use change::{
     LinkChange, Mac, VethEnd, add_veth, change_link, delete_address, delete_link, replace_address,
-    replace_default_route,
+    replace_default_route, set_up,
 };
 pub use links::{Link, link_named, links, namespace_id, parse_link, read_addresses};
 pub use message::{KernelError, for_each_answer};

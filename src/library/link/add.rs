@@ -122,8 +122,7 @@ fn set_words(call: &Call, link: &LinkRecord) -> Result<()> {
 
 /// Whether an interface could not be created because its name exists.
 fn is_taken(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<KernelError>().is_some_and(|refused| refused.errno == Errno::EEXIST)
-        || format!("{error:#}").contains(Errno::EEXIST.desc())
+    KernelError::is(error, Errno::EEXIST) || format!("{error:#}").contains(Errno::EEXIST.desc())
 }
 
 /// Records links. What is known about an earlier one with the same label stays.
@@ -270,7 +269,7 @@ fn set_parent_up(call: &Call, parent: &Parent) -> Result<()> {
     let found = wait::for_parent(parent)?;
     if !found.up {
         call.trace(&format!("ip link set dev {} up", parent.ifname));
-        netlink::change_link(found.index, &LinkChange { up: Some(true), ..LinkChange::default() })
+        netlink::set_up(found.index, true)
             .with_context(|| format!("cannot set the parent '{}' up", parent.ifname))?;
     }
     Ok(())

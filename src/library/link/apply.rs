@@ -31,8 +31,7 @@ pub(super) fn apply(
     set_addresses(call, link, &found, &before, meaning)?;
     if !found.up {
         trace(call, link, &format!("link set dev {} up", link.end.ifname));
-        netlink::change_link(found.index, &LinkChange { up: Some(true), ..LinkChange::default() })
-            .with_context(|| format!("cannot set {} up", link.describe()))?;
+        netlink::set_up(found.index, true).with_context(|| format!("cannot set {} up", link.describe()))?;
     }
     set_routes(call, link, found.index, &before, gateways, meaning)?;
     let after = link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()))?;

@@ -123,11 +123,7 @@ pub fn up(call: &Call, arguments: &[&str]) -> Result<()> {
     let found = netlink::link_named(ifname)?
         .with_context(|| format!("interface '{ifname}' does not exist in the namespace"))?;
     call.trace(&format!("ip link set dev {ifname} up"));
-    netlink::change_link(
-        found.index,
-        &netlink::LinkChange { up: Some(true), ..netlink::LinkChange::default() },
-    )
-    .with_context(|| format!("cannot set interface '{ifname}' up"))
+    netlink::set_up(found.index, true).with_context(|| format!("cannot set interface '{ifname}' up"))
 }
 
 /// Runs ip(8) in the namespace of this thread.

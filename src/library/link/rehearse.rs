@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::ip;
 use super::settings::{LinkSettings, invalid};
-use crate::netlink::{self, LinkChange, VethEnd};
+use crate::netlink::{self, VethEnd};
 use crate::netns;
 use crate::paths::OWN_NETNS;
 
@@ -31,9 +31,8 @@ pub(super) fn rehearse(end: &LinkSettings, gateways: &[IpAddr]) -> Result<Meanin
     let veth = |name| VethEnd { name, mac: None, mtu: end.mtu, group: 0 };
     let peer = if end.ifname == "peer" { "other" } else { "peer" };
     netlink::add_veth(&veth(&end.ifname), &veth(peer), std::os::fd::AsFd::as_fd(&own))?;
-    let up = LinkChange { up: Some(true), ..LinkChange::default() };
     for link in netlink::links()?.iter().filter(|link| !link.loopback) {
-        netlink::change_link(link.index, &up)?;
+        netlink::set_up(link.index, true)?;
     }
     let index = netlink::link_named(&end.ifname)?.context("the interface of the rehearsal is missing")?.index;
     for words in &end.addresses {

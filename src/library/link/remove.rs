@@ -9,7 +9,7 @@ use super::site::LinkSite;
 use crate::config::declaration::{Declaration, LinkPlace};
 use crate::config::remembered;
 use crate::name::Instance;
-use crate::netlink::{self, KernelError, LinkChange};
+use crate::netlink::{self, KernelError};
 use crate::paths::Paths;
 use crate::print;
 
@@ -24,7 +24,7 @@ impl LinkRecord {
             delete(self, found.index)?;
             return Ok(false);
         }
-        netlink::change_link(found.index, &LinkChange { up: Some(false), ..LinkChange::default() })
+        netlink::set_up(found.index, false)
             .with_context(|| format!("cannot set {} down", self.describe()))?;
         for address in self.end.networks().filter(|address| found.addresses.contains(&address.to_string())) {
             netlink::delete_address(found.index, address)
@@ -58,11 +58,7 @@ impl LinkRecord {
 /// Deletes an interface. The kernel may have removed it in the meantime, with the namespace of its peer.
 fn delete(link: &LinkRecord, index: u32) -> Result<()> {
     match netlink::delete_link(index) {
-        Err(error)
-            if error.downcast_ref::<KernelError>().is_some_and(|refused| refused.errno == Errno::ENODEV) =>
-        {
-            Ok(())
-        }
+        Err(error) if KernelError::is(&error, Errno::ENODEV) => Ok(()),
         deleted => deleted.with_context(|| format!("cannot delete {}", link.describe())),
     }
 }

@@ -42,7 +42,7 @@ esac
 ";
 
 const PAIR: &str = "VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n";
-const PORT: &str = "VETH_BRIDGE=br0\nVETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n";
+const PORT: &str = "VETH_BRIDGE=br0\nVETH_IFADDR_INSIDE=192.0.2.2/30\n";
 
 pub fn measure() -> Result<Measured> {
     let mut measured = Measured::default();

@@ -58,14 +58,6 @@ pub fn add_veth(here: &VethEnd, peer: &VethEnd, peer_netns: BorrowedFd) -> Resul
     create(RouteNetlinkMessage::NewLink(message), false)
 }
 
-/// Deletes an interface.
-/// Errors: the kernel refuses.
-pub fn delete_link(index: u32) -> Result<()> {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    request(RouteNetlinkMessage::DelLink(message)).map(drop)
-}
-
 /// Properties of an interface to change. The others stay.
 #[derive(Debug, Default)]
 pub struct LinkChange<'a> {

@@ -2,6 +2,7 @@
 //! and `trace` use nf_tables. `message` is the common part.
 
 mod change;
+mod delete;
 mod links;
 mod message;
 mod nftables;
@@ -10,9 +11,10 @@ mod rtnetlink;
 mod trace;
 
 pub use change::{
-    LinkChange, Mac, VethEnd, add_veth, change_link, delete_address, delete_link, replace_address,
-    replace_default_route, set_up,
+    LinkChange, Mac, VethEnd, add_veth, change_link, delete_address, replace_address, replace_default_route,
+    set_up,
 };
+pub use delete::{delete_link, delete_link_early};
 pub use links::{Link, link_named, links, namespace_id, parse_link, read_addresses};
 pub use message::{KernelError, for_each_answer};
 pub use nftables::{Rules, Table, filters, filters_anything, parse_policy, rules, tables};

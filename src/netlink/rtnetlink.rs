@@ -27,16 +27,25 @@ pub(super) fn create(message: RouteNetlinkMessage, replaces: bool) -> Result<()>
     exchange(message, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | existing).map(drop)
 }
 
+/// The bytes of a request that the kernel answers when it has finished.
+pub(super) fn acknowledged(message: RouteNetlinkMessage) -> Vec<u8> {
+    encode(message, NLM_F_REQUEST | NLM_F_ACK)
+}
+
 fn exchange(message: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>> {
+    let mut answers = Vec::new();
+    // An answer that cannot be decoded is not shown.
+    query(NETLINK_ROUTE, &encode(message, flags), |answer| answers.extend(decode(answer)))?;
+    Ok(answers)
+}
+
+fn encode(message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
     let mut message = NetlinkMessage::from(message);
     message.header.flags = flags;
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
-    let mut answers = Vec::new();
-    // An answer that cannot be decoded is not shown.
-    query(NETLINK_ROUTE, &bytes, |answer| answers.extend(decode(answer)))?;
-    Ok(answers)
+    bytes
 }
 
 /// Decodes an answer.

@@ -125,9 +125,10 @@ fn is_taken(error: &anyhow::Error) -> bool {
     KernelError::is(error, Errno::EEXIST) || format!("{error:#}").contains(Errno::EEXIST.desc())
 }
 
-/// Records links. What is known about an earlier one with the same label stays.
+/// Records links. What is known about an earlier one with the same label stays. The outside end of a pair is the last one, so it is
+/// removed first: on the host, `delete_link_early` need not wait.
 fn keep(record: &mut Record, links: &[LinkRecord]) {
-    for link in links {
+    for link in links.iter().rev() {
         let mut link = link.clone();
         if let Some(earlier) = record.links().find(|one| one.has_label_of(&link)) {
             (link.configured, link.configured_by) =

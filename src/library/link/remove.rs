@@ -57,7 +57,13 @@ impl LinkRecord {
 
 /// Deletes an interface. The kernel may have removed it in the meantime, with the namespace of its peer.
 fn delete(link: &LinkRecord, index: u32) -> Result<()> {
-    match netlink::delete_link(index) {
+    // A process that waits in a namespace would count as a user of it.
+    let deleted = if link.place == LinkSite::Host {
+        netlink::delete_link_early(index)
+    } else {
+        netlink::delete_link(index)
+    };
+    match deleted {
         Err(error) if KernelError::is(&error, Errno::ENODEV) => Ok(()),
         deleted => deleted.with_context(|| format!("cannot delete {}", link.describe())),
     }

@@ -31,7 +31,7 @@ drifts() {
   undone "$before"
 }
 
-@test "check reports each property that was changed, and a restart or down and up repair it" {
+@test "check reports each property that was changed, and a restart repairs both ends" {
   all a
   on netnsctl up veth@a
   on ip -netns a link set dev ve-a1 mtu 1300 address 02:00:00:00:00:09
@@ -47,10 +47,13 @@ drifts() {
   on netnsctl check veth@a
   on ip link set dev ve-a0 group 0 mtu 1300
   on ip address delete 2001:db8::1/64 dev ve-a0
+  on ip route delete 203.0.113.0/24 dev ve-a0
+  on sysctl -q -w net.ipv4.conf.ve-a0.rp_filter=1
   drifts "interface 've-a0' has the group '0', not '28275'" "interface 've-a0' has the MTU '1300', not '1400'" \
-    "interface 've-a0' does not have the address '2001:db8::1'"
-  on netnsctl down veth@a
-  on netnsctl up veth@a
+    "interface 've-a0' does not have the address '2001:db8::1'" \
+    "the route '203.0.113.0/24' over interface 've-a0' is missing" \
+    "/proc/sys/net/ipv4/conf/ve-a0/rp_filter is '1', not '2'"
+  on netnsctl restart veth@a
   on netnsctl check veth@a
 }
 
@@ -63,6 +66,18 @@ drifts() {
   [[ $(on ip -netns a -json link show ve-a1 | jq '.[0].ifindex, .[0].mtu' | paste -sd,) == "$index,1450" ]]
   [[ $(on ip -netns a -json -6 address show dev ve-a1 scope global | jq -r '.[] | select(.ifname == "ve-a1") | .addr_info[].local // empty') == 2001:db8::3 ]]
   [[ -z $(on ip -netns a route show 198.51.100.0/24) ]]
+  on netnsctl check veth@a
+}
+
+@test "a restart applies edited settings of the outside end, and one that is not set any more keeps its value" {
+  all a
+  on netnsctl up veth@a
+  index=$(on ip -json link show ve-a0 | jq '.[0].ifindex')
+  all a 'VETH_IFADDR_OUTSIDE=(192.0.2.1/30 2001:db8::4/64)' 'VETH_ROUTES_OUTSIDE=()' VETH_MTU=1450 VETH_MAC_OUTSIDE=02:00:00:00:00:03
+  on netnsctl restart veth@a
+  [[ $(on ip -json link show ve-a0 | jq -r '.[0] | "\(.ifindex),\(.mtu),\(.address)"') == "$index,1450,02:00:00:00:00:03" ]]
+  [[ $(on ip -json -6 address show dev ve-a0 scope global | jq -r '.[] | select(.ifname == "ve-a0") | .addr_info[].local // empty') == 2001:db8::4 ]]
+  [[ -n $(on ip route show 203.0.113.0/24 dev ve-a0) ]]
   on netnsctl check veth@a
 }
 

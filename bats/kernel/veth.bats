@@ -194,7 +194,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
 @test "a restart applies the present address" {
   veth a VETH_IFADDR_OUTSIDE=192.0.2.1/29
   up veth a
-  veth a VETH_IFADDR_INSIDE=192.0.2.5/29
+  veth a VETH_IFADDR_OUTSIDE=192.0.2.1/29 VETH_IFADDR_INSIDE=192.0.2.5/29
   restart_inside veth a
   [[ $(addresses a ve-a1) == 192.0.2.5/29 ]]
   reaches host 192.0.2.5

@@ -81,12 +81,16 @@ OURS=() CONTROL='' CONFIGURED='^198\.51\.100\.' VIEW='' UNMANAGED=''
 is_configured() { [[ $(addresses "$1") =~ $CONFIGURED ]]; }
 
 # Usage: check_links
-# Waits until the manager has configured a new foreign interface, then checks ours.
+# Waits until the manager has configured a new foreign interface, then checks ours. If the manager has not yet seen the end of an
+# interface, it can miss a new one of the same name. So there are three attempts.
 check_links() {
-  if [[ -e /sys/class/net/${CONTROL% *} ]]; then ip link delete dev "${CONTROL% *}"; fi
-  # shellcheck disable=SC2086 # a name and a kind
-  add_link $CONTROL
-  eventually is_configured "${CONTROL% *}"
+  for _ in 1 2 3; do
+    if [[ -e /sys/class/net/${CONTROL% *} ]]; then ip link delete dev "${CONTROL% *}"; fi
+    # shellcheck disable=SC2086 # a name and a kind
+    add_link $CONTROL
+    ! eventually is_configured "${CONTROL% *}" || break
+  done
+  is_configured "${CONTROL% *}"
   check_ours
 }
 

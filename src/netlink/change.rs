@@ -59,7 +59,7 @@ pub fn add_veth(here: &VethEnd, peer: &VethEnd, peer_netns: BorrowedFd) -> Resul
 }
 
 /// Properties of an interface to change. The others stay.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct LinkChange<'a> {
     /// Whether the interface is up.
     pub up: Option<bool>,
@@ -71,6 +71,8 @@ pub struct LinkChange<'a> {
     pub alias: Option<&'a str>,
     /// The index of the controller, such as a bridge; 0 for none.
     pub controller: Option<u32>,
+    /// The link group.
+    pub group: Option<u32>,
 }
 
 /// Changes an interface.
@@ -86,6 +88,7 @@ pub fn change_link(index: u32, change: &LinkChange) -> Result<()> {
     message.attributes.extend(change.mtu.map(LinkAttribute::Mtu));
     message.attributes.extend(change.alias.map(|alias| LinkAttribute::IfAlias(alias.to_owned())));
     message.attributes.extend(change.controller.map(LinkAttribute::Controller));
+    message.attributes.extend(change.group.map(LinkAttribute::Group));
     request(RouteNetlinkMessage::SetLink(message)).map(drop)
 }
 

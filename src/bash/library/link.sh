@@ -24,8 +24,10 @@ link_add() {
 # Gives an interface its hardware address, MTU, addresses, routes, gateway, sysctls and bridge (PREFIX_MAC, _MTU, _IFADDR, _ROUTES,
 # _GATEWAY, _SYSCTLS, _BRIDGE), sets it up, and waits until it can be used. Called again, it applies the present settings.
 link_configure() {
-  local __netns_settings
-  __netns_read_settings "$1" "${2-}"
+  local __netns_ends=("${2-}") __netns_settings
+  # A restart of the inside end of a pair also configures the outside end.
+  [[ ${2-} != _INSIDE ]] || __netns_ends+=(_OUTSIDE)
+  __netns_read_settings "$1" "${__netns_ends[@]}"
   __netns_library link_configure "$1" "${2-}" -- "${__netns_settings[@]}"
 }
 

@@ -11,7 +11,7 @@ use super::super::Call;
 use super::add::text_of_mac;
 use super::rehearse::{Meaning, ip_words};
 use super::settings::{LinkSettings, invalid, network};
-use super::{Configured, LinkRecord, write_sysctl};
+use super::{Configured, LinkRecord, MARK_GROUP, write_sysctl};
 use crate::netlink::{self, LinkChange};
 
 /// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
@@ -99,7 +99,11 @@ fn set_properties(call: &Call, link: &LinkRecord, found: &netlink::Link) -> Resu
         trace(call, link, &format!("link set dev {} {words}", end.ifname));
         change.controller = Some(bridge.unwrap_or(0));
     }
-    if change.mac.is_none() && change.mtu.is_none() && change.controller.is_none() {
+    if link.is_marked() && found.group != MARK_GROUP {
+        trace(call, link, &format!("link set dev {} group {MARK_GROUP}", end.ifname));
+        change.group = Some(MARK_GROUP);
+    }
+    if change == LinkChange::default() {
         return Ok(());
     }
     netlink::change_link(found.index, &change).with_context(|| format!("cannot change {}", link.describe()))

@@ -8,6 +8,7 @@ use super::super::Call;
 use super::super::record::{Object, Record};
 use super::add::{self, split};
 use super::apply::apply;
+use super::rehearse::Meaning;
 use super::settings::{LinkSettings, Settings};
 use super::site::LinkSite;
 use super::{LinkRecord, rehearse, wait};
@@ -36,9 +37,31 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let gateways = end.gateway_addresses(&outside)?;
     let meaning = rehearse::rehearse(&end, &gateways)?;
 
+    let other_end = restarted_peer(call, &record, &settings, &earlier)?;
     if !exists(call, &earlier)? {
         create_again(call, &mut record, &earlier)?;
     }
+    if let Some((peer, end)) = other_end {
+        repair(call, &mut record, peer, end)?;
+    }
+    configure_end(call, &mut record, earlier, end, &gateways, &meaning)?;
+    for link in record.links() {
+        if is_ready(call, &record, link) {
+            wait::until_usable(call, link)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives one interface its settings.
+fn configure_end(
+    call: &Call,
+    record: &mut Record,
+    earlier: LinkRecord,
+    end: LinkSettings,
+    gateways: &[IpAddr],
+    meaning: &Meaning,
+) -> Result<()> {
     let before = earlier.end.clone();
     let mut link = LinkRecord { end, ..earlier };
     if link.configured.is_none() {
@@ -46,15 +69,49 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     }
     record.put_link(link.clone());
     record.save(call.paths)?;
-    apply(call, &mut link, &before, &gateways, &meaning)?;
-    record.put_link(link.clone());
-    record.save(call.paths)?;
-    for link in record.links() {
-        if is_ready(call, &record, link) {
-            wait::until_usable(call, link)?;
+    apply(call, &mut link, &before, gateways, meaning)?;
+    record.put_link(link);
+    record.save(call.paths)
+}
+
+/// On a restart of the inside end of a pair: the outside end, which no hook of a restart configures, and its present settings. A setting
+/// that is not set any more keeps its value, because a plugin may compute it only in the hook on the host.
+/// Errors: a setting is invalid.
+fn restarted_peer(
+    call: &Call,
+    record: &Record,
+    settings: &Settings,
+    link: &LinkRecord,
+) -> Result<Option<(LinkRecord, LinkSettings)>> {
+    if call.side == Side::Outside || link.configured.is_none() {
+        return Ok(None);
+    }
+    let Some(peer) = record.links().find(|one| link.is_peer_of(one) && one.configured.is_some()) else {
+        return Ok(None);
+    };
+    let end = LinkSettings::read_named(settings, peer.end.suffix(), peer.end.ifname.clone())?;
+    Ok(Some((peer.clone(), end.or(&peer.end))))
+}
+
+/// Gives the outside end its settings on a restart. If this process must not change the host, the end stays as it is.
+fn repair(call: &Call, record: &mut Record, peer: LinkRecord, end: LinkSettings) -> Result<()> {
+    match exists(call, &peer) {
+        Ok(true) => {}
+        Ok(false) => {
+            print::warn(&format!("{} does not exist, so the restart does not configure it", peer.describe()));
+            return Ok(());
+        }
+        Err(error) => {
+            print::warn(&format!("the restart does not configure {}: {error:#}", peer.describe()));
+            return Ok(());
         }
     }
-    Ok(())
+    if peer.configured.as_ref().is_some_and(|configured| configured.ignores_routers) {
+        let _there = peer.place.enter(call)?;
+        super::apply::ignore_routers(&peer.end.ifname)?;
+    }
+    let meaning = rehearse::rehearse(&end, &[])?;
+    configure_end(call, record, peer, end, &[], &meaning)
 }
 
 /// Whether the hook has to wait for an interface: it is configured, and so is its peer.
@@ -95,7 +152,7 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
     Ok(())
 }
 
-/// Creates an interface again that was deleted. The other end of a pair gets its settings back.
+/// Creates an interface again that was deleted.
 fn create_again(call: &Call, record: &mut Record, link: &LinkRecord) -> Result<()> {
     print::warn(&format!("{} was deleted: creating it again", link.describe()));
     let peer = link.peer.as_ref().and_then(|label| record.links().find(|one| one.label == *label)).cloned();
@@ -107,19 +164,5 @@ fn create_again(call: &Call, record: &mut Record, link: &LinkRecord) -> Result<(
     let pair =
         if is_outside(link) { vec![link.clone(), peer.clone()] } else { vec![peer.clone(), link.clone()] };
     peer.place.require(call, &peer.end.setting("NSNAME"))?;
-    add::create(call, record, pair)?;
-    if peer.configured.is_none() {
-        return Ok(());
-    }
-    let mut peer = peer;
-    let gateways = peer.end.gateway_addresses(&[])?;
-    let meaning = rehearse::rehearse(&peer.end, &gateways)?;
-    if peer.configured.as_ref().is_some_and(|configured| configured.ignores_routers) {
-        let _there = peer.place.enter(call)?;
-        super::apply::ignore_routers(&peer.end.ifname)?;
-    }
-    let end = peer.end.clone();
-    apply(call, &mut peer, &end, &gateways, &meaning)?;
-    record.put_link(peer);
-    Ok(())
+    add::create(call, record, pair)
 }

@@ -32,11 +32,7 @@ impl LinkRecord {
         for (name, expected, present) in [
             ("hardware address", self.end.mac.map(text_of_mac), found.mac.clone()),
             ("MTU", self.end.mtu.map(|mtu| mtu.to_string()), found.mtu.to_string()),
-            (
-                "group",
-                (self.place == LinkSite::Host).then(|| MARK_GROUP.to_string()),
-                found.group.to_string(),
-            ),
+            ("group", self.is_marked().then(|| MARK_GROUP.to_string()), found.group.to_string()),
         ] {
             if let Some(expected) = expected.filter(|expected| *expected != present) {
                 lines.push(format!("interface '{ifname}' has the {name} '{present}', not '{expected}'"));

@@ -75,6 +75,16 @@ struct Configured {
 }
 
 impl LinkRecord {
+    /// Whether `link_add` has created it with the mark. An interface that existed already stays as it is.
+    fn is_marked(&self) -> bool {
+        self.place == LinkSite::Host && self.made_by.is_some()
+    }
+
+    /// Whether both are the ends of one pair.
+    fn is_peer_of(&self, other: &Self) -> bool {
+        self.peer.as_ref() == Some(&other.label)
+    }
+
     /// The interface, without its addresses, if it exists in the namespace of this thread with the recorded kind.
     fn find(&self) -> Result<Option<netlink::Link>> {
         Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kind))

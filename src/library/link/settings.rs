@@ -239,6 +239,27 @@ impl LinkSettings {
         Ok(end)
     }
 
+    /// These settings, with the `earlier` value of each one that is not set.
+    pub fn or(self, earlier: &Self) -> Self {
+        fn list<T: Clone>(present: Vec<T>, earlier: &[T]) -> Vec<T> {
+            if present.is_empty() { earlier.to_vec() } else { present }
+        }
+        Self {
+            mac: self.mac.or(earlier.mac),
+            mtu: self.mtu.or(earlier.mtu),
+            addresses: list(self.addresses, &earlier.addresses),
+            routes: list(self.routes, &earlier.routes),
+            sysctls: list(self.sysctls, &earlier.sysctls),
+            bridge: self.bridge.or_else(|| earlier.bridge.clone()),
+            ..self
+        }
+    }
+
+    /// The common end of the names of its settings.
+    pub fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
     /// The name of a setting of this interface.
     pub fn setting(&self, key: &str) -> String {
         match key {

@@ -234,7 +234,7 @@ error: lo@a: interface 'lo' is not up; $(fix lo)
 error: macvlan@a: the route 'default via 198.51.100.1' over interface 'm0' is missing; fix: \`netnsctl restart macvlan@a\`
 error: nft@a: interface 'lo' is not up; $(fix nft)
 error: nft@a: no rules are in force: nothing is filtered; $(fix nft)
-error: veth@a: interface 've-a0' is not up; $(fix veth)
+error: veth@a: interface 've-a0' is not up; fix: \`netnsctl restart veth@a\`
 error: veth@a: interface 've-a1' does not have the address '192.0.2.6'; fix: \`netnsctl restart veth@a\`
 END
   ip link delete dev ve-a0
@@ -243,7 +243,7 @@ END
   finds <<END
 error: macvlan@a: interface 'm0' is missing; fix: \`netnsctl restart macvlan@a\`
 error: nft@a: the firewall is configured for the active namespace \`a\`, but not up; \`netnsctl up nft@a\`
-error: veth@a: interface 've-a0' is missing; $(fix veth)
+error: veth@a: interface 've-a0' is missing; fix: \`netnsctl restart veth@a\`
 error: veth@a: interface 've-a1' is missing; fix: \`netnsctl restart veth@a\`
 END
   netnsctl down a

@@ -187,6 +187,41 @@ networkd_view() { networkctl --json=short status "$1" | jq --raw-output .Adminis
   netnsctl down veth@shop
 }
 
+# Usage: check_finds MANAGER INSTANCE
+# Removes the mark of the outside end, and waits until check finds that MANAGER configures it.
+check_finds() {
+  finds() { netnsctl check "$2" | grep -qxF "error: $2: $1 configures interface 've-shop0'; docs/managers.md shows how $1 leaves it alone"; }
+  ! netnsctl check "$2" | grep -F "$1 configures"
+  ip link set dev ve-shop0 group default
+  udevadm trigger --settle --action=add /sys/class/net/ve-shop0
+  systemctl restart "$1"
+  eventually finds "$1" "$2"
+}
+
+@test "check reports a manager that configures an interface of an instance" {
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >/etc/conf.d/netns/veth-shop.conf
+  printf '[Match]\nName=ve-shop0\n[Network]\nAddress=198.51.100.1/24\n' >/etc/systemd/network/00-shop.network
+  systemctl start systemd-networkd
+  netnsctl up veth@shop
+  check_finds systemd-networkd veth@shop
+  systemctl stop systemd-networkd
+  netnsctl down veth@shop
+  (
+    umask 077
+    printf '%s\n' '[connection]' id=shop type=ethernet interface-name=ve-shop0 '[ipv4]' method=manual address1=198.51.100.1/24 \
+      >/etc/NetworkManager/system-connections/shop.nmconnection
+  )
+  # By default, NetworkManager leaves every veth interface alone.
+  mkdir -p /run/udev/rules.d
+  cat >/run/udev/rules.d/99-veth.rules <<<'SUBSYSTEM=="net", KERNEL=="ve-shop0", ATTR{netdev_group}=="0", ENV{NM_UNMANAGED}="0"'
+  udevadm control --reload
+  systemctl start NetworkManager
+  netnsctl up veth@shop
+  check_finds NetworkManager veth@shop
+  systemctl stop NetworkManager
+  netnsctl down veth@shop
+}
+
 # --- NetworkManager
 
 nm_view() { nmcli --get-values GENERAL.STATE device show "$1"; }

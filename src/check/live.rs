@@ -43,6 +43,7 @@ pub(super) fn check(
     }
     findings.extend(super::required::check(paths, active, is_wanted)?);
     findings.extend(super::missing::check(paths, active, is_wanted)?);
+    findings.extend(super::managers::check(paths, active, is_wanted)?);
     findings.extend(loopback(paths, active, is_wanted));
     let mut complete = true;
     let wanted = active.iter().filter(|active| is_wanted(&active.instance)).collect();

@@ -6,6 +6,7 @@ mod clashes;
 mod cycles;
 mod files;
 mod live;
+mod managers;
 mod masked;
 mod missing;
 mod private_mounts;

@@ -141,6 +141,12 @@ pub fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Drift>> {
     Ok(differences)
 }
 
+/// The names of the interfaces that an instance has created on the host.
+/// Errors: the record cannot be read.
+pub fn host_links(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
+    Ok(Record::read(paths, instance)?.links().filter_map(link::LinkRecord::name_on_host).collect())
+}
+
 /// A difference of an object from its recorded state.
 #[derive(Debug)]
 pub struct Drift {

@@ -51,7 +51,7 @@ impl Object {
     /// Whether a restart repairs the object.
     pub(super) fn is_made_by_restart(&self) -> bool {
         match self {
-            Self::Link(link) => link.is_inside(),
+            Self::Link(link) => link.is_made_by_restart(),
             Self::Sysctl(sysctl) => sysctl.is_made_by_restart(),
             Self::Table(table) => table.is_made_by_restart(),
             Self::Daemon(daemon) => daemon.is_inside(),

@@ -80,6 +80,16 @@ impl LinkRecord {
         self.place == LinkSite::Host && self.made_by.is_some()
     }
 
+    /// Its name, if `link_add` has created it on the host.
+    pub(super) fn name_on_host(&self) -> Option<String> {
+        self.is_marked().then(|| self.end.ifname.clone())
+    }
+
+    /// Whether a restart repairs it: it is inside, or the other end is.
+    pub(super) fn is_made_by_restart(&self) -> bool {
+        self.is_inside() || self.peer.is_some()
+    }
+
     /// Whether both are the ends of one pair.
     fn is_peer_of(&self, other: &Self) -> bool {
         self.peer.as_ref() == Some(&other.label)

@@ -80,12 +80,12 @@ instances() {
   outside 1 1 62 lo a down
 }
 
-@test "a hook of veth is bash, a check of the settings, and a call of the library for each function; down is netnsinit alone" {
+@test "a hook of veth is bash, a check of the settings, and a call of the library for each function; down is netnsinit alone, and a fork that waits for the kernel" {
   netnsinit --create nstest
   outside 4 4 328 veth nstest up
   inside 2 3 245 veth nstest up
   inside 1 1 58 veth nstest down
-  outside 1 1 122 veth nstest down
+  outside 2 1 136 veth nstest down
 }
 
 @test "a hook of macvlan is bash and calls of the library, which use ip to create the interface and for an address with a broadcast" {
@@ -145,7 +145,7 @@ instances() {
   engine 1 1 140 up lo@a
   engine 1 1 465 down lo@a
   engine 7 6 820 up veth@nstest
-  engine 1 1 525 down veth@nstest
+  engine 2 1 560 down veth@nstest # and a fork that waits for the kernel
 }
 
 @test "a hook costs the same with 1000 other namespaces and 1000 other files" {

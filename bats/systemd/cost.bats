@@ -66,7 +66,7 @@ asks_once() {
 
 @test "systemd starts the same six, and the programs of the plugin, for each other type" {
   parent eth0
-  starts 11 4 veth@nstest
+  starts 11 5 veth@nstest
   starts 15 6 nft@a
   starts 14 7 macvlan@a
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53

@@ -75,7 +75,7 @@ impl Plugin {
 
     /// Whether the functions of the library for interfaces read a setting: its name begins with their first argument.
     fn is_read_by_library(&self, name: &str) -> bool {
-        const KEYS: [&str; 12] = [
+        const KEYS: [&str; 14] = [
             "IFNAME",
             "MAC",
             "MTU",
@@ -84,6 +84,8 @@ impl Plugin {
             "ROUTES",
             "SYSCTLS",
             "BRIDGE",
+            "PORTS",
+            "REMOTES",
             "CARRIER_TIMEOUT",
             "PARENT_IFNAME",
             "PARENT_NSNAME",

@@ -222,7 +222,7 @@ each_failure_leaves() {
   local -i FAIL_AT failures=0
   export FAIL_AT FAIL_FUNCTION
   for FAIL_FUNCTION in "${@:5}"; do
-    if ((failures)); then hook "$2" "$3" down "$4"; fi
+    if ((failures)); then down_hooks "$2" "$3"; fi
     for ((FAIL_AT = 1; FAIL_AT < 50; FAIL_AT++)); do
       if hook "$2" "$3" up "$4"; then break; fi
       failures+=1

@@ -69,7 +69,9 @@ fn is_list_of_link(text: &str, setting: &str) -> bool {
     prefixes.any(|prefix| {
         let rest = setting.strip_prefix(prefix.trim_end_matches(';')).and_then(|rest| rest.strip_prefix('_'));
         rest.is_some_and(|rest| {
-            ["IFADDR", "ROUTES", "GATEWAY", "SYSCTLS"].iter().any(|key| rest.starts_with(key))
+            ["IFADDR", "ROUTES", "GATEWAY", "SYSCTLS", "PORTS", "REMOTES"]
+                .iter()
+                .any(|key| rest.starts_with(key))
         })
     })
 }

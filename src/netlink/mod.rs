@@ -3,6 +3,7 @@
 
 mod change;
 mod delete;
+mod fdb;
 mod links;
 mod message;
 mod nftables;
@@ -15,8 +16,9 @@ pub use change::{
     set_up,
 };
 pub use delete::{delete_link, delete_link_early};
+pub use fdb::{add_flood_address, delete_flood_address, flood_addresses};
 pub use links::{Link, link_named, links, namespace_id, parse_link, read_addresses};
 pub use message::{KernelError, for_each_answer};
 pub use nftables::{Rules, Table, filters, filters_anything, parse_policy, rules, tables};
-pub use routes::{ChosenRoute, Route, delete_route, own_routes, route_to, routes};
+pub use routes::{ChosenRoute, Route, add_route, delete_route, own_routes, route_to, routes};
 pub use trace::{Decision, Header, Step, Traces};

@@ -9,7 +9,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use serde::Serialize;
 
-use super::rtnetlink::{dump, request};
+use super::rtnetlink::{create, dump, request};
 
 /// A route of the main table.
 #[derive(Clone, Debug, Serialize)]
@@ -81,9 +81,22 @@ pub fn own_routes(link: u32) -> Result<Vec<OwnRoute>> {
 /// Deletes a route.
 /// Errors: the kernel refuses.
 pub fn delete_route(route: &OwnRoute) -> Result<()> {
-    let mut message = route.message.clone();
-    message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
-    request(RouteNetlinkMessage::DelRoute(message)).map(drop)
+    request(RouteNetlinkMessage::DelRoute(route.to_request())).map(drop)
+}
+
+/// Adds a route that was deleted.
+/// Errors: the kernel refuses.
+pub fn add_route(route: &OwnRoute) -> Result<()> {
+    create(RouteNetlinkMessage::NewRoute(route.to_request()), true)
+}
+
+impl OwnRoute {
+    /// The message of the kernel about the route, without the attribute that a request cannot have.
+    fn to_request(&self) -> RouteMessage {
+        let mut message = self.message.clone();
+        message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
+        message
+    }
 }
 
 fn text(message: &RouteMessage) -> String {

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use netlink_packet_core::{
-    NLA_TYPE_MASK, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkMessage, NetlinkPayload,
+    NLA_TYPE_MASK, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE,
+    NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
@@ -30,6 +30,11 @@ pub(super) fn create(message: RouteNetlinkMessage, replaces: bool) -> Result<()>
 /// The bytes of a request that the kernel answers when it has finished.
 pub(super) fn acknowledged(message: RouteNetlinkMessage) -> Vec<u8> {
     encode(message, NLM_F_REQUEST | NLM_F_ACK)
+}
+
+/// Adds an object to a list of objects with the same key.
+pub(super) fn append(message: RouteNetlinkMessage) -> Result<()> {
+    exchange(message, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND).map(drop)
 }
 
 fn exchange(message: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>> {

@@ -1,6 +1,6 @@
 //! The command that installs a package on this distribution.
 
-use std::fs;
+use std::{env, fs};
 
 /// The package managers, with the distributions (`ID` or `ID_LIKE` in os-release(5)) that use them.
 const INSTALLERS: [(&str, &[&str]); 5] = [
@@ -11,8 +11,17 @@ const INSTALLERS: [(&str, &[&str]); 5] = [
     ("apk add", &["alpine"]),
 ];
 
+/// The name of the packages with the kernel and its modules, without the architecture.
+const KERNEL: &str = "linux-image";
+
 /// Debian packages that have another name elsewhere, with the distribution and the name there.
-const OTHER_NAMES: [(&str, &str, &str); 1] = [("iproute2", "dnf install", "iproute")];
+const OTHER_NAMES: [(&str, &str, &str); 5] = [
+    ("iproute2", "dnf install", "iproute"),
+    (KERNEL, "dnf install", "kernel-modules"),
+    (KERNEL, "pacman -S", "linux"),
+    (KERNEL, "zypper install", "kernel-default"),
+    (KERNEL, "apk add", "linux-lts"),
+];
 
 /// The next step for a user who lacks a program: `apt install PACKAGE`, or the same for this distribution. `package` is the name
 /// of the package in Debian.
@@ -22,7 +31,7 @@ pub fn hint(package: &str) -> String {
     let read = |path| fs::read_to_string(path).ok();
     let text = read("/etc/os-release").or_else(|| read("/usr/lib/os-release")).unwrap_or_default();
     installer(&text).map_or_else(
-        || format!("hint: install the package that is called `{package}` on Debian"),
+        || format!("hint: install the package that is called `{}` on Debian", debian(package)),
         |installer| format!("hint: `{installer} {}`", name(package, installer)),
     )
 }
@@ -40,10 +49,20 @@ fn installer(os_release: &str) -> Option<&'static str> {
     of(&id).or_else(|| like.split_whitespace().find_map(of)).or_else(|| of(id.split('-').next()?))
 }
 
-fn name<'a>(package: &'a str, installer: &str) -> &'a str {
+fn name(package: &str, installer: &str) -> String {
     let other =
         OTHER_NAMES.iter().find(|(debian, where_used, _)| *debian == package && *where_used == installer);
-    other.map_or(package, |(.., name)| name)
+    other.map_or_else(|| debian(package), |(.., name)| (*name).to_owned())
+}
+
+/// The name in Debian, where the package of the kernel has the architecture in its name.
+fn debian(package: &str) -> String {
+    let architecture = match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    if package == KERNEL { format!("{KERNEL}-{architecture}") } else { package.to_owned() }
 }
 
 #[cfg(test)]

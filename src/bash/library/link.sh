@@ -8,7 +8,8 @@
 # after the kind. The interface is in the namespace of the instance; with the SUFFIX _OUTSIDE it is on the host, or in the namespace
 # PREFIX_NSNAME_OUTSIDE. If PREFIX_PARENT_IFNAME is set, the interface is created on this parent, in the namespace
 # PREFIX_PARENT_NSNAME or on the host. A veth pair needs the SUFFIX of its other end as `peer SUFFIX`; this end is in the namespace.
-# Checks all settings of the interface before it is created. An existing interface of the same kind stays.
+# Checks all settings of the interface before it is created. An existing interface of the same kind stays. With another parent or other
+# ARGUMENTs than before, it is changed, or deleted and created again if the kernel cannot change it.
 link_add() {
   local __netns_prefix=$1 __netns_suffix='' __netns_peer='' __netns_settings
   shift
@@ -22,7 +23,9 @@ link_add() {
 #   link_configure BRIDGE
 #   link_configure VETH _INSIDE
 # Gives an interface its hardware address, MTU, addresses, routes, gateway, sysctls and bridge (PREFIX_MAC, _MTU, _IFADDR, _ROUTES,
-# _GATEWAY, _SYSCTLS, _BRIDGE), sets it up, and waits until it can be used. Called again, it applies the present settings.
+# _GATEWAY, _SYSCTLS, _BRIDGE), sets it up, and waits until it can be used. The interfaces PREFIX_PORTS of the same place become its
+# ports, also those that link_configure configures later. A tunnel sends to the addresses PREFIX_REMOTES. Called again, it applies the
+# present settings.
 link_configure() {
   local __netns_ends=("${2-}") __netns_settings
   # A restart of the inside end of a pair also configures the outside end.
@@ -58,7 +61,7 @@ default_ifname() {
 # Sets __netns_settings to the settings of interfaces, as NAME=VALUE. An array has an entry for each element.
 __netns_read_settings() {
   local __netns_key __netns_names=() __netns_suffixes=("${@:2}") __netns_value
-  for __netns_key in MTU GATEWAY BRIDGE CARRIER_TIMEOUT NSNAME_OUTSIDE PARENT_IFNAME PARENT_NSNAME PARENT_TIMEOUT; do
+  for __netns_key in MTU GATEWAY BRIDGE PORTS REMOTES CARRIER_TIMEOUT NSNAME_OUTSIDE PARENT_IFNAME PARENT_NSNAME PARENT_TIMEOUT; do
     __netns_names+=("$1_$__netns_key")
   done
   for __netns_key in IFNAME MAC IFADDR ROUTES SYSCTLS; do

@@ -61,10 +61,11 @@ resolve_name() {
   done <<<"$__netns_answer"
 }
 
-# Usage: load_module NAME [SOURCE]
+# Usage: load_module NAME [SOURCE [OPTION...]]
 #   load_module wireguard CONFIG_WIREGUARD
+#   load_module dummy linux-image-amd64 numdummies=0
 # Loads a kernel module, unless it is loaded or built into the kernel. The error has SOURCE: the Debian package with the module, or
-# the option of the kernel (CONFIG_...).
+# the option of the kernel (CONFIG_...). OPTIONs are those of the module.
 load_module() {
   local name=$1 from=${2-} release error hint
   [[ ! -d /sys/module/${name//-/_} ]] || return 0
@@ -73,7 +74,7 @@ load_module() {
     return 1
   fi
   # modprobe succeeds for a module that is built in.
-  ! error=$(modprobe -- "$name" 2>&1) || return 0
+  ! error=$(modprobe -- "$name" "${@:3}" 2>&1) || return 0
   read -r release </proc/sys/kernel/osrelease
   if [[ ! -d /lib/modules/$release ]]; then
     # A kernel without modules, or a container: the kernel may still have it.

@@ -11,7 +11,7 @@ use super::super::Call;
 use super::super::record::Record;
 use super::settings::{LinkSettings, Parent, Settings};
 use super::site::{LinkSite, enter_parent};
-use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, wait};
+use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, remove, wait};
 use crate::name::Side;
 use crate::netlink::{self, KernelError, LinkChange, VethEnd};
 use crate::print;
@@ -27,10 +27,12 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     let new = |suffix: &str| -> Result<LinkRecord> {
         let label = format!("{prefix}{suffix}");
         // On a restart, an interface keeps its name, also if the setting has changed.
-        let earlier = record.links().find(|link| link.label == label).map(|link| link.end.ifname.clone());
-        let end = match earlier {
-            Some(ifname) => LinkSettings::read_named(&settings, suffix, ifname)?,
-            None => LinkSettings::read(&settings, suffix)?,
+        let earlier = record.links().find(|link| link.label == label);
+        let (end, from_host) = match earlier {
+            Some(link) => {
+                (LinkSettings::read_named(&settings, suffix, link.end.ifname.clone())?, link.from_host)
+            }
+            None => (LinkSettings::read(&settings, suffix)?, call.side == Side::Outside),
         };
         Ok(LinkRecord {
             label,
@@ -38,7 +40,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
             kind: (*kind).to_owned(),
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             parent: None,
-            from_host: call.side == Side::Outside,
+            from_host,
             peer: None,
             bridged: false,
             end,
@@ -79,6 +81,9 @@ pub(super) fn split<'a, 'b>(arguments: &'a [&'b str]) -> Result<(&'a [&'b str], 
 
 /// Creates a link, or a pair, and records it before. An existing one stays, and is recorded.
 pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord>) -> Result<()> {
+    if let [link] = links.as_slice() {
+        replace_outdated(call, record, link)?;
+    }
     if exists(call, &links)? {
         let names: Vec<String> = links.iter().map(|link| format!("'{}'", link.end.ifname)).collect();
         print::say(&format!("{} exist already", names.join(" and ")));
@@ -110,14 +115,41 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord
 /// Sets the properties of an existing interface that differ from the words after its kind.
 fn set_words(call: &Call, link: &LinkRecord) -> Result<()> {
     let _there = link.place.enter(call)?;
-    let ifname = &link.end.ifname;
-    if link.changed_words(ifname).is_empty() {
+    if link.changed_words(&link.end.ifname).is_empty() {
         return Ok(());
     }
-    let words = ["link", "set", "dev", ifname, "type", &link.kind].into_iter();
+    change_words(call, link)
+}
+
+/// Sets the properties after the kind of an interface in the namespace of this thread.
+fn change_words(call: &Call, link: &LinkRecord) -> Result<()> {
+    let words = ["link", "set", "dev", &link.end.ifname, "type", &link.kind].into_iter();
     let words: Vec<&str> = words.chain(link.words.iter().map(String::as_str)).collect();
     call.trace(&format!("ip {}", words.join(" ")));
     ip(&words).with_context(|| format!("cannot change {}", link.describe()))
+}
+
+/// Applies a changed parent, or changed words after the kind, to the interface of an earlier run: deletes it, if the kernel cannot change
+/// it. The kernel may also ignore a change. A property that is not set any more gets its default only in a new interface.
+fn replace_outdated(call: &Call, record: &Record, link: &LinkRecord) -> Result<()> {
+    let Some(earlier) = record.links().find(|one| one.has_label_of(link)) else { return Ok(()) };
+    let _there = link.place.enter(call)?;
+    let Some(found) = earlier.find()? else { return Ok(()) };
+    let has_same_parent = match (&earlier.parent, &link.parent) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (one, other) => one.is_none() && other.is_none(),
+    };
+    let is_changed = || {
+        earlier.words.len() == link.words.len()
+            && change_words(call, link).is_ok()
+            && link.changed_words(&link.end.ifname).is_empty()
+    };
+    if has_same_parent && (earlier.words == link.words || is_changed()) {
+        return Ok(());
+    }
+    print::say(&format!("{} is created again, because the kernel cannot change it", earlier.describe()));
+    call.trace(&format!("{} link delete dev {}", earlier.place.ip(), earlier.end.ifname));
+    remove::delete(earlier, found.index)
 }
 
 /// Whether an interface could not be created because its name exists.
@@ -133,6 +165,10 @@ fn keep(record: &mut Record, links: &[LinkRecord]) {
         if let Some(earlier) = record.links().find(|one| one.has_label_of(&link)) {
             (link.configured, link.configured_by) =
                 (earlier.configured.clone(), earlier.configured_by.clone());
+            // `link_configure` compares the new settings with those that are in force.
+            if link.configured.is_some() {
+                link.end = earlier.end.clone();
+            }
         }
         record.put_link(link);
     }
@@ -157,7 +193,9 @@ fn exists(call: &Call, links: &[LinkRecord]) -> Result<bool> {
                 && other.peer == Some(one.index)
         }
         ([link], [Some(one)]) => {
-            one.kind == link.kind && parent_index(call, link)?.is_none_or(|parent| one.peer == Some(parent))
+            // A tunnel has no parent in the kernel, but its own index in this place.
+            let is_parent = |parent| one.peer.is_none_or(|peer| peer == parent || peer == one.index);
+            one.kind == link.kind && parent_index(call, link)?.is_none_or(is_parent)
         }
         _ => false,
     };
@@ -231,7 +269,17 @@ pub(super) fn text_of_mac(mac: [u8; 6]) -> String {
 }
 
 fn create_by_ip(call: &Call, link: &LinkRecord) -> Result<()> {
-    let what = || format!("cannot create {}", link.describe());
+    let what = || match &link.parent {
+        Some(parent) => {
+            format!(
+                "cannot create {} on the parent '{}' ({})",
+                link.describe(),
+                parent.ifname,
+                parent.setting
+            )
+        }
+        None => format!("cannot create {}", link.describe()),
+    };
     let mut words: Vec<String> = ["link", "add"].map(str::to_owned).into();
     // Created from the place of the parent, or from the host, directly in its own place.
     let netns = (link.parent.is_some() || link.from_host).then(|| link.place.open(call)).transpose()?;
@@ -257,14 +305,32 @@ fn create_by_ip(call: &Call, link: &LinkRecord) -> Result<()> {
     words.extend(link.words.iter().cloned());
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     call.trace(&format!("ip {}", words.join(" ")));
-    ip(&words).with_context(what)?;
+    ip(&words).map_err(|error| with_hint(error, link)).with_context(what)?;
     drop(there);
     set_alias(call, link)
 }
 
+/// Adds the next step to the error of ip(8) about a new interface.
+fn with_hint(error: anyhow::Error, link: &LinkRecord) -> anyhow::Error {
+    let text = format!("{error:#}");
+    let kind = &link.kind;
+    let is_unknown =
+        ["Unknown device type", "Operation not supported"].iter().any(|part| text.contains(part));
+    match &link.parent {
+        _ if is_unknown => anyhow!(
+            "{text}; hint: the kernel may not have the kind '{kind}', or one of these properties: load its module, or use another kernel"
+        ),
+        Some(parent) => anyhow!(
+            "{text}; hint: {} must be an interface that accepts the kind '{kind}', such as an Ethernet interface without other kinds",
+            parent.setting
+        ),
+        None => error,
+    }
+}
+
 /// Waits for the parent, which may appear late at boot, and sets it up: without it, no packet passes. It stays up on `down` and after a
 /// failure, because other programs may use it.
-fn set_parent_up(call: &Call, parent: &Parent) -> Result<()> {
+pub(super) fn set_parent_up(call: &Call, parent: &Parent) -> Result<()> {
     let _there = enter_parent(call, parent.namespace.as_ref())
         .with_context(|| format!("cannot find {}", parent.setting))?;
     let found = wait::for_parent(parent)?;

@@ -4,14 +4,14 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ipnet::IpNet;
 
 use super::super::Call;
 use super::add::text_of_mac;
 use super::rehearse::{Meaning, ip_words};
 use super::settings::{LinkSettings, invalid, network};
-use super::{Configured, LinkRecord, MARK_GROUP, write_sysctl};
+use super::{Configured, LinkRecord, MARK_GROUP, ports, write_sysctl};
 use crate::netlink::{self, LinkChange};
 
 /// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
@@ -27,12 +27,14 @@ pub(super) fn apply(
     let found = link.find_with_addresses()?.with_context(|| format!("{} does not exist", link.describe()))?;
     let before = link.configured.clone().unwrap_or_default();
     set_sysctls(call, link, earlier)?;
-    set_properties(call, link, &found)?;
+    set_properties(call, link, &found, earlier)?;
+    set_remotes(call, link, found.index, earlier)?;
     set_addresses(call, link, &found, &before, meaning)?;
     if !found.up {
         trace(call, link, &format!("link set dev {} up", link.end.ifname));
         netlink::set_up(found.index, true).with_context(|| format!("cannot set {} up", link.describe()))?;
     }
+    let ports = ports::set(call, link, found.index, &earlier.ports)?;
     set_routes(call, link, found.index, &before, gateways, meaning)?;
     let after = link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()))?;
     let addresses =
@@ -43,7 +45,7 @@ pub(super) fn apply(
         netlink::own_routes(found.index)?.into_iter().map(|route| route.text).collect()
     };
     link.configured =
-        Some(Configured { addresses, routes, ignores_routers: ignores_routers(&link.end.ifname) });
+        Some(Configured { addresses, routes, ignores_routers: ignores_routers(&link.end.ifname), ports });
     Ok(())
 }
 
@@ -79,7 +81,12 @@ fn set_sysctls(call: &Call, link: &LinkRecord, earlier: &LinkSettings) -> Result
     Ok(())
 }
 
-fn set_properties(call: &Call, link: &LinkRecord, found: &netlink::Link) -> Result<()> {
+fn set_properties(
+    call: &Call,
+    link: &LinkRecord,
+    found: &netlink::Link,
+    earlier: &LinkSettings,
+) -> Result<()> {
     let end = &link.end;
     let mut change = LinkChange::default();
     if let Some(mac) = end.mac.filter(|mac| text_of_mac(*mac) != found.mac) {
@@ -90,33 +97,61 @@ fn set_properties(call: &Call, link: &LinkRecord, found: &netlink::Link) -> Resu
         trace(call, link, &format!("link set dev {} mtu {mtu}", end.ifname));
         change.mtu = Some(mtu);
     }
-    let bridge = match &end.bridge {
-        Some(bridge) => Some(bridge_index(link, bridge)?),
-        None => None,
-    };
-    if bridge != found.controller && (bridge.is_some() || link.configured.is_some()) {
-        let words = end.bridge.as_ref().map_or("nomaster".to_owned(), |bridge| format!("master {bridge}"));
-        trace(call, link, &format!("link set dev {} {words}", end.ifname));
-        change.controller = Some(bridge.unwrap_or(0));
-    }
     if link.is_marked() && found.group != MARK_GROUP {
         trace(call, link, &format!("link set dev {} group {MARK_GROUP}", end.ifname));
         change.group = Some(MARK_GROUP);
     }
-    if change == LinkChange::default() {
-        return Ok(());
+    if change != LinkChange::default() {
+        netlink::change_link(found.index, &change)
+            .with_context(|| format!("cannot change {}", link.describe()))?;
     }
-    netlink::change_link(found.index, &change).with_context(|| format!("cannot change {}", link.describe()))
+    set_controller(call, link, found, earlier)
 }
 
-/// The interface index of a bridge in the namespace of this thread.
-/// Errors: it does not exist, or is not a bridge.
-pub(super) fn bridge_index(link: &LinkRecord, bridge: &str) -> Result<u32> {
-    let found = netlink::link_named(bridge)?;
-    let wrong = |message| invalid(link.end.setting("BRIDGE"), message);
-    let found = found.ok_or_else(|| wrong(format!("the bridge '{bridge}' does not exist {}", link.place)))?;
-    ensure!(found.kind == "bridge", wrong(format!("'{bridge}' {} is not a bridge", link.place)));
-    Ok(found.index)
+/// Makes the interface a port, or releases it if only the `earlier` settings have a bridge.
+fn set_controller(
+    call: &Call,
+    link: &LinkRecord,
+    found: &netlink::Link,
+    earlier: &LinkSettings,
+) -> Result<()> {
+    let ifname = &link.end.ifname;
+    let (to, words) = match ports::controller(call, link)? {
+        Some(controller) if found.controller == Some(controller.index) => return Ok(()),
+        Some(controller) => (controller.index, format!("master {}", controller.name)),
+        None if earlier.bridge.is_some() && found.controller.is_some() => (0, "nomaster".to_owned()),
+        None => return Ok(()),
+    };
+    trace(call, link, &format!("link set dev {ifname} {words}"));
+    ports::join(found, to).with_context(|| format!("cannot change {}", link.describe()))
+}
+
+/// Adds the remotes of the setting, and removes the `earlier` ones.
+fn set_remotes(call: &Call, link: &LinkRecord, index: u32, earlier: &LinkSettings) -> Result<()> {
+    if link.end.remotes.is_empty() && earlier.remotes.is_empty() {
+        return Ok(());
+    }
+    let present = netlink::flood_addresses(index)?;
+    let words = |verb: &str, remote: &IpAddr| {
+        format!("bridge fdb {verb} 00:00:00:00:00:00 dev {} dst {remote}", link.end.ifname)
+    };
+    for remote in
+        earlier.remotes.iter().filter(|old| !link.end.remotes.contains(old) && present.contains(old))
+    {
+        call.trace(&words("delete", remote));
+        netlink::delete_flood_address(index, *remote)
+            .with_context(|| format!("cannot remove the remote '{remote}' of {}", link.describe()))?;
+    }
+    for remote in link.end.remotes.iter().filter(|remote| !present.contains(remote)) {
+        call.trace(&words("append", remote));
+        netlink::add_flood_address(index, *remote).map_err(|error| {
+            invalid(
+                link.end.setting("REMOTES"),
+                format!("cannot add '{remote}' to {}: {error:#}", link.describe()),
+            )
+        })?;
+    }
+    Ok(())
 }
 
 fn set_addresses(

@@ -5,12 +5,12 @@ use anyhow::{Result, bail};
 use super::super::Call;
 use super::super::record::Record;
 use super::LinkRecord;
-use super::apply::bridge_index;
+use super::ports;
 use super::settings::invalid;
 use crate::config::remembered;
 use crate::netlink;
 
-/// Checks that no other instance has the name of a new interface, that no other interface of the namespace has its addresses, and that
+/// Checks that no other instance has the name or the ports of a new interface, that no other interface of the namespace has its addresses, and that
 /// its bridge exists.
 /// Errors: one of these.
 pub(super) fn check(call: &Call, link: &LinkRecord) -> Result<()> {
@@ -30,9 +30,10 @@ pub(super) fn check(call: &Call, link: &LinkRecord) -> Result<()> {
             );
         }
     }
+    ports::check(call, link)?;
     let _there = link.place.enter(call)?;
     if let Some(bridge) = &link.end.bridge {
-        bridge_index(link, bridge)?;
+        ports::bridge_named(link, bridge)?;
     }
     // On the host, several interfaces can share an address on purpose (unnumbered interfaces).
     if link.end.addresses.is_empty() || !link.place.is_inside() {

@@ -157,6 +157,9 @@ fn create_again(call: &Call, record: &mut Record, link: &LinkRecord) -> Result<(
     print::warn(&format!("{} was deleted: creating it again", link.describe()));
     let peer = link.peer.as_ref().and_then(|label| record.links().find(|one| one.label == *label)).cloned();
     if link.kind != "veth" {
+        if let Some(parent) = &link.parent {
+            add::set_parent_up(call, parent)?;
+        }
         return add::create(call, record, vec![link.clone()]);
     }
     let Some(peer) = peer else { bail!("cannot create {} again: its peer is unknown", link.describe()) };

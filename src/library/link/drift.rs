@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::add::text_of_mac;
 use super::apply::ignores_routers;
 use super::site::LinkSite;
-use super::{LinkRecord, MARK_GROUP};
+use super::{LinkRecord, MARK_GROUP, ports};
 use crate::netlink;
 use crate::paths::Paths;
 use crate::sys::program::Program;
@@ -42,6 +42,14 @@ impl LinkRecord {
             && netlink::link_named(bridge)?.map(|bridge| bridge.index) != found.controller
         {
             lines.push(format!("interface '{ifname}' is not a port of the bridge '{bridge}'"));
+        }
+        lines.extend(ports::drift(self, &found, &configured.ports)?);
+        if !self.end.remotes.is_empty() {
+            let remotes = netlink::flood_addresses(found.index)?;
+            let missing = self.end.remotes.iter().filter(|remote| !remotes.contains(remote));
+            lines.extend(
+                missing.map(|remote| format!("interface '{ifname}' does not have the remote '{remote}'")),
+            );
         }
         for address in configured.addresses.iter().filter(|address| !found.addresses.contains(address)) {
             let address = address.split('/').next().unwrap_or_default();
@@ -94,7 +102,9 @@ impl LinkRecord {
         let data = &found[0]["linkinfo"]["info_data"];
         let mut lines = Vec::new();
         for pair in self.words.windows(2) {
-            let present = match &data[&pair[0]] {
+            // The field of a UDP port has another name than its word.
+            let field = if pair[0] == "dstport" { "port" } else { &pair[0] };
+            let present = match &data[field] {
                 serde_json::Value::String(text) => text.clone(),
                 serde_json::Value::Number(number) => number.to_string(),
                 _ => continue,
@@ -102,6 +112,14 @@ impl LinkRecord {
             // The kernel may not keep the case: `802.1q` is shown as `802.1Q`.
             if !present.eq_ignore_ascii_case(&pair[1]) {
                 lines.push(format!("interface '{ifname}' has {} '{present}', not '{}'", pair[0], pair[1]));
+            }
+        }
+        // The last word of an ipvlan, which is a field only if it is not the default.
+        if let Some(expected) = self.words.last().filter(|_| self.kind == "ipvlan") {
+            const FLAGS: [&str; 3] = ["private", "vepa", "bridge"];
+            let present = FLAGS.iter().find(|flag| data[**flag] == true).unwrap_or(&FLAGS[2]);
+            if FLAGS.contains(&expected.as_str()) && expected != present {
+                lines.push(format!("interface '{ifname}' has the flag '{present}', not '{expected}'"));
             }
         }
         lines

@@ -8,6 +8,7 @@ mod apply;
 mod clash;
 mod configure;
 mod drift;
+mod ports;
 mod rehearse;
 mod remove;
 pub(super) mod settings;
@@ -72,6 +73,8 @@ struct Configured {
     routes: Vec<String>,
     /// Whether the interface ignores router advertisements.
     ignores_routers: bool,
+    /// The ports that existed.
+    ports: Vec<String>,
 }
 
 impl LinkRecord {

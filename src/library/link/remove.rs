@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::super::Call;
-use super::LinkRecord;
 use super::site::LinkSite;
+use super::{LinkRecord, ports};
 use crate::config::declaration::{Declaration, LinkPlace};
 use crate::config::remembered;
 use crate::name::Instance;
@@ -23,6 +23,10 @@ impl LinkRecord {
             call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
             delete(self, found.index)?;
             return Ok(false);
+        }
+        self.release_ports(found.index)?;
+        for remote in &self.end.remotes {
+            _ = netlink::delete_flood_address(found.index, *remote); // it may not have been added
         }
         netlink::set_up(found.index, false)
             .with_context(|| format!("cannot set {} down", self.describe()))?;
@@ -53,10 +57,16 @@ impl LinkRecord {
     pub(in super::super) fn remove_here(&self) -> Result<()> {
         self.find()?.map_or(Ok(()), |found| delete(self, found.index))
     }
+
+    /// Releases the ports. The kernel does this too, but may set them down.
+    fn release_ports(&self, index: u32) -> Result<()> {
+        self.end.ports.iter().try_for_each(|port| ports::release(port, index))
+    }
 }
 
 /// Deletes an interface. The kernel may have removed it in the meantime, with the namespace of its peer.
-fn delete(link: &LinkRecord, index: u32) -> Result<()> {
+pub(super) fn delete(link: &LinkRecord, index: u32) -> Result<()> {
+    link.release_ports(index)?;
     // A process that waits in a namespace would count as a user of it.
     let deleted = if link.place == LinkSite::Host {
         netlink::delete_link_early(index)

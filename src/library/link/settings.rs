@@ -91,12 +91,55 @@ impl<'a> Settings<'a> {
         })
     }
 
+    /// The names of the ports of an interface.
+    fn ports(&self, ifname: &str) -> Result<Vec<String>> {
+        let wrong = |error: anyhow::Error| invalid(self.name("PORTS"), error);
+        let mut ports = Vec::new();
+        for port in self.words("PORTS") {
+            let port = valid_ifname(port).map_err(wrong)?;
+            if port == ifname {
+                return Err(wrong(anyhow!("'{port}' is the interface itself")));
+            }
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        Ok(ports)
+    }
+
+    /// The unicast addresses of the other ends of a tunnel.
+    fn remotes(&self) -> Result<Vec<IpAddr>> {
+        let mut remotes: Vec<IpAddr> = Vec::new();
+        for word in self.words("REMOTES") {
+            let remote = word
+                .parse()
+                .map_err(|_| invalid(self.name("REMOTES"), format!("'{word}' is not an IP address")))?;
+            if !remotes.contains(&remote) {
+                remotes.push(remote);
+            }
+        }
+        remotes.retain(|remote| !remote.is_multicast());
+        Ok(remotes)
+    }
+
+    /// The words in all values of a setting, which can be an array or one text.
+    fn words(&self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.all(key).into_iter().flat_map(str::split_whitespace)
+    }
+
     /// The parent interface.
     pub fn parent(&self) -> Result<Option<Parent>> {
         let Some(ifname) = self.parsed("PARENT_IFNAME", valid_ifname)? else { return Ok(None) };
         let namespace = self.nsname("PARENT_NSNAME")?;
         let timeout = self.parsed("PARENT_TIMEOUT", seconds)?.unwrap_or(PARENT_TIMEOUT);
         Ok(Some(Parent { setting: self.name("PARENT_IFNAME"), ifname, namespace, timeout }))
+    }
+}
+
+impl Parent {
+    /// Whether both are the same interface.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.ifname == other.ifname && self.namespace == other.namespace
     }
 }
 
@@ -136,6 +179,10 @@ pub struct LinkSettings {
     pub sysctls: Vec<Sysctl>,
     /// The bridge that the interface is a port of.
     pub bridge: Option<String>,
+    /// The interfaces that are ports of this one.
+    pub ports: Vec<String>,
+    /// The other ends of a tunnel, except a multicast group, which is a property of the kind.
+    pub remotes: Vec<IpAddr>,
     /// Time that the interface has to get a carrier.
     pub carrier_timeout: Duration,
 }
@@ -216,7 +263,6 @@ impl LinkSettings {
         let end = Self {
             prefix: settings.prefix.to_owned(),
             suffix: suffix.to_owned(),
-            ifname,
             mac: settings.parsed(&of("MAC"), |value| address::mac(value).map_err(|error| anyhow!(error)))?,
             mtu: settings.parsed("MTU", mtu)?,
             addresses: settings.all(&of("IFADDR")).iter().map(|words| (*words).trim().to_owned()).collect(),
@@ -233,6 +279,9 @@ impl LinkSettings {
                 })
                 .collect::<Result<_>>()?,
             bridge: if suffix == super::INSIDE { None } else { settings.parsed("BRIDGE", valid_ifname)? },
+            ports: if suffix == super::INSIDE { Vec::new() } else { settings.ports(&ifname)? },
+            remotes: settings.remotes()?,
+            ifname,
             carrier_timeout: settings.parsed("CARRIER_TIMEOUT", seconds)?.unwrap_or(CARRIER_TIMEOUT),
         };
         end.check_addresses()?;
@@ -263,7 +312,9 @@ impl LinkSettings {
     /// The name of a setting of this interface.
     pub fn setting(&self, key: &str) -> String {
         match key {
-            "MTU" | "GATEWAY" | "BRIDGE" | "CARRIER_TIMEOUT" => format!("{}_{key}", self.prefix),
+            "MTU" | "GATEWAY" | "BRIDGE" | "PORTS" | "REMOTES" | "CARRIER_TIMEOUT" => {
+                format!("{}_{key}", self.prefix)
+            }
             _ => format!("{}_{key}{}", self.prefix, self.suffix),
         }
     }
@@ -419,10 +470,22 @@ mod tests {
             ("X_GATEWAY=192.0.2.1", ["X_GATEWAY", "not reachable"]),
             ("X_SYSCTLS=ipv4.no_such_key=1", ["X_SYSCTLS", "unknown sysctl"]),
             ("X_SYSCTLS=core.somaxconn=1", ["X_SYSCTLS", "expected FAMILY.KEY=VALUE"]),
+            ("X_PORTS=eth0 a/b", ["X_PORTS", "a/b"]),
+            ("X_PORTS=x", ["X_PORTS", "the interface itself"]),
+            ("X_REMOTES=192.0.2.1 example.org", ["X_REMOTES", "'example.org'"]),
         ] {
             let error = error(&[word]);
             assert!(parts.iter().all(|part| error.contains(part)), "{word}: {error}");
         }
+    }
+
+    #[test]
+    fn ports_and_remotes_are_words_and_a_group_is_not_a_remote() {
+        let read =
+            end(&["X_PORTS=a b", "X_PORTS=c a", "X_REMOTES=192.0.2.1 239.1.1.1", "X_REMOTES=192.0.2.1"])
+                .unwrap();
+        assert_eq!(read.ports, ["a", "b", "c"]);
+        assert_eq!(read.remotes, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
     }
 
     #[test]

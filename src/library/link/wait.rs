@@ -40,20 +40,23 @@ pub(super) fn until_usable(call: &Call, link: &LinkRecord) -> Result<()> {
     // Without the privilege to enter the host from an inside hook, as in a container, only the own end is examined.
     let Ok(_there) = link.place.enter(call) else { return Ok(()) };
     let look = || link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()));
-    // An interface without a peer or parent has no carrier of its own: the one of a bridge depends on its ports.
-    let has_carrier = |found: &netlink::Link| (found.carrier || found.peer.is_none()).then_some(());
+    // An interface without a peer, parent or port has no carrier of its own: the one of a bridge depends on its ports.
+    let has_ports = link.configured.as_ref().is_some_and(|configured| !configured.ports.is_empty());
+    let has_carrier =
+        |found: &netlink::Link| (found.carrier || found.peer.is_none() && !has_ports).then_some(());
     if try_wait_until(link.end.carrier_timeout, POLL_INTERVAL, || look().map(|found| has_carrier(&found)))?
         .is_none()
     {
         print::warn(&format!(
-            "{} has no carrier after {} seconds ({}): is its peer or parent up and connected?",
+            "{} has no carrier after {} seconds ({}): is its peer, parent or port up and connected?",
             link.describe(),
             link.end.carrier_timeout.as_secs(),
             link.end.setting("CARRIER_TIMEOUT")
         ));
         return Ok(());
     }
-    if !link.end.addresses.iter().any(|words| words.contains(':')) {
+    // Without a carrier, the kernel does not begin to detect duplicates. It does that when a port appears.
+    if !link.end.addresses.iter().any(|words| words.contains(':')) || !look()?.carrier {
         return Ok(());
     }
     let done = try_wait_until(DUPLICATE_DETECTION, POLL_INTERVAL, || -> Result<Option<()>> {

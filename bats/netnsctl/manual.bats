@@ -62,14 +62,14 @@ file_in() { awk -v line="_$2_:" '$0 == line { found = 1 } found' "$ROOT/man/$1.s
 }
 
 @test "the example of netns-plugin(7) is the plugin of netnsctl new, and works" {
-  netnsctl new bridge >/dev/null
+  netnsctl new switch >/dev/null
   rm -rf /etc/systemd/system/netns*
-  for file in bridge.sh bridge-example.conf; do
+  for file in switch.sh switch-example.conf; do
     diff --label "$file of netnsctl new" --label manual --unified "$CONF/$file" <(file_in netns-plugin.7 "/etc/conf.d/netns/$file")
   done
-  netnsctl up bridge@example
-  netnsctl check bridge
-  netnsctl down bridge@example
+  netnsctl up switch@example
+  netnsctl check switch
+  netnsctl down switch@example
   nothing_left
 }
 
@@ -158,7 +158,7 @@ all_options() {
     <(comm -23 <(sed -n 's/[*`]--[a-z]/\n&/gp' "${documents[@]}" | sed -n 's/^[*`]\(--[a-z-]*\).*/\1/p' | sort --unique) <(all_options | sort --unique - <(echo "$functions")))
   # A name that begins like a setting of a shipped type, or like one of the program.
   diff --label none --label 'not a setting' --unified /dev/null \
-    <(comm -23 <(grep --no-filename --only-matching --extended-regexp '\<(LO|NFT|DNS|VETH|MACVLAN|NETNS)_[A-Z_]+\>' "${documents[@]}" | sort --unique) \
+    <(comm -23 <(grep --no-filename --only-matching --extended-regexp '\<(LO|NFT|DNS|VETH|MACVLAN|BRIDGE|VLAN|IPVLAN|VXLAN|DUMMY|VRF|BOND|NETNS)_[A-Z_]+\>' "${documents[@]}" | sort --unique) \
       <(grep --no-filename --only-matching --extended-regexp --recursive '\<[A-Z]+_[A-Z_]+\>' "$ROOT/src" "$ROOT/plugins" | sort --unique))
 }
 

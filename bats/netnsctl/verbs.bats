@@ -226,47 +226,65 @@ END
 }
 
 @test "new creates a working type without findings" {
-  run -0 netnsctl new bridge
-  [[ $output == *'netnsctl up bridge@example'* ]]
-  shellcheck "$CONF/bridge.sh"
-  shfmt -i 2 -ci -d "$CONF/bridge.sh"
-  netnsctl check bridge
-  netnsctl up bridge@example
+  run -0 netnsctl new switch
+  [[ $output == *'netnsctl up switch@example'* ]]
+  shellcheck "$CONF/switch.sh"
+  shfmt -i 2 -ci -d "$CONF/switch.sh"
+  echo SWITCH_IFADDR=192.0.2.1/24 >>"$CONF/switch-example.conf"
+  netnsctl check switch
+  netnsctl up switch@example
   [[ $(ip -netns example -brief address show dev br0) == *192.0.2.1/24* ]]
-  netnsctl restart bridge@example
+  netnsctl restart switch@example
   # down removes the interface of up, also after a change of the .conf.
-  config bridge-example.conf <<<BRIDGE_IFNAME=br1
-  run --separate-stderr -1 netnsctl check bridge
-  [[ $output == *"$CONF/bridge-example.conf: error: bridge@example: BRIDGE_IFADDR: is not set"* ]]
-  netnsctl down bridge@example
+  printf '%s\n' SWITCH_IFNAME=br1 SWITCH_STP=on | config switch-example.conf
+  run --separate-stderr -1 netnsctl check switch
+  [[ $output == *"$CONF/switch-example.conf:2: error: switch@example: SWITCH_STP: 'on' is not a valid word: expected one of yes no"* ]]
+  netnsctl down switch@example
   nothing_left
   rm -rf /etc/systemd/system/netns*
 }
 
 @test "a restart of a type of netnsctl new sets a changed address" {
-  netnsctl new bridge
-  netnsctl up bridge@example
-  sed -i 's/192.0.2.1/192.0.2.9/' "$CONF/bridge-example.conf"
-  netnsctl restart bridge@example
+  netnsctl new switch
+  echo SWITCH_IFADDR=192.0.2.1/24 >>"$CONF/switch-example.conf"
+  netnsctl up switch@example
+  sed -i 's/192.0.2.1/192.0.2.9/' "$CONF/switch-example.conf"
+  netnsctl restart switch@example
   [[ $(ip -netns example -4 -brief address show dev br0) =~ ^br0\ +[A-Z]+\ +192\.0\.2\.9/24\ *$ ]]
-  netnsctl down bridge@example
+  netnsctl down switch@example
   nothing_left
   rm -rf /etc/systemd/system/netns*
 }
 
-@test "new --like veth and daemon create working types without findings" {
-  for template in veth daemon; do
+@test "new --like with each shipped type, and daemon, creates a plugin without faults" {
+  for template in $(cd "$ROOT/plugins" && basename --suffix=.sh -- *.sh) daemon; do
     netnsctl new --like "$template" "my$template"
     shellcheck "$CONF/my$template.sh"
     shfmt -i 2 -ci -d "$CONF/my$template.sh"
-    netnsctl up "my$template@example"
-    netnsctl check "my$template"
-    netnsctl restart "my$template@example"
-    netnsctl check "my$template"
-    netnsctl down "my$template@example"
+    grep --quiet "^# my$template: " "$CONF/my$template.sh"
+    run ! grep "\<${template^^}_\|_${template}_\|\<${template}_[a-z]*()" "$CONF/my$template.sh"
+  done
+  rm -rf /etc/systemd/system/netns*
+}
+
+@test "new --like veth and daemon create working types without findings" {
+  netnsctl new --like veth myveth
+  printf '%s\n' MYVETH_IFADDR_OUTSIDE=192.0.2.1/30 MYVETH_IFADDR_INSIDE=192.0.2.2/30 >>"$CONF/myveth-example.conf"
+  netnsctl new --like daemon mydaemon
+  for type in myveth mydaemon; do
+    netnsctl up "$type@example"
+    netnsctl check "$type"
+    netnsctl restart "$type@example"
+    netnsctl check "$type"
+    netnsctl down "$type@example"
   done
   nothing_left
   rm -rf /etc/systemd/system/netns*
+}
+
+@test "new --like with an unknown template is an error, and writes nothing" {
+  run --separate-stderr -1 netnsctl new --like nosuch mine
+  [[ $stderr == *"cannot read the template /usr/share/systemd-netns/nosuch.sh"* && ! -e $CONF/mine.sh ]]
 }
 
 @test "new --like wireguard creates a plugin without faults, whose missing file is reported" {

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap_complete::ArgValueCandidates;
 
-use super::update;
+use super::{candidates, update};
+use crate::config::header::PluginHeader;
 use crate::config::plugin;
 use crate::exit::Status;
 use crate::name::NsType;
@@ -22,9 +24,9 @@ pub struct NewArgs {
     /// The new type
     #[arg(value_name = "TYPE")]
     pub nstype: NsType,
-    /// The template: bridge, veth, wireguard or daemon
-    #[arg(long, value_name = "TEMPLATE", default_value = "bridge", hide_possible_values = true)]
-    pub like: PluginTemplate,
+    /// The template: daemon, wireguard or a shipped type
+    #[arg(long, value_name = "TEMPLATE", default_value = "bridge", add = ArgValueCandidates::new(candidates::types))]
+    pub like: NsType,
     /// Override a shipped type of the same name
     #[arg(long)]
     pub force: bool,
@@ -33,31 +35,59 @@ pub struct NewArgs {
     pub root: PathBuf,
 }
 
-/// A template of a plugin.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PluginTemplate {
-    /// An interface in the namespace.
-    Bridge,
-    /// A pair of interfaces.
-    Veth,
-    /// An interface whose socket is on the host.
-    Wireguard,
-    /// A program in the namespace.
-    Daemon,
+/// A new plugin and the example of its `.conf` file, by the template `like`.
+/// Errors: the template does not exist, or cannot be read.
+fn files(paths: &Paths, like: &NsType, nstype: &NsType) -> Result<[String; 2]> {
+    let setting = capitals(nstype);
+    let filled = |text: &str| text.replace("SETTING", &setting).replace("TYPE", nstype.as_ref());
+    let [plugin, settings] = match like.as_ref() {
+        "wireguard" => [include_str!("templates/wireguard.sh"), include_str!("templates/wireguard.conf")],
+        "daemon" => [include_str!("templates/daemon.sh"), include_str!("templates/daemon.conf")],
+        _ => return copy(paths, like, nstype),
+    };
+    Ok([filled(plugin), filled(settings)])
 }
 
-impl PluginTemplate {
-    /// The plugin and its `.conf` file. TYPE is replaced by the type, and SETTING by the type in capitals.
-    fn files(self) -> [&'static str; 2] {
-        match self {
-            Self::Bridge => [include_str!("templates/bridge.sh"), include_str!("templates/bridge.conf")],
-            Self::Veth => [include_str!("templates/pair.sh"), include_str!("templates/pair.conf")],
-            Self::Wireguard => {
-                [include_str!("templates/wireguard.sh"), include_str!("templates/wireguard.conf")]
-            }
-            Self::Daemon => [include_str!("templates/daemon.sh"), include_str!("templates/daemon.conf")],
-        }
+/// A copy of a shipped plugin with another name, and its settings as comments.
+fn copy(paths: &Paths, like: &NsType, nstype: &NsType) -> Result<[String; 2]> {
+    let [_, shipped] = paths.plugin(like);
+    let text = fs::read_to_string(&shipped).with_context(|| {
+        format!("cannot read the template {}; hint: `netnsctl types` lists the types", shipped.display())
+    })?;
+    let (old, new) = (capitals(like), capitals(nstype));
+    let mut plugin = text;
+    // A type can have the name of a kind of interfaces, which stays.
+    for form in ["# *: ", "*-NAME.", "*.conf", "all * instances", "configure_*_", "*_"] {
+        plugin =
+            replace_words(&plugin, &form.replace('*', like.as_ref()), &form.replace('*', nstype.as_ref()));
     }
+    for form in ["link_add *", "link_configure *", "*_"] {
+        plugin = replace_words(&plugin, &form.replace('*', &old), &form.replace('*', &new));
+    }
+    let mut settings = format!("# Settings of netns-{nstype}@example.service. This file is bash.\n");
+    for setting in PluginHeader::read(&plugin, nstype).settings {
+        settings += &format!("\n# {}\n#{}=\n", setting.description, setting.name);
+    }
+    Ok([plugin, settings])
+}
+
+/// The beginning of the names of the settings of a type.
+fn capitals(nstype: &NsType) -> String {
+    nstype.as_ref().to_uppercase().replace('.', "_")
+}
+
+/// Replaces a text where a word begins.
+fn replace_words(text: &str, old: &str, new: &str) -> String {
+    let mut replaced = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(old) {
+        let (before, found) = rest.split_at(at);
+        replaced += before;
+        let in_word = replaced.ends_with(|last: char| last.is_ascii_alphanumeric() || last == '_');
+        replaced += if in_word { old } else { new };
+        rest = &found[old.len()..];
+    }
+    replaced + rest
 }
 
 pub(super) fn run(options: &NewArgs) -> Result<Status> {
@@ -72,12 +102,10 @@ pub(super) fn run(options: &NewArgs) -> Result<Status> {
             found.display()
         );
     }
+    let [plugin, settings] = files(&paths, &options.like, nstype)?;
     fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
-    let setting = nstype.as_ref().to_uppercase().replace('.', "_");
-    let filled = |text: &str| text.replace("SETTING", &setting).replace("TYPE", nstype.as_ref());
-    let [plugin, settings] = options.like.files();
-    write(&own, &filled(plugin))?;
-    write(&conf, &filled(settings))?;
+    write(&own, &plugin)?;
+    write(&conf, &settings)?;
     say(&format!("Wrote {} and {}.", own.display(), conf.display()));
     let update = update::UpdateArgs {
         daemon_reload: false,

@@ -1,0 +1,17 @@
+#!/usr/bin/env bats
+# bond: several interfaces as one. The kernel of this machine may not have it: bats/vm/types.bats has the other tests.
+
+load kernel
+
+@test "invalid settings are refused, with the setting and the value, before anything is made" {
+  create a
+  while read -r line words; do
+    printf '%s\n' BOND_PORTS=eth1 "$line" | config bond-a.conf
+    # shellcheck disable=SC2086 # several words
+    refused ${line%%[=+]*} $words -- up bond a
+  done <<'END'
+BOND_MODE=trunk 'trunk' active-backup
+BOND_MIIMON=0 '0'
+BOND_MIIMON=often 'often'
+END
+}

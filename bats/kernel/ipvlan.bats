@@ -1,0 +1,18 @@
+#!/usr/bin/env bats
+# ipvlan: an interface that shares the hardware address of its parent. The kernel of this machine may not have it: bats/vm/types.bats has the other tests.
+
+load kernel
+
+@test "invalid settings are refused, with the setting and the value, before anything is made" {
+  create a
+  while read -r line words; do
+    printf '%s\n' IPVLAN_PARENT_IFNAME=up0 IPVLAN_PARENT_TIMEOUT=0 "$line" | config ipvlan-a.conf
+    # shellcheck disable=SC2086 # several words
+    refused ${line%%[=+]*} $words -- up ipvlan a
+  done <<'END'
+IPVLAN_PARENT_IFNAME= not set
+IPVLAN_MODE=l4 'l4' l2 l3 l3s
+IPVLAN_FLAGS=public 'public' bridge private vepa
+IPVLAN_PARENT_TIMEOUT=-1 '-1'
+END
+}

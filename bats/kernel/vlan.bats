@@ -1,0 +1,21 @@
+#!/usr/bin/env bats
+# vlan: an interface for one VLAN. The kernel of this machine may not have it: bats/vm/types.bats has the other tests.
+
+load kernel
+
+@test "invalid settings are refused, with the setting and the value, before anything is made" {
+  create a
+  while read -r line words; do
+    printf '%s\n' VLAN_PARENT_IFNAME=up0 VLAN_ID=7 VLAN_PARENT_TIMEOUT=0 "$line" | config vlan-a.conf
+    # shellcheck disable=SC2086 # several words
+    refused ${line%%[=+]*} $words -- up vlan a
+  done <<'END'
+VLAN_PARENT_IFNAME= not set
+VLAN_ID= not set
+VLAN_ID=0 '0' 1 4094
+VLAN_ID=4095 '4095' 1 4094
+VLAN_ID=seven 'seven'
+VLAN_PROTOCOL=802.1x '802.1x' 802.1Q 802.1ad
+VLAN_PARENT_TIMEOUT=soon 'soon'
+END
+}

@@ -63,6 +63,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "host_table_load" => host_table::load(&call, rest),
         "link_add" => link::add(&call, rest),
         "link_configure" => link::configure(&call, rest),
+        "link_move" => link::move_in(&call, rest),
         "link_up" => link::up(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
         "finish" => finish(&call),

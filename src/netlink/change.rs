@@ -92,6 +92,25 @@ pub fn change_link(index: u32, change: &LinkChange) -> Result<()> {
     request(RouteNetlinkMessage::SetLink(message)).map(drop)
 }
 
+/// Moves an interface to another namespace, where it has this name, and is down.
+/// Errors: the name exists there, or the kernel does not move the interface.
+pub fn move_link(index: u32, netns: BorrowedFd, name: &str) -> Result<()> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes =
+        vec![LinkAttribute::NetNsFd(netns.as_raw_fd()), LinkAttribute::IfName(name.to_owned())];
+    request(RouteNetlinkMessage::SetLink(message)).map(drop)
+}
+
+/// Renames an interface that is down.
+/// Errors: the name exists, or the kernel refuses.
+pub fn rename_link(index: u32, name: &str) -> Result<()> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+    request(RouteNetlinkMessage::SetLink(message)).map(drop)
+}
+
 /// Sets an interface up or down.
 /// Errors: the kernel refuses.
 pub fn set_up(index: u32, up: bool) -> Result<()> {

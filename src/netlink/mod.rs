@@ -12,8 +12,8 @@ mod rtnetlink;
 mod trace;
 
 pub use change::{
-    LinkChange, Mac, VethEnd, add_veth, change_link, delete_address, replace_address, replace_default_route,
-    set_up,
+    LinkChange, Mac, VethEnd, add_veth, change_link, delete_address, move_link, rename_link, replace_address,
+    replace_default_route, set_up,
 };
 pub use delete::{delete_link, delete_link_early};
 pub use fdb::{add_flood_address, delete_flood_address, flood_addresses};

@@ -34,6 +34,17 @@ link_configure() {
   __netns_library link_configure "$1" "${2-}" -- "${__netns_settings[@]}"
 }
 
+# Usage: link_move PREFIX
+#   link_move HOSTDEV
+# Moves an interface of the host into the namespace. PREFIX_IFNAME selects it: by its name, its hardware address, or a path in /sys. Waits
+# PREFIX_TIMEOUT seconds for it. In the namespace its name is PREFIX_IFNAME_INSIDE, or the same. When the instance goes down, the host
+# gets it back with its name, hardware address, MTU and state. A wireless interface is moved with its whole device, by iw(8).
+link_move() {
+  local __netns_settings
+  __netns_read_settings "$1" '' _INSIDE
+  __netns_library link_move "$1" -- "${__netns_settings[@]}"
+}
+
 # Usage: link_up IFNAME
 #   link_up lo
 # Sets an interface of the namespace up that is not made by link_add.
@@ -61,7 +72,7 @@ default_ifname() {
 # Sets __netns_settings to the settings of interfaces, as NAME=VALUE. An array has an entry for each element.
 __netns_read_settings() {
   local __netns_key __netns_names=() __netns_suffixes=("${@:2}") __netns_value
-  for __netns_key in MTU GATEWAY BRIDGE PORTS REMOTES CARRIER_TIMEOUT NSNAME_OUTSIDE PARENT_IFNAME PARENT_NSNAME PARENT_TIMEOUT; do
+  for __netns_key in MTU GATEWAY BRIDGE PORTS REMOTES CARRIER_TIMEOUT NSNAME_OUTSIDE PARENT_IFNAME PARENT_NSNAME PARENT_TIMEOUT TIMEOUT; do
     __netns_names+=("$1_$__netns_key")
   done
   for __netns_key in IFNAME MAC IFADDR ROUTES SYSCTLS; do

@@ -47,6 +47,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
             made_by: Some(call.hook.clone()),
             configured_by: None,
             configured: None,
+            moved: None,
         })
     };
     let mut links = vec![new(suffix)?];
@@ -149,7 +150,7 @@ fn replace_outdated(call: &Call, record: &Record, link: &LinkRecord) -> Result<(
     }
     print::say(&format!("{} is created again, because the kernel cannot change it", earlier.describe()));
     call.trace(&format!("{} link delete dev {}", earlier.place.ip(), earlier.end.ifname));
-    remove::delete(earlier, found.index)
+    remove::delete(earlier, &found)
 }
 
 /// Whether an interface could not be created because its name exists.

@@ -148,6 +148,7 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
         made_by: None,
         configured_by: None,
         configured: None,
+        moved: None,
     }));
     Ok(())
 }
@@ -155,6 +156,9 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
 /// Creates an interface again that was deleted.
 fn create_again(call: &Call, record: &mut Record, link: &LinkRecord) -> Result<()> {
     print::warn(&format!("{} was deleted: creating it again", link.describe()));
+    if link.moved.is_some() {
+        return link.take(call);
+    }
     let peer = link.peer.as_ref().and_then(|label| record.links().find(|one| one.label == *label)).cloned();
     if link.kind != "veth" {
         if let Some(parent) = &link.parent {

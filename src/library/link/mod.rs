@@ -8,6 +8,7 @@ mod apply;
 mod clash;
 mod configure;
 mod drift;
+mod moved;
 mod ports;
 mod rehearse;
 mod remove;
@@ -22,11 +23,13 @@ use serde::{Deserialize, Serialize};
 
 pub use add::add;
 pub use configure::configure;
+pub use moved::move_in;
 pub use remove::remove_older;
 
 use super::Call;
 use crate::netlink;
 use crate::sys::program::Program;
+use moved::Moved;
 use settings::{LinkSettings, Parent};
 use site::LinkSite;
 
@@ -62,6 +65,9 @@ pub struct LinkRecord {
     configured_by: Option<String>,
     /// What the interface had after the last `link_configure`; `None` before.
     configured: Option<Configured>,
+    /// What it was on the host, if it was moved from there.
+    #[serde(default)]
+    moved: Option<Moved>,
 }
 
 /// The properties of an interface after it was configured.
@@ -101,6 +107,14 @@ impl LinkRecord {
     /// The interface, without its addresses, if it exists in the namespace of this thread with the recorded kind.
     fn find(&self) -> Result<Option<netlink::Link>> {
         Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kind))
+    }
+
+    /// The interface to remove. One that was moved has its old name if the move was interrupted.
+    fn find_to_remove(&self) -> Result<Option<netlink::Link>> {
+        Ok(match (self.find()?, &self.moved) {
+            (None, Some(moved)) => netlink::link_named(&moved.ifname)?.filter(|found| moved.is(found)),
+            (found, _) => found,
+        })
     }
 
     /// Like [`find`](Self::find), with the addresses.

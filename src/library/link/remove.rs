@@ -18,12 +18,15 @@ impl LinkRecord {
     /// Errors: the kernel refuses.
     pub(in super::super) fn undo(&mut self, call: &Call) -> Result<bool> {
         let _there = self.place.enter(call)?;
-        let Some(found) = self.find_with_addresses()? else { return Ok(false) };
         if self.made_by.as_deref() == Some(call.hook.as_str()) {
-            call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
-            delete(self, found.index)?;
+            let Some(found) = self.find_to_remove()? else { return Ok(false) };
+            if self.moved.is_none() {
+                call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
+            }
+            delete(self, &found)?;
             return Ok(false);
         }
+        let Some(found) = self.find_with_addresses()? else { return Ok(false) };
         self.release_ports(found.index)?;
         for remote in &self.end.remotes {
             _ = netlink::delete_flood_address(found.index, *remote); // it may not have been added
@@ -42,9 +45,13 @@ impl LinkRecord {
     /// Errors: the kernel refuses.
     pub(in super::super) fn remove(&self, paths: &Paths, lost: bool) -> Result<()> {
         if lost && self.place.is_inside() {
-            return Ok(()); // the kernel has removed it, and the name belongs to a foreign namespace
+            // The kernel has removed it, and the name belongs to a foreign namespace.
+            return self.restore_after_deletion();
         }
         if !self.place.exists(paths) {
+            if self.moved.is_some() {
+                return self.restore_after_deletion();
+            }
             print::say(&format!("{}: the kernel has removed it with its namespace", self.describe()));
             return Ok(());
         }
@@ -55,7 +62,7 @@ impl LinkRecord {
     /// Deletes the interface in the namespace of this thread, if it exists.
     /// Errors: the kernel refuses.
     pub(in super::super) fn remove_here(&self) -> Result<()> {
-        self.find()?.map_or(Ok(()), |found| delete(self, found.index))
+        self.find_to_remove()?.map_or(Ok(()), |found| delete(self, &found))
     }
 
     /// Releases the ports. The kernel does this too, but may set them down.
@@ -64,9 +71,13 @@ impl LinkRecord {
     }
 }
 
-/// Deletes an interface. The kernel may have removed it in the meantime, with the namespace of its peer.
-pub(super) fn delete(link: &LinkRecord, index: u32) -> Result<()> {
+/// Deletes an interface, or gives it back to the host. The kernel may have removed it in the meantime, with the namespace of its peer.
+pub(super) fn delete(link: &LinkRecord, found: &netlink::Link) -> Result<()> {
+    let index = found.index;
     link.release_ports(index)?;
+    if let Some(moved) = &link.moved {
+        return link.give_back(moved, found);
+    }
     // A process that waits in a namespace would count as a user of it.
     let deleted = if link.place == LinkSite::Host {
         netlink::delete_link_early(index)

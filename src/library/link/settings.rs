@@ -127,6 +127,12 @@ impl<'a> Settings<'a> {
         self.all(key).into_iter().flat_map(str::split_whitespace)
     }
 
+    /// Time that an interface of the host has to appear, in seconds in the setting.
+    /// Errors: the setting is invalid.
+    pub fn timeout(&self) -> Result<Duration> {
+        Ok(self.parsed("TIMEOUT", seconds)?.unwrap_or(PARENT_TIMEOUT))
+    }
+
     /// The parent interface.
     pub fn parent(&self) -> Result<Option<Parent>> {
         let Some(ifname) = self.parsed("PARENT_IFNAME", valid_ifname)? else { return Ok(None) };

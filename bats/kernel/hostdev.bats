@@ -1,0 +1,133 @@
+#!/usr/bin/env bats
+# The type hostdev. One end of a veth pair is the interface of the host; the kernel deletes it with its namespace. For interfaces that the
+# kernel gives back, see ../vm/hostdev.bats.
+
+load kernel
+
+# Creates the interface of the host, and the other end of its cable.
+add_card() {
+  ip link add card index 50 address 02:00:00:00:00:50 mtu 1450 type veth peer name cable
+  ip link set card up
+  ip link set cable up
+  ip address add 192.0.2.1/24 dev cable
+}
+
+# Usage: hostdev NAME LINE...
+hostdev() { printf '%s\n' "${@:2}" | config "hostdev-$1.conf"; }
+
+# The state of the interface on the host.
+card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.flags | index("UP") != null)"'; }
+
+@test "an interface of the host is moved in with its settings, and given back with its name, hardware address, MTU and state" {
+  add_card
+  for state in up down; do
+    ip link set card "$state"
+    before=$(card)
+    hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_MAC=02:00:00:00:00:51 HOSTDEV_MTU=1400 \
+      'HOSTDEV_IFADDR=(192.0.2.2/24 2001:db8::2/64)' HOSTDEV_GATEWAY=192.0.2.1 'HOSTDEV_SYSCTLS=(ipv4.rp_filter=2)'
+    up hostdev a
+    [[ ! -e /sys/class/net/card && $(link a lan0 '"\(.address) \(.mtu)"') == '02:00:00:00:00:51 1400' ]]
+    reaches a 192.0.2.1
+    [[ $(inside a ip route show default) == *192.0.2.1* && $(inside a cat /proc/sys/net/ipv4/conf/lan0/rp_filter) == 2 ]]
+    restart_inside hostdev a
+    reaches a 192.0.2.1
+    down hostdev a
+    [[ $(card) == "$before" ]]
+  done
+}
+
+@test "HOSTDEV_IFNAME can be a hardware address or a path in /sys" {
+  add_card
+  # /sys shows the namespace of the process that has mounted it.
+  mkdir "$BATS_TEST_TMPDIR/sys"
+  mount -t sysfs sys "$BATS_TEST_TMPDIR/sys"
+  for selector in 02:00:00:00:00:50 "$BATS_TEST_TMPDIR/sys/class/net/card"; do
+    hostdev a "HOSTDEV_IFNAME=$selector"
+    up hostdev a
+    [[ $(link a card .address) == 02:00:00:00:00:50 ]]
+    down hostdev a
+    card
+  done
+  umount "$BATS_TEST_TMPDIR/sys"
+}
+
+@test "a failure of any step of up outside gives the interface back" {
+  add_card
+  before=$(card)
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 "$(fault error)"
+  create a
+  each_failure_leaves "$(world)" hostdev a outside link_move
+  down hostdev a
+  [[ $(card) == "$before" ]]
+}
+
+@test "a program that is killed at any step of up outside leaves the interface on the host" {
+  add_card
+  before=$(card)
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 "$(fault kill)"
+  create a
+  each_failure_leaves "$(world)" hostdev a outside link_move
+  down hostdev a
+  [[ $(card) == "$before" ]]
+}
+
+@test "if its name is in use on the host, the interface is given back with another name, and a warning" {
+  add_card
+  hostdev a HOSTDEV_IFNAME=card
+  up hostdev a
+  ip link add card type veth peer name other
+  run --separate-stderr down hostdev a
+  ((status == 0))
+  [[ $stderr == *"cannot rename interface 'dev"*"' to 'card'"* ]]
+  ip link delete card
+  [[ $(ip -json link | jq -r '.[] | select(.address == "02:00:00:00:00:50").ifname') == dev* ]]
+}
+
+@test "an interface that does not exist, a used name and a loopback interface are refused, and the host is unchanged" {
+  add_card
+  before=$(card)
+  create a
+  hostdev a HOSTDEV_IFNAME=missing HOSTDEV_TIMEOUT=0
+  run --separate-stderr ! hook hostdev a up outside
+  [[ $stderr == *"$CONF/hostdev-a.conf:1: HOSTDEV_IFNAME: no interface of the host is 'missing'"* ]]
+  hostdev a HOSTDEV_IFNAME=lo
+  run --separate-stderr ! hook hostdev a up outside
+  [[ $stderr == *"HOSTDEV_IFNAME: 'lo' is a loopback interface"* ]]
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lo
+  run --separate-stderr ! hook hostdev a up outside
+  [[ $stderr == *"HOSTDEV_IFNAME_INSIDE: interface 'lo' in namespace 'a' exists already"* ]]
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFADDR=192.0.2.300/24
+  run --separate-stderr ! hook hostdev a up outside
+  [[ $stderr == *"HOSTDEV_IFADDR: "*192.0.2.300* && $(card) == "$before" ]]
+  ip link set cable address 02:00:00:00:00:50
+  hostdev a HOSTDEV_IFNAME=02:00:00:00:00:50
+  run --separate-stderr ! hook hostdev a up outside
+  [[ $stderr == *"several interfaces have the hardware address '02:00:00:00:00:50': "* && $(card) == "$before" ]]
+}
+
+@test "a late interface is waited for" {
+  add_card
+  ip link set card down
+  ip link set card name later
+  create a
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_TIMEOUT=60
+  hook hostdev a up outside 3>&- &
+  BACKGROUND+=($!)
+  # The record is written after the interface has been found.
+  sleep 0.5
+  [[ ! -e $MEMORY/hostdev@a ]]
+  ip link set later name card
+  wait $!
+  [[ $(links a) == *card* ]]
+}
+
+@test "a restart repairs each changed property" {
+  add_card
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_MTU=1400 HOSTDEV_IFADDR=192.0.2.2/24
+  up hostdev a
+  inside a ip link set card mtu 1300
+  inside a ip address delete 192.0.2.2/24 dev card
+  restart_inside hostdev a
+  [[ $(link a card .mtu) == 1400 ]]
+  reaches a 192.0.2.1
+}

@@ -1,0 +1,296 @@
+//! `link_move`: moves an interface of the host into the namespace, and gives it back.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::super::{Call, enter_host};
+use super::add::{split, text_of_mac};
+use super::settings::{LinkSettings, Settings, invalid};
+use super::site::LinkSite;
+use super::{LinkRecord, clash, rehearse};
+use crate::name::address;
+use crate::netlink::{self, KernelError, Link, LinkChange};
+use crate::paths::GLOBAL_NETNS;
+use crate::print;
+use crate::sys::program::Program;
+use crate::sys::wait::try_wait_until;
+
+/// Time that the kernel has to give an interface back after its namespace was deleted.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The state of an interface on the host before it was moved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Moved {
+    /// The setting that selects the interface.
+    setting: String,
+    /// Its value.
+    selector: String,
+    pub(super) ifname: String,
+    index: u32,
+    mac: String,
+    mtu: u32,
+    up: bool,
+    /// The wireless device that it belongs to, which is moved as a whole: `phy0`.
+    phy: Option<String>,
+}
+
+/// Moves an interface for a hook. One that is in the namespace already stays there. Arguments: PREFIX -- [NAME=VALUE...]
+/// Errors: a setting is invalid, the interface does not exist or cannot be moved, or the name inside exists.
+pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
+    let (words, values) = split(arguments)?;
+    let [prefix] = words else { bail!("expected PREFIX") };
+    let settings = Settings::read(prefix, values)?;
+    let mut record = call.record()?;
+    if let Some(earlier) = record.links().find(|link| link.label == *prefix && link.moved.is_some()) {
+        let _there = earlier.place.enter(call)?;
+        if earlier.find()?.is_some() {
+            print::say(&format!("{} exists already", earlier.describe()));
+            return Ok(());
+        }
+    }
+    let setting = settings.name("IFNAME");
+    let selector = settings.one("IFNAME").ok_or_else(|| invalid(setting.clone(), "is not set"))?;
+    let timeout = settings.timeout()?;
+    let place = LinkSite::Inside(call.instance.name.clone());
+    let link = {
+        let _host = call.enter_host()?;
+        let found = try_wait_until(timeout, Duration::from_millis(100), || select(selector))?
+            .ok_or_else(|| invalid(setting.clone(), format!("no interface of the host is '{selector}'")))?;
+        ensure!(!found.loopback, invalid(setting, format!("'{}' is a loopback interface", found.name)));
+        let lost: Vec<&str> =
+            found.addresses.iter().map(String::as_str).filter(|one| !one.starts_with("fe80:")).collect();
+        if !lost.is_empty() {
+            print::say(&format!(
+                "interface '{}' loses its addresses on the host: {}",
+                found.name,
+                lost.join(", ")
+            ));
+        }
+        let ifname = settings.one("IFNAME_INSIDE").unwrap_or(&found.name).to_owned();
+        let moved = Moved {
+            setting,
+            selector: selector.to_owned(),
+            index: found.index,
+            mac: found.mac,
+            mtu: found.mtu,
+            up: found.up,
+            phy: phy_of(&found.name),
+            ifname: found.name,
+        };
+        LinkRecord {
+            label: (*prefix).to_owned(),
+            place,
+            kind: found.kind,
+            words: Vec::new(),
+            parent: None,
+            from_host: true,
+            peer: None,
+            bridged: false,
+            end: LinkSettings::read_named(&settings, "", ifname)?,
+            made_by: Some(call.hook.clone()),
+            configured_by: None,
+            configured: None,
+            moved: Some(moved),
+        }
+    };
+    rehearse::rehearse(&link.end, &link.end.gateway_addresses(&[])?)?;
+    clash::check(call, &link)?;
+    {
+        let _there = link.place.enter(call)?;
+        if netlink::link_named(&link.end.ifname)?.is_some() {
+            let message = format!("{} exists already", link.describe());
+            return Err(invalid(settings.name("IFNAME_INSIDE"), message));
+        }
+    }
+    // First, because a signal may end this process at any moment.
+    record.put_link(link.clone());
+    record.save(call.paths)?;
+    link.take(call)
+}
+
+/// The interface of the host with this name, hardware address, or path in /sys.
+/// Errors: several interfaces have the hardware address, or the kernel cannot be queried.
+fn select(selector: &str) -> Result<Option<Link>> {
+    let links = netlink::links()?;
+    let is_mac = selector.split(':').count() == 6;
+    if is_mac {
+        let same: Vec<Link> =
+            links.into_iter().filter(|link| link.mac.eq_ignore_ascii_case(selector)).collect();
+        let names: Vec<&str> = same.iter().map(|link| link.name.as_str()).collect();
+        ensure!(
+            same.len() < 2,
+            "several interfaces have the hardware address '{selector}': {}",
+            names.join(", ")
+        );
+        return Ok(same.into_iter().next());
+    }
+    let name =
+        if selector.starts_with('/') { name_at(Path::new(selector)) } else { Some(selector.to_owned()) };
+    Ok(links.into_iter().find(|link| Some(&link.name) == name.as_ref()))
+}
+
+/// The name of the interface at a path in /sys: the directory of an interface, such as `/sys/class/net/eth1`, or of its device.
+fn name_at(path: &Path) -> Option<String> {
+    let path = fs::canonicalize(path).ok()?;
+    let directory = if path.join("ifindex").exists() {
+        path
+    } else {
+        fs::read_dir(path.join("net")).ok()?.next()?.ok()?.path()
+    };
+    Some(directory.file_name()?.to_str()?.to_owned())
+}
+
+/// The wireless device of an interface of the host.
+fn phy_of(ifname: &str) -> Option<String> {
+    let name = fs::read_to_string(format!("/sys/class/net/{ifname}/phy80211/name")).ok()?;
+    Some(name.trim().to_owned())
+}
+
+impl Moved {
+    /// Whether an interface of its name is the one that was moved.
+    pub(super) fn is(&self, link: &Link) -> bool {
+        link.name == self.ifname && link.mac == self.mac
+    }
+}
+
+impl LinkRecord {
+    /// Moves the interface from the host into its namespace.
+    /// Errors: the kernel refuses, or the interface does not exist on the host.
+    pub(super) fn take(&self, call: &Call) -> Result<()> {
+        let moved = self.moved.as_ref().context("the interface is not one of the host")?;
+        let inside = self.place.open(call)?;
+        let _host = call.enter_host()?;
+        let found = select(&moved.selector)?.ok_or_else(|| {
+            invalid(moved.setting.clone(), format!("no interface of the host is '{}'", moved.selector))
+        })?;
+        let what =
+            || format!("cannot move interface '{}' into namespace '{}'", found.name, call.instance.name);
+        match &moved.phy {
+            Some(phy) => {
+                move_phy(call, phy, &["name", &call.instance.name.to_string()]).with_context(what)?
+            }
+            None => {
+                call.trace(&format!(
+                    "ip link set dev {} netns {} name {}",
+                    found.name, call.instance.name, self.end.ifname
+                ));
+                return netlink::move_link(found.index, inside.as_fd(), &self.end.ifname)
+                    .map_err(|error| explained(error, &found.name))
+                    .with_context(what);
+            }
+        }
+        let _inside = netns_of(&inside)?;
+        rename(&found.name, &self.end.ifname)
+    }
+
+    /// Gives the interface back to the host, with the properties that it had there. It is in the namespace of this thread.
+    /// Errors: the kernel refuses.
+    pub(super) fn give_back(&self, moved: &Moved, found: &Link) -> Result<()> {
+        netlink::set_up(found.index, false)
+            .with_context(|| format!("cannot set {} down", self.describe()))?;
+        let host = File::open(GLOBAL_NETNS).with_context(|| format!("cannot open {GLOBAL_NETNS}"))?;
+        let what = || format!("cannot give {} back to the host", self.describe());
+        if let Some(phy) = &moved.phy {
+            iw(&["phy", phy, "set", "netns", "1"]).with_context(what)?;
+        } else {
+            match netlink::move_link(found.index, host.as_fd(), &moved.ifname) {
+                // The kernel chooses the number.
+                Err(error) if KernelError::is(&error, Errno::EEXIST) => {
+                    netlink::move_link(found.index, host.as_fd(), "dev%d").with_context(what)?;
+                }
+                moved => moved.with_context(what)?,
+            }
+        }
+        let _host = enter_host()?;
+        self.restore(moved)
+    }
+
+    /// Restores the properties of an interface that is on the host again. This thread is there, too.
+    fn restore(&self, moved: &Moved) -> Result<()> {
+        let found = try_wait_until(RETURN_TIMEOUT, Duration::from_millis(10), || self.find_returned(moved))?;
+        let Some(found) = found else {
+            print::warn(&format!(
+                "interface '{}' has not returned to the host; it returns when no process uses its namespace",
+                moved.ifname
+            ));
+            return Ok(());
+        };
+        if found.up && found.name != moved.ifname {
+            netlink::set_up(found.index, false)?;
+        }
+        if found.name != moved.ifname
+            && let Err(error) = rename(&found.name, &moved.ifname)
+        {
+            print::warn(&format!(
+                "{error:#}; interface '{}' of the host has the name '{}' now",
+                moved.ifname, found.name
+            ));
+        }
+        let mut change = LinkChange { up: Some(moved.up), ..LinkChange::default() };
+        change.mtu = (found.mtu != moved.mtu).then_some(moved.mtu);
+        change.mac = address::mac(&moved.mac).ok().filter(|_| found.mac != moved.mac);
+        netlink::change_link(found.index, &change)
+            .with_context(|| format!("cannot restore interface '{}' on the host", moved.ifname))
+    }
+
+    /// The interface on the host: with its index, unless another one had it, and with one of its names and addresses.
+    fn find_returned(&self, moved: &Moved) -> Result<Option<Link>> {
+        let macs = [Some(moved.mac.clone()), self.end.mac.map(text_of_mac)];
+        let is_it = |link: &Link| {
+            link.kind == self.kind
+                && macs.contains(&Some(link.mac.clone()))
+                && (link.index == moved.index || [&moved.ifname, &self.end.ifname].contains(&&link.name))
+        };
+        Ok(netlink::links()?.into_iter().find(is_it))
+    }
+
+    /// After the namespace was deleted: the kernel has given a physical interface back, with the properties that it had inside.
+    /// Errors: the kernel refuses.
+    pub(super) fn restore_after_deletion(&self) -> Result<()> {
+        self.moved.as_ref().map_or(Ok(()), |moved| self.restore(moved))
+    }
+}
+
+fn netns_of(file: &File) -> Result<crate::netns::Entered> {
+    crate::netns::enter_file(file).context("cannot enter the namespace")
+}
+
+/// Renames an interface of the namespace of this thread, which is down.
+fn rename(from: &str, to: &str) -> Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    let found = netlink::link_named(from)?.with_context(|| format!("interface '{from}' does not exist"))?;
+    netlink::rename_link(found.index, to)
+        .with_context(|| format!("cannot rename interface '{from}' to '{to}'"))
+}
+
+/// Moves a wireless device with all its interfaces. The kernel does not move them alone (`NETIF_F_NETNS_LOCAL`).
+fn move_phy(call: &Call, phy: &str, to: &[&str]) -> Result<()> {
+    let words = [&["phy", phy, "set", "netns"], to].concat();
+    call.trace(&format!("iw {}", words.join(" ")));
+    iw(&words)
+}
+
+fn iw(words: &[&str]) -> Result<()> {
+    let output = Program::new("iw").package("iw").args(words).run()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`iw {}`: {}", words.join(" "), text.trim());
+    Ok(())
+}
+
+/// Adds the reason to EINVAL, which the kernel returns for an interface that cannot be moved.
+fn explained(error: anyhow::Error, ifname: &str) -> anyhow::Error {
+    if KernelError::is(&error, Errno::EINVAL) {
+        return anyhow!(
+            "{error:#}; hint: the kernel does not move interfaces such as bridges, tunnels and '{ifname}'"
+        );
+    }
+    error
+}

@@ -660,3 +660,50 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   ip -netns a link set ve-a1 up
   reaches a 192.0.2.1
 }
+
+@test "a route that exists over another interface of the host is refused before anything is made, also the route of a network" {
+  ip link add h0 type veth peer name h1
+  ip address add 203.0.113.1/25 dev h0
+  ip link set h0 up
+  ip link set h1 up
+  ip route add default via 203.0.113.2
+  before=$(ip route show)
+  create a
+  for route in default 203.0.113.0/25; do
+    veth a "VETH_ROUTES_OUTSIDE=($route)"
+    refused "VETH_ROUTES_OUTSIDE: the route '$route' over interface 'h0' on the host exists; give the new one another metric" -- hook veth a up outside
+    [[ $(ip route show) == "$before" ]]
+  done
+  veth a 'VETH_ROUTES_OUTSIDE=("default metric 2048")'
+  hook veth a up outside
+  hook veth a down outside
+  [[ $(ip route show) == "$before" ]]
+}
+
+@test "of several outside addresses of a family, the first is the gateway; two gateways of one family are refused" {
+  veth a 'VETH_IFADDR_OUTSIDE=(192.0.2.1/29 192.0.2.3/29 fe80::1/64 2001:db8::1/64)' VETH_IFADDR_INSIDE=192.0.2.2/29 VETH_GATEWAY=outside
+  up veth a
+  [[ $(inside a ip route show default) == 'default via 192.0.2.1 dev ve-a1 '* && -z $(inside a ip -6 route show default) ]]
+  down veth a
+  veth a 'VETH_IFADDR_OUTSIDE="192.0.2.1 peer 192.0.2.2"' 'VETH_IFADDR_INSIDE="192.0.2.2 peer 192.0.2.1"' VETH_GATEWAY=outside
+  up veth a
+  reaches a 192.0.2.1
+  down veth a
+  veth a VETH_IFADDR_OUTSIDE=192.0.2.1/29 VETH_IFADDR_INSIDE=192.0.2.2/29 'VETH_GATEWAY=(192.0.2.1 192.0.2.3)'
+  create a
+  refused "VETH_GATEWAY: '192.0.2.1' and '192.0.2.3' are gateways of one family" -- hook veth a up outside
+}
+
+@test "link_add refuses an interface that the instance has not created, and leaves it as it is" {
+  config own.sh <<'END'
+NO_CONFIG_REQUIRED=yes
+OWN_IFNAME_OUTSIDE=br0
+configure_own_up_outside() { link_add OWN _OUTSIDE type bridge; }
+END
+  create a
+  ip link add br0 type bridge
+  refused "interface 'br0' on the host" 'another interface has this name' -- hook own a up outside
+  hook own a down outside
+  ip link show br0
+  ip link delete br0
+}

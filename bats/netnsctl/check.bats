@@ -557,3 +557,24 @@ END
 $CONF/t-a.conf:1: error: t@a: T_PORT: http is not a port
 END
 }
+
+@test "settings that up refuses are reported, and a restart with them is refused and changes nothing" {
+  veth a
+  netnsctl up lo@a veth@a
+  pairs=0
+  while read -r line message; do
+    veth a "$line"
+    pairs=0
+    finds <<<"$CONF/veth-a.conf:3: error: veth@a: $message"
+    run ! netnsctl restart veth@a
+    [[ $output == *"cannot restart: $CONF/veth-a.conf:3: error: veth@a: $message; nothing was restarted" ]]
+    ping -q -c 1 -w 5 192.0.2.6
+  done <<'END'
+VETH_MTU=abc VETH_MTU: 'abc' is not an MTU: expected a number of bytes from 68 to 65535
+VETH_GATEWAY=bad VETH_GATEWAY: 'bad' is not one IP address
+VETH_CARRIER_TIMEOUT=abc VETH_CARRIER_TIMEOUT: 'abc' is not a number of seconds
+VETH_SYSCTLS_INSIDE=(ipv4.nope=1) VETH_SYSCTLS_INSIDE: unknown sysctl 'ipv4.nope': /proc/sys/net/ipv4/conf/default/nope does not exist
+END
+  veth a
+  netnsctl restart veth@a
+}

@@ -5,6 +5,7 @@ mod bus;
 mod clashes;
 mod cycles;
 mod files;
+mod links;
 mod live;
 mod managers;
 mod masked;
@@ -227,6 +228,14 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
 pub fn has_drift(paths: &Paths, instance: &Instance) -> Result<bool> {
     let one = examine(paths, &LayerReader::new(paths), instance, TIMEOUT)?;
     Ok(!live::drift(paths, slice::from_ref(&one), instance).is_empty())
+}
+
+/// The findings about the settings with which a restart of an instance would fail.
+/// Errors: the files of the instance cannot be read.
+pub fn restart_problems(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
+    let one = examine(paths, &LayerReader::new(paths), instance, TIMEOUT)?;
+    let lines = links::problems(&one).into_iter().map(|(name, message)| format!("{name}: {message}"));
+    Ok(lines.map(|line| settings::invalid(paths, &one, &line)).collect())
 }
 
 /// The result of reading the files of all instances.

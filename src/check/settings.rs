@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::{Examined, Finding};
+use super::{Examined, Finding, links};
 use crate::bash::explain::Variable;
 use crate::config::header::PluginHeader;
 use crate::config::layers::{Layer, Role};
@@ -45,6 +45,13 @@ pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> 
                         .of(instance)
                 }),
         );
+    }
+    for (name, message) in links::problems(one) {
+        let line = format!("{name}: {message}");
+        // A setting has one finding.
+        if !findings.iter().any(|finding| finding.message.starts_with(&format!("{name}: "))) {
+            findings.push(invalid(paths, one, &line));
+        }
     }
     findings
 }
@@ -136,7 +143,7 @@ fn uses(text: &str, name: &str) -> bool {
 }
 
 /// A finding for a line of `configure_TYPE_validate`: `SETTING: MESSAGE`.
-fn invalid(paths: &Paths, Examined { instance, explained, .. }: &Examined, line: &str) -> Finding {
+pub(super) fn invalid(paths: &Paths, Examined { instance, explained, .. }: &Examined, line: &str) -> Finding {
     let name = line.split_once(':').map(|(name, _)| name);
     let setting = explained.variables.iter().find(|setting| Some(setting.name.as_str()) == name);
     let place = setting.map_or_else(

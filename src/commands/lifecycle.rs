@@ -1,12 +1,13 @@
 //! `netnsctl up`, `down` and `restart`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::arguments::OutputArgs;
 use super::{candidates, output};
+use crate::check;
 use crate::engine::{EngineKind, Outcome};
 use crate::exit::Status;
 use crate::lifecycle::{self, Operation};
@@ -51,7 +52,14 @@ pub(super) fn down(paths: &Paths, options: &DownArgs) -> Result<Status> {
     run(paths, &options.lifecycle, operation, ["is down", "was already down"])
 }
 
+/// An invalid setting would end the instance: the hook fails, and systemd or the direct engine takes it down. So nothing is restarted then.
 pub(super) fn restart(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
+    for instance in Operation::Restart.instances(paths, &options.targets)? {
+        // An error in the files is the one of the restart.
+        if let Some(problem) = check::restart_problems(paths, &instance).unwrap_or_default().first() {
+            bail!("cannot restart: {problem}; nothing was restarted");
+        }
+    }
     run(paths, options, Operation::Restart, ["was restarted", "was already up"])
 }
 

@@ -86,6 +86,12 @@ impl Operation {
         }
     }
 
+    /// The instances of the arguments.
+    /// Errors: a target is unknown, or the active instances cannot be read.
+    pub fn instances(self, paths: &Paths, targets: &[Target]) -> Result<Vec<Instance>> {
+        resolve(paths, targets, |paths, name| self.expand(paths, name))
+    }
+
     fn act(self, engine: &dyn Engine, instances: &[Instance]) -> Vec<Outcome> {
         match self {
             Self::Up => engine.up(instances),
@@ -107,7 +113,7 @@ pub fn run(
     requested: Option<EngineKind>,
     adopt: bool,
 ) -> Result<Report> {
-    let instances = resolve(paths, targets, |paths, name| operation.expand(paths, name))?;
+    let instances = operation.instances(paths, targets)?;
     let mut users = None;
     if operation.brings_up() {
         firewall::close_requested(paths, &instances);

@@ -46,6 +46,9 @@ pub struct Link {
     /// The maximum size of a packet, in bytes.
     #[serde(skip)]
     pub mtu: u32,
+    /// The text that ip(8) shows as alias.
+    #[serde(skip)]
+    pub alias: Option<String>,
     /// The link group.
     #[serde(skip)]
     pub group: u32,
@@ -152,6 +155,7 @@ fn link(message: &LinkMessage) -> Link {
             LinkAttribute::Address(bytes) => link.mac = mac(bytes),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Group(group) => link.group = *group,
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
             LinkAttribute::Link(index) => link.peer = Some(*index),
             LinkAttribute::LinkNetNsId(id) => {
                 link.peer_elsewhere = true;

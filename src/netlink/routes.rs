@@ -11,6 +11,9 @@ use serde::Serialize;
 
 use super::rtnetlink::{create, dump, request};
 
+/// The metric of each IPv6 route without one.
+const IPV6_METRIC: u32 = 1024;
+
 /// A route of the main table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Route {
@@ -90,7 +93,65 @@ pub fn add_route(route: &OwnRoute) -> Result<()> {
     create(RouteNetlinkMessage::NewRoute(route.to_request()), true)
 }
 
+/// What identifies a route for the kernel: a new route replaces one with the same key, also over another interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteKey {
+    family: AddressFamily,
+    /// `default`, or `ADDRESS/PREFIX`.
+    pub destination: String,
+    table: u32,
+    metric: u32,
+    tos: u8,
+}
+
+impl RouteKey {
+    /// The key of a default route in the main table.
+    #[must_use]
+    pub fn of_default(gateway: IpAddr) -> Self {
+        let (family, metric) =
+            if gateway.is_ipv4() { (AddressFamily::Inet, 0) } else { (AddressFamily::Inet6, IPV6_METRIC) };
+        let table = u32::from(RouteHeader::RT_TABLE_MAIN);
+        Self { family, destination: "default".to_owned(), table, metric, tos: 0 }
+    }
+
+    fn of(message: &RouteMessage) -> Self {
+        let mut key = Self {
+            family: message.header.address_family,
+            destination: read(message).destination,
+            table: u32::from(message.header.table),
+            metric: 0,
+            tos: message.header.tos,
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                RouteAttribute::Priority(metric) => key.metric = *metric,
+                RouteAttribute::Table(table) => key.table = *table,
+                _ => {}
+            }
+        }
+        key
+    }
+}
+
+/// Finds a route with one of the keys over another interface than `link`. Returns its key, and the index of its interface.
+/// Errors: the netlink request fails.
+pub fn conflicting_route(link: u32, keys: &[RouteKey]) -> Result<Option<(RouteKey, u32)>> {
+    let answers = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()))?;
+    let conflicting = |message: &RouteMessage| {
+        let other = read(message).link.filter(|other| *other != link)?;
+        let key = RouteKey::of(message);
+        keys.contains(&key).then_some((key, other))
+    };
+    Ok(answers.iter().filter_map(message).find_map(conflicting))
+}
+
 impl OwnRoute {
+    /// What identifies the route.
+    #[must_use]
+    pub fn key(&self) -> RouteKey {
+        RouteKey::of(&self.message)
+    }
+
     /// The message of the kernel about the route, without the attribute that a request cannot have.
     fn to_request(&self) -> RouteMessage {
         let mut message = self.message.clone();
@@ -100,7 +161,6 @@ impl OwnRoute {
 }
 
 fn text(message: &RouteMessage) -> String {
-    const IPV6_METRIC: u32 = 1024; // of each route without a metric
     let is_ipv6 = message.header.address_family == AddressFamily::Inet6;
     let Route { destination, gateway, .. } = read(message);
     let mut text = match destination.as_str() {

@@ -12,6 +12,7 @@ use super::super::record::Record;
 use super::settings::{LinkSettings, Parent, Settings};
 use super::site::{LinkSite, enter_parent};
 use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, remove, wait};
+use crate::config::remembered;
 use crate::name::Side;
 use crate::netlink::{self, KernelError, LinkChange, VethEnd};
 use crate::print;
@@ -65,8 +66,11 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     for link in &links {
         link.place.require(call, &settings.name("NSNAME_OUTSIDE"))?;
         let gateways = link.end.gateway_addresses(&outside)?;
-        rehearse::rehearse(&link.end, &gateways)?;
+        let meaning = rehearse::rehearse(&link.end, &gateways)?;
         clash::check(call, link)?;
+        if !link.place.is_inside() {
+            clash::check_routes(call, link, &meaning.keys)?;
+        }
     }
     if let Some(parent) = &links[0].parent {
         set_parent_up(call, parent)?;
@@ -85,7 +89,7 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord
     if let [link] = links.as_slice() {
         replace_outdated(call, record, link)?;
     }
-    if exists(call, &links)? {
+    if exists(call, record, &links)? {
         let names: Vec<String> = links.iter().map(|link| format!("'{}'", link.end.ifname)).collect();
         print::say(&format!("{} exist already", names.join(" and ")));
         for link in &mut links {
@@ -175,9 +179,15 @@ fn keep(record: &mut Record, links: &[LinkRecord]) {
     }
 }
 
+/// Whether an older version of the plugin has remembered the name of the interface when it created it.
+fn is_of_older_version(call: &Call, link: &LinkRecord) -> Result<bool> {
+    let remembered = remembered::value(call.paths, &call.instance, &link.end.setting("IFNAME"))?;
+    Ok(remembered.as_ref() == Some(&link.end.ifname))
+}
+
 /// Whether the interfaces exist already, as this function would create them.
 /// Errors: another interface has one of the names.
-fn exists(call: &Call, links: &[LinkRecord]) -> Result<bool> {
+fn exists(call: &Call, record: &Record, links: &[LinkRecord]) -> Result<bool> {
     let mut found = Vec::new();
     for link in links {
         let _there = link.place.enter(call)?;
@@ -196,7 +206,12 @@ fn exists(call: &Call, links: &[LinkRecord]) -> Result<bool> {
         ([link], [Some(one)]) => {
             // A tunnel has no parent in the kernel, but its own index in this place.
             let is_parent = |parent| one.peer.is_none_or(|peer| peer == parent || peer == one.index);
-            one.kind == link.kind && parent_index(call, link)?.is_none_or(is_parent)
+            // `down` would delete an interface of somebody else.
+            let is_own = link.place.is_inside()
+                || one.alias.as_ref() == Some(&alias(call))
+                || record.links().any(|one| one.has_label_of(link))
+                || is_of_older_version(call, link)?;
+            is_own && one.kind == link.kind && parent_index(call, link)?.is_none_or(is_parent)
         }
         _ => false,
     };
@@ -256,13 +271,16 @@ fn group_words(link: &LinkRecord) -> String {
 
 /// Shows the instance in the output of ip(8).
 fn set_alias(call: &Call, link: &LinkRecord) -> Result<()> {
-    if link.place != LinkSite::Host {
+    if link.place.is_inside() {
         return Ok(());
     }
     let _there = link.place.enter(call)?;
     let Some(found) = link.find()? else { return Ok(()) };
-    let alias = format!("systemd-netns {}", call.instance);
-    netlink::change_link(found.index, &LinkChange { alias: Some(&alias), ..LinkChange::default() })
+    netlink::change_link(found.index, &LinkChange { alias: Some(&alias(call)), ..LinkChange::default() })
+}
+
+fn alias(call: &Call) -> String {
+    format!("systemd-netns {}", call.instance)
 }
 
 pub(super) fn text_of_mac(mac: [u8; 6]) -> String {

@@ -8,7 +8,32 @@ use super::LinkRecord;
 use super::ports;
 use super::settings::invalid;
 use crate::config::remembered;
-use crate::netlink;
+use crate::netlink::{self, RouteKey};
+use crate::print;
+
+/// Checks that the routes of an interface replace no route over another interface. On the host this is an error; in the namespace, where
+/// the last type with a gateway has always won, it is a warning.
+/// Errors: such a route exists, or the kernel cannot be queried.
+pub(super) fn check_routes(call: &Call, link: &LinkRecord, keys: &[RouteKey]) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let _there = link.place.enter(call)?;
+    let own = netlink::link_named(&link.end.ifname)?.map_or(0, |found| found.index);
+    let Some((key, index)) = netlink::conflicting_route(own, keys)? else { return Ok(()) };
+    let other = netlink::links()?.into_iter().find(|other| other.index == index);
+    let other = other.map_or_else(|| index.to_string(), |other| other.name);
+    let route = format!("route '{}' over interface '{other}' {}", key.destination, link.place);
+    if link.place.is_inside() {
+        print::warn(&format!("{} replaces the {route}", link.describe()));
+        return Ok(());
+    }
+    let setting = link.end.setting("ROUTES");
+    Err(invalid(
+        setting,
+        format!("the {route} exists; give the new one another metric, such as 'metric 2048'"),
+    ))
+}
 
 /// Checks that no other instance has the name or the ports of a new interface, that no other interface of the namespace has its addresses, and that
 /// its bridge exists.

@@ -11,7 +11,7 @@ use super::apply::apply;
 use super::rehearse::Meaning;
 use super::settings::{LinkSettings, Settings};
 use super::site::LinkSite;
-use super::{LinkRecord, rehearse, wait};
+use super::{LinkRecord, clash, rehearse, wait};
 use crate::name::Side;
 use crate::netlink;
 use crate::print;
@@ -67,6 +67,7 @@ fn configure_end(
     if link.configured.is_none() {
         link.configured_by = Some(call.hook.clone());
     }
+    clash::check_routes(call, &link, &meaning.keys)?;
     record.put_link(link.clone());
     record.save(call.paths)?;
     apply(call, &mut link, &before, gateways, meaning)?;

@@ -131,9 +131,9 @@ impl LinkRecord {
         format!("interface '{}' {}", self.end.ifname, self.place)
     }
 
-    /// The addresses that consist of one word.
+    /// The first address of each setting.
     fn addresses(&self) -> Vec<IpAddr> {
-        self.end.networks().map(|network| network.addr()).collect()
+        self.end.addresses.iter().filter_map(|words| settings::first_address(words)).collect()
     }
 
     /// Whether the interface is in the namespace of the instance.
@@ -150,6 +150,24 @@ impl LinkRecord {
     pub(super) fn is_of(&self, hook: &str) -> bool {
         [&self.made_by, &self.configured_by].into_iter().any(|by| by.as_deref() == Some(hook))
     }
+}
+
+/// Checks the settings of the interface PREFIX_IFNAMESUFFIX. Returns the name of an invalid one, and a message.
+#[must_use]
+pub fn problem(prefix: &str, suffix: &str, words: &[&str]) -> Option<(String, String)> {
+    let tried = try_settings(prefix, suffix, words);
+    // Any other error is one of this process, such as a missing privilege.
+    let invalid = tried.err()?.downcast::<settings::Invalid>().ok()?;
+    Some((invalid.setting, invalid.message))
+}
+
+fn try_settings(prefix: &str, suffix: &str, words: &[&str]) -> Result<()> {
+    let settings = settings::Settings::read(prefix, words)?;
+    let read = |suffix: &str| LinkSettings::read_named(&settings, suffix, "checked".to_owned());
+    let end = read(suffix)?;
+    let outside = if suffix == INSIDE { read(OUTSIDE)?.addresses } else { Vec::new() };
+    let outside: Vec<IpAddr> = outside.iter().filter_map(|words| settings::first_address(words)).collect();
+    rehearse::rehearse(&end, &end.gateway_addresses(&outside)?).map(drop)
 }
 
 /// `link_up`: sets an interface of the namespace up. Arguments: IFNAME.

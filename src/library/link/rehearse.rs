@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::ip;
 use super::settings::{LinkSettings, invalid};
-use crate::netlink::{self, VethEnd};
+use crate::netlink::{self, RouteKey, VethEnd};
 use crate::netns;
 use crate::paths::OWN_NETNS;
 
@@ -17,6 +17,8 @@ pub(super) struct Meaning {
     pub addresses: Vec<String>,
     /// The text of each route (`netlink::OwnRoute`).
     pub routes: Vec<String>,
+    /// What identifies each route.
+    pub keys: Vec<RouteKey>,
 }
 
 /// Tries the addresses, routes and gateways of an interface.
@@ -24,7 +26,8 @@ pub(super) struct Meaning {
 pub(super) fn rehearse(end: &LinkSettings, gateways: &[IpAddr]) -> Result<Meaning> {
     if !end.needs_rehearsal() {
         let addresses = end.networks().map(|network| network.to_string()).collect();
-        return Ok(Meaning { addresses, routes: Vec::new() });
+        let keys = gateways.iter().map(|gateway| RouteKey::of_default(*gateway)).collect();
+        return Ok(Meaning { addresses, routes: Vec::new(), keys });
     }
     let _stage = netns::enter_new()?;
     let own = std::fs::File::open(OWN_NETNS).context("cannot open a namespace")?;
@@ -51,9 +54,11 @@ pub(super) fn rehearse(end: &LinkSettings, gateways: &[IpAddr]) -> Result<Meanin
     let mut found = netlink::link_named(&end.ifname)?.context("the interface of the rehearsal is missing")?;
     netlink::read_addresses(&mut found)?;
     let addresses = found.addresses.into_iter().filter(|address| !address.starts_with("fe80:")).collect();
+    let routes = netlink::own_routes(index)?;
     Ok(Meaning {
         addresses,
-        routes: netlink::own_routes(index)?.into_iter().map(|route| route.text).collect(),
+        keys: routes.iter().map(netlink::OwnRoute::key).collect(),
+        routes: routes.into_iter().map(|route| route.text).collect(),
     })
 }
 

@@ -24,7 +24,8 @@ const PARENT_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Invalid {
     /// The name of the setting.
     pub setting: String,
-    message: String,
+    /// The cause.
+    pub message: String,
 }
 
 impl fmt::Display for Invalid {
@@ -367,22 +368,37 @@ impl LinkSettings {
         for gateway in &self.gateways {
             match gateway {
                 Gateway::Address(address) => addresses.push(*address),
-                Gateway::Outside => addresses.extend(outside),
+                Gateway::Outside => {
+                    let own: Vec<IpAddr> =
+                        self.addresses.iter().filter_map(|words| first_address(words)).collect();
+                    let before = addresses.len();
+                    for is_ipv4 in [true, false] {
+                        let has_family =
+                            |address: &&IpAddr| address.is_ipv4() == is_ipv4 && !is_link_local(address);
+                        let found = outside.iter().find(has_family);
+                        addresses.extend(found.filter(|_| own.iter().any(|one| has_family(&one))));
+                    }
+                    if addresses.len() == before {
+                        let message = "'outside' needs an address of the outside end in the family of an inside address";
+                        return Err(invalid(self.setting("GATEWAY"), message));
+                    }
+                }
             }
         }
-        if self.gateways.contains(&Gateway::Outside) && outside.is_empty() {
-            return Err(invalid(
-                self.setting("GATEWAY"),
-                "'outside' needs an address of the outside end, which has none",
-            ));
+        for (at, one) in addresses.iter().enumerate() {
+            if let Some(other) = addresses[..at].iter().find(|other| other.is_ipv4() == one.is_ipv4()) {
+                let message = format!(
+                    "'{other}' and '{one}' are gateways of one family, but there is one default route; use routes with a metric"
+                );
+                return Err(invalid(self.setting("GATEWAY"), message));
+            }
         }
         // Routes, and addresses in another form than ADDRESS/PREFIX, may make a gateway reachable. The rehearsal tries them.
         if self.needs_rehearsal() {
             return Ok(addresses);
         }
         for address in &addresses {
-            let is_link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-            if !is_link_local && !self.networks().any(|network| network.contains(address)) {
+            if !is_link_local(address) && !self.networks().any(|network| network.contains(address)) {
                 let networks: Vec<&str> = self.addresses.iter().map(String::as_str).collect();
                 let message = format!(
                     "the gateway '{address}' is not reachable: it is in no network of {} ({})",
@@ -404,6 +420,16 @@ impl LinkSettings {
 /// An address of one word, as ip(8) reads it: without a prefix, it is a single address.
 pub(super) fn network(words: &str) -> Option<IpNet> {
     address::network(words).ok()
+}
+
+/// The first address in words for `ip address add`.
+pub(super) fn first_address(words: &str) -> Option<IpAddr> {
+    let first = words.split_whitespace().next()?;
+    network(first).map(|network| network.addr()).or_else(|| first.split('/').next()?.parse().ok())
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// Whether a word is an IPv4 address with a netmask in place of a prefix length.

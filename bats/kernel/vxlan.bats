@@ -17,7 +17,7 @@ machines() {
 }
 
 # Usage: answer WORD...
-# Creates the tunnel of the other machine by hand, with the addresses 192.0.2.2 and 2001:db8::2.
+# Creates the tunnel of the other machine with ip(8), with the addresses 192.0.2.2 and 2001:db8::2.
 answer() {
   inside other ip link add vx type vxlan id 42 dstport "${PORT:-4789}" "$@"
   inside other ip address add 192.0.2.2/24 dev vx

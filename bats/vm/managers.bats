@@ -3,35 +3,12 @@
 # 198.51.100.0/24 to every interface. It waits until a foreign interface has such an address, then checks ours.
 # Run with `tests/vm --systemd bats bats/vm`.
 
-bats_require_minimum_version 1.5.0
-shopt -s extglob
-ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
-# shellcheck source=bats/eventually.bash
-source "$ROOT/bats/eventually.bash"
+load vm
 
 # The link group of our interfaces.
 GROUP=28275
 
-setup_file() {
-  [[ $(</proc/cmdline) == *vm.boot=boot-systemd* ]] || {
-    echo 'run this by tests/vm --systemd: it installs packages, and changes the network' >&2
-    return 1
-  }
-  local deb
-  for deb in "$ROOT"/target/debs/managers/!(python3-*).deb; do
-    dpkg-deb --fsys-tarfile "$deb" | tar --extract --exclude='./usr/share/doc' --exclude='./usr/share/man' \
-      --exclude='./usr/share/locale' --keep-directory-symlink --directory /
-  done
-  useradd --system --home-dir /nonexistent dhcpcd
-  # None of these may be there before a test.
-  rm -rf /etc/systemd/network/* /run/systemd/network /etc/netplan /etc/network/interfaces
-  mkdir -p /etc/netplan /etc/network
-  systemctl daemon-reload
-  # Otherwise any change of an interface starts systemd-networkd.
-  systemctl mask --runtime systemd-networkd.socket
-  systemctl start dbus systemd-udevd
-  make --silent --directory "$ROOT" install ${NETNS_BIN:+TARGET="$NETNS_BIN" PAGES=}
-}
+setup_file() { vm_install; }
 
 teardown() {
   [[ ${BATS_TEST_COMPLETED-} ]] || journalctl --boot --lines=40 --no-pager >&2
@@ -57,13 +34,6 @@ add_link() {
 add_ours() {
   add_link "$1" "$2" group "$GROUP"
   ip address add 192.0.2.1/30 dev "$1"
-}
-
-delete_links() {
-  local name
-  for name in $(ip -json link | jq --raw-output '.[].ifname // empty'); do
-    [[ $name == lo || ! -e /sys/class/net/$name ]] || ip link delete dev "$name"
-  done
 }
 
 # Usage: addresses NAME

@@ -35,6 +35,11 @@ pub(super) fn apply(
         netlink::set_up(found.index, true).with_context(|| format!("cannot set {} up", link.describe()))?;
     }
     let ports = ports::set(call, link, found.index, &earlier.ports)?;
+    if !ports.is_empty() {
+        // A new port may have changed the MTU.
+        let found = link.find()?.with_context(|| format!("{} was deleted", link.describe()))?;
+        set_properties(call, link, &found, earlier)?;
+    }
     set_routes(call, link, found.index, &before, gateways, meaning)?;
     let after = link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()))?;
     let addresses =
@@ -93,7 +98,8 @@ fn set_properties(
         trace(call, link, &format!("link set dev {} address {}", end.ifname, text_of_mac(mac)));
         change.mac = Some(mac);
     }
-    if let Some(mtu) = end.mtu.filter(|mtu| *mtu != found.mtu) {
+    // A later port of a bridge does not change an MTU that was set after the creation.
+    if let Some(mtu) = end.mtu.filter(|mtu| *mtu != found.mtu || link.configured.is_none()) {
         trace(call, link, &format!("link set dev {} mtu {mtu}", end.ifname));
         change.mtu = Some(mtu);
     }

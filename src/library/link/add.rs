@@ -134,7 +134,7 @@ fn change_words(call: &Call, link: &LinkRecord) -> Result<()> {
     ip(&words).with_context(|| format!("cannot change {}", link.describe()))
 }
 
-/// Applies the parent and the words after the kind to the interface of an earlier run: deletes it, if the kernel cannot change it. The
+/// Applies a changed parent, or changed words after the kind, to the interface of an earlier run: deletes it, if the kernel cannot change it. The
 /// kernel may also ignore a change. A property that is not set any more gets its default only in a new interface.
 fn replace_outdated(call: &Call, record: &Record, link: &LinkRecord) -> Result<()> {
     let Some(earlier) = record.links().find(|one| one.has_label_of(link)) else { return Ok(()) };
@@ -144,11 +144,13 @@ fn replace_outdated(call: &Call, record: &Record, link: &LinkRecord) -> Result<(
         (Some(one), Some(other)) => one.is_same(other),
         (one, other) => one.is_none() && other.is_none(),
     };
-    let has_words = || link.changed_words(&link.end.ifname).is_empty();
-    let has_same_words = || earlier.words == link.words && has_words();
-    let is_changed =
-        || earlier.words.len() <= link.words.len() && change_words(call, link).is_ok() && has_words();
-    if has_same_parent && (has_same_words() || is_changed()) {
+    let is_changed = || {
+        earlier.words.len() <= link.words.len()
+            && change_words(call, link).is_ok()
+            && link.changed_words(&link.end.ifname).is_empty()
+    };
+    // The same words stay, also if ip(8) shows them differently: a restart must not cut off a service.
+    if has_same_parent && (earlier.words == link.words || is_changed()) {
         return Ok(());
     }
     print::say(&format!("{} is created again, because the kernel cannot change it", earlier.describe()));

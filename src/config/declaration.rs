@@ -9,6 +9,7 @@
 //! # Kind: veth
 //! # Links: VETH_IFNAME_INSIDE VETH_IFNAME_OUTSIDE@VETH_NSNAME_OUTSIDE
 //! # Requires: VETH_NSNAME_OUTSIDE
+//! # After: links
 //! ```
 //!
 //! This program does not know the name of any type, so administrators' types can use the same functions as shipped types.
@@ -40,6 +41,8 @@ pub struct Declaration {
     pub kind: Option<String>,
     /// The settings whose values are requirements of an instance.
     pub requires: Vec<String>,
+    /// The type uses the interfaces that other types create in the namespace.
+    pub after_links: bool,
     /// Files besides `TYPE-NAME.conf` that configure an instance; `NAME` in a file name is the name of the namespace.
     files: Vec<String>,
     /// The files from which the type loads nftables rules, by precedence. The first file name contains `NAME`, in place of
@@ -113,6 +116,7 @@ impl Declaration {
                     declared.firewall |= provides("firewall");
                     declared.loopback |= provides("loopback");
                 }
+                "After" => declared.after_links |= value.trim() == "links",
                 "Contains" => declared.only_definitions |= value.trim() == "only definitions",
                 "Files" => declared.files.extend(all(is_pattern)),
                 "Rules" => declared.rules.extend(all(is_file)),
@@ -127,6 +131,12 @@ impl Declaration {
             declared.rules.clear();
         }
         declared
+    }
+
+    /// Whether the type comes up before the types that use the interfaces of others.
+    #[must_use]
+    pub fn creates_links_first(&self) -> bool {
+        !self.links.is_empty() && !self.after_links
     }
 
     /// The files that a type always writes to `/etc/netns/NAME`.

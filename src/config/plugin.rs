@@ -198,3 +198,12 @@ pub fn is_configured(paths: &Paths, instance: &Instance) -> bool {
 pub fn firewalls(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeSet<NsType> {
     types.iter().filter(|nstype| Declaration::of(paths, nstype).firewall).cloned().collect()
 }
+
+/// The types that use the interfaces of other types, each with those types.
+pub fn after_links(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeMap<NsType, Vec<NsType>> {
+    let declared: Vec<_> = types.iter().map(|nstype| (nstype, Declaration::of(paths, nstype))).collect();
+    let of_links = declared.iter().filter(|(_, one)| one.creates_links_first());
+    let links: Vec<NsType> = of_links.map(|(nstype, _)| (*nstype).clone()).collect();
+    let users = declared.iter().filter(|(_, one)| one.after_links);
+    users.map(|(nstype, _)| ((*nstype).clone(), links.clone())).collect()
+}

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use super::dependants::Dependants;
 use super::preflight;
 use super::state::{Entry, Stage};
+use crate::config::declaration::Declaration;
 use crate::firewall;
 use crate::name::{Instance, NsName};
 use crate::paths::Paths;
@@ -176,10 +177,22 @@ fn graph(
         entries.get(instance).filter(|entry| entry.stage == Stage::Up && !reread.contains(instance))
     };
     let reader = RequirementReader::new(paths);
+    let instances: Vec<Instance> = instances.into_iter().collect();
+    let up = entries.iter().filter(|(_, entry)| entry.stage == Stage::Up).map(|(instance, _)| instance);
+    let present: BTreeSet<&Instance> = instances.iter().chain(up).collect();
     let requirements = |instance: &Instance| -> Result<Vec<Requirement>> {
-        is_up(instance).map_or_else(|| reader.of(instance), |entry| Ok(entry.requires.clone()))
+        if let Some(entry) = is_up(instance) {
+            return Ok(entry.requires.clone());
+        }
+        let mut requires = reader.of(instance)?;
+        if Declaration::of(paths, &instance.nstype).after_links {
+            let links = links_beside(paths, instance, &present).map(Requirement::Instance);
+            requires.extend(links.filter(|link| !requires.contains(link)).collect::<Vec<_>>());
+        }
+        Ok(requires)
     };
-    let mut graph = Graph::of(paths, instances, requirements, |instance| is_up(instance).is_some());
+    let mut graph =
+        Graph::of(paths, instances.iter().cloned(), requirements, |instance| is_up(instance).is_some());
     let hint = if paths.systemd.is_dir() {
         "use `--engine systemd`"
     } else {
@@ -197,6 +210,17 @@ fn graph(
         }));
     }
     graph
+}
+
+/// The `present` instances that create interfaces in the namespace of an instance.
+fn links_beside<'a>(
+    paths: &'a Paths,
+    instance: &'a Instance,
+    present: &'a BTreeSet<&Instance>,
+) -> impl Iterator<Item = Instance> + 'a {
+    let here = present.iter().filter(|other| other.name == instance.name);
+    let links = here.filter(|other| Declaration::of(paths, &other.nstype).creates_links_first());
+    links.map(|&other| other.clone())
 }
 
 fn namespaces_in(requires: &[Requirement]) -> impl Iterator<Item = &NsName> {

@@ -1,6 +1,6 @@
 //! The drop-ins that netns-update writes. One kind contains the requirements of an instance. Another kind belongs to a type
-//! with a firewall, and closes the namespace before an instance of the type starts. The third kind starts attached units again,
-//! and the fourth kind instances whose parent interface has returned.
+//! with a firewall, and closes the namespace before an instance of the type starts. The third kind orders a type after the types whose
+//! interfaces it uses. The fourth kind starts attached units again, and the fifth kind instances whose parent interface has returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,6 +30,10 @@ pub const REQUIRES: DropInKind =
 /// For a type that provides a firewall: `netns_outside-TYPE@.service.d/10-firewall.conf`.
 pub const FIREWALL: DropInKind =
     DropInKind { file: "10-firewall.conf", header: "# Written by netns-update, since the type " };
+
+/// For a type that uses the interfaces of other types: `netns-TYPE@.service.d/10-links.conf`.
+pub const LINKS: DropInKind =
+    DropInKind { file: "10-links.conf", header: "# Written by netns-update for the interfaces that the type " };
 
 /// For attached units that follow: `netns_follow@UNIT.service.d/10-follow.conf` and `netns-TYPE@NAME.service.d/10-follow.conf`.
 pub const FOLLOW: DropInKind =
@@ -101,6 +105,23 @@ impl Plan<'_> {
             .collect();
         let is_template = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::OutsideTemplate(_)));
         self.add_dropins(paths, present, &FIREWALL, wanted, is_template);
+    }
+
+    /// Plans the drop-ins of types that use the interfaces of other types. `users` has the other types of each.
+    pub fn add_link_users(
+        &mut self,
+        paths: &Paths,
+        present: &[DirEntry],
+        users: &BTreeMap<NsType, Vec<NsType>>,
+    ) {
+        let with_links = users.iter().filter(|(_, links)| !links.is_empty());
+        let wanted = with_links
+            .map(|(nstype, links)| {
+                (UnitName::InsideTemplate(nstype.clone()).to_string(), links_text(nstype, links))
+            })
+            .collect();
+        let is_template = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::InsideTemplate(_)));
+        self.add_dropins(paths, present, &LINKS, wanted, is_template);
     }
 
     /// Plans the drop-ins of attached units that follow. `wanted` are all their texts.
@@ -199,6 +220,19 @@ fn firewall_text(nstype: &NsType) -> String {
          # The namespace is closed before any of its types comes up (netns_closed@.service).\n\n\
          [Unit]\nRequires=netns_closed@%i.service\nAfter=netns_closed@%i.service\n",
         FIREWALL.header
+    )
+}
+
+/// The drop-in of a type that uses the interfaces of other types. `PartOf=`: an interface that is created again has lost what the
+/// type has set for it.
+fn links_text(nstype: &NsType, links: &[NsType]) -> String {
+    let units: Vec<String> = links.iter().map(|link| format!("netns-{link}@%i.service")).collect();
+    let units = units.join(" ");
+    format!(
+        "{}{nstype} uses.\n\
+         # Its instances start after the types with interfaces, and stop and restart with them.\n\n\
+         [Unit]\nAfter={units}\nPartOf={units}\n",
+        LINKS.header
     )
 }
 

@@ -30,6 +30,8 @@ pub(super) const RUNTIME: &str = concat!(
     "\n",
     include_str!("library/host_table.sh"),
     "\n",
+    include_str!("library/forward.sh"),
+    "\n",
     include_str!("library/daemon.sh"),
     "\n",
     include_str!("library/help.sh"),

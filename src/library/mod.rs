@@ -6,6 +6,7 @@
 //! in the plugin.
 
 mod daemon;
+mod forward;
 mod host_table;
 pub mod link;
 mod record;
@@ -65,6 +66,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "link_configure" => link::configure(&call, rest),
         "link_move" => link::move_in(&call, rest),
         "link_up" => link::up(&call, rest),
+        "host_forward" => forward::set(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
         "finish" => finish(&call),
         "undo" => undo(&call),

@@ -92,10 +92,14 @@ __netns_read_settings() {
 # Runs a function of the library in the program. After a failure of the hook, the program undoes what the hook has done.
 __netns_library() {
   local __netns_trace=-
-  if [[ -z ${__netns_hook_id-} ]]; then
-    __netns_hook_id=$$.$EPOCHREALTIME
-    __netns_on_failure __netns_library undo
-  fi
+  __netns_begin
   [[ $- != *x* ]] || __netns_trace=trace
   "$0" --library "$__netns_root" "${__netns_state##*/}" "$INOUT" "$__netns_hook_id" "$__netns_trace" "$@"
+}
+
+# Before the first call of the library by a hook. In a subshell, this would be forgotten.
+__netns_begin() {
+  [[ -z ${__netns_hook_id-} ]] || return 0
+  __netns_hook_id=$$.$EPOCHREALTIME
+  __netns_on_failure __netns_library undo
 }

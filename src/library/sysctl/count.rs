@@ -33,7 +33,7 @@ pub struct Count {
     pub key: Key,
     /// The value that all instances have set.
     value: String,
-    before: Before,
+    pub(super) before: Before,
     /// The instances, in the order in which they have set it.
     pub owners: Vec<Instance>,
 }

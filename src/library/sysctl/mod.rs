@@ -311,6 +311,17 @@ impl ChangedSysctl {
     }
 }
 
+/// The value of a sysctl of the host before the first instance has set it; `None` if the sysctl does not exist. This thread is in the
+/// namespace of the host.
+/// Errors: the sysctl, or its count, cannot be read.
+pub fn value_before(paths: &Paths, key: &Key) -> Result<Option<String>> {
+    if !key.file().exists() {
+        return Ok(None);
+    }
+    let counted = read_count(&paths.sysctls.join(key.file_name()))?;
+    counted.map_or_else(|| key.read(), |count| Ok(count.before.value)).map(Some)
+}
+
 /// Removes an instance without remembered values from the count of a sysctl of the host.
 /// Errors: the instance has remembered values now, or the sysctl cannot be restored.
 pub fn release_lost(paths: &Paths, key: &Key, instance: &Instance) -> Result<()> {

@@ -1,0 +1,177 @@
+# shellcheck shell=bash
+# nat: the namespace reaches what the host reaches, with the addresses of the host (masquerading).
+#
+# Contains: only definitions
+# After: links
+#
+# Settings (in nat-NAME.conf; those for all namespaces in nat.conf; none is required). Each is a list, separated by blanks, or an array:
+#   NAT_SOURCES     prefixes of the addresses to translate: "192.0.2.0/30 2001:db8::/64"; default: the networks of the namespace
+#   NAT_IFNAME_OUT  interfaces of the host by which packets may leave; default: any
+#   NAT_TO          prefixes to which packets may go; default: everywhere
+#   NAT_EXCEPT      prefixes to which packets never go: "10.0.0.0/8 192.168.0.0/16"
+
+# shellcheck disable=SC2034 # read by netnsinit
+NO_CONFIG_REQUIRED=yes
+
+# Everything is on the host. It is set by the inside hook, so that a restart applies the present settings and addresses.
+configure_nat_up_inside() {
+  local chains links=() sources=() uplinks=()
+  configure_nat_validate >&2 || exit 1
+  assert_command ip iproute2
+  assert_command nft nftables
+  nat_split
+  nat_find_links "$1" || exit 1
+  nat_find_uplinks
+  host_forward chains "${links[@]}" "${uplinks[@]}"
+  host_table_load <<<"$chains"$'\n'"$(nat_rules)"
+}
+
+# Prints a line for each invalid setting. An interface of NAT_IFNAME_OUT may appear later.
+configure_nat_validate() {
+  local ifname status=0
+  nat_split
+  valid_setting NAT_SOURCES is_prefix || status=1
+  valid_setting NAT_TO is_prefix || status=1
+  valid_setting NAT_EXCEPT is_prefix || status=1
+  for ifname in "${NAT_IFNAME_OUT[@]}"; do
+    [[ $ifname == *[/:%\"\\*]* || ${#ifname} -gt 15 ]] || continue
+    echo "NAT_IFNAME_OUT: '$ifname' is not the name of an interface: expected at most 15 characters, without / : % \" \\ *"
+    status=1
+  done
+  return "$status"
+}
+
+# Makes the settings arrays of words.
+nat_split() {
+  local name
+  local -a words
+  for name in NAT_SOURCES NAT_IFNAME_OUT NAT_TO NAT_EXCEPT; do
+    local -n setting=$name
+    read -r -d '' -a words <<<"${setting[*]-}" || true # `read` fails at the end of the text
+    setting=("${words[@]}")
+    unset -n setting
+  done
+}
+
+# Usage: nat_find_links NAME
+# Sets `links` to the interfaces of the host that have the address of a gateway of the namespace, and over which the host reaches the
+# namespace. Sets `sources` to NAT_SOURCES, or to the addresses in the namespace with such a way.
+nat_find_links() {
+  local name=$1 version address gateways gateway link prefix families='' targets=''
+  for version in 4 6; do
+    gateways=$(ip "-$version" route show | nat_after via)
+    while read -r _ _ _ address _; do
+      link=$(nat_link "$address")
+      for gateway in $gateways; do
+        [[ $link && $(host_run ip -oneline address show dev "$link" to "$gateway") ]] || continue
+        [[ " ${links[*]} " == *" $link "* ]] || links+=("$link")
+        sources+=("$address")
+        families+=" $(nat_family "$address") "
+        break
+      done
+    done < <(ip "-$version" -oneline address show scope global)
+  done
+  if ((${#links[@]} == 0)); then
+    echo "namespace '$name' has no way to the host: no route in it has an address of the host as its gateway;" \
+      "fix: bring up an interface to the host first, such as veth@$name with VETH_GATEWAY=outside" >&2
+    return 1
+  fi
+  for prefix in "${NAT_SOURCES[@]}"; do
+    if [[ $families != *" $(nat_family "$prefix") "* ]]; then
+      echo "NAT_SOURCES: '$prefix': no gateway of namespace '$name' with an address of this family is on the host" >&2
+      return 1
+    fi
+    link=$(nat_link "$prefix")
+    if [[ " ${links[*]} " != *" $link "* ]]; then
+      echo "NAT_SOURCES: '$prefix': the host does not reach it over ${links[*]}; add a route, such as VETH_ROUTES_OUTSIDE of veth@$name" >&2
+      return 1
+    fi
+  done
+  ((${#NAT_SOURCES[@]} == 0)) || sources=("${NAT_SOURCES[@]}")
+  families=''
+  for prefix in "${sources[@]}"; do families+=" $(nat_family "$prefix") "; done
+  for prefix in "${NAT_TO[@]}"; do targets+=" $(nat_family "$prefix") "; done
+  if [[ $targets && $families != *" ip "* && $targets != *" ip6 "* || $targets && $families != *" ip6 "* && $targets != *" ip "* ]]; then
+    echo "NAT_TO: '${NAT_TO[*]}': expected a prefix of the family of the sources, '${sources[*]}'" >&2
+    return 1
+  fi
+}
+
+# Sets `uplinks` to the other interfaces of the host by which packets can leave: NAT_IFNAME_OUT, or those with a route. Of an interface
+# to another namespace, the type nat of that namespace decides.
+nat_find_uplinks() {
+  local words ifname routed=("${NAT_IFNAME_OUT[@]}")
+  ((${#routed[@]})) || mapfile -t routed < <(host_run ip route show | nat_after dev && host_run ip -6 route show | grep --invert-match '^fe80:' | nat_after dev)
+  while read -r _ ifname words; do
+    ifname=${ifname%:}
+    ifname=${ifname%@*}
+    [[ " ${routed[*]} " == *" $ifname "* && $ifname != lo && " ${links[*]} " != *" $ifname "* ]] || continue
+    [[ ${#NAT_IFNAME_OUT[@]} -gt 0 || $words != *' link-netnsid '* ]] || continue
+    uplinks+=("$ifname")
+  done < <(host_run ip -oneline link show)
+}
+
+# Prints the chains of the instance.
+nat_rules() {
+  local in prefix match reject='reject with icmpx admin-prohibited' translated='' from='' destination=''
+  in=$(nat_set "${links[@]}")
+  for prefix in "${sources[@]}"; do
+    match="$(nat_family "$prefix") saddr $prefix"
+    translated+="iifname $in oifname != $in $match masquerade"$'\n'
+    from+="$match goto destination"$'\n'
+  done
+  for prefix in "${NAT_EXCEPT[@]}"; do destination+="$(nat_family "$prefix") daddr $prefix $reject"$'\n'; done
+  ((${#NAT_IFNAME_OUT[@]} == 0)) || destination+="oifname != $(nat_set "${NAT_IFNAME_OUT[@]}") $reject"$'\n'
+  for prefix in "${NAT_TO[@]}"; do destination+="$(nat_family "$prefix") daddr $prefix goto pass"$'\n'; done
+  if ((${#NAT_TO[@]})); then destination+=$reject; else destination+='goto pass'; fi
+  cat <<END
+chain destination {
+$destination
+}
+chain from {
+ct state established,related goto pass
+$from
+}
+chain forward {
+type filter hook forward priority filter - 13; policy accept;
+# The way to a destination can have a smaller MTU than the namespace.
+iifname $in tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+oifname $in tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+iifname $in jump from
+oifname $in ct state established,related jump pass
+}
+chain postrouting {
+type nat hook postrouting priority srcnat; policy accept;
+$translated
+}
+END
+}
+
+# Usage: nat_family ADDRESS
+# Prints the word of nft for the family of an address or prefix.
+nat_family() { if [[ $1 == *:* ]]; then echo ip6; else echo ip; fi; }
+
+# Usage: nat_set WORD...
+# Prints a set of nft with these strings.
+nat_set() {
+  local words
+  printf -v words ', "%s"' "$@"
+  echo "{ ${words:2} }"
+}
+
+# Usage: nat_link PREFIX
+# Prints the interface over which the host reaches a prefix.
+nat_link() { host_run ip -oneline route get "${1%/*}" 2>/dev/null | nat_after dev; }
+
+# Usage: nat_after WORD
+# Prints the word after WORD in each line of stdin that has WORD.
+nat_after() {
+  local word=$1 line
+  while read -r line; do
+    [[ " $line " != *" $word "* ]] || {
+      line=" $line "
+      line=${line#* "$word" }
+      echo "${line%% *}"
+    }
+  done
+}

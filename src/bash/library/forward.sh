@@ -1,0 +1,17 @@
+# shellcheck shell=bash disable=SC2154 # the wrapper sets __netns_*
+# The function of the library for a host that forwards packets. The program does the work (src/library/forward.rs).
+
+# Usage: host_forward VARIABLE IFNAME...
+#   host_forward chains "$VPN_IFNAME" eth0
+#   host_table_load <<<"$chains chain out { type filter hook forward priority filter - 13; iifname $VPN_IFNAME goto pass; }"
+# Lets the host forward the packets that arrive on these interfaces of the host. Sets VARIABLE to nftables chains, which are a part of
+# the table of the instance: they drop the packets that the host did not forward before. These packets pass:
+# - those that a chain with the hook `forward` and the priority `filter - 13` has sent to the chain `pass`, also in the table of
+#   another instance
+# - those with a translated destination
+host_forward() {
+  local __netns_chains
+  __netns_begin
+  __netns_chains=$(__netns_library host_forward "${@:2}") || return
+  printf -v "$1" %s "$__netns_chains"
+}

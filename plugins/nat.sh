@@ -57,9 +57,11 @@ nat_split() {
 # Sets `links` to the interfaces of the host that have the address of a gateway of the namespace, and over which the host reaches the
 # namespace. Sets `sources` to NAT_SOURCES, or to the addresses in the namespace with such a way.
 nat_find_links() {
-  local name=$1 version address gateways gateway link prefix families='' targets=''
+  local name=$1 version routes addresses address gateways gateway link prefix families='' targets=''
   for version in 4 6; do
-    gateways=$(ip "-$version" route show | nat_after via)
+    routes=$(ip "-$version" route show)
+    gateways=$(nat_after via <<<"$routes")
+    addresses=$(ip "-$version" -oneline address show scope global)
     while read -r _ _ _ address _; do
       link=$(nat_link "$address")
       for gateway in $gateways; do
@@ -69,7 +71,7 @@ nat_find_links() {
         families+=" $(nat_family "$address") "
         break
       done
-    done < <(ip "-$version" -oneline address show scope global)
+    done <<<"$addresses"
   done
   if ((${#links[@]} == 0)); then
     echo "namespace '$name' has no way to the host: no route in it has an address of the host as its gateway;" \
@@ -100,15 +102,20 @@ nat_find_links() {
 # Sets `uplinks` to the other interfaces of the host by which packets can leave: NAT_IFNAME_OUT, or those with a route. Of an interface
 # to another namespace, the type nat of that namespace decides.
 nat_find_uplinks() {
-  local words ifname routed=("${NAT_IFNAME_OUT[@]}")
-  ((${#routed[@]})) || mapfile -t routed < <(host_run ip route show | nat_after dev && host_run ip -6 route show | grep --invert-match '^fe80:' | nat_after dev)
+  local interfaces routes ifname words wanted=" ${NAT_IFNAME_OUT[*]} "
+  if ((${#NAT_IFNAME_OUT[@]} == 0)); then
+    routes=$(host_run ip route show && host_run ip -6 route show)
+    wanted=$(nat_after dev <<<"$routes")
+    wanted=" ${wanted//$'\n'/ } "
+  fi
+  interfaces=$(host_run ip -oneline link show)
   while read -r _ ifname words; do
     ifname=${ifname%:}
     ifname=${ifname%@*}
-    [[ " ${routed[*]} " == *" $ifname "* && $ifname != lo && " ${links[*]} " != *" $ifname "* ]] || continue
+    [[ $wanted == *" $ifname "* && $ifname != lo && " ${links[*]} " != *" $ifname "* ]] || continue
     [[ ${#NAT_IFNAME_OUT[@]} -gt 0 || $words != *' link-netnsid '* ]] || continue
     uplinks+=("$ifname")
-  done < <(host_run ip -oneline link show)
+  done <<<"$interfaces"
 }
 
 # Prints the chains of the instance.
@@ -135,8 +142,8 @@ $from
 chain forward {
 type filter hook forward priority filter - 13; policy accept;
 # The way to a destination can have a smaller MTU than the namespace.
-iifname $in tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
-oifname $in tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+iifname $in tcp flags syn tcp option maxseg size set rt mtu
+oifname $in tcp flags syn tcp option maxseg size set rt mtu
 iifname $in jump from
 oifname $in ct state established,related jump pass
 }
@@ -161,17 +168,20 @@ nat_set() {
 
 # Usage: nat_link PREFIX
 # Prints the interface over which the host reaches a prefix.
-nat_link() { host_run ip -oneline route get "${1%/*}" 2>/dev/null | nat_after dev; }
+nat_link() {
+  local route
+  # Without a route, ip fails.
+  route=$(host_run ip -oneline route get "${1%/*}" 2>/dev/null) || return 0
+  nat_after dev <<<"$route"
+}
 
 # Usage: nat_after WORD
-# Prints the word after WORD in each line of stdin that has WORD.
+# Prints the word after WORD in each route in stdin that has WORD, except routes to link-local addresses, which each interface has.
 nat_after() {
-  local word=$1 line
-  while read -r line; do
-    [[ " $line " != *" $word "* ]] || {
-      line=" $line "
-      line=${line#* "$word" }
-      echo "${line%% *}"
-    }
+  local word=$1 route
+  while read -r route; do
+    [[ " $route" == *" $word "* && $route != fe80:* ]] || continue
+    route=${route#*"$word" }
+    echo "${route%% *}"
   done
 }

@@ -313,13 +313,15 @@ fn an_installation_in_an_image_works() {
         .filter_map(|file| file.strip_suffix(".sh"))
         .flat_map(|nstype| ["netns", "netns_outside"].map(|kind| format!("{kind}-{nstype}@.service")))
         .collect();
-    let firewalls = plugins.iter().filter(|file| {
-        let plugin = test.read(&format!("checkout/plugins/{file}"));
-        plugin.lines().any(|line| line == "# Provides: firewall")
-    });
-    let firewalls: Vec<_> = firewalls.filter_map(|file| file.strip_suffix(".sh")).collect();
-    assert!(!firewalls.is_empty(), "no type provides a firewall");
-    units.extend(firewalls.iter().map(|nstype| format!("netns_outside-{nstype}@.service.d")));
+    for (declaration, unit) in [("# Provides: firewall", "netns_outside"), ("# After: links", "netns")] {
+        let declared = plugins.iter().filter(|file| {
+            let plugin = test.read(&format!("checkout/plugins/{file}"));
+            plugin.lines().any(|line| line == declaration)
+        });
+        let types: Vec<_> = declared.filter_map(|file| file.strip_suffix(".sh")).collect();
+        assert!(!types.is_empty(), "no type has `{declaration}`");
+        units.extend(types.iter().map(|nstype| format!("{unit}-{nstype}@.service.d")));
+    }
     units.sort();
     assert_eq!(test.names("stage/etc/systemd/system"), units);
 }

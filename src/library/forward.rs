@@ -21,7 +21,7 @@ const ALL_IPV6: &str = "net/ipv6/conf/all/forwarding";
 
 /// What a host needs to forward packets.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
+struct Forwarding {
     /// `KEY=VALUE`
     sysctls: Vec<String>,
     /// nftables rules that match the packets which the host did not forward before.
@@ -35,7 +35,7 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
     ensure!(!arguments.is_empty(), "expected the names of interfaces of the host");
     let plan = {
         let _host = call.enter_host()?;
-        Plan::of(arguments, &uplinks()?, |key| before(call.paths, key))?
+        Forwarding::of(arguments, &uplinks()?, |key| before(call.paths, key))?
     };
     let words: Vec<&str> = ["--host"].into_iter().chain(plan.sysctls.iter().map(String::as_str)).collect();
     sysctl::set(call, &words)?;
@@ -57,7 +57,7 @@ fn before(paths: &Paths, key: &str) -> Result<Option<String>> {
     sysctl::value_before(paths, &key.parse()?)
 }
 
-impl Plan {
+impl Forwarding {
     /// Plans the forwarding of packets that arrive on `interfaces`. `before` returns the values of sysctls before the first instance.
     fn of(
         interfaces: &[&str],
@@ -157,12 +157,12 @@ mod tests {
     use super::*;
 
     /// Plans for a host with these sysctls.
-    fn plan(interfaces: &[&str], values: &[(&str, &str)]) -> Plan {
+    fn plan(interfaces: &[&str], values: &[(&str, &str)]) -> Forwarding {
         let before = |key: &str| {
             let found = values.iter().find(|(known, _)| *known == key);
             Ok(found.map(|(_, value)| (*value).to_owned()))
         };
-        Plan::of(interfaces, &["eth1".to_owned()], before).unwrap()
+        Forwarding::of(interfaces, &["eth1".to_owned()], before).unwrap()
     }
 
     #[test]
@@ -172,7 +172,10 @@ mod tests {
         assert_eq!(host.sysctls, both);
         assert_eq!(host.new, ["meta nfproto ipv4 iifname { \"eth0\", \"ve0\" }"]);
         let one = plan(&["eth0", "ve0"], &[(ALL_IPV4, "0"), ("net/ipv4/conf/eth0/forwarding", "1")]);
-        assert_eq!((one.sysctls.len(), one.new), (2, vec!["meta nfproto ipv4 iifname { \"ve0\" }".to_owned()]));
+        assert_eq!(
+            (one.sysctls.len(), one.new),
+            (2, vec!["meta nfproto ipv4 iifname { \"ve0\" }".to_owned()])
+        );
         let router = plan(&["eth0", "ve0"], &[(ALL_IPV4, "1")]);
         assert_eq!((router.sysctls.len(), router.new.len()), (2, 0));
     }

@@ -32,8 +32,10 @@ pub const FIREWALL: DropInKind =
     DropInKind { file: "10-firewall.conf", header: "# Written by netns-update, since the type " };
 
 /// For a type that uses the interfaces of other types: `netns-TYPE@.service.d/10-links.conf`.
-pub const LINKS: DropInKind =
-    DropInKind { file: "10-links.conf", header: "# Written by netns-update for the interfaces that the type " };
+pub const LINKS: DropInKind = DropInKind {
+    file: "10-links.conf",
+    header: "# Written by netns-update for the interfaces that the type ",
+};
 
 /// For attached units that follow: `netns_follow@UNIT.service.d/10-follow.conf` and `netns-TYPE@NAME.service.d/10-follow.conf`.
 pub const FOLLOW: DropInKind =

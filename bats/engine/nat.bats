@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# The type nat, with both engines. The host has eth0, 198.51.100.2, to the namespace `internet`, 198.51.100.1, which has no route back
+# to the namespaces.
+
+load engine
+
+setup() {
+  on bash -c '
+    ip netns add internet
+    ip link add eth0 type veth peer name up netns internet
+    ip link set dev eth0 up
+    ip -netns internet link set dev up up
+    ip address add 198.51.100.2/24 dev eth0
+    ip -netns internet address add 198.51.100.1/24 dev up'
+  pair a VETH_GATEWAY=outside
+}
+
+# Usage: passes NAME
+# Succeeds if the namespace reaches the network of the host.
+passes() { on ip netns exec "$1" ping -q -c 1 -i 0.1 -w 5 198.51.100.1 >/dev/null; }
+
+# Usage: forwarding IFNAME
+forwarding() { on cat "/proc/sys/net/ipv4/conf/$1/forwarding"; }
+
+# Usage: left
+# Prints what nat has left on the host.
+left() {
+  on nft list ruleset
+  [[ $(forwarding eth0) == 0 ]] || echo 'eth0 forwards'
+  on bash -c 'cd /run/systemd-netns && find . -path "*sysctls/*" -o -path "*remembered/nat@*"' || true
+}
+
+@test "nat comes up after the interface of its namespace, in whatever order they are named, without a file" {
+  for order in 'veth@a nat@a' 'nat@a veth@a'; do
+    # shellcheck disable=SC2086 # split into words
+    on netnsctl up $order
+    passes a
+    [[ $(forwarding eth0) == 1 ]]
+    on netnsctl check veth@a nat@a
+    # shellcheck disable=SC2086 # as above
+    on netnsctl down $order
+    [[ -z $(left) ]]
+  done
+}
+
+@test "an interface does not go down alone, and a restart of it restarts nat" {
+  on netnsctl up nat@a veth@a
+  run -1 on netnsctl down veth@a
+  [[ $output == *'nat@a'* ]]
+  on nft delete table inet netns_nat-a
+  on netnsctl restart veth@a
+  passes a
+  on netnsctl check nat@a
+  on netnsctl down --recursive veth@a
+  [[ -z $(left) ]]
+}
+
+@test "nat without an interface fails with the next step, and nothing is left" {
+  run -1 on netnsctl up nat@a
+  [[ $output == *"namespace 'a' has no way to the host"*'veth@a with VETH_GATEWAY=outside'* ]]
+  eventually gone a
+  [[ -z $(left) ]]
+}
+
+@test "a restart applies an edited file" {
+  on netnsctl up veth@a nat@a
+  config nat-a.conf <<<NAT_EXCEPT=198.51.100.0/24
+  on netnsctl restart nat@a
+  run ! passes a
+  config nat-a.conf <<<NAT_EXCEPT=198.51.100.0/33
+  run -1 on netnsctl check nat@a
+  [[ $output == *"nat-a.conf:1"*"NAT_EXCEPT: '198.51.100.0/33' is not a prefix"* ]]
+  on netnsctl down nat@a veth@a
+  [[ -z $(left) ]]
+}
+
+@test "check reports a changed sysctl, and a restart repairs it" {
+  on netnsctl up veth@a nat@a
+  on sysctl -q -w net.ipv4.conf.eth0.forwarding=0
+  run -1 on netnsctl check nat@a
+  [[ $output == *"sysctl 'net.ipv4.conf.eth0.forwarding' on the host is '0', not '1'; fix: \`netnsctl restart nat@a\`"* ]]
+  on netnsctl restart nat@a
+  on netnsctl check nat@a
+  passes a
+  on netnsctl down nat@a veth@a
+  [[ -z $(left) ]]
+}

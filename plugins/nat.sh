@@ -3,12 +3,14 @@
 #
 # Contains: only definitions
 # After: links
+# Provides: host-rules
 #
-# Settings (in nat-NAME.conf; those for all namespaces in nat.conf; none is required). Each is a list, separated by blanks, or an array:
+# Settings (in nat-NAME.conf; those for all namespaces in nat.conf; none is required). Lists are separated by blanks, or arrays:
 #   NAT_SOURCES     prefixes of the addresses to translate: "192.0.2.0/30 2001:db8::/64"; default: the networks of the namespace
 #   NAT_IFNAME_OUT  interfaces of the host by which packets may leave; default: any
 #   NAT_TO          prefixes to which packets may go; default: everywhere
 #   NAT_EXCEPT      prefixes to which packets never go: "10.0.0.0/8 192.168.0.0/16"
+#   NAT_HOST_FIREWALL  yes: allow the packets in nftables chains of the host that drop forwarded packets; default: no, only a warning
 
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes
@@ -24,6 +26,7 @@ configure_nat_up_inside() {
   nat_find_uplinks
   host_forward chains "${links[@]}" "${uplinks[@]}"
   host_table_load <<<"$chains"$'\n'"$(nat_rules)"
+  host_firewall "${NAT_HOST_FIREWALL:-no}" "${links[@]}"
 }
 
 # Prints a line for each invalid setting. An interface of NAT_IFNAME_OUT may appear later.
@@ -33,6 +36,7 @@ configure_nat_validate() {
   valid_setting NAT_SOURCES is_prefix || status=1
   valid_setting NAT_TO is_prefix || status=1
   valid_setting NAT_EXCEPT is_prefix || status=1
+  valid_setting NAT_HOST_FIREWALL is_one_of yes no || status=1
   for ifname in "${NAT_IFNAME_OUT[@]}"; do
     [[ $ifname == *[/:%\"\\*]* || ${#ifname} -gt 15 ]] || continue
     echo "NAT_IFNAME_OUT: '$ifname' is not the name of an interface: expected at most 15 characters, without / : % \" \\ *"

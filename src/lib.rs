@@ -45,6 +45,7 @@ mod sys;
 mod systemd;
 mod trust;
 mod update;
+mod watch;
 
 /// The interface of `main`.
 pub mod entry {

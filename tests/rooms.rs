@@ -9,7 +9,7 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 /// The order of the rooms.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "name",
     "paths",
     "argv",
@@ -35,7 +35,8 @@ const ORDER: [&str; 28] = [
     "gc",
     "graph",
     "status",
-    "check", // the capabilities
+    "check",
+    "watch", // the capabilities
     "commands",
     "main",
 ];

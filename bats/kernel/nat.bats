@@ -259,6 +259,8 @@ world() {
 }
 
 @test "an invalid value is refused before anything is made, with its setting and what is expected" {
+  config nat-a.conf <<<NAT_HOST_FIREWALL=maybe
+  refused "NAT_HOST_FIREWALL: 'maybe' is not a valid word: expected one of yes no" -- hook nat a up inside
   for line in NAT_SOURCES=192.0.2.0 NAT_TO=nowhere 'NAT_EXCEPT="10.0.0.0/8 10.0.0.0/33"' 'NAT_EXCEPT=(2001:db8::/129)'; do
     config nat-a.conf <<<"$line"
     refused "${line%%=*}: '" 'is not a prefix: expected ADDRESS/LENGTH' -- hook nat a up inside
@@ -337,4 +339,62 @@ world() {
   done
   for name in "${up[@]}"; do down_hooks nat "$name"; done
   unchanged "$before"
+}
+
+# Usage: host_rules KIND
+# Loads a firewall of the host, which does not allow the packets of the namespaces.
+host_rules() {
+  case $1 in
+    policy) nft "add table inet host; add chain inet host forward { type filter hook forward priority 0; policy drop; }; add rule inet host forward ct state established accept" ;;
+    drop) nft "add table ip host; add chain ip host forward { type filter hook forward priority 0; }; add rule ip host forward ct state established accept; add rule ip host forward counter drop" ;;
+    reject) nft "add table inet host; add chain inet host forward { type filter hook forward priority 10; }; add rule inet host forward reject" ;;
+    docker) nft "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }; add chain ip filter DOCKER-USER; add rule ip filter FORWARD jump DOCKER-USER; add rule ip filter DOCKER-USER return" ;;
+  esac
+}
+
+@test "a firewall of the host that drops forwarded packets is named, and NAT_HOST_FIREWALL=yes opens it until down" {
+  ip -netns internet route add 10.1.0.0/24 via 198.51.100.2
+  for kind in policy drop reject docker; do
+    nft flush ruleset
+    host_rules "$kind"
+    before=$(state)
+    config nat-a.conf </dev/null
+    hook nat a up outside
+    run --separate-stderr -0 hook nat a up inside
+    [[ $stderr == *"warning: the chain '"*"' of the table '"*"' on the host drops forwarded packets"*HOST_FIREWALL=yes* ]]
+    unreachable a 203.0.113.1
+    config nat-a.conf <<<NAT_HOST_FIREWALL=yes
+    run --separate-stderr -0 restart_inside nat a
+    [[ $stderr != *warning* ]]
+    [[ $(source_of a 203.0.113.1) == 198.51.100.2 ]]
+    [[ $kind != docker || $(nft list chain ip filter FORWARD) != *systemd-netns* ]]
+    unreachable internet 10.1.0.1
+    # A restart does not add the rules again.
+    now=$(state)
+    restart_inside nat a
+    restored "$now"
+    down_hooks nat a
+    restored "$before"
+  done
+}
+
+@test "a firewall of the host with a rule for the interface is left alone" {
+  nft 'add table inet host; add chain inet host forward { type filter hook forward priority 0; policy drop; }; add rule inet host forward iifname "ve-*" accept; add rule inet host forward ct state established accept'
+  before=$(nft list table inet host)
+  nat a NAT_HOST_FIREWALL=yes
+  [[ $(nft list table inet host) == "$before" ]]
+  [[ $(source_of a 203.0.113.1) == 198.51.100.2 ]]
+}
+
+@test "a failure or SIGKILL after the rules in a firewall of the host are added leaves nothing" {
+  host_rules policy
+  before=$(world)
+  for fault in end kill; do
+    fault "$fault" | config nat-a.conf
+    echo NAT_HOST_FIREWALL=yes >>"$CONF/nat-a.conf"
+    export FAIL_FUNCTION=host_firewall FAIL_AT=1
+    run ! up nat a
+    hook nat a down outside
+    unchanged "$before"
+  done
 }

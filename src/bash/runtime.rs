@@ -32,6 +32,8 @@ pub(super) const RUNTIME: &str = concat!(
     "\n",
     include_str!("library/forward.sh"),
     "\n",
+    include_str!("library/host_firewall.sh"),
+    "\n",
     include_str!("library/daemon.sh"),
     "\n",
     include_str!("library/help.sh"),

@@ -27,6 +27,7 @@ use crate::print;
 use crate::sys::package;
 use crate::systemd::private_mounts::PrivateMounts;
 use crate::trust;
+use crate::watch;
 
 /// Run one hook of a namespace type.
 ///
@@ -37,7 +38,7 @@ use crate::trust;
     name = "netnsinit",
     version,
     override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
-                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --follow|--leave UNIT\n       netnsinit --return TYPE@NAME\n       netnsinit --check-trust FILE...",
+                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --follow|--leave UNIT\n       netnsinit --return TYPE@NAME\n       netnsinit --watch\n       netnsinit --check-trust FILE...",
     after_help = "Options come before TYPE. All arguments after TYPE are passed to the hook.\n\n\
                   Environment:\n  NETNS_TRACE=1  the same as --trace\n\n\
                   Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
@@ -71,6 +72,9 @@ pub struct InitArgs {
     /// Bring the instance TYPE@NAME up again, because its parent interface has appeared
     #[arg(long = "return", conflicts_with_all = ["create", "delete", "verify", "close", "follow", "leave", "print_wrapper", "trace"])]
     pub bring_back: bool,
+    /// Watch the rules on the host, and reload instances whose rules another program has changed
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "close", "follow", "leave", "bring_back", "print_wrapper", "trace"])]
+    pub watch: bool,
     /// Called after the hook of a firewall: undo --close
     #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
     pub open: bool,
@@ -133,6 +137,7 @@ impl InitArgs {
             follow: false,
             leave: false,
             bring_back: false,
+            watch: false,
             open: false,
             unsure: false,
             check_trust: false,
@@ -173,6 +178,9 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     }
     if options.bring_back {
         return bring_back(&paths, &options);
+    }
+    if options.watch {
+        return watch::run(&paths).map(|()| Status::Done);
     }
     if options.check_trust {
         trust::require(&paths.root, &options.arguments)?;

@@ -31,6 +31,8 @@ pub struct Declaration {
     pub firewall: bool,
     /// The type sets the loopback interface up.
     pub loopback: bool,
+    /// The type has nftables rules on the host.
+    pub host_rules: bool,
     /// The file only defines functions and sets variables. It does nothing else when bash reads it.
     pub only_definitions: bool,
     /// The files that the type always writes to `/etc/netns/NAME`.
@@ -115,6 +117,7 @@ impl Declaration {
                     let provides = |what: &str| value.split_whitespace().any(|value| value == what);
                     declared.firewall |= provides("firewall");
                     declared.loopback |= provides("loopback");
+                    declared.host_rules |= provides("host-rules");
                 }
                 "After" => declared.after_links |= value.trim() == "links",
                 "Contains" => declared.only_definitions |= value.trim() == "only definitions",

@@ -199,6 +199,11 @@ pub fn firewalls(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeSet<NsType> {
     types.iter().filter(|nstype| Declaration::of(paths, nstype).firewall).cloned().collect()
 }
 
+/// The types with nftables rules on the host.
+pub fn with_host_rules(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeSet<NsType> {
+    types.iter().filter(|nstype| Declaration::of(paths, nstype).host_rules).cloned().collect()
+}
+
 /// The types that use the interfaces of other types, each with those types.
 pub fn after_links(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeMap<NsType, Vec<NsType>> {
     let declared: Vec<_> = types.iter().map(|nstype| (nstype, Declaration::of(paths, nstype))).collect();

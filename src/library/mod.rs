@@ -7,6 +7,7 @@
 
 mod daemon;
 mod forward;
+mod host_firewall;
 mod host_table;
 pub mod link;
 mod record;
@@ -66,6 +67,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "link_configure" => link::configure(&call, rest),
         "link_move" => link::move_in(&call, rest),
         "link_up" => link::up(&call, rest),
+        "host_firewall" => host_firewall::set(&call, rest),
         "host_forward" => forward::set(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
         "finish" => finish(&call),
@@ -130,6 +132,13 @@ pub fn remove(paths: &Paths, instance: &Instance, lost: bool) -> Result<()> {
 pub fn remove_here(paths: &Paths, instance: &Instance) -> Result<()> {
     let mut record = Record::read(paths, instance)?;
     record.remove(paths, Object::is_inside, |object| object.remove_here(paths).map(|()| false))
+}
+
+/// Whether an instance has rules on the host. An unreadable record counts as none.
+#[must_use]
+pub fn has_host_rules(paths: &Paths, instance: &Instance) -> bool {
+    Record::read(paths, instance)
+        .is_ok_and(|record| record.objects().iter().any(|object| matches!(object, Object::Table(_))))
 }
 
 /// Compares the recorded objects of an instance with the running state.

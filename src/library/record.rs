@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::daemon::Daemon;
+use super::host_firewall::HostFirewall;
 use super::host_table::HostTable;
 use super::link::LinkRecord;
 use super::sysctl::ChangedSysctl;
@@ -23,6 +24,8 @@ pub enum Object {
     Sysctl(ChangedSysctl),
     /// The nftables table on the host.
     Table(HostTable),
+    /// The chains of other programs on the host.
+    Firewall(HostFirewall),
     /// A daemon.
     Daemon(Daemon),
 }
@@ -34,6 +37,7 @@ impl Object {
             Self::Link(link) => link.is_of(hook),
             Self::Sysctl(sysctl) => sysctl.is_of(hook),
             Self::Table(table) => table.is_of(hook),
+            Self::Firewall(firewall) => firewall.is_of(hook),
             Self::Daemon(daemon) => daemon.is_of(hook),
         }
     }
@@ -43,7 +47,7 @@ impl Object {
         match self {
             Self::Link(link) => link.is_inside(),
             Self::Sysctl(sysctl) => sysctl.is_inside(),
-            Self::Table(_) => false,
+            Self::Table(_) | Self::Firewall(_) => false,
             Self::Daemon(daemon) => daemon.is_inside(),
         }
     }
@@ -54,6 +58,7 @@ impl Object {
             Self::Link(link) => link.is_made_by_restart(),
             Self::Sysctl(sysctl) => sysctl.is_made_by_restart(),
             Self::Table(table) => table.is_made_by_restart(),
+            Self::Firewall(firewall) => firewall.is_made_by_restart(),
             Self::Daemon(daemon) => daemon.is_inside(),
         }
     }
@@ -61,7 +66,7 @@ impl Object {
     /// Whether the object exists only because of an earlier run of the inside hook, and not because of this `hook`.
     pub(super) fn is_stale(&self, hook: &str) -> bool {
         match self {
-            Self::Link(_) | Self::Table(_) | Self::Daemon(_) => false, // `down` removes it
+            Self::Link(_) | Self::Table(_) | Self::Firewall(_) | Self::Daemon(_) => false, // `down` removes it
             Self::Sysctl(sysctl) => sysctl.is_stale(hook),
         }
     }
@@ -72,6 +77,7 @@ impl Object {
             Self::Link(link) => link.undo(call),
             Self::Sysctl(sysctl) => sysctl.release(call.paths).map(|()| false),
             Self::Table(table) => table.undo(call),
+            Self::Firewall(firewall) => firewall.undo(call),
             Self::Daemon(daemon) => daemon.stop(call.paths).map(|()| false),
         }
     }
@@ -82,6 +88,7 @@ impl Object {
             Self::Link(link) => link.remove(paths, lost),
             Self::Sysctl(sysctl) => sysctl.remove(paths, lost),
             Self::Table(table) => table.remove(),
+            Self::Firewall(firewall) => firewall.remove(),
             Self::Daemon(daemon) => daemon.stop(paths),
         }
     }
@@ -91,7 +98,7 @@ impl Object {
         match self {
             Self::Link(link) => link.remove_here(),
             Self::Sysctl(sysctl) => sysctl.remove_here(),
-            Self::Table(_) => Ok(()), // it is on the host
+            Self::Table(_) | Self::Firewall(_) => Ok(()), // they are on the host
             Self::Daemon(daemon) => daemon.stop(paths),
         }
     }
@@ -102,6 +109,7 @@ impl Object {
             Self::Link(link) => link.drift(paths),
             Self::Sysctl(sysctl) => sysctl.drift(paths),
             Self::Table(table) => table.drift(),
+            Self::Firewall(firewall) => firewall.drift(),
             Self::Daemon(daemon) => Ok(daemon.drift(paths)),
         }
     }

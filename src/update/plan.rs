@@ -18,6 +18,7 @@ use crate::systemd::unit_files::{self, Action, Change, FileContent, Plan, Templa
 /// - each type has its unit pair;
 /// - each instance with requirements has a drop-in;
 /// - each type that provides a firewall has a drop-in;
+/// - each type with rules on the host has a drop-in;
 /// - each type that uses the interfaces of other types has a drop-in;
 /// - each attached unit that follows its namespace has its drop-ins;
 /// - each parent interface has a drop-in.
@@ -45,6 +46,7 @@ pub fn plan<'a>(
     let mut plan = unit_files::plan(paths, &present, types, templates, needs);
     plan.add_requirements(paths, &present, &graph.units(), |instance| graph.is_valid(instance));
     plan.add_firewalls(paths, &present, &plugin::firewalls(paths, types));
+    plan.add_host_rules(paths, &present, &plugin::with_host_rules(paths, types));
     plan.add_link_users(paths, &present, &plugin::after_links(paths, types));
     plan.changes.extend(upgraded.into_iter().map(|(path, text)| Change {
         action: Action::Update,

@@ -1,6 +1,7 @@
 //! The drop-ins that netns-update writes. One kind contains the requirements of an instance. Another kind belongs to a type
 //! with a firewall, and closes the namespace before an instance of the type starts. The third kind orders a type after the types whose
-//! interfaces it uses. The fourth kind starts attached units again, and the fifth kind instances whose parent interface has returned.
+//! interfaces it uses, and the fourth kind starts the unit that watches its rules on the host. The fifth kind starts attached units again,
+//! and the sixth kind instances whose parent interface has returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -36,6 +37,10 @@ pub const LINKS: DropInKind = DropInKind {
     file: "10-links.conf",
     header: "# Written by netns-update for the interfaces that the type ",
 };
+
+/// For a type with rules on the host: `netns-TYPE@.service.d/10-watch.conf`.
+pub const WATCH: DropInKind =
+    DropInKind { file: "10-watch.conf", header: "# Written by netns-update, since instances of the type " };
 
 /// For attached units that follow: `netns_follow@UNIT.service.d/10-follow.conf` and `netns-TYPE@NAME.service.d/10-follow.conf`.
 pub const FOLLOW: DropInKind =
@@ -124,6 +129,16 @@ impl Plan<'_> {
             .collect();
         let is_template = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::InsideTemplate(_)));
         self.add_dropins(paths, present, &LINKS, wanted, is_template);
+    }
+
+    /// Plans the drop-ins of types with rules on the host.
+    pub fn add_host_rules(&mut self, paths: &Paths, present: &[DirEntry], types: &BTreeSet<NsType>) {
+        let wanted = types
+            .iter()
+            .map(|nstype| (UnitName::InsideTemplate(nstype.clone()).to_string(), watch_text(nstype)))
+            .collect();
+        let is_template = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::InsideTemplate(_)));
+        self.add_dropins(paths, present, &WATCH, wanted, is_template);
     }
 
     /// Plans the drop-ins of attached units that follow. `wanted` are all their texts.
@@ -222,6 +237,16 @@ fn firewall_text(nstype: &NsType) -> String {
          # The namespace is closed before any of its types comes up (netns_closed@.service).\n\n\
          [Unit]\nRequires=netns_closed@%i.service\nAfter=netns_closed@%i.service\n",
         FIREWALL.header
+    )
+}
+
+/// The drop-in of a type with rules on the host.
+fn watch_text(nstype: &NsType) -> String {
+    format!(
+        "{}{nstype} have rules on the host.\n\
+         # If another program deletes the rules, they are loaded again (netns_watch.service).\n\n\
+         [Unit]\nWants=netns_watch.service\n",
+        WATCH.header
     )
 }
 

@@ -104,7 +104,7 @@ nat_find_links() {
 }
 
 # Sets `uplinks` to the other interfaces of the host by which packets can leave: NAT_IFNAME_OUT, or those with a route. Of an interface
-# to another namespace, the type nat of that namespace decides.
+# of another instance, the type nat of its namespace decides.
 nat_find_uplinks() {
   local interfaces routes ifname words wanted=" ${NAT_IFNAME_OUT[*]} "
   if ((${#NAT_IFNAME_OUT[@]} == 0)); then
@@ -112,12 +112,13 @@ nat_find_uplinks() {
     wanted=$(nat_after dev <<<"$routes")
     wanted=" ${wanted//$'\n'/ } "
   fi
-  interfaces=$(host_run ip -oneline link show)
+  interfaces=$(host_run ip -N -oneline link show)
   while read -r _ ifname words; do
     ifname=${ifname%:}
     ifname=${ifname%@*}
     [[ $wanted == *" $ifname "* && $ifname != lo && " ${links[*]} " != *" $ifname "* ]] || continue
-    [[ ${#NAT_IFNAME_OUT[@]} -gt 0 || $words != *' link-netnsid '* ]] || continue
+    # The link group of the interfaces of instances (docs/managers.md).
+    [[ ${#NAT_IFNAME_OUT[@]} -gt 0 || $words != *' group 28275 '* ]] || continue
     uplinks+=("$ifname")
   done <<<"$interfaces"
 }

@@ -203,6 +203,7 @@ world() {
   up veth b
   nat a
   [[ $(source_of a 203.0.113.1) == 198.51.100.2 ]]
+  [[ $(</proc/sys/net/ipv4/conf/ve-b0/forwarding) == 0 ]]
   unreachable b 203.0.113.1
   unreachable b 192.0.2.2
   unreachable b 2001:db8:ff::1

@@ -151,6 +151,20 @@ only_shows() {
 # Whether no namespace, and no record of an instance, is left.
 no_namespace() { [[ ! $(lab find /run/netns /run/systemd-netns -type f 2>/dev/null) ]]; }
 
+# Usage: uplink
+# The host has eth0 on the network of the samples, whose router is 192.0.2.1. The router is the network of a service, without a name.
+uplink() {
+  local router
+  lab systemd-run --quiet --unit=test-router --property=Type=exec --property=PrivateNetwork=yes sleep infinity
+  router=$(main_pid test-router)
+  lab ip link add eth0 type veth peer name up netns "$router"
+  lab ip link set dev eth0 up
+  lab ip address add 192.0.2.2/24 dev eth0
+  lab ip route add default via 192.0.2.1
+  lab nsenter --net="/proc/$router/ns/net" ip address add 192.0.2.1/24 dev up
+  lab nsenter --net="/proc/$router/ns/net" ip link set dev up up
+}
+
 # Usage: documents
 # The README, the pages of docs/ and the manual pages.
 documents() { (cd "$ROOT" && printf '%s\n' README.md docs/*.md man/*.scd); }
@@ -162,13 +176,19 @@ documents() { (cd "$ROOT" && printf '%s\n' README.md docs/*.md man/*.scd); }
 
 @test "docs/types.md" {
   boot
-  parent eth0
+  uplink
   replay
 }
 
 @test "docs/joining-namespaces.md" {
   boot
   parent eth0
+  replay
+}
+
+@test "docs/nat-and-published-ports.md" {
+  boot
+  uplink
   replay
 }
 

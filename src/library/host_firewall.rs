@@ -32,7 +32,7 @@ pub struct HostFirewall {
 
 /// A chain that drops forwarded packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Chain {
+struct ClosedChain {
     family: String,
     table: String,
     name: String,
@@ -61,7 +61,7 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
         inside: call.side == Side::Inside,
     };
     let _host = call.enter_host()?;
-    let mut ruleset = Ruleset::read()?;
+    let mut ruleset = HostRules::read()?;
     // Rules of an earlier call are replaced: the settings, or the chains, may have changed.
     let mut commands = ruleset.with_comment(&firewall.comment);
     ruleset.0.retain(|object| object["rule"]["comment"] != firewall.comment.as_str());
@@ -108,7 +108,7 @@ impl HostFirewall {
         if !self.open {
             return Ok(());
         }
-        match Ruleset::read()?.with_comment(&self.comment).as_slice() {
+        match HostRules::read()?.with_comment(&self.comment).as_slice() {
             [] => Ok(()),
             ours => nft::command(&ours.join("; ")).context("cannot delete rules on the host"),
         }
@@ -117,13 +117,13 @@ impl HostFirewall {
     /// Returns a line for each chain that drops packets of the instance.
     /// Errors: nft(8) fails.
     pub(super) fn drift(&self) -> Result<Vec<String>> {
-        let chains = Ruleset::read()?.closed(&self.interfaces);
+        let chains = HostRules::read()?.closed(&self.interfaces);
         Ok(chains.iter().map(|chain| if self.open { chain.missing() } else { chain.warning() }).collect())
     }
 
     /// The commands of nft that open a chain.
-    fn rules(&self, chain: &Chain) -> Vec<String> {
-        let Chain { family, table, name } = chain;
+    fn rules(&self, chain: &ClosedChain) -> Vec<String> {
+        let ClosedChain { family, table, name } = chain;
         let rule = |what: String| {
             format!("insert rule {family} {table} {name} {what} accept comment \"{}\"", self.comment)
         };
@@ -137,7 +137,7 @@ impl HostFirewall {
     }
 }
 
-impl Chain {
+impl ClosedChain {
     fn describe(&self) -> String {
         format!("chain '{}' of the table '{} {}' on the host", self.name, self.family, self.table)
     }
@@ -156,9 +156,9 @@ impl Chain {
 }
 
 /// All rules on the host, as `nft --json list ruleset` prints them.
-struct Ruleset(Vec<Value>);
+struct HostRules(Vec<Value>);
 
-impl Ruleset {
+impl HostRules {
     /// Reads the rules in the namespace of this thread.
     /// Errors: nft(8) fails.
     fn read() -> Result<Self> {
@@ -169,7 +169,7 @@ impl Ruleset {
 
     /// The chains of the hook `forward` that drop packets by their policy or by their last rule, in tables without a rule for one of the
     /// interfaces. Our own tables drop only what they should.
-    fn closed(&self, interfaces: &[String]) -> Vec<Chain> {
+    fn closed(&self, interfaces: &[String]) -> Vec<ClosedChain> {
         let chains = self.of_kind("chain").filter(|chain| {
             chain["hook"] == "forward"
                 && chain["type"] == "filter"
@@ -184,7 +184,7 @@ impl Ruleset {
             !self.rules(chain).any(|rule| interfaces.iter().any(|ifname| names(&rule["expr"], ifname)))
         });
         chains
-            .map(|chain| Chain {
+            .map(|chain| ClosedChain {
                 family: text(&chain["family"]),
                 table: text(&chain["table"]),
                 name: text(&chain["name"]),
@@ -193,14 +193,14 @@ impl Ruleset {
     }
 
     /// The chain that gets our rules: docker's chain for rules of users, or the chain itself.
-    fn entry(&self, chain: &Chain) -> Chain {
+    fn entry(&self, chain: &ClosedChain) -> ClosedChain {
         let is_beside = |other: &&Value| {
             other["name"] == DOCKER_USER
                 && other["family"] == chain.family.as_str()
                 && other["table"] == chain.table.as_str()
         };
         match self.of_kind("chain").find(is_beside) {
-            Some(_) => Chain { name: DOCKER_USER.to_owned(), ..chain.clone() },
+            Some(_) => ClosedChain { name: DOCKER_USER.to_owned(), ..chain.clone() },
             None => chain.clone(),
         }
     }
@@ -260,7 +260,7 @@ mod tests {
 
     /// A ruleset with the chain `forward`, with a policy and the expressions of its last rule.
     fn closed(table: &str, policy: &str, last: &Value) -> bool {
-        let ruleset = Ruleset(vec![
+        let ruleset = HostRules(vec![
             json!({"chain": {"family": "ip", "table": table, "name": "f", "type": "filter", "hook": "forward", "policy": policy}}),
             json!({"rule": {"family": "ip", "table": table, "chain": "f", "handle": 3, "expr": last}}),
         ]);

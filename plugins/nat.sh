@@ -26,7 +26,7 @@ configure_nat_up_inside() {
   nat_find_uplinks
   host_forward chains "${links[@]}" "${uplinks[@]}"
   host_table_load <<<"$chains"$'\n'"$(nat_rules)"
-  host_firewall "${NAT_HOST_FIREWALL:-no}" "${links[@]}"
+  host_firewall NAT_HOST_FIREWALL "${links[@]}"
 }
 
 # Prints a line for each invalid setting. An interface of NAT_IFNAME_OUT may appear later.

@@ -362,7 +362,7 @@ host_rules() {
     config nat-a.conf </dev/null
     hook nat a up outside
     run --separate-stderr -0 hook nat a up inside
-    [[ $stderr == *"warning: the chain '"*"' of the table '"*"' on the host drops forwarded packets"*HOST_FIREWALL=yes* ]]
+    [[ $stderr == *"warning: the chain '"*"' of the table '"*"' on the host drops forwarded packets; allow those of ve-a0 there, or set NAT_HOST_FIREWALL=yes"* ]]
     unreachable a 203.0.113.1
     config nat-a.conf <<<NAT_HOST_FIREWALL=yes
     run --separate-stderr -0 restart_inside nat a

@@ -22,6 +22,8 @@ pub struct HostFirewall {
     comment: String,
     /// The interfaces of the host that lead to the namespace.
     interfaces: Vec<String>,
+    /// The setting of the administrator.
+    setting: String,
     /// Whether rules of ours open the chains.
     open: bool,
     /// The hook that was the first to open them.
@@ -39,15 +41,13 @@ struct ClosedChain {
 }
 
 /// `host_firewall`: opens the chains that drop forwarded packets, or prints a warning about each.
-/// Arguments: yes|no IFNAME...
+/// Arguments: SETTING yes|no IFNAME...
 /// Errors: an argument is missing, or nft(8) fails.
 pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
-    let (open, interfaces) = match arguments {
-        ["yes", interfaces @ ..] => (true, interfaces),
-        ["no", interfaces @ ..] => (false, interfaces),
-        _ => bail!("expected yes or no, then the names of interfaces of the host"),
-    };
+    let [setting, value, interfaces @ ..] = arguments else { bail!("expected SETTING IFNAME...") };
+    ensure!(["yes", "no"].contains(value), "{setting}: '{value}' is not a valid word: expected yes or no");
     ensure!(!interfaces.is_empty(), "expected the names of interfaces of the host");
+    let open = *value == "yes";
     let mut record = call.record()?;
     let earlier = record.objects().iter().find_map(|object| match object {
         Object::Firewall(firewall) => Some(firewall.made_by.clone()),
@@ -56,6 +56,7 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
     let firewall = HostFirewall {
         comment: format!("systemd-netns {}", call.instance),
         interfaces: interfaces.iter().map(|&ifname| ifname.to_owned()).collect(),
+        setting: (*setting).to_owned(),
         open,
         made_by: earlier.unwrap_or_else(|| call.hook.clone()),
         inside: call.side == Side::Inside,
@@ -73,7 +74,7 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
         if open {
             commands.extend(firewall.rules(&ruleset.entry(&chain)));
         } else {
-            print::warn(&chain.warning());
+            print::warn(&firewall.warning(&chain));
         }
     }
     if commands.is_empty() {
@@ -118,7 +119,20 @@ impl HostFirewall {
     /// Errors: nft(8) fails.
     pub(super) fn drift(&self) -> Result<Vec<String>> {
         let chains = HostRules::read()?.closed(&self.interfaces);
-        Ok(chains.iter().map(|chain| if self.open { chain.missing() } else { chain.warning() }).collect())
+        Ok(chains.iter().map(|chain| self.warning(chain)).collect())
+    }
+
+    /// The message about a chain that drops packets.
+    fn warning(&self, chain: &ClosedChain) -> String {
+        let ClosedChain { family, table, name } = chain;
+        let next = if self.open {
+            "it has no rule for the namespace".to_owned()
+        } else {
+            format!("allow those of {} there, or set {}=yes", self.interfaces.join(", "), self.setting)
+        };
+        format!(
+            "the chain '{name}' of the table '{family} {table}' on the host drops forwarded packets; {next}"
+        )
     }
 
     /// The commands of nft that open a chain.
@@ -134,24 +148,6 @@ impl HostFirewall {
             ]
         });
         rules.collect()
-    }
-}
-
-impl ClosedChain {
-    fn describe(&self) -> String {
-        format!("chain '{}' of the table '{} {}' on the host", self.name, self.family, self.table)
-    }
-
-    fn warning(&self) -> String {
-        format!(
-            "the {} drops forwarded packets, perhaps also those of the namespace; allow them there, or let this type do it: its setting \
-             ends with HOST_FIREWALL=yes",
-            self.describe()
-        )
-    }
-
-    fn missing(&self) -> String {
-        format!("the {} drops forwarded packets, and has no rule for the namespace", self.describe())
     }
 }
 

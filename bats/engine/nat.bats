@@ -76,6 +76,8 @@ left() {
 
 @test "check reports a changed sysctl, and a restart repairs it" {
   on netnsctl up veth@a nat@a
+  # It would repair this at the next change of rules.
+  [[ $ENGINE == direct ]] || on systemctl stop netns_watch
   on sysctl -q -w net.ipv4.conf.eth0.forwarding=0
   run -1 on netnsctl check nat@a
   [[ $output == *"sysctl 'net.ipv4.conf.eth0.forwarding' on the host is '0', not '1'; fix: \`netnsctl restart nat@a\`"* ]]

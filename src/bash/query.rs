@@ -81,9 +81,10 @@ pub fn query(
     let program = env::current_exe().context("cannot find the path of this program")?;
     let text = format!(
         "BASH_ARGV0={}\nNSTYPE={nstype} NSNAME={name} UPDOWN=up INOUT=outside\n\
-         __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n{PARSER}{SYNTAX}\
+         __netns_root={} __netns_dir={} __netns_state={} __netns_layers=({})\n{RUNTIME}\n{PARSER}{SYNTAX}\
          remember() {{ :; }} # the values of the active instance do not change\n{}",
         quote(program.with_file_name("netnsinit").as_os_str()),
+        quote(paths.root.as_os_str()),
         quote(paths.netns.as_os_str()),
         quote(paths.remembered(instance).as_os_str()),
         files.join(" "),

@@ -36,6 +36,8 @@ pub(super) const RUNTIME: &str = concat!(
     "\n",
     include_str!("library/daemon.sh"),
     "\n",
+    include_str!("library/ports.sh"),
+    "\n",
     include_str!("library/help.sh"),
 );
 

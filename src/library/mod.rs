@@ -10,6 +10,7 @@ mod forward;
 mod host_firewall;
 mod host_table;
 pub mod link;
+pub mod ports;
 mod record;
 pub mod sysctl;
 
@@ -59,6 +60,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         trace: *trace == "trace",
     };
     let done = match *function {
+        "claim_ports" => ports::claim(&call, rest),
         "daemon_start" => daemon::start(&call, rest),
         "daemon_stop" => daemon::stop(&call, rest),
         "daemon_restart" => daemon::restart(&call, rest),
@@ -70,6 +72,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "host_firewall" => host_firewall::set(&call, rest),
         "host_forward" => forward::set(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
+        "valid_ports" => ports::check(rest),
         "finish" => finish(&call),
         "undo" => undo(&call),
         other => bail!("unknown library function `{other}`"),

@@ -8,6 +8,7 @@ use super::daemon::Daemon;
 use super::host_firewall::HostFirewall;
 use super::host_table::HostTable;
 use super::link::LinkRecord;
+use super::ports::ClaimedPorts;
 use super::sysctl::ChangedSysctl;
 use crate::config::remembered;
 use crate::name::Instance;
@@ -28,6 +29,8 @@ pub enum Object {
     Firewall(HostFirewall),
     /// A daemon.
     Daemon(Daemon),
+    /// Ports of the host.
+    Ports(ClaimedPorts),
 }
 
 impl Object {
@@ -39,6 +42,7 @@ impl Object {
             Self::Table(table) => table.is_of(hook),
             Self::Firewall(firewall) => firewall.is_of(hook),
             Self::Daemon(daemon) => daemon.is_of(hook),
+            Self::Ports(claim) => claim.is_of(hook),
         }
     }
 
@@ -47,7 +51,7 @@ impl Object {
         match self {
             Self::Link(link) => link.is_inside(),
             Self::Sysctl(sysctl) => sysctl.is_inside(),
-            Self::Table(_) | Self::Firewall(_) => false,
+            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) => false,
             Self::Daemon(daemon) => daemon.is_inside(),
         }
     }
@@ -60,13 +64,15 @@ impl Object {
             Self::Table(table) => table.is_made_by_restart(),
             Self::Firewall(firewall) => firewall.is_made_by_restart(),
             Self::Daemon(daemon) => daemon.is_inside(),
+            Self::Ports(_) => false,
         }
     }
 
     /// Whether the object exists only because of an earlier run of the inside hook, and not because of this `hook`.
     pub(super) fn is_stale(&self, hook: &str) -> bool {
         match self {
-            Self::Link(_) | Self::Table(_) | Self::Firewall(_) | Self::Daemon(_) => false, // `down` removes it
+            // `down` removes it.
+            Self::Link(_) | Self::Table(_) | Self::Firewall(_) | Self::Daemon(_) | Self::Ports(_) => false,
             Self::Sysctl(sysctl) => sysctl.is_stale(hook),
         }
     }
@@ -79,6 +85,7 @@ impl Object {
             Self::Table(table) => table.undo(call),
             Self::Firewall(firewall) => firewall.undo(call),
             Self::Daemon(daemon) => daemon.stop(call.paths).map(|()| false),
+            Self::Ports(_) => Ok(false), // the record is the claim
         }
     }
 
@@ -90,6 +97,7 @@ impl Object {
             Self::Table(table) => table.remove(),
             Self::Firewall(firewall) => firewall.remove(),
             Self::Daemon(daemon) => daemon.stop(paths),
+            Self::Ports(_) => Ok(()),
         }
     }
 
@@ -98,7 +106,7 @@ impl Object {
         match self {
             Self::Link(link) => link.remove_here(),
             Self::Sysctl(sysctl) => sysctl.remove_here(),
-            Self::Table(_) | Self::Firewall(_) => Ok(()), // they are on the host
+            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) => Ok(()), // they are on the host
             Self::Daemon(daemon) => daemon.stop(paths),
         }
     }
@@ -111,6 +119,7 @@ impl Object {
             Self::Table(table) => table.drift(),
             Self::Firewall(firewall) => firewall.drift(),
             Self::Daemon(daemon) => Ok(daemon.drift(paths)),
+            Self::Ports(claim) => claim.drift(),
         }
     }
 }
@@ -191,6 +200,12 @@ impl Record {
     pub fn put_link(&mut self, link: LinkRecord) {
         let at = self.position(|object| matches!(object, Object::Link(one) if one.has_label_of(&link)));
         self.put(at, Object::Link(link));
+    }
+
+    /// Records ports, in place of the earlier ones.
+    pub fn put_ports(&mut self, claim: ClaimedPorts) {
+        let at = self.position(|object| matches!(object, Object::Ports(_)));
+        self.put(at, Object::Ports(claim));
     }
 
     fn position(&self, is_it: impl Fn(&Object) -> bool) -> Option<usize> {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -206,6 +206,19 @@ pub fn lock_directory(directory: &Path, timeout: Duration) -> Result<Flock<File>
         Err(error) => Err(error.into()),
     }
     .with_context(what)
+}
+
+/// Locks a directory that only root can open, and creates it if it is missing. So no other user can hold the lock.
+/// Errors: the directory cannot be created, or another process holds the lock for too long.
+pub fn lock_private(directory: &Path, timeout: Duration) -> Result<Flock<File>> {
+    let what = || format!("cannot lock {}", directory.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(what)?;
+    let opened = File::open(directory).with_context(what)?;
+    let lock = lock_within(opened, timeout).map_err(|errno| match errno {
+        Errno::EAGAIN => anyhow!("another process holds the lock; `lslocks` lists it"),
+        errno => errno.into(),
+    });
+    lock.with_context(what)
 }
 
 /// Locks a file. Retries until the timeout.

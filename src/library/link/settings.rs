@@ -37,7 +37,7 @@ impl fmt::Display for Invalid {
 impl std::error::Error for Invalid {}
 
 /// An error about a setting.
-pub(super) fn invalid(setting: impl Into<String>, message: impl fmt::Display) -> anyhow::Error {
+pub fn invalid(setting: impl Into<String>, message: impl fmt::Display) -> anyhow::Error {
     Invalid { setting: setting.into(), message: message.to_string() }.into()
 }
 

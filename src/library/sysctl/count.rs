@@ -4,15 +4,13 @@
 //! Each sysctl has a file in /run/systemd-netns/sysctls. A count is written before its sysctl is set, and removed after its sysctl is
 //! restored. So a process that is killed between the two steps leaves a count that can be released again.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::mem;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use nix::errno::Errno;
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::Flock;
 use serde::{Deserialize, Serialize};
 
@@ -50,15 +48,8 @@ impl<'a> Counts<'a> {
     /// Errors: the directory cannot be created, or another process holds the lock for too long.
     pub fn lock(paths: &'a Paths) -> Result<Self> {
         let directory = paths.sysctls.as_path();
-        let what = || format!("cannot lock {}", directory.display());
-        // Any user who can open the directory could lock it.
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(what)?;
-        let opened = File::open(directory).with_context(what)?;
-        let lock = file::lock_within(opened, LOCK_TIMEOUT).map_err(|errno| match errno {
-            Errno::EAGAIN => anyhow!("another process holds the lock; `lslocks` lists it"),
-            errno => errno.into(),
-        });
-        Ok(Self { directory, _lock: lock.with_context(what)? })
+        let lock = file::lock_private(directory, LOCK_TIMEOUT)?;
+        Ok(Self { directory, _lock: lock })
     }
 
     fn path(&self, key: &Key) -> PathBuf {

@@ -1,0 +1,24 @@
+# shellcheck shell=bash disable=SC2154
+# The functions of the library for ports of the host. The program does the work (src/library/ports).
+
+# Usage: valid_ports VARIABLE
+#   configure_vpn_validate() { valid_ports VPN_PORTS; }
+# Prints a line for each element of the array VARIABLE that is not [HOSTADDR:]PORT[:PORT][/PROTOCOL], as the function
+# configure_TYPE_validate must do.
+valid_ports() {
+  local -n __netns_ports=$1
+  __netns_library valid_ports "$1" "${__netns_ports[@]}"
+}
+
+# Usage: claim_ports VARIABLE SETTING
+#   claim_ports ports VPN_PORTS
+# Reserves ports of the host for the instance, until it goes down. The array SETTING has elements [HOSTADDR:]PORT[:PORT][/PROTOCOL].
+# Fails if the host does not have an address, if another instance has reserved a port, or if a process of the host listens on it.
+# Sets VARIABLE to a line for each element: PROTOCOL ADDRESS FIRST LAST INSIDE, with `*` for all addresses of the host.
+claim_ports() {
+  local -n __netns_ports=$2
+  local __netns_lines
+  __netns_begin
+  __netns_lines=$(__netns_library claim_ports "$2" "${__netns_ports[@]}") || return
+  printf -v "$1" %s "$__netns_lines"
+}

@@ -1,0 +1,192 @@
+//! Ports of the host that belong to an instance: `valid_ports` checks their syntax, `claim_ports` records them.
+//!
+//! A claim prevents two instances from using one port. It makes nothing itself: the plugin makes the rules or the sockets.
+
+mod listeners;
+mod port;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use port::PublishedPort;
+
+use super::Call;
+use super::link::settings::invalid;
+use super::record::{Object, Record};
+use crate::config::remembered;
+use crate::name::Instance;
+use crate::netlink;
+use crate::paths::Paths;
+use crate::print;
+use crate::sys::file;
+
+/// Time to wait for the lock. Its holders only read some small files.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The ports that an instance has claimed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClaimedPorts {
+    /// The setting with the ports.
+    setting: String,
+    ports: Vec<PublishedPort>,
+    /// The hook that has claimed them. Another hook does not release them after a failure.
+    claimed_by: String,
+}
+
+impl ClaimedPorts {
+    /// Whether a hook has claimed the ports.
+    pub(super) fn is_of(&self, hook: &str) -> bool {
+        self.claimed_by == hook
+    }
+
+    /// Reports an address of the host that it does not have any more.
+    /// Errors: the addresses cannot be listed.
+    pub(super) fn drift(&self) -> Result<Vec<String>> {
+        let networks = host_networks()?;
+        let lost = self.ports.iter().filter(|port| !has_address(&networks, port.host));
+        Ok(lost.map(|port| format!("{}: '{port}': {}", self.setting, not_on_host(port))).collect())
+    }
+}
+
+/// `valid_ports`: prints a line for each invalid entry of a setting. Arguments: SETTING ENTRY...
+/// Errors: there is no SETTING.
+pub fn check(arguments: &[&str]) -> Result<()> {
+    let (setting, entries) = arguments.split_first().context("expected SETTING ENTRY...")?;
+    let lines = parse(entries).err().unwrap_or_default();
+    for line in lines {
+        print::say(&format!("{setting}: {line}"));
+    }
+    Ok(())
+}
+
+/// `claim_ports`: claims the ports of a setting for the instance, in place of the ones that it has claimed before, and prints them: a
+/// line `PROTOCOL ADDRESS FIRST LAST INSIDE` for each entry, with `*` for all addresses. Arguments: SETTING ENTRY...
+/// Errors: an entry is invalid, the host does not have its address, another instance has claimed the port, or a process listens on it.
+/// Then nothing is changed.
+pub fn claim(call: &Call, arguments: &[&str]) -> Result<()> {
+    let (setting, entries) = arguments.split_first().context("expected SETTING ENTRY...")?;
+    let entries = parse(entries).map_err(|lines| invalid(*setting, lines.join("; ")))?;
+    let _lock = file::lock_private(&call.paths.remembered, LOCK_TIMEOUT)?;
+    let mut record = call.record()?;
+    let earlier = claim_in(&record).cloned();
+    let owned: &[PublishedPort] = earlier.as_ref().map_or(&[], |claim| &claim.ports);
+    let refuse = |entry: &Entry, cause: String| invalid(*setting, format!("'{}': {cause}", entry.text));
+    refuse_claims_of_others(call, &entries, refuse)?;
+    {
+        let _host = call.enter_host()?;
+        refuse_by_host(&entries, owned, refuse)?;
+    }
+    let ports: Vec<PublishedPort> = entries.into_iter().map(|entry| entry.port).collect();
+    let claimed_by = earlier.map_or_else(|| call.hook.clone(), |claim| claim.claimed_by);
+    record.put_ports(ClaimedPorts { setting: (*setting).to_owned(), ports: ports.clone(), claimed_by });
+    record.save(call.paths)?;
+    for PublishedPort { protocol, host, first, last, inside } in ports {
+        let host = host.map_or("*".to_owned(), |host| host.to_string());
+        print::say(&format!("{protocol} {host} {first} {last} {inside}"));
+    }
+    Ok(())
+}
+
+/// An entry of a setting.
+struct Entry<'a> {
+    /// As the administrator wrote it.
+    text: &'a str,
+    port: PublishedPort,
+}
+
+/// Parses entries. They must not overlap.
+/// Errors: a line for each invalid entry.
+fn parse<'a>(texts: &[&'a str]) -> Result<Vec<Entry<'a>>, Vec<String>> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut lines = Vec::new();
+    for &text in texts {
+        match text.parse::<PublishedPort>() {
+            Err(error) => lines.push(format!("'{text}': {error:#}")),
+            Ok(port) => match entries.iter().find(|other| other.port.overlaps(&port)) {
+                Some(other) => lines.push(format!("'{text}': the port is already in '{}'", other.text)),
+                None => entries.push(Entry { text, port }),
+            },
+        }
+    }
+    if lines.is_empty() { Ok(entries) } else { Err(lines) }
+}
+
+/// Errors: another instance has claimed a port.
+fn refuse_claims_of_others(
+    call: &Call,
+    entries: &[Entry],
+    refuse: impl Fn(&Entry, String) -> anyhow::Error,
+) -> Result<()> {
+    for other in remembered::all(call.paths)?.iter().filter(|other| **other != call.instance) {
+        for theirs in claimed(call.paths, other) {
+            if let Some(entry) = entries.iter().find(|entry| entry.port.overlaps(&theirs)) {
+                return Err(refuse(entry, format!("`{other}` already publishes '{theirs}'")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Errors: the host does not have an address, or a process listens on a port that is not `owned`.
+fn refuse_by_host(
+    entries: &[Entry],
+    owned: &[PublishedPort],
+    refuse: impl Fn(&Entry, String) -> anyhow::Error,
+) -> Result<()> {
+    let networks = host_networks()?;
+    if let Some(entry) = entries.iter().find(|entry| !has_address(&networks, entry.port.host)) {
+        return Err(refuse(entry, format!("{}; `ip address` lists its addresses", not_on_host(&entry.port))));
+    }
+    let listeners = listeners::listeners()?;
+    for entry in entries.iter().filter(|entry| !owned.contains(&entry.port)) {
+        let mut all = listeners.iter();
+        let used = all.find(|one| entry.port.uses(one.protocol, one.address, one.port..=one.port));
+        if let Some(used) = used {
+            let process = used.process.as_deref().unwrap_or("another process");
+            let address = used.address.map_or("all addresses".to_owned(), |address| address.to_string());
+            let cause = format!("{process} listens on port {} of the host ({address})", used.port);
+            return Err(refuse(entry, cause));
+        }
+    }
+    Ok(())
+}
+
+/// The networks of the host, each with the own address.
+fn host_networks() -> Result<Vec<IpNet>> {
+    let links = netlink::links()?;
+    Ok(links.iter().flat_map(|link| &link.addresses).filter_map(|text| text.parse().ok()).collect())
+}
+
+/// Whether the host has an address. It has all of 127.0.0.0/8.
+fn has_address(networks: &[IpNet], address: Option<IpAddr>) -> bool {
+    address.is_none_or(|address| {
+        address.is_unspecified()
+            || networks.iter().any(|network| network.addr() == address)
+            || address.is_ipv4() && address.is_loopback()
+    })
+}
+
+fn not_on_host(port: &PublishedPort) -> String {
+    format!(
+        "the host does not have the address {}",
+        port.host.map(|host| host.to_string()).unwrap_or_default()
+    )
+}
+
+fn claim_in(record: &Record) -> Option<&ClaimedPorts> {
+    record.objects().iter().find_map(|object| match object {
+        Object::Ports(claim) => Some(claim),
+        _ => None,
+    })
+}
+
+/// The ports that an instance has claimed. They are empty if the record cannot be read: another function reports this.
+#[must_use]
+pub fn claimed(paths: &Paths, instance: &Instance) -> Vec<PublishedPort> {
+    let record = Record::read(paths, instance).ok();
+    record.as_ref().and_then(claim_in).map(|claim| claim.ports.clone()).unwrap_or_default()
+}

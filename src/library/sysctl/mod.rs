@@ -57,9 +57,11 @@ impl Before {
     /// Restores the value in the namespace of this thread, unless the present value is not `ours`.
     /// Errors: the kernel refuses.
     fn restore(&self, key: &Key, ours: &str, place: &str) -> Result<()> {
-        if !key.file().exists() {
-            return Ok(()); // its interface or module is gone
-        }
+        let restored = self.restore_present(key, ours, place);
+        if key.file().exists() { restored } else { Ok(()) } // its interface or module is gone, perhaps since this moment
+    }
+
+    fn restore_present(&self, key: &Key, ours: &str, place: &str) -> Result<()> {
         let present = key.read()?;
         if is_same(&present, &self.value) {
             return Ok(());

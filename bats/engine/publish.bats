@@ -1,0 +1,105 @@
+#!/usr/bin/env bats
+# Published ports, with both engines.
+
+load engine
+
+SOCKETS=$ROOT/bats/sockets.py
+
+setup() {
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 VETH_GATEWAY=outside | config veth-a.conf
+  config publish-a.conf <<<'PUBLISH=(8080:80)'
+  cp "$SOCKETS" "$TOP/etc/sockets.py"
+}
+
+# Usage: asks [PORT]
+# Succeeds if a client on the host gets an answer from the namespace.
+asks() {
+  # shellcheck disable=SC2016 # for the machine to expand
+  on bash -c '
+    ip netns exec a /etc/sockets.py serve tcp 80 & server=$!
+    trap "kill $server" EXIT
+    for ((try = 0; try < 100; try++)); do
+      [[ $(/etc/sockets.py ask tcp 192.0.2.1 "$1" 2>/dev/null) != "192.0.2.1 80" ]] || exit 0
+      sleep 0.1
+    done
+    exit 1' bash "${1-8080}" 3>&-
+}
+
+# Usage: refused_on PORT
+refused_on() { run ! on /etc/sockets.py ask tcp 192.0.2.1 "$1"; }
+
+@test "the port is published in whatever order the instances are given; down leaves nothing" {
+  for order in 'veth@a publish@a' 'publish@a veth@a' 'a'; do
+    # shellcheck disable=SC2086 # several words
+    on netnsctl up $order
+    asks
+    on netnsctl check publish@a
+    on netnsctl down a
+    [[ -z $(on nft list tables) ]]
+    nothing_left
+  done
+}
+
+@test "publish works together with nat on one namespace, in any order of up and down" {
+  on netnsctl up veth@a
+  for order in 'nat publish' 'publish nat'; do
+    for nstype in $order; do on netnsctl up "$nstype@a"; done
+    asks
+    on netnsctl check nat@a publish@a
+    on netnsctl down "${order% *}@a"
+    [[ $order == publish* ]] || asks
+    on netnsctl down "${order#* }@a"
+    [[ -z $(on nft list tables) ]]
+  done
+  on netnsctl down a
+  nothing_left
+}
+
+@test "without an interface in the namespace, up fails with the next step, and leaves nothing" {
+  run -1 on netnsctl up publish@a
+  [[ $output == *"namespace 'a' has no address; bring up a type with an address, such as veth@a"* ]]
+  gone a
+  on test ! -e /run/systemd-netns/remembered/publish@a
+  [[ -z $(on nft list tables) ]]
+}
+
+@test "a restart applies the present settings; check reports an invalid one" {
+  on netnsctl up veth@a publish@a
+  config publish-a.conf <<<'PUBLISH=(8081:80)'
+  on netnsctl restart publish@a
+  asks 8081
+  refused_on 8080
+  on netnsctl check publish@a
+  config publish-a.conf <<<'PUBLISH=(8081:80 http:80)'
+  run -1 on netnsctl check publish@a
+  [[ $output == *"PUBLISH: 'http:80': 'http' is not a port"* ]]
+  on netnsctl down a
+  nothing_left
+}
+
+@test "check reports flushed rules, and a changed address of the namespace; a restart repairs both" {
+  on netnsctl up veth@a publish@a
+  on nft flush ruleset
+  run -1 on netnsctl check publish@a
+  [[ $output == *"the table 'inet netns_publish-a' on the host does not exist"*'`netnsctl restart publish@a`'* ]]
+  on netnsctl restart publish@a
+  on netnsctl check publish@a
+  asks
+  on ip -netns a address delete 192.0.2.2/30 dev ve-a1
+  on ip -netns a address add 192.0.2.3/29 dev ve-a1
+  run -1 on netnsctl check publish@a
+  [[ $output == *"the published ports do not lead to '192.0.2.3', the present address of the namespace"* ]]
+  on netnsctl down a
+  nothing_left
+}
+
+@test "a port of another instance is refused with its name, also when both come up at the same time" {
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30 VETH_GATEWAY=outside | config veth-b.conf
+  config publish-b.conf <<<'PUBLISH=(192.0.2.5:8080:80)'
+  config publish-a.conf <<<'PUBLISH=(8080:80)'
+  run -1 on netnsctl up a b
+  [[ $output == *"PUBLISH: '"*"': \`publish@"[ab]"\` already publishes '"* ]]
+  [[ $(state publish@a) == up || $(state publish@b) == up ]]
+  on netnsctl down a b
+  nothing_left
+}

@@ -1,0 +1,158 @@
+# shellcheck shell=bash
+# publish: ports of the host that lead to a service in the namespace.
+#
+# Contains: only definitions
+# After: links
+# Publishes: PUBLISH
+#
+# Settings (in publish-NAME.conf):
+#   PUBLISH  array of ports, each [HOSTADDR:]PORT[:PORT][/PROTOCOL]: ("8080:80" "192.0.2.1:5353:53/udp" "[2001:db8::1]:443")
+
+# Everything is made by the inside hook, after the interfaces of the namespace. So a restart applies the present settings.
+configure_publish_up_inside() {
+  local ports
+  claim_ports ports PUBLISH || exit 1
+  publish_by_dnat "$ports"
+}
+
+# Prints a line for each invalid setting.
+configure_publish_validate() {
+  [[ ${PUBLISH-} ]] || echo 'PUBLISH: is not set'
+  valid_ports PUBLISH
+}
+
+# Prints a line for each address of the namespace to which the ports do not lead.
+configure_publish_check_inside() {
+  local family address rules
+  # The library reports a missing table.
+  rules=$(host_run nft list table inet "netns_publish-${1//://}" 2>/dev/null) || return 0
+  for family in 4 6; do
+    address=$(publish_address "$family")
+    [[ ! $address || $rules != *" dnat ip${family/4/} to "* || $rules == *"ip${family/4/} daddr $address "* ]] ||
+      echo "the published ports do not lead to '$address', the present address of the namespace"
+  done
+}
+
+# Usage: publish_by_dnat PORTS
+# Lets the host change the destination of packets. PORTS are the lines of claim_ports.
+publish_by_dnat() {
+  local family ip address ifname found rules='' translated='' loopback='' chains links=() locals=()
+  assert_command nft nftables
+  for family in 4 6; do
+    ip=ip${family/4/} # as nft calls it
+    address=$(publish_address "$family")
+    found=$(publish_rules "$family" "$address" <<<"$1") || exit 1
+    [[ $found ]] || continue
+    ifname=$(publish_ifname "$address") || exit 1
+    rules+=$found$'\n'
+    links+=("$ifname")
+    # Without this, the answers to these senders would not come back to the host: the namespace itself, its neighbors on a
+    # bridge, and programs of the host that use 127.0.0.1.
+    translated+="ct status dnat iifname \"$ifname\" oifname \"$ifname\" $ip daddr $address masquerade"$'\n'
+    if ((family == 4)); then
+      translated+="ct status dnat oifname \"$ifname\" ip saddr 127.0.0.0/8 ip daddr $address masquerade"$'\n'
+      locals+=("net/ipv4/conf/$ifname/route_localnet=1")
+      # The sysctl also lets the namespace send packets to 127.0.0.1 of the host.
+      loopback+="iifname \"$ifname\" ip saddr 127.0.0.0/8 drop"$'\n'"iifname \"$ifname\" ip daddr 127.0.0.0/8 drop"$'\n'
+    fi
+  done
+  if [[ ! $rules ]]; then
+    echo "cannot publish ports: namespace '$NSNAME' has no address; bring up a type with an address, such as veth@$NSNAME" >&2
+    exit 1
+  fi
+  publish_add_links
+  host_forward chains "${links[@]}" || exit 1
+  host_table_load <<END || exit 1
+$chains
+chain ports {
+$rules
+}
+chain prerouting {
+type nat hook prerouting priority dstnat; policy accept;
+fib daddr type local goto ports
+}
+chain output {
+type nat hook output priority -100; policy accept;
+ip6 daddr ::1 accept
+fib daddr type local goto ports
+}
+chain postrouting {
+type nat hook postrouting priority srcnat; policy accept;
+$translated
+}
+chain loopback {
+type filter hook prerouting priority raw; policy accept;
+$loopback
+}
+END
+  ((${#locals[@]} == 0)) || sysctl_set --host "${locals[@]}"
+}
+
+# Adds to `links` the interfaces of the host by which clients can come.
+publish_add_links() {
+  local ifname
+  while read -r _ ifname _; do
+    [[ " lo ${links[*]} " == *" $ifname "* ]] || links+=("$ifname")
+  done < <(host_run ip -oneline address show up scope global)
+}
+
+# Usage: publish_address 4|6
+# Prints the first address of the namespace, if it has one. The host reaches a veth pair, but no macvlan on its own interface.
+publish_address() {
+  local type address=''
+  for type in 'type veth' ''; do
+    # shellcheck disable=SC2086 # two words or none
+    read -r _ _ _ address _ < <(inside_run ip "-$1" -oneline address show up scope global $type) || true
+    [[ ! $address ]] || break
+  done
+  echo "${address%/*}"
+}
+
+# Usage: publish_ifname ADDRESS
+# Prints the interface of the host that leads to an address of the namespace.
+publish_ifname() {
+  local route
+  if route=$(host_run ip -oneline route get "$1" 2>&1) && [[ $route == "$1 "*dev\ * && $route != *' via '* ]]; then
+    route=${route#* dev }
+    echo "${route%% *}"
+  else
+    echo "cannot publish ports: the host is not connected to '$1', the address of namespace '$NSNAME': \`ip route get $1\`: $route" >&2
+    return 1
+  fi
+}
+
+# Usage: publish_rules 4|6 ADDRESS
+# Prints a rule for each line of stdin that is about this family.
+publish_rules() {
+  local family=$1 address=$2 ip=ip${1/4/} protocol host match to
+  local -i first last inside port
+  while read -r protocol host first last inside; do
+    case $family:$host in
+      *:\*) [[ $address ]] || continue ;;
+      4:*:* | 6:*.*) continue ;;
+    esac
+    if [[ ! $address ]]; then
+      echo "cannot publish port $first of '$host': namespace '$NSNAME' has no IPv$family address" >&2
+      return 1
+    elif [[ $host == ::1 ]]; then
+      echo "cannot publish port $first of '::1': the kernel does not forward packets from ::1; use 127.0.0.1" >&2
+      return 1
+    fi
+    match="meta nfproto ipv$family"
+    [[ $host == @(\*|0.0.0.0|::) ]] || match="$ip daddr $host"
+    match+=" $protocol dport $first"
+    ((first == last)) || match+="-$last"
+    # Without a port, the port stays the same.
+    to=$address
+    if ((first == last && first != inside)); then
+      ((family == 4)) || to=[$address]
+      to+=:$inside
+    elif ((first != inside)); then
+      ((family == 4)) || to=[$address]
+      to+=" : $protocol dport map { "
+      for ((port = first; port <= last; port++)); do to+="$port : $((port - first + inside)), "; done
+      to+='}'
+    fi
+    echo "$match dnat $ip to $to"
+  done
+}

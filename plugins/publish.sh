@@ -6,32 +6,47 @@
 # Publishes: PUBLISH
 #
 # Settings (in publish-NAME.conf):
-#   PUBLISH  array of ports, each [HOSTADDR:]PORT[:PORT][/PROTOCOL]: ("8080:80" "192.0.2.1:5353:53/udp" "[2001:db8::1]:443")
+#   PUBLISH     array of ports, each [HOSTADDR:]PORT[:PORT][/PROTOCOL]: ("8080:80" "192.0.2.1:5353:53/udp" "[2001:db8::1]:443")
+#   PUBLISH_BY  dnat: rules of the host; or proxy: a program of the host, only for tcp; default: dnat
 
 # Everything is made by the inside hook, after the interfaces of the namespace. So a restart applies the present settings.
 configure_publish_up_inside() {
   local ports
   claim_ports ports PUBLISH || exit 1
-  publish_by_dnat "$ports"
+  # A restart can be the first one with another PUBLISH_BY.
+  if [[ ${PUBLISH_BY-} == proxy ]]; then
+    [[ ! $(publish_table) ]] || host_table_load <<<'chain unused { }' || exit 1
+    proxy_ports PUBLISH
+  else
+    daemon_stop proxy
+    publish_by_dnat "$ports"
+  fi
 }
 
 # Prints a line for each invalid setting.
 configure_publish_validate() {
+  local port
   [[ ${PUBLISH-} ]] || echo 'PUBLISH: is not set'
   valid_ports PUBLISH
+  valid_setting PUBLISH_BY is_one_of dnat proxy || true
+  for port in "${PUBLISH[@]}"; do
+    [[ $port != */udp || ${PUBLISH_BY-} != proxy ]] || echo "PUBLISH: '$port': a proxy is only for tcp; set PUBLISH_BY=dnat"
+  done
 }
 
 # Prints a line for each address of the namespace to which the ports do not lead.
 configure_publish_check_inside() {
   local family address rules
-  # The library reports a missing table.
-  rules=$(host_run nft list table inet "netns_publish-${1//://}" 2>/dev/null) || return 0
+  rules=$(publish_table) # if it is missing, the library reports that
   for family in 4 6; do
     address=$(publish_address "$family")
     [[ ! $address || $rules != *" dnat ip${family/4/} to "* || $rules == *"ip${family/4/} daddr $address "* ]] ||
       echo "the published ports do not lead to '$address', the present address of the namespace"
   done
 }
+
+# Prints the rules of the instance on the host, if there are any.
+publish_table() { host_run nft list table inet "netns_publish-${NSNAME//://}" 2>/dev/null || true; }
 
 # Usage: publish_by_dnat PORTS
 # Lets the host change the destination of packets. PORTS are the lines of claim_ports.
@@ -40,7 +55,7 @@ publish_by_dnat() {
   assert_command nft nftables
   for family in 4 6; do
     ip=ip${family/4/} # as nft calls it
-    address=$(publish_address "$family")
+    address=$(publish_address "$family") || exit 1
     found=$(publish_rules "$family" "$address" <<<"$1") || exit 1
     [[ $found ]] || continue
     ifname=$(publish_ifname "$address") || exit 1
@@ -90,19 +105,21 @@ END
 
 # Adds to `links` the interfaces of the host by which clients can come.
 publish_add_links() {
-  local ifname
+  local ifname addresses
+  addresses=$(host_run ip -oneline address show up scope global) || exit 1
   while read -r _ ifname _; do
     [[ " lo ${links[*]} " == *" $ifname "* ]] || links+=("$ifname")
-  done < <(host_run ip -oneline address show up scope global)
+  done <<<"$addresses"
 }
 
 # Usage: publish_address 4|6
 # Prints the first address of the namespace, if it has one. The host reaches a veth pair, but no macvlan on its own interface.
 publish_address() {
-  local type address=''
+  local type addresses address=''
   for type in 'type veth' ''; do
     # shellcheck disable=SC2086 # two words or none
-    read -r _ _ _ address _ < <(inside_run ip "-$1" -oneline address show up scope global $type) || true
+    addresses=$(inside_run ip "-$1" -oneline address show up scope global $type) || return
+    read -r _ _ _ address _ <<<"$addresses" || true
     [[ ! $address ]] || break
   done
   echo "${address%/*}"
@@ -129,7 +146,8 @@ publish_rules() {
   while read -r protocol host first last inside; do
     case $family:$host in
       *:\*) [[ $address ]] || continue ;;
-      4:*:* | 6:*.*) continue ;;
+      4:*:*) continue ;;
+      6:*.*) continue ;;
     esac
     if [[ ! $address ]]; then
       echo "cannot publish port $first of '$host': namespace '$NSNAME' has no IPv$family address" >&2

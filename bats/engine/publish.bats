@@ -103,3 +103,65 @@ refused_on() { run ! on /etc/sockets.py ask tcp 192.0.2.1 "$1"; }
   on netnsctl down a b
   nothing_left
 }
+
+# Usage: by WORD
+# Publishes port 8080 with this PUBLISH_BY.
+by() { printf '%s\n' 'PUBLISH=(8080:80)' "PUBLISH_BY=$1" | config publish-a.conf; }
+
+@test "a proxy needs no interface in the namespace, and changes no rules and no sysctls of the host" {
+  before=$(on sysctl --all --pattern forwarding)
+  by proxy
+  on netnsctl up lo@a publish@a
+  asks_proxy
+  [[ -z $(on nft list tables) && $(on sysctl --all --pattern forwarding) == "$before" ]]
+  on netnsctl check publish@a
+  on netnsctl down a
+  refused_on 8080
+  nothing_left
+}
+
+# Usage: asks_proxy
+# Succeeds if clients get an answer by IPv4, IPv6 and several connections at once. The service sees the namespace itself.
+asks_proxy() {
+  # shellcheck disable=SC2016 # for the machine to expand
+  on bash -c '
+    ip netns exec a /etc/sockets.py serve tcp 80 & server=$!
+    trap "kill $server" EXIT
+    for ((try = 0; try < 100; try++)); do
+      ! /etc/sockets.py ask tcp 127.0.0.1 8080 || break
+      sleep 0.1
+    done
+    for ((client = 0; client < 20; client++)); do /etc/sockets.py ask tcp 127.0.0.1 8080 & clients+=($!); done
+    wait "${clients[@]}"
+    [[ $(/etc/sockets.py ask tcp 127.0.0.1 8080) == "127.0.0.1 80" && $(/etc/sockets.py ask tcp ::1 8080) == "127.0.0.1 80" ]]' 3>&-
+}
+
+@test "a restart changes between dnat and a proxy" {
+  on netnsctl up lo@a veth@a publish@a
+  by proxy
+  on netnsctl restart publish@a
+  asks_proxy
+  [[ $(on nft list ruleset) != *dnat* ]]
+  on netnsctl check publish@a
+  by dnat
+  on netnsctl restart publish@a
+  asks
+  [[ -z $(on ss --no-header --listening --tcp 'sport = :8080') ]]
+  on netnsctl check publish@a
+  on netnsctl down a
+  nothing_left
+}
+
+@test "a proxy is started again after a crash, and udp is refused" {
+  by proxy
+  on netnsctl up lo@a publish@a
+  # shellcheck disable=SC2016 # for the machine to expand
+  on bash -c 'kill -KILL "$(ss --no-header --listening --tcp --processes "sport = :8080" | grep --only-matching "pid=[0-9]*" | cut -d = -f 2)"'
+  asks_proxy
+  run -1 on netnsctl check publish@a
+  [[ $output == *"daemon 'proxy' has ended"* ]]
+  on netnsctl down a
+  printf '%s\n' 'PUBLISH=(5353:53/udp)' PUBLISH_BY=proxy | config publish-a.conf
+  run -1 on netnsctl up publish@a
+  [[ $output == *"publish-a.conf:1: PUBLISH: '5353:53/udp': a proxy is only for tcp; set PUBLISH_BY=dnat"* ]]
+}

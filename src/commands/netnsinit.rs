@@ -99,6 +99,9 @@ pub struct InitArgs {
     /// Called by the library: run a daemon until it is stopped (ROOT INSTANCE DAEMON)
     #[arg(long, hide = true)]
     pub supervise: bool,
+    /// Called by a plugin, as a daemon: pass connections to ports of the namespace NAME (ROOT NAME PORT...)
+    #[arg(long, hide = true)]
+    pub proxy: bool,
     /// Use the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -112,11 +115,12 @@ impl InitArgs {
     /// Errors: a usage error of clap, including `--help` and `--version`.
     pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
         if let Some((first, rest)) = arguments.split_first()
-            && (first == "--library" || first == "--supervise")
+            && (first == "--library" || first == "--supervise" || first == "--proxy")
         {
             // Hooks call these often.
-            let library = first == "--library";
-            return Ok(Self { library, supervise: !library, ..Self::plain(rest.to_vec()) });
+            let is = |option: &str| first == option;
+            let (library, supervise, proxy) = (is("--library"), is("--supervise"), is("--proxy"));
+            return Ok(Self { library, supervise, proxy, ..Self::plain(rest.to_vec()) });
         }
         let is_option = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"-");
         if !arguments.first().is_some_and(is_option) {
@@ -146,6 +150,7 @@ impl InitArgs {
             with_files: false,
             library: false,
             supervise: false,
+            proxy: false,
             root: "/".into(),
             arguments,
         }
@@ -163,10 +168,14 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         Ok(options) => options,
         Err(error) => return Ok(super::explain(&error)),
     };
-    if options.library || options.supervise {
+    if options.library || options.supervise || options.proxy {
         let (root, rest) = options.arguments.split_first().context("no ROOT")?;
         let paths = Paths::under(Path::new(root));
-        if options.library { library::run(&paths, rest) } else { library::supervise(&paths, rest) }?;
+        match () {
+            () if options.library => library::run(&paths, rest),
+            () if options.supervise => library::supervise(&paths, rest),
+            () => library::proxy(&paths, rest),
+        }?;
         return Ok(Status::Done);
     }
     let paths = Paths::under(&options.root);

@@ -28,6 +28,7 @@ use crate::print;
 pub use daemon::supervise;
 pub use host_table::{HostTables, OrphanTable};
 use link::settings::Invalid;
+pub use ports::proxy;
 use record::{Object, Record};
 
 /// A call of a library function by a hook.

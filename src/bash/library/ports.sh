@@ -22,3 +22,12 @@ claim_ports() {
   __netns_lines=$(__netns_library claim_ports "$2" "${__netns_ports[@]}") || return
   printf -v "$1" %s "$__netns_lines"
 }
+
+# Usage: proxy_ports SETTING
+#   proxy_ports VPN_PORTS
+# Starts a program that listens on the TCP ports of the array SETTING and connects to the ports of the namespace. It is the daemon
+# `proxy`: `daemon_stop proxy` stops it.
+proxy_ports() {
+  local -n __netns_ports=$1
+  __netns_library daemon_start proxy --outside "$0" --proxy "$__netns_root" "$NSNAME" "${__netns_ports[@]}"
+}

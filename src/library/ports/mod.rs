@@ -4,6 +4,7 @@
 
 mod listeners;
 mod port;
+mod proxy;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,7 +13,9 @@ use anyhow::{Context, Result};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use listeners::{Listener, listeners};
 pub use port::PublishedPort;
+pub use proxy::run as proxy;
 
 use super::Call;
 use super::link::settings::invalid;
@@ -131,7 +134,7 @@ fn refuse_claims_of_others(
     Ok(())
 }
 
-/// Errors: the host does not have an address, or a process listens on a port that is not `owned`.
+/// Errors: the host does not have an address, or a process listens on a port. Of `owned` ports, it can be a process of the instance.
 fn refuse_by_host(
     entries: &[Entry],
     owned: &[PublishedPort],
@@ -141,11 +144,13 @@ fn refuse_by_host(
     if let Some(entry) = entries.iter().find(|entry| !has_address(&networks, entry.port.host)) {
         return Err(refuse(entry, format!("{}; `ip address` lists its addresses", not_on_host(&entry.port))));
     }
-    let listeners = listeners::listeners()?;
-    for entry in entries.iter().filter(|entry| !owned.contains(&entry.port)) {
-        let mut all = listeners.iter();
-        let used = all.find(|one| entry.port.uses(one.protocol, one.address, one.port..=one.port));
-        if let Some(used) = used {
+    let uses =
+        |port: &PublishedPort, one: &Listener| port.uses(one.protocol, one.address, one.port..=one.port);
+    let mut listeners = listeners()?;
+    listeners.retain(|one| !owned.iter().any(|port| uses(port, one)));
+    for entry in entries {
+        let found = listeners.iter().find(|one| uses(&entry.port, one));
+        if let Some(used) = found {
             let process = used.process.as_deref().unwrap_or("another process");
             let address = used.address.map_or("all addresses".to_owned(), |address| address.to_string());
             let cause = format!("{process} listens on port {} of the host ({address})", used.port);

@@ -139,7 +139,7 @@ impl Plugin {
             require(has_word(manual, name), format!("netns.conf(5) does not describe `{name}`"));
             require(has_word(types, name), format!("docs/types.md does not describe `{name}`"));
         }
-        for name in ["Links", "Requires"].into_iter().flat_map(|key| self.declared(key)) {
+        for name in ["Links", "Publishes", "Requires"].into_iter().flat_map(|key| self.declared(key)) {
             for name in name.split('@').filter(|name| !name.is_empty()) {
                 require(self.settings.contains(name), format!("declares `{name}`, which is not a setting"));
             }

@@ -165,3 +165,28 @@ asks_proxy() {
   run -1 on netnsctl up publish@a
   [[ $output == *"publish-a.conf:1: PUBLISH: '5353:53/udp': a proxy is only for tcp; set PUBLISH_BY=dnat"* ]]
 }
+
+@test "graph, status and show have the published ports, also as JSON" {
+  config publish-a.conf <<<'PUBLISH=(8080:80 127.0.0.1:5353:53/udp)'
+  on netnsctl up veth@a publish@a
+  [[ $(on netnsctl graph a) == *'publish up 8080:80/tcp 127.0.0.1:5353:53/udp'* ]]
+  [[ $(on netnsctl graph --format dot a) == *'"publish up\l8080:80/tcp\l127.0.0.1:5353:53/udp\l"'* ]]
+  [[ $(on netnsctl graph --format mermaid a) == *'publish up<br>8080:80/tcp<br>'* ]]
+  [[ $(on netnsctl status a) == *'published 8080:80/tcp'*'published 127.0.0.1:5353:53/udp'* ]]
+  [[ $(on netnsctl show publish@a) == *'published ports: host, namespace'*'  8080:80/tcp'*'  127.0.0.1:5353:53/udp'* ]]
+  for verb in 'graph a' 'status a' 'show publish@a'; do
+    # shellcheck disable=SC2086 # two words
+    on netnsctl $verb --json >"$BATS_TEST_TMPDIR/json"
+    [[ $(jq --compact-output '[.. | .published? // empty] | add' "$BATS_TEST_TMPDIR/json") == '["8080:80/tcp","127.0.0.1:5353:53/udp"]' ]]
+    /usr/bin/jsonschema -i "$BATS_TEST_TMPDIR/json" "$ROOT/docs/json/${verb%% *}.json"
+  done
+  on netnsctl down a
+  [[ $(on netnsctl graph a) != *8080* ]]
+}
+
+@test "check reports a port that two configured instances publish" {
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30 | config veth-b.conf
+  config publish-b.conf <<<'PUBLISH=(80 8000-8080:1-81)'
+  run -1 on netnsctl check publish
+  [[ $output == *"publish-b.conf:1: "*"8000-8080:1-81/tcp"*"8080:80/tcp"*"publish@a"* ]]
+}

@@ -8,6 +8,7 @@ use super::settings::{networks, place as place_of, settings};
 use super::{Examined, Finding, Where};
 use crate::bash::explain::Variable;
 use crate::config::declaration::LinkPlace;
+use crate::library::ports::PublishedPort;
 use crate::name::Instance;
 use crate::name::address::mac;
 use crate::paths::Paths;
@@ -21,6 +22,7 @@ struct Claims<'a> {
     names: BTreeMap<(Where, &'a str), Vec<Use<'a>>>,
     macs: BTreeMap<[u8; 6], Vec<Use<'a>>>,
     addresses: Vec<AddressClaim<'a>>,
+    ports: Vec<(PublishedPort, Use<'a>)>,
 }
 
 struct AddressClaim<'a> {
@@ -50,6 +52,11 @@ impl<'a> Claims<'a> {
     fn add(&mut self, one: &'a Examined) {
         for (setting, place) in names(one) {
             self.names.entry((place, &setting.value)).or_default().push((&one.instance, setting));
+        }
+        let publishes = &one.declaration.publishes;
+        for setting in one.explained.variables.iter().filter(|setting| publishes.contains(&setting.name)) {
+            let ports = setting.values().iter().filter_map(|text| text.parse().ok());
+            self.ports.extend(ports.map(|port| (port, (&one.instance, setting))));
         }
         let outside = outside(one);
         for setting in settings(one) {
@@ -84,6 +91,14 @@ impl<'a> Claims<'a> {
             duplicates.extend(
                 others.filter_map(|other| Some((one.conflict(other)?, vec![one.owner, other.owner]))),
             );
+        }
+        for (index, (port, owner)) in self.ports.iter().enumerate() {
+            // The validation of an instance compares its own ports.
+            let mut others = self.ports[..index].iter().filter(|(_, other)| other.0 != owner.0);
+            if let Some((first, other)) = others.find(|(other, _)| other.overlaps(port)) {
+                duplicates
+                    .push((format!("the port of '{port}', which overlaps '{first}',"), vec![*other, *owner]));
+            }
         }
         duplicates
     }

@@ -12,9 +12,11 @@ use super::candidates;
 use super::output::{self, paint};
 use crate::bash::explain::{Function, Variable, explain};
 use crate::bash::query::TIMEOUT;
+use crate::config::declaration::Declaration;
 use crate::config::header::PluginHeader;
 use crate::config::layers::{Layer, Layers, Role};
 use crate::exit::Status;
+use crate::library::ports::PublishedPort;
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::print::{self, escape, say};
@@ -57,6 +59,9 @@ struct ShownInstance {
     hooks: Vec<Function>,
     /// Settings of the plugin that are not set in any file.
     unset: Vec<String>,
+    /// The ports of the host that lead to the namespace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    published: Vec<String>,
 }
 
 pub(super) fn run(options: &ShowArgs) -> Result<Status> {
@@ -76,6 +81,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
             .filter(|function| function.name.starts_with(&prefix))
             .cloned()
             .collect(),
+        published: published(&explained.variables, &layers.declaration(&paths, &instance.nstype)),
         variables: explained.variables.clone(),
         layers: layers.all().map(ShownLayer::of).collect(),
     };
@@ -91,6 +97,13 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
         print(&item)?;
     }
     Ok(Status::Done)
+}
+
+/// The ports in the settings that the plugin declares. `check` reports an invalid one.
+fn published(variables: &[Variable], declared: &Declaration) -> Vec<String> {
+    let settings = variables.iter().filter(|variable| declared.publishes.contains(&variable.name));
+    let ports = settings.flat_map(Variable::values).filter_map(|text| text.parse::<PublishedPort>().ok());
+    ports.map(|port| port.to_string()).collect()
 }
 
 fn print(item: &ShownInstance) -> Result<()> {
@@ -115,6 +128,10 @@ fn print(item: &ShownInstance) -> Result<()> {
         .iter()
         .map(|name| vec![format!("  {name}"), paint("(not set)", output::DIM), String::new()]);
     output::plain(&rows.chain(unset).collect::<Vec<_>>())?;
+    if !item.published.is_empty() {
+        heading("published ports: host, namespace");
+        item.published.iter().for_each(|port| say(&format!("  {port}")));
+    }
     heading("hooks");
     let rows: Vec<Vec<String>> =
         item.hooks.iter().map(|hook| vec![format!("  {}", hook.name), hook.place.clone()]).collect();

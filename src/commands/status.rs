@@ -77,7 +77,9 @@ fn instance(one: &InstanceStatus) -> Tree<String> {
     let since = one.since.map(|since| format!(" since {}", output::time(since))).unwrap_or_default();
     let engine = one.engine.map(|engine| format!(", {engine}")).unwrap_or_default();
     let state = paint(&one.state.to_string(), style_of(one.state));
-    Tree::new(format!("{} {state}{since}{engine}", one.nstype)).with_leaves(one.log.iter().cloned())
+    let published = one.published.iter().map(|port| format!("{} {port}", paint("published", output::DIM)));
+    Tree::new(format!("{} {state}{since}{engine}", one.nstype))
+        .with_leaves(published.chain(one.log.iter().cloned()))
 }
 
 fn interface(one: &InterfaceStatus) -> String {

@@ -10,6 +10,7 @@
 //! # Links: VETH_IFNAME_INSIDE VETH_IFNAME_OUTSIDE@VETH_NSNAME_OUTSIDE
 //! # Requires: VETH_NSNAME_OUTSIDE
 //! # After: links
+//! # Publishes: PUBLISH
 //! ```
 //!
 //! This program does not know the name of any type, so administrators' types can use the same functions as shipped types.
@@ -43,6 +44,8 @@ pub struct Declaration {
     pub kind: Option<String>,
     /// The settings whose values are requirements of an instance.
     pub requires: Vec<String>,
+    /// The settings with ports of the host that lead to the namespace.
+    pub publishes: Vec<String>,
     /// The type uses the interfaces that other types create in the namespace.
     pub after_links: bool,
     /// Files besides `TYPE-NAME.conf` that configure an instance; `NAME` in a file name is the name of the namespace.
@@ -126,6 +129,7 @@ impl Declaration {
                 "Etc" => declared.etc.extend(all(is_file)),
                 "Kind" => declared.kind = Some(value.trim().to_owned()).filter(|kind| is_kind(kind)),
                 "Links" => declared.links.extend(all(is_link).iter().map(|link| DeclaredLink::parse(link))),
+                "Publishes" => declared.publishes.extend(all(is_setting)),
                 "Requires" => declared.requires.extend(all(is_setting)),
                 _ => {}
             }

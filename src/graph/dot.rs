@@ -69,7 +69,11 @@ fn cluster(map: &Map, place: &Place, drawn: &mut BTreeSet<String>, out: &mut Str
         node(interface_id(&end), &format!("label={label}, {}", style_of(state)))?;
     }
     for instance in &place.instances {
-        let label = quote(&format!("{} {}", instance.nstype, instance.state));
+        let first = format!("{} {}", instance.nstype, instance.state);
+        let label = match instance.published.as_slice() {
+            [] => quote(&first),
+            ports => lines([&first].into_iter().chain(ports)),
+        };
         let name = format!("{}@{}", instance.nstype, place.title());
         let style = style_of(instance.state);
         node(id("instance", &name), &format!("shape=ellipse, label={label}, {style}"))?;

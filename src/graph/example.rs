@@ -10,7 +10,11 @@ fn place(name: Option<&str>, instances: &[(&str, Condition)], interfaces: &[(&st
         exists: true,
         instances: instances
             .iter()
-            .map(|(nstype, state)| PlacedInstance { nstype: nstype.parse().unwrap(), state: *state })
+            .map(|(nstype, state)| PlacedInstance {
+                nstype: nstype.parse().unwrap(),
+                state: *state,
+                published: Vec::new(),
+            })
             .collect(),
         interfaces: interfaces
             .iter()

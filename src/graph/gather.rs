@@ -12,6 +12,7 @@ use crate::attach;
 use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS};
 use crate::config::plugin;
 use crate::engine::{self, Condition};
+use crate::library;
 use crate::name::{Instance, NsName};
 use crate::netlink;
 use crate::netns::{self, Id, NameState};
@@ -57,7 +58,11 @@ pub fn gather(paths: &Paths, names: &[NsName]) -> Map {
                 .as_ref()
                 .is_none_or(|name| matches!(netns::inspect(paths, name), Ok(NameState::Namespace(_)))),
             instances: instances
-                .map(|(instance, state)| PlacedInstance { nstype: instance.nstype.clone(), state: *state })
+                .map(|(instance, state)| PlacedInstance {
+                    nstype: instance.nstype.clone(),
+                    state: *state,
+                    published: library::claimed(paths, instance).iter().map(ToString::to_string).collect(),
+                })
                 .collect(),
             interfaces: inspected.get(&namespace).map(Interior::interfaces).unwrap_or_default(),
             namespace,

@@ -33,7 +33,10 @@ fn write(map: &Map, out: &mut String) -> fmt::Result {
         }
         for (row, instance) in place.instances.iter().enumerate() {
             let (nstype, state) = (escape(instance.nstype.as_ref()), instance.state);
-            writeln!(out, "    p{number}t{row}([\"{nstype} {state}\"]):::{state}")?;
+            let first = format!("{nstype} {state}");
+            let ports = instance.published.iter().map(|port| escape(port));
+            let lines: Vec<String> = [first].into_iter().chain(ports).collect();
+            writeln!(out, "    p{number}t{row}([\"{}\"]):::{state}", lines.join("<br>"))?;
         }
         for (row, service) in map.attached.iter().enumerate() {
             if Some(&service.namespace) == place.namespace.as_ref() {

@@ -62,6 +62,9 @@ pub struct PlacedInstance {
     pub nstype: NsType,
     /// The state.
     pub state: Condition,
+    /// The ports of the host that lead to the namespace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<String>,
 }
 
 /// An interface.

@@ -28,7 +28,7 @@ use crate::print;
 pub use daemon::supervise;
 pub use host_table::{HostTables, OrphanTable};
 use link::settings::Invalid;
-pub use ports::proxy;
+pub use ports::{claimed, proxy};
 use record::{Object, Record};
 
 /// A call of a library function by a hook.
@@ -72,6 +72,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "link_up" => link::up(&call, rest),
         "host_firewall" => host_firewall::set(&call, rest),
         "host_forward" => forward::set(&call, rest),
+        "proxy_ports" => ports::start_proxy(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
         "valid_ports" => ports::check(rest),
         "finish" => finish(&call),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::attach::{self, Attached};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition, EngineKind};
+use crate::library;
 use crate::lifecycle::loopback;
 use crate::name::{NsName, NsType};
 use crate::netlink::{self, Link, Route, Rules};
@@ -45,6 +46,9 @@ pub struct InstanceStatus {
     pub state: Condition,
     pub engine: Option<EngineKind>,
     pub since: Option<Timestamp>,
+    /// The ports of the host that lead to the namespace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<String>,
     /// The last log lines of a failed instance.
     #[serde(rename = "said", skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
@@ -58,6 +62,7 @@ impl InstanceStatus {
             state: active.condition,
             engine: Some(active.engine),
             since: active.since,
+            published: library::claimed(paths, &active.instance).iter().map(ToString::to_string).collect(),
             log: if has_failed { engine::last_lines(paths, active) } else { Vec::new() },
         }
     }

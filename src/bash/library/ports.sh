@@ -29,5 +29,5 @@ claim_ports() {
 # `proxy`: `daemon_stop proxy` stops it.
 proxy_ports() {
   local -n __netns_ports=$1
-  __netns_library daemon_start proxy --outside "$0" --proxy "$__netns_root" "$NSNAME" "${__netns_ports[@]}"
+  __netns_library proxy_ports "${__netns_ports[@]}"
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use listeners::{Listener, listeners};
 pub use port::PublishedPort;
-pub use proxy::run as proxy;
+pub use proxy::{run as proxy, start as start_proxy};
 
 use super::Call;
 use super::link::settings::invalid;

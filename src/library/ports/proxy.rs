@@ -1,6 +1,7 @@
 //! A proxy for TCP: it listens on the host, and connects to ports of a namespace. It needs no forwarding and no interface in the
 //! namespace. The service sees connections of the namespace itself.
 
+use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Socket, Type};
 
+use super::super::{Call, daemon};
 use super::port::{Protocol, PublishedPort};
 use crate::name::NsName;
 use crate::netlink;
@@ -25,6 +27,18 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The length of the queue of new connections, as in many servers.
 const BACKLOG: i32 = 1024;
+
+/// `proxy_ports`: starts the proxy as a daemon of the instance. Arguments: PORT...
+/// Errors: as for `daemon_start`.
+pub fn start(call: &Call, ports: &[&str]) -> Result<()> {
+    let program = env::current_exe().context("cannot find the path of this program")?;
+    let (program, root) = (program.with_file_name("netnsinit"), &call.paths.root);
+    let words = [program.to_str(), Some("--proxy"), root.to_str()];
+    let words = words.into_iter().collect::<Option<Vec<&str>>>().context("a path is not UTF-8")?;
+    let arguments =
+        [&["proxy", "--outside"], words.as_slice(), &[call.instance.name.as_ref()], ports].concat();
+    daemon::start(call, &arguments)
+}
 
 /// Runs the proxy until the process is terminated. Arguments: NAME PORT...
 /// Errors: an argument is invalid, or a port cannot be used.

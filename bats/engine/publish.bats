@@ -190,3 +190,27 @@ asks_proxy() {
   run -1 on netnsctl check publish
   [[ $output == *"publish-b.conf:1: "*"8000-8080:1-81/tcp"*"8080:80/tcp"*"publish@a"* ]]
 }
+
+@test "leaktest --from tests which ports can be reached from the host and from a namespace, and which should be" {
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30 VETH_GATEWAY=outside | config veth-b.conf
+  on netnsctl up veth@a veth@b
+  on netnsctl up publish@a
+  # shellcheck disable=SC2016 # for the machine to expand
+  on bash -c '
+    ip netns exec a /etc/sockets.py serve tcp 80 & server=$!
+    trap "kill $server" EXIT
+    until [[ $(ip netns exec a ss --no-header --listening --tcp "sport = :80") ]]; do sleep 0.1; done
+    netnsctl leaktest --from host a && netnsctl leaktest --from b --json a' 3>&- >"$BATS_TEST_TMPDIR/out"
+  grep --quiet --extended-regexp '^tcp +192.0.2.1:8080 +passes .* publish@a$' "$BATS_TEST_TMPDIR/out"
+  grep --quiet --extended-regexp '^tcp +192.0.2.2:80 +passes ' "$BATS_TEST_TMPDIR/out"
+  sed '0,/^{/{/^{/!d}' "$BATS_TEST_TMPDIR/out" >"$BATS_TEST_TMPDIR/json"
+  /usr/bin/jsonschema -i "$BATS_TEST_TMPDIR/json" "$ROOT/docs/json/leaktest.json"
+  [[ $(jq --raw-output '.items[] | "\(.target) \(.verdict) \(.publisher)"' "$BATS_TEST_TMPDIR/json") == \
+    $'192.0.2.1:8080 passes publish@a\n192.0.2.2:80 '*$' null\n192.0.2.5:8080 passes publish@a' ]]
+  # No service listens.
+  run -1 on netnsctl leaktest --from host a
+  [[ $output == *'tcp 192.0.2.1:8080 is published by `publish@a`, but refused'* ]]
+  run ! on netnsctl leaktest --from a a
+  on netnsctl down a b
+  nothing_left
+}

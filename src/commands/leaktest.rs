@@ -11,6 +11,7 @@ use super::candidates;
 use super::output::{self, paint};
 use crate::exit::{NotStarted, Status};
 use crate::leaktest::expect::{self, Expected};
+use crate::leaktest::inward::{self, Inward};
 use crate::leaktest::targets::{self, Attempt};
 use crate::leaktest::{self, Measurement, Verdict};
 use crate::name::NsName;
@@ -32,16 +33,52 @@ pub struct LeaktestArgs {
     /// Try the lines `PROTOCOL TARGET VERDICT` of FILE, and report each difference
     #[arg(long, value_name = "FILE")]
     pub expect: Option<PathBuf>,
+    /// Test the way in: from this namespace, or from the `host`
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["targets", "names", "expect"])]
+    pub from: Option<NsName>,
     /// Options of the output.
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
+/// The word for the host, in place of the name of a namespace.
+const HOST: &str = "host";
+
 fn dns(word: &str) -> anyhow::Result<targets::Attempt> {
     targets::Attempt::new(targets::Protocol::Dns, word)
 }
 
+/// Tests the way in.
+fn run_inward(paths: &Paths, from: &NsName, options: &LeaktestArgs) -> Result<Status> {
+    let from = Some(from).filter(|from| from.as_ref() != HOST);
+    let results = inward::measure(paths, from, &options.name)
+        .with_context(|| format!("cannot test the way to namespace `{}`", options.name))?;
+    if options.output.json {
+        output::json("leaktest", &results)?;
+    } else {
+        let row = |one: &Inward| {
+            let mut row = row(&one.measurement);
+            row.pop(); // no rules are traced
+            row.push(one.publisher.as_ref().map(ToString::to_string).unwrap_or_default());
+            row
+        };
+        let rows: Vec<Vec<String>> = results.iter().map(row).collect();
+        let heading = ["PROTOCOL", "TARGET", "VERDICT", "INTERFACE", "ROUTE", "PUBLISHED BY"];
+        output::table((!options.output.no_legend).then_some(&heading[..]), &rows)?;
+    }
+    let missing: Vec<&Inward> = results.iter().filter(|one| one.is_missing()).collect();
+    for Inward { measurement: Measurement { attempt, verdict, .. }, publisher } in &missing {
+        let publisher = publisher.as_ref().map(ToString::to_string).unwrap_or_default();
+        let target = &attempt.target;
+        print::error(&format!("{} {target} is published by `{publisher}`, but {verdict}", attempt.protocol));
+    }
+    Ok(if missing.is_empty() { Status::Done } else { Status::Failed })
+}
+
 pub(super) fn run(paths: &Paths, options: &LeaktestArgs) -> Result<Status> {
+    if let Some(from) = &options.from {
+        return run_inward(paths, from, options);
+    }
     let expected = match &options.expect {
         Some(file) => expect::read(file).map_err(NotStarted::from)?,
         None => Vec::new(),
@@ -71,23 +108,25 @@ fn attempts(options: &LeaktestArgs, expected: &[Expected]) -> Vec<Attempt> {
     targets::requested(&options.targets, &others)
 }
 
-fn print(measurements: &[Measurement], legend: bool) -> Result<()> {
-    let row = |measurement: &Measurement| {
-        let style = match measurement.verdict {
-            Verdict::Passes => output::GREEN,
-            Verdict::Refused | Verdict::Unanswered => output::YELLOW,
-            Verdict::Blocked => output::RED,
-        };
-        let why: Vec<&str> = measurement.rule.iter().chain(&measurement.detail).map(String::as_str).collect();
-        vec![
-            measurement.attempt.protocol.to_string(),
-            measurement.attempt.target.to_string(),
-            paint(&measurement.verdict.to_string(), style),
-            measurement.interface.clone().unwrap_or_default(),
-            measurement.route.clone().unwrap_or_default(),
-            why.join("; "),
-        ]
+/// The columns of a result.
+fn row(measurement: &Measurement) -> Vec<String> {
+    let style = match measurement.verdict {
+        Verdict::Passes => output::GREEN,
+        Verdict::Refused | Verdict::Unanswered => output::YELLOW,
+        Verdict::Blocked => output::RED,
     };
+    let why: Vec<&str> = measurement.rule.iter().chain(&measurement.detail).map(String::as_str).collect();
+    vec![
+        measurement.attempt.protocol.to_string(),
+        measurement.attempt.target.to_string(),
+        paint(&measurement.verdict.to_string(), style),
+        measurement.interface.clone().unwrap_or_default(),
+        measurement.route.clone().unwrap_or_default(),
+        why.join("; "),
+    ]
+}
+
+fn print(measurements: &[Measurement], legend: bool) -> Result<()> {
     let rows: Vec<Vec<String>> = measurements.iter().map(row).collect();
     output::table(
         legend.then_some(&["PROTOCOL", "TARGET", "VERDICT", "INTERFACE", "ROUTE", "DECIDED BY"][..]),

@@ -3,6 +3,7 @@
 
 pub mod expect;
 mod host;
+pub mod inward;
 mod lookup;
 mod probe;
 mod resolvers;
@@ -127,7 +128,7 @@ fn measure_inside(
     let probes: Vec<Prepared> = attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
     let flows = probes.iter().map(|probe| probe.as_ref()?.as_ref().ok().map(Probe::flow)).collect();
     let tracer = Tracer::start(flows).map_err(|error| trace::warn_not_shown(&error)).ok();
-    let ends = try_all(paths, name, &attempts, probes)?;
+    let ends = try_prepared(paths, name, &attempts, probes)?;
     let passages =
         tracer.map_or_else(|| attempts.iter().map(|_| Passage::default()).collect(), Tracer::finish);
     let results = attempts.into_iter().zip(ends).zip(passages);
@@ -153,9 +154,16 @@ fn ensure_measurable(paths: &Paths, name: &NsName) -> Result<()> {
 /// A probe, or the result if the socket could not be prepared; `None` for a name, which is looked up.
 type Prepared = Option<Result<Probe, AttemptEnd>>;
 
+/// Makes all attempts at the same time, in the namespace of this thread. `name` is the namespace whose files a lookup uses.
+fn try_all(paths: &Paths, name: &NsName, attempts: &[Attempt]) -> Result<Vec<AttemptEnd>> {
+    let mut echoes = Echoes::new().context("cannot generate random numbers")?;
+    let probes = attempts.iter().map(|attempt| Probe::prepare(attempt, &mut echoes)).collect();
+    try_prepared(paths, name, attempts, probes)
+}
+
 /// Makes each attempt in a new thread, which starts in the current namespace. The thread ends with the attempt, because a lookup
 /// changes the mounts of the thread.
-fn try_all(
+fn try_prepared(
     paths: &Paths,
     name: &NsName,
     attempts: &[Attempt],

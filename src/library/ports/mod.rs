@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use listeners::{Listener, listeners};
-pub use port::PublishedPort;
+pub use listeners::{Listener, listeners};
+pub use port::{Protocol, PublishedPort};
 pub use proxy::{run as proxy, start as start_proxy};
 
 use super::Call;

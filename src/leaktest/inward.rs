@@ -101,7 +101,7 @@ fn attempt(protocol: ports::Protocol, address: IpAddr, port: u16) -> Attempt {
     Attempt { protocol, target: Destination::Port(SocketAddr::new(address, port)) }
 }
 
-/// The addresses among `own` that an address stands for: itself, or all of its family, or all.
+/// The addresses among `own` that an address includes: itself, or all of its family, or all.
 fn matching(address: Option<IpAddr>, own: &[IpAddr]) -> Vec<IpAddr> {
     let is_match = |own: &&IpAddr| match address {
         None => true,

@@ -27,6 +27,7 @@ const MAX_HEADER_SIZE: usize = 4 << 10;
 
 /// The declarations of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // they are independent of each other
 pub struct Declaration {
     /// The type filters the traffic of the namespace. Nothing passes before its `up inside` has succeeded.
     pub firewall: bool,

@@ -93,10 +93,10 @@ fn targets(paths: &Paths, is_from_host: bool, name: &NsName) -> Result<BTreeMap<
     Ok(targets)
 }
 
-fn attempt(protocol: ports::Protocol, address: IpAddr, port: u16) -> Attempt {
+fn attempt(protocol: ports::PortProtocol, address: IpAddr, port: u16) -> Attempt {
     let protocol = match protocol {
-        ports::Protocol::Tcp => Protocol::Tcp,
-        ports::Protocol::Udp => Protocol::Udp,
+        ports::PortProtocol::Tcp => Protocol::Tcp,
+        ports::PortProtocol::Udp => Protocol::Udp,
     };
     Attempt { protocol, target: Destination::Port(SocketAddr::new(address, port)) }
 }

@@ -77,10 +77,10 @@ fn is_deletion(event: &[u8], index: u32) -> bool {
 /// Sends a message in a child process, which has no other file open: a pipe or a lock of this process must not wait for it.
 fn send_in_child(socket: &Socket, message: &[u8]) -> Result<()> {
     let kernel = SocketAddr::new(0, 0);
+    let descriptor = u32::try_from(socket.as_raw_fd()).context("invalid descriptor")?;
     #[allow(unsafe_code)] // the child makes only system calls (signal-safety(7))
     unsafe {
         if let ForkResult::Child = fork().context("cannot start a process")? {
-            let descriptor = socket.as_raw_fd().cast_unsigned();
             libc::close_range(descriptor + 1, u32::MAX, 0);
             libc::close_range(0, descriptor - 1, 0);
             _ = socket.send_to(message, &kernel, 0);

@@ -16,6 +16,7 @@ use super::site::LinkSite;
 use super::{LinkRecord, clash, rehearse};
 use crate::name::address;
 use crate::netlink::{self, KernelError, Link, LinkChange};
+use crate::netns::enter_file;
 use crate::paths::GLOBAL_NETNS;
 use crate::print;
 use crate::sys::program::Program;
@@ -171,21 +172,17 @@ impl LinkRecord {
         })?;
         let what =
             || format!("cannot move interface '{}' into namespace '{}'", found.name, call.instance.name);
-        match &moved.phy {
-            Some(phy) => {
-                move_phy(call, phy, &["name", &call.instance.name.to_string()]).with_context(what)?
-            }
-            None => {
-                call.trace(&format!(
-                    "ip link set dev {} netns {} name {}",
-                    found.name, call.instance.name, self.end.ifname
-                ));
-                return netlink::move_link(found.index, inside.as_fd(), &self.end.ifname)
-                    .map_err(|error| explained(error, &found.name))
-                    .with_context(what);
-            }
-        }
-        let _inside = netns_of(&inside)?;
+        let Some(phy) = &moved.phy else {
+            call.trace(&format!(
+                "ip link set dev {} netns {} name {}",
+                found.name, call.instance.name, self.end.ifname
+            ));
+            return netlink::move_link(found.index, inside.as_fd(), &self.end.ifname)
+                .map_err(|error| explained(error, &found.name))
+                .with_context(what);
+        };
+        move_phy(call, phy, &["name", call.instance.name.as_ref()]).with_context(what)?;
+        let _inside = enter_file(&inside).context("cannot enter the namespace")?;
         rename(&found.name, &self.end.ifname)
     }
 
@@ -255,10 +252,6 @@ impl LinkRecord {
     pub(super) fn restore_after_deletion(&self) -> Result<()> {
         self.moved.as_ref().map_or(Ok(()), |moved| self.restore(moved))
     }
-}
-
-fn netns_of(file: &File) -> Result<crate::netns::Entered> {
-    crate::netns::enter_file(file).context("cannot enter the namespace")
 }
 
 /// Renames an interface of the namespace of this thread, which is down.

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 
-use super::port::Protocol;
+use super::port::PortProtocol;
 use crate::sys::program::Program;
 
 /// A listening TCP socket, or an UDP socket without a peer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listener {
     /// The protocol.
-    pub protocol: Protocol,
+    pub protocol: PortProtocol,
     /// The address; `None` for all of both families.
     pub address: Option<IpAddr>,
     /// The port.
@@ -34,8 +34,8 @@ pub fn listeners() -> Result<Vec<Listener>> {
 fn parse(line: &str) -> Option<Listener> {
     let mut words = line.split_whitespace();
     let protocol = match words.next()? {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
+        "tcp" => PortProtocol::Tcp,
+        "udp" => PortProtocol::Udp,
         _ => return None,
     };
     let (address, port) = words.nth(3)?.rsplit_once(':')?;

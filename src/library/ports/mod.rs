@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use listeners::{Listener, listeners};
-pub use port::{Protocol, PublishedPort};
+pub use port::{PortProtocol, PublishedPort};
 pub use proxy::{run as proxy, start as start_proxy};
 
 use super::Call;
@@ -77,7 +77,7 @@ pub fn claim(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut record = call.record()?;
     let earlier = claim_in(&record).cloned();
     let owned: &[PublishedPort] = earlier.as_ref().map_or(&[], |claim| &claim.ports);
-    let refuse = |entry: &Entry, cause: String| invalid(*setting, format!("'{}': {cause}", entry.text));
+    let refuse = |entry: &PortEntry, cause: String| invalid(*setting, format!("'{}': {cause}", entry.text));
     refuse_claims_of_others(call, &entries, refuse)?;
     {
         let _host = call.enter_host()?;
@@ -95,7 +95,7 @@ pub fn claim(call: &Call, arguments: &[&str]) -> Result<()> {
 }
 
 /// An entry of a setting.
-struct Entry<'a> {
+struct PortEntry<'a> {
     /// As the administrator wrote it.
     text: &'a str,
     port: PublishedPort,
@@ -103,15 +103,15 @@ struct Entry<'a> {
 
 /// Parses entries. They must not overlap.
 /// Errors: a line for each invalid entry.
-fn parse<'a>(texts: &[&'a str]) -> Result<Vec<Entry<'a>>, Vec<String>> {
-    let mut entries: Vec<Entry> = Vec::new();
+fn parse<'a>(texts: &[&'a str]) -> Result<Vec<PortEntry<'a>>, Vec<String>> {
+    let mut entries: Vec<PortEntry> = Vec::new();
     let mut lines = Vec::new();
     for &text in texts {
         match text.parse::<PublishedPort>() {
             Err(error) => lines.push(format!("'{text}': {error:#}")),
             Ok(port) => match entries.iter().find(|other| other.port.overlaps(&port)) {
                 Some(other) => lines.push(format!("'{text}': the port is already in '{}'", other.text)),
-                None => entries.push(Entry { text, port }),
+                None => entries.push(PortEntry { text, port }),
             },
         }
     }
@@ -121,8 +121,8 @@ fn parse<'a>(texts: &[&'a str]) -> Result<Vec<Entry<'a>>, Vec<String>> {
 /// Errors: another instance has claimed a port.
 fn refuse_claims_of_others(
     call: &Call,
-    entries: &[Entry],
-    refuse: impl Fn(&Entry, String) -> anyhow::Error,
+    entries: &[PortEntry],
+    refuse: impl Fn(&PortEntry, String) -> anyhow::Error,
 ) -> Result<()> {
     for other in remembered::all(call.paths)?.iter().filter(|other| **other != call.instance) {
         for theirs in claimed(call.paths, other) {
@@ -136,9 +136,9 @@ fn refuse_claims_of_others(
 
 /// Errors: the host does not have an address, or a process listens on a port. Of `owned` ports, it can be a process of the instance.
 fn refuse_by_host(
-    entries: &[Entry],
+    entries: &[PortEntry],
     owned: &[PublishedPort],
-    refuse: impl Fn(&Entry, String) -> anyhow::Error,
+    refuse: impl Fn(&PortEntry, String) -> anyhow::Error,
 ) -> Result<()> {
     let networks = host_networks()?;
     if let Some(entry) = entries.iter().find(|entry| !has_address(&networks, entry.port.host)) {

@@ -15,14 +15,14 @@ const FORM: &str = "[HOSTADDR:]PORT[:PORT][/PROTOCOL]";
 /// A protocol with ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Protocol {
+pub enum PortProtocol {
     /// TCP
     Tcp,
     /// UDP
     Udp,
 }
 
-impl fmt::Display for Protocol {
+impl fmt::Display for PortProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tcp => "tcp",
@@ -35,7 +35,7 @@ impl fmt::Display for Protocol {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedPort {
     /// The protocol.
-    pub protocol: Protocol,
+    pub protocol: PortProtocol,
     /// The address of the host: `None` for all, `0.0.0.0` or `::` for all of one family.
     pub host: Option<IpAddr>,
     /// The first port of the host.
@@ -53,7 +53,7 @@ impl PublishedPort {
     }
 
     /// Whether it uses one of these ports of an address of the host.
-    pub fn uses(&self, protocol: Protocol, host: Option<IpAddr>, ports: RangeInclusive<u16>) -> bool {
+    pub fn uses(&self, protocol: PortProtocol, host: Option<IpAddr>, ports: RangeInclusive<u16>) -> bool {
         let is_same_address = match (self.host, host) {
             (None, _) | (_, None) => true,
             (Some(one), Some(other)) if one.is_ipv4() == other.is_ipv4() => {
@@ -92,8 +92,8 @@ impl FromStr for PublishedPort {
 
     fn from_str(text: &str) -> Result<Self> {
         let (rest, protocol) = match text.split_once('/') {
-            None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), Protocol::Tcp),
-            Some((rest, "udp")) => (rest, Protocol::Udp),
+            None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), PortProtocol::Tcp),
+            Some((rest, "udp")) => (rest, PortProtocol::Udp),
             Some((_, other)) => bail!("'{other}' is not a protocol: expected tcp or udp"),
         };
         let (host, ports) = split_host(rest)?;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Socket, Type};
 
 use super::super::{Call, daemon};
-use super::port::{Protocol, PublishedPort};
+use super::port::{PortProtocol, PublishedPort};
 use crate::name::NsName;
 use crate::netlink;
 use crate::netns;
@@ -48,7 +48,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
     let mut listeners = Vec::new();
     for port in ports {
         let port: PublishedPort = port.to_str().context("a port is not UTF-8")?.parse()?;
-        ensure!(port.protocol == Protocol::Tcp, "'{port}': the proxy only supports TCP");
+        ensure!(port.protocol == PortProtocol::Tcp, "'{port}': the proxy only supports TCP");
         for (number, inside) in (port.first..=port.last).zip(port.inside..) {
             let what = || format!("cannot listen on port {number} of '{port}'");
             listeners.push((listen(port.host, number).with_context(what)?, inside));

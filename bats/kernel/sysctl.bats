@@ -181,6 +181,21 @@ refuses() {
   [[ $(value host "$FORWARD") == 0 ]]
 }
 
+@test "another value for an alias of a sysctl is refused, too, and down restores the value before" {
+  router outside "sysctl_set --host $FORWARD=1"
+  up router a
+  create b
+  router outside "sysctl_set --host net.ipv4.conf.all.forwarding=0"
+  run --separate-stderr ! hook router b up outside
+  reported "'$FORWARD' on the host to '0': \`router@a\` has set it to '1'"
+  router outside "sysctl_set --host net.ipv4.conf.all.forwarding=1"
+  hook router b up outside
+  down router a
+  [[ $(value host "$FORWARD") == 1 ]]
+  down router b
+  [[ $(value host "$FORWARD") == 0 && -z $(ls /run/systemd-netns/sysctls) ]]
+}
+
 @test "a restart changes the value of the only instance, and the value before the first one is restored" {
   router inside "sysctl_set --host net.ipv4.tcp_fin_timeout=50"
   before=$(value host net.ipv4.tcp_fin_timeout)

@@ -9,7 +9,19 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// The key of a sysctl, as its path below /proc/sys.
+/// Keys that are other names of one variable of the kernel, with the key that is used here.
+///
+/// A key whose write also changes other sysctls is not an alias: `conf/all/forwarding` sets that of each interface and of `default`, but
+/// each of them can be set alone afterwards. Neither are a value in two units, such as `neigh/default/retrans_time` and
+/// `retrans_time_ms`: their texts cannot be compared.
+const ALIASES: [(&str, &str); 2] = [
+    // net/ipv4/devinet.c, ctl_forward_entry
+    ("net/ipv4/conf/all/forwarding", "net/ipv4/ip_forward"),
+    // net/netfilter/nf_conntrack_standalone.c, nf_ct_netfilter_table
+    ("net/nf_conntrack_max", "net/netfilter/nf_conntrack_max"),
+];
+
+/// The key of a sysctl, as its path below /proc/sys. It is the same for all aliases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key(String);
 
@@ -25,7 +37,8 @@ impl FromStr for Key {
             path.split('/').all(|part| !["", ".", ".."].contains(&part)),
             "'{text}' is not the key of a sysctl: expected a key such as net.ipv4.ip_forward"
         );
-        Ok(Self(path))
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == path);
+        Ok(Self(alias.map_or(path, |(_, key)| (*key).to_owned())))
     }
 }
 
@@ -157,6 +170,16 @@ mod tests {
             assert_eq!(key.file(), PathBuf::from("/proc/sys/net/ipv4/conf/eth0.5/rp_filter"));
             assert_eq!(key.to_string(), "net.ipv4.conf.eth0/5.rp_filter");
         }
+    }
+
+    #[test]
+    fn all_aliases_of_a_variable_are_the_same_key() {
+        for (alias, key) in ALIASES {
+            let parsed = [alias, key].map(|text| text.parse::<Key>().unwrap());
+            assert_eq!(parsed[0], parsed[1]);
+        }
+        let default: Key = "net.ipv4.conf.default.forwarding".parse().unwrap();
+        assert_eq!(default.to_string(), "net.ipv4.conf.default.forwarding");
     }
 
     #[test]

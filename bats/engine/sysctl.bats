@@ -42,6 +42,17 @@ router() {
   undone "$before"
 }
 
+@test "check accepts the form in which the kernel shows a value" {
+  config sysctl-a.conf <<<"SYSCTLS=('net.ipv4.ip_local_reserved_ports=8080,8081' $PORT=0x50)"
+  on netnsctl up lo@a sysctl@a
+  run -0 on netnsctl check sysctl@a
+  [[ -z $output ]]
+  on ip netns exec a sysctl -q -w net.ipv4.ip_local_reserved_ports=9000
+  run -1 on netnsctl check sysctl@a
+  [[ $output == *"'net.ipv4.ip_local_reserved_ports' in namespace 'a' is '9000', not '8080-8081'"* ]]
+  on netnsctl down sysctl@a lo@a
+}
+
 @test "check reports an invalid setting with its file and line" {
   config sysctl-a.conf <<<"SYSCTLS=(kernel.hostname=x)"
   run -1 on netnsctl check sysctl@a

@@ -123,11 +123,45 @@ refuses() {
   refuses "'$FORWARD' is not a sysctl: expected KEY=VALUE" -- "$PORT=80" "$FORWARD"
 }
 
-@test "a value that the kernel refuses or changes is an error with its file, and nothing stays set" {
+@test "a value that the kernel refuses or does not take over is an error with its file, and nothing stays set" {
   create a
   refuses "'$FORWARD' in namespace 'a' to '1x'" /proc/sys/net/ipv4/ip_forward 'Invalid argument' -- "$PORT=80" "$FORWARD=1x"
-  refuses "'net.ipv4.ping_group_range'" "to '5 1'" "stored '1 0' instead" -- "$PORT=80" 'net.ipv4.ping_group_range=5 1'
+  refuses "'net.ipv4.ping_group_range'" "to '5 1'" "keeps the value '1 0'" -- "$PORT=80" 'net.ipv4.ping_group_range=5 1'
+  filter=net.ipv4.conf.default.rp_filter
+  refuses "'$filter'" "to ''" 'Invalid argument' -- "$PORT=80" "$filter="
+  refuses "'$filter'" "has read only '1'" -- "$PORT=80" "$filter=1 2"
   [[ ! -e $MEMORY/sysctl@a ]]
+}
+
+@test "a value that the kernel shows in another form is set, stays after a restart, and is restored" {
+  ports=net.ipv4.ip_local_reserved_ports
+  sysctls a "$ports=8080,8081"
+  up sysctl a
+  [[ $(value a "$ports") == 8080-8081 ]]
+  restart_inside sysctl a
+  sysctls a "$ports=8080,8082"
+  restart_inside sysctl a
+  [[ $(value a "$ports") == 8080,8082 ]]
+  inside a sysctl -q -w "$ports=9000"
+  run -0 down_hooks sysctl a
+  [[ $output == *"'$ports' in namespace 'a' stays '9000', which another program has set"* ]]
+  router outside "sysctl_set --host $ports=8080,8081"
+  up router a
+  up router b
+  down router a
+  [[ $(value host "$ports") == 8080-8081 ]]
+  down router b
+  [[ -z $(value host "$ports") ]]
+}
+
+@test "a sysctl that was never set cannot be restored, and down says so" {
+  secret=net.ipv6.conf.default.stable_secret
+  sysctls a "$secret=2001:db8::1"
+  up sysctl a
+  [[ $(value a "$secret") == 2001:0db8:0000:0000:0000:0000:0000:0001 ]]
+  restart_inside sysctl a
+  run -0 down_hooks sysctl a
+  [[ $output == *"'$secret' in namespace 'a' stays '2001:"*"': it was not set before, and the kernel cannot unset it"* ]]
 }
 
 @test "after a failed call that the hook ignores, only the sysctls before it are set, and down restores them" {

@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::enter_host;
 use super::Before;
-use super::key::{Key, is_same, line};
+use super::key::{Key, Value, line};
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::sys::file::{self, Draft};
@@ -30,7 +29,8 @@ pub struct Count {
     /// The key.
     pub key: Key,
     /// The value that all instances have set.
-    value: String,
+    #[serde(flatten)]
+    value: Value,
     pub(super) before: Before,
     /// The instances, in the order in which they have set it.
     pub owners: Vec<Instance>,
@@ -69,31 +69,32 @@ impl<'a> Counts<'a> {
     pub fn check(&self, key: &Key, value: &str, instance: &Instance) -> Result<()> {
         let Some(count) = self.read(key)? else { return Ok(()) };
         if let Some(other) = count.owners.iter().find(|owner| *owner != instance) {
-            ensure!(is_same(&count.value, value), "`{other}` has set it to '{}'", line(&count.value));
+            ensure!(count.value.is(value), "`{other}` has set it to '{}'", line(&count.value.wanted));
         }
         Ok(())
     }
 
     /// Counts an instance, and sets a sysctl in the namespace of this thread, which is the one of the host.
     /// Errors: the kernel refuses the value, and then nothing is changed; or the count cannot be written.
-    pub fn set(&self, key: &Key, value: &str, instance: &Instance) -> Result<()> {
+    pub fn set(&self, key: &Key, value: &mut Value, instance: &Instance) -> Result<()> {
         let earlier = self.read(key)?;
         let mut count = earlier.clone().map_or_else(|| Count::new(key, value), Ok)?;
         if !count.owners.contains(instance) {
             count.owners.push(instance.clone());
         }
-        if !is_same(&count.value, value) {
-            count.before.replaced = Some(mem::replace(&mut count.value, value.to_owned()));
+        if !count.value.is(&value.wanted) {
+            count.value = value.clone();
         }
         self.save(&count)?;
-        if let Err(error) = key.write(value) {
+        if let Err(error) = key.write(&mut count.value) {
             match earlier {
                 Some(earlier) => self.save(&earlier)?,
                 None => file::remove(&self.path(key))?,
             }
             return Err(error);
         }
-        if count.before.replaced.take().is_some() { self.save(&count) } else { Ok(()) }
+        *value = count.value.clone();
+        self.save(&count)
     }
 
     /// Removes an instance from the count of a sysctl. After the last one, the value before is restored.
@@ -117,9 +118,9 @@ impl<'a> Counts<'a> {
 
 impl Count {
     /// The count of a sysctl that no instance has set yet.
-    fn new(key: &Key, value: &str) -> Result<Self> {
-        let before = Before::new(key.read()?);
-        Ok(Self { key: key.clone(), value: value.to_owned(), before, owners: Vec::new() })
+    fn new(key: &Key, value: &Value) -> Result<Self> {
+        let before = Before { value: key.read()? };
+        Ok(Self { key: key.clone(), value: value.clone(), before, owners: Vec::new() })
     }
 }
 

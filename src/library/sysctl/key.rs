@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 /// Keys that are other names of one variable of the kernel, with the key that is used here.
@@ -75,31 +76,55 @@ impl Key {
         self.0.starts_with("net/")
     }
 
-    /// The value, without the line end.
+    /// The value, without the line end; `None` if it was never set, as for `stable_secret` (addrconf_sysctl_stable_secret in
+    /// net/ipv6/addrconf.c).
     /// Errors: it cannot be read.
-    pub fn read(&self) -> Result<String> {
+    pub fn read(&self) -> Result<Option<String>> {
         let file = self.file();
-        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(text.trim_end_matches('\n').to_owned())
+        match fs::read_to_string(&file) {
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => Ok(None),
+            text => {
+                let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+                Ok(Some(text.trim_end_matches('\n').to_owned()))
+            }
+        }
     }
 
-    /// Sets a value. An equal value is not written again: that can reset other sysctls.
-    /// Errors: the kernel refuses, or stores another value; then the value before is set again.
-    pub fn write(&self, value: &str) -> Result<()> {
+    /// Whether the sysctl has this value.
+    /// Errors: it cannot be read.
+    pub fn has(&self, value: &Value) -> Result<bool> {
+        Ok(self.read()?.is_some_and(|present| value.is(&present)))
+    }
+
+    /// Sets a value, and records what the kernel has stored. A value that is set is not written again: that can reset other sysctls.
+    /// Errors: the kernel refuses the value, reads only a part of it, or keeps the value before.
+    pub fn write(&self, value: &mut Value) -> Result<()> {
         let before = self.read()?;
-        if is_same(&before, value) {
+        if let Some(before) = before.as_ref().filter(|before| value.is(before)) {
+            value.stored = Some(before.clone());
             return Ok(());
         }
-        let file = self.file();
-        // An empty value is a line, too: write(2) of nothing has no effect.
-        let set = |value: &str| fs::write(&file, format!("{value}\n"));
-        set(value).with_context(|| file.display().to_string())?;
-        let stored = self.read()?;
-        if !is_same(&stored, value) {
-            set(&before).with_context(|| file.display().to_string())?;
-            bail!("{}: the kernel has stored '{}' instead", file.display(), line(&stored));
+        let what = || self.file().display().to_string();
+        let length = self.store(&value.wanted).with_context(what)?;
+        let stored = self.read()?.with_context(|| format!("{}: the kernel has stored no value", what()))?;
+        if length < value.wanted.len() {
+            before.map_or(Ok(0), |before| self.store(&before)).with_context(what)?;
+            bail!("{}: the kernel has read only '{}'", what(), &line(&value.wanted[..length]));
         }
+        ensure!(
+            before.as_ref() != Some(&stored) || is_same(&stored, &value.wanted),
+            "{}: the kernel keeps the value '{}'",
+            what(),
+            line(&stored)
+        );
+        value.stored = Some(stored);
         Ok(())
+    }
+
+    /// Writes a text, and returns how many of its bytes the kernel has read.
+    fn store(&self, text: &str) -> io::Result<usize> {
+        // One call of write(2): the kernel ignores a second one. An empty value is a line, too: a write of nothing has no effect.
+        OpenOptions::new().write(true).open(self.file())?.write(format!("{text}\n").as_bytes())
     }
 
     /// Whether the sysctl can be set in the namespace of this thread. Changes nothing.
@@ -117,6 +142,45 @@ impl Key {
     }
 }
 
+/// A value of ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Value {
+    /// The value as the plugin has passed it.
+    #[serde(rename = "value")]
+    pub wanted: String,
+    /// The value as the kernel shows it: `8080-8081` for `8080,8081`. `None` until it has been set: a process that is killed may have
+    /// set it or not.
+    stored: Option<String>,
+}
+
+impl Value {
+    /// A value that has not been set yet.
+    pub fn new(wanted: &str) -> Self {
+        Self { wanted: wanted.to_owned(), stored: None }
+    }
+
+    /// This value, or `earlier` if that is the same, so what the kernel has stored is known.
+    pub fn known_by(self, earlier: Option<&Self>) -> Self {
+        let same = earlier.filter(|earlier| is_same(&earlier.wanted, &self.wanted));
+        Self { stored: same.and_then(|earlier| earlier.stored.clone()), ..self }
+    }
+
+    /// Whether a value of the kernel, or of another plugin, is this one.
+    pub fn is(&self, other: &str) -> bool {
+        is_same(other, &self.wanted) || self.stored.as_deref().is_some_and(|stored| is_same(other, stored))
+    }
+
+    /// Whether a value of the kernel can be this one.
+    pub fn can_be(&self, present: &str) -> bool {
+        self.stored.is_none() || self.is(present)
+    }
+
+    /// The value as the kernel shows it, for a message.
+    pub fn shown(&self) -> String {
+        line(self.stored.as_ref().unwrap_or(&self.wanted))
+    }
+}
+
 /// Whether a sysctl can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settable {
@@ -129,7 +193,7 @@ pub enum Settable {
 }
 
 /// Whether the kernel reads two values as the same. It separates the words of a value by tabs, and shows numbers as decimals.
-pub fn is_same(one: &str, other: &str) -> bool {
+fn is_same(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split_whitespace(), other.split_whitespace());
     loop {
         match (one.next(), other.next()) {

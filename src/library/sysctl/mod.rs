@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::enter_host;
-use super::record::Record;
 use crate::config::layers::Layers;
 use crate::config::remembered;
 use crate::name::{Instance, NsName, Side};
@@ -18,16 +17,17 @@ use crate::netns::{self, Entered};
 use crate::paths::Paths;
 use crate::print;
 use count::Counts;
-use key::{Settable, is_same, line};
+use key::{Settable, line};
 
 pub use count::read as read_count;
-pub use key::Key;
+pub use key::{Key, Value};
 
 /// A sysctl that an instance has set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChangedSysctl {
     key: Key,
-    value: String,
+    #[serde(flatten)]
+    value: Value,
     instance: Instance,
     /// The namespace; `None` on the host.
     namespace: Option<NsName>,
@@ -44,36 +44,37 @@ pub struct ChangedSysctl {
 /// The value of a sysctl before it was set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Before {
-    value: String,
-    /// Our earlier value while a new one replaces it: a process that is killed may have written the new value or not.
-    replaced: Option<String>,
+    /// `None` if it was never set.
+    value: Option<String>,
 }
 
 impl Before {
-    fn new(value: String) -> Self {
-        Self { value, replaced: None }
-    }
-
     /// Restores the value in the namespace of this thread, unless the present value is not `ours`.
     /// Errors: the kernel refuses.
-    fn restore(&self, key: &Key, ours: &str, place: &str) -> Result<()> {
+    fn restore(&self, key: &Key, ours: &Value, place: &str) -> Result<()> {
         let restored = self.restore_present(key, ours, place);
         if key.file().exists() { restored } else { Ok(()) } // its interface or module is gone, perhaps since this moment
     }
 
-    fn restore_present(&self, key: &Key, ours: &str, place: &str) -> Result<()> {
-        let present = key.read()?;
-        if is_same(&present, &self.value) {
+    fn restore_present(&self, key: &Key, ours: &Value, place: &str) -> Result<()> {
+        let Some(present) = key.read()? else { return Ok(()) };
+        let present = line(&present);
+        let Some(before) = &self.value else {
+            print::say(&format!(
+                "sysctl '{key}' {place} stays '{present}': it was not set before, and the kernel cannot unset it"
+            ));
+            return Ok(());
+        };
+        let mut before = Value::new(before);
+        if before.is(&present) {
             return Ok(());
         }
-        if [Some(ours), self.replaced.as_deref()].into_iter().flatten().any(|value| is_same(value, &present))
-        {
-            return key.write(&self.value).with_context(|| format!("cannot restore sysctl '{key}' {place}"));
+        if ours.can_be(&present) {
+            return key.write(&mut before).with_context(|| format!("cannot restore sysctl '{key}' {place}"));
         }
         print::say(&format!(
-            "sysctl '{key}' {place} stays '{}', which another program has set; before, it was '{}'",
-            line(&present),
-            line(&self.value)
+            "sysctl '{key}' {place} stays '{present}', which another program has set; before, it was '{}'",
+            before.shown()
         ));
         Ok(())
     }
@@ -118,13 +119,15 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
         record.put_sysctl(sysctl.clone());
     }
     record.save(call.paths)?;
-    for (at, (assignment, sysctl, _)) in sysctls.iter().enumerate() {
+    for at in 0..sysctls.len() {
+        let (assignment, sysctl, _) = &mut sysctls[at];
         call.trace(&sysctl.command());
         let done = match &counts {
-            Some(counts) => counts.set(&sysctl.key, &sysctl.value, &sysctl.instance),
-            None => sysctl.key.write(&sysctl.value),
+            Some(counts) => counts.set(&sysctl.key, &mut sysctl.value, &sysctl.instance),
+            None => sysctl.key.write(&mut sysctl.value),
         };
         if let Err(error) = done {
+            let error = assignment.explain(call, namespace, error);
             for (_, sysctl, earlier) in &sysctls[at..] {
                 record.forget_sysctl(sysctl);
                 if let Some(earlier) = earlier {
@@ -132,10 +135,11 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
                 }
             }
             record.save(call.paths)?;
-            return Err(assignment.explain(call, namespace, error));
+            return Err(error);
         }
+        record.put_sysctl(sysctl.clone()); // with the value that the kernel has stored
     }
-    settle(call, &mut record, sysctls.into_iter().map(|(_, sysctl, _)| sysctl))
+    record.save(call.paths)
 }
 
 /// The record of a sysctl that will be set.
@@ -144,18 +148,12 @@ fn new(
     Assignment { key, value, .. }: &Assignment,
     namespace: Option<&NsName>,
     earlier: Option<&ChangedSysctl>,
-    present: String,
+    present: Option<String>,
 ) -> ChangedSysctl {
-    let before = match earlier {
-        Some(ChangedSysctl { before: Some(before), value: old, .. }) if !is_same(old, value) => {
-            Before { replaced: Some(old.clone()), ..before.clone() }
-        }
-        Some(ChangedSysctl { before: Some(before), .. }) => before.clone(),
-        _ => Before::new(present),
-    };
+    let before = earlier.and_then(|earlier| earlier.before.clone()).unwrap_or(Before { value: present });
     ChangedSysctl {
         key: key.clone(),
-        value: value.clone(),
+        value: Value::new(value).known_by(earlier.map(|earlier| &earlier.value)),
         instance: call.instance.clone(),
         namespace: namespace.cloned(),
         before: namespace.map(|_| before),
@@ -165,21 +163,9 @@ fn new(
     }
 }
 
-/// Forgets the values that have been replaced.
-fn settle(call: &Call, record: &mut Record, sysctls: impl Iterator<Item = ChangedSysctl>) -> Result<()> {
-    let mut is_changed = false;
-    for mut sysctl in sysctls {
-        if sysctl.before.as_mut().is_some_and(|before| before.replaced.take().is_some()) {
-            record.put_sysctl(sysctl);
-            is_changed = true;
-        }
-    }
-    if is_changed { record.save(call.paths) } else { Ok(()) }
-}
-
-/// Checks that a sysctl can be set in the namespace of this thread, and returns its present value.
+/// Checks that a sysctl can be set in the namespace of this thread, and returns its present value; `None` if it was never set.
 /// Errors: it cannot.
-fn check(call: &Call, assignment: &Assignment, counts: Option<&Counts>) -> Result<String> {
+fn check(call: &Call, assignment: &Assignment, counts: Option<&Counts>) -> Result<Option<String>> {
     let key = &assignment.key;
     let is_of_host = || enter_host().is_ok_and(|_host| matches!(key.is_settable(), Ok(Settable::Yes)));
     match key.is_settable()? {
@@ -264,7 +250,7 @@ impl ChangedSysctl {
     /// The command that sets the sysctl.
     fn command(&self) -> String {
         let inside = self.namespace.as_ref().map_or(String::new(), |name| format!("ip netns exec {name} "));
-        let word = format!("{}={}", self.key, self.value);
+        let word = format!("{}={}", self.key, self.value.wanted);
         format!("{inside}sysctl -w {}", shell_words::quote(&word))
     }
 
@@ -305,11 +291,11 @@ impl ChangedSysctl {
         if !key.file().exists() {
             return Ok(vec![format!("sysctl '{key}' does not exist any more {place}")]);
         }
-        let present = key.read()?;
-        if is_same(&present, &self.value) {
+        if key.has(&self.value)? {
             return Ok(Vec::new());
         }
-        Ok(vec![format!("sysctl '{key}' {place} is '{}', not '{}'", line(&present), line(&self.value))])
+        let present = key.read()?.unwrap_or_default();
+        Ok(vec![format!("sysctl '{key}' {place} is '{}', not '{}'", line(&present), self.value.shown())])
     }
 }
 
@@ -321,7 +307,7 @@ pub fn value_before(paths: &Paths, key: &Key) -> Result<Option<String>> {
         return Ok(None);
     }
     let counted = read_count(&paths.sysctls.join(key.file_name()))?;
-    counted.map_or_else(|| key.read(), |count| Ok(count.before.value)).map(Some)
+    counted.map_or_else(|| key.read(), |count| Ok(count.before.value))
 }
 
 /// Removes an instance without remembered values from the count of a sysctl of the host.

@@ -42,7 +42,7 @@ drifts() {
     "interface 've-a1' does not have the address '192.0.2.2'" \
     "the route 'default via 192.0.2.1' over interface 've-a1' is missing" \
     "the route '198.51.100.0/24 via 192.0.2.1' over interface 've-a1' is missing" \
-    "/proc/sys/net/ipv4/conf/ve-a1/rp_filter is '1', not '2'"
+    "sysctl 'net.ipv4.conf.ve-a1.rp_filter' in namespace 'a' is '1', not '2'"
   on netnsctl restart veth@a
   on netnsctl check veth@a
   on ip link set dev ve-a0 group 0 mtu 1300
@@ -52,7 +52,7 @@ drifts() {
   drifts "interface 've-a0' has the group '0', not '28275'" "interface 've-a0' has the MTU '1300', not '1400'" \
     "interface 've-a0' does not have the address '2001:db8::1'" \
     "the route '203.0.113.0/24' over interface 've-a0' is missing" \
-    "/proc/sys/net/ipv4/conf/ve-a0/rp_filter is '1', not '2'"
+    "sysctl 'net.ipv4.conf.ve-a0.rp_filter' on the host is '1', not '2'"
   on netnsctl restart veth@a
   on netnsctl check veth@a
 }

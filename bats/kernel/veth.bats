@@ -537,6 +537,27 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   done
 }
 
+@test "a sysctl of an end that the kernel resets with the carrier has its value after up, and one in another form, too" {
+  veth a 'VETH_SYSCTLS_INSIDE=(ipv6.mtu=1300 ipv4.rp_filter=0x1)' 'VETH_SYSCTLS_OUTSIDE=(ipv6.mtu=1310)' VETH_IFNAME_INSIDE=in.side
+  up veth a
+  [[ $(inside a cat /proc/sys/net/ipv6/conf/in.side/mtu) == 1300 && $(cat /proc/sys/net/ipv6/conf/ve-a0/mtu) == 1310 ]]
+  [[ $(inside a cat /proc/sys/net/ipv4/conf/in.side/rp_filter) == 1 ]]
+  NETNS_TRACE=1 run --separate-stderr -0 restart_inside veth a
+  [[ $stderr != *'sysctl -w'* ]]
+  inside a bash -c 'echo 0 >/proc/sys/net/ipv4/conf/in.side/rp_filter'
+  NETNS_TRACE=1 run --separate-stderr -0 restart_inside veth a
+  [[ $stderr == *"+ sysctl -w 'net.ipv4.conf.in/side.rp_filter=0x1'"* ]]
+}
+
+@test "a value that the kernel does not take over is refused with its setting" {
+  create a
+  veth a "VETH_SYSCTLS_INSIDE=('ipv4.rp_filter=1 2')"
+  hook veth a up outside
+  refused VETH_SYSCTLS_INSIDE "has read only '1'" -- hook veth a up inside
+  veth a "VETH_SYSCTLS_INSIDE=(ipv4.rp_filter=)"
+  refused VETH_SYSCTLS_INSIDE 'Invalid argument' -- hook veth a up inside
+}
+
 @test "VETH_SYSCTLS_INSIDE and _OUTSIDE set sysctls of the ends, and a restart resets one that is not set any more" {
   veth a 'VETH_SYSCTLS_INSIDE=(ipv4.rp_filter=2)' 'VETH_SYSCTLS_OUTSIDE=(ipv4.rp_filter=2 ipv6.accept_ra=1)'
   up veth a

@@ -1,17 +1,16 @@
 //! Gives an interface the properties of its settings.
 
-use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use ipnet::IpNet;
 
 use super::super::Call;
+use super::super::sysctl::{Key, Value};
 use super::add::text_of_mac;
 use super::rehearse::{Meaning, ip_words};
 use super::settings::{LinkSettings, invalid, network};
-use super::{Configured, LinkRecord, MARK_GROUP, ports, write_sysctl};
+use super::{Configured, LinkRecord, MARK_GROUP, ports, wait};
 use crate::netlink::{self, LinkChange};
 
 /// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
@@ -26,7 +25,7 @@ pub(super) fn apply(
     let _there = link.place.enter(call)?;
     let found = link.find_with_addresses()?.with_context(|| format!("{} does not exist", link.describe()))?;
     let before = link.configured.clone().unwrap_or_default();
-    set_sysctls(call, link, earlier)?;
+    let sysctls = set_sysctls(call, link, earlier, &before.sysctls)?;
     set_properties(call, link, &found, earlier)?;
     set_remotes(call, link, found.index, earlier)?;
     set_addresses(call, link, &found, &before, meaning)?;
@@ -49,8 +48,8 @@ pub(super) fn apply(
     } else {
         netlink::own_routes(found.index)?.into_iter().map(|route| route.text).collect()
     };
-    link.configured =
-        Some(Configured { addresses, routes, ignores_routers: ignores_routers(&link.end.ifname), ports });
+    let ignores_routers = ignores_routers(&link.end.ifname);
+    link.configured = Some(Configured { addresses, routes, ignores_routers, ports, sysctls });
     Ok(())
 }
 
@@ -58,32 +57,63 @@ fn trace(call: &Call, link: &LinkRecord, words: &str) {
     call.trace(&format!("{} {words}", link.place.ip()));
 }
 
-/// Sets the sysctls of an interface. One that is not set any more gets the value of a new interface.
+/// Sets the sysctls of an interface, and returns them. One that is not set any more gets the value of a new interface.
 ///
 /// A pair without a bridge has only two ends, and both addresses are known. So duplicate address detection would only delay the use
 /// of IPv6 addresses (`accept_dad`, and `ndisc` in the kernel's ip-sysctl.rst).
-fn set_sysctls(call: &Call, link: &LinkRecord, earlier: &LinkSettings) -> Result<()> {
+fn set_sysctls(
+    call: &Call,
+    link: &LinkRecord,
+    earlier: &LinkSettings,
+    before: &[(Key, Value)],
+) -> Result<Vec<(Key, Value)>> {
     let ifname = &link.end.ifname;
     if link.kind == "veth" && !link.bridged {
-        let path = format!("/proc/sys/net/ipv6/conf/{ifname}/accept_dad");
         // The file does not exist if IPv6 is disabled. With a read-only /proc/sys, the addresses are usable later.
-        _ = fs::write(&path, "0");
+        _ = Key::of_interface("ipv6", "conf", ifname, "accept_dad").write(&mut Value::new("0"));
     }
     for sysctl in earlier.sysctls.iter().filter(|old| !link.end.sysctls.iter().any(|new| new.is_same(old))) {
-        let value = fs::read_to_string(sysctl.path("default")).unwrap_or_default();
-        write_sysctl(&sysctl.path(ifname), value.trim())?;
+        if let Some(value) = sysctl.key("default").read()? {
+            sysctl.key(ifname).write(&mut Value::new(&value))?;
+        }
     }
+    let mut sysctls: Vec<(Key, Value)> = Vec::new();
     for sysctl in &link.end.sysctls {
-        let path = sysctl.path(ifname);
-        call.trace(&format!(
-            "sysctl -w {}={}",
-            path.trim_start_matches("/proc/sys/").replace('/', "."),
-            sysctl.value
-        ));
-        write_sysctl(&path, &sysctl.value)
-            .map_err(|error| invalid(link.end.setting("SYSCTLS"), format!("{error:#}")))?;
+        let key = sysctl.key(ifname);
+        let known = before.iter().find(|(known, _)| *known == key).map(|(_, value)| value);
+        let value = Value::new(&sysctl.value).known_by(known);
+        sysctls.retain(|(earlier, _)| *earlier != key); // the last one wins, as in sysctl.d(5)
+        sysctls.push((key, value));
+    }
+    write_sysctls(call, link, &mut sysctls)?;
+    Ok(sysctls)
+}
+
+/// Writes sysctls of an interface.
+fn write_sysctls(call: &Call, link: &LinkRecord, sysctls: &mut [(Key, Value)]) -> Result<()> {
+    for (key, value) in sysctls {
+        if !key.has(value)? {
+            call.trace(&key.command(value));
+        }
+        key.write(value).map_err(|error| {
+            let message =
+                format!("cannot set '{key}' of {} to '{}': {error:#}", link.describe(), value.wanted);
+            invalid(link.end.setting("SYSCTLS"), message)
+        })?;
     }
     Ok(())
+}
+
+/// Sets the sysctls of an interface again that the kernel has reset: it does that with `ipv6.mtu` when the interface gets a carrier
+/// (addrconf_notify in net/ipv6/addrconf.c).
+pub(super) fn repeat_sysctls(call: &Call, link: &LinkRecord) -> Result<()> {
+    let Some(configured) = link.configured.as_ref().filter(|one| !one.sysctls.is_empty()) else {
+        return Ok(());
+    };
+    // As for the wait: an inside hook may not be allowed to enter the host.
+    let Ok(_there) = link.place.enter(call) else { return Ok(()) };
+    wait::until_carrier_is_processed(link)?;
+    write_sysctls(call, link, &mut configured.sysctls.clone())
 }
 
 fn set_properties(
@@ -244,26 +274,23 @@ fn set_routes(
 }
 
 /// The sysctls that make an interface ignore routers.
-const ROUTERS: [&str; 4] = [
-    "ipv6/conf/*/accept_ra",
-    "ipv6/conf/*/autoconf",
-    "ipv6/conf/*/accept_redirects",
-    "ipv4/conf/*/accept_redirects",
-];
+const ROUTERS: [(&str, &str); 4] =
+    [("ipv6", "accept_ra"), ("ipv6", "autoconf"), ("ipv6", "accept_redirects"), ("ipv4", "accept_redirects")];
+
+/// The keys of an interface.
+fn router_keys(ifname: &str) -> impl Iterator<Item = Key> {
+    ROUTERS.iter().map(move |(family, key)| Key::of_interface(family, "conf", ifname, key))
+}
 
 /// Whether an interface in the namespace of this thread ignores router advertisements.
 pub(super) fn ignores_routers(ifname: &str) -> bool {
-    let path = format!("/proc/sys/net/{}", ROUTERS[0].replace('*', ifname));
-    fs::read_to_string(path).is_ok_and(|value| value.trim() == "0")
+    router_keys(ifname).next().is_some_and(|key| key.has(&Value::new("0")).unwrap_or(false))
 }
 
 /// Makes an interface ignore router advertisements and redirects, as `ignore_routers` of the runtime does.
 pub(super) fn ignore_routers(ifname: &str) -> Result<()> {
-    for file in ROUTERS {
-        let path = format!("/proc/sys/net/{}", file.replace('*', ifname));
-        if Path::new(&path).exists() {
-            write_sysctl(&path, "0")?;
-        }
+    for key in router_keys(ifname).filter(|key| key.file().exists()) {
+        key.write(&mut Value::new("0"))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::super::Call;
 use super::super::record::{Object, Record};
 use super::add::{self, split};
-use super::apply::apply;
+use super::apply::{apply, repeat_sysctls};
 use super::rehearse::Meaning;
 use super::settings::{LinkSettings, Settings};
 use super::site::LinkSite;
@@ -48,6 +48,7 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     for link in record.links() {
         if is_ready(call, &record, link) {
             wait::until_usable(call, link)?;
+            repeat_sysctls(call, link)?;
         }
     }
     Ok(())

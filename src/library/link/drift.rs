@@ -1,7 +1,5 @@
 //! Compares an interface with its settings.
 
-use std::fs;
-
 use anyhow::Result;
 
 use super::add::text_of_mac;
@@ -63,12 +61,8 @@ impl LinkRecord {
                 missing.map(|route| format!("the route '{route}' over interface '{ifname}' is missing")),
             );
         }
-        for sysctl in &self.end.sysctls {
-            let path = sysctl.path(ifname);
-            let present = fs::read_to_string(&path).unwrap_or_default();
-            if present.split_whitespace().ne(sysctl.value.split_whitespace()) {
-                lines.push(format!("{path} is '{}', not '{}'", present.trim(), sysctl.value));
-            }
+        for (key, value) in &configured.sysctls {
+            lines.extend(key.drift(value, &self.place.to_string())?);
         }
         if configured.ignores_routers && !self.place.is_inside() && !ignores_routers(ifname) {
             lines.push(format!("interface '{ifname}' accepts router advertisements"));

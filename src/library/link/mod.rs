@@ -27,6 +27,7 @@ pub use moved::move_in;
 pub use remove::remove_older;
 
 use super::Call;
+use super::sysctl::{Key, Value};
 use crate::netlink;
 use crate::sys::program::Program;
 use moved::Moved;
@@ -81,6 +82,9 @@ struct Configured {
     ignores_routers: bool,
     /// The ports that existed.
     ports: Vec<String>,
+    /// The sysctls that were set.
+    #[serde(default)]
+    sysctls: Vec<(Key, Value)>,
 }
 
 impl LinkRecord {
@@ -187,9 +191,4 @@ fn ip(words: &[&str]) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`ip {}`: {}", words.join(" "), text.trim().replace('\n', "; "));
     Ok(())
-}
-
-/// Writes a sysctl in the namespace of this thread.
-fn write_sysctl(path: &str, value: &str) -> Result<()> {
-    std::fs::write(path, value).with_context(|| format!("cannot set {path} to '{value}'"))
 }

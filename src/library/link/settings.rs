@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::super::sysctl::Key;
 use crate::name::{NsName, address, ifname};
 use crate::netlink::Mac;
 
@@ -216,14 +216,14 @@ pub struct Sysctl {
 }
 
 impl Sysctl {
-    /// The file of the interface in /proc/sys.
-    pub fn path(&self, ifname: &str) -> String {
-        format!("/proc/sys/net/{}/{}/{ifname}/{}", self.family, self.group, self.key)
+    /// The key for an interface. The interface `default` has the value of a new one.
+    pub fn key(&self, ifname: &str) -> Key {
+        Key::of_interface(&self.family, &self.group, ifname, &self.key)
     }
 
-    /// Whether both set the same file.
+    /// Whether both set the same sysctl.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.path("") == other.path("")
+        self.key("default") == other.key("default")
     }
 
     /// Parses `ipv4.rp_filter=2` or `ipv6.neigh.gc_stale_time=60`.
@@ -243,11 +243,8 @@ impl Sysctl {
         ensure!(["ipv4", "ipv6"].contains(&family) && !key.is_empty() && !key.contains('/'), expected());
         let sysctl =
             Self { family: family.into(), group: group.into(), key: key.into(), value: value.trim().into() };
-        ensure!(
-            Path::new(&sysctl.path("default")).exists(),
-            "unknown sysctl '{name}': {} does not exist",
-            sysctl.path("default")
-        );
+        let file = sysctl.key("default").file();
+        ensure!(file.exists(), "unknown sysctl '{name}': {} does not exist", file.display());
         Ok(sysctl)
     }
 }

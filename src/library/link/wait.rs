@@ -78,3 +78,12 @@ pub(super) fn until_usable(call: &Call, link: &LinkRecord) -> Result<()> {
         )
     })
 }
+
+/// Waits until the kernel has reacted to the carrier of a pair, in the namespace of this thread: it shows the carrier before that, and
+/// the state of the interface after it (linkwatch_do_dev in net/core/link_watch.c).
+/// Errors: the kernel cannot be queried.
+pub(super) fn until_carrier_is_processed(link: &LinkRecord) -> Result<()> {
+    let is_pending = |found: &netlink::Link| found.kind == "veth" && found.carrier && found.state != "UP";
+    let look = || Ok(link.find()?.filter(is_pending).is_none().then_some(()));
+    try_wait_until(link.end.carrier_timeout, POLL_INTERVAL, look).map(|_| ())
+}

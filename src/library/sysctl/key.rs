@@ -60,6 +60,11 @@ fn exchanged(text: &str) -> String {
 }
 
 impl Key {
+    /// The sysctl of an interface. `group` is `conf` or `neigh`.
+    pub fn of_interface(family: &str, group: &str, ifname: &str, key: &str) -> Self {
+        Self(format!("net/{family}/{group}/{ifname}/{key}"))
+    }
+
     /// The file in /proc/sys. Below /proc/sys/net it belongs to the network namespace of this thread.
     pub fn file(&self) -> PathBuf {
         PathBuf::from("/proc/sys").join(&self.0)
@@ -96,6 +101,19 @@ impl Key {
         Ok(self.read()?.is_some_and(|present| value.is(&present)))
     }
 
+    /// Returns a line if the sysctl has another value in the namespace of this thread. `place` is its name in the line.
+    /// Errors: the value cannot be read.
+    pub fn drift(&self, value: &Value, place: &str) -> Result<Option<String>> {
+        if !self.file().exists() {
+            return Ok(Some(format!("sysctl '{self}' does not exist any more {place}")));
+        }
+        if self.has(value)? {
+            return Ok(None);
+        }
+        let present = self.read()?.unwrap_or_default();
+        Ok(Some(format!("sysctl '{self}' {place} is '{}', not '{}'", line(&present), value.shown())))
+    }
+
     /// Sets a value, and records what the kernel has stored. A value that is set is not written again: that can reset other sysctls.
     /// Errors: the kernel refuses the value, reads only a part of it, or keeps the value before.
     pub fn write(&self, value: &mut Value) -> Result<()> {
@@ -125,6 +143,11 @@ impl Key {
     fn store(&self, text: &str) -> io::Result<usize> {
         // One call of write(2): the kernel ignores a second one. An empty value is a line, too: a write of nothing has no effect.
         OpenOptions::new().write(true).open(self.file())?.write(format!("{text}\n").as_bytes())
+    }
+
+    /// The command that sets the sysctl.
+    pub fn command(&self, value: &Value) -> String {
+        format!("sysctl -w {}", shell_words::quote(&format!("{self}={}", value.wanted)))
     }
 
     /// Whether the sysctl can be set in the namespace of this thread. Changes nothing.

@@ -250,8 +250,7 @@ impl ChangedSysctl {
     /// The command that sets the sysctl.
     fn command(&self) -> String {
         let inside = self.namespace.as_ref().map_or(String::new(), |name| format!("ip netns exec {name} "));
-        let word = format!("{}={}", self.key, self.value.wanted);
-        format!("{inside}sysctl -w {}", shell_words::quote(&word))
+        inside + &self.key.command(&self.value)
     }
 
     fn place(&self) -> String {
@@ -287,15 +286,7 @@ impl ChangedSysctl {
     /// Errors: the value cannot be read.
     pub(super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
         let _there = enter(paths, self.namespace.as_ref())?;
-        let (key, place) = (&self.key, self.place());
-        if !key.file().exists() {
-            return Ok(vec![format!("sysctl '{key}' does not exist any more {place}")]);
-        }
-        if key.has(&self.value)? {
-            return Ok(Vec::new());
-        }
-        let present = key.read()?.unwrap_or_default();
-        Ok(vec![format!("sysctl '{key}' {place} is '{}', not '{}'", line(&present), self.value.shown())])
+        Ok(self.key.drift(&self.value, &self.place())?.into_iter().collect())
     }
 }
 

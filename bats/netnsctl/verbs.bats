@@ -282,6 +282,27 @@ END
   rm -rf /etc/systemd/system/netns*
 }
 
+@test "new with a type that cannot begin a variable creates a plugin without faults" {
+  for type in my.type 1x; do
+    for template in bridge veth daemon wireguard; do
+      netnsctl new --like "$template" "$type"
+      shellcheck "$CONF/$type.sh"
+      # bash itself accepts the names of functions and variables.
+      bash -euc 'valid_setting() { :; }; source "$1.sh"; source "$1-example.conf"; "configure_${1##*/}_validate"' - "$CONF/$type"
+      mv "$CONF/$type.sh" "$CONF/$type-$template.saved"
+      rm "$CONF/$type-example.conf"
+    done
+    run -0 cat "$CONF/$type"-*.saved
+    [[ $output == *_IFNAME* && $output != *[.]type_[A-Z]* && ! $output =~ [^A-Z_0-9]1X ]]
+  done
+  netnsctl new --like daemon my.type
+  netnsctl up my.type@example
+  netnsctl check my.type
+  netnsctl down my.type@example
+  nothing_left
+  rm -rf /etc/systemd/system/netns*
+}
+
 @test "new --like with an unknown template is an error, and writes nothing" {
   run --separate-stderr -1 netnsctl new --like nosuch mine
   [[ $stderr == *"cannot read the template /usr/share/systemd-netns/nosuch.sh"* && ! -e $CONF/mine.sh ]]
@@ -299,7 +320,10 @@ END
 @test "new overwrites no file, and overrides a shipped type only with --force" {
   config mine.sh <<<'# mine'
   run --separate-stderr -1 netnsctl new mine
-  [[ $(<"$CONF/mine.sh") == '# mine' ]]
+  [[ $(<"$CONF/mine.sh") == '# mine' && $stderr == *"$CONF/mine.sh exists already; hint: "* ]]
+  config zz-example.conf <<<'# mine'
+  run --separate-stderr -1 netnsctl new zz
+  [[ $(<"$CONF/zz-example.conf") == '# mine' && ! -e $CONF/zz.sh && $stderr == *"$CONF/zz-example.conf exists already"* ]]
   run --separate-stderr -1 netnsctl new veth
   [[ $stderr == *'--force'* && ! -e $CONF/veth.sh ]]
 }

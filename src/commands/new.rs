@@ -39,7 +39,11 @@ pub struct NewArgs {
 /// Errors: the template does not exist, or cannot be read.
 fn files(paths: &Paths, like: &NsType, nstype: &NsType) -> Result<[String; 2]> {
     let setting = capitals(nstype);
-    let filled = |text: &str| text.replace("SETTING", &setting).replace("TYPE", nstype.as_ref());
+    let filled = |text: &str| {
+        // SETTING last: the name of a setting can contain the other words.
+        let text = text.replace("TYPE", nstype.as_ref()).replace("DAEMON", &identifier(nstype));
+        text.replace("SETTING", &setting)
+    };
     let [plugin, settings] = match like.as_ref() {
         "wireguard" => [include_str!("templates/wireguard.sh"), include_str!("templates/wireguard.conf")],
         "daemon" => [include_str!("templates/daemon.sh"), include_str!("templates/daemon.conf")],
@@ -57,10 +61,11 @@ fn copy(paths: &Paths, like: &NsType, nstype: &NsType) -> Result<[String; 2]> {
     let (old, new) = (capitals(like), capitals(nstype));
     let mut plugin = text;
     // A type can have the name of a kind of interfaces, which stays.
-    for form in ["# *: ", "*-NAME.", "*.conf", "all * instances", "configure_*_", "*_"] {
+    for form in ["# *: ", "*-NAME.", "*.conf", "all * instances", "configure_*_"] {
         plugin =
             replace_words(&plugin, &form.replace('*', like.as_ref()), &form.replace('*', nstype.as_ref()));
     }
+    plugin = replace_words(&plugin, &format!("{}_", identifier(like)), &format!("{}_", identifier(nstype)));
     for form in ["link_add *", "link_configure *", "*_"] {
         plugin = replace_words(&plugin, &form.replace('*', &old), &form.replace('*', &new));
     }
@@ -73,7 +78,13 @@ fn copy(paths: &Paths, like: &NsType, nstype: &NsType) -> Result<[String; 2]> {
 
 /// The beginning of the names of the settings of a type.
 fn capitals(nstype: &NsType) -> String {
-    nstype.as_ref().to_uppercase().replace('.', "_")
+    identifier(nstype).to_uppercase()
+}
+
+/// The name of a type as the beginning of a variable in bash, which has letters, digits and `_`, and does not begin with a digit.
+fn identifier(nstype: &NsType) -> String {
+    let name = nstype.as_ref().replace(|character: char| !character.is_ascii_alphanumeric(), "_");
+    if name.starts_with(|first: char| first.is_ascii_digit()) { format!("_{name}") } else { name }
 }
 
 /// Replaces a text where a word begins.
@@ -102,10 +113,18 @@ pub(super) fn run(options: &NewArgs) -> Result<Status> {
             found.display()
         );
     }
+    for path in [&own, &conf] {
+        let is_missing = fs::symlink_metadata(path).is_err();
+        ensure!(
+            is_missing,
+            "{} exists already; hint: choose another type, or rename the file",
+            path.display()
+        );
+    }
     let [plugin, settings] = files(&paths, &options.like, nstype)?;
     fs::create_dir_all(&paths.conf).with_context(|| format!("cannot create {}", paths.conf.display()))?;
     write(&own, &plugin)?;
-    write(&conf, &settings)?;
+    write(&conf, &settings).inspect_err(|_| _ = fs::remove_file(&own))?;
     say(&format!("Wrote {} and {}.", own.display(), conf.display()));
     let update = update::UpdateArgs {
         daemon_reload: false,

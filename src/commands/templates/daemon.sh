@@ -13,5 +13,5 @@ configure_TYPE_validate() {
 
 # Runs in the namespace, and again on each restart. The host records the daemon: `down` stops it, and `check` reports if it does not run.
 configure_TYPE_up_inside() {
-  daemon_start TYPE "${SETTING_COMMAND[@]}"
+  daemon_start DAEMON "${SETTING_COMMAND[@]}"
 }

@@ -147,6 +147,18 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   up veth a-long-name
 }
 
+@test "a default name with a colon is replaced by a name that the kernel accepts, different for each namespace" {
+  veth a:b
+  up veth a:b
+  first=$(ip -json link show type veth | jq -r '.[].ifname')
+  [[ $first =~ ^ve-a_b[0-9a-f]{8}0$ ]]
+  [[ $(ip -netns a:b -json link show type veth | jq -r '.[].ifname') =~ ^ve-a_b[0-9a-f]{8}1$ ]]
+  down veth a:b
+  veth a:c
+  up veth a:c
+  [[ $(ip -json link show type veth | jq -r '.[].ifname') != "$first" ]]
+}
+
 @test "a default name of more than 15 characters is shortened: it stays the same, and differs for each namespace" {
   for name in a-longer-name1 a-longer-name2; do
     veth "$name"

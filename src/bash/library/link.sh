@@ -52,18 +52,20 @@ link_up() { __netns_library link_up "$1"; }
 
 # Usage: default_ifname VARIABLE NAME
 #   default_ifname VETH_IFNAME_OUTSIDE "ve-${1}0"
-# Sets VARIABLE to NAME, unless it has a value. A NAME of more than 15 characters is shortened: its begin and its last character stay,
-# and a hash of the whole NAME is between them. So the name is always the same, and different for each namespace.
+# Sets VARIABLE to NAME, unless it has a value. A NAME that the kernel refuses is replaced: one of more than 15 characters, or with `/`,
+# `:`, `%` or white space. Its begin and its last character stay, with `_` for these characters, and a hash of the whole NAME is between
+# them. So the name is always the same, and different for each namespace.
 default_ifname() {
   [[ -z ${!1-} ]] || return 0
   local __netns_name=$2
-  if ((${#2} > 15)); then
+  if ((${#2} > 15)) || [[ $2 == *[/:%[:space:]]* ]]; then
     local -i __netns_hash=2166136261 __netns_at __netns_code # FNV-1a, 32 bits
     for ((__netns_at = 0; __netns_at < ${#2}; __netns_at++)); do
       printf -v __netns_code %d "'${2:__netns_at:1}"
       __netns_hash=$(((__netns_hash ^ __netns_code) * 16777619 & 0xffffffff))
     done
     printf -v __netns_name '%s%08x%s' "${2:0:6}" "$__netns_hash" "${2: -1}"
+    __netns_name=${__netns_name//[\/:%[:space:]]/_}
   fi
   printf -v "$1" %s "$__netns_name"
 }

@@ -43,7 +43,11 @@ configure_macvlan_validate() {
   [[ ${MACVLAN_MODE:-bridge} =~ ^(private|vepa|bridge|passthru|source)$ ]] ||
     echo "MACVLAN_MODE: '$MACVLAN_MODE' is not a mode: expected private, vepa, bridge, passthru or source"
   [[ ${MACVLAN_MODE-} != source || ${MACVLAN_SOURCE_MACS-} ]] || echo 'MACVLAN_SOURCE_MACS: is not set, but the mode is source'
-  local gateway
+  local gateway mac
+  # shellcheck disable=SC2048 # split into words on purpose
+  for mac in ${MACVLAN_SOURCE_MACS[*]-}; do
+    is_mac "$mac" || echo "MACVLAN_SOURCE_MACS: '$mac' is not a hardware address of an interface"
+  done
   for gateway in ${MACVLAN_GATEWAY:+"${MACVLAN_GATEWAY[@]}"}; do
     [[ $gateway != *[![:xdigit:].:]* ]] || echo "MACVLAN_GATEWAY: '$gateway' is not one IP address"
   done

@@ -30,6 +30,15 @@ each_value() {
   done | in_hook outside
 }
 
+@test "link_add and link_configure without their arguments print the usage" {
+  for call in link_add 'link_add X' 'link_add X bridge' 'link_add X type' 'link_add X _INSIDE dummy'; do
+    run --separate-stderr ! in_hook outside <<<"$call"
+    reported 'link_add: expected PREFIX [SUFFIX] type KIND [ARGUMENT...]'
+  done
+  run --separate-stderr ! in_hook outside <<<link_configure
+  reported 'link_configure: expected PREFIX [SUFFIX]'
+}
+
 @test "is_address accepts addresses that libc accepts, and refuses all else" {
   accepts 'is_address @' 0.0.0.0 255.255.255.255 :: ::1 1:: 2001:db8::53 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:: ::2:3:4:5:6:7:8 \
     ::ffff:192.0.2.1 fe80::1%eth0

@@ -111,6 +111,13 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   refused MACVLAN_SOURCE_MACS -- hook macvlan a up outside
 }
 
+@test "an invalid address in MACVLAN_SOURCE_MACS creates nothing, and the message names it" {
+  setup_parent
+  macvlan a MACVLAN_MODE=source 'MACVLAN_SOURCE_MACS=(02:00:00:00:00:0a bad)'
+  create a
+  refused "MACVLAN_SOURCE_MACS: 'bad' is not a hardware address" -- hook macvlan a up outside
+}
+
 @test "an invalid mode fails up, and nothing is left" {
   setup_parent
   macvlan a MACVLAN_MODE=nonsense

@@ -11,12 +11,12 @@
 # Checks all settings of the interface before it is created. An interface that the instance has created already stays. With another parent or other
 # ARGUMENTs than before, it is changed, or deleted and created again if the kernel cannot change it.
 link_add() {
-  local __netns_prefix=$1 __netns_suffix='' __netns_peer='' __netns_settings
-  shift
-  if [[ $1 == _* ]]; then __netns_suffix=$1 && shift; fi
+  local __netns_prefix=${1-} __netns_suffix='' __netns_peer='' __netns_settings
+  set -- "${@:2}"
+  if [[ ${1-} == _* ]]; then __netns_suffix=$1 && shift; fi
   if [[ $# == 4 && $3 == peer ]]; then __netns_peer=$4 && set -- "${@:1:2}"; fi
   __netns_read_settings "$__netns_prefix" "$__netns_suffix" ${__netns_peer:+"$__netns_peer"}
-  __netns_library link_add "$__netns_prefix" "$__netns_suffix" "$__netns_peer" "${@:2}" -- "${__netns_settings[@]}"
+  __netns_library link_add "$__netns_prefix" "$__netns_suffix" "$__netns_peer" "$@" -- "${__netns_settings[@]}"
 }
 
 # Usage: link_configure PREFIX [SUFFIX]
@@ -30,8 +30,8 @@ link_configure() {
   local __netns_ends=("${2-}") __netns_settings
   # A restart of the inside end of a pair also configures the outside end.
   [[ ${2-} != _INSIDE ]] || __netns_ends+=(_OUTSIDE)
-  __netns_read_settings "$1" "${__netns_ends[@]}"
-  __netns_library link_configure "$1" "${2-}" -- "${__netns_settings[@]}"
+  __netns_read_settings "${1-}" "${__netns_ends[@]}"
+  __netns_library link_configure "${1-}" "${2-}" -- "${__netns_settings[@]}"
 }
 
 # Usage: link_move PREFIX

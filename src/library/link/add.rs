@@ -18,11 +18,13 @@ use crate::netlink::{self, KernelError, LinkChange, VethEnd};
 use crate::print;
 
 /// Creates an interface for a hook, or accepts an existing one of the same kind. Everything that can be known is checked before.
-/// Arguments: PREFIX SUFFIX PEER KIND [WORD...] -- [NAME=VALUE...]. PEER is the suffix of the other end of a veth pair, or empty.
+/// Arguments: PREFIX SUFFIX PEER type KIND [WORD...] -- [NAME=VALUE...]. PEER is the suffix of the other end of a veth pair, or empty.
 /// Errors: a setting is invalid, another interface has the name, or the kernel refuses.
 pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     let (words, values) = split(arguments)?;
-    let [prefix, suffix, peer, kind, words @ ..] = words else { bail!("expected PREFIX SUFFIX PEER KIND") };
+    let [prefix, suffix, peer, "type", kind, words @ ..] = words else {
+        bail!("link_add: expected PREFIX [SUFFIX] type KIND [ARGUMENT...]");
+    };
     let settings = Settings::read(prefix, values)?;
     let mut record = call.record()?;
     let new = |suffix: &str| -> Result<LinkRecord> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::super::Call;
 use super::super::record::{Object, Record};
@@ -22,6 +22,7 @@ use crate::print;
 pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let (words, values) = split(arguments)?;
     let [prefix, suffix] = words else { bail!("expected PREFIX SUFFIX") };
+    ensure!(!prefix.is_empty(), "link_configure: expected PREFIX [SUFFIX]");
     let settings = Settings::read(prefix, values)?;
     let mut record = call.record()?;
     let label = format!("{prefix}{suffix}");

@@ -67,6 +67,21 @@ setup() {
   [[ -z $(nft list tables) ]]
 }
 
+@test "a foreign table of the same name is refused, and stays; one of a killed command is replaced" {
+  guard <<<"$RULES"
+  nft add table inet netns_guard-a '{ comment "mine"; }'
+  before=$(table)
+  fails hook guard a up outside
+  [[ $stderr == *"the table 'inet netns_guard-a' exists on the host already, and \`guard@a\` has not created it; fix: \`nft delete table inet netns_guard-a\`"* ]]
+  [[ $(table) == "$before" && ! -e $MEMORY/guard@a ]]
+  nft delete table inet netns_guard-a
+  nft add table inet netns_guard-a '{ comment "systemd-netns guard@a"; }'
+  hook guard a up outside
+  [[ $(table) == *'iifname "ve-a0"'* ]]
+  hook guard a down outside
+  [[ -z $(nft list tables) ]]
+}
+
 @test "rules that nft refuses are reported with their line, the message of nft and the line of the plugin, and leave nothing" {
   guard <<<$'chain forward {\n  type filter hook forward priority filter\n  iifname "ve-a0" nonsense\n}'
   fails hook guard a up outside

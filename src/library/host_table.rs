@@ -70,7 +70,7 @@ impl HostTable {
 }
 
 /// `host_table_load`: loads the table of the instance, in place of an earlier one, in one transaction. stdin has its contents.
-/// Errors: stdin is empty, or nft(8) refuses the rules. An earlier table stays.
+/// Errors: stdin is empty, another program has created a table of this name, or nft(8) refuses the rules. An earlier table stays.
 pub fn load(call: &Call, arguments: &[&str]) -> Result<()> {
     ensure!(arguments.is_empty(), "expected no arguments: the contents of the table are read from stdin");
     let mut contents = String::new();
@@ -84,12 +84,13 @@ pub fn load(call: &Call, arguments: &[&str]) -> Result<()> {
         inside: call.side == Side::Inside,
         rules: None,
     };
+    let _host = call.enter_host()?;
     if earlier.is_none() {
+        refuse_foreign(&table.name, &call.instance)?;
         // First, because a signal may end this process at any moment.
         record.push(Object::Table(table.clone()));
         record.save(call.paths)?;
     }
-    let _host = call.enter_host()?;
     let (name, comment) = (&table.name, comment_of(&call.instance));
     let head = format!(
         "add table inet {name}; delete table inet {name}; table inet {name} {{ comment \"{comment}\";"
@@ -106,6 +107,21 @@ pub fn load(call: &Call, arguments: &[&str]) -> Result<()> {
     record.retain(|object| !matches!(object, Object::Table(_)));
     record.push(Object::Table(table));
     record.save(call.paths)
+}
+
+/// Errors: another program has created the table of the instance. A command that was killed may have left one with our comment, which is
+/// replaced. Without nf_tables in the kernel, nft(8) reports the error.
+fn refuse_foreign(name: &str, instance: &Instance) -> Result<()> {
+    let tables = netlink::tables().unwrap_or_default();
+    let is_foreign = tables
+        .iter()
+        .any(|table| table.inet && table.name == name && owner(table).as_ref() != Some(instance));
+    ensure!(
+        !is_foreign,
+        "the table 'inet {name}' exists on the host already, and `{instance}` has not created it; \
+         fix: `nft delete table inet {name}`"
+    );
+    Ok(())
 }
 
 /// The rules in force in a table, without the values that change by themselves: counters, and the elements of sets.

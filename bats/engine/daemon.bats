@@ -19,7 +19,11 @@ ended() { on test ! -e "/proc/$1"; }
 
 # Usage: started_again PID
 # Succeeds if the daemon has another process ID than PID.
-started_again() { [[ $(pid_of) && $(pid_of) != "$1" ]]; }
+started_again() {
+  local now
+  now=$(pid_of)
+  [[ $now && $now != "$1" ]]
+}
 
 # Usage: no_daemon
 no_daemon() { ! on pgrep --full '^netnsinit --supervis[e]|^sleep 99[9]$' >/dev/null; }
@@ -69,13 +73,40 @@ forget_failures() { [[ $ENGINE == direct ]] || on systemctl reset-failed 'netns*
   nothing_left
 }
 
-@test "a killed daemon is started again, and check reports it" {
+@test "a killed daemon is started again, and check has a note until a restart" {
   on netnsctl up served@a
   pid=$(pid_of)
   on kill -KILL "$pid"
   eventually started_again "$pid"
-  run -1 on netnsctl check served@a
-  [[ $output == *"daemon 'one' has ended (signal: 9 (SIGKILL)); restarts: 1"* ]]
+  run -0 on netnsctl check served@a
+  [[ $output == *"note: served@a: daemon 'one' has ended (signal: 9 (SIGKILL)), and runs again; restarts: 1; \`netnsctl restart served@a\`"* ]]
+  on netnsctl restart served@a
+  run -0 on netnsctl check served@a
+  [[ $output != *daemon* ]]
+  pid=$(pid_of)
+  on kill -KILL "$pid"
+  eventually started_again "$pid"
+  run -0 on netnsctl check served@a
+  [[ $output == *"restarts: 1;"* ]]
+  on netnsctl down served@a
+  nothing_left
+}
+
+@test "check reports a daemon that ends again and again, and does not run" {
+  served bash -c '"[[ ! -e /run/broken ]] || exit 1; exec sleep 999"'
+  on netnsctl up served@a
+  on touch /run/broken
+  on kill -KILL "$(pid_of)"
+  # shellcheck disable=SC2317 # called by eventually
+  is_reported() {
+    run on netnsctl check served@a
+    [[ $status == 1 && $output == *"error: served@a: daemon 'one' has ended (exit status: 1), and is started again soon; restarts: "* ]]
+  }
+  eventually is_reported
+  on rm /run/broken
+  on netnsctl restart served@a
+  run -0 on netnsctl check served@a
+  [[ $output != *daemon* ]]
   on netnsctl down served@a
   nothing_left
 }

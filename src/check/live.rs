@@ -132,7 +132,13 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
                 return Ok(vec![lost]);
             }
             capability::require(Capability::SysAdmin, "to look into namespaces")?;
-            drift(paths, examined, instance)
+            let mut findings = drift(paths, examined, instance);
+            // `drift` reports a record that cannot be read.
+            for note in library::notes(paths, instance).unwrap_or_default() {
+                let advice = format!("`netnsctl restart {instance}` clears this note");
+                findings.push(Finding::note(note).of(instance).advice(advice));
+            }
+            findings
         }
         Condition::Changing | Condition::Down => Vec::new(),
     })

@@ -158,6 +158,12 @@ pub fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Drift>> {
     Ok(differences)
 }
 
+/// Returns lines about objects of an instance that are as recorded, but have failed before.
+/// Errors: the record cannot be read.
+pub fn notes(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
+    Ok(Record::read(paths, instance)?.objects().iter().filter_map(|object| object.note(paths)).collect())
+}
+
 /// The names of the interfaces that an instance has created on the host.
 /// Errors: the record cannot be read.
 pub fn host_links(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {

@@ -122,6 +122,14 @@ impl Object {
             Self::Ports(claim) => claim.drift(),
         }
     }
+
+    /// Returns a line about an object that is as recorded, but has failed before.
+    pub(super) fn note(&self, paths: &Paths) -> Option<String> {
+        match self {
+            Self::Link(_) | Self::Sysctl(_) | Self::Table(_) => None,
+            Self::Daemon(daemon) => daemon.note(paths),
+        }
+    }
 }
 
 /// The objects of one instance, in the order in which they were made.

@@ -108,6 +108,12 @@ impl Options {
 }
 
 impl DaemonState {
+    /// Whether the daemon runs now: its supervisor has a process, or the daemon has not ended since it was started.
+    fn runs(&self) -> bool {
+        let is_child = |stat: &Stat| stat.parent == self.supervisor.pid && !stat.ended;
+        self.supervisor.runs() && (self.failures == 0 || Stat::of_all().iter().any(is_child))
+    }
+
     /// Reads the state; `None` if the daemon was never started, or was stopped.
     fn read(paths: &Paths, daemon: &Daemon) -> Option<Self> {
         serde_json::from_slice(&file::read(&paths.daemon(&daemon.instance, &daemon.name)).ok()?).ok()
@@ -146,16 +152,25 @@ impl Daemon {
         file::remove(&paths.daemon(&self.instance, &self.name))
     }
 
-    /// Reports a daemon that does not run, or has ended recently.
+    /// Reports a daemon that does not run.
     pub(super) fn drift(&self, paths: &Paths) -> Vec<String> {
-        let running = DaemonState::read(paths, self).filter(|running| running.supervisor.runs());
-        match running {
-            None => vec![format!("daemon '{}' is not running", self.name)],
-            Some(DaemonState { failures: 0, .. }) => Vec::new(),
+        let name = &self.name;
+        match DaemonState::read(paths, self).filter(|state| state.supervisor.runs()) {
+            None => vec![format!("daemon '{name}' is not running")],
+            Some(state) if state.runs() => Vec::new(),
             Some(DaemonState { failures, last, .. }) => {
-                vec![format!("daemon '{}' has ended ({last}); restarts: {failures}", self.name)]
+                vec![format!(
+                    "daemon '{name}' has ended ({last}), and is started again soon; restarts: {failures}"
+                )]
             }
         }
+    }
+
+    /// Returns a note about a daemon that runs again after it has ended.
+    pub(super) fn note(&self, paths: &Paths) -> Option<String> {
+        let state = DaemonState::read(paths, self).filter(|state| state.failures > 0 && state.runs())?;
+        let DaemonState { failures, last, .. } = state;
+        Some(format!("daemon '{}' has ended ({last}), and runs again; restarts: {failures}", self.name))
     }
 }
 
@@ -176,7 +191,7 @@ fn terminate(supervisor: &Process) {
     }
 }
 
-/// `daemon_start`: starts a daemon, or keeps it if it runs with the same arguments. Arguments: NAME, then those of [`Options`].
+/// `daemon_start`: starts a daemon, or keeps it if it runs with the same arguments, and forgets how often it has ended. Arguments: NAME, then those of [`Options`].
 /// Errors: an argument is invalid, or the daemon ends at once or does not get ready.
 pub fn start(call: &Call, arguments: &[&str]) -> Result<()> {
     let (name, rest) = arguments.split_first().context("expected the NAME of the daemon")?;
@@ -194,9 +209,13 @@ pub fn start(call: &Call, arguments: &[&str]) -> Result<()> {
         inside: call.side == Side::Inside,
         options,
     };
-    let running = DaemonState::read(call.paths, &daemon).filter(|running| running.supervisor.runs());
-    if running.is_some_and(|running| running.options == daemon.options) {
+    let running = DaemonState::read(call.paths, &daemon)
+        .filter(|running| running.options == daemon.options && running.runs());
+    if let Some(running) = running {
         print::say(&format!("daemon '{name}' runs already"));
+        if running.failures > 0 {
+            DaemonState { failures: 0, ..running }.save(call.paths, &daemon)?;
+        }
         if find(&record, name).is_none() {
             record.push(Object::Daemon(daemon));
             record.save(call.paths)?;

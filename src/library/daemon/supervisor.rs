@@ -157,7 +157,9 @@ impl<'a> Supervisor<'a> {
             if started.elapsed() >= STABLE {
                 delay = FIRST_DELAY;
             }
-            self.state.failures += 1;
+            // A hook may have forgotten earlier failures.
+            let failures = DaemonState::read(self.paths, &self.daemon).map_or(0, |state| state.failures);
+            self.state.failures = failures + 1;
             self.state.last = last;
             self.save();
             print::warn(&format!(

@@ -56,6 +56,21 @@ controller() { link "$1" "$2" '.master // "none"'; }
   [[ $(link a br0 .linkinfo.info_data.stp_state) == 0 ]]
 }
 
+@test "with the spanning tree protocol, up waits until the ports forward packets, and no address is tentative" {
+  {
+    echo 'NO_CONFIG_REQUIRED=yes; configure_tree_up_inside() {'
+    echo 'TREE_IFNAME=br0 TREE_PORTS=port2 TREE_IFADDR=(192.0.2.1/24 2001:db8::1/64) TREE_CARRIER_TIMEOUT=3'
+    # Two states of two seconds each, which is the least that the kernel accepts.
+    echo 'link_add TREE type bridge stp_state 1 forward_delay 200; link_configure TREE; }'
+  } | config tree.sh
+  create a
+  plug a 2 port2
+  run --separate-stderr -0 hook tree a up inside
+  # shellcheck disable=SC2154 # set by run
+  [[ $stderr != *carrier* && -z $(inside a ip -6 address show dev br0 tentative) ]]
+  reaches host2 2001:db8::1
+}
+
 @test "up and down leave nothing behind, and nothing is remembered" {
   bridge a
   before=$(world)

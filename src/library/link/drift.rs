@@ -1,6 +1,7 @@
 //! Compares an interface with its settings.
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::add::text_of_mac;
 use super::apply::ignores_routers;
@@ -90,17 +91,14 @@ impl LinkRecord {
         if self.words.is_empty() {
             return Vec::new();
         }
-        let output = Program::new("ip").args(["-json", "-details", "link", "show", "dev", ifname]).run();
-        let Ok(output) = output else { return Vec::new() };
-        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let data = &found[0]["linkinfo"]["info_data"];
+        let Ok(data) = properties(ifname) else { return Vec::new() };
         let mut lines = Vec::new();
         for pair in self.words.windows(2) {
             // The field of a UDP port has another name than its word.
             let field = if pair[0] == "dstport" { "port" } else { &pair[0] };
             let present = match &data[field] {
-                serde_json::Value::String(text) => text.clone(),
-                serde_json::Value::Number(number) => number.to_string(),
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
                 _ => continue,
             };
             // The kernel may not keep the case: `802.1q` is shown as `802.1Q`.
@@ -118,4 +116,12 @@ impl LinkRecord {
         }
         lines
     }
+}
+
+/// The properties of the kind of an interface in the namespace of this thread, as ip(8) prints them; null if it does not exist.
+/// Errors: ip(8) cannot run.
+pub(super) fn properties(ifname: &str) -> Result<Value> {
+    let output = Program::new("ip").args(["-json", "-details", "link", "show", "dev", ifname]).run()?;
+    let mut found: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    Ok(found.pointer_mut("/0/linkinfo/info_data").map(Value::take).unwrap_or_default())
 }

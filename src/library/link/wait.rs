@@ -1,11 +1,12 @@
 //! Waits until interfaces can be used.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::super::Call;
 use super::LinkRecord;
+use super::drift::properties;
 use super::settings::Parent;
 use crate::netlink;
 use crate::print;
@@ -44,13 +45,15 @@ pub(super) fn until_usable(call: &Call, link: &LinkRecord) -> Result<()> {
     let has_ports = link.configured.as_ref().is_some_and(|configured| !configured.ports.is_empty());
     let has_carrier =
         |found: &netlink::Link| (found.carrier || found.peer.is_none() && !has_ports).then_some(());
-    if try_wait_until(link.end.carrier_timeout, POLL_INTERVAL, || look().map(|found| has_carrier(&found)))?
-        .is_none()
-    {
+    let started = Instant::now();
+    let forwarding = if has_ports { forwarding_time(link)? } else { Duration::ZERO };
+    let timeout = link.end.carrier_timeout;
+    let timeout = if timeout.is_zero() { timeout } else { timeout + forwarding };
+    if try_wait_until(timeout, POLL_INTERVAL, || look().map(|found| has_carrier(&found)))?.is_none() {
         print::warn(&format!(
             "{} has no carrier after {} seconds ({}): is its peer, parent or port up and connected?",
             link.describe(),
-            link.end.carrier_timeout.as_secs(),
+            timeout.as_secs(),
             link.end.setting("CARRIER_TIMEOUT")
         ));
         return Ok(());
@@ -59,7 +62,8 @@ pub(super) fn until_usable(call: &Call, link: &LinkRecord) -> Result<()> {
     if !link.end.addresses.iter().any(|words| words.contains(':')) || !look()?.carrier {
         return Ok(());
     }
-    let done = try_wait_until(DUPLICATE_DETECTION, POLL_INTERVAL, || -> Result<Option<()>> {
+    let timeout = DUPLICATE_DETECTION + forwarding.saturating_sub(started.elapsed());
+    let done = try_wait_until(timeout, POLL_INTERVAL, || -> Result<Option<()>> {
         let found = look()?;
         if let Some(duplicate) = found.unusable.iter().find(|one| one.failed) {
             bail!(
@@ -74,9 +78,22 @@ pub(super) fn until_usable(call: &Call, link: &LinkRecord) -> Result<()> {
         format!(
             "{} has addresses that are still tentative after {} seconds",
             link.describe(),
-            DUPLICATE_DETECTION.as_secs()
+            timeout.as_secs()
         )
     })
+}
+
+/// Time that a bridge with the spanning tree protocol needs until its first port forwards packets, and the bridge has a carrier: the port
+/// is in the states "listening" and "learning" for a forward delay each (net/bridge/br_stp_timer.c). At most a minute, because the kernel
+/// allows 30 seconds (`BR_MAX_FORWARD_DELAY`). With the other timeouts here, this ends before the start timeout of a unit.
+fn forwarding_time(link: &LinkRecord) -> Result<Duration> {
+    if link.kind != "bridge" {
+        return Ok(Duration::ZERO);
+    }
+    let properties = properties(&link.end.ifname)?;
+    // In hundredths of a second.
+    let delay = properties["forward_delay"].as_u64().filter(|_| properties["stp_state"] != 0);
+    Ok(Duration::from_millis(delay.unwrap_or(0).min(3000) * 20))
 }
 
 /// Waits until the kernel has reacted to the carrier of a pair, in the namespace of this thread: it shows the carrier before that, and

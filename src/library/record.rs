@@ -126,7 +126,7 @@ impl Object {
     /// Returns a line about an object that is as recorded, but has failed before.
     pub(super) fn note(&self, paths: &Paths) -> Option<String> {
         match self {
-            Self::Link(_) | Self::Sysctl(_) | Self::Table(_) => None,
+            Self::Link(_) | Self::Sysctl(_) | Self::Table(_) | Self::Firewall(_) | Self::Ports(_) => None,
             Self::Daemon(daemon) => daemon.note(paths),
         }
     }

@@ -101,6 +101,6 @@ fn forwarding_time(link: &LinkRecord) -> Result<Duration> {
 /// Errors: the kernel cannot be queried.
 pub(super) fn until_carrier_is_processed(link: &LinkRecord) -> Result<()> {
     let is_pending = |found: &netlink::Link| found.kind == "veth" && found.carrier && found.state != "UP";
-    let look = || Ok(link.find()?.filter(is_pending).is_none().then_some(()));
+    let look = || Ok(link.find()?.is_none_or(|found| !is_pending(&found)).then_some(()));
     try_wait_until(link.end.carrier_timeout, POLL_INTERVAL, look).map(|_| ())
 }

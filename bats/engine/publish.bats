@@ -205,8 +205,7 @@ asks_proxy() {
   grep --quiet --extended-regexp '^tcp +192.0.2.2:80 +passes ' "$BATS_TEST_TMPDIR/out"
   sed '0,/^{/{/^{/!d}' "$BATS_TEST_TMPDIR/out" >"$BATS_TEST_TMPDIR/json"
   /usr/bin/jsonschema -i "$BATS_TEST_TMPDIR/json" "$ROOT/docs/json/leaktest.json"
-  [[ $(jq --raw-output '.items[] | "\(.target) \(.verdict) \(.publisher)"' "$BATS_TEST_TMPDIR/json") == \
-    $'192.0.2.1:8080 passes publish@a\n192.0.2.2:80 '*$' null\n192.0.2.5:8080 passes publish@a' ]]
+  [[ $(jq --raw-output '.items[] | "\(.target) \(.verdict) \(.publisher)"' "$BATS_TEST_TMPDIR/json") == $'192.0.2.1:8080 passes publish@a\n192.0.2.2:80 '*$' null\n192.0.2.5:8080 passes publish@a' ]]
   # No service listens.
   run -1 on netnsctl leaktest --from host a
   [[ $output == *'tcp 192.0.2.1:8080 is published by `publish@a`, but refused'* ]]

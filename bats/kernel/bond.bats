@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# bond: several interfaces as one. The kernel of this machine may not have it: bats/vm/types.bats has the other tests.
+# bond: several interfaces as one. Only the checks of its settings: the kernel may not have the kind.
 
 load kernel
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# ipvlan: an interface that shares the hardware address of its parent. The kernel of this machine may not have it: bats/vm/types.bats has the other tests.
+# ipvlan: an interface that shares the hardware address of its parent. Only the checks of its settings: the kernel may not have the kind.
 
 load kernel
 

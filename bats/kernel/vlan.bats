@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# vlan: an interface for one VLAN. The kernel of this machine may not have it: bats/vm/types.bats has the other tests.
+# vlan: an interface for one VLAN. Only the checks of its settings: the kernel may not have the kind.
 
 load kernel
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# vrf: a routing domain. The kernel of this machine may not have it: bats/vm/types.bats has the other tests.
+# vrf: a routing domain. Only the checks of its settings: the kernel may not have the kind.
 
 load kernel
 

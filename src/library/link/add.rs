@@ -209,7 +209,7 @@ fn exists(call: &Call, record: &Record, links: &[LinkRecord]) -> Result<bool> {
         ([link], [Some(one)]) => {
             // A tunnel has no parent in the kernel, but its own index in this place.
             let is_parent = |parent| one.peer.is_none_or(|peer| peer == parent || peer == one.index);
-            // `down` would delete an interface of somebody else.
+            // `down` would delete an interface of another program.
             let is_own = link.place.is_inside()
                 || one.alias.as_ref() == Some(&alias(call))
                 || record.links().any(|one| one.has_label_of(link))

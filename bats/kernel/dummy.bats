@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
-# dummy: an interface for addresses of the namespace itself. The kernel of this machine may not have it: bats/vm/types.bats has the
-# other tests.
+# dummy: an interface without a network. Only the checks of its settings: the kernel may not have the kind.
 
 load kernel
 

@@ -147,6 +147,7 @@ fn the_host_does_not_contain_the_name_of_a_type() {
         r#"kind == "veth""#,
         r#"kind != "veth""#,
         r#"kind == "bridge""#,
+        r#"kind != "bridge""#,
         r#"kind == "ipvlan""#,
         r#""vepa", "bridge""#,
         r#"name != "lo""#,

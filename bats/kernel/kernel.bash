@@ -65,6 +65,7 @@ teardown() {
   done
   if mountpoint --quiet "$CONF"; then umount --lazy "$CONF"; fi
   for link in $(links host veth) $(links host bridge); do ip link delete dev "$link"; done
+  nft flush ruleset
   if mountpoint --quiet /run/netns; then umount --lazy --recursive /run/netns; fi
   rm -rf /run/netns /run/systemd-netns /etc/netns
 }

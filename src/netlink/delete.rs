@@ -7,6 +7,7 @@ use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::{ForkResult, fork};
@@ -38,10 +39,14 @@ pub fn delete_link_early(index: u32) -> Result<()> {
     events.set_non_blocking(true).context("cannot set up a netlink socket")?;
     send_in_child(&requests, &acknowledged(deletion(index)))?;
     loop {
-        let readable =
+        let mut readable =
             [requests.as_fd(), events.as_fd()].map(|socket| PollFd::new(socket, PollFlags::POLLIN));
-        let mut readable = readable;
-        if poll(&mut readable, CHILD_TIMEOUT).context("cannot wait for the kernel")? == 0 {
+        let polled = poll(&mut readable, CHILD_TIMEOUT);
+        // A signal ends this process later, after the removal.
+        if polled == Err(Errno::EINTR) {
+            continue;
+        }
+        if polled.context("cannot wait for the kernel")? == 0 {
             return delete_link(index);
         }
         if readable[0].any() == Some(true) {

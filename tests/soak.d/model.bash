@@ -14,7 +14,6 @@ declare -A LO=()
 declare -A UNNAMED=() LINK_DELETED=()
 
 # Not empty if an inside hook can enter the network of the host.
-# shellcheck disable=SC2034 # for steps.bash and direct.bash
 ENTERS_HOST=$(nsenter --net=/proc/1/ns/net true 2>/dev/null && echo yes)
 
 for name in "${NAMES[@]}"; do
@@ -40,7 +39,10 @@ model_up() {
 model_inside() {
   local name=${1#*@}
   case $1 in
-    veth@*) VETH_INSIDE[$name]=${VETH[$name]} ;;
+    veth@*)
+      VETH_INSIDE[$name]=${VETH[$name]}
+      [[ ! $ENTERS_HOST ]] || VETH_OUTSIDE[$name]=${VETH[$name]}
+      ;;
     nft@*) RULES_NOW[$name]=${RULES[$name]} LO[$name]=y ;;
     lo@*) LO[$name]=y ;;
   esac

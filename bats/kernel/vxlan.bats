@@ -3,9 +3,13 @@
 
 load kernel
 
+number_is_free() { ip link add name free type vxlan id 42 dstport 4789 && ip link delete dev free; }
+
 # Usage: machines
 # Joins the host to the machine `other`: 198.51.100.1 and 198.51.100.2.
 machines() {
+  # The kernel removes the tunnels of a deleted namespace a little later. Until then, their numbers are taken.
+  eventually number_is_free
   create other
   ip link add up0 type veth peer name up1 netns other
   ip address add 198.51.100.1/24 dev up0

@@ -82,7 +82,7 @@ instances() {
 
 @test "a hook of veth is bash, a check of the settings, and a call of the library for each function; down is netnsinit alone, and a fork that waits for the kernel" {
   netnsinit --create nstest
-  outside 4 4 328 veth nstest up
+  outside 4 4 335 veth nstest up
   inside 2 3 245 veth nstest up
   inside 1 1 58 veth nstest down
   outside 2 1 136 veth nstest down
@@ -94,7 +94,7 @@ instances() {
   ip link set eth0 up
   netnsinit --create a
   outside 5 5 323 macvlan a up
-  inside 4 5 393 macvlan a up
+  inside 4 5 432 macvlan a up
   inside 1 1 58 macvlan a down
   outside 1 1 113 macvlan a down
 }
@@ -111,7 +111,7 @@ instances() {
   config nft.conf <<<NFT_AUTO_SAVE=yes
   netnsinit --create a
   inside 7 6 231 nft a up
-  inside 4 5 304 nft a down
+  inside 4 5 348 nft a down
 }
 
 @test "a hook of dns is bash, a mkdir, and a few forks for each file and for the check of the settings" {
@@ -144,7 +144,7 @@ instances() {
   engine 3 3 333 up lo@a
   engine 1 1 140 up lo@a
   engine 1 1 465 down lo@a
-  engine 7 6 820 up veth@nstest
+  engine 7 6 855 up veth@nstest
   engine 2 1 560 down veth@nstest # and a fork that waits for the kernel
 }
 
@@ -162,27 +162,27 @@ instances() {
 
 @test "an idle netns-update starts no process, and makes six system calls for a type" {
   image
-  costs 1 1 143 netns-update --root "$IMAGE"
+  costs 1 1 412 netns-update --root "$IMAGE"
   for ((number = 1; number <= 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update --root "$IMAGE" >/dev/null
-  costs 1 1 $((143 + 100 * 6)) netns-update --root "$IMAGE"
+  costs 1 1 $((412 + 100 * 6)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts no process for an instance that requires nothing, and makes eight system calls" {
   image
   instances veth VETH_IFADDR_INSIDE=192.0.2.130/30
-  costs 1 1 $((137 + 90 + 100 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $((406 + 90 + 100 * 8)) netns-update --root "$IMAGE"
   instances lo ''
-  costs 1 1 $((137 + 65 + 200 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $((406 + 65 + 200 * 8)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts one bash for an instance that requires something" {
   image
   instances veth VETH_NSNAME_OUTSIDE=b
-  costs 101 101 $((137 + 100 * 235)) netns-update --root "$IMAGE"
+  costs 101 101 $((406 + 100 * 235)) netns-update --root "$IMAGE"
   rm "$CONF"/veth-*
   instances lo NETNS_REQUIRES=b
-  costs 101 101 $((137 + 100 * 235)) netns-update --root "$IMAGE"
+  costs 101 101 $((406 + 100 * 235)) netns-update --root "$IMAGE"
 }
 
 @test "list starts no process, and accesses each file three times" {

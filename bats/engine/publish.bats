@@ -158,8 +158,8 @@ asks_proxy() {
   # shellcheck disable=SC2016 # for the machine to expand
   on bash -c 'kill -KILL "$(ss --no-header --listening --tcp --processes "sport = :8080" | grep --only-matching "pid=[0-9]*" | cut -d = -f 2)"'
   asks_proxy
-  run -1 on netnsctl check publish@a
-  [[ $output == *"daemon 'proxy' has ended"* ]]
+  run -0 on netnsctl check publish@a
+  [[ $output == *"note: publish@a: daemon 'proxy' has ended"*', and runs again'* ]]
   on netnsctl down a
   printf '%s\n' 'PUBLISH=(5353:53/udp)' PUBLISH_BY=proxy | config publish-a.conf
   run -1 on netnsctl up publish@a

@@ -76,6 +76,9 @@ configure_maker_down_outside() {
   # As if the hook had been killed before it removed the remembered values.
   lab bash -c 'rm -rf /run/systemd-netns/remembered && mv /run/remembered /run/systemd-netns'
   lab systemctl reset-failed
+  # The kernel removes the interface with the namespace, a little later.
+  has_no_link() { ! lab ip link show dev mk-a; }
+  eventually has_no_link
   lab ip link add mk-a type veth peer name mk-b
   run -0 lab netnsctl gc
   [[ $output == *'removed: leftovers of `maker@a` on the host'* ]]

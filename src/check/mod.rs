@@ -230,9 +230,14 @@ pub fn has_drift(paths: &Paths, instance: &Instance) -> Result<bool> {
     Ok(!live::drift(paths, slice::from_ref(&one), instance).is_empty())
 }
 
-/// The findings about the settings with which a restart of an instance would fail.
+/// The findings about the settings of interfaces with which a restart of an instance would fail. The files of a firewall are not read:
+/// its namespace must be closed before.
 /// Errors: the files of the instance cannot be read.
 pub fn restart_problems(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
+    let declaration = Declaration::of(paths, &instance.nstype);
+    if declaration.firewall || declaration.links.is_empty() {
+        return Ok(Vec::new());
+    }
     let one = examine(paths, &LayerReader::new(paths), instance, TIMEOUT)?;
     let lines = links::problems(&one).into_iter().map(|(name, message)| format!("{name}: {message}"));
     Ok(lines.map(|line| settings::invalid(paths, &one, &line)).collect())

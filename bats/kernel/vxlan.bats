@@ -117,6 +117,7 @@ joined() {
 }
 
 @test "check reports a missing remote, and a restart repairs it" {
+  eventually number_is_free
   vxlan a
   netnsctl up --engine direct vxlan@a
   netnsctl check vxlan

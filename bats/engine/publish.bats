@@ -8,7 +8,8 @@ SOCKETS=$ROOT/bats/sockets.py
 setup() {
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 VETH_GATEWAY=outside | config veth-a.conf
   config publish-a.conf <<<'PUBLISH=(8080:80)'
-  cp "$SOCKETS" "$TOP/etc/sockets.py"
+  cp "$SOCKETS" "$TOP/run/sockets.py"
+  on ip link set dev lo up
 }
 
 # Usage: asks [PORT]
@@ -16,17 +17,17 @@ setup() {
 asks() {
   # shellcheck disable=SC2016 # for the machine to expand
   on bash -c '
-    ip netns exec a /etc/sockets.py serve tcp 80 & server=$!
+    ip netns exec a /run/sockets.py serve tcp 80 & server=$!
     trap "kill $server" EXIT
     for ((try = 0; try < 100; try++)); do
-      [[ $(/etc/sockets.py ask tcp 192.0.2.1 "$1" 2>/dev/null) != "192.0.2.1 80" ]] || exit 0
+      [[ $(/run/sockets.py ask tcp 192.0.2.1 "$1" 2>/dev/null) != "192.0.2.1 80" ]] || exit 0
       sleep 0.1
     done
     exit 1' bash "${1-8080}" 3>&-
 }
 
 # Usage: refused_on PORT
-refused_on() { run ! on /etc/sockets.py ask tcp 192.0.2.1 "$1"; }
+refused_on() { run ! on /run/sockets.py ask tcp 192.0.2.1 "$1"; }
 
 @test "the port is published in whatever order the instances are given; down leaves nothing" {
   for order in 'veth@a publish@a' 'publish@a veth@a' 'a'; do
@@ -125,15 +126,15 @@ by() { printf '%s\n' 'PUBLISH=(8080:80)' "PUBLISH_BY=$1" | config publish-a.conf
 asks_proxy() {
   # shellcheck disable=SC2016 # for the machine to expand
   on bash -c '
-    ip netns exec a /etc/sockets.py serve tcp 80 & server=$!
+    ip netns exec a /run/sockets.py serve tcp 80 & server=$!
     trap "kill $server" EXIT
     for ((try = 0; try < 100; try++)); do
-      ! /etc/sockets.py ask tcp 127.0.0.1 8080 || break
+      ! /run/sockets.py ask tcp 127.0.0.1 8080 || break
       sleep 0.1
     done
-    for ((client = 0; client < 20; client++)); do /etc/sockets.py ask tcp 127.0.0.1 8080 & clients+=($!); done
+    for ((client = 0; client < 20; client++)); do /run/sockets.py ask tcp 127.0.0.1 8080 & clients+=($!); done
     wait "${clients[@]}"
-    [[ $(/etc/sockets.py ask tcp 127.0.0.1 8080) == "127.0.0.1 80" && $(/etc/sockets.py ask tcp ::1 8080) == "127.0.0.1 80" ]]' 3>&-
+    [[ $(/run/sockets.py ask tcp 127.0.0.1 8080) == "127.0.0.1 80" && $(/run/sockets.py ask tcp ::1 8080) == "127.0.0.1 80" ]]' 3>&-
 }
 
 @test "a restart changes between dnat and a proxy" {
@@ -197,7 +198,7 @@ asks_proxy() {
   on netnsctl up publish@a
   # shellcheck disable=SC2016 # for the machine to expand
   on bash -c '
-    ip netns exec a /etc/sockets.py serve tcp 80 & server=$!
+    ip netns exec a /run/sockets.py serve tcp 80 & server=$!
     trap "kill $server" EXIT
     until [[ $(ip netns exec a ss --no-header --listening --tcp "sport = :80") ]]; do sleep 0.1; done
     netnsctl leaktest --from host a && netnsctl leaktest --from b --json a' 3>&- >"$BATS_TEST_TMPDIR/out"

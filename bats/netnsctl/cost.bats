@@ -83,7 +83,7 @@ instances() {
 @test "a hook of veth is bash, a check of the settings, and a call of the library for each function; down is netnsinit alone, and a fork that waits for the kernel" {
   netnsinit --create nstest
   outside 4 4 335 veth nstest up
-  inside 2 3 245 veth nstest up
+  inside 2 3 275 veth nstest up
   inside 1 1 58 veth nstest down
   outside 2 1 136 veth nstest down
 }

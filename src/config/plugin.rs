@@ -193,22 +193,23 @@ pub fn is_configured(paths: &Paths, instance: &Instance) -> bool {
             .any(|file| paths.conf.join(file).symlink_metadata().is_ok())
 }
 
-/// Filters the types that provide a firewall.
+/// The declarations of types. Each plugin is read once.
 #[must_use]
-pub fn firewalls(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeSet<NsType> {
-    types.iter().filter(|nstype| Declaration::of(paths, nstype).firewall).cloned().collect()
+pub fn declarations(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeMap<NsType, Declaration> {
+    types.iter().map(|nstype| (nstype.clone(), Declaration::of(paths, nstype))).collect()
 }
 
-/// The types with nftables rules on the host.
-pub fn with_host_rules(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeSet<NsType> {
-    types.iter().filter(|nstype| Declaration::of(paths, nstype).host_rules).cloned().collect()
+/// The types whose declaration meets a condition.
+pub fn declaring(
+    declared: &BTreeMap<NsType, Declaration>,
+    is_met: impl Fn(&Declaration) -> bool,
+) -> BTreeSet<NsType> {
+    declared.iter().filter(|(_, one)| is_met(one)).map(|(nstype, _)| nstype.clone()).collect()
 }
 
 /// The types that use the interfaces of other types, each with those types.
-pub fn after_links(paths: &Paths, types: &BTreeSet<NsType>) -> BTreeMap<NsType, Vec<NsType>> {
-    let declared: Vec<_> = types.iter().map(|nstype| (nstype, Declaration::of(paths, nstype))).collect();
-    let of_links = declared.iter().filter(|(_, one)| one.creates_links_first());
-    let links: Vec<NsType> = of_links.map(|(nstype, _)| (*nstype).clone()).collect();
-    let users = declared.iter().filter(|(_, one)| one.after_links);
-    users.map(|(nstype, _)| ((*nstype).clone(), links.clone())).collect()
+#[must_use]
+pub fn after_links(declared: &BTreeMap<NsType, Declaration>) -> BTreeMap<NsType, Vec<NsType>> {
+    let links: Vec<NsType> = declaring(declared, Declaration::creates_links_first).into_iter().collect();
+    declaring(declared, |one| one.after_links).into_iter().map(|nstype| (nstype, links.clone())).collect()
 }

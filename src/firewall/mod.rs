@@ -70,7 +70,8 @@ pub fn hold_back(
 /// The firewalls that are configured for a namespace.
 /// Errors: the directory of the plugins cannot be read.
 pub fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
-    let types = plugin::firewalls(paths, &plugin::list(paths)?.types);
+    let types =
+        plugin::declaring(&plugin::declarations(paths, &plugin::list(paths)?.types), |one| one.firewall);
     let instances = types.into_iter().map(|nstype| Instance { nstype, name: name.clone() });
     Ok(instances.filter(|instance| plugin::is_configured(paths, instance)).collect())
 }

@@ -45,9 +45,10 @@ pub fn plan<'a>(
     };
     let mut plan = unit_files::plan(paths, &present, types, templates, needs);
     plan.add_requirements(paths, &present, &graph.units(), |instance| graph.is_valid(instance));
-    plan.add_firewalls(paths, &present, &plugin::firewalls(paths, types));
-    plan.add_host_rules(paths, &present, &plugin::with_host_rules(paths, types));
-    plan.add_link_users(paths, &present, &plugin::after_links(paths, types));
+    let declared = plugin::declarations(paths, types);
+    plan.add_firewalls(paths, &present, &plugin::declaring(&declared, |one| one.firewall));
+    plan.add_host_rules(paths, &present, &plugin::declaring(&declared, |one| one.host_rules));
+    plan.add_link_users(paths, &present, &plugin::after_links(&declared));
     plan.changes.extend(upgraded.into_iter().map(|(path, text)| Change {
         action: Action::Update,
         path,

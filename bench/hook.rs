@@ -14,7 +14,7 @@ use crate::measure::{Measured, Pairs, Unit, in_turn, run, time};
 
 /// A hook without the host: bash, the same files, the same call.
 const BARE: &str = "set -e
-assert_command() { type -P \"$1\" >/dev/null && return; }
+link_up() { ip link set dev \"$1\" up; }
 source /usr/share/systemd-netns/lo.sh
 source /etc/conf.d/netns/default.conf
 configure_lo_up_inside bench

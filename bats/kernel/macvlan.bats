@@ -258,7 +258,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
-@test "a parent that is down is set up, and stays up after a failure; check reports a parent that was set down" {
+@test "a parent that is down is set up, and stays up after a failure; check reports a parent that was set down, and a restart repairs it" {
   setup_parent
   ip link set dev up0 down
   macvlan a
@@ -277,8 +277,11 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   netnsctl check macvlan
   ip link set dev up0 down
   run -1 netnsctl check macvlan
-  netnsctl down macvlan@a
   [[ $output == *"the parent interface 'up0' on the host is not up"* ]]
+  netnsctl restart macvlan@a
+  netnsctl check macvlan
+  reaches a 192.0.2.1
+  netnsctl down macvlan@a
 }
 
 @test "an existing interface of that name fails up, and is not changed" {

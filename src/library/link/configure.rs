@@ -41,6 +41,11 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let other_end = restarted_peer(call, &record, &settings, &earlier)?;
     if !exists(call, &earlier)? {
         create_again(call, &mut record, &earlier)?;
+    } else if earlier.configured.is_some()
+        && let Some(parent) = &earlier.parent
+        && let Err(error) = add::set_parent_up(call, parent)
+    {
+        print::warn(&format!("the restart does not set interface '{}' up: {error:#}", parent.ifname));
     }
     if let Some((peer, end)) = other_end {
         repair(call, &mut record, peer, end)?;

@@ -122,23 +122,26 @@ impl Plan<'_> {
         users: &BTreeMap<NsType, Vec<NsType>>,
     ) {
         let with_links = users.iter().filter(|(_, links)| !links.is_empty());
-        let wanted = with_links
-            .map(|(nstype, links)| {
-                (UnitName::InsideTemplate(nstype.clone()).to_string(), links_text(nstype, links))
-            })
-            .collect();
-        let is_template = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::InsideTemplate(_)));
-        self.add_dropins(paths, present, &LINKS, wanted, is_template);
+        let texts = with_links.map(|(nstype, links)| (nstype, links_text(nstype, links)));
+        self.add_to_inside_templates(paths, present, &LINKS, texts);
     }
 
     /// Plans the drop-ins of types with rules on the host.
     pub fn add_host_rules(&mut self, paths: &Paths, present: &[DirEntry], types: &BTreeSet<NsType>) {
-        let wanted = types
-            .iter()
-            .map(|nstype| (UnitName::InsideTemplate(nstype.clone()).to_string(), watch_text(nstype)))
-            .collect();
+        let texts = types.iter().map(|nstype| (nstype, watch_text(nstype)));
+        self.add_to_inside_templates(paths, present, &WATCH, texts);
+    }
+
+    fn add_to_inside_templates<'a>(
+        &mut self,
+        paths: &Paths,
+        present: &[DirEntry],
+        kind: &DropInKind,
+        texts: impl Iterator<Item = (&'a NsType, String)>,
+    ) {
+        let wanted = texts.map(|(nstype, text)| (UnitName::InsideTemplate(nstype.clone()).to_string(), text));
         let is_template = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::InsideTemplate(_)));
-        self.add_dropins(paths, present, &WATCH, wanted, is_template);
+        self.add_dropins(paths, present, kind, wanted.collect(), is_template);
     }
 
     /// Plans the drop-ins of attached units that follow. `wanted` are all their texts.

@@ -30,13 +30,16 @@ fn words(variable: &Variable) -> impl Iterator<Item = String> {
 
 /// Whether a file of the instance calls `link_configure PREFIX`.
 fn calls_library(one: &Examined, prefix: &str) -> bool {
-    let has_call = |text: &str| {
-        let mut words = text.split_whitespace();
-        std::iter::from_fn(|| {
-            words.find(|word| *word == "link_configure")?;
-            words.next()
-        })
-        .any(|word| word.trim_end_matches(';') == prefix)
-    };
-    one.layers.all().filter_map(Layer::text).any(has_call)
+    let mut texts = one.layers.all().filter_map(Layer::text);
+    texts.any(|text| prefixes(text, &["link_configure"]).any(|found| found == prefix))
+}
+
+/// The PREFIX of each call of these functions of the library in a bash text.
+pub(super) fn prefixes<'a>(text: &'a str, functions: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let mut words = text.split_whitespace();
+    std::iter::from_fn(move || {
+        words.find(|word| functions.contains(word))?;
+        words.next()
+    })
+    .map(|prefix| prefix.trim_end_matches(';'))
 }

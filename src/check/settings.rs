@@ -68,13 +68,8 @@ fn dropped_elements(one: &Examined, setting: &Variable) -> Option<String> {
 
 /// Whether a setting is a list that the functions of the library for interfaces read: a text calls `link_configure PREFIX`.
 fn is_list_of_link(text: &str, setting: &str) -> bool {
-    let mut words = text.split_whitespace();
-    let mut prefixes = std::iter::from_fn(|| {
-        words.find(|word| ["link_add", "link_configure"].contains(word))?;
-        words.next()
-    });
-    prefixes.any(|prefix| {
-        let rest = setting.strip_prefix(prefix.trim_end_matches(';')).and_then(|rest| rest.strip_prefix('_'));
+    links::prefixes(text, &["link_add", "link_configure"]).any(|prefix| {
+        let rest = setting.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
         rest.is_some_and(|rest| {
             ["IFADDR", "ROUTES", "GATEWAY", "SYSCTLS", "PORTS", "REMOTES"]
                 .iter()

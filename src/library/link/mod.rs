@@ -187,8 +187,13 @@ pub fn up(call: &Call, arguments: &[&str]) -> Result<()> {
 
 /// Runs ip(8) in the namespace of this thread.
 fn ip(words: &[&str]) -> Result<()> {
-    let output = Program::new("ip").package("iproute2").args(words).run()?;
+    run("ip", "iproute2", words)
+}
+
+/// Runs a program of a Debian package. Its messages are part of the error.
+fn run(program: &str, package: &'static str, words: &[&str]) -> Result<()> {
+    let output = Program::new(program).package(package).args(words).run()?;
     let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`ip {}`: {}", words.join(" "), text.trim().replace('\n', "; "));
+    ensure!(output.status.success(), "`{program} {}`: {}", words.join(" "), text.trim().replace('\n', "; "));
     Ok(())
 }

@@ -13,13 +13,12 @@ use super::super::{Call, enter_host};
 use super::add::{split, text_of_mac};
 use super::settings::{LinkSettings, Settings, invalid};
 use super::site::LinkSite;
-use super::{LinkRecord, clash, rehearse};
+use super::{LinkRecord, clash, rehearse, run};
 use crate::name::address;
 use crate::netlink::{self, KernelError, Link, LinkChange};
 use crate::netns::enter_file;
 use crate::paths::GLOBAL_NETNS;
 use crate::print;
-use crate::sys::program::Program;
 use crate::sys::wait::try_wait_until;
 
 /// Time that the kernel has to give an interface back after its namespace was deleted.
@@ -272,10 +271,7 @@ fn move_phy(call: &Call, phy: &str, to: &[&str]) -> Result<()> {
 }
 
 fn iw(words: &[&str]) -> Result<()> {
-    let output = Program::new("iw").package("iw").args(words).run()?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`iw {}`: {}", words.join(" "), text.trim());
-    Ok(())
+    run("iw", "iw", words)
 }
 
 /// Adds the reason to EINVAL, which the kernel returns for an interface that cannot be moved.

@@ -76,9 +76,12 @@ pub fn parallel_waiting<Work: Send, Done: Send>(
         let mut seen = done.lock().unwrap_or_else(PoisonError::into_inner);
         while seen.len() < total {
             let before = seen.len();
-            seen = changed.wait_timeout(seen, STALL).unwrap_or_else(PoisonError::into_inner).0;
-            let left = queue.lock().map_or(0, |queue| queue.len());
-            if seen.len() == before {
+            // The signal of a piece that was counted already is not a stall.
+            let waited = changed.wait_timeout_while(seen, STALL, |seen| seen.len() == before);
+            let (now, wait) = waited.unwrap_or_else(PoisonError::into_inner);
+            seen = now;
+            if wait.timed_out() {
+                let left = queue.lock().map_or(0, |queue| queue.len());
                 threads += start(threads.min(left).min(MAX_THREADS - threads));
             }
         }

@@ -12,6 +12,8 @@
 #   BOND_IFNAME           name of the bond; default: bond0
 #   BOND_MAC              hardware address; default: by the first port
 #   BOND_MTU              MTU in bytes; default: 1500
+#   BOND_ALIAS            text about the interface, which `ip link` shows; default: none
+#   BOND_GROUP            link group of the interface, a number, for `ip` and nftables; default: 0
 #   BOND_IFADDR           address, as arguments for `ip address add`: "192.0.2.7/24"; an array may have several; default: none
 #   BOND_GATEWAY          address of the default route's gateway; an array may have several; default: no default route
 #   BOND_ROUTES           array of routes, each as arguments for `ip route replace`

@@ -12,6 +12,8 @@
 #   BRIDGE_IFNAME          name of the bridge; default: br0
 #   BRIDGE_MAC             hardware address; default: chosen by the kernel
 #   BRIDGE_MTU             MTU in bytes; default: by the ports
+#   BRIDGE_ALIAS           text about the interface, which `ip link` shows; default: none
+#   BRIDGE_GROUP           link group of the interface, a number, for `ip` and nftables; default: 0
 #   BRIDGE_IFADDR          address, as arguments for `ip address add`: "192.0.2.1/24"; an array may have several; default: none
 #   BRIDGE_GATEWAY         address of the default route's gateway; an array may have several; default: no default route
 #   BRIDGE_ROUTES          array of routes, each as arguments for `ip route replace`

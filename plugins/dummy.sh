@@ -10,6 +10,8 @@
 #   DUMMY_IFNAME   name of the interface; default: dummy0
 #   DUMMY_MAC      hardware address; default: chosen by the kernel
 #   DUMMY_MTU      MTU in bytes; default: 1500
+#   DUMMY_ALIAS    text about the interface, which `ip link` shows; default: none
+#   DUMMY_GROUP    link group of the interface, a number, for `ip` and nftables; default: 0
 #   DUMMY_GATEWAY  address of the default route's gateway; an array may have several; default: no default route
 #   DUMMY_ROUTES   array of routes, each as arguments for `ip route replace`
 #   DUMMY_SYSCTLS  array of sysctls of the interface: "ipv4.rp_filter=2" is net.ipv4.conf.IFNAME.rp_filter

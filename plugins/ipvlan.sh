@@ -15,6 +15,8 @@
 #   IPVLAN_PARENT_TIMEOUT  seconds to wait for the parent, less than the start timeout of 90; default: 30
 #   IPVLAN_IFNAME          name of the interface in the namespace; default: ipvlan0
 #   IPVLAN_MTU             MTU in bytes; default: the one of the parent
+#   IPVLAN_ALIAS           text about the interface, which `ip link` shows; default: none
+#   IPVLAN_GROUP           link group of the interface, a number, for `ip` and nftables; default: 0
 #   IPVLAN_IFADDR          address, as arguments for `ip address add`: "192.0.2.7/24"; an array may have several; default: none
 #   IPVLAN_GATEWAY         address of the default route's gateway; an array may have several; default: no default route
 #   IPVLAN_ROUTES          array of routes, each as arguments for `ip route replace`: "default" for the modes l3 and l3s

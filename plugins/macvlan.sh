@@ -18,6 +18,8 @@
 #   MACVLAN_GATEWAY        address of the default route's gateway; an array may have several; default: no default route
 #   MACVLAN_ROUTES         array of routes, each as arguments for `ip route replace`
 #   MACVLAN_MTU            MTU in bytes; default: the one of the parent
+#   MACVLAN_ALIAS          text about the interface, which `ip link` shows; default: none
+#   MACVLAN_GROUP          link group of the interface, a number, for `ip` and nftables; default: 0
 #   MACVLAN_SYSCTLS        array of sysctls of the interface: "ipv4.rp_filter=2" is net.ipv4.conf.IFNAME.rp_filter
 #   MACVLAN_CARRIER_TIMEOUT seconds to wait for a carrier; default: 5
 

@@ -15,7 +15,7 @@ configure_publish_up_inside() {
   claim_ports ports PUBLISH || exit 1
   # A restart can be the first one with another PUBLISH_BY.
   if [[ ${PUBLISH_BY-} == proxy ]]; then
-    [[ ! $(publish_table) ]] || host_table_load <<<'chain unused { }' || exit 1
+    host_table_remove
     proxy_ports PUBLISH
   else
     daemon_stop proxy

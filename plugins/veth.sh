@@ -20,6 +20,8 @@
 #   VETH_MAC_OUTSIDE      hardware address of the outside end; default: chosen by the kernel
 #   VETH_MAC_INSIDE       hardware address of the inside end
 #   VETH_MTU              MTU of both ends, in bytes; default: 1500
+#   VETH_ALIAS_INSIDE     text about the inside end, which `ip link` shows; default: none
+#   VETH_GROUP_INSIDE     link group of the inside end, a number, for `ip` and nftables; default: 0
 #   VETH_SYSCTLS_OUTSIDE  array of sysctls of the outside end: "ipv4.rp_filter=2" is net.ipv4.conf.IFNAME.rp_filter
 #   VETH_SYSCTLS_INSIDE   array of sysctls of the inside end
 #   VETH_CARRIER_TIMEOUT  seconds to wait for a carrier; default: 5

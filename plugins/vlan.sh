@@ -15,6 +15,8 @@
 #   VLAN_IFNAME          name of the interface in the namespace; default: ${VLAN_PARENT_IFNAME}.${VLAN_ID}
 #   VLAN_MAC             hardware address; default: the one of the parent
 #   VLAN_MTU             MTU in bytes; default: the one of the parent
+#   VLAN_ALIAS           text about the interface, which `ip link` shows; default: none
+#   VLAN_GROUP           link group of the interface, a number, for `ip` and nftables; default: 0
 #   VLAN_IFADDR          address, as arguments for `ip address add`: "192.0.2.7/24"; an array may have several; default: none
 #   VLAN_GATEWAY         address of the default route's gateway; an array may have several; default: no default route
 #   VLAN_ROUTES          array of routes, each as arguments for `ip route replace`

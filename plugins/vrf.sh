@@ -11,6 +11,8 @@
 #   VRF_IFNAME   name of the interface of the domain; default: vrf0
 #   VRF_MAC      hardware address; default: chosen by the kernel
 #   VRF_MTU      MTU in bytes; default: 65575
+#   VRF_ALIAS    text about the interface, which `ip link` shows; default: none
+#   VRF_GROUP    link group of the interface, a number, for `ip` and nftables; default: 0
 #   VRF_IFADDR   address of the domain, as arguments for `ip address add`: "192.0.2.9/32"; an array may have several; default: none
 #   VRF_ROUTES   array of routes over the interface of the domain, each as arguments for `ip route replace`
 #   VRF_SYSCTLS  array of sysctls of the interface: "ipv4.rp_filter=2" is net.ipv4.conf.IFNAME.rp_filter

@@ -16,6 +16,8 @@
 #   VXLAN_IFNAME          name of the interface in the namespace; default: vxlan0
 #   VXLAN_MAC             hardware address; default: chosen by the kernel
 #   VXLAN_MTU             MTU in bytes, with a parent by default 50 less than its MTU (IPv6: 70); default: 1500
+#   VXLAN_ALIAS           text about the interface, which `ip link` shows; default: none
+#   VXLAN_GROUP           link group of the interface, a number, for `ip` and nftables; default: 0
 #   VXLAN_IFADDR          address, as arguments for `ip address add`: "192.0.2.7/24"; an array may have several; default: none
 #   VXLAN_GATEWAY         address of the default route's gateway; an array may have several; default: no default route
 #   VXLAN_ROUTES          array of routes, each as arguments for `ip route replace`

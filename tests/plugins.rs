@@ -75,10 +75,12 @@ impl Plugin {
 
     /// Whether the functions of the library for interfaces read a setting: its name begins with their first argument.
     fn is_read_by_library(&self, name: &str) -> bool {
-        const KEYS: [&str; 14] = [
+        const KEYS: [&str; 16] = [
             "IFNAME",
             "MAC",
             "MTU",
+            "ALIAS",
+            "GROUP",
             "IFADDR",
             "GATEWAY",
             "ROUTES",

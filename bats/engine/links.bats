@@ -9,6 +9,7 @@ all() {
   pair "$1" 'VETH_IFADDR_OUTSIDE=(192.0.2.1/30 2001:db8::1/64)' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 2001:db8::2/64)' \
     VETH_GATEWAY=outside 'VETH_ROUTES_INSIDE=("198.51.100.0/24 via 192.0.2.1")' 'VETH_ROUTES_OUTSIDE=(203.0.113.0/24)' \
     VETH_MTU=1400 VETH_MAC_OUTSIDE=02:00:00:00:00:01 VETH_MAC_INSIDE=02:00:00:00:00:02 \
+    VETH_GROUP_INSIDE=7 'VETH_ALIAS_INSIDE="way out"' \
     'VETH_SYSCTLS_INSIDE=(ipv4.rp_filter=2)' 'VETH_SYSCTLS_OUTSIDE=(ipv4.rp_filter=2)' "${@:2}"
 }
 
@@ -34,11 +35,12 @@ drifts() {
 @test "check reports each property that was changed, and a restart repairs both ends" {
   all a
   on netnsctl up veth@a
-  on ip -netns a link set dev ve-a1 mtu 1300 address 02:00:00:00:00:09
+  on ip -netns a link set dev ve-a1 mtu 1300 address 02:00:00:00:00:09 group 8 alias other
   on ip -netns a address delete 192.0.2.2/30 dev ve-a1
   on ip netns exec a sysctl -q -w net.ipv4.conf.ve-a1.rp_filter=1
   drifts "interface 've-a1' has the hardware address '02:00:00:00:00:09', not '02:00:00:00:00:02'" \
     "interface 've-a1' has the MTU '1300', not '1400'" \
+    "interface 've-a1' has the group '8', not '7'" "interface 've-a1' has the alias 'other', not 'way out'" \
     "interface 've-a1' does not have the address '192.0.2.2'" \
     "the route 'default via 192.0.2.1' over interface 've-a1' is missing" \
     "the route '198.51.100.0/24 via 192.0.2.1' over interface 've-a1' is missing" \

@@ -67,6 +67,17 @@ setup() {
   [[ -z $(nft list tables) ]]
 }
 
+@test "host_table_remove removes the table before the instance goes down, and does nothing without one" {
+  guard inside <<<"$RULES"
+  hook guard a up outside
+  hook guard a up inside
+  config guard.sh <<<'NO_CONFIG_REQUIRED=yes; configure_guard_up_inside() { host_table_remove; host_table_remove; }'
+  hook guard a up inside
+  [[ -z $(nft list tables) ]]
+  down_hooks guard a
+  [[ ! -e $MEMORY/guard@a ]]
+}
+
 @test "a foreign table of the same name is refused, and stays; one of a killed command is replaced" {
   guard <<<"$RULES"
   nft add table inet netns_guard-a '{ comment "mine"; }'

@@ -6,8 +6,8 @@ load kernel
 
 # Creates the interface of the host, and the other end of its cable.
 add_card() {
-  ip link add card index 50 address 02:00:00:00:00:50 mtu 1450 type veth peer name cable
-  ip link set card up
+  ip link add card index 50 address 02:00:00:00:00:50 mtu 1450 group 9 type veth peer name cable
+  ip link set card up alias uplink
   ip link set cable up
   ip address add 192.0.2.1/24 dev cable
 }
@@ -16,14 +16,14 @@ add_card() {
 hostdev() { printf '%s\n' "${@:2}" | config "hostdev-$1.conf"; }
 
 # The state of the interface on the host.
-card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.flags | index("UP") != null)"'; }
+card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.group) \(.ifalias) \(.flags | index("UP") != null)"'; }
 
-@test "an interface of the host is moved in with its settings, and given back with its name, hardware address, MTU and state" {
+@test "an interface of the host is moved in with its settings, and given back with its name, hardware address, MTU, group, alias and state" {
   add_card
   for state in up down; do
     ip link set card "$state"
     before=$(card)
-    hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_MAC=02:00:00:00:00:51 HOSTDEV_MTU=1400 \
+    hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_MAC=02:00:00:00:00:51 HOSTDEV_MTU=1400 HOSTDEV_GROUP=10 HOSTDEV_ALIAS=lan \
       'HOSTDEV_IFADDR=(192.0.2.2/24 2001:db8::2/64)' HOSTDEV_GATEWAY=192.0.2.1 'HOSTDEV_SYSCTLS=(ipv4.rp_filter=2)'
     up hostdev a
     [[ ! -e /sys/class/net/card && $(link a lan0 '"\(.address) \(.mtu)"') == '02:00:00:00:00:51 1400' ]]

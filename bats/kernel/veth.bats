@@ -91,7 +91,7 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   reaches a 2001:db8::1
 }
 
-@test "an array configures several addresses on each end, and check finds each missing one" {
+@test "an array configures several addresses on each end, also after a restart" {
   veth a 'VETH_IFADDR_OUTSIDE=(192.0.2.1/30 2001:db8::1/64)' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 "2001:db8::2/64 nodad")'
   up veth a
   [[ $(addresses host ve-a0) == '192.0.2.1/30 2001:db8::1/64' ]]
@@ -508,6 +508,44 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   veth a VETH_MTU=1300
   restart_inside veth a
   [[ $(link a ve-a1 .mtu) == 1300 ]]
+}
+
+@test "VETH_ALIAS_INSIDE and VETH_GROUP_INSIDE describe the inside end, and a restart removes them" {
+  veth a 'VETH_ALIAS_INSIDE="way out"' VETH_GROUP_INSIDE=7
+  up veth a
+  [[ $(link a ve-a1 '"\(.ifalias) \(.group)"') == 'way out 7' && $(link host ve-a0 .group) == 28275 ]]
+  veth a
+  restart_inside veth a
+  [[ $(link a ve-a1 '"\(.ifalias) \(.group)"') == 'null default' ]]
+  down veth a
+}
+
+@test "an alias or a group of the outside end, or a group that is no number, creates nothing" {
+  create a
+  for line in VETH_ALIAS_OUTSIDE=x VETH_GROUP_OUTSIDE=7 VETH_GROUP_INSIDE=lan; do
+    veth a "$line"
+    refused "veth-a.conf:" "${line%%=*}" -- hook veth a up outside
+  done
+}
+
+@test "link_delete removes a pair, a bridge, and what has not been created, and down succeeds" {
+  config pair.sh <<<'NO_CONFIG_REQUIRED=yes PAIR_IFNAME_OUTSIDE=out PAIR_IFNAME_INSIDE=in SWITCH_IFNAME=br0
+    configure_pair_up_outside() { link_add PAIR _OUTSIDE type veth peer _INSIDE; }
+    configure_pair_up_inside() {
+      link_add SWITCH type bridge
+      link_configure SWITCH
+      link_delete SWITCH
+      link_delete PAIR _INSIDE
+      link_delete PAIR _OUTSIDE
+    }'
+  create a
+  before=$(world)
+  hook pair a up outside
+  link host out .ifname
+  hook pair a up inside
+  [[ $(inside a ls /sys/class/net) == "$(ls /sys/class/net)" ]]
+  down_hooks pair a
+  unchanged "$before"
 }
 
 @test "VETH_GATEWAY=outside makes the addresses of the outside end the gateways, for IPv4 and IPv6" {

@@ -1,4 +1,4 @@
-//! `host_table_load`: the nftables table of an instance on the host.
+//! `host_table_load`, `host_table_remove`: the nftables table of an instance on the host.
 
 use std::io::{Read, stdin};
 
@@ -41,7 +41,7 @@ impl HostTable {
         self.inside
     }
 
-    /// Deletes the table after a failure of the hook that has created it. Returns that it does not stay.
+    /// Deletes the table for a hook. Returns that it does not stay.
     /// Errors: nft(8) fails.
     pub(super) fn undo(&self, call: &Call) -> Result<bool> {
         let _host = call.enter_host()?;
@@ -106,6 +106,17 @@ pub fn load(call: &Call, arguments: &[&str]) -> Result<()> {
     table.rules = Some(list(name)?);
     record.retain(|object| !matches!(object, Object::Table(_)));
     record.push(Object::Table(table));
+    record.save(call.paths)
+}
+
+/// `host_table_remove`: removes the table of the instance, if it has one.
+/// Errors: nft(8) fails.
+pub fn remove(call: &Call, arguments: &[&str]) -> Result<()> {
+    ensure!(arguments.is_empty(), "expected no arguments");
+    let mut record = call.record()?;
+    let Some(table) = table_of(&record) else { return Ok(()) };
+    table.undo(call)?;
+    record.retain(|object| !matches!(object, Object::Table(_)));
     record.save(call.paths)
 }
 

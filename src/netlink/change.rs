@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use anyhow::Result;
 use ipnet::IpNet;
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
@@ -13,6 +14,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::libc;
 
 use super::rtnetlink::{create, request};
 
@@ -67,7 +69,7 @@ pub struct LinkChange<'a> {
     pub mac: Option<Mac>,
     /// The MTU.
     pub mtu: Option<u32>,
-    /// The text that ip(8) shows as alias.
+    /// The text that ip(8) shows as alias; an empty one removes it.
     pub alias: Option<&'a str>,
     /// The index of the controller, such as a bridge; 0 for none.
     pub controller: Option<u32>,
@@ -86,7 +88,11 @@ pub fn change_link(index: u32, change: &LinkChange) -> Result<()> {
     }
     message.attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
     message.attributes.extend(change.mtu.map(LinkAttribute::Mtu));
-    message.attributes.extend(change.alias.map(|alias| LinkAttribute::IfAlias(alias.to_owned())));
+    message.attributes.extend(change.alias.map(|alias| match alias {
+        // Only an attribute of no bytes removes the alias (dev_set_alias in net/core/dev.c).
+        "" => LinkAttribute::Other(DefaultNla::new(libc::IFLA_IFALIAS, Vec::new())),
+        alias => LinkAttribute::IfAlias(alias.to_owned()),
+    }));
     message.attributes.extend(change.controller.map(LinkAttribute::Controller));
     message.attributes.extend(change.group.map(LinkAttribute::Group));
     request(RouteNetlinkMessage::SetLink(message)).map(drop)

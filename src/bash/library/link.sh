@@ -23,7 +23,7 @@ link_add() {
 #   link_configure BRIDGE
 #   link_configure VETH _INSIDE
 # Gives an interface its hardware address, MTU, addresses, routes, gateway, sysctls and bridge (PREFIX_MAC, _MTU, _IFADDR, _ROUTES,
-# _GATEWAY, _SYSCTLS, _BRIDGE), sets it up, and waits until it can be used. The interfaces PREFIX_PORTS of the same place become its
+# _GATEWAY, _SYSCTLS, _BRIDGE), its alias and group (PREFIX_ALIAS, _GROUP), sets it up, and waits until it can be used. The interfaces PREFIX_PORTS of the same place become its
 # ports, also those that link_configure configures later. A tunnel sends to the addresses PREFIX_REMOTES. Called again, it applies the
 # present settings.
 link_configure() {
@@ -44,6 +44,11 @@ link_move() {
   __netns_read_settings "$1" '' _INSIDE
   __netns_library link_move "$1" -- "${__netns_settings[@]}"
 }
+
+# Usage: link_delete PREFIX [SUFFIX]
+#   link_delete BRIDGE
+# Removes an interface that link_add has created, or gives back the one that link_move has moved. `down` does this too.
+link_delete() { __netns_library link_delete "$1" "${2-}"; }
 
 # Usage: link_up IFNAME
 #   link_up lo
@@ -77,7 +82,7 @@ __netns_read_settings() {
   for __netns_key in MTU GATEWAY BRIDGE PORTS REMOTES CARRIER_TIMEOUT NSNAME_OUTSIDE PARENT_IFNAME PARENT_NSNAME PARENT_TIMEOUT TIMEOUT; do
     __netns_names+=("$1_$__netns_key")
   done
-  for __netns_key in IFNAME MAC IFADDR ROUTES SYSCTLS; do
+  for __netns_key in IFNAME MAC ALIAS GROUP IFADDR ROUTES SYSCTLS; do
     __netns_names+=("${__netns_suffixes[@]/#/$1_$__netns_key}")
   done
   __netns_settings=()

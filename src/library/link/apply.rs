@@ -10,7 +10,7 @@ use super::super::sysctl::{Key, Value};
 use super::add::text_of_mac;
 use super::rehearse::{Meaning, ip_words};
 use super::settings::{LinkSettings, invalid, network};
-use super::{Configured, LinkRecord, MARK_GROUP, ports, wait};
+use super::{Configured, LinkRecord, ports, wait};
 use crate::netlink::{self, LinkChange};
 
 /// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
@@ -133,9 +133,15 @@ fn set_properties(
         trace(call, link, &format!("link set dev {} mtu {mtu}", end.ifname));
         change.mtu = Some(mtu);
     }
-    if link.is_marked() && found.group != MARK_GROUP {
-        trace(call, link, &format!("link set dev {} group {MARK_GROUP}", end.ifname));
-        change.group = Some(MARK_GROUP);
+    let group = link.group().or(earlier.group.map(|_| 0));
+    if let Some(group) = group.filter(|group| *group != found.group) {
+        trace(call, link, &format!("link set dev {} group {group}", end.ifname));
+        change.group = Some(group);
+    }
+    let alias = end.alias.as_deref().or(earlier.alias.as_ref().map(|_| ""));
+    if let Some(alias) = alias.filter(|alias| *alias != found.alias.as_deref().unwrap_or_default()) {
+        trace(call, link, &format!("link set dev {} alias '{alias}'", end.ifname));
+        change.alias = Some(alias);
     }
     if change != LinkChange::default() {
         netlink::change_link(found.index, &change)

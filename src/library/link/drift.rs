@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::add::text_of_mac;
 use super::apply::ignores_routers;
 use super::site::LinkSite;
-use super::{LinkRecord, MARK_GROUP, ports};
+use super::{LinkRecord, ports};
 use crate::netlink;
 use crate::paths::Paths;
 use crate::sys::program::Program;
@@ -31,7 +31,8 @@ impl LinkRecord {
         for (name, expected, present) in [
             ("hardware address", self.end.mac.map(text_of_mac), found.mac.clone()),
             ("MTU", self.end.mtu.map(|mtu| mtu.to_string()), found.mtu.to_string()),
-            ("group", self.is_marked().then(|| MARK_GROUP.to_string()), found.group.to_string()),
+            ("group", self.group().map(|group| group.to_string()), found.group.to_string()),
+            ("alias", self.end.alias.clone(), found.alias.clone().unwrap_or_default()),
         ] {
             if let Some(expected) = expected.filter(|expected| *expected != present) {
                 lines.push(format!("interface '{ifname}' has the {name} '{present}', not '{expected}'"));

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use add::add;
 pub use configure::configure;
 pub use moved::move_in;
-pub use remove::remove_older;
+pub use remove::{remove, remove_older};
 
 use super::Call;
 use super::sysctl::{Key, Value};
@@ -91,6 +91,11 @@ impl LinkRecord {
     /// Whether `link_add` has created it with the mark. An interface that existed already stays as it is.
     fn is_marked(&self) -> bool {
         self.place == LinkSite::Host && self.made_by.is_some()
+    }
+
+    /// The group that it must have: the mark, or the one of the setting.
+    fn group(&self) -> Option<u32> {
+        if self.is_marked() { Some(MARK_GROUP) } else { self.end.group }
     }
 
     /// Its name, if `link_add` has created it on the host.

@@ -35,6 +35,10 @@ pub(super) struct Moved {
     index: u32,
     mac: String,
     mtu: u32,
+    #[serde(default)]
+    group: u32,
+    #[serde(default)]
+    alias: String,
     up: bool,
     /// The wireless device that it belongs to, which is moved as a whole: `phy0`.
     phy: Option<String>,
@@ -79,6 +83,8 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
             index: found.index,
             mac: found.mac,
             mtu: found.mtu,
+            group: found.group,
+            alias: found.alias.unwrap_or_default(),
             up: found.up,
             phy: phy_of(&found.name),
             ifname: found.name,
@@ -230,6 +236,8 @@ impl LinkRecord {
         }
         let mut change = LinkChange { up: Some(moved.up), ..LinkChange::default() };
         change.mtu = (found.mtu != moved.mtu).then_some(moved.mtu);
+        change.group = (found.group != moved.group).then_some(moved.group);
+        change.alias = (found.alias.as_ref() != Some(&moved.alias)).then_some(&moved.alias);
         change.mac = address::mac(&moved.mac).ok().filter(|_| found.mac != moved.mac);
         netlink::change_link(found.index, &change)
             .with_context(|| format!("cannot restore interface '{}' on the host", moved.ifname))

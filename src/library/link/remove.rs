@@ -1,9 +1,10 @@
 //! Removes an interface, or undoes the steps of a failed hook.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
 use super::super::Call;
+use super::super::record::Object;
 use super::site::LinkSite;
 use super::{LinkRecord, ports};
 use crate::config::declaration::{Declaration, LinkPlace};
@@ -69,6 +70,26 @@ impl LinkRecord {
     fn release_ports(&self, index: u32) -> Result<()> {
         self.end.ports.iter().try_for_each(|port| ports::release(port, index))
     }
+}
+
+/// `link_delete`: removes an interface of the instance before it goes down, with the other end of a pair. Arguments: PREFIX SUFFIX.
+/// Errors: the kernel refuses.
+pub fn remove(call: &Call, arguments: &[&str]) -> Result<()> {
+    let [prefix, suffix] = arguments else { bail!("link_delete: expected PREFIX [SUFFIX]") };
+    let mut record = call.record()?;
+    let label = format!("{prefix}{suffix}");
+    let Some(link) = record.links().find(|link| link.label == label).cloned() else { return Ok(()) };
+    {
+        let _there = link.place.enter(call)?;
+        if let Some(found) = link.find_to_remove()? {
+            call.trace(&format!("{} link delete dev {}", link.place.ip(), found.name));
+            delete(&link, &found)?;
+        }
+    }
+    record.retain(
+        |object| !matches!(object, Object::Link(one) if one.has_label_of(&link) || one.is_peer_of(&link)),
+    );
+    record.save(call.paths)
 }
 
 /// Deletes an interface, or gives it back to the host. The kernel may have removed it in the meantime, with the namespace of its peer.

@@ -176,6 +176,10 @@ pub struct LinkSettings {
     pub mac: Option<Mac>,
     /// The MTU.
     pub mtu: Option<u32>,
+    /// The text that ip(8) shows as alias.
+    pub alias: Option<String>,
+    /// The link group.
+    pub group: Option<u32>,
     /// The addresses, each as words for `ip address add`.
     pub addresses: Vec<String>,
     /// The routes, each as words for `ip route replace`.
@@ -269,6 +273,8 @@ impl LinkSettings {
             suffix: suffix.to_owned(),
             mac: settings.parsed(&of("MAC"), |value| address::mac(value).map_err(|error| anyhow!(error)))?,
             mtu: settings.parsed("MTU", mtu)?,
+            alias: settings.parsed(&of("ALIAS"), alias)?,
+            group: settings.parsed(&of("GROUP"), group)?,
             addresses: settings.all(&of("IFADDR")).iter().map(|words| (*words).trim().to_owned()).collect(),
             routes: settings.all(&of("ROUTES")).iter().map(|words| (*words).trim().to_owned()).collect(),
             gateways: gateways
@@ -288,6 +294,13 @@ impl LinkSettings {
             ifname,
             carrier_timeout: settings.parsed("CARRIER_TIMEOUT", seconds)?.unwrap_or(CARRIER_TIMEOUT),
         };
+        for (key, is_set) in [("ALIAS", end.alias.is_some()), ("GROUP", end.group.is_some())] {
+            if is_outside && is_set {
+                let message =
+                    "is only for an interface in the namespace: the outside end has those of this program";
+                return Err(invalid(end.setting(key), message));
+            }
+        }
         end.check_addresses()?;
         Ok(end)
     }
@@ -446,6 +459,16 @@ fn mtu(value: &str) -> Result<u32> {
     mtu.with_context(|| format!("'{value}' is not an MTU: expected a number of bytes from 68 to 65535"))
 }
 
+/// The kernel keeps up to 255 bytes (`IFALIASZ`).
+fn alias(value: &str) -> Result<String> {
+    ensure!(value.len() <= 255, "'{value}' has more than 255 bytes");
+    Ok(value.to_owned())
+}
+
+fn group(value: &str) -> Result<u32> {
+    value.parse().ok().with_context(|| format!("'{value}' is not a link group: expected a number"))
+}
+
 fn seconds(value: &str) -> Result<Duration> {
     let seconds =
         value.parse::<u32>().ok().with_context(|| format!("'{value}' is not a number of seconds"))?;
@@ -496,6 +519,7 @@ mod tests {
             ("X_MAC=02:00:00:00:01", ["X_MAC", "six bytes"]),
             ("X_MAC=03:00:00:00:00:01", ["X_MAC", "multicast"]),
             ("X_MTU=60", ["X_MTU", "from 68"]),
+            ("X_GROUP=lan", ["X_GROUP", "'lan' is not a link group"]),
             ("X_GATEWAY=192.0.2.1", ["X_GATEWAY", "not reachable"]),
             ("X_SYSCTLS=ipv4.no_such_key=1", ["X_SYSCTLS", "unknown sysctl"]),
             ("X_SYSCTLS=core.somaxconn=1", ["X_SYSCTLS", "expected FAMILY.KEY=VALUE"]),

@@ -35,8 +35,13 @@ impl LinkRecord {
         netlink::set_up(found.index, false)
             .with_context(|| format!("cannot set {} down", self.describe()))?;
         for address in self.end.networks().filter(|address| found.addresses.contains(&address.to_string())) {
-            netlink::delete_address(found.index, address)
-                .with_context(|| format!("cannot remove the address '{address}' of {}", self.describe()))?;
+            match netlink::delete_address(found.index, address) {
+                // The kernel removes IPv6 addresses when the interface goes down.
+                Err(error) if KernelError::is(&error, Errno::EADDRNOTAVAIL) => {}
+                removed => removed.with_context(|| {
+                    format!("cannot remove the address '{address}' of {}", self.describe())
+                })?,
+            }
         }
         (self.configured, self.configured_by) = (None, None);
         Ok(true)

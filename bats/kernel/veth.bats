@@ -7,6 +7,14 @@ load kernel
 # Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and the LINEs.
 veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
 
+# Every other setting of the two ends.
+ALL=(
+  'VETH_IFADDR_OUTSIDE=(192.0.2.1/30 2001:db8::1/64)' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 "2001:db8::2/64 nodad")'
+  VETH_GATEWAY=outside 'VETH_ROUTES_OUTSIDE=(203.0.113.0/24)' 'VETH_ROUTES_INSIDE=("198.51.100.0/24 via 192.0.2.1")' VETH_MTU=1400
+  VETH_MAC_OUTSIDE=02:00:00:00:00:01 VETH_MAC_INSIDE=02:00:00:00:00:02 VETH_ALIAS_INSIDE=way VETH_GROUP_INSIDE=7
+  'VETH_SYSCTLS_OUTSIDE=(ipv4.rp_filter=2)' 'VETH_SYSCTLS_INSIDE=(ipv6.mtu=1350)'
+)
+
 @test "the pair joins the namespace to the host: a ping passes each way" {
   veth a
   up veth a
@@ -289,8 +297,8 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   [[ $(links host veth) == wirea0 && $(links a veth) == wirea1 ]]
 }
 
-@test "a failure of any step of up outside leaves nothing" {
-  veth a "$(fault error)"
+@test "a failure of any step of up outside leaves nothing, with every setting" {
+  veth a "${ALL[@]}" "$(fault error)"
   create a
   each_failure_leaves "$(world)" veth a outside link_add link_configure
   hook veth a up inside
@@ -303,12 +311,32 @@ veth() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0
   each_failure_leaves "$(world)" veth a outside link_add link_configure
 }
 
-@test "a program that is killed at any step of up outside leaves nothing" {
-  veth a "$(fault kill)"
+@test "a program that is killed at any step of up outside leaves nothing, with every setting" {
+  veth a "${ALL[@]}" "$(fault kill)"
   create a
   each_failure_leaves "$(world)" veth a outside link_add link_configure
   hook veth a up inside
   reaches host 192.0.2.2
+}
+
+@test "a failure, or a program that is killed, at any step of up inside leaves nothing that down does not remove" {
+  for fault in error kill; do
+    veth a "${ALL[@]}" "$(fault "$fault")"
+    create a
+    before=$(world)
+    export FAIL_AT
+    for ((FAIL_AT = 1; FAIL_AT < 50; FAIL_AT++)); do
+      hook veth a up outside
+      if FAIL_FUNCTION=link_configure hook veth a up inside; then break; fi
+      [[ -z $(addresses a ve-a1) && -z $(inside a ip route show) ]]
+      down_hooks veth a
+      unchanged "$before"
+    done
+    ((FAIL_AT > 10 && FAIL_AT < 50))
+    reaches host 192.0.2.2
+    down_hooks veth a
+    netnsinit --delete a
+  done
 }
 
 @test "a failure of any step of up inside leaves the inside end as up outside created it" {

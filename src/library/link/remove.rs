@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use super::super::Call;
 use super::super::record::Object;
 use super::site::LinkSite;
-use super::{LinkRecord, ports};
+use super::{LinkRecord, ports, rehearse};
 use crate::config::declaration::{Declaration, LinkPlace};
 use crate::config::remembered;
 use crate::name::Instance;
@@ -34,8 +34,9 @@ impl LinkRecord {
         }
         netlink::set_up(found.index, false)
             .with_context(|| format!("cannot set {} down", self.describe()))?;
-        for address in self.end.networks().filter(|address| found.addresses.contains(&address.to_string())) {
-            match netlink::delete_address(found.index, address) {
+        let added = rehearse::rehearse(&self.end, &[])?.addresses;
+        for address in added.iter().filter(|address| found.addresses.contains(address)) {
+            match netlink::delete_address(found.index, address.parse()?) {
                 // The kernel removes IPv6 addresses when the interface goes down.
                 Err(error) if KernelError::is(&error, Errno::EADDRNOTAVAIL) => {}
                 removed => removed.with_context(|| {

@@ -3,11 +3,13 @@
 #
 # Contains: only definitions
 # After: links
+# Provides: host-rules
 # Publishes: PUBLISH
 #
 # Settings (in publish-NAME.conf):
 #   PUBLISH     array of ports, each [HOSTADDR:]PORT[:PORT][/PROTOCOL]: ("8080:80" "192.0.2.1:5353:53/udp" "[2001:db8::1]:443")
 #   PUBLISH_BY  dnat: rules of the host; or proxy: a program of the host, only for tcp; default: dnat
+#   PUBLISH_HOST_FIREWALL  yes: allow the packets in nftables chains of the host that drop forwarded packets; default: no, only a warning
 
 # Everything is made by the inside hook, after the interfaces of the namespace. So a restart applies the present settings.
 configure_publish_up_inside() {
@@ -15,7 +17,6 @@ configure_publish_up_inside() {
   claim_ports ports PUBLISH || exit 1
   # A restart can be the first one with another PUBLISH_BY.
   if [[ ${PUBLISH_BY-} == proxy ]]; then
-    host_table_remove
     proxy_ports PUBLISH
   else
     daemon_stop proxy
@@ -29,6 +30,7 @@ configure_publish_validate() {
   [[ ${PUBLISH-} ]] || echo 'PUBLISH: is not set'
   valid_ports PUBLISH
   valid_setting PUBLISH_BY is_one_of dnat proxy || true
+  valid_setting PUBLISH_HOST_FIREWALL is_one_of yes no || true
   for port in "${PUBLISH[@]}"; do
     [[ $port != */udp || ${PUBLISH_BY-} != proxy ]] || echo "PUBLISH: '$port': a proxy is only for tcp; set PUBLISH_BY=dnat"
   done
@@ -51,7 +53,7 @@ publish_table() { host_run nft list table inet "netns_publish-${NSNAME//://}" 2>
 # Usage: publish_by_dnat PORTS
 # Lets the host change the destination of packets. PORTS are the lines of claim_ports.
 publish_by_dnat() {
-  local family ip address ifname found rules='' translated='' loopback='' chains links=() locals=()
+  local family ip address ifname found rules='' translated='' loopback='' chains links=() inner=() locals=()
   assert_command nft nftables
   for family in 4 6; do
     ip=ip${family/4/} # as nft calls it
@@ -60,7 +62,7 @@ publish_by_dnat() {
     [[ $found ]] || continue
     ifname=$(publish_ifname "$address") || exit 1
     rules+=$found$'\n'
-    links+=("$ifname")
+    [[ " ${inner[*]} " == *" $ifname "* ]] || inner+=("$ifname")
     # Without this, the answers to these senders would not come back to the host: the namespace itself, its neighbors on a
     # bridge, and programs of the host that use 127.0.0.1.
     translated+="ct status dnat iifname \"$ifname\" oifname \"$ifname\" $ip daddr $address masquerade"$'\n'
@@ -75,6 +77,7 @@ publish_by_dnat() {
     echo "cannot publish ports: namespace '$NSNAME' has no address; bring up a type with an address, such as veth@$NSNAME" >&2
     exit 1
   fi
+  links=("${inner[@]}")
   publish_add_links
   host_forward chains "${links[@]}" || exit 1
   host_table_load <<END || exit 1
@@ -100,7 +103,8 @@ type filter hook prerouting priority raw; policy accept;
 $loopback
 }
 END
-  ((${#locals[@]} == 0)) || sysctl_set --host "${locals[@]}"
+  ((${#locals[@]} == 0)) || sysctl_set --host "${locals[@]}" || exit 1
+  host_firewall PUBLISH_HOST_FIREWALL --dnat "${inner[@]}"
 }
 
 # Adds to `links` the interfaces of the host by which clients can come.

@@ -195,6 +195,17 @@ only() {
   echo "$NETNS_BIN:$bin"
 }
 
+# Usage: host_rules KIND
+# Loads a firewall of the host, which does not allow the packets of the namespaces.
+host_rules() {
+  case $1 in
+    policy) nft "add table inet host; add chain inet host forward { type filter hook forward priority 0; policy drop; }; add rule inet host forward ct state established accept" ;;
+    drop) nft "add table ip host; add chain ip host forward { type filter hook forward priority 0; }; add rule ip host forward ct state established accept; add rule ip host forward counter drop" ;;
+    reject) nft "add table inet host; add chain inet host forward { type filter hook forward priority 10; }; add rule inet host forward reject" ;;
+    docker) nft "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }; add chain ip filter DOCKER-USER; add rule ip filter FORWARD jump DOCKER-USER; add rule ip filter DOCKER-USER return" ;;
+  esac
+}
+
 # Usage: fault error|kill|end
 # Prints a line for a .conf: while the library runs FAIL_FUNCTION, its message number FAIL_AT to the kernel fails, or the program gets
 # SIGKILL there. With `end`, the function succeeds, and then the hook gets SIGTERM.

@@ -342,17 +342,6 @@ world() {
   unchanged "$before"
 }
 
-# Usage: host_rules KIND
-# Loads a firewall of the host, which does not allow the packets of the namespaces.
-host_rules() {
-  case $1 in
-    policy) nft "add table inet host; add chain inet host forward { type filter hook forward priority 0; policy drop; }; add rule inet host forward ct state established accept" ;;
-    drop) nft "add table ip host; add chain ip host forward { type filter hook forward priority 0; }; add rule ip host forward ct state established accept; add rule ip host forward counter drop" ;;
-    reject) nft "add table inet host; add chain inet host forward { type filter hook forward priority 10; }; add rule inet host forward reject" ;;
-    docker) nft "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }; add chain ip filter DOCKER-USER; add rule ip filter FORWARD jump DOCKER-USER; add rule ip filter DOCKER-USER return" ;;
-  esac
-}
-
 @test "a firewall of the host that drops forwarded packets is named, and NAT_HOST_FIREWALL=yes opens it until down" {
   ip -netns internet route add 10.1.0.0/24 via 198.51.100.2
   for kind in policy drop reject docker; do

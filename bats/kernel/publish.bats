@@ -20,13 +20,14 @@ setup_network() {
   member b 2
 }
 
-# Usage: member NAME NUMBER
-# A namespace with 198.51.100.NUMBER2 and 2001:db8:NUMBER::2. The host, with 1 in place of 2, is its router.
+# Usage: member NAME NUMBER [START]
+# A namespace with 198.51.100.NUMBER2, or START2, and 2001:db8:NUMBER::2. The host, with 1 in place of 2, is its router.
 member() {
+  local start=${3-198.51.100.$2}
   config "veth-$1.conf" <<END
-VETH_IFADDR_OUTSIDE=(198.51.100.${2}1/29 "2001:db8:$2::1/64 nodad")
-VETH_IFADDR_INSIDE=(198.51.100.${2}2/29 "2001:db8:$2::2/64 nodad")
-VETH_GATEWAY=(198.51.100.${2}1 2001:db8:$2::1)
+VETH_IFADDR_OUTSIDE=(${start}1/29 "2001:db8:$2::1/64 nodad")
+VETH_IFADDR_INSIDE=(${start}2/29 "2001:db8:$2::2/64 nodad")
+VETH_GATEWAY=(${start}1 2001:db8:$2::1)
 END
   up veth "$1"
 }
@@ -205,6 +206,94 @@ sysctls() { sysctl --all --pattern '^net\.' 2>/dev/null | grep --invert-match --
     unchanged "$before"
     diff <(echo "$all") <(sysctls)
   done
+}
+
+@test "20 instances come and go in any order, and the host is as before" {
+  setup_network
+  RANDOM=$((seed = RANDOM))
+  echo "seed $seed"
+  names=({a..t})
+  for number in {3..20}; do member "${names[number - 1]}" "$number" "10.0.$number."; done
+  for number in {1..20}; do
+    publish "${names[number - 1]}" "$((8000 + number)):80"
+    serve "${names[number - 1]}" tcp 80
+  done
+  before=$(world) all=$(sysctls)
+  up=()
+  for step in {1..60}; do
+    number=$((RANDOM % 20 + 1))
+    name=${names[number - 1]}
+    if [[ " ${up[*]} " == *" $name "* ]]; then
+      down_hooks publish "$name"
+      read -r -a up <<<"${up[*]/#"$name"/}"
+    else
+      up publish "$name"
+      up+=("$name")
+    fi
+    ((step % 20)) || for number in {1..20}; do
+      answer=$(ask lan tcp 192.0.2.1 "$((8000 + number))" 2>/dev/null) || answer=''
+      [[ $answer == "$([[ " ${up[*]} " != *" ${names[number - 1]} "* ]] || echo '192.0.2.9 80')" ]]
+    done
+  done
+  for name in "${up[@]}"; do down_hooks publish "$name"; done
+  unchanged "$before"
+  diff <(echo "$all") <(sysctls)
+}
+
+@test "a firewall of the host that drops forwarded packets is named, and PUBLISH_HOST_FIREWALL=yes opens it for the ports until down" {
+  setup_network
+  serve a tcp 80 81
+  serve lan tcp 7
+  inside lan ip route add 198.51.100.0/24 via 192.0.2.1
+  for kind in policy drop reject docker; do
+    nft flush ruleset
+    host_rules "$kind"
+    before=$(nft --stateless list ruleset)
+    publish a 8080:80
+    hook publish a up outside
+    run --separate-stderr -0 hook publish a up inside
+    [[ $stderr == *"warning: the chain '"*"' of the table '"*"' on the host drops forwarded packets; allow those of ve-a0 there, or set PUBLISH_HOST_FIREWALL=yes"* ]]
+    run ! ask lan tcp 192.0.2.1 8080
+    echo PUBLISH_HOST_FIREWALL=yes >>"$CONF/publish-a.conf"
+    run --separate-stderr -0 restart_inside publish a
+    [[ $stderr != *warning* ]]
+    [[ $(ask lan tcp 192.0.2.1 8080) == '192.0.2.9 80' ]]
+    # Only for the published ports.
+    run ! ask lan tcp 198.51.100.12 81
+    run ! ask a tcp 192.0.2.9 7
+    # A restart does not add the rules again.
+    now=$(nft --stateless list ruleset)
+    restart_inside publish a
+    [[ $(nft --stateless list ruleset) == "$now" ]]
+    # A proxy does not need them.
+    echo PUBLISH_BY=proxy >>"$CONF/publish-a.conf"
+    restart_inside publish a
+    [[ $(nft --stateless list ruleset) == "$before" ]]
+    down_hooks publish a
+    [[ $(nft --stateless list ruleset) == "$before" ]]
+  done
+}
+
+@test "nat and publish on one namespace open a firewall of the host each for its own packets" {
+  setup_network
+  serve a tcp 80
+  serve lan tcp 7
+  host_rules policy
+  before=$(nft list ruleset)
+  publish a 8080:80
+  echo NAT_HOST_FIREWALL=yes | config nat-a.conf
+  up nat a
+  up publish a
+  run ! ask lan tcp 192.0.2.1 8080
+  echo PUBLISH_HOST_FIREWALL=yes >>"$CONF/publish-a.conf"
+  restart_inside publish a
+  [[ $(ask lan tcp 192.0.2.1 8080) == '192.0.2.9 80' ]]
+  [[ $(ask a tcp 192.0.2.9 7) == '192.0.2.1 7' ]]
+  down_hooks nat a
+  [[ $(ask lan tcp 192.0.2.1 8080) == '192.0.2.9 80' ]]
+  run ! ask a tcp 192.0.2.9 7
+  down_hooks publish a
+  [[ $(nft list ruleset) == "$before" ]]
 }
 
 @test "a hook that fails at any step, or is terminated after it, leaves nothing" {

@@ -12,6 +12,9 @@ use crate::firewall::nft;
 use crate::name::Side;
 use crate::print;
 
+/// The beginning of the comments of our rules. `TYPE@NAME` follows.
+const COMMENT: &str = "systemd-netns ";
+
 /// A chain of docker, which docker never changes, and which its chain `FORWARD` calls first.
 const DOCKER_USER: &str = "DOCKER-USER";
 
@@ -24,10 +27,16 @@ pub struct HostFirewall {
     interfaces: Vec<String>,
     /// The setting of the administrator.
     setting: String,
+    /// Only packets of connections whose destination the host has changed.
+    #[serde(default)]
+    dnat: bool,
     /// Whether rules of ours open the chains.
     open: bool,
     /// The hook that was the first to open them.
     made_by: String,
+    /// The last hook that has needed them.
+    #[serde(default)]
+    needed_by: String,
     /// Whether an inside hook has opened them, so that a restart does it again.
     inside: bool,
 }
@@ -41,10 +50,14 @@ struct ClosedChain {
 }
 
 /// `host_firewall`: opens the chains that drop forwarded packets, or prints a warning about each.
-/// Arguments: SETTING yes|no IFNAME...
+/// Arguments: SETTING yes|no [--dnat] IFNAME...
 /// Errors: an argument is missing, or nft(8) fails.
 pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
-    let [setting, value, interfaces @ ..] = arguments else { bail!("expected SETTING IFNAME...") };
+    let [setting, value, rest @ ..] = arguments else { bail!("expected SETTING [--dnat] IFNAME...") };
+    let (dnat, interfaces) = match rest {
+        ["--dnat", interfaces @ ..] => (true, interfaces),
+        interfaces => (false, interfaces),
+    };
     ensure!(["yes", "no"].contains(value), "{setting}: '{value}' is not a valid word: expected yes or no");
     ensure!(!interfaces.is_empty(), "expected the names of interfaces of the host");
     let open = *value == "yes";
@@ -54,11 +67,13 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
         _ => None,
     });
     let firewall = HostFirewall {
-        comment: format!("systemd-netns {}", call.instance),
+        comment: format!("{COMMENT}{}", call.instance),
         interfaces: interfaces.iter().map(|&ifname| ifname.to_owned()).collect(),
         setting: (*setting).to_owned(),
+        dnat,
         open,
         made_by: earlier.unwrap_or_else(|| call.hook.clone()),
+        needed_by: call.hook.clone(),
         inside: call.side == Side::Inside,
     };
     let _host = call.enter_host()?;
@@ -70,7 +85,7 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
     record.retain(|object| !matches!(object, Object::Firewall(_)));
     record.push(Object::Firewall(firewall.clone()));
     record.save(call.paths)?;
-    for chain in ruleset.closed(&firewall.interfaces) {
+    for chain in ruleset.closed(&firewall) {
         if open {
             commands.extend(firewall.rules(&ruleset.entry(&chain)));
         } else {
@@ -89,6 +104,11 @@ impl HostFirewall {
     /// Whether this hook was the first to open the chains.
     pub(super) fn is_of(&self, hook: &str) -> bool {
         self.made_by == hook
+    }
+
+    /// Whether an earlier inside hook has needed the chains, and `hook` has not.
+    pub(super) fn is_stale(&self, hook: &str) -> bool {
+        self.inside && self.needed_by != hook
     }
 
     /// Whether a restart opens the chains.
@@ -118,7 +138,7 @@ impl HostFirewall {
     /// Returns a line for each chain that drops packets of the instance.
     /// Errors: nft(8) fails.
     pub(super) fn drift(&self) -> Result<Vec<String>> {
-        let chains = HostRules::read()?.closed(&self.interfaces);
+        let chains = HostRules::read()?.closed(self);
         Ok(chains.iter().map(|chain| self.warning(chain)).collect())
     }
 
@@ -141,11 +161,13 @@ impl HostFirewall {
         let rule = |what: String| {
             format!("insert rule {family} {table} {name} {what} accept comment \"{}\"", self.comment)
         };
+        let (sent, received) = if self.dnat {
+            (" ct status dnat", "ct status dnat")
+        } else {
+            ("", "ct state established,related")
+        };
         let rules = self.interfaces.iter().flat_map(|ifname| {
-            [
-                rule(format!("iifname \"{ifname}\"")),
-                rule(format!("oifname \"{ifname}\" ct state established,related")),
-            ]
+            [rule(format!("iifname \"{ifname}\"{sent}")), rule(format!("oifname \"{ifname}\" {received}"))]
         });
         rules.collect()
     }
@@ -164,8 +186,9 @@ impl HostRules {
     }
 
     /// The chains of the hook `forward` that drop packets by their policy or by their last rule, in tables without a rule for one of the
-    /// interfaces. Our own tables drop only what they should.
-    fn closed(&self, interfaces: &[String]) -> Vec<ClosedChain> {
+    /// interfaces. A rule of another instance does not count: it opens the chain for other packets. Our own tables drop only what they
+    /// should.
+    fn closed(&self, firewall: &HostFirewall) -> Vec<ClosedChain> {
         let chains = self.of_kind("chain").filter(|chain| {
             chain["hook"] == "forward"
                 && chain["type"] == "filter"
@@ -176,9 +199,11 @@ impl HostRules {
                 self.rules(chain).filter(|rule| rule["chain"] == chain["name"]).collect();
             chain["policy"] == "drop" || rules.last().is_some_and(|rule| drops_all(rule))
         });
-        let chains = chains.filter(|chain| {
-            !self.rules(chain).any(|rule| interfaces.iter().any(|ifname| names(&rule["expr"], ifname)))
-        });
+        let is_of_other = |rule: &Value| {
+            rule["comment"].as_str().is_some_and(|text| text.starts_with(COMMENT) && text != firewall.comment)
+        };
+        let is_for = |rule: &Value| firewall.interfaces.iter().any(|ifname| names(&rule["expr"], ifname));
+        let chains = chains.filter(|chain| !self.rules(chain).any(|rule| is_for(rule) && !is_of_other(rule)));
         chains
             .map(|chain| ClosedChain {
                 family: text(&chain["family"]),
@@ -256,11 +281,26 @@ mod tests {
 
     /// A ruleset with the chain `forward`, with a policy and the expressions of its last rule.
     fn closed(table: &str, policy: &str, last: &Value) -> bool {
+        closed_with(table, policy, last, "")
+    }
+
+    /// The same, with a comment of the rule.
+    fn closed_with(table: &str, policy: &str, last: &Value, comment: &str) -> bool {
+        let firewall = HostFirewall {
+            comment: "systemd-netns t@a".to_owned(),
+            interfaces: vec!["ve-a0".to_owned()],
+            setting: "T".to_owned(),
+            dnat: false,
+            open: false,
+            made_by: String::new(),
+            needed_by: String::new(),
+            inside: true,
+        };
         let ruleset = HostRules(vec![
             json!({"chain": {"family": "ip", "table": table, "name": "f", "type": "filter", "hook": "forward", "policy": policy}}),
-            json!({"rule": {"family": "ip", "table": table, "chain": "f", "handle": 3, "expr": last}}),
+            json!({"rule": {"family": "ip", "table": table, "chain": "f", "handle": 3, "expr": last, "comment": comment}}),
         ]);
-        !ruleset.closed(&["ve-a0".to_owned()]).is_empty()
+        !ruleset.closed(&firewall).is_empty()
     }
 
     #[test]
@@ -281,5 +321,12 @@ mod tests {
             let rule = json!([{"match": {"right": {"set": ["eth0", name]}}}, {"accept": null}]);
             assert_eq!(closed("t", "drop", &rule), is_closed, "{name}");
         }
+    }
+
+    #[test]
+    fn a_rule_of_another_instance_does_not_open_a_chain() {
+        let rule = json!([{"match": {"right": "ve-a0"}}, {"accept": null}]);
+        assert!(!closed_with("t", "drop", &rule, "systemd-netns t@a"));
+        assert!(closed_with("t", "drop", &rule, "systemd-netns u@a"));
     }
 }

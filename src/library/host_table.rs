@@ -24,6 +24,9 @@ pub struct HostTable {
     name: String,
     /// The hook that has created the table. Another hook does not delete it after a failure.
     made_by: String,
+    /// The last hook that has loaded the rules.
+    #[serde(default)]
+    loaded_by: String,
     /// Whether an inside hook has loaded the rules, so that a restart loads them again.
     inside: bool,
     /// The rules in force after they were loaded, as [`list`] returns them; `None` before.
@@ -34,6 +37,11 @@ impl HostTable {
     /// Whether this hook has created the table.
     pub(super) fn is_of(&self, hook: &str) -> bool {
         self.made_by == hook
+    }
+
+    /// Whether an earlier inside hook has loaded the table, and `hook` has not.
+    pub(super) fn is_stale(&self, hook: &str) -> bool {
+        self.inside && self.loaded_by != hook
     }
 
     /// Whether a restart loads the rules.
@@ -81,6 +89,7 @@ pub fn load(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut table = HostTable {
         name: name_of(&call.instance),
         made_by: earlier.as_ref().map_or(&call.hook, |earlier| &earlier.made_by).clone(),
+        loaded_by: call.hook.clone(),
         inside: call.side == Side::Inside,
         rules: None,
     };

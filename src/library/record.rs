@@ -72,7 +72,9 @@ impl Object {
     pub(super) fn is_stale(&self, hook: &str) -> bool {
         match self {
             // `down` removes it.
-            Self::Link(_) | Self::Table(_) | Self::Firewall(_) | Self::Daemon(_) | Self::Ports(_) => false,
+            Self::Link(_) | Self::Daemon(_) | Self::Ports(_) => false,
+            Self::Table(table) => table.is_stale(hook),
+            Self::Firewall(firewall) => firewall.is_stale(hook),
             Self::Sysctl(sysctl) => sysctl.is_stale(hook),
         }
     }

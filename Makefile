@@ -26,8 +26,8 @@ BINARY = netnsctl
 LINKS = netnsinit netns-update netns-nft-save
 UNITS = $(notdir $(wildcard units/*.service))
 PLUGINS = $(notdir $(wildcard plugins/*.sh))
-# Files for network managers, below LIBDIR (docs/managers.md).
-MANAGERS = $(patsubst managers/%,%,$(wildcard managers/*/*/*.rules managers/*/*/*.network managers/*/*/*/*.conf))
+# Files for network managers and firewalld, below LIBDIR (docs/managers.md).
+MANAGERS = $(patsubst managers/%,%,$(wildcard managers/*/*/*.rules managers/*/*/*.network managers/*/*/*/*.conf managers/*/*/*.xml))
 # The manual pages, NAME.SECTION. They are built from man/NAME.SECTION.scd.
 PAGES = $(notdir $(basename $(wildcard man/*.scd)))
 MAN = $(TARGET)/man

@@ -44,12 +44,12 @@ lab_install() {
 # Copies all samples of settings to the directory of the administrator.
 lab_samples() { cp "$LAB"/root/usr/share/doc/systemd-netns/examples/* "$LAB/root/etc/conf.d/netns"; }
 
-# Usage: lab_packages
-# Unpacks the packages that tests/need has downloaded: systemd-resolved, nscd, nss-resolve, dnsmasq and udev. The resolvers are not
-# enabled. udev starts only in a lab with a writable /sys.
+# Usage: lab_packages [FOLDER]
+# Unpacks the packages that tests/need has downloaded: systemd-resolved, nscd, nss-resolve, dnsmasq and udev, or those of a FOLDER. The
+# resolvers are not enabled. udev starts only in a lab with a writable /sys.
 lab_packages() {
   local deb
-  for deb in "${BASH_SOURCE[0]%/*}"/../target/debs/*.deb; do
+  for deb in "${BASH_SOURCE[0]%/*}/../target/debs${1:+/$1}"/*.deb; do
     [[ -e $deb ]] || continue # all packages are installed on the host
     dpkg-deb --fsys-tarfile "$deb" | tar --extract --keep-directory-symlink --directory "$LAB/root"
   done

@@ -29,8 +29,10 @@ setup_file() {
 
 teardown_file() { lab_destroy; }
 
+teardown() { undo_test; }
+
 # Undoes everything that a test has created.
-teardown() {
+undo_test() {
   lab bash -c '
     umount --lazy /etc /run/systemd-netns
     mount -o remount,bind,rw /run/netns

@@ -1,0 +1,259 @@
+//! The rules on the host, and the chains that drop forwarded packets.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::iptables::Iptables;
+use super::{COMMENT, Changes, HostFirewall};
+use crate::firewall::nft;
+
+/// A chain of docker, which docker never changes, and which its chain `FORWARD` calls first.
+const DOCKER_USER: &str = "DOCKER-USER";
+
+/// A chain that drops forwarded packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ClosedChain {
+    pub(super) family: String,
+    pub(super) table: String,
+    pub(super) name: String,
+}
+
+/// All rules on the host.
+pub(super) struct HostRules {
+    /// As `nft --json list ruleset` prints them.
+    objects: Vec<Value>,
+    /// The tables of iptables.
+    iptables: Vec<Iptables>,
+}
+
+impl HostRules {
+    /// Reads the rules in the namespace of this thread.
+    /// Errors: nft(8) fails.
+    pub(super) fn read() -> Result<Self> {
+        let output = nft::run(&["--json", "list", "ruleset"], b"")?;
+        let list: Value = serde_json::from_slice(&output).context("cannot parse the output of nft")?;
+        let mut rules =
+            Self { objects: list["nftables"].as_array().cloned().unwrap_or_default(), iptables: Vec::new() };
+        let chains: Vec<&Value> = rules.of_kind("chain").collect();
+        let is_of = |chain: &Value, family| {
+            chain["family"] == family && chain["table"] == "filter" && chain["name"] == "FORWARD"
+        };
+        let families =
+            ["ip", "ip6"].into_iter().filter(|family| chains.iter().any(|chain| is_of(chain, *family)));
+        let tables = families.map(Iptables::read).collect::<Result<Vec<_>>>()?;
+        rules.iptables = tables.into_iter().flatten().collect();
+        Ok(rules)
+    }
+
+    /// The chains of the hook `forward` that drop packets by their policy or by their last rule, in tables without a rule for one of the
+    /// interfaces. A rule of another instance does not count: it opens the chain for other packets. Our own tables drop only what they
+    /// should.
+    pub(super) fn closed(&self, firewall: &HostFirewall) -> Vec<ClosedChain> {
+        let chains = self.of_kind("chain").filter(|chain| {
+            chain["hook"] == "forward"
+                && chain["type"] == "filter"
+                && !chain["table"]
+                    .as_str()
+                    .is_some_and(|table| table.starts_with(super::super::host_table::PREFIX))
+        });
+        let chains = chains.filter(|chain| {
+            let rules: Vec<&Value> =
+                self.rules(chain).filter(|rule| rule["chain"] == chain["name"]).collect();
+            chain["policy"] == "drop" || rules.last().is_some_and(|rule| drops_all(rule))
+        });
+        let is_of_other = |rule: &Value| {
+            rule["comment"].as_str().is_some_and(|text| text.starts_with(COMMENT) && text != firewall.comment)
+        };
+        let is_for = |rule: &Value| firewall.interfaces.iter().any(|ifname| names(&rule["expr"], ifname));
+        let chains = chains.filter(|chain| match self.iptables_of(chain) {
+            Some(iptables) => !iptables.is_for(&firewall.interfaces, &firewall.comment),
+            None => !self.rules(chain).any(|rule| is_for(rule) && !is_of_other(rule)),
+        });
+        // firewalld has such a rule.
+        let chains = chains.filter(|chain| {
+            let mut rules = self.rules(chain).filter(|rule| rule["chain"] == chain["name"]);
+            !(firewall.dnat && rules.any(accepts_published))
+        });
+        chains
+            .map(|chain| ClosedChain {
+                family: text(&chain["family"]),
+                table: text(&chain["table"]),
+                name: text(&chain["name"]),
+            })
+            .collect()
+    }
+
+    /// Adds the rules to the changes that open a chain.
+    pub(super) fn open(&self, chain: &ClosedChain, firewall: &HostFirewall, changes: &mut Changes) {
+        let ClosedChain { family, table, name } = self.entry(chain);
+        let described =
+            |chain: &&Value| chain["family"] == family.as_str() && chain["table"] == table.as_str();
+        let iptables = self.of_kind("chain").find(described).and_then(|chain| self.iptables_of(chain));
+        for allowed in firewall.allowed() {
+            match iptables {
+                Some(iptables) => changes.added.push(iptables.rule(&name, &allowed, &firewall.comment)),
+                None => changes.nft.push(format!(
+                    "insert rule {family} {table} {name} {} accept comment \"{}\"",
+                    allowed.nft(),
+                    firewall.comment
+                )),
+            }
+        }
+    }
+
+    /// The table of iptables that has a chain.
+    fn iptables_of(&self, chain: &Value) -> Option<&Iptables> {
+        let family = chain["family"].as_str()?;
+        self.iptables.iter().find(|one| chain["table"] == "filter" && one.is_of(family))
+    }
+
+    /// The chain that gets our rules: docker's chain for rules of users, or the chain itself.
+    fn entry(&self, chain: &ClosedChain) -> ClosedChain {
+        let is_beside = |other: &&Value| {
+            other["name"] == DOCKER_USER
+                && other["family"] == chain.family.as_str()
+                && other["table"] == chain.table.as_str()
+        };
+        match self.of_kind("chain").find(is_beside) {
+            Some(_) => ClosedChain { name: DOCKER_USER.to_owned(), ..chain.clone() },
+            None => chain.clone(),
+        }
+    }
+
+    /// Forgets the rules with a comment, and returns the changes that delete them.
+    pub(super) fn take(&mut self, comment: &str) -> Changes {
+        let ours = self.of_kind("rule").filter(|rule| rule["comment"] == comment);
+        let nft = ours.map(|rule| {
+            let [family, table, chain] = ["family", "table", "chain"].map(|key| text(&rule[key]));
+            format!("delete rule {family} {table} {chain} handle {}", rule["handle"])
+        });
+        let nft = nft.collect();
+        self.objects.retain(|object| object["rule"]["comment"] != comment);
+        let deleted = self.iptables.iter_mut().flat_map(|one| one.take(comment)).collect();
+        Changes { nft, added: Vec::new(), deleted }
+    }
+
+    /// The rules of the table of a chain.
+    fn rules<'a>(&'a self, chain: &'a Value) -> impl Iterator<Item = &'a Value> {
+        self.of_kind("rule")
+            .filter(|rule| rule["family"] == chain["family"] && rule["table"] == chain["table"])
+    }
+
+    pub(super) fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.objects.iter().filter_map(move |object| object.get(kind))
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Whether a rule drops or rejects all packets. `xt` is a target of iptables(8).
+fn drops_all(rule: &Value) -> bool {
+    let expressions = rule["expr"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let drops = |one: &Value| {
+        one.get("drop").is_some() || one.get("reject").is_some() || one["xt"]["name"] == "REJECT"
+    };
+    expressions.iter().any(drops) && expressions.iter().all(|one| drops(one) || one.get("counter").is_some())
+}
+
+/// Whether a rule accepts all packets of connections whose destination the host has changed.
+fn accepts_published(rule: &Value) -> bool {
+    let expressions = rule["expr"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_published =
+        |one: &Value| one["match"]["left"]["ct"]["key"] == "status" && one["match"]["right"] == "dnat";
+    let is_accept = |one: &Value| one.get("accept").is_some();
+    expressions.iter().any(is_published)
+        && expressions.iter().any(is_accept)
+        && expressions.iter().all(|one| is_published(one) || is_accept(one) || one.get("counter").is_some())
+}
+
+/// Whether an expression of nft(8) has the name of an interface, or a beginning of it with an asterisk.
+fn names(value: &Value, ifname: &str) -> bool {
+    match value {
+        Value::String(text) => {
+            text == ifname
+                || text.strip_suffix('*').is_some_and(|start| !start.is_empty() && ifname.starts_with(start))
+        }
+        Value::Array(values) => values.iter().any(|value| names(value, ifname)),
+        Value::Object(values) => values.values().any(|value| names(value, ifname)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn firewall() -> HostFirewall {
+        HostFirewall {
+            comment: "systemd-netns t@a".to_owned(),
+            interfaces: vec!["ve-a0".to_owned()],
+            setting: "T".to_owned(),
+            dnat: false,
+            open: false,
+            made_by: String::new(),
+            needed_by: String::new(),
+            inside: true,
+        }
+    }
+
+    /// A ruleset with the chain `forward`, with a policy and the expressions of its last rule.
+    fn closed(table: &str, policy: &str, last: &Value) -> bool {
+        closed_with(table, policy, last, "")
+    }
+
+    /// The same, with a comment of the rule.
+    fn closed_with(table: &str, policy: &str, last: &Value, comment: &str) -> bool {
+        let objects = vec![
+            json!({"chain": {"family": "ip", "table": table, "name": "f", "type": "filter", "hook": "forward", "policy": policy}}),
+            json!({"rule": {"family": "ip", "table": table, "chain": "f", "handle": 3, "expr": last, "comment": comment}}),
+        ];
+        let ruleset = HostRules { objects, iptables: Vec::new() };
+        !ruleset.closed(&firewall()).is_empty()
+    }
+
+    #[test]
+    fn a_chain_is_closed_by_its_policy_or_by_a_last_rule_for_all_packets() {
+        let none = json!([]);
+        assert!(closed("t", "drop", &none));
+        assert!(!closed("t", "accept", &none));
+        assert!(closed("t", "accept", &json!([{"counter": {"packets": 1}}, {"drop": null}])));
+        assert!(closed("t", "accept", &json!([{"reject": {"type": "icmpx"}}])));
+        assert!(closed("t", "accept", &json!([{"xt": {"type": "target", "name": "REJECT"}}])));
+        assert!(!closed("t", "accept", &json!([{"match": {"right": "eth0"}}, {"drop": null}])));
+        assert!(!closed("netns_nat-a", "drop", &none));
+    }
+
+    #[test]
+    fn a_table_with_a_rule_for_the_interface_is_not_closed() {
+        for (name, is_closed) in [("ve-a0", false), ("ve-*", false), ("ve-b0", true), ("*", true)] {
+            let rule = json!([{"match": {"right": {"set": ["eth0", name]}}}, {"accept": null}]);
+            assert_eq!(closed("t", "drop", &rule), is_closed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_chain_that_accepts_published_ports_is_open_for_them_alone() {
+        let last = json!([{"reject": null}]);
+        let objects = vec![
+            json!({"chain": {"family": "inet", "table": "firewalld", "name": "f", "type": "filter", "hook": "forward", "policy": "accept"}}),
+            json!({"rule": {"family": "inet", "table": "firewalld", "chain": "f", "expr":
+                [{"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}, {"accept": null}]}}),
+            json!({"rule": {"family": "inet", "table": "firewalld", "chain": "f", "expr": last}}),
+        ];
+        let ruleset = HostRules { objects, iptables: Vec::new() };
+        for dnat in [false, true] {
+            assert_eq!(ruleset.closed(&HostFirewall { dnat, ..firewall() }).is_empty(), dnat);
+        }
+    }
+
+    #[test]
+    fn a_rule_of_another_instance_does_not_open_a_chain() {
+        let rule = json!([{"match": {"right": "ve-a0"}}, {"accept": null}]);
+        assert!(!closed_with("t", "drop", &rule, "systemd-netns t@a"));
+        assert!(closed_with("t", "drop", &rule, "systemd-netns u@a"));
+    }
+}

@@ -14,6 +14,7 @@ mod peers;
 mod plot;
 mod report;
 mod systemd;
+mod throughput;
 mod update;
 
 use std::env;

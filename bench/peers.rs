@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::measure::{Measured, in_turn, run, time};
+use crate::throughput;
 
 const RUNS: usize = 100;
 /// The packages that `tests/need bench` has downloaded. This program runs in the root of the clone.
@@ -20,7 +21,7 @@ const PACKAGES: &str = "target/peers";
 const CNI: &str = "/usr/lib/cni";
 const NETAVARK: &str = "/usr/lib/podman/netavark";
 /// The namespace of the other programs. `IP_COMMANDS` has it, too.
-const NAMESPACE: &str = "peer";
+pub const NAMESPACE: &str = "peer";
 const NAMESPACE_FILE: &str = "/run/netns/peer";
 
 /// The same pair with `ip` in one bash for each command. A process of bash is necessary, because up needs six commands.
@@ -47,6 +48,7 @@ const PORT: &str = "VETH_BRIDGE=br0\nVETH_IFADDR_INSIDE=192.0.2.2/30\n";
 pub fn measure() -> Result<Measured> {
     let mut measured = Measured::default();
     install()?;
+    throughput::measure(&mut measured)?;
     fs::write("/run/ip-commands.sh", IP_COMMANDS)?;
     run(&["ip", "link", "add", "br0", "type", "bridge"])?;
     run(&["ip", "link", "set", "dev", "br0", "up"])?;
@@ -82,7 +84,7 @@ pub fn measure() -> Result<Measured> {
         &|| in_namespace(|| with_cni("ADD", "bridge"), || with_cni("DEL", "bridge")),
     )?;
     compare("the same", PORT, "ip netns, and netavark without a firewall", 0.5, &|| {
-        in_namespace(|| with_netavark("setup"), || with_netavark("teardown"))
+        in_namespace(|| with_netavark("setup", None), || with_netavark("teardown", None))
     })?;
     Ok(measured)
 }
@@ -136,11 +138,16 @@ fn with_cni(command: &str, plugin: &str) -> Result<()> {
     )
 }
 
-/// Runs netavark like podman. With `internal` it sets no firewall rules, and without `dns_enabled` it starts no DNS server.
-fn with_netavark(command: &str) -> Result<()> {
+/// Runs netavark like podman, without a DNS server. `published` is a port of the host and one of the namespace; without it, the network
+/// is `internal`, and netavark sets no firewall rules.
+pub fn with_netavark(command: &str, published: Option<(u16, u16)>) -> Result<()> {
+    let ports = published.map(|(host, inside)| {
+        json!([{ "container_port": inside, "host_ip": "", "host_port": host, "protocol": "tcp", "range": 1 }])
+    });
     let container = json!({
         "container_id": NAMESPACE,
         "container_name": NAMESPACE,
+        "port_mappings": ports,
         "networks": { "bench": { "static_ips": ["203.0.113.2"], "interface_name": "eth0" } },
         "network_info": {
             "bench": {
@@ -150,7 +157,7 @@ fn with_netavark(command: &str) -> Result<()> {
                 "network_interface": "podman1",
                 "subnets": [{ "subnet": "203.0.113.0/24", "gateway": "203.0.113.1" }],
                 "ipv6_enabled": false,
-                "internal": true,
+                "internal": published.is_none(),
                 "dns_enabled": false,
                 "ipam_options": { "driver": "host-local" },
             },

@@ -171,6 +171,7 @@ documents() { (cd "$ROOT" && printf '%s\n' README.md docs/*.md man/*.scd); }
 
 @test "README.md" {
   boot
+  uplink
   replay
 }
 

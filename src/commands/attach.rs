@@ -20,7 +20,7 @@ pub struct AttachArgs {
     /// A service, a socket (x.socket), or a template (x@), which means all its instances
     #[arg(value_name = "UNIT", add = ArgValueCandidates::new(candidates::units))]
     pub unit: ServiceUnit,
-    /// Required instances, all on one namespace; NAME means every type configured for NAME
+    /// Required instances, all on one namespace; NAME means every type that is configured or up
     #[arg(value_name = "TYPE@NAME | NAME", required = true, add = ArgValueCandidates::new(candidates::targets))]
     pub targets: Vec<Target>,
     /// Options for the system bus.
@@ -75,7 +75,7 @@ pub struct DetachArgs {
 }
 
 pub(super) fn attach(paths: &Paths, options: &AttachArgs) -> Result<Status> {
-    let instances = lifecycle::resolve(paths, &options.targets, lifecycle::configured)?;
+    let instances = lifecycle::resolve(paths, &options.targets, lifecycle::configured_or_active)?;
     lifecycle::ensure_known(paths, &engine::active(paths)?, &instances)?;
     let follow = if options.no_follow { Follow::No } else { Follow::Yes };
     let attachment =

@@ -11,7 +11,7 @@ use std::fs;
 
 use anyhow::{Result, anyhow, bail};
 
-pub use targets::{closest_type, configured, ensure_known, resolve};
+pub use targets::{closest_type, configured, configured_or_active, ensure_known, resolve};
 
 use crate::engine::{self, Engine, EngineKind, Outcome};
 use crate::name::{Instance, NsName, Target};

@@ -83,6 +83,18 @@ pub fn configured(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
     Ok(instances)
 }
 
+/// The configured instances of a namespace, and those that are up without a file of their own in the directory of settings.
+/// Errors: there are none, or the instances cannot be read.
+pub fn configured_or_active(paths: &Paths, name: &NsName) -> Result<Vec<Instance>> {
+    let active = active_on(paths, name)?;
+    if active.is_empty() {
+        return configured(paths, name);
+    }
+    let mut instances = plugin::configured_for(paths, name)?;
+    instances.extend(active);
+    Ok(instances)
+}
+
 /// The other files that can configure an instance of a namespace, as a text with ` or FILE` for each file.
 fn alternative_files(paths: &Paths, name: &NsName) -> String {
     let types = plugin::known(paths).unwrap_or_default().into_iter();

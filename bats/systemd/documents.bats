@@ -6,6 +6,8 @@
 load systemd
 
 ROOT=$BATS_TEST_DIRNAME/../..
+# shellcheck source=bats/replay.bash
+source "$ROOT/bats/replay.bash"
 
 # Commands of the documents that cannot run in the lab, and where they are tested.
 # (-g, since bats reads this file in a function.)
@@ -47,104 +49,10 @@ replay() {
   nothing_failed
 }
 
-# Usage: walk FILE ON_FILE ON_COMMAND
-# Reads the fenced blocks of a document in order. For a block that is announced as a file, it calls ON_FILE PATH TEXT. For each
-# command of a console block, it calls ON_COMMAND PROMPT COMMAND OUTPUT. It stops at the first call that fails.
-#
-# A file is announced by a line with nothing but its path, in backticks, underscores or asterisks, and a colon. In Markdown, a block
-# of commands has the language `console`. scdoc has no languages: there, each other block of the section EXAMPLES has commands.
-walk() {
-  local file=$1 on_file=$2 on_command=$3
-  local line language='' text='' path='' section='' in_block='' number=0
-  while IFS= read -r line; do
-    number=$((number + 1))
-    if [[ $in_block && $line == '```' ]]; then
-      in_block=''
-      if [[ $path ]]; then
-        "$on_file" "$path" "$text" || return
-      elif [[ $language == console || ($file == *.scd && $section == '# EXAMPLES') ]]; then
-        walk_console "$text" "$on_command" || return
-      elif [[ $language == @(bash|sh|shell) || ($file == *.md && $text == [#$]' '*) ]]; then
-        echo "${file#"$ROOT/"}:$number: this block needs the path of a file, or the language console" >&2
-        return 1
-      fi
-      path=''
-    elif [[ $in_block ]]; then
-      text+=$line$'\n'
-    elif [[ $line == '```'* ]]; then
-      in_block=yes language=${line#'```'} text=''
-    elif [[ $line =~ ^[[:blank:]]+(\`\`\`|~~~)|^~~~ && ($file == *.md || $section == '# EXAMPLES') ]]; then
-      echo "${file#"$ROOT/"}:$number: a block must begin with \`\`\` at the start of the line" >&2
-      return 1
-    elif [[ $line =~ ^[\`_*](/[^\`*]+)[\`_*]:$ ]]; then
-      path=${BASH_REMATCH[1]//\\/}
-    elif [[ $line == '# '* ]]; then
-      section=$line path=''
-    elif [[ $line ]]; then
-      path=''
-    fi
-  done <"$file"
-}
-
-# Usage: walk_console TEXT ON_COMMAND
-# The same for one console block: a line that begins with `# ` or `$ ` is a command, and the lines below it are its output.
-walk_console() {
-  local text=$1 on_command=$2
-  local line prompt='' command='' output=''
-  while IFS= read -r line; do
-    if [[ $line == [#$]' '* ]]; then
-      [[ ! $command ]] || "$on_command" "$prompt" "$command" "$output" || return
-      prompt=${line:0:1} command=${line:2} output=''
-    elif [[ $command ]]; then
-      output+=$line$'\n'
-    else
-      echo "output without a command: $line" >&2
-      return 1
-    fi
-  done <<<"${text%$'\n'}"
-  "$on_command" "$prompt" "$command" "$output"
-}
-
 # Usage: write_file PATH TEXT
 write_file() {
   mkdir -p "$(dirname "$LAB/root$1")"
   printf '%s' "$2" >"$LAB/root$1"
-}
-
-# Usage: run_command PROMPT COMMAND OUTPUT
-# Runs a command, which must print OUTPUT. `…` in there matches any text, and blanks at the ends of lines are ignored. So are the
-# quotes in messages of `systemctl enable`, which differ between versions.
-run_command() {
-  local prompt=$1 command=$2 shown=$3
-  local pattern printed try
-  [[ ! ${NOT_REPLAYED[$command]-} ]] || return 0
-  [[ $prompt == '#' ]] || {
-    echo "not replayed: $command. It is neither a command of root nor listed in NOT_REPLAYED" >&2
-    return 1
-  }
-  local quotes='/^(Created symlink|Removed) /s/["'\'']//g'
-  pattern=$(sed --regexp-extended "$quotes"'; s/[]?*\\[]/\\&/g; s/…/*/g; s/ *$//' <<<"${shown%$'\n'}")
-  for ((try = 0; try < 100; try++)); do
-    # On a busy machine, netnsctl reports that it still waits.
-    printed=$(lab bash -c "$command" 2>&1 </dev/null | sed --regexp-extended "$quotes"'; /^still /d; s/ *$//')
-    # shellcheck disable=SC2053 # a pattern
-    [[ $printed != $pattern ]] || return 0
-    only_shows "$command" || break
-    sleep 0.1
-  done
-  printf '# %s\n%s\n-- the document has:\n%s\n' "$command" "$printed" "$shown" >&2
-  return 1
-}
-
-# Usage: only_shows COMMAND
-# Whether a command shows the state and changes nothing. It is repeated, since a change may take a moment: the kernel takes up to a
-# second to report a link as UP (net/core/link_watch.c), and systemd removes a namespace after `systemctl stop` has returned.
-only_shows() {
-  case " $1" in
-    *' ip '*' -brief '* | *' ip netns list' | *' ss '* | *' systemctl is-active '*) ;;
-    ' netnsctl check'* | ' netnsctl graph'* | ' netnsctl list'* | ' netnsctl status'*) ;;
-    *) return 1 ;;
-  esac
 }
 
 # Usage: no_namespace
@@ -256,7 +164,7 @@ note_command() { commands+=("$2"); }
     commands=()
     walk "$ROOT/$document" true note_command
     all+=("${commands[@]}")
-    [[ ! ${commands[*]} ]] || grep --quiet --line-regexp --fixed-strings "@test \"$document\" {" "$BATS_TEST_FILENAME" || {
+    [[ ! ${commands[*]} ]] || grep --quiet --line-regexp --fixed-strings "@test \"$document\" {" "$BATS_TEST_FILENAME" "$ROOT"/bats/vm/*.bats || {
       echo "no test replays $document" >&2
       return 1
     }

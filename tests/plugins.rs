@@ -70,12 +70,15 @@ impl Plugin {
         let names = self.code().flat_map(|line| {
             line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
         });
-        names.filter(|name| name.starts_with(&prefix) && !is_own(name)).map(ToOwned::to_owned).collect()
+        // The prefix of settings, as an argument of the library.
+        let is_prefix = |name: &str| self.settings.iter().any(|one| one.starts_with(&format!("{name}_")));
+        let is_used = |name: &&str| name.starts_with(&prefix) && !is_own(name) && !is_prefix(name);
+        names.filter(is_used).map(ToOwned::to_owned).collect()
     }
 
     /// Whether the functions of the library for interfaces read a setting: its name begins with their first argument.
     fn is_read_by_library(&self, name: &str) -> bool {
-        const KEYS: [&str; 16] = [
+        const KEYS: [&str; 26] = [
             "IFNAME",
             "MAC",
             "MTU",
@@ -92,9 +95,21 @@ impl Plugin {
             "PARENT_IFNAME",
             "PARENT_NSNAME",
             "PARENT_TIMEOUT",
+            "NSNAME_SOCKET",
+            "TABLE",
+            "SERVERS",
+            "SEARCH",
+            "OPTIONS",
+            "HOSTS",
+            "LISTEN_PORT",
+            "FWMARK",
+            "PRIVATE_KEY_FILE",
+            "PEERS",
         ];
         let words: Vec<&str> = self.code().flat_map(str::split_whitespace).collect();
-        let calls = words.windows(2).filter(|pair| ["link_add", "link_configure"].contains(&pair[0]));
+        let calls = words
+            .windows(2)
+            .filter(|pair| ["link_add", "link_configure", "resolver_write"].contains(&pair[0]));
         let keys =
             calls.filter_map(|pair| name.strip_prefix(pair[1].trim_end_matches(';'))?.strip_prefix('_'));
         keys.into_iter().any(|key| {

@@ -118,7 +118,7 @@ END
 
 @test "check reports a missing or changed file of the type dns" {
   config dns-a.conf <<<DNS_SERVERS=192.0.2.53
-  checks() { bash -c "source '$SHARE/dns.sh'; source '$CONF/dns-a.conf'; configure_dns_check_outside a"; }
+  checks() { bash -c "NSTYPE=dns NSNAME=a; source '$ROOT/src/bash/library/resolver.sh'; source '$SHARE/dns.sh'; source '$CONF/dns-a.conf'; configure_dns_check_outside a"; }
   up dns a
   [[ -z $(checks) ]]
   echo 'nameserver 192.0.2.99' >>$OWN/resolv.conf

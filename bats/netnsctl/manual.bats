@@ -96,14 +96,17 @@ example() {
   for function in $(section netns-plugin.7 '# FUNCTIONS TO CALL' | sed --quiet 's/^\*\([a-z_]*\)\*.*/\1/p'); do
     text=$(example "$function")
     [[ $text == *"$function"* ]]
+    # The kernel may lack the module; bats/vm/wireguard.bats calls it.
+    [[ $function != wireguard_apply ]] || continue
     # Most examples are part of a hook.
     [[ $text == configure_* ]] || text=$'configure_vpn_up_inside() {\n'$text$'\ntouch /run/example\n}'
     echo "$text" >"$CONF/vpn.sh"
     netnsctl up vpn@shop
     [[ $text == configure_* ]] || rm "$TOP/run/example"
     netnsctl down vpn@shop
+    rm -rf "$TOP/etc/netns/shop"
   done
-  rm -r "$TOP/etc/vpn.ini" "$TOP/etc/netns/shop"
+  rm "$TOP/etc/vpn.ini"
 }
 
 @test "the page for users of the bash scripts has each name that is new for plugins" {

@@ -313,7 +313,7 @@ END
   shellcheck "$CONF/mytunnel.sh"
   shfmt -i 2 -ci -d "$CONF/mytunnel.sh"
   run --separate-stderr -1 netnsctl check mytunnel
-  [[ $output == *"MYTUNNEL_CONFIG: '/etc/wireguard/example.conf' is not a file"* ]]
+  [[ $output == *"MYTUNNEL_CONFIG: cannot read '/etc/wireguard/example.conf'"* ]]
   rm -rf /etc/systemd/system/netns*
 }
 

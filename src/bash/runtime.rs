@@ -38,6 +38,10 @@ pub(super) const RUNTIME: &str = concat!(
     "\n",
     include_str!("library/ports.sh"),
     "\n",
+    include_str!("library/resolver.sh"),
+    "\n",
+    include_str!("library/wireguard.sh"),
+    "\n",
     include_str!("library/help.sh"),
 );
 

@@ -137,8 +137,11 @@ fn uses(text: &str, name: &str) -> bool {
     )
 }
 
-/// A finding for a line of `configure_TYPE_validate`: `SETTING: MESSAGE`.
+/// A finding for a line of `configure_TYPE_validate`: `SETTING: MESSAGE`, or `/FILE:LINE: MESSAGE`.
 pub(super) fn invalid(paths: &Paths, Examined { instance, explained, .. }: &Examined, line: &str) -> Finding {
+    if let Some((place, message)) = line.split_once(": ").filter(|_| line.starts_with('/')) {
+        return Finding::error(message).at(place).of(instance);
+    }
     let name = line.split_once(':').map(|(name, _)| name);
     let setting = explained.variables.iter().find(|setting| Some(setting.name.as_str()) == name);
     let place = setting.map_or_else(

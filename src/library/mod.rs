@@ -13,6 +13,7 @@ pub mod link;
 pub mod ports;
 mod record;
 pub mod sysctl;
+mod wireguard;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -77,6 +78,10 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "proxy_ports" => ports::start_proxy(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
         "valid_ports" => ports::check(rest),
+        "wireguard_apply" => wireguard::apply(&call, rest),
+        "wireguard_commands" => wireguard::commands(&call, rest),
+        "wireguard_follow" => wireguard::follow(&call, rest),
+        "wireguard_read" => wireguard::read(&call, rest),
         "finish" => finish(&call),
         "undo" => undo(&call),
         other => bail!("unknown library function `{other}`"),

@@ -10,6 +10,7 @@ use super::host_table::HostTable;
 use super::link::LinkRecord;
 use super::ports::ClaimedPorts;
 use super::sysctl::ChangedSysctl;
+use super::wireguard::Tunnel;
 use crate::config::remembered;
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -31,6 +32,8 @@ pub enum Object {
     Daemon(Daemon),
     /// Ports of the host.
     Ports(ClaimedPorts),
+    /// The keys and peers of an interface.
+    Tunnel(Tunnel),
 }
 
 impl Object {
@@ -43,6 +46,7 @@ impl Object {
             Self::Firewall(firewall) => firewall.is_of(hook),
             Self::Daemon(daemon) => daemon.is_of(hook),
             Self::Ports(claim) => claim.is_of(hook),
+            Self::Tunnel(tunnel) => tunnel.is_of(hook),
         }
     }
 
@@ -53,6 +57,7 @@ impl Object {
             Self::Sysctl(sysctl) => sysctl.is_inside(),
             Self::Table(_) | Self::Firewall(_) | Self::Ports(_) => false,
             Self::Daemon(daemon) => daemon.is_inside(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -65,6 +70,7 @@ impl Object {
             Self::Firewall(firewall) => firewall.is_made_by_restart(),
             Self::Daemon(daemon) => daemon.is_inside(),
             Self::Ports(_) => false,
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -72,7 +78,7 @@ impl Object {
     pub(super) fn is_stale(&self, hook: &str) -> bool {
         match self {
             // `down` removes it.
-            Self::Link(_) | Self::Daemon(_) | Self::Ports(_) => false,
+            Self::Link(_) | Self::Daemon(_) | Self::Ports(_) | Self::Tunnel(_) => false,
             Self::Table(table) => table.is_stale(hook),
             Self::Firewall(firewall) => firewall.is_stale(hook),
             Self::Sysctl(sysctl) => sysctl.is_stale(hook),
@@ -87,7 +93,8 @@ impl Object {
             Self::Table(table) => table.undo(call),
             Self::Firewall(firewall) => firewall.undo(call),
             Self::Daemon(daemon) => daemon.stop(call.paths).map(|()| false),
-            Self::Ports(_) => Ok(false), // the record is the claim
+            // The record is the claim. A tunnel ends with its interface, or is down with it.
+            Self::Ports(_) | Self::Tunnel(_) => Ok(false),
         }
     }
 
@@ -99,7 +106,7 @@ impl Object {
             Self::Table(table) => table.remove(),
             Self::Firewall(firewall) => firewall.remove(),
             Self::Daemon(daemon) => daemon.stop(paths),
-            Self::Ports(_) => Ok(()),
+            Self::Ports(_) | Self::Tunnel(_) => Ok(()), // as in `undo`
         }
     }
 
@@ -108,7 +115,8 @@ impl Object {
         match self {
             Self::Link(link) => link.remove_here(),
             Self::Sysctl(sysctl) => sysctl.remove_here(),
-            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) => Ok(()), // they are on the host
+            // They are on the host, or end with their interface.
+            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) | Self::Tunnel(_) => Ok(()),
             Self::Daemon(daemon) => daemon.stop(paths),
         }
     }
@@ -122,13 +130,19 @@ impl Object {
             Self::Firewall(firewall) => firewall.drift(),
             Self::Daemon(daemon) => Ok(daemon.drift(paths)),
             Self::Ports(claim) => claim.drift(),
+            Self::Tunnel(tunnel) => tunnel.drift(paths),
         }
     }
 
     /// Returns a line about an object that is as recorded, but has failed before.
     pub(super) fn note(&self, paths: &Paths) -> Option<String> {
         match self {
-            Self::Link(_) | Self::Sysctl(_) | Self::Table(_) | Self::Firewall(_) | Self::Ports(_) => None,
+            Self::Link(_)
+            | Self::Sysctl(_)
+            | Self::Table(_)
+            | Self::Firewall(_)
+            | Self::Ports(_)
+            | Self::Tunnel(_) => None,
             Self::Daemon(daemon) => daemon.note(paths),
         }
     }

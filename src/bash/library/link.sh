@@ -79,7 +79,8 @@ default_ifname() {
 # Sets __netns_settings to the settings of interfaces, as NAME=VALUE. An array has an entry for each element.
 __netns_read_settings() {
   local __netns_key __netns_names=() __netns_suffixes=("${@:2}") __netns_value
-  for __netns_key in MTU GATEWAY BRIDGE PORTS REMOTES CARRIER_TIMEOUT NSNAME_OUTSIDE PARENT_IFNAME PARENT_NSNAME PARENT_TIMEOUT TIMEOUT; do
+  for __netns_key in MTU GATEWAY BRIDGE PORTS REMOTES CARRIER_TIMEOUT NSNAME_OUTSIDE NSNAME_SOCKET PARENT_IFNAME PARENT_NSNAME PARENT_TIMEOUT \
+    TIMEOUT; do
     __netns_names+=("$1_$__netns_key")
   done
   for __netns_key in IFNAME MAC ALIAS GROUP IFADDR ROUTES SYSCTLS; do

@@ -6,27 +6,32 @@
 # Links: SETTING_IFNAME
 #
 # Settings (in TYPE-NAME.conf; those for all instances in TYPE.conf):
-#   SETTING_IFNAME  name of the interface: "wg0"
-#   SETTING_CONFIG  file with the keys and peers, in the format of wg(8); only root may read it
-#   SETTING_IFADDR  its address, as arguments for `ip address add`: "10.0.0.2/32"; an array may have several
-#   SETTING_ROUTES  array of routes over the tunnel, as arguments for `ip route replace`: "default"
+#   SETTING_CONFIG  file of wg-quick(8), which only root may read; default: /etc/wireguard/NAME.conf
+#   SETTING_IFNAME  name of the interface; default: wg0
 
-# Checks the settings before `up` and for `netnsctl check`: prints a line for each error, and changes nothing.
-configure_TYPE_validate() {
-  [[ ${SETTING_IFNAME-} ]] || echo 'SETTING_IFNAME: is not set'
-  [[ -f ${SETTING_CONFIG-} ]] || echo "SETTING_CONFIG: '${SETTING_CONFIG-}' is not a file"
+# Sets the defaults, also for `netnsctl show`.
+configure_TYPE_defaults() {
+  default_ifname SETTING_IFNAME wg0
+  : "${SETTING_CONFIG:=/etc/wireguard/$1.conf}"
 }
+
+# Checks the file before `up` and for `netnsctl check`: prints a line for each error, and changes nothing.
+configure_TYPE_validate() { wireguard_read SETTING; }
 
 # Runs first, on the host: the kernel keeps the UDP socket of a tunnel where the tunnel is created. The host records the interface, so
 # `down` and `check` need no function.
 configure_TYPE_up_outside() {
+  configure_TYPE_defaults "$1"
   assert_command wg wireguard-tools
   load_module wireguard CONFIG_WIREGUARD
+  wireguard_read SETTING >&2
   link_add SETTING type wireguard
 }
 
 # Runs next, in the namespace, and again on each restart.
 configure_TYPE_up_inside() {
-  wg syncconf "$SETTING_IFNAME" "$SETTING_CONFIG"
+  configure_TYPE_defaults "$1"
+  wireguard_read SETTING >&2
   link_configure SETTING
+  wireguard_apply SETTING
 }

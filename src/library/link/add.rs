@@ -44,6 +44,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             parent: None,
             from_host,
+            socket: settings.nsname("NSNAME_SOCKET")?,
             peer: None,
             bridged: false,
             end,
@@ -81,7 +82,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
 }
 
 /// Splits words at `--`.
-pub(super) fn split<'a, 'b>(arguments: &'a [&'b str]) -> Result<(&'a [&'b str], &'a [&'b str])> {
+pub(in super::super) fn split<'a, 'b>(arguments: &'a [&'b str]) -> Result<(&'a [&'b str], &'a [&'b str])> {
     let end = arguments.iter().position(|word| *word == "--").context("expected -- before the settings")?;
     Ok((&arguments[..end], &arguments[end + 1..]))
 }
@@ -304,12 +305,16 @@ fn create_by_ip(call: &Call, link: &LinkRecord) -> Result<()> {
     };
     let mut words: Vec<String> = ["link", "add"].map(str::to_owned).into();
     // Created from the place of the parent, or from the host, directly in its own place.
-    let netns = (link.parent.is_some() || link.from_host).then(|| link.place.open(call)).transpose()?;
+    let netns = (link.parent.is_some() || link.socket.is_some() || link.from_host)
+        .then(|| link.place.open(call))
+        .transpose()?;
     let there = match &link.parent {
         Some(parent) => {
             words.extend(["link".to_owned(), parent.ifname.clone()]);
             enter_parent(call, parent.namespace.as_ref())?
         }
+        None if link.socket.is_some() => enter_parent(call, link.socket.as_ref())
+            .with_context(|| format!("cannot find {}_NSNAME_SOCKET", link.label))?,
         None if link.from_host => call.enter_host()?,
         None => link.place.enter(call)?,
     };

@@ -150,6 +150,7 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
         words: Vec::new(),
         parent: settings.parent()?,
         from_host: false,
+        socket: None,
         peer: None,
         bridged: false,
         end,

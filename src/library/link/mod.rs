@@ -3,7 +3,7 @@
 //! A veth pair, addresses, default routes and properties go to the kernel directly. Other kinds of interfaces, and addresses and routes
 //! with more words, go through ip(8), which knows the words of each kind.
 
-mod add;
+pub(super) mod add;
 mod apply;
 mod clash;
 mod configure;
@@ -28,6 +28,7 @@ pub use remove::{remove, remove_older};
 
 use super::Call;
 use super::sysctl::{Key, Value};
+use crate::name::NsName;
 use crate::netlink;
 use crate::sys::program::Program;
 use moved::Moved;
@@ -54,6 +55,9 @@ pub struct LinkRecord {
     parent: Option<Parent>,
     /// Whether a hook on the host has created it. The UDP socket of a tunnel stays where the tunnel was created.
     from_host: bool,
+    /// The namespace that it is created in instead of the host, for the same reason.
+    #[serde(default)]
+    socket: Option<NsName>,
     /// The label of the other end of a veth pair.
     peer: Option<String>,
     /// Whether one of the two ends is a port of a bridge.
@@ -96,6 +100,11 @@ impl LinkRecord {
     /// The group that it must have: the mark, or the one of the setting.
     fn group(&self) -> Option<u32> {
         if self.is_marked() { Some(MARK_GROUP) } else { self.end.group }
+    }
+
+    /// Its name, if its settings have this prefix, and no suffix.
+    pub(super) fn name_of(&self, prefix: &str) -> Option<&str> {
+        (self.label == prefix).then_some(&self.end.ifname)
     }
 
     /// Its name, if `link_add` has created it on the host.

@@ -96,6 +96,7 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
             words: Vec::new(),
             parent: None,
             from_host: true,
+            socket: None,
             peer: None,
             bridged: false,
             end: LinkSettings::read_named(&settings, "", ifname)?,

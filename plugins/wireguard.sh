@@ -6,7 +6,6 @@
 # Links: WIREGUARD_IFNAME
 # Requires: WIREGUARD_NSNAME_SOCKET
 # Provides: loopback
-# Etc: nsswitch.conf resolv.conf
 #
 # Settings (in wireguard-NAME.conf; those for all wireguard instances in wireguard.conf). They replace the values of the file:
 #   WIREGUARD_CONFIG            file of wg-quick(8), as providers hand out; only root may read it; default: /etc/wireguard/NAME.conf

@@ -147,6 +147,18 @@ answers() {
   (($(main_pid test-web) != before))
 }
 
+@test "a reload of an instance applies its settings, and the service keeps running" {
+  pair a
+  lab netnsctl attach test-web veth@a
+  lab systemctl start test-web
+  before=$(main_pid test-web)
+  pair a VETH_MTU=1400
+  lab systemctl reload netns-veth@a
+  [[ $(lab ip -netns a link show dev ve-a1) == *' mtu 1400 '* ]]
+  is_in a test-web
+  (($(main_pid test-web) == before))
+}
+
 @test "the service stops with the instance, and a later start uses the new namespace" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web

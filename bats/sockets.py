@@ -4,7 +4,9 @@
 Usage: sockets.py serve tcp|udp FIRST [LAST]       answers on these ports, on all addresses
        sockets.py listen tcp|udp ADDRESS PORT      only listens
        sockets.py ask tcp|udp ADDRESS PORT [FROM]  prints the answer: ADDRESS-OF-THE-SENDER PORT-OF-THE-SERVICE
+                                                   The variable SECONDS_TO_WAIT has the timeout; default: 2
 """
+import os
 import selectors
 import socket
 import sys
@@ -42,7 +44,7 @@ def serve(kind, first, last):
 
 def ask(kind, address, port, source):
     client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, KINDS[kind])
-    client.settimeout(2)
+    client.settimeout(int(os.environ.get("SECONDS_TO_WAIT", 2)))
     if source:
         client.bind((source, 0))
     client.connect((address, port))

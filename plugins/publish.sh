@@ -9,6 +9,8 @@
 # Settings (in publish-NAME.conf):
 #   PUBLISH     array of ports, each [HOSTADDR:]PORT[:PORT][/PROTOCOL]: ("8080:80" "192.0.2.1:5353:53/udp" "[2001:db8::1]:443")
 #   PUBLISH_BY  dnat: rules of the host; or proxy: a program of the host, only for tcp; default: dnat
+#   PUBLISH_IDLE  with proxy: the namespace goes down after this time without a connection, such as 10min; default: it stays up
+#   PUBLISH_WAKES  with proxy: array of units that the first connection starts with the namespace, such as attached services
 #   PUBLISH_HOST_FIREWALL  yes: allow the packets in nftables chains of the host that drop forwarded packets; default: no, only a warning
 
 # Everything is made by the inside hook, after the interfaces of the namespace. So a restart applies the present settings.
@@ -17,7 +19,7 @@ configure_publish_up_inside() {
   claim_ports ports PUBLISH || exit 1
   # A restart can be the first one with another PUBLISH_BY.
   if [[ ${PUBLISH_BY-} == proxy ]]; then
-    proxy_ports PUBLISH
+    proxy_ports PUBLISH PUBLISH_IDLE PUBLISH_WAKES
   else
     daemon_stop proxy
     publish_by_dnat "$ports"
@@ -26,11 +28,18 @@ configure_publish_up_inside() {
 
 # Prints a line for each invalid setting.
 configure_publish_validate() {
-  local port
+  local port unit
   [[ ${PUBLISH-} ]] || echo 'PUBLISH: is not set'
   valid_ports PUBLISH
   valid_setting PUBLISH_BY is_one_of dnat proxy || true
   valid_setting PUBLISH_HOST_FIREWALL is_one_of yes no || true
+  valid_time_span PUBLISH_IDLE
+  for unit in "${PUBLISH_WAKES[@]}"; do
+    [[ $unit == [![:space:]@.-]*.@(service|socket|target) ]] ||
+      echo "PUBLISH_WAKES: '$unit' is not a unit: expected NAME.service, NAME.socket or NAME.target"
+  done
+  [[ ${PUBLISH_BY-} == proxy || ! ${PUBLISH_IDLE-}${PUBLISH_WAKES-} ]] ||
+    echo 'PUBLISH_BY: PUBLISH_IDLE and PUBLISH_WAKES need PUBLISH_BY=proxy'
   for port in "${PUBLISH[@]}"; do
     [[ $port != */udp || ${PUBLISH_BY-} != proxy ]] || echo "PUBLISH: '$port': a proxy is only for tcp; set PUBLISH_BY=dnat"
   done

@@ -28,6 +28,8 @@ pub struct Paths {
     pub closed: PathBuf,
     /// A file for each attached unit that was stopped while its namespace was up: `/run/systemd-netns/stopped`.
     pub stopped: PathBuf,
+    /// A file for each instance with the instances and units that a connection has brought up: `/run/systemd-netns/woken`.
+    pub woken: PathBuf,
     /// A file for each sysctl of the host that instances have set: `/run/systemd-netns/sysctls`.
     pub sysctls: PathBuf,
     /// The state of each daemon that a hook has started: `/run/systemd-netns/daemons`.
@@ -64,6 +66,7 @@ impl Paths {
             ownership: root.join("run/systemd-netns/made"),
             closed: root.join("run/systemd-netns/closed"),
             stopped: root.join("run/systemd-netns/stopped"),
+            woken: root.join("run/systemd-netns/woken"),
             sysctls: root.join("run/systemd-netns/sysctls"),
             daemons: root.join("run/systemd-netns/daemons"),
             direct: root.join("run/systemd-netns/direct"),
@@ -134,6 +137,12 @@ impl Paths {
     #[must_use]
     pub fn stopped(&self, unit: &str) -> PathBuf {
         self.stopped.join(unit)
+    }
+
+    /// The instances and units that a connection to a port of an instance has brought up.
+    #[must_use]
+    pub fn woken(&self, instance: &Instance) -> PathBuf {
+        self.woken.join(instance.to_string())
     }
 
     /// The remembered values of an instance.

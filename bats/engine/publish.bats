@@ -112,6 +112,7 @@ refused_on() { run ! on /run/sockets.py ask tcp 192.0.2.1 "$1"; }
 by() { printf '%s\n' 'PUBLISH=(8080:80)' "PUBLISH_BY=$1" | config publish-a.conf; }
 
 @test "a proxy needs no interface in the namespace, and changes no rules and no sysctls of the host" {
+  rm "$CONF/veth-a.conf"
   before=$(on sysctl --all --pattern forwarding)
   by proxy
   on netnsctl up lo@a publish@a
@@ -155,18 +156,83 @@ asks_proxy() {
   nothing_left
 }
 
+# Prints the process of the proxy.
+proxy_pid() { on bash -c 'pgrep --full "^(netnsinit|[^ ]*/netnsinit) --proxy|^[^ ]*/systemd-socket-proxyd"'; }
+
 @test "a proxy is started again after a crash, and udp is refused" {
   by proxy
   on netnsctl up lo@a publish@a
-  # shellcheck disable=SC2016 # for the machine to expand
-  on bash -c 'kill -KILL "$(ss --no-header --listening --tcp --processes "sport = :8080" | grep --only-matching "pid=[0-9]*" | cut -d = -f 2)"'
+  asks_proxy
+  on kill -KILL "$(proxy_pid)"
   asks_proxy
   run -0 on netnsctl check publish@a
-  [[ $output == *"note: publish@a: daemon 'proxy' has ended"*', and runs again'* ]]
+  [[ $ENGINE == systemd || $output == *"note: publish@a: daemon 'proxy' has ended"*', and runs again'* ]]
   on netnsctl down a
   printf '%s\n' 'PUBLISH=(5353:53/udp)' PUBLISH_BY=proxy | config publish-a.conf
   run -1 on netnsctl up publish@a
   [[ $output == *"publish-a.conf:1: PUBLISH: '5353:53/udp': a proxy is only for tcp; set PUBLISH_BY=dnat"* ]]
+}
+
+# Usage: awake / asleep
+# Succeeds if the other instances of the namespace are up / down.
+awake() { [[ "$(state lo@a) $(state veth@a)" == 'up up' ]]; }
+asleep() { [[ "$(state publish@a) $(state lo@a) $(state veth@a)" == 'up down down' ]]; }
+
+only_veth_asleep() { [[ "$(state publish@a) $(state lo@a) $(state veth@a)" == 'up up down' ]]; }
+
+@test "the first connection brings up the namespace, and PUBLISH_IDLE after the last one takes it down" {
+  config lo-a.conf </dev/null
+  by proxy
+  echo PUBLISH_IDLE=300ms >>"$CONF/publish-a.conf"
+  for _ in 1 2; do
+    on netnsctl up publish@a
+    asleep
+    asks_proxy
+    eventually asleep
+    on netnsctl check publish@a
+    # What is up before stays up.
+    on netnsctl up lo@a
+    asks_proxy
+    eventually only_veth_asleep
+    on netnsctl down a
+    nothing_left
+  done
+}
+
+@test "without PUBLISH_IDLE, the namespace stays up after the first connection" {
+  config lo-a.conf </dev/null
+  by proxy
+  on netnsctl up publish@a
+  asleep
+  asks_proxy
+  sleep 1
+  awake
+  # The instance with the ports takes down only itself.
+  on netnsctl down publish@a
+  sleep 1
+  awake
+  on netnsctl down a
+  nothing_left
+}
+
+@test "an invalid PUBLISH_IDLE or PUBLISH_WAKES is refused with its value and what is expected" {
+  while IFS='|' read -r line expected; do
+    printf '%s\n' 'PUBLISH=(8080:80)' PUBLISH_BY=proxy "$line" | config publish-a.conf
+    run -1 on netnsctl up publish@a
+    [[ $output == *"publish-a.conf:3: ${line%%=*}: $expected"* ]]
+  done <<'END'
+PUBLISH_IDLE=soon|'soon' is not a time span: expected a number and a unit, such as 10min, 90s or 1h 30min
+PUBLISH_WAKES=(web)|'web' is not a unit: expected NAME.service, NAME.socket or NAME.target
+END
+  printf '%s\n' 'PUBLISH=(8080:80)' PUBLISH_IDLE=10min | config publish-a.conf
+  run -1 on netnsctl up publish@a
+  [[ $output == *'PUBLISH_BY: PUBLISH_IDLE and PUBLISH_WAKES need PUBLISH_BY=proxy'* ]]
+  [[ $ENGINE == systemd ]] || {
+    printf '%s\n' 'PUBLISH=(8080:80)' PUBLISH_BY=proxy 'PUBLISH_WAKES=(web.service)' | config publish-a.conf
+    run -1 on netnsctl up publish@a
+    [[ $output == *"publish-a.conf:3: PUBLISH_WAKES: 'web.service': units need the systemd engine; remove the setting"* ]]
+  }
+  gone a
 }
 
 @test "graph, status and show have the published ports, also as JSON" {

@@ -19,6 +19,7 @@ use crate::firewall;
 use crate::hook;
 use crate::hook::foreground;
 use crate::library;
+use crate::lifecycle::wake;
 use crate::name::{Instance, NsName};
 use crate::netns::ownership::{self, Deleted};
 use crate::netns::{Deletion, Hidden, etc};
@@ -38,7 +39,7 @@ use crate::watch;
     name = "netnsinit",
     version,
     override_usage = "netnsinit [OPTIONS] TYPE NAME [EXTRA]... up|down outside|inside\n       \
-                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --follow|--leave UNIT\n       netnsinit --return TYPE@NAME\n       netnsinit --watch\n       netnsinit --check-trust FILE...",
+                      netnsinit --create|--delete|--verify|--close NAME\n       netnsinit --follow|--leave UNIT\n       netnsinit --return|--wake|--sleep TYPE@NAME\n       netnsinit --watch\n       netnsinit --check-trust FILE...",
     after_help = "Options come before TYPE. All arguments after TYPE are passed to the hook.\n\n\
                   Environment:\n  NETNS_TRACE=1  the same as --trace\n\n\
                   Example:\n  ip netns exec my-net netnsinit lo my-net up inside"
@@ -72,8 +73,14 @@ pub struct InitArgs {
     /// Bring the instance TYPE@NAME up again, because its parent interface has appeared
     #[arg(long = "return", conflicts_with_all = ["create", "delete", "verify", "close", "follow", "leave", "print_wrapper", "trace"])]
     pub bring_back: bool,
-    /// Watch the rules on the host, and reload instances whose rules another program has changed
+    /// Bring up the namespace of the instance TYPE@NAME, because a port of it has a connection
     #[arg(long, conflicts_with_all = ["create", "delete", "verify", "close", "follow", "leave", "bring_back", "print_wrapper", "trace"])]
+    pub wake: bool,
+    /// Take down what --wake has brought up, if nothing else needs it
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "close", "follow", "leave", "bring_back", "wake", "print_wrapper", "trace"])]
+    pub sleep: bool,
+    /// Watch the rules on the host, and reload instances whose rules another program has changed
+    #[arg(long, conflicts_with_all = ["create", "delete", "verify", "close", "follow", "leave", "bring_back", "wake", "sleep", "print_wrapper", "trace"])]
     pub watch: bool,
     /// Called after the hook of a firewall: undo --close
     #[arg(long, hide = true, conflicts_with_all = ["create", "delete", "verify", "close", "print_wrapper", "trace"])]
@@ -99,9 +106,12 @@ pub struct InitArgs {
     /// Called by the library: run a daemon until it is stopped (ROOT INSTANCE DAEMON)
     #[arg(long, hide = true)]
     pub supervise: bool,
-    /// Called by a plugin, as a daemon: pass connections to ports of the namespace NAME (ROOT NAME PORT...)
+    /// Called by the library, as a daemon: pass connections to ports of a namespace (ROOT INSTANCE MILLISECONDS PORT...)
     #[arg(long, hide = true)]
     pub proxy: bool,
+    /// Called by systemd: pass connections of a socket to a port of this namespace (ROOT PORT [MILLISECONDS])
+    #[arg(long, hide = true)]
+    pub serve: bool,
     /// Use the files below DIR, as in an image
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -115,12 +125,13 @@ impl InitArgs {
     /// Errors: a usage error of clap, including `--help` and `--version`.
     pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
         if let Some((first, rest)) = arguments.split_first()
-            && (first == "--library" || first == "--supervise" || first == "--proxy")
+            && ["--library", "--supervise", "--proxy", "--serve"].iter().any(|option| first == option)
         {
             // Hooks call these often.
             let is = |option: &str| first == option;
-            let (library, supervise, proxy) = (is("--library"), is("--supervise"), is("--proxy"));
-            return Ok(Self { library, supervise, proxy, ..Self::plain(rest.to_vec()) });
+            let (library, supervise) = (is("--library"), is("--supervise"));
+            let (proxy, serve) = (is("--proxy"), is("--serve"));
+            return Ok(Self { library, supervise, proxy, serve, ..Self::plain(rest.to_vec()) });
         }
         let is_option = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"-");
         if !arguments.first().is_some_and(is_option) {
@@ -141,6 +152,8 @@ impl InitArgs {
             follow: false,
             leave: false,
             bring_back: false,
+            wake: false,
+            sleep: false,
             watch: false,
             open: false,
             unsure: false,
@@ -151,6 +164,7 @@ impl InitArgs {
             library: false,
             supervise: false,
             proxy: false,
+            serve: false,
             root: "/".into(),
             arguments,
         }
@@ -168,13 +182,14 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
         Ok(options) => options,
         Err(error) => return Ok(super::explain(&error)),
     };
-    if options.library || options.supervise || options.proxy {
+    if options.library || options.supervise || options.proxy || options.serve {
         let (root, rest) = options.arguments.split_first().context("no ROOT")?;
         let paths = Paths::under(Path::new(root));
         match () {
             () if options.library => library::run(&paths, rest),
             () if options.supervise => library::supervise(&paths, rest),
-            () => library::proxy(&paths, rest),
+            () if options.proxy => library::proxy(&paths, rest),
+            () => library::serve(rest),
         }?;
         return Ok(Status::Done);
     }
@@ -187,6 +202,9 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<Status> {
     }
     if options.bring_back {
         return bring_back(&paths, &options);
+    }
+    if options.wake || options.sleep {
+        return used(&paths, &options);
     }
     if options.watch {
         return watch::run(&paths).map(|()| Status::Done);
@@ -243,13 +261,31 @@ fn attached_unit(paths: &Paths, options: &InitArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
-/// The command of netns_return@TYPE@NAME.service.
-fn bring_back(paths: &Paths, options: &InitArgs) -> Result<Status> {
+/// The instance that is the only argument.
+fn instance(options: &InitArgs) -> Result<Instance> {
     let [instance] = options.arguments.as_slice() else {
         bail!("expected one TYPE@NAME\n{}", InitArgs::usage())
     };
-    let instance: Instance = instance.to_string_lossy().parse()?;
+    let instance = instance.to_string_lossy().parse()?;
     ensure!(geteuid().is_root(), "permission denied: only root can start units; use sudo");
+    Ok(instance)
+}
+
+/// The commands of netns_awake@TYPE@NAME.service: `--wake TYPE@NAME` and `--sleep TYPE@NAME`.
+fn used(paths: &Paths, options: &InitArgs) -> Result<Status> {
+    let instance = instance(options)?;
+    let name = &instance.name;
+    if options.wake {
+        wake::wake(paths, &instance).with_context(|| format!("cannot wake namespace `{name}`"))?;
+    } else if let Some(reason) = wake::sleep(paths, &instance)? {
+        print::say(&format!("namespace `{name}` has no connections, and stays up: {reason}"));
+    }
+    Ok(Status::Done)
+}
+
+/// The command of netns_return@TYPE@NAME.service.
+fn bring_back(paths: &Paths, options: &InitArgs) -> Result<Status> {
+    let instance = instance(options)?;
     let has_drift = || check::has_drift(paths, &instance);
     for Outcome { instance, changed, .. } in Systemd::of(paths)?.bring_back(&instance, has_drift)? {
         changed?;

@@ -13,6 +13,7 @@ pub mod link;
 pub mod ports;
 mod record;
 pub mod sysctl;
+mod time_span;
 mod wireguard;
 
 use std::ffi::{OsStr, OsString};
@@ -26,10 +27,11 @@ use crate::name::{Instance, NsName, Side};
 use crate::netns::{self, Entered};
 use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
+use crate::sys::file;
 pub use daemon::supervise;
 pub use host_table::{HostTables, OrphanTable};
 use link::settings::Invalid;
-pub use ports::{claimed, proxy};
+pub use ports::{claimed, proxy, serve, units_to_wake};
 use record::{Object, Record};
 
 /// A call of a library function by a hook.
@@ -78,6 +80,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "proxy_ports" => ports::start_proxy(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
         "valid_ports" => ports::check(rest),
+        "valid_time_span" => time_span::check(rest),
         "wireguard_apply" => wireguard::apply(&call, rest),
         "wireguard_commands" => wireguard::commands(&call, rest),
         "wireguard_follow" => wireguard::follow(&call, rest),
@@ -133,6 +136,8 @@ pub fn remove(paths: &Paths, instance: &Instance, lost: bool) -> Result<()> {
             return Ok(());
         }
     };
+    // The direct engine does not use the other instances of the namespace any more.
+    file::remove(&paths.woken(instance))?;
     if record.is_empty() {
         return link::remove_older(paths, instance, lost);
     }

@@ -8,7 +8,7 @@ use super::daemon::Daemon;
 use super::host_firewall::HostFirewall;
 use super::host_table::HostTable;
 use super::link::LinkRecord;
-use super::ports::ClaimedPorts;
+use super::ports::{ClaimedPorts, Sockets};
 use super::sysctl::ChangedSysctl;
 use super::wireguard::Tunnel;
 use crate::config::remembered;
@@ -34,6 +34,8 @@ pub enum Object {
     Ports(ClaimedPorts),
     /// The keys and peers of an interface.
     Tunnel(Tunnel),
+    /// Sockets of systemd on these ports.
+    Sockets(Sockets),
 }
 
 impl Object {
@@ -47,6 +49,7 @@ impl Object {
             Self::Daemon(daemon) => daemon.is_of(hook),
             Self::Ports(claim) => claim.is_of(hook),
             Self::Tunnel(tunnel) => tunnel.is_of(hook),
+            Self::Sockets(sockets) => sockets.is_of(hook),
         }
     }
 
@@ -55,7 +58,7 @@ impl Object {
         match self {
             Self::Link(link) => link.is_inside(),
             Self::Sysctl(sysctl) => sysctl.is_inside(),
-            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) => false,
+            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) | Self::Sockets(_) => false,
             Self::Daemon(daemon) => daemon.is_inside(),
             Self::Tunnel(_) => true,
         }
@@ -71,6 +74,7 @@ impl Object {
             Self::Daemon(daemon) => daemon.is_inside(),
             Self::Ports(_) => false,
             Self::Tunnel(_) => true,
+            Self::Sockets(sockets) => sockets.is_made_by_restart(),
         }
     }
 
@@ -82,6 +86,7 @@ impl Object {
             Self::Table(table) => table.is_stale(hook),
             Self::Firewall(firewall) => firewall.is_stale(hook),
             Self::Sysctl(sysctl) => sysctl.is_stale(hook),
+            Self::Sockets(sockets) => sockets.is_stale(hook),
         }
     }
 
@@ -95,6 +100,7 @@ impl Object {
             Self::Daemon(daemon) => daemon.stop(call.paths).map(|()| false),
             // The record is the claim. A tunnel ends with its interface, or is down with it.
             Self::Ports(_) | Self::Tunnel(_) => Ok(false),
+            Self::Sockets(sockets) => sockets.remove(call.paths).map(|()| false),
         }
     }
 
@@ -107,6 +113,7 @@ impl Object {
             Self::Firewall(firewall) => firewall.remove(),
             Self::Daemon(daemon) => daemon.stop(paths),
             Self::Ports(_) | Self::Tunnel(_) => Ok(()), // as in `undo`
+            Self::Sockets(sockets) => sockets.remove(paths),
         }
     }
 
@@ -116,7 +123,9 @@ impl Object {
             Self::Link(link) => link.remove_here(),
             Self::Sysctl(sysctl) => sysctl.remove_here(),
             // They are on the host, or end with their interface.
-            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) | Self::Tunnel(_) => Ok(()),
+            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) | Self::Tunnel(_) | Self::Sockets(_) => {
+                Ok(())
+            }
             Self::Daemon(daemon) => daemon.stop(paths),
         }
     }
@@ -131,6 +140,7 @@ impl Object {
             Self::Daemon(daemon) => Ok(daemon.drift(paths)),
             Self::Ports(claim) => claim.drift(),
             Self::Tunnel(tunnel) => tunnel.drift(paths),
+            Self::Sockets(sockets) => sockets.drift(),
         }
     }
 
@@ -142,7 +152,8 @@ impl Object {
             | Self::Table(_)
             | Self::Firewall(_)
             | Self::Ports(_)
-            | Self::Tunnel(_) => None,
+            | Self::Tunnel(_)
+            | Self::Sockets(_) => None,
             Self::Daemon(daemon) => daemon.note(paths),
         }
     }

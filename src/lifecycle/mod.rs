@@ -6,6 +6,7 @@ pub mod loopback;
 mod progress;
 mod targets;
 mod users;
+pub mod wake;
 
 use std::fs;
 

@@ -13,6 +13,8 @@ const CLOSED: &str = "netns_closed";
 const SETTLE: &str = "netns_settle";
 const FOLLOW: &str = "netns_follow";
 const RETURN: &str = "netns_return";
+const AWAKE: &str = "netns_awake";
+const PROXY: &str = "netns_proxy";
 
 /// The device units of interfaces, which systemd creates with udev (systemd.device(5)).
 const DEVICE_PREFIX: &str = "sys-subsystem-net-devices-";
@@ -45,6 +47,8 @@ pub enum UnitName {
     Follow(String),
     /// `netns_return@TYPE@NAME.service`: starts the instance again when its parent interface appears.
     Return(Instance),
+    /// `netns_awake@TYPE@NAME.service`: keeps the namespace up as long as the ports of the instance have connections.
+    Awake(Instance),
 }
 
 impl UnitName {
@@ -71,6 +75,9 @@ impl UnitName {
         }
         if template == RETURN {
             return rest.parse().ok().map(Self::Return);
+        }
+        if template == AWAKE {
+            return rest.parse().ok().map(Self::Awake);
         }
         let name = rest.parse().ok()?;
         Some(match template {
@@ -105,6 +112,7 @@ impl fmt::Display for UnitName {
             Self::Settle(name) => write!(f, "{SETTLE}@{name}.service"),
             Self::Follow(unit) => write!(f, "{FOLLOW}@{unit}.service"),
             Self::Return(instance) => write!(f, "{RETURN}@{instance}.service"),
+            Self::Awake(instance) => write!(f, "{AWAKE}@{instance}.service"),
         }
     }
 }
@@ -113,7 +121,14 @@ impl fmt::Display for UnitName {
 #[must_use]
 pub fn is_ours(unit: &str) -> bool {
     let begins = |prefix: &&str| unit.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with(['-', '@']));
-    unit.contains('@') && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE, FOLLOW, RETURN].iter().any(begins)
+    unit.contains('@')
+        && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE, FOLLOW, RETURN, AWAKE, PROXY].iter().any(begins)
+}
+
+/// The name of the socket and of the service that pass on the connections of one port of an instance, without the suffix.
+#[must_use]
+pub fn proxy(instance: &Instance, number: usize) -> String {
+    format!("{PROXY}-{number}@{instance}")
 }
 
 /// The device unit of an interface of the host: `sys-subsystem-net-devices-eth0.device`. Bytes that are not allowed in unit names
@@ -173,6 +188,7 @@ mod tests {
             "netns_settle@a.service",
             "netns_follow@x@a.socket.service",
             "netns_return@a.b@c:d.service",
+            "netns_awake@a.b@c:d.service",
         ] {
             assert_eq!(UnitName::parse(name).unwrap().to_string(), name);
             assert!(is_ours(name), "{name}");

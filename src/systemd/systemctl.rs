@@ -179,6 +179,16 @@ impl Systemctl {
         }
     }
 
+    /// Stops units, and leaves the units that require them as they are. Returns the messages of systemctl.
+    #[allow(clippy::unused_self)]
+    pub fn stop_alone<Unit: AsRef<str>>(&self, units: &[Unit]) -> String {
+        let options = ["--job-mode=ignore-requirements", "--"];
+        match systemctl("stop").args(options).args(units.iter().map(AsRef::as_ref)).run() {
+            Ok(answer) => answer.message(),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
     /// Queues a start or another job for units, without waiting for it, unless it conflicts with a queued job. Returns the messages of
     /// systemctl.
     #[allow(clippy::unused_self)]

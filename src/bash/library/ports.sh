@@ -23,11 +23,12 @@ claim_ports() {
   printf -v "$1" %s "$__netns_lines"
 }
 
-# Usage: proxy_ports SETTING
-#   proxy_ports VPN_PORTS
-# Starts a program that listens on the TCP ports of the array SETTING and connects to the ports of the namespace. It is the daemon
-# `proxy`: `daemon_stop proxy` stops it.
+# Usage: proxy_ports SETTING [IDLE-SETTING [UNITS-SETTING]]
+#   proxy_ports VPN_PORTS VPN_IDLE VPN_UNITS
+# Listens on the TCP ports of the array SETTING, and connects to the ports of the namespace. The first connection brings up all
+# configured instances of the namespace, and the units in the array UNITS-SETTING. After the time span in IDLE-SETTING without a
+# connection, they go down again. Without systemd, the proxy is the daemon `proxy`: `daemon_stop proxy` stops it.
 proxy_ports() {
-  local -n __netns_ports=$1
-  __netns_library proxy_ports "${__netns_ports[@]}"
+  local -n __netns_ports=$1 __netns_idle=${2-__netns_none} __netns_units=${3-__netns_none}
+  __netns_library proxy_ports "${2-}" "${__netns_idle-}" "${3-}" "${#__netns_units[@]}" "${__netns_units[@]}" "${__netns_ports[@]}"
 }

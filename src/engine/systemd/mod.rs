@@ -1,5 +1,6 @@
 //! The engine for machines with systemd: starts and stops units, and waits for the end of the work.
 
+mod idle;
 mod parent;
 mod units;
 

@@ -26,7 +26,7 @@ pub(super) struct Units(BTreeMap<String, Condition>);
 impl Units {
     /// Queries systemd about units, by name. This takes much longer than [`Units::ours`].
     /// Errors: systemctl is missing or fails.
-    fn of<Name: AsRef<str>>(names: impl IntoIterator<Item = Name>) -> Result<Self> {
+    pub(super) fn of<Name: AsRef<str>>(names: impl IntoIterator<Item = Name>) -> Result<Self> {
         let units = Properties::of("ActiveState", names)?.into_iter();
         Ok(Self(
             units.map(|unit| (unit.id().to_owned(), Condition::of_unit(unit.get("ActiveState")))).collect(),

@@ -5,6 +5,7 @@
 mod listeners;
 mod port;
 mod proxy;
+mod sockets;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use listeners::{Listener, listeners};
 pub use port::{PortProtocol, PublishedPort};
 pub use proxy::{run as proxy, start as start_proxy};
+pub use sockets::{Sockets, serve};
 
 use super::Call;
 use super::link::settings::invalid;
@@ -194,4 +196,16 @@ fn claim_in(record: &Record) -> Option<&ClaimedPorts> {
 pub fn claimed(paths: &Paths, instance: &Instance) -> Vec<PublishedPort> {
     let record = Record::read(paths, instance).ok();
     record.as_ref().and_then(claim_in).map(|claim| claim.ports.clone()).unwrap_or_default()
+}
+
+/// The units of systemd that come up with the namespace of an instance, at the first connection to its ports. They are empty if the record
+/// cannot be read: another function reports this.
+#[must_use]
+pub fn units_to_wake(paths: &Paths, instance: &Instance) -> Vec<String> {
+    let record = Record::read(paths, instance).ok();
+    let sockets = record.iter().flat_map(Record::objects).find_map(|object| match object {
+        Object::Sockets(sockets) => Some(sockets.units_to_wake().to_vec()),
+        _ => None,
+    });
+    sockets.unwrap_or_default()
 }

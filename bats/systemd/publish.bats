@@ -170,6 +170,15 @@ END
   nothing_failed
 }
 
+@test "a unit of PUBLISH_WAKES that does not exist is named in the journal, and the namespace goes down again" {
+  publish PUBLISH_WAKES=test-none.service
+  lab systemctl start netns-publish@n
+  run ! answers
+  [[ $(journal netns_awake@publish@n) == *'cannot wake namespace `n`: cannot start test-none.service: '*'not found'* ]]
+  lab systemctl reset-failed netns_awake@publish@n
+  eventually asleep
+}
+
 @test "an enabled instance listens after a boot, and the namespace comes up at the first connection" {
   lab systemctl enable netns-publish@n
   for _ in 1 2; do
@@ -242,4 +251,7 @@ END
   [[ $output == *"sockets.py (pid "*') listens on port 8082 of the host (127.0.0.1)'* ]]
   lab pkill -f 'sockets.py listen'
   wait "$listener" || true
+  printf '%s\n' 'PUBLISH=(20000-20600)' PUBLISH_BY=proxy | config publish-o.conf
+  run -1 lab netnsctl up publish@o
+  [[ $output == *'601 ports are too many for a proxy: expected at most 500'* ]]
 }

@@ -43,9 +43,11 @@ pub fn wake(paths: &Paths, instance: &Instance) -> Result<()> {
     let Some(systemctl) = Systemctl::of(paths).filter(|_| !units.is_empty()) else { return Ok(()) };
     let message = systemctl.change("start", &units);
     let states = Properties::of("ActiveState", &units)?;
-    match states.iter().find(|unit| unit.get("ActiveState") == "failed") {
-        None => Ok(()),
-        Some(unit) => bail!("cannot start {}: {message}", unit.id()),
+    let is_down = |unit: &&Properties| ["inactive", "failed"].contains(&unit.get("ActiveState"));
+    // A unit that has already ended without an error has no message.
+    match states.iter().find(is_down) {
+        Some(unit) if !message.is_empty() => bail!("cannot start {}: {message}", unit.id()),
+        _ => Ok(()),
     }
 }
 

@@ -14,6 +14,8 @@
 #   WIREGUARD_IFNAME            name of the interface; default: wg0
 #   WIREGUARD_IFADDR            address, as arguments for `ip address add`: "10.0.0.2/32"; an array may have several
 #   WIREGUARD_MTU               MTU in bytes; default: that of the route to the endpoint, minus 80
+#   WIREGUARD_ALIAS             text about the interface, which `ip link` shows; default: none
+#   WIREGUARD_GROUP             link group of the interface, a number, for `ip` and nftables; default: 0
 #   WIREGUARD_ROUTES            array of routes, each as arguments for `ip route replace`; default: the allowed addresses of the peers
 #   WIREGUARD_TABLE             routing table of these routes; off: none; default: the main table
 #   WIREGUARD_DNS_SERVERS       addresses of name servers, separated by blanks; written as the type dns does

@@ -215,6 +215,28 @@ only_veth_asleep() { [[ "$(state publish@a) $(state lo@a) $(state veth@a)" == 'u
   nothing_left
 }
 
+# Usage: not_awake
+# Succeeds if none of the other instances is up, also if one has failed.
+not_awake() { [[ $(state lo@a) != up && $(state veth@a) != up ]]; }
+
+# Usage: awake_after_connection
+# Connects, and succeeds if the other instances are up then. No service answers.
+awake_after_connection() { on /run/sockets.py ask tcp 127.0.0.1 8080 2>/dev/null || awake; }
+
+@test "a namespace that cannot come up is not left half up, and comes up at a later connection" {
+  config lo-a.conf </dev/null
+  cp "$CONF/veth-a.conf" "$BATS_TEST_TMPDIR"
+  echo VETH_GATEWAY=192.0.2.77 >>"$CONF/veth-a.conf"
+  by proxy
+  on netnsctl up publish@a
+  run ! on env SECONDS_TO_WAIT=60 /run/sockets.py ask tcp 127.0.0.1 8080
+  eventually not_awake
+  cp "$BATS_TEST_TMPDIR/veth-a.conf" "$CONF"
+  eventually awake_after_connection
+  on netnsctl down a
+  nothing_left
+}
+
 @test "an invalid PUBLISH_IDLE or PUBLISH_WAKES is refused with its value and what is expected" {
   while IFS='|' read -r line expected; do
     printf '%s\n' 'PUBLISH=(8080:80)' PUBLISH_BY=proxy "$line" | config publish-a.conf

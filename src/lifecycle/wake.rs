@@ -39,7 +39,8 @@ pub fn wake(paths: &Paths, instance: &Instance) -> Result<()> {
     }
     write(paths, instance, &woken)?;
     let targets: Vec<Target> = down.into_iter().map(Target::Instance).collect();
-    run(paths, Operation::Up, &targets, None, false)?.into_result()?;
+    let own = active.iter().find(|active| active.instance == *instance);
+    run(paths, Operation::Up, &targets, own.map(|own| own.engine), false)?.into_result()?;
     let Some(systemctl) = Systemctl::of(paths).filter(|_| !units.is_empty()) else { return Ok(()) };
     let message = systemctl.change("start", &units);
     let states = Properties::of("ActiveState", &units)?;

@@ -18,7 +18,7 @@ impl Systemd {
     /// (`PartOf=`) stay up.
     /// Errors: systemctl is missing or fails, or a unit does not stop.
     pub fn stop_unneeded(&self, units: &BTreeSet<String>) -> Result<Option<String>> {
-        let found = Properties::of(&format!("{NEEDED_BY},ConsistsOf,ActiveState"), units)?;
+        let found = Properties::of(&format!("{NEEDED_BY},ConsistsOf"), units)?;
         let is_other = |unit: &&str| !units.contains(*unit) && !is_part_of(unit, units);
         let users: BTreeSet<&str> =
             found.iter().flat_map(|unit| unit.all_values(NEEDED_BY)).filter(is_other).collect();

@@ -196,6 +196,9 @@ impl<'a> Proxy<'a> {
         used.connections += 1;
         if !used.awake {
             used.awake = self.call("--wake");
+            if !used.awake {
+                self.call("--sleep"); // a part of the namespace may have come up
+            }
         }
     }
 

@@ -47,8 +47,9 @@ const SOCKET_DEPENDENCIES: [&str; 5] = [
     "--socket-property=Before=shutdown.target",
 ];
 
-/// The time after which the program ends that only refuses the present connections, because no service accepts them.
-const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// The time without a connection after which the program ends that only refuses connections, because no service accepts them. It is
+/// short, because a client that connects again must start a new attempt.
+const REFUSAL_TIME: Duration = Duration::from_millis(50);
 
 /// The sockets of an instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -288,7 +288,7 @@ END
       netnsctl new --like "$template" "$type"
       shellcheck "$CONF/$type.sh"
       # bash itself accepts the names of functions and variables.
-      bash -euc 'valid_setting() { :; }; source "$1.sh"; source "$1-example.conf"; "configure_${1##*/}_validate"' - "$CONF/$type"
+      bash -euc 'valid_setting() { :; }; wireguard_read() { :; }; source "$1.sh"; source "$1-example.conf"; "configure_${1##*/}_validate"' - "$CONF/$type"
       mv "$CONF/$type.sh" "$CONF/$type-$template.saved"
       rm "$CONF/$type-example.conf"
     done

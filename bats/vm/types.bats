@@ -1,0 +1,250 @@
+#!/usr/bin/env bats
+# The types whose modules the kernel of the machine below may not have: an instance of each in the namespace `box`. The namespace `peer`
+# is the rest of the world. bats/kernel has the tests that need no module. Run with `tests/vm --systemd bats bats/vm/types.bats`.
+
+load vm
+load ../kernel/kernel
+
+TYPES=(vlan ipvlan bond vrf dummy)
+
+setup_file() { vm_install; }
+
+teardown_file() { :; }
+
+# The interfaces of the host, whose other ends are in the namespace `peer`. The last byte of each address is 1 for the peer, and 2 for
+# the instance; the third byte is the number of the network.
+setup() {
+  local name
+  ip netns add peer
+  for name in up ipv; do create_parent "$name"; done
+  ip -netns peer link add link up1 name vlan type vlan id 7
+  ip -netns peer link add bond address 02:00:00:00:00:03 type bridge
+  for name in vlan:1 ipv1:2 bond:3; do address peer "${name%:*}" "${name#*:}" 1; done
+}
+
+teardown() {
+  [[ ${BATS_TEST_COMPLETED-} ]] || journalctl --boot --lines=20 --no-pager >&2
+  systemctl stop types.service 2>/dev/null || true
+  [[ ! -e /run/netns/box ]] || netnsctl down box 2>/dev/null || true
+  ip -all netns delete
+  delete_links
+  rm -rf "${CONF:?}"/* /etc/modprobe.d/types.conf /etc/systemd/system/types.service.d
+}
+
+# Usage: create_parent NAME
+# Creates the interface NAME0 of the host, whose other end is NAME1 of the peer.
+create_parent() {
+  ip link add "${1}0" type veth peer name "${1}1" netns peer
+  ip link set dev "${1}0" up
+  ip -netns peer link set dev "${1}1" up
+}
+
+# Usage: address NAMESPACE IFNAME NETWORK NUMBER
+# Gives an interface an IPv4 and an IPv6 address, and sets it up.
+address() {
+  ip -netns "$1" address add "192.0.$3.$4/24" dev "$2"
+  address6 "$@"
+  ip -netns "$1" link set dev "$2" up
+}
+
+# Usage: address6 NAMESPACE IFNAME NETWORK NUMBER
+address6() { ip -netns "$1" address add "2001:db8:$3::$4/64" dev "$2" nodad; }
+
+# Usage: ports
+# Creates the ports of the bond and of the routing domain.
+ports() {
+  local name
+  for name in 1 2; do
+    ip -netns box link add "port$name" type veth peer name "bond$name" netns peer
+    ip -netns peer link set dev "bond$name" master bond up
+  done
+  ip -netns box link add port3 type veth peer name router netns peer
+  address box port3 4 2
+  address peer router 4 1
+  ip -netns peer route add 192.0.5.2 via 192.0.1.2
+  ip -netns peer route add 2001:db8:5::2 via 2001:db8:1::2
+}
+
+# Usage: settings
+settings() {
+  both() { echo "(192.0.$1.2/24 2001:db8:$1::2/64)"; }
+  printf '%s\n' VLAN_PARENT_IFNAME=up0 VLAN_ID=7 "VLAN_IFADDR=$(both 1)" | config vlan-box.conf
+  printf '%s\n' IPVLAN_PARENT_IFNAME=ipv0 "IPVLAN_IFADDR=$(both 2)" | config ipvlan-box.conf
+  printf '%s\n' 'BOND_PORTS=(port1 port2)' "BOND_IFADDR=$(both 3)" | config bond-box.conf
+  printf '%s\n' VRF_TABLE=10 VRF_PORTS=port3 | config vrf-box.conf
+  printf '%s\n' 'DUMMY_IFADDR=(192.0.5.2/32 2001:db8:5::2/128)' | config dummy-box.conf
+}
+
+# Usage: edit TYPE LINE...
+# Adds lines to a .conf file.
+edit() { printf '%s\n' "${@:2}" >>"$CONF/$1-box.conf"; }
+
+# Usage: both_ways NETWORK OPTION...
+# Succeeds if pings pass both ways in a network, by IPv4 and IPv6. The OPTIONs are for those of the namespace.
+both_ways() {
+  local prefix
+  for prefix in "192.0.$1." "2001:db8:$1::"; do
+    reaches peer "${prefix}2" && inside box ping -q -c 1 -w 5 "${@:2}" "${prefix}1" || return
+  done
+}
+
+# Usage: traffic
+# Succeeds if pings pass both ways for each instance. Those with the addresses of the dummy pass the VLAN.
+traffic() {
+  local network
+  for network in 1 2 3; do both_ways "$network" || return; done
+  both_ways 4 -I vrf0 && reaches peer 192.0.5.2 && reaches peer 2001:db8:5::2 &&
+    inside box ping -q -c 1 -w 5 -I 192.0.5.2 192.0.1.1 && inside box ping -q -c 1 -w 5 -I 2001:db8:5::2 2001:db8:1::1
+}
+
+# Usage: indices
+# Prints the indices of all interfaces of the instances.
+indices() { ip -netns box -json link show | jq --compact-output '[.[] | select(.ifname | test("port|lo") | not) | .ifindex]'; }
+
+# Usage: edits
+# Changes the settings, which a restart applies, and then each property, which check reports and a restart repairs.
+edits() {
+  local instance finding
+  edit vlan VLAN_ID=8 VLAN_PROTOCOL=802.1ad
+  edit ipvlan IPVLAN_MODE=l3 IPVLAN_FLAGS=private
+  edit bond BOND_MODE=balance-rr BOND_MIIMON=200
+  edit vrf VRF_TABLE=11
+  edit dummy 'DUMMY_IFADDR=(192.0.5.3/32)'
+  netnsctl restart box
+  [[ $(link box up0.7 '.linkinfo.info_data | "\(.id) \(.protocol)"') == '8 802.1ad' ]]
+  [[ $(link box ipvlan0 '.linkinfo.info_data | "\(.mode) \(.private)"') == 'l3 true' ]]
+  [[ $(link box bond0 '.linkinfo.info_data | "\(.mode) \(.miimon)"') == 'balance-rr 200' ]]
+  [[ $(link box vrf0 .linkinfo.info_data.table) == 11 ]]
+  [[ $(addresses box dummy0) == 192.0.5.3/32 ]]
+
+  ip -netns box link delete dev up0.7
+  ip link add link up0 name up0.7 netns box type vlan id 9
+  ip -netns box link set dev ipvlan0 type ipvlan mode l2 vepa
+  ip -netns box link set dev bond0 type bond miimon 300
+  ip -netns box link set dev port2 nomaster
+  ip -netns box link set dev port3 nomaster
+  ip -netns box address delete 192.0.5.3/32 dev dummy0
+  run -1 netnsctl check "${TYPES[@]/%/@box}"
+  while IFS=' ' read -r instance finding; do
+    [[ $output == *"error: $instance@box: interface $finding; fix: \`netnsctl restart $instance@box\`"* ]]
+  done <<'END'
+vlan 'up0.7' has id '9', not '8'
+ipvlan 'ipvlan0' has mode 'l2', not 'l3'
+ipvlan 'ipvlan0' has the flag 'vepa', not 'private'
+bond 'bond0' has miimon '300', not '200'
+bond 'port2' is not a port of 'bond0'
+vrf 'port3' is not a port of 'vrf0'
+dummy 'dummy0' does not have the address '192.0.5.3'
+END
+  settings
+  address6 box port3 4 2 # the kernel has removed it with the controller
+  netnsctl restart box
+  netnsctl check "${TYPES[@]/%/@box}"
+  traffic
+}
+
+# Usage: life ENGINE
+# Takes an instance of each type through its life. With the direct engine, it is also edited: both engines run the same hooks.
+life() {
+  local before index pid
+  settings
+  before=$(world)
+
+  echo '# up, and ports that appear later'
+  netnsctl up --engine "$1" box
+  ports
+  netnsctl restart bond@box vrf@box
+  traffic
+  if [[ $1 == systemd ]]; then
+    printf '%s\n' '[Service]' 'ExecStart=sleep infinity' >/run/systemd/system/types.service
+    systemctl daemon-reload
+    systemctl start types
+    netnsctl attach --now types box
+  fi
+
+  echo '# a restart keeps the interfaces, and a reload also keeps an attached service'
+  index=$(indices)
+  netnsctl restart box
+  if [[ $1 == systemd ]]; then
+    pid=$(systemctl show --property=MainPID --value types)
+    systemctl reload netns-{vlan,ipvlan,bond,vrf,dummy}@box
+    [[ $(systemctl show --property=MainPID --value types) == "$pid" && /proc/$pid/ns/net -ef /run/netns/box ]]
+  fi
+  [[ $(indices) == "$index" ]]
+  traffic
+
+  if [[ $1 == direct ]]; then edits; fi
+
+  echo '# down: nothing is left'
+  if [[ $1 == systemd ]]; then netnsctl detach --now types && systemctl stop types; fi
+  netnsctl down box
+  unchanged "$before"
+}
+
+@test "each type lives with systemd" { life systemd; }
+
+@test "each type lives with the direct engine" { life direct; }
+
+# Usage: refuses TYPE WORD...
+# Succeeds if `up` fails, with all these words, and nothing is left.
+refuses() {
+  local before word
+  before=$(world)
+  run -1 netnsctl up --engine direct "$1@box"
+  for word in "${@:2}"; do [[ $output == *"$word"* ]]; done
+  unchanged "$before"
+}
+
+@test "a parent of a wrong kind, a missing parent and a missing module are refused, and nothing is left" {
+  config vlan-box.conf <<<'VLAN_PARENT_IFNAME=lo VLAN_ID=7'
+  refuses vlan "on the parent 'lo' (VLAN_PARENT_IFNAME)" 'VLANs not supported on device' 'hint: VLAN_PARENT_IFNAME must be'
+  config ipvlan-box.conf <<<IPVLAN_PARENT_IFNAME=lo
+  refuses ipvlan "on the parent 'lo' (IPVLAN_PARENT_IFNAME)" 'hint: IPVLAN_PARENT_IFNAME must be'
+  config ipvlan-box.conf <<<'IPVLAN_PARENT_IFNAME=none0 IPVLAN_PARENT_TIMEOUT=0'
+  refuses ipvlan "interface 'none0' (IPVLAN_PARENT_IFNAME) does not exist on the host"
+  # The module must not be loaded already.
+  modprobe --remove dummy
+  echo 'install dummy /bin/false' >/etc/modprobe.d/types.conf
+  config dummy-box.conf <<<DUMMY_IFADDR=192.0.5.2/32
+  refuses dummy "cannot load the kernel module 'dummy'" 'linux-image-amd64'
+}
+
+# Usage: has_vlan
+has_vlan() { ip -netns box link show dev up0.7 &>/dev/null; }
+
+@test "a parent can be late, go and return; then the instance works again" {
+  config vlan-box.conf <<<'VLAN_PARENT_IFNAME=up0 VLAN_ID=7 VLAN_IFADDR=192.0.1.2/24 VLAN_PARENT_TIMEOUT=60'
+  netns-update >/dev/null
+  ip link delete dev up0
+  netnsctl up vlan@box 3>&- &
+  eventually test -e /run/netns/box
+  parent
+  wait "$!"
+  reaches peer 192.0.1.2
+  ip link delete dev up0
+  eventually eval '! has_vlan'
+  parent
+  eventually has_vlan
+  eventually reaches peer 192.0.1.2
+}
+
+# Usage: parent
+# Creates the parent again.
+parent() {
+  create_parent up
+  ip -netns peer link add link up1 name vlan type vlan id 7
+  address peer vlan 1 1
+}
+
+@test "the parent of a VLAN can be a bond in the namespace itself, or in another one" {
+  settings
+  printf '%s\n' VLAN_PARENT_IFNAME=bond0 'VLAN_PARENT_NSNAME=$NSNAME' VLAN_ID=5 VLAN_IFADDR=192.0.6.1/24 NETNS_REQUIRES=bond@box |
+    config vlan-box.conf
+  printf '%s\n' VLAN_PARENT_IFNAME=bond0 VLAN_PARENT_NSNAME=box VLAN_ID=6 VLAN_IFADDR=192.0.7.1/24 NETNS_REQUIRES=bond@box |
+    config vlan-customer.conf
+  netnsctl up --engine direct vlan@box vlan@customer
+  [[ $(link box bond0.5 .link) == bond0 ]]
+  [[ $(link customer bond0.6 .link_index) == "$(link box bond0 .ifindex)" ]]
+  netnsctl check vlan@box vlan@customer
+  netnsctl down --recursive customer box
+}

@@ -1,5 +1,5 @@
 //! Brings a namespace up at the first connection to a port that one of its instances publishes, and takes it down when the connections have
-//! ended. Only that is taken down what a connection has brought up, and only if nothing else needs it.
+//! ended. Only instances and units that a connection has brought up are taken down, and only if nothing else needs them.
 
 use std::collections::BTreeSet;
 use std::fs;

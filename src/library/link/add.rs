@@ -9,7 +9,8 @@ use nix::errno::Errno;
 
 use super::super::Call;
 use super::super::record::Record;
-use super::settings::{LinkSettings, Parent, Settings};
+use super::end::LinkSettings;
+use super::settings::{Parent, Settings};
 use super::site::{LinkSite, enter_parent};
 use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, remove, wait};
 use crate::config::remembered;

@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use super::super::Call;
 use super::super::sysctl::{Key, Value};
 use super::add::text_of_mac;
+use super::end::{LinkSettings, network};
 use super::rehearse::{Meaning, ip_words};
-use super::settings::{LinkSettings, invalid, network};
+use super::settings::invalid;
 use super::{Configured, LinkRecord, ports, wait};
 use crate::netlink::{self, LinkChange};
 

@@ -8,6 +8,7 @@ mod apply;
 mod clash;
 mod configure;
 mod drift;
+mod end;
 mod moved;
 mod ports;
 mod rehearse;
@@ -31,8 +32,9 @@ use super::sysctl::{Key, Value};
 use crate::name::NsName;
 use crate::netlink;
 use crate::sys::program::Program;
+use end::LinkSettings;
 use moved::Moved;
-use settings::{LinkSettings, Parent};
+use settings::Parent;
 use site::LinkSite;
 
 /// The link group of our interfaces on the host. Other network managers leave this group alone (`managers/`). It is "ns" in ASCII.
@@ -151,7 +153,7 @@ impl LinkRecord {
 
     /// The first address of each setting.
     fn addresses(&self) -> Vec<IpAddr> {
-        self.end.addresses.iter().filter_map(|words| settings::first_address(words)).collect()
+        self.end.addresses.iter().filter_map(|words| end::first_address(words)).collect()
     }
 
     /// Whether the interface is in the namespace of the instance.
@@ -184,7 +186,7 @@ fn try_settings(prefix: &str, suffix: &str, words: &[&str]) -> Result<()> {
     let read = |suffix: &str| LinkSettings::read_named(&settings, suffix, "checked".to_owned());
     let end = read(suffix)?;
     let outside = if suffix == INSIDE { read(OUTSIDE)?.addresses } else { Vec::new() };
-    let outside: Vec<IpAddr> = outside.iter().filter_map(|words| settings::first_address(words)).collect();
+    let outside: Vec<IpAddr> = outside.iter().filter_map(|words| end::first_address(words)).collect();
     rehearse::rehearse(&end, &end.gateway_addresses(&outside)?).map(drop)
 }
 

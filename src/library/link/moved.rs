@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Call, enter_host};
 use super::add::{split, text_of_mac};
-use super::settings::{LinkSettings, Settings, invalid};
+use super::end::LinkSettings;
+use super::settings::{Settings, invalid};
 use super::site::LinkSite;
 use super::{LinkRecord, clash, rehearse, run};
 use crate::name::address;

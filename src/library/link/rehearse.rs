@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 
+use super::end::LinkSettings;
 use super::ip;
-use super::settings::{LinkSettings, invalid};
+use super::settings::invalid;
 use crate::netlink::{self, RouteKey, VethEnd};
 use crate::netns;
 use crate::paths::OWN_NETNS;

@@ -41,7 +41,8 @@ pub(super) struct Moved {
     #[serde(default)]
     alias: String,
     up: bool,
-    /// The wireless device that it belongs to, which is moved as a whole: `phy0`.
+    /// The wireless device that it belongs to, which is moved as a whole: `phy#0`. iw(8) finds a device by its name only in /sys, which
+    /// may show another namespace.
     phy: Option<String>,
 }
 
@@ -156,8 +157,8 @@ fn name_at(path: &Path) -> Option<String> {
 
 /// The wireless device of an interface of the host.
 fn phy_of(ifname: &str) -> Option<String> {
-    let name = fs::read_to_string(format!("/sys/class/net/{ifname}/phy80211/name")).ok()?;
-    Some(name.trim().to_owned())
+    let index = fs::read_to_string(format!("/sys/class/net/{ifname}/phy80211/index")).ok()?;
+    Some(format!("phy#{}", index.trim()))
 }
 
 impl Moved {
@@ -201,7 +202,7 @@ impl LinkRecord {
         let host = File::open(GLOBAL_NETNS).with_context(|| format!("cannot open {GLOBAL_NETNS}"))?;
         let what = || format!("cannot give {} back to the host", self.describe());
         if let Some(phy) = &moved.phy {
-            iw(&["phy", phy, "set", "netns", "1"]).with_context(what)?;
+            iw(&[phy, "set", "netns", "1"]).with_context(what)?;
         } else {
             match netlink::move_link(found.index, host.as_fd(), &moved.ifname) {
                 // The kernel chooses the number.
@@ -275,7 +276,7 @@ fn rename(from: &str, to: &str) -> Result<()> {
 
 /// Moves a wireless device with all its interfaces. The kernel does not move them alone (`NETIF_F_NETNS_LOCAL`).
 fn move_phy(call: &Call, phy: &str, to: &[&str]) -> Result<()> {
-    let words = [&["phy", phy, "set", "netns"], to].concat();
+    let words = [&[phy, "set", "netns"], to].concat();
     call.trace(&format!("iw {}", words.join(" ")));
     iw(&words)
 }

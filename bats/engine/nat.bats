@@ -43,6 +43,23 @@ left() {
   done
 }
 
+@test "graph, status and show have the masqueraded addresses, also as JSON" {
+  on netnsctl up veth@a nat@a
+  [[ $(on netnsctl graph a) == *'nat up masquerades 192.0.2.0/30'* ]]
+  [[ $(on netnsctl graph --format dot a) == *'"nat up\lmasquerades 192.0.2.0/30\l"'* ]]
+  [[ $(on netnsctl graph --format mermaid a) == *'nat up<br>masquerades 192.0.2.0/30'* ]]
+  [[ $(on netnsctl status a) == *'masquerades 192.0.2.0/30'* ]]
+  [[ $(on netnsctl show nat@a) == *'addresses that the host replaces with its own'*'  192.0.2.0/30'* ]]
+  for verb in 'graph a' 'status a' 'show nat@a'; do
+    # shellcheck disable=SC2086 # two words
+    on netnsctl $verb --json >"$BATS_TEST_TMPDIR/json"
+    [[ $(jq --compact-output '[.. | .masqueraded? // empty] | add' "$BATS_TEST_TMPDIR/json") == '["192.0.2.0/30"]' ]]
+    /usr/bin/jsonschema -i "$BATS_TEST_TMPDIR/json" "$ROOT/docs/json/${verb%% *}.json"
+  done
+  on netnsctl down nat@a veth@a
+  [[ $(on netnsctl graph a) != *masquerades* ]]
+}
+
 @test "an interface does not go down alone, and a restart of it restarts nat" {
   on netnsctl up nat@a veth@a
   run -1 on netnsctl down veth@a

@@ -16,7 +16,7 @@ use crate::config::declaration::Declaration;
 use crate::config::header::PluginHeader;
 use crate::config::layers::{Layer, Layers, Role};
 use crate::exit::Status;
-use crate::library::ports::PublishedPort;
+use crate::library::{self, ports::PublishedPort};
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::print::{self, escape, say};
@@ -62,6 +62,9 @@ struct ShownInstance {
     /// The ports of the host that lead to the namespace.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     published: Vec<String>,
+    /// The addresses of the namespace that the host replaces with its own, while the instance is up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    masqueraded: Vec<String>,
 }
 
 pub(super) fn run(options: &ShowArgs) -> Result<Status> {
@@ -82,6 +85,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
             .cloned()
             .collect(),
         published: published(&explained.variables, &layers.declaration(&paths, &instance.nstype)),
+        masqueraded: library::masqueraded(&paths, instance),
         variables: explained.variables.clone(),
         layers: layers.all().map(ShownLayer::of).collect(),
     };
@@ -131,6 +135,10 @@ fn print(item: &ShownInstance) -> Result<()> {
     if !item.published.is_empty() {
         heading("published ports: host, namespace");
         item.published.iter().for_each(|port| say(&format!("  {port}")));
+    }
+    if !item.masqueraded.is_empty() {
+        heading("addresses that the host replaces with its own");
+        item.masqueraded.iter().for_each(|network| say(&format!("  {network}")));
     }
     heading("hooks");
     let rows: Vec<Vec<String>> =

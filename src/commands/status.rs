@@ -77,9 +77,12 @@ fn instance(one: &InstanceStatus) -> Tree<String> {
     let since = one.since.map(|since| format!(" since {}", output::time(since))).unwrap_or_default();
     let engine = one.engine.map(|engine| format!(", {engine}")).unwrap_or_default();
     let state = paint(&one.state.to_string(), style_of(one.state));
-    let published = one.published.iter().map(|port| format!("{} {port}", paint("published", output::DIM)));
+    let ways = |what, values: &[String]| -> Vec<String> {
+        values.iter().map(|value| format!("{} {value}", paint(what, output::DIM))).collect()
+    };
+    let (published, masqueraded) = (ways("published", &one.published), ways("masquerades", &one.masqueraded));
     Tree::new(format!("{} {state}{since}{engine}", one.nstype))
-        .with_leaves(published.chain(one.log.iter().cloned()))
+        .with_leaves(published.into_iter().chain(masqueraded).chain(one.log.iter().cloned()))
 }
 
 fn interface(one: &InterfaceStatus) -> String {

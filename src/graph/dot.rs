@@ -70,9 +70,10 @@ fn cluster(map: &Map, place: &Place, drawn: &mut BTreeSet<String>, out: &mut Str
     }
     for instance in &place.instances {
         let first = format!("{} {}", instance.nstype, instance.state);
-        let label = match instance.published.as_slice() {
+        let ways: Vec<String> = instance.ways().collect();
+        let label = match ways.as_slice() {
             [] => quote(&first),
-            ports => lines([&first].into_iter().chain(ports)),
+            ways => lines([&first].into_iter().chain(ways)),
         };
         let name = format!("{}@{}", instance.nstype, place.title());
         let style = style_of(instance.state);

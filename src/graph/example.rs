@@ -14,6 +14,7 @@ fn place(name: Option<&str>, instances: &[(&str, Condition)], interfaces: &[(&st
                 nstype: nstype.parse().unwrap(),
                 state: *state,
                 published: Vec::new(),
+                masqueraded: Vec::new(),
             })
             .collect(),
         interfaces: interfaces

@@ -62,6 +62,7 @@ pub fn gather(paths: &Paths, names: &[NsName]) -> Map {
                     nstype: instance.nstype.clone(),
                     state: *state,
                     published: library::claimed(paths, instance).iter().map(ToString::to_string).collect(),
+                    masqueraded: library::masqueraded(paths, instance),
                 })
                 .collect(),
             interfaces: inspected.get(&namespace).map(Interior::interfaces).unwrap_or_default(),

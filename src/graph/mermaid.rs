@@ -34,8 +34,8 @@ fn write(map: &Map, out: &mut String) -> fmt::Result {
         for (row, instance) in place.instances.iter().enumerate() {
             let (nstype, state) = (escape(instance.nstype.as_ref()), instance.state);
             let first = format!("{nstype} {state}");
-            let ports = instance.published.iter().map(|port| escape(port));
-            let lines: Vec<String> = [first].into_iter().chain(ports).collect();
+            let ways = instance.ways().map(|way| escape(&way));
+            let lines: Vec<String> = [first].into_iter().chain(ways).collect();
             writeln!(out, "    p{number}t{row}([\"{}\"]):::{state}", lines.join("<br>"))?;
         }
         for (row, service) in map.attached.iter().enumerate() {

@@ -65,6 +65,17 @@ pub struct PlacedInstance {
     /// The ports of the host that lead to the namespace.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<String>,
+    /// The addresses of the namespace that the host replaces with its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub masqueraded: Vec<String>,
+}
+
+impl PlacedInstance {
+    /// What the host does for the namespace: published ports, and addresses that it replaces with its own.
+    fn ways(&self) -> impl Iterator<Item = String> {
+        let masqueraded = self.masqueraded.iter().map(|network| format!("masquerades {network}"));
+        self.published.iter().cloned().chain(masqueraded)
+    }
 }
 
 /// An interface.

@@ -18,8 +18,8 @@ fn write(map: &Map, paint: &dyn Fn(&str, Condition) -> String, out: &mut String)
         writeln!(out, "{}", place.label())?;
         for instance in &place.instances {
             let state = paint(&instance.state.to_string(), instance.state);
-            let ports: String = instance.published.iter().flat_map(|port| [" ", port.as_str()]).collect();
-            writeln!(out, "  {} {} {state}{ports}", symbol(instance.state), instance.nstype)?;
+            let ways: String = instance.ways().flat_map(|way| [" ".to_owned(), way]).collect();
+            writeln!(out, "  {} {} {state}{ways}", symbol(instance.state), instance.nstype)?;
         }
         for interface in &place.interfaces {
             let state = paint(&interface.state().to_string(), interface.state());

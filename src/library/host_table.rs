@@ -66,6 +66,16 @@ impl HostTable {
             .with_context(|| format!("cannot delete the table 'inet {name}' on the host"))
     }
 
+    /// The addresses of the namespace that the rules replace with those of the host, whatever their destination.
+    fn masqueraded(&self) -> Vec<String> {
+        let rules = self.rules.iter().flat_map(|rules| rules.lines());
+        let rules = rules.filter_map(|rule| rule.trim().strip_suffix(" masquerade"));
+        let sources = rules
+            .filter(|rule| !rule.contains("ct status dnat"))
+            .filter_map(|rule| Some(rule.split_once(" saddr ")?.1.trim_matches(['{', '}', ' '])));
+        sources.flat_map(|set| set.split(", ")).map(ToOwned::to_owned).collect()
+    }
+
     /// Compares the rules in force with those that were loaded.
     pub(super) fn drift(&self) -> Result<Vec<String>> {
         let what = format!("the table 'inet {}' on the host", self.name);
@@ -127,6 +137,14 @@ pub fn remove(call: &Call, arguments: &[&str]) -> Result<()> {
     table.undo(call)?;
     record.retain(|object| !matches!(object, Object::Table(_)));
     record.save(call.paths)
+}
+
+/// The addresses of the namespace that an instance replaces with those of the host. They are empty if the record cannot be read: another
+/// function reports this.
+#[must_use]
+pub fn masqueraded(paths: &Paths, instance: &Instance) -> Vec<String> {
+    let record = Record::read(paths, instance).ok();
+    record.as_ref().and_then(table_of).map(HostTable::masqueraded).unwrap_or_default()
 }
 
 /// Errors: another program has created the table of the instance. A command that was killed may have left one with our comment, which is
@@ -223,6 +241,23 @@ impl HostTables {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_masqueraded_addresses_are_those_of_rules_for_all_destinations() {
+        let rules = [
+            "\t\tiifname \"ve-a0\" oifname != \"ve-a0\" ip saddr { 10.0.0.0/8, 192.0.2.0/30 } masquerade",
+            "\t\tiifname \"ve-a0\" oifname \"eth0\" ip6 saddr 2001:db8::/64 masquerade",
+            "\t\tct status dnat oifname \"ve-a0\" ip saddr 127.0.0.0/8 ip daddr 192.0.2.2 masquerade",
+        ];
+        let table = HostTable {
+            name: String::new(),
+            made_by: String::new(),
+            loaded_by: String::new(),
+            inside: true,
+            rules: Some(rules.join("\n")),
+        };
+        assert_eq!(table.masqueraded(), ["10.0.0.0/8", "192.0.2.0/30", "2001:db8::/64"]);
+    }
 
     #[test]
     fn a_table_has_the_instance_in_its_name_and_comment() {

@@ -29,7 +29,7 @@ use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
 use crate::sys::file;
 pub use daemon::supervise;
-pub use host_table::{HostTables, OrphanTable};
+pub use host_table::{HostTables, OrphanTable, masqueraded};
 use link::settings::Invalid;
 pub use ports::{claimed, proxy, serve, units_to_wake};
 use record::{Object, Record};

@@ -49,6 +49,9 @@ pub struct InstanceStatus {
     /// The ports of the host that lead to the namespace.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<String>,
+    /// The addresses of the namespace that the host replaces with its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub masqueraded: Vec<String>,
     /// The last log lines of a failed instance.
     #[serde(rename = "said", skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
@@ -63,6 +66,7 @@ impl InstanceStatus {
             engine: Some(active.engine),
             since: active.since,
             published: library::claimed(paths, &active.instance).iter().map(ToString::to_string).collect(),
+            masqueraded: library::masqueraded(paths, &active.instance),
             log: if has_failed { engine::last_lines(paths, active) } else { Vec::new() },
         }
     }

@@ -13,8 +13,8 @@ setup_file() {
 }
 
 teardown_file() {
+  delete_settings
   modprobe --remove mac80211_hwsim
-  rm -f "$CONF"/*
 }
 
 setup() { ip link set dev wlan0 mtu 1450; }
@@ -54,4 +54,5 @@ card() { ip -json link show dev wlan0 | jq --raw-output '.[0] | "\(.address) \(.
   echo 'configure_hostdev_up_inside() { link_configure HOSTDEV; false; }' >>"$CONF/hostdev-a.conf"
   run -1 netnsctl up --engine direct hostdev@a
   [[ $(card) == "$before" && ! -e /run/netns/a ]]
+  netnsctl down hostdev@a
 }

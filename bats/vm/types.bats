@@ -9,7 +9,7 @@ TYPES=(vlan ipvlan bond vrf dummy)
 
 setup_file() { vm_install; }
 
-teardown_file() { :; }
+teardown_file() { delete_settings; }
 
 # The interfaces of the host, whose other ends are in the namespace `peer`. The last byte of each address is 1 for the peer, and 2 for
 # the instance; the third byte is the number of the network.

@@ -29,6 +29,13 @@ vm_install() {
   touch /run/installed
 }
 
+# Usage: delete_settings
+# Deletes the settings of all instances, which are down, and what has followed from them. The suites of one boot share this machine.
+delete_settings() {
+  rm -f /etc/conf.d/netns/*
+  netns-update --daemon-reload >/dev/null
+}
+
 # Usage: delete_links
 # Deletes all interfaces of the host, except lo.
 delete_links() {

@@ -292,3 +292,15 @@ reported() {
   [[ $said != *$'\n'* ]] || return
   for word; do [[ $said == *"$word"* ]] || return; done
 }
+
+# Usage: toggle TYPE NAME
+# Brings an instance up, or down if the array `up` has its NAME. Changes the array.
+toggle() {
+  if [[ " ${up[*]} " == *" $2 "* ]]; then
+    down_hooks "$1" "$2"
+    read -r -a up <<<"${up[*]/#"$2"/}"
+  else
+    up "$1" "$2"
+    up+=("$2")
+  fi
+}

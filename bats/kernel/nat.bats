@@ -326,13 +326,7 @@ world() {
   up=()
   for step in {1..60}; do
     name=${names[RANDOM % 20]}
-    if [[ " ${up[*]} " == *" $name "* ]]; then
-      down_hooks nat "$name"
-      read -r -a up <<<"${up[*]/#"$name"/}"
-    else
-      up nat "$name"
-      up+=("$name")
-    fi
+    toggle nat "$name"
     ((step % 20)) || for name in "${up[@]}"; do
       [[ $(source_of "$name" 203.0.113.1) == 198.51.100.2 ]]
       [[ $(source_of "$name" 2001:db8:ff::1) == 2001:db8:1::2 ]]

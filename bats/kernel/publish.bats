@@ -223,13 +223,7 @@ sysctls() { sysctl --all --pattern '^net\.' 2>/dev/null | grep --invert-match --
   for step in {1..60}; do
     number=$((RANDOM % 20 + 1))
     name=${names[number - 1]}
-    if [[ " ${up[*]} " == *" $name "* ]]; then
-      down_hooks publish "$name"
-      read -r -a up <<<"${up[*]/#"$name"/}"
-    else
-      up publish "$name"
-      up+=("$name")
-    fi
+    toggle publish "$name"
     ((step % 20)) || for number in {1..20}; do
       answer=$(ask lan tcp 192.0.2.1 "$((8000 + number))" 2>/dev/null) || answer=''
       [[ $answer == "$([[ " ${up[*]} " != *" ${names[number - 1]} "* ]] || echo '192.0.2.9 80')" ]]

@@ -22,15 +22,9 @@ setup_file() {
 }
 
 setup() {
-  lab bash -c '
-    systemctl start dbus
-    ip netns add internet
-    ip link add eth0 type veth peer name up netns internet
-    ip link set dev eth0 up
-    ip -netns internet link set dev up up
-    ip address add 198.51.100.2/24 dev eth0
-    ip -netns internet address add 198.51.100.1/24 dev up
-    ip -netns internet route add 192.0.2.0/24 via 198.51.100.2'
+  lab systemctl start dbus
+  internet
+  lab ip -netns internet route add 192.0.2.0/24 via 198.51.100.2
   pair n VETH_GATEWAY=outside
   config nat-n.conf </dev/null
   lab systemctl start netns-veth@n

@@ -68,8 +68,8 @@ __netns_clear() {
 }
 
 # Usage: __netns_refuse CONF
-# Ends the hook after the function configure_TYPE_validate has printed __netns_invalid, lines `SETTING: MESSAGE` or `/FILE:LINE: MESSAGE`. The error has
-# the last line of the .conf files in the directory CONF that assigns the setting.
+# Ends the hook after the function configure_TYPE_validate has printed __netns_invalid, lines `SETTING: MESSAGE` or `/FILE:LINE: MESSAGE`.
+# The error has the last line of the .conf files in the directory CONF that assigns the setting.
 __netns_refuse() {
   local - IFS=$'\n' line name file place lines
   local -i at

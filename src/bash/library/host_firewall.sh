@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The function of the library for other firewalls on the host. The program does the work (src/library/host_firewall.rs).
+# The function of the library for other firewalls on the host. The program does the work (src/library/host_firewall).
 
 # Usage: host_firewall SETTING [--dnat] IFNAME...
 #   host_firewall VPN_HOST_FIREWALL "$VPN_IFNAME"

@@ -43,8 +43,8 @@ impl Iptables {
         Ok(Some(Self { family, program, rules: rules(&output.text()) }))
     }
 
-    pub(super) fn is_of(&self, family: &str) -> bool {
-        self.family == family
+    pub(super) fn is_of(&self, family: &impl PartialEq<str>) -> bool {
+        *family == *self.family
     }
 
     /// Whether a rule has one of the interfaces, except rules of other instances.

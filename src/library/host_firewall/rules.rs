@@ -57,23 +57,19 @@ impl HostRules {
                     .is_some_and(|table| table.starts_with(super::super::host_table::PREFIX))
         });
         let chains = chains.filter(|chain| {
-            let rules: Vec<&Value> =
-                self.rules(chain).filter(|rule| rule["chain"] == chain["name"]).collect();
-            chain["policy"] == "drop" || rules.last().is_some_and(|rule| drops_all(rule))
+            chain["policy"] == "drop" || self.rules_of_chain(chain).last().is_some_and(drops_all)
         });
         let is_of_other = |rule: &Value| {
             rule["comment"].as_str().is_some_and(|text| text.starts_with(COMMENT) && text != firewall.comment)
         };
         let is_for = |rule: &Value| firewall.interfaces.iter().any(|ifname| names(&rule["expr"], ifname));
-        let chains = chains.filter(|chain| match self.iptables_of(chain) {
+        let chains = chains.filter(|chain| match self.iptables_of(&chain["family"], &chain["table"]) {
             Some(iptables) => !iptables.is_for(&firewall.interfaces, &firewall.comment),
             None => !self.rules(chain).any(|rule| is_for(rule) && !is_of_other(rule)),
         });
         // firewalld has such a rule.
-        let chains = chains.filter(|chain| {
-            let mut rules = self.rules(chain).filter(|rule| rule["chain"] == chain["name"]);
-            !(firewall.dnat && rules.any(accepts_published))
-        });
+        let chains =
+            chains.filter(|chain| !(firewall.dnat && self.rules_of_chain(chain).any(accepts_published)));
         chains
             .map(|chain| ClosedChain {
                 family: text(&chain["family"]),
@@ -86,9 +82,7 @@ impl HostRules {
     /// Adds the rules to the changes that open a chain.
     pub(super) fn open(&self, chain: &ClosedChain, firewall: &HostFirewall, changes: &mut Changes) {
         let ClosedChain { family, table, name } = self.entry(chain);
-        let described =
-            |chain: &&Value| chain["family"] == family.as_str() && chain["table"] == table.as_str();
-        let iptables = self.of_kind("chain").find(described).and_then(|chain| self.iptables_of(chain));
+        let iptables = self.iptables_of(&family, &table);
         for allowed in firewall.allowed() {
             match iptables {
                 Some(iptables) => changes.added.push(iptables.rule(&name, &allowed, &firewall.comment)),
@@ -101,10 +95,9 @@ impl HostRules {
         }
     }
 
-    /// The table of iptables that has a chain.
-    fn iptables_of(&self, chain: &Value) -> Option<&Iptables> {
-        let family = chain["family"].as_str()?;
-        self.iptables.iter().find(|one| chain["table"] == "filter" && one.is_of(family))
+    /// The table of iptables with this family and name.
+    fn iptables_of<Text: PartialEq<str>>(&self, family: &Text, table: &Text) -> Option<&Iptables> {
+        self.iptables.iter().find(|one| *table == *"filter" && one.is_of(family))
     }
 
     /// The chain that gets our rules: docker's chain for rules of users, or the chain itself.
@@ -139,6 +132,11 @@ impl HostRules {
             .filter(|rule| rule["family"] == chain["family"] && rule["table"] == chain["table"])
     }
 
+    /// The rules of a chain itself.
+    fn rules_of_chain<'a>(&'a self, chain: &'a Value) -> impl Iterator<Item = &'a Value> {
+        self.rules(chain).filter(|rule| rule["chain"] == chain["name"])
+    }
+
     pub(super) fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         self.objects.iter().filter_map(move |object| object.get(kind))
     }
@@ -148,24 +146,25 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// The expressions of a rule, without counters.
+fn expressions(rule: &Value) -> Vec<&Value> {
+    rule["expr"].as_array().into_iter().flatten().filter(|one| one.get("counter").is_none()).collect()
+}
+
 /// Whether a rule drops or rejects all packets. `xt` is a target of iptables(8).
 fn drops_all(rule: &Value) -> bool {
-    let expressions = rule["expr"].as_array().map(Vec::as_slice).unwrap_or_default();
     let drops = |one: &Value| {
         one.get("drop").is_some() || one.get("reject").is_some() || one["xt"]["name"] == "REJECT"
     };
-    expressions.iter().any(drops) && expressions.iter().all(|one| drops(one) || one.get("counter").is_some())
+    let expressions = expressions(rule);
+    !expressions.is_empty() && expressions.into_iter().all(drops)
 }
 
 /// Whether a rule accepts all packets of connections whose destination the host has changed.
 fn accepts_published(rule: &Value) -> bool {
-    let expressions = rule["expr"].as_array().map(Vec::as_slice).unwrap_or_default();
     let is_published =
         |one: &Value| one["match"]["left"]["ct"]["key"] == "status" && one["match"]["right"] == "dnat";
-    let is_accept = |one: &Value| one.get("accept").is_some();
-    expressions.iter().any(is_published)
-        && expressions.iter().any(is_accept)
-        && expressions.iter().all(|one| is_published(one) || is_accept(one) || one.get("counter").is_some())
+    matches!(expressions(rule)[..], [state, verdict] if is_published(state) && verdict.get("accept").is_some())
 }
 
 /// Whether an expression of nft(8) has the name of an interface, or a beginning of it with an asterisk.

@@ -34,15 +34,31 @@ echo 'PUBLISH=(8002:5201) PUBLISH_BY=proxy' >publish-way2.conf
 netnsctl up veth@way1 publish@way1 lo@way2 veth@way2 publish@way2 veth@way3 nat@way3
 ";
 
+/// The socket on the host and the process in the namespace that PUBLISH_BY=proxy makes under systemd.
+const SOCKET_PROXYD: [&str; 8] = [
+    "systemd-socket-activate",
+    "--listen=198.51.100.1:8004",
+    "ip",
+    "netns",
+    "exec",
+    "way2",
+    "/lib/systemd/systemd-socket-proxyd",
+    "127.0.0.1:5201",
+];
+
 /// A server that ends with this value.
 struct Server(Child);
 
 impl Server {
+    fn start(command: &[&str]) -> Result<Self> {
+        let [program, arguments @ ..] = command else { unreachable!("a command has a program") };
+        let child = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Ok(Self(child.with_context(|| format!("cannot start {program}"))?))
+    }
+
     /// Starts iperf3 in a namespace.
-    fn start(namespace: &str) -> Result<Self> {
-        let command = ["netns", "exec", namespace, "iperf3", "--server"];
-        let child = Command::new("ip").args(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Ok(Self(child.context("cannot start iperf3")?))
+    fn iperf3(namespace: &str) -> Result<Self> {
+        Self::start(&["ip", "netns", "exec", namespace, "iperf3", "--server"])
     }
 }
 
@@ -59,8 +75,9 @@ pub fn measure(measured: &mut Measured) -> Result<()> {
     run(&["bash", "/run/network.sh"])?;
     run(&["ip", "netns", "add", NAMESPACE])?;
     peers::with_netavark("setup", Some((8003, INSIDE)))?;
-    let servers = ["client", "way1", "way2", "way3", NAMESPACE].map(Server::start);
+    let servers = ["client", "way1", "way2", "way3", NAMESPACE].map(Server::iperf3);
     let servers: Vec<Server> = servers.into_iter().collect::<Result<_>>()?;
+    let proxyd = Server::start(&SOCKET_PROXYD)?;
     wait_until(|| Ok(TcpStream::connect(("192.0.2.6", INSIDE)).is_ok()))?;
 
     let direct = || transfer(None, "192.0.2.6", INSIDE);
@@ -76,9 +93,10 @@ pub fn measure(measured: &mut Measured) -> Result<()> {
     };
     compare("the same", &dnat)?;
     compare("1 GiB to a published port, proxy", &|| transfer(Some("client"), "198.51.100.1", 8002))?;
+    compare("the same, systemd-socket-proxyd", &|| transfer(Some("client"), "198.51.100.1", 8004))?;
     compare("1 GiB out of the namespace, nat", &|| transfer(Some("way3"), "198.51.100.2", INSIDE))?;
 
-    drop(servers);
+    drop((servers, proxyd));
     peers::with_netavark("teardown", Some((8003, INSIDE)))?;
     run(&["ip", "netns", "delete", NAMESPACE])?;
     run(&[

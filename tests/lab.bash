@@ -75,6 +75,15 @@ lab_boot() {
   return 1
 }
 
+# Usage: lab_boot_devices
+# Boots the lab with device units and udev. systemd has them only if it starts with a writable /sys, which systemd-nspawn never gives.
+lab_boot_devices() {
+  SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes lab_boot
+  lab mount -o remount,bind,rw /sys
+  lab systemctl daemon-reexec
+  lab systemctl is-active --quiet systemd-udevd
+}
+
 # Usage: lab COMMAND...
 # Runs a command in the lab.
 lab() { nsenter --target "$(<"$LAB/leader")" --all -- "$@"; }

@@ -11,16 +11,7 @@ setup_file() {
   ln -s /dev/null "$LAB/root/etc/systemd/system/systemd-udev-trigger.service"
   mkdir -p "$CONF"
   cp -a "$CONF" "$LAB/conf"
-  boot
-}
-
-# Usage: boot
-# Boots the lab with device units. systemd has them only if it starts with a writable /sys, which systemd-nspawn never gives.
-boot() {
-  SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes lab_boot
-  lab mount -o remount,bind,rw /sys
-  lab systemctl daemon-reexec
-  lab systemctl is-active --quiet systemd-udevd
+  lab_boot_devices
 }
 
 setup() {
@@ -175,7 +166,7 @@ works() {
 @test "an instance that is enabled comes up at boot, with a parent that appears after the boot" {
   lab systemctl enable netns-macvlan@a
   lab_halt
-  boot
+  lab_boot_devices
   is netns-macvlan@a inactive
   appears
   eventually works a

@@ -43,12 +43,18 @@ undo_test() {
     done
     systemctl reset-failed "netns*" "test-*"
     ip -all netns delete
-    for link in $(ip -oneline link | grep -v " lo:" | cut -d " " -f 2 | cut -d @ -f 1 | tr -d :); do ip link delete "$link"; done
     rm -rf /etc/netns /etc/systemd/system/test-* /etc/systemd/system/*.wants/test-* /etc/systemd/system/netns*@*.service.d /etc/systemd/system/sys-subsystem-net-devices-* /run/systemd-netns/{stopped,direct} /run/systemd/system/netns* /etc/systemd/system/*.wants/netns* '"$LOG"'
   ' >&2 2>/dev/null || true
+  delete_links
   rm -rf "$CONF"
   cp -a "$LAB/conf" "$CONF"
   lab netns-update --daemon-reload >/dev/null
+}
+
+# Usage: delete_links
+# Deletes all interfaces of the lab, except lo. Their other ends end with them.
+delete_links() {
+  lab bash -c 'for path in /sys/class/net/*; do [[ $path == */lo || ! -e $path ]] || ip link delete dev "${path##*/}"; done' || true
 }
 
 # Usage: config FILE <<<TEXT

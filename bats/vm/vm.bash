@@ -15,12 +15,8 @@ vm_install() {
   }
   [[ ! -e /run/installed ]] || return 0
   tar --extract --keep-directory-symlink --directory / --file "$ROOT/target/vm/packages.tar"
-  useradd --system --home-dir /nonexistent dhcpcd
   # `netnsctl check` runs it on each plugin, which takes seconds here. bats/netnsctl/check.bats tests that.
   rm -f /usr/bin/shellcheck
-  # None of these may be there before a test.
-  rm -rf /etc/systemd/network/* /run/systemd/network /etc/netplan /etc/network/interfaces
-  mkdir -p /etc/netplan /etc/network
   systemctl daemon-reload
   # Otherwise any change of an interface starts systemd-networkd.
   systemctl mask --runtime systemd-networkd.socket

@@ -1,22 +1,39 @@
 #!/usr/bin/env bats
 # Network managers of the host leave the interfaces of systemd-netns alone. Each test configures a manager to give an address from
 # 198.51.100.0/24 to every interface. It waits until a foreign interface has such an address, then checks ours.
-# Run with `tests/vm --systemd bats bats/vm`.
 
-load vm
+load systemd
 
+ETC=$LAB/root/etc
 # The link group of our interfaces.
 GROUP=28275
 
-setup_file() { vm_install; }
+setup_file() {
+  lab_create
+  lab_install
+  lab_packages managers
+  # What the scripts of the packages do.
+  chroot "$LAB/root" useradd --system --home-dir /nonexistent dhcpcd
+  mkdir -p "$ETC"/{netplan,network,NetworkManager/system-connections}
+  rm -rf "$ETC"/systemd/network/*
+  # udev reports only what changes here: the devices of the machine below are not touched. Otherwise any change of an interface starts
+  # systemd-networkd.
+  ln -s /dev/null "$ETC/systemd/system/systemd-udev-trigger.service"
+  ln -s /dev/null "$ETC/systemd/system/systemd-networkd.socket"
+  mkdir -p "$CONF"
+  cp -a "$CONF" "$LAB/conf"
+  lab_boot_devices
+  lab systemctl start dbus
+}
 
 teardown() {
-  [[ ${BATS_TEST_COMPLETED-} ]] || journalctl --boot --lines=40 --no-pager >&2
-  systemctl stop systemd-networkd NetworkManager dhcpcd connman 'ifup@*' 2>/dev/null || true
-  delete_links
-  rm -rf /etc/systemd/network/* /run/systemd/network /run/udev/rules.d /etc/NetworkManager/system-connections/* \
-    /run/NetworkManager /etc/netplan/* /etc/network/interfaces /run/network /etc/conf.d/netns/*
-  udevadm control --reload
+  [[ ${BATS_TEST_COMPLETED-} ]] || lab journalctl --boot --lines=40 --no-pager >&2
+  lab systemctl stop systemd-networkd NetworkManager dhcpcd connman 'ifup@*' 2>/dev/null || true
+  # Before a reload of systemd, in which netplan would wait.
+  lab bash -c 'rm -rf /etc/systemd/network/* /run/systemd/network {/etc,/run}/udev/rules.d/* /etc/NetworkManager/system-connections/* \
+    /run/NetworkManager /etc/netplan/* /etc/network/interfaces /run/network
+    udevadm control --reload'
+  undo_test
 }
 
 # Usage: add_link NAME KIND [OPTION...]
@@ -24,22 +41,22 @@ teardown() {
 add_link() {
   local name=$1 kind=$2 peer=()
   [[ $kind != veth ]] || peer=(peer name "peer$((++PEERS))")
-  ip link add "$name" "${@:3}" type "$kind" "${peer[@]}"
-  [[ $kind != veth ]] || ip link set dev "peer$PEERS" up
-  ip link set dev "$name" up
+  lab ip link add "$name" "${@:3}" type "$kind" "${peer[@]}"
+  [[ $kind != veth ]] || lab ip link set dev "peer$PEERS" up
+  lab ip link set dev "$name" up
 }
 
 # Usage: add_ours NAME KIND
 # Creates an interface as systemd-netns does: the link group is part of the request.
 add_ours() {
   add_link "$1" "$2" group "$GROUP"
-  ip address add 192.0.2.1/30 dev "$1"
+  lab ip address add 192.0.2.1/30 dev "$1"
 }
 
 # Usage: addresses NAME
 # Prints the addresses, except those that the kernel adds.
 addresses() {
-  ip -json address show dev "$1" |
+  lab ip -json address show dev "$1" |
     jq --raw-output '[.[].addr_info[]? | select(.family == "inet" or .scope == "global") | "\(.local)/\(.prefixlen)"] | join(" ")'
 }
 
@@ -55,7 +72,7 @@ is_configured() { [[ $(addresses "$1") =~ $CONFIGURED ]]; }
 # interface, it can miss a new one of the same name. So there are three attempts.
 check_links() {
   for _ in 1 2 3; do
-    if [[ -e /sys/class/net/${CONTROL% *} ]]; then ip link delete dev "${CONTROL% *}"; fi
+    if lab test -e "/sys/class/net/${CONTROL% *}"; then lab ip link delete dev "${CONTROL% *}"; fi
     # shellcheck disable=SC2086 # a name and a kind
     add_link $CONTROL
     ! eventually is_configured "${CONTROL% *}" || break
@@ -70,8 +87,8 @@ check_ours() {
   for name in "${OURS[@]% *}"; do
     echo "$name: $(addresses "$name"), $("$VIEW" "$name")"
     [[ $(addresses "$name") == 192.0.2.1/30 ]]
-    [[ $(<"/sys/class/net/$name/netdev_group") == "$GROUP" ]]
-    [[ $(<"/sys/class/net/$name/operstate") != down ]]
+    [[ $(lab cat "/sys/class/net/$name/netdev_group") == "$GROUP" ]]
+    [[ $(lab cat "/sys/class/net/$name/operstate") != down ]]
     [[ $("$VIEW" "$name") == "$UNMANAGED" ]]
   done
 }
@@ -92,16 +109,16 @@ leaves_ours_alone() {
 
   echo 'start'
   replace_ours
-  systemctl start "$unit"
+  lab systemctl start "$unit"
   check_links
 
   echo 'restart'
-  systemctl restart "$unit"
+  lab systemctl restart "$unit"
   check_links
 
   if ((${#reload[@]})); then
     echo 'reload'
-    "${reload[@]}"
+    lab "${reload[@]}"
     check_links
   fi
 
@@ -110,18 +127,18 @@ leaves_ours_alone() {
   check_links
 
   echo 'boot: udev starts without its data, and after the links'
-  systemctl stop "$unit" 'ifup@*' systemd-udevd-{control,kernel}.socket systemd-udevd
-  rm -rf /run/udev/data /run/network
+  lab systemctl stop "$unit" 'ifup@*' systemd-udevd-{control,kernel}.socket systemd-udevd
+  lab rm -rf /run/udev/data /run/network
   replace_ours
-  systemctl start systemd-udevd-{control,kernel}.socket systemd-udevd
-  systemctl start "$unit"
-  udevadm trigger --type=devices --action=add --subsystem-match=net
+  lab systemctl start systemd-udevd-{control,kernel}.socket systemd-udevd
+  lab systemctl start "$unit"
+  lab udevadm trigger --type=devices --action=add --subsystem-match=net
   check_links
 }
 
 # --- systemd-networkd
 
-networkd_view() { networkctl --json=short status "$1" | jq --raw-output .AdministrativeState; }
+networkd_view() { lab networkctl --json=short status "$1" | jq --raw-output .AdministrativeState; }
 
 @test "systemd-networkd, with its own file for ve-*: our interfaces are unmanaged, and those of systemd-nspawn are configured" {
   # This file gives an address from a pool of private ones.
@@ -131,75 +148,74 @@ networkd_view() { networkctl --json=short status "$1" | jq --raw-output .Adminis
 }
 
 @test "systemd-networkd, with a file for every interface: our interfaces are unmanaged" {
-  printf '[Match]\nType=ether\n[Network]\nAddress=198.51.100.1/24\n' >/etc/systemd/network/00-all.network
-  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 dummy') CONTROL='lan8 veth'
+  printf '[Match]\nType=ether\n[Network]\nAddress=198.51.100.1/24\n' >"$ETC/systemd/network/00-all.network"
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
   leaves_ours_alone systemd-networkd networkctl reload
 }
 
 @test "netplan, for systemd-networkd and every interface: our interfaces are unmanaged" {
-  cat >/etc/netplan/all.yaml <<<'{network: {ethernets: {all: {match: {name: "*"}, addresses: [198.51.100.1/24]}}}}'
-  /lib/netplan/generate
+  cat >"$ETC/netplan/all.yaml" <<<'{network: {ethernets: {all: {match: {name: "*"}, addresses: [198.51.100.1/24]}}}}'
+  lab /lib/netplan/generate
   VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
   replace_ours
-  systemctl start systemd-networkd
+  lab systemctl start systemd-networkd
   check_links
 }
 
 @test "the outside end of an instance is one of our interfaces, also after a restart of the instance" {
-  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >/etc/conf.d/netns/veth-shop.conf
+  pair shop
   CONFIGURED='^(192\.168|172|10)\.'
   VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth') CONTROL='ve-container veth'
-  systemctl start systemd-networkd
-  netnsctl up veth@shop
+  lab systemctl start systemd-networkd
+  lab netnsctl up veth@shop
   check_links
-  netnsctl restart veth@shop
+  lab netnsctl restart veth@shop
   check_links
-  netnsctl down veth@shop
+  lab netnsctl down veth@shop
 }
 
 # Usage: check_finds MANAGER INSTANCE
 # Removes the mark of the outside end, and waits until check finds that MANAGER configures it.
 check_finds() {
-  finds() { netnsctl check "$2" | grep -qxF "error: $2: $1 configures interface 've-shop0'; docs/managers.md shows how $1 leaves it alone"; }
-  ! netnsctl check "$2" | grep -F "$1 configures"
-  ip link set dev ve-shop0 group default
-  udevadm trigger --settle --action=add /sys/class/net/ve-shop0
-  systemctl restart "$1"
+  finds() { lab netnsctl check "$2" | grep -qxF "error: $2: $1 configures interface 've-shop0'; docs/managers.md shows how $1 leaves it alone"; }
+  ! lab netnsctl check "$2" | grep -F "$1 configures"
+  lab ip link set dev ve-shop0 group default
+  lab udevadm trigger --settle --action=add /sys/class/net/ve-shop0
+  lab systemctl restart "$1"
   eventually finds "$1" "$2"
 }
 
 @test "check reports a manager that configures an interface of an instance" {
-  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 >/etc/conf.d/netns/veth-shop.conf
-  printf '[Match]\nName=ve-shop0\n[Network]\nAddress=198.51.100.1/24\n' >/etc/systemd/network/00-shop.network
-  systemctl start systemd-networkd
-  netnsctl up veth@shop
+  pair shop
+  printf '[Match]\nName=ve-shop0\n[Network]\nAddress=198.51.100.1/24\n' >"$ETC/systemd/network/00-shop.network"
+  lab systemctl start systemd-networkd
+  lab netnsctl up veth@shop
   check_finds systemd-networkd veth@shop
-  systemctl stop systemd-networkd
-  netnsctl down veth@shop
+  lab systemctl stop systemd-networkd
+  lab netnsctl down veth@shop
   (
     umask 077
     printf '%s\n' '[connection]' id=shop type=ethernet interface-name=ve-shop0 '[ipv4]' method=manual address1=198.51.100.1/24 \
-      >/etc/NetworkManager/system-connections/shop.nmconnection
+      >"$ETC/NetworkManager/system-connections/shop.nmconnection"
   )
   # By default, NetworkManager leaves every veth interface alone.
-  mkdir -p /run/udev/rules.d
-  cat >/run/udev/rules.d/99-veth.rules <<<'SUBSYSTEM=="net", KERNEL=="ve-shop0", ATTR{netdev_group}=="0", ENV{NM_UNMANAGED}="0"'
-  udevadm control --reload
-  systemctl start NetworkManager
-  netnsctl up veth@shop
+  cat >"$ETC/udev/rules.d/99-veth.rules" <<<'SUBSYSTEM=="net", KERNEL=="ve-shop0", ATTR{netdev_group}=="0", ENV{NM_UNMANAGED}="0"'
+  lab udevadm control --reload
+  lab systemctl start NetworkManager
+  lab netnsctl up veth@shop
   check_finds NetworkManager veth@shop
-  systemctl stop NetworkManager
-  netnsctl down veth@shop
+  lab systemctl stop NetworkManager
+  lab netnsctl down veth@shop
 }
 
 # --- NetworkManager
 
-nm_view() { nmcli --get-values GENERAL.STATE device show "$1"; }
+nm_view() { lab nmcli --get-values GENERAL.STATE device show "$1"; }
 
 @test "NetworkManager, with a profile for every interface: our interfaces are unmanaged" {
   (
     umask 077
-    cat >/etc/NetworkManager/system-connections/all.nmconnection <<'END'
+    cat >"$ETC/NetworkManager/system-connections/all.nmconnection" <<'END'
 [connection]
 id=all
 type=ethernet
@@ -209,18 +225,21 @@ method=manual
 address1=198.51.100.1/24
 END
   )
-  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 dummy' 'eth7 veth') CONTROL='eth8 veth'
+  # By default, NetworkManager leaves every veth interface alone, except eth*.
+  echo 'SUBSYSTEM=="net", KERNEL=="ve-shop0", ENV{NM_UNMANAGED}="0"' >"$ETC/udev/rules.d/86-veth.rules"
+  lab udevadm control --reload
+  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth' 'eth7 veth') CONTROL='eth8 veth'
   leaves_ours_alone NetworkManager nmcli general reload
 }
 
 # netplan sets NM_UNMANAGED=0 for its interfaces, which also overrides the rule of NetworkManager for veth.
 @test "netplan, for NetworkManager and ve-*: our interfaces are unmanaged" {
-  cat >/etc/netplan/all.yaml <<<'{network: {renderer: NetworkManager, ethernets: {all: {match: {name: "ve-*"}, addresses: [198.51.100.1/24]}}}}'
-  /lib/netplan/generate
-  udevadm control --reload
+  cat >"$ETC/netplan/all.yaml" <<<'{network: {renderer: NetworkManager, ethernets: {all: {match: {name: "ve-*"}, addresses: [198.51.100.1/24]}}}}'
+  lab /lib/netplan/generate
+  lab udevadm control --reload
   VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth') CONTROL='ve-other veth'
   replace_ours
-  systemctl start NetworkManager
+  lab systemctl start NetworkManager
   check_links
 }
 
@@ -232,10 +251,10 @@ interfaces() {
   local name
   echo "$1"
   for name in ve-shop0 lan7 lan8; do printf '%s\n' "iface $name inet static" '  address 198.51.100.1/24'; done
-} >/etc/network/interfaces
+} >"$ETC/network/interfaces"
 
 # A skipped unit is inactive.
-ifupdown_view() { ifquery --state "$1" || systemctl show --property=ActiveState --value "ifup@$(systemd-escape "$1").service"; }
+ifupdown_view() { lab ifquery --state "$1" || lab systemctl show --property=ActiveState --value "ifup@$(systemd-escape "$1").service"; }
 
 @test "ifupdown, with allow-hotplug for every interface: our interfaces are not brought up" {
   interfaces 'allow-hotplug /*'
@@ -247,35 +266,35 @@ ifupdown_view() { ifquery --state "$1" || systemctl show --property=ActiveState 
 
 @test "ifupdown, with auto for every interface, leaves the interfaces alone that EXCLUDE_INTERFACES lists" {
   interfaces 'auto /ve-* /lan*'
-  cp /etc/default/networking "$BATS_TEST_TMPDIR"
-  echo 'EXCLUDE_INTERFACES="ve-* lan7"' >>/etc/default/networking
+  cp "$ETC/default/networking" "$BATS_TEST_TMPDIR"
+  echo 'EXCLUDE_INTERFACES="ve-* lan7"' >>"$ETC/default/networking"
   VIEW=ifupdown_view UNMANAGED=inactive OURS=('ve-shop0 veth' 'lan7 veth')
   replace_ours
   add_link lan8 veth
-  systemctl restart networking
+  lab systemctl restart networking
   is_configured lan8
   check_ours
-  cp "$BATS_TEST_TMPDIR/networking" /etc/default
+  cp "$BATS_TEST_TMPDIR/networking" "$ETC/default"
 }
 
 # Prints the messages about an interface.
-dhcpcd_view() { journalctl --quiet --output=cat --boot --unit=dhcpcd | grep "^$1: " || true; }
+dhcpcd_view() { lab journalctl --quiet --output=cat --boot --unit=dhcpcd | grep "^$1: " || true; }
 
 @test "dhcpcd leaves the interfaces alone that its denyinterfaces lists" {
-  cp /etc/dhcpcd.conf "$BATS_TEST_TMPDIR"
-  printf '%s\n' noarp 'static ip_address=198.51.100.1/24' 'denyinterfaces ve-* lan7' >>/etc/dhcpcd.conf
+  cp "$ETC/dhcpcd.conf" "$BATS_TEST_TMPDIR"
+  printf '%s\n' noarp 'static ip_address=198.51.100.1/24' 'denyinterfaces ve-* lan7' >>"$ETC/dhcpcd.conf"
   VIEW=dhcpcd_view UNMANAGED='' OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
   leaves_ours_alone dhcpcd dhcpcd --rebind
-  cp "$BATS_TEST_TMPDIR/dhcpcd.conf" /etc
+  cp "$BATS_TEST_TMPDIR/dhcpcd.conf" "$ETC"
 }
 
 # Prints the number of services of an interface, whose names contain its MAC address.
-connman_view() { connmanctl services | grep --count "ethernet_$(tr -d : <"/sys/class/net/$1/address")_" || true; }
+connman_view() { lab connmanctl services | grep --count "ethernet_$(lab cat "/sys/class/net/$1/address" | tr -d :)_" || true; }
 
 @test "ConnMan leaves ve-* alone, and the interfaces that its NetworkInterfaceBlacklist lists" {
-  mkdir -p /etc/connman /var/lib/connman
-  printf '[General]\nNetworkInterfaceBlacklist = vmnet,vboxnet,virbr,ifb,ve-,vb-,lan7\n' >/etc/connman/main.conf
-  printf '[service_all]\nType=ethernet\nIPv4=198.51.100.1/24/198.51.100.2\n' >/var/lib/connman/all.config
+  mkdir -p "$ETC/connman" "$LAB/root/var/lib/connman"
+  printf '[General]\nNetworkInterfaceBlacklist = vmnet,vboxnet,virbr,ifb,ve-,vb-,lan7\n' >"$ETC/connman/main.conf"
+  printf '[service_all]\nType=ethernet\nIPv4=198.51.100.1/24/198.51.100.2\n' >"$LAB/root/var/lib/connman/all.config"
   VIEW=connman_view UNMANAGED=0 OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
   leaves_ours_alone connman
 }

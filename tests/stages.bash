@@ -20,6 +20,7 @@ stage() {
     bad=$((bad + 1))
   fi
   ((bad == 0)) || failures+=("$name"$'\n'"$(summarize_failures <"$output")")
+  grep '^# shown: ' "$output" >>"$recordings/shown" || true
   rm -f "$output"
   passed=$((passed + good)) failed=$((failed + bad))
 }
@@ -65,6 +66,15 @@ machine_state() {
     -o -printf '%p %l %M %s\n' 2>/dev/null | sort
   pgrep '^netns' | xargs --no-run-if-empty ps -o comm= | sort
 }
+
+# Usage: table_is_current
+# Compares the table of docs/types.md with what the tests have shown.
+table_is_current() {
+  diff --label docs/types.md --label 'the tests' --unified=0 <(grep '^| [a-z]* | [0-9]' docs/types.md) \
+    <(tests/types-table <"$recordings/shown" | tail -n +3) && echo 'the table is current'
+}
+
+count_table() { awk '{ good = /^the table is current$/ } END { print good + 0, 1 - good }'; }
 
 # Usage: unchanged BEFORE
 # Compares the state of the machine with an earlier state.

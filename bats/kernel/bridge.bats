@@ -191,6 +191,7 @@ END
     down bridge a
     netnsinit --delete host2
   done
+  shown hooks killed bridge
 }
 
 @test "an existing interface of that name fails up, and is not changed" {

@@ -69,6 +69,7 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   each_failure_leaves "$(world)" hostdev a outside link_move
   down hostdev a
   [[ $(card) == "$before" ]]
+  shown hooks killed hostdev
 }
 
 @test "if its name is in use on the host, the interface is given back with another name, and a warning" {

@@ -9,6 +9,8 @@ ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 source "$ROOT/bats/eventually.bash"
 # shellcheck source=bats/foreign_namespace.bash
 source "$ROOT/bats/foreign_namespace.bash"
+# shellcheck source=bats/shown.bash
+source "$ROOT/bats/shown.bash"
 # The directory of the program under test, with all its names.
 NETNS_BIN=$(cd "${NETNS_BIN:-$ROOT/target/release}" && pwd -P)
 # cargo builds only the binary; `make build` adds the links.

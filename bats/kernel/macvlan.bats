@@ -361,6 +361,7 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   each_failure_leaves "$(world)" macvlan a outside link_add
   hook macvlan a up inside
   reaches a 192.0.2.1
+  shown hooks killed macvlan
 }
 
 @test "a failure of any step of up inside leaves no address and no route" {

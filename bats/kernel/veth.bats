@@ -337,6 +337,7 @@ ALL=(
     down_hooks veth a
     netnsinit --delete a
   done
+  shown hooks killed veth
 }
 
 @test "a failure of any step of up inside leaves the inside end as up outside created it" {

@@ -169,4 +169,5 @@ END
     each_failure_leaves "$(world)" vxlan a outside link_add
     down vxlan a
   done
+  shown hooks killed vxlan
 }

@@ -2,10 +2,19 @@
 # The types whose modules the kernel of the machine below may not have: an instance of each in the namespace `box`. The namespace `peer`
 # is the rest of the world. bats/kernel has the tests that need no module. Run with `tests/vm --systemd bats bats/vm/types.bats`.
 
+# shellcheck disable=SC2034 # bats/life.bash reads the variables
 load vm
 load ../kernel/kernel
+load ../life
 
 TYPES=(vlan ipvlan bond vrf dummy)
+NETWORKS=([vlan]=1 [ipvlan]=2 [bond]=3 [vrf]=4 [dummy]=5)
+DEVICES=([vrf]=vrf0)
+
+# Here, the suites of both engines run on the machine itself.
+on() { "$@"; }
+machine() { world; }
+undone() { unchanged "$1"; }
 
 setup_file() { vm_install; }
 
@@ -50,9 +59,18 @@ address() {
 # Usage: address6 NAMESPACE IFNAME NETWORK NUMBER
 address6() { ip -netns "$1" address add "2001:db8:$3::$4/64" dev "$2" nodad; }
 
-# Usage: ports
-# Creates the ports of the bond and of the routing domain.
-ports() {
+settings() {
+  both() { echo "(192.0.$1.2/$2 2001:db8:$1::2/$3)"; }
+  printf '%s\n' VLAN_PARENT_IFNAME=up0 VLAN_ID=7 "VLAN_IFADDR=$(both 1 24 64)" \
+    'VLAN_ROUTES=("192.0.5.1 via 192.0.1.1" "2001:db8:5::1 via 2001:db8:1::1")' | config vlan-box.conf
+  printf '%s\n' IPVLAN_PARENT_IFNAME=ipv0 "IPVLAN_IFADDR=$(both 2 24 64)" | config ipvlan-box.conf
+  printf '%s\n' 'BOND_PORTS=(port1 port2)' "BOND_IFADDR=$(both 3 24 64)" | config bond-box.conf
+  printf '%s\n' VRF_TABLE=10 VRF_PORTS=port3 | config vrf-box.conf
+  printf '%s\n' "DUMMY_IFADDR=$(both 5 32 128)" | config dummy-box.conf
+}
+
+# The ports of the bond and of the routing domain, and the routes to the addresses of the dummy.
+late() {
   local name
   for name in 1 2; do
     ip -netns box link add "port$name" type veth peer name "bond$name" netns peer
@@ -61,129 +79,66 @@ ports() {
   ip -netns box link add port3 type veth peer name router netns peer
   address box port3 4 2
   address peer router 4 1
+  address peer lo 5 1
   ip -netns peer route add 192.0.5.2 via 192.0.1.2
   ip -netns peer route add 2001:db8:5::2 via 2001:db8:1::2
+  netnsctl restart bond@box vrf@box
 }
 
-# Usage: settings
-settings() {
-  both() { echo "(192.0.$1.2/24 2001:db8:$1::2/64)"; }
-  printf '%s\n' VLAN_PARENT_IFNAME=up0 VLAN_ID=7 "VLAN_IFADDR=$(both 1)" | config vlan-box.conf
-  printf '%s\n' IPVLAN_PARENT_IFNAME=ipv0 "IPVLAN_IFADDR=$(both 2)" | config ipvlan-box.conf
-  printf '%s\n' 'BOND_PORTS=(port1 port2)' "BOND_IFADDR=$(both 3)" | config bond-box.conf
-  printf '%s\n' VRF_TABLE=10 VRF_PORTS=port3 | config vrf-box.conf
-  printf '%s\n' 'DUMMY_IFADDR=(192.0.5.2/32 2001:db8:5::2/128)' | config dummy-box.conf
-}
-
-# Usage: edit TYPE LINE...
+# Usage: conf TYPE LINE...
 # Adds lines to a .conf file.
-edit() { printf '%s\n' "${@:2}" >>"$CONF/$1-box.conf"; }
+conf() { printf '%s\n' "${@:2}" >>"$CONF/$1-box.conf"; }
 
-# Usage: both_ways NETWORK OPTION...
-# Succeeds if pings pass both ways in a network, by IPv4 and IPv6. The OPTIONs are for those of the namespace.
-both_ways() {
-  local prefix
-  for prefix in "192.0.$1." "2001:db8:$1::"; do
-    reaches peer "${prefix}2" && inside box ping -q -c 1 -w 5 "${@:2}" "${prefix}1" || return
-  done
+edit() {
+  conf vlan VLAN_ID=8 VLAN_PROTOCOL=802.1ad
+  conf ipvlan IPVLAN_MODE=l3 IPVLAN_FLAGS=private
+  conf bond BOND_MODE=balance-rr BOND_MIIMON=200
+  conf vrf VRF_TABLE=11
+  conf dummy 'DUMMY_IFADDR=(192.0.5.3/32)'
 }
 
-# Usage: traffic
-# Succeeds if pings pass both ways for each instance. Those with the addresses of the dummy pass the VLAN.
-traffic() {
-  local network
-  for network in 1 2 3; do both_ways "$network" || return; done
-  both_ways 4 -I vrf0 && reaches peer 192.0.5.2 && reaches peer 2001:db8:5::2 &&
-    inside box ping -q -c 1 -w 5 -I 192.0.5.2 192.0.1.1 && inside box ping -q -c 1 -w 5 -I 2001:db8:5::2 2001:db8:1::1
-}
-
-# Usage: indices
-# Prints the indices of all interfaces of the instances.
-indices() { ip -netns box -json link show | jq --compact-output '[.[] | select(.ifname | test("port|lo") | not) | .ifindex]'; }
-
-# Usage: edits
-# Changes the settings, which a restart applies, and then each property, which check reports and a restart repairs.
-edits() {
-  local instance finding
-  edit vlan VLAN_ID=8 VLAN_PROTOCOL=802.1ad
-  edit ipvlan IPVLAN_MODE=l3 IPVLAN_FLAGS=private
-  edit bond BOND_MODE=balance-rr BOND_MIIMON=200
-  edit vrf VRF_TABLE=11
-  edit dummy 'DUMMY_IFADDR=(192.0.5.3/32)'
-  netnsctl restart box
+edited() {
   [[ $(link box up0.7 '.linkinfo.info_data | "\(.id) \(.protocol)"') == '8 802.1ad' ]]
   [[ $(link box ipvlan0 '.linkinfo.info_data | "\(.mode) \(.private)"') == 'l3 true' ]]
   [[ $(link box bond0 '.linkinfo.info_data | "\(.mode) \(.miimon)"') == 'balance-rr 200' ]]
   [[ $(link box vrf0 .linkinfo.info_data.table) == 11 ]]
   [[ $(addresses box dummy0) == 192.0.5.3/32 ]]
+}
 
+FINDINGS=("vlan 'up0.7' was replaced by another program" "vlan 'up0.7' has id '9', not '7'" "ipvlan 'ipvlan0' has mode 'l3', not 'l2'"
+  "ipvlan 'ipvlan0' has the flag 'vepa', not 'bridge'" "bond 'bond0' has miimon '300', not '100'"
+  "bond 'port2' is not a port of 'bond0'" "vrf 'port3' is not a port of 'vrf0'"
+  "dummy 'dummy0' does not have the address '192.0.5.2'")
+
+spoil() {
   ip -netns box link delete dev up0.7
   ip link add link up0 name up0.7 netns box type vlan id 9
-  ip -netns box link set dev ipvlan0 type ipvlan mode l2 vepa
+  ip -netns box link set dev ipvlan0 type ipvlan mode l3 vepa
   ip -netns box link set dev bond0 type bond miimon 300
   ip -netns box link set dev port2 nomaster
   ip -netns box link set dev port3 nomaster
-  ip -netns box address delete 192.0.5.3/32 dev dummy0
-  run -1 netnsctl check "${TYPES[@]/%/@box}"
-  while IFS=' ' read -r instance finding; do
-    [[ $output == *"error: $instance@box: interface $finding; fix: \`netnsctl restart $instance@box\`"* ]]
-  done <<'END'
-vlan 'up0.7' has id '9', not '8'
-ipvlan 'ipvlan0' has mode 'l2', not 'l3'
-ipvlan 'ipvlan0' has the flag 'vepa', not 'private'
-bond 'bond0' has miimon '300', not '200'
-bond 'port2' is not a port of 'bond0'
-vrf 'port3' is not a port of 'vrf0'
-dummy 'dummy0' does not have the address '192.0.5.3'
-END
-  settings
-  address6 box port3 4 2 # the kernel has removed it with the controller
-  netnsctl restart box
-  netnsctl check "${TYPES[@]/%/@box}"
-  traffic
+  address6 box port3 4 2 # the kernel has removed it
+  ip -netns box address delete 192.0.5.2/32 dev dummy0
 }
 
-# Usage: life ENGINE
-# Takes an instance of each type through its life. With the direct engine, it is also edited: both engines run the same hooks.
-life() {
-  local before index pid
-  settings
-  before=$(world)
+@test "each type lives with systemd" { ENGINE=systemd life; }
 
-  echo '# up, and ports that appear later'
-  netnsctl up --engine "$1" box
-  ports
-  netnsctl restart bond@box vrf@box
-  traffic
-  if [[ $1 == systemd ]]; then
-    printf '%s\n' '[Service]' 'ExecStart=sleep infinity' >/run/systemd/system/types.service
-    systemctl daemon-reload
-    systemctl start types
-    netnsctl attach --now types box
-  fi
+@test "each type lives with the direct engine" { ENGINE=direct life; }
 
-  echo '# a restart keeps the interfaces, and a reload also keeps an attached service'
-  index=$(indices)
-  netnsctl restart box
-  if [[ $1 == systemd ]]; then
-    pid=$(systemctl show --property=MainPID --value types)
-    systemctl reload netns-{vlan,ipvlan,bond,vrf,dummy}@box
-    [[ $(systemctl show --property=MainPID --value types) == "$pid" && /proc/$pid/ns/net -ef /run/netns/box ]]
-  fi
-  [[ $(indices) == "$index" ]]
-  traffic
-
-  if [[ $1 == direct ]]; then edits; fi
-
-  echo '# down: nothing is left'
-  if [[ $1 == systemd ]]; then netnsctl detach --now types && systemctl stop types; fi
-  netnsctl down box
-  unchanged "$before"
+@test "a program that is killed at any step of up leaves nothing" {
+  local type before
+  for type in "${TYPES[@]}"; do
+    settings
+    # While it waits for an IPv6 address or a carrier, it sends many messages.
+    conf "$type" "${type^^}_IFADDR=192.0.${NETWORKS[$type]}.2/24 ${type^^}_CARRIER_TIMEOUT=0" "$(fault kill)"
+    create box
+    before=$(world)
+    each_failure_leaves "$before" "$type" box inside link_add link_configure
+    down_hooks "$type" box
+    netnsinit --delete box
+    shown hooks killed "$type"
+  done
 }
-
-@test "each type lives with systemd" { life systemd; }
-
-@test "each type lives with the direct engine" { life direct; }
 
 # Usage: refuses TYPE WORD...
 # Succeeds if `up` fails, with all these words, and nothing is left.

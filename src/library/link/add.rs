@@ -124,16 +124,16 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord
 /// Sets the properties of an existing interface that differ from the words after its kind.
 fn set_words(call: &Call, link: &LinkRecord) -> Result<()> {
     let _there = link.place.enter(call)?;
-    if link.changed_words(&link.end.ifname).is_empty() {
-        return Ok(());
-    }
-    change_words(call, link)
+    change(call, link, &link.drifted_words())
 }
 
-/// Sets the properties after the kind of an interface in the namespace of this thread.
-fn change_words(call: &Call, link: &LinkRecord) -> Result<()> {
+/// Sets properties of the kind of an interface, in the namespace of this thread.
+fn change(call: &Call, link: &LinkRecord, properties: &[String]) -> Result<()> {
+    if properties.is_empty() {
+        return Ok(());
+    }
     let words = ["link", "set", "dev", &link.end.ifname, "type", &link.kind].into_iter();
-    let words: Vec<&str> = words.chain(link.words.iter().map(String::as_str)).collect();
+    let words: Vec<&str> = words.chain(properties.iter().map(String::as_str)).collect();
     call.trace(&format!("ip {}", words.join(" ")));
     ip(&words).with_context(|| format!("cannot change {}", link.describe()))
 }
@@ -148,18 +148,43 @@ fn replace_outdated(call: &Call, record: &Record, link: &LinkRecord) -> Result<(
         (Some(one), Some(other)) => one.is_same(other),
         (one, other) => one.is_none() && other.is_none(),
     };
+    // Another program can have replaced it: then its packets may not leave from the same namespace.
+    let is_own = earlier.configured.as_ref().is_none_or(|configured| configured.index == found.index);
+    let try_change = |words: &[String]| change(call, link, words).is_ok();
+    // ip(8) may show the same words differently: a restart must not cut off a service.
+    let is_current = || earlier.words == link.words && try_change(&link.drifted_words());
+    // Only what differs, if possible: the kernel refuses to set the mode of a bond with ports, even to the present value.
     let is_changed = || {
         earlier.words.len() <= link.words.len()
-            && change_words(call, link).is_ok()
-            && link.changed_words(&link.end.ifname).is_empty()
+            && [link.words_to_change(earlier), link.words.clone()]
+                .iter()
+                .any(|words| try_change(words) && link.drifted_words().is_empty())
     };
-    // The same words stay, also if ip(8) shows them differently: a restart must not cut off a service.
-    if has_same_parent && (earlier.words == link.words || is_changed()) {
+    if is_own && has_same_parent && (is_current() || is_changed()) {
         return Ok(());
     }
-    print::say(&format!("{} is created again, because the kernel cannot change it", earlier.describe()));
+    let cause = if is_own { "the kernel cannot change it" } else { "another program has replaced it" };
+    print::say(&format!("{} is created again, because {cause}", earlier.describe()));
     call.trace(&format!("{} link delete dev {}", earlier.place.ip(), earlier.end.ifname));
     remove::delete(earlier, &found)
+}
+
+impl LinkRecord {
+    /// The words after the kind that the interface, in the namespace of this thread, does not have any more.
+    fn drifted_words(&self) -> Vec<String> {
+        self.changed_words(&self.end.ifname).into_iter().flat_map(|changed| changed.words).collect()
+    }
+
+    /// The words after the kind that differ from the interface, or from the `earlier` words, which ip(8) may not show. Words are pairs,
+    /// as a rule.
+    fn words_to_change(&self, earlier: &Self) -> Vec<String> {
+        let drifted = self.changed_words(&self.end.ifname);
+        let differs = |pair: &[String]| {
+            drifted.iter().any(|changed| changed.words == pair)
+                || !earlier.words.chunks(2).any(|other| other == pair)
+        };
+        self.words.chunks(2).filter(|pair| differs(pair)).flatten().cloned().collect()
+    }
 }
 
 /// Whether an interface could not be created because its name exists.

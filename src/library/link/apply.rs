@@ -50,7 +50,8 @@ pub(super) fn apply(
         netlink::own_routes(found.index)?.into_iter().map(|route| route.text).collect()
     };
     let ignores_routers = ignores_routers(&link.end.ifname);
-    link.configured = Some(Configured { addresses, routes, ignores_routers, ports, sysctls });
+    link.configured =
+        Some(Configured { index: found.index, addresses, routes, ignores_routers, ports, sysctls });
     Ok(())
 }
 

@@ -11,6 +11,13 @@ use crate::netlink;
 use crate::paths::Paths;
 use crate::sys::program::Program;
 
+/// Words after the kind that the interface does not have any more.
+pub(super) struct ChangedWords {
+    pub words: Vec<String>,
+    /// The difference, for `check`.
+    pub difference: String,
+}
+
 impl LinkRecord {
     /// Returns a line for each property that was changed since `up`.
     /// Errors: the kernel cannot be queried.
@@ -25,6 +32,9 @@ impl LinkRecord {
             return Ok(vec![format!("interface '{ifname}' is missing")]);
         };
         let mut lines = Vec::new();
+        if found.index != configured.index {
+            lines.push(format!("interface '{ifname}' was replaced by another program"));
+        }
         if !found.up {
             lines.push(format!("interface '{ifname}' is not up"));
         }
@@ -69,7 +79,7 @@ impl LinkRecord {
         if configured.ignores_routers && !self.place.is_inside() && !ignores_routers(ifname) {
             lines.push(format!("interface '{ifname}' accepts router advertisements"));
         }
-        lines.extend(self.changed_words(ifname));
+        lines.extend(self.changed_words(ifname).into_iter().map(|changed| changed.difference));
         drop(there);
         lines.extend(self.parent_drift(paths)?);
         Ok(lines)
@@ -88,12 +98,12 @@ impl LinkRecord {
     }
 
     /// Compares the words after the kind with the output of ip(8), as far as it has a field of the same name.
-    pub(super) fn changed_words(&self, ifname: &str) -> Vec<String> {
+    pub(super) fn changed_words(&self, ifname: &str) -> Vec<ChangedWords> {
         if self.words.is_empty() {
             return Vec::new();
         }
         let Ok(data) = properties(ifname) else { return Vec::new() };
-        let mut lines = Vec::new();
+        let mut changed = Vec::new();
         for pair in self.words.windows(2) {
             // The field of a UDP port has another name than its word.
             let field = if pair[0] == "dstport" { "port" } else { &pair[0] };
@@ -104,7 +114,13 @@ impl LinkRecord {
             };
             // The kernel may not keep the case: `802.1q` is shown as `802.1Q`.
             if !present.eq_ignore_ascii_case(&pair[1]) {
-                lines.push(format!("interface '{ifname}' has {} '{present}', not '{}'", pair[0], pair[1]));
+                changed.push(ChangedWords {
+                    words: pair.to_vec(),
+                    difference: format!(
+                        "interface '{ifname}' has {} '{present}', not '{}'",
+                        pair[0], pair[1]
+                    ),
+                });
             }
         }
         // The last word of an ipvlan, which is a field only if it is not the default.
@@ -112,10 +128,13 @@ impl LinkRecord {
             const FLAGS: [&str; 3] = ["private", "vepa", "bridge"];
             let present = FLAGS.iter().find(|flag| data[**flag] == true).unwrap_or(&FLAGS[2]);
             if FLAGS.contains(&expected.as_str()) && expected != present {
-                lines.push(format!("interface '{ifname}' has the flag '{present}', not '{expected}'"));
+                changed.push(ChangedWords {
+                    words: vec![expected.clone()],
+                    difference: format!("interface '{ifname}' has the flag '{present}', not '{expected}'"),
+                });
             }
         }
-        lines
+        changed
     }
 }
 

@@ -80,6 +80,9 @@ pub struct LinkRecord {
 /// The properties of an interface after it was configured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Configured {
+    /// The index of the interface: another one of its name has another index.
+    #[serde(default)]
+    index: u32,
     /// `ADDRESS/PREFIX`
     addresses: Vec<String>,
     /// The text of each route (`netlink::OwnRoute`).

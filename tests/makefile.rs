@@ -313,7 +313,11 @@ fn an_installation_in_an_image_works() {
         .filter_map(|file| file.strip_suffix(".sh"))
         .flat_map(|nstype| ["netns", "netns_outside"].map(|kind| format!("{kind}-{nstype}@.service")))
         .collect();
-    for (declaration, unit) in [("# Provides: firewall", "netns_outside"), ("# After: links", "netns")] {
+    for (declaration, unit) in [
+        ("# Provides: firewall", "netns_outside"),
+        ("# After: links", "netns"),
+        ("# After: links", "netns_outside"),
+    ] {
         let declared = plugins.iter().filter(|file| {
             let plugin = test.read(&format!("checkout/plugins/{file}"));
             plugin.lines().any(|line| line == declaration)

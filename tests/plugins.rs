@@ -107,9 +107,9 @@ impl Plugin {
             "PEERS",
         ];
         let words: Vec<&str> = self.code().flat_map(str::split_whitespace).collect();
-        let calls = words
-            .windows(2)
-            .filter(|pair| ["link_add", "link_configure", "resolver_write"].contains(&pair[0]));
+        let calls = words.windows(2).filter(|pair| {
+            ["link_add", "link_configure", "lease_start", "resolver_write"].contains(&pair[0])
+        });
         let keys =
             calls.filter_map(|pair| name.strip_prefix(pair[1].trim_end_matches(';'))?.strip_prefix('_'));
         keys.into_iter().any(|key| {

@@ -90,6 +90,6 @@ END
   keeps 'local -A MAP=([key]=value); LIST=(a)' LIST MAP
   create a
   run --separate-stderr -1 netnsinit keeps a up outside
-  [[ $stderr == *"cannot remember 'MAP': it is an associative array"* ]]
+  [[ $stderr == *"cannot keep the value of 'MAP': it is an associative array"* ]]
   [[ ! -e $MEMORY/keeps@a ]]
 }

@@ -98,6 +98,8 @@ example() {
     [[ $text == *"$function"* ]]
     # The kernel may lack the module; bats/vm/wireguard.bats calls it.
     [[ $function != wireguard_apply ]] || continue
+    # They need an interface and a server, as in bats/kernel/dhcp.bats.
+    [[ $function != lease_@(start|wait) ]] || continue
     # Most examples are part of a hook.
     [[ $text == configure_* ]] || text=$'configure_vpn_up_inside() {\n'$text$'\ntouch /run/example\n}'
     echo "$text" >"$CONF/vpn.sh"
@@ -161,7 +163,7 @@ all_options() {
     <(comm -23 <(sed -n 's/[*`]--[a-z]/\n&/gp' "${documents[@]}" | sed -n 's/^[*`]\(--[a-z-]*\).*/\1/p' | sort --unique) <(all_options | sort --unique - <(echo "$functions")))
   # A name that begins like a setting of a shipped type, or like one of the program.
   diff --label none --label 'not a setting' --unified /dev/null \
-    <(comm -23 <(grep --no-filename --only-matching --extended-regexp '\<(LO|NFT|DNS|VETH|MACVLAN|BRIDGE|VLAN|IPVLAN|VXLAN|DUMMY|VRF|BOND|NETNS)_[A-Z_]+\>' "${documents[@]}" | sort --unique) \
+    <(comm -23 <(grep --no-filename --only-matching --extended-regexp '\<(LO|NFT|DNS|DHCP|VETH|MACVLAN|BRIDGE|VLAN|IPVLAN|VXLAN|DUMMY|VRF|BOND|NETNS)_[A-Z_]+\>' "${documents[@]}" | sort --unique) \
       <(grep --no-filename --only-matching --extended-regexp --recursive '\<[A-Z]+_[A-Z_]+\>' "$ROOT/src" "$ROOT/plugins" | sort --unique))
 }
 

@@ -73,6 +73,16 @@ uplink() {
   lab nsenter --net="/proc/$router/ns/net" ip link set dev up up
 }
 
+# Usage: leases
+# The router of `uplink` gives addresses to machines.
+leases() {
+  printf '%s\n' 'interface up' 'start 192.0.2.100' 'end 192.0.2.109' 'option subnet 255.255.255.0' 'option router 192.0.2.1' \
+    'option dns 192.0.2.53' 'option domain example.com' 'lease_file /run/leases' 'pidfile /run/leases.pid' >"$BATS_TEST_TMPDIR/udhcpd"
+  lab bash -c 'cat >/run/udhcpd && touch /run/leases' <"$BATS_TEST_TMPDIR/udhcpd"
+  lab systemd-run --quiet --unit=test-leases --property=Type=exec busybox nsenter -n"/proc/$(main_pid test-router)/ns/net" \
+    busybox udhcpd -f /run/udhcpd
+}
+
 # Usage: documents
 # The README, the pages of docs/ and the manual pages.
 documents() { (cd "$ROOT" && printf '%s\n' README.md docs/*.md man/*.scd); }
@@ -86,6 +96,7 @@ documents() { (cd "$ROOT" && printf '%s\n' README.md docs/*.md man/*.scd); }
 @test "docs/types.md" {
   boot
   uplink
+  leases
   replay
 }
 

@@ -40,6 +40,8 @@ pub(super) const RUNTIME: &str = concat!(
     "\n",
     include_str!("library/resolver.sh"),
     "\n",
+    include_str!("library/lease.sh"),
+    "\n",
     include_str!("library/wireguard.sh"),
     "\n",
     include_str!("library/help.sh"),

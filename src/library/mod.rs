@@ -79,6 +79,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "host_forward" => forward::set(&call, rest),
         "proxy_ports" => ports::start_proxy(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
+        "time_span" => time_span::convert(rest),
         "valid_ports" => ports::check(rest),
         "valid_time_span" => time_span::check(rest),
         "wireguard_apply" => wireguard::apply(&call, rest),

@@ -16,6 +16,15 @@ pub fn check(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// `time_span`: prints a time span in milliseconds. Arguments: SETTING VALUE
+/// Errors: the value is not a time span.
+pub fn convert(arguments: &[&str]) -> Result<()> {
+    let [setting, value] = arguments else { bail!("expected SETTING VALUE") };
+    let span = parse(value).with_context(|| (*setting).to_owned())?;
+    print::say(&span.as_millis().to_string());
+    Ok(())
+}
+
 /// Parses a time span of at least a millisecond. A number without a unit is in seconds.
 /// Errors: the text has another form, or the time is too long.
 pub fn parse(text: &str) -> Result<Duration> {

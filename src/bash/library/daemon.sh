@@ -10,12 +10,15 @@
 #   --host-files   run it with the files of the host
 #   --user USER    run it as this user
 #   --ready COMMAND  wait until this bash command succeeds, at most 30 seconds
-daemon_start() { __netns_library daemon_start "$@"; }
+daemon_start() { __netns_daemon start "$@"; }
 
 # Usage: daemon_stop NAME
 # Stops a daemon, if it was started by daemon_start.
-daemon_stop() { __netns_library daemon_stop "$1"; }
+daemon_stop() { __netns_daemon stop "$1"; }
 
 # Usage: daemon_restart NAME
 # Restarts a daemon that was started by daemon_start, with the same arguments.
-daemon_restart() { __netns_library daemon_restart "$1"; }
+daemon_restart() { __netns_daemon restart "$1"; }
+
+# Usage: __netns_daemon start|stop|restart DAEMON [ARGUMENT...]
+__netns_daemon() { __netns_library "daemon_$1" "${@:2}"; }

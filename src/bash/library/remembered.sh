@@ -5,14 +5,17 @@
 #   remember VETH_IFNAME_OUTSIDE
 # Stores values for the later hooks of the instance, because its .conf file may be edited before `down`. An array keeps its
 # elements in their order; its indices are stored as 0, 1, 2 ...
-remember() {
+remember() { __netns_remember "$@"; }
+
+# Usage: __netns_remember VARIABLE...
+__netns_remember() {
   if [[ ! -d ${__netns_state%/*} ]]; then (umask 077 && mkdir -p -- "${__netns_state%/*}"); fi
   local - __netns_name __netns_entries=()
   set +u # a layer may have set it
   for __netns_name; do
     local -n __netns_variable=$__netns_name
     if [[ ${__netns_variable[*]@a} == *A* ]]; then
-      echo "cannot remember '$__netns_name': it is an associative array" >&2
+      echo "cannot keep the value of '$__netns_name': it is an associative array" >&2
       return 1
     elif [[ ${__netns_variable[*]@a} == *a* ]]; then
       __netns_entries+=("$__netns_name()" "${__netns_variable[@]/#/$__netns_name+=}")

@@ -6,7 +6,10 @@
 #   resolver_write VPN
 # Writes the files for the servers PREFIX_SERVERS, with PREFIX_SEARCH, PREFIX_OPTIONS and PREFIX_HOSTS. Writes all files or none: the
 # checks come before the first file is replaced. Without servers, it removes the files. Registers their removal if the hook fails.
-resolver_write() {
+resolver_write() { __netns_resolver_write "$@"; }
+
+# Usage: __netns_resolver_write PREFIX
+__netns_resolver_write() {
   local __netns_servers=$1_SERVERS __netns_etc=/etc/netns/$NSNAME __netns_file __netns_files=(resolv.conf nsswitch.conf hosts)
   if [[ ! ${!__netns_servers-} ]]; then
     __netns_resolver_remove
@@ -40,7 +43,10 @@ resolver_remove() { __netns_resolver_remove; }
 # Usage: resolver_check PREFIX
 #   configure_vpn_check_outside() { resolver_check VPN; }
 # Prints a line for each file that differs from the settings of resolver_write.
-resolver_check() {
+resolver_check() { __netns_resolver_check "$@"; }
+
+# Usage: __netns_resolver_check PREFIX
+__netns_resolver_check() {
   local __netns_servers=$1_SERVERS __netns_file __netns_path
   [[ ${!__netns_servers-} ]] || return 0
   for __netns_file in resolv.conf nsswitch.conf hosts; do

@@ -16,7 +16,10 @@ __netns_host_run() {
 # Usage: inside_run COMMAND [ARGUMENT...]
 #   inside_run ip address replace 192.0.2.1/24 dev "$VPN_IFNAME"
 # Runs a program in the network namespace of the instance, also from an outside hook.
-inside_run() {
+inside_run() { __netns_inside_run "$@"; }
+
+# Usage: __netns_inside_run COMMAND [ARGUMENT...]
+__netns_inside_run() {
   local __netns_enter=()
   if [[ ${NSNAME_LOST-} ]]; then
     echo "cannot run \`$1\` in namespace '$NSNAME': the namespace was deleted, or replaced by another program" >&2

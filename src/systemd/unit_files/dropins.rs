@@ -32,7 +32,7 @@ pub const REQUIRES: DropInKind =
 pub const FIREWALL: DropInKind =
     DropInKind { file: "10-firewall.conf", header: "# Written by netns-update, since the type " };
 
-/// For a type that uses the interfaces of other types: `netns-TYPE@.service.d/10-links.conf`.
+/// For a type that uses the interfaces of other types: `netns-TYPE@.service.d/10-links.conf`, and the same for `netns_outside-TYPE@`.
 pub const LINKS: DropInKind = DropInKind {
     file: "10-links.conf",
     header: "# Written by netns-update for the interfaces that the type ",
@@ -122,8 +122,13 @@ impl Plan<'_> {
         users: &BTreeMap<NsType, Vec<NsType>>,
     ) {
         let with_links = users.iter().filter(|(_, links)| !links.is_empty());
-        let texts = with_links.map(|(nstype, links)| (nstype, links_text(nstype, links)));
+        let texts = with_links.clone().map(|(nstype, links)| (nstype, links_text(nstype, links)));
         self.add_to_inside_templates(paths, present, &LINKS, texts);
+        let wanted = with_links.map(|(nstype, links)| {
+            (UnitName::OutsideTemplate(nstype.clone()).to_string(), outside_links_text(nstype, links))
+        });
+        let is_template = |unit: &str| matches!(UnitName::parse(unit), Some(UnitName::OutsideTemplate(_)));
+        self.add_dropins(paths, present, &LINKS, wanted.collect(), is_template);
     }
 
     /// Plans the drop-ins of types with rules on the host.
@@ -263,6 +268,19 @@ fn links_text(nstype: &NsType, links: &[NsType]) -> String {
          # Its instances start after the types with interfaces, and stop and restart with them.\n\n\
          [Unit]\nAfter={units}\nPartOf={units}\n",
         LINKS.header
+    )
+}
+
+/// The drop-in of the outside unit of such a type.
+fn outside_links_text(nstype: &NsType, links: &[NsType]) -> String {
+    let units: Vec<String> =
+        links.iter().map(|link| format!("netns-{link}@%i.service netns_outside-{link}@%i.service")).collect();
+    format!(
+        "{}{nstype} uses.\n\
+         # Its hooks on the host use the interfaces, too: to stop, a daemon may send a last packet.\n\n\
+         [Unit]\nAfter={}\n",
+        LINKS.header,
+        units.join(" ")
     )
 }
 

@@ -1,0 +1,90 @@
+#!/usr/bin/env bats
+# The type dhcp, with both engines. The server runs on the host, on a bridge with the other end of the interface.
+
+load engine
+
+setup() {
+  printf '%s\n' VETH_BRIDGE=br0 VETH_IFNAME_INSIDE=lan0 | config veth-a.conf
+  config dhcp-a.conf <<<DHCP_CLIENT=udhcpc
+  end_server 2>/dev/null || true # of a test that has failed
+  on bash -c '
+    ip link add br0 type bridge
+    ip link set dev br0 up
+    ip address add 192.0.2.1/24 dev br0
+    printf "%s\n" "interface br0" "start 192.0.2.100" "end 192.0.2.101" "option subnet 255.255.255.0" "option router 192.0.2.1" \
+      "option dns 192.0.2.53" "option lease 3600" "lease_file /run/test-leases" "pidfile /run/test-server.pid" >/run/test-server
+    touch /run/test-leases'
+}
+
+# Usage: serve
+# Starts the server, which goes to the background.
+serve() { on busybox udhcpd /run/test-server >/dev/null 2>&1 3>&-; }
+
+# The namespace goes with the function of the suite.
+end_server() { on bash -c '[[ ! -e /run/test-server.pid ]] || kill "$(</run/test-server.pid)"; ip link delete br0; rm -f /run/test-*'; }
+
+# Prints the addresses of the namespace.
+addresses() { on ip -netns a -json -4 address show dev lan0 | jq --raw-output '[.[].addr_info[]?.local] | join(" ")'; }
+
+# shellcheck disable=SC2016 # for the machine to expand
+pid_of() { on bash -c 'pgrep --parent "$(pgrep --full "^netnsinit --supervise / dhcp@a dhcp-client")"'; }
+
+# Whether the server knows that the address is free again: the time of the lease is over.
+released() { on bash -c 'kill -USR1 "$(</run/test-server.pid)"; sleep 0.1; busybox dumpleases -f /run/test-leases' | grep --quiet expired; }
+
+@test "dhcp comes up after the interface, in whatever order they are named, and releases the lease before the interface goes" {
+  serve
+  for order in 'veth@a dhcp@a' 'dhcp@a veth@a'; do
+    # shellcheck disable=SC2086 # split into words
+    on netnsctl up $order
+    [[ $(addresses) == 192.0.2.10[01] ]]
+    on grep --quiet --line-regexp 'nameserver 192.0.2.53' /etc/netns/a/resolv.conf
+    on netnsctl check veth@a dhcp@a
+    # shellcheck disable=SC2086 # as above
+    on netnsctl down $order
+    eventually released
+    on test ! -e /etc/netns/a
+  done
+  end_server
+}
+
+@test "a restart keeps the client, and repairs what check reports" {
+  serve
+  on netnsctl up veth@a dhcp@a
+  pid=$(pid_of)
+  address=$(addresses)
+  on ip -netns a address flush dev lan0 scope global
+  on bash -c 'echo "nameserver 192.0.2.9" >>/etc/netns/a/resolv.conf'
+  run -1 on netnsctl check dhcp@a
+  [[ $output == *"dhcp@a: interface 'lan0' does not have the address '$address' of its lease"* ]]
+  [[ $output == *"dhcp@a: the default route by '192.0.2.1' over interface 'lan0' is missing"* ]]
+  [[ $output == *"dhcp@a: '/etc/netns/a/resolv.conf' differs from the settings"* ]]
+  on netnsctl restart dhcp@a
+  [[ $(pid_of) == "$pid" && $(addresses) == "$address" ]]
+  on netnsctl check dhcp@a
+  # With its interface, it is restarted, too.
+  on ip -netns a link delete dev lan0
+  on netnsctl restart veth@a
+  [[ $(addresses) == 192.0.2.10[01] && $(pid_of) != "$pid" ]]
+  on netnsctl check veth@a dhcp@a
+  on netnsctl down dhcp@a veth@a
+  end_server
+}
+
+@test "without a server, up fails, and only dhcp@a is undone" {
+  config dhcp-a.conf <<<$'DHCP_CLIENT=udhcpc\nDHCP_TIMEOUT=1s'
+  on netnsctl up veth@a
+  before=$(rest)
+  run -1 on netnsctl up dhcp@a
+  [[ $output == *"no DHCP server has answered on interface 'lan0' within '1s' (DHCP_TIMEOUT; client: udhcpc); fix: "* ]]
+  [[ $(rest) == "$before" ]]
+  run ! pid_of
+  on netnsctl down veth@a
+  end_server
+}
+
+# Prints what dhcp@a can leave.
+rest() {
+  on ip netns exec a ip -4 -brief address
+  on find /etc/netns /run/systemd-netns/daemons -mindepth 1 -name '*a*' 2>/dev/null || true
+}

@@ -1,0 +1,316 @@
+#!/usr/bin/env bats
+# dhcp: leases of a real server, which runs in the namespace `server`, for each client.
+
+load kernel
+
+LEASE=/run/systemd-netns/daemons/dhcp@a.lease
+OWN=/etc/netns/a
+CLIENTS=(udhcpc dhclient dhcpcd)
+
+setup() {
+  rm -rf "$CONF" "$SHARE"
+  mkdir -p "$CONF" "$SHARE"
+  cp "${ROOT:?}"/plugins/*.sh "$SHARE"
+  PROGRAMS=$BATS_FILE_TMPDIR/programs
+  [[ -e $PROGRAMS ]] || install_programs
+  PATH=$PROGRAMS:$PATH
+  config veth-a.conf <<<$'VETH_NSNAME_OUTSIDE=server\nVETH_BRIDGE=br0\nVETH_IFNAME_INSIDE=lan0'
+  create server
+  inside server ip link add br0 type bridge
+  inside server ip address add 192.0.2.1/24 dev br0
+  inside server ip link set dev br0 up
+  HOST=$(host)
+}
+
+teardown() {
+  [[ $(host) == "$HOST" ]]
+  hook dhcp a down outside || true
+  hook veth a down outside || true
+  local pid
+  for pid in "${BACKGROUND[@]}"; do
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" || true
+  done
+  ! pgrep --full 'netnsinit --supervis[e]' >/dev/null
+  if mountpoint --quiet /run/netns; then umount --lazy --recursive /run/netns; fi
+  rm -rf /run/netns /run/systemd-netns /etc/netns
+}
+
+# The programs of the packages that tests/need has only downloaded.
+install_programs() {
+  local deb name root=$BATS_FILE_TMPDIR/root path
+  mkdir -p "$PROGRAMS" "$root"
+  # The package of dhcpcd has a directory here.
+  mkdir -p /run/layers/var/{upper,work}
+  mount -t overlay dhcp -o lowerdir=/var/lib,upperdir=/run/layers/var/upper,workdir=/run/layers/var/work /var/lib
+  mkdir -p /var/lib/dhcpcd /run/dhcpcd
+  for deb in "$ROOT"/target/debs/{dnsmasq-base,libn*,isc-dhcp-client,dhcpcd-base}_*.deb; do
+    [[ ! -e $deb ]] || dpkg-deb --extract "$deb" "$root"
+  done
+  for name in dnsmasq dhclient dhcpcd; do
+    for path in "$root"/{usr/,}sbin/"$name"; do
+      [[ ! -x $path ]] || printf '#!/bin/bash\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$(echo "$root"/usr/lib/*-linux-gnu)" "$path" >"$PROGRAMS/$name"
+    done
+  done
+  type -P udhcpc >/dev/null || ln -s "$(type -P busybox)" "$PROGRAMS/udhcpc"
+  chmod +x "$PROGRAMS"/*
+}
+
+# Prints the resolver of the host, and the names of the files that a client could change there.
+host() {
+  cat /etc/resolv.conf
+  find /etc /var/lib /run -path '/run/netns*' -prune -o -path '/run/systemd-netns' -prune -o -path '/etc/netns*' -prune -o -path "$CONF" -prune -o -print 2>/dev/null | sort
+  hostname
+}
+
+# Usage: serve [OPTION...]
+# Starts the server, or starts it again with other options.
+serve() {
+  local log=$BATS_TEST_TMPDIR/server.log
+  : >"$log"
+  if [[ ${SERVER-} ]]; then
+    kill "$SERVER"
+    wait "$SERVER" || true
+  fi
+  rm -f "$BATS_TEST_TMPDIR/leases"
+  nsenter --net=/run/netns/server -- dnsmasq --keep-in-foreground --conf-file=/dev/null --port=0 --user=root --interface=br0 --bind-interfaces --no-ping \
+    --pid-file= --dhcp-authoritative --log-dhcp --log-facility="$log" --dhcp-leasefile="$BATS_TEST_TMPDIR/leases" \
+    --dhcp-option=option:dns-server,192.0.2.53 --dhcp-option=option:domain-search,example.org "$@" &
+  SERVER=$!
+  BACKGROUND+=("$SERVER")
+  eventually grep --quiet 'DHCP, ' "$log"
+}
+
+# Usage: has_seen MESSAGE
+# Whether the server has got or sent a message.
+has_seen() { grep --quiet "$1" "$BATS_TEST_TMPDIR/server.log"; }
+
+# Usage: up_with CLIENT
+up_with() {
+  config dhcp-a.conf <<<"DHCP_CLIENT=$1"
+  [[ -e $MEMORY/veth@a ]] || up veth a
+  up dhcp a
+}
+
+client_pid() { pgrep --parent "$(pgrep --full --exact 'netnsinit --supervise / dhcp@a dhcp-client')"; }
+default_route() { inside a ip route show default; }
+
+@test "up waits for the lease, and down releases it, with each client" {
+  serve --dhcp-range=192.0.2.100,192.0.2.100,1h
+  for client in "${CLIENTS[@]}"; do
+    : >"$BATS_TEST_TMPDIR/server.log"
+    up_with "$client"
+    [[ $(addresses a lan0) == 192.0.2.100/24 ]]
+    [[ $(default_route) == *'via 192.0.2.1 '* ]]
+    [[ $(tail -n +2 $OWN/resolv.conf) == $'nameserver 192.0.2.53\nsearch example.org' && -e $OWN/nsswitch.conf ]]
+    reaches a 192.0.2.1
+    down_hooks dhcp a
+    eventually has_seen DHCPRELEASE
+    [[ -z $(addresses a lan0) && -z $(default_route) && ! -e $OWN && ! -e $LEASE ]]
+  done
+}
+
+@test "the only interface that is up and the installed client are the defaults" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  up veth a
+  for client in "${CLIENTS[@]}"; do
+    PATH=$(only_with "$client") up dhcp a
+    [[ $(<$LEASE/client) == "lan0 $client "* && $(addresses a lan0) == 192.0.2.1??/24 ]]
+    down_hooks dhcp a
+  done
+}
+
+# Usage: only_with CLIENT
+# Prints a PATH with one client.
+only_with() {
+  local directory=$BATS_TEST_TMPDIR/only-$1
+  mkdir -p "$directory"
+  ln -sf "$PROGRAMS/$1" "$directory"
+  ln -sf "$(only bash cat chmod flock grep head ip mkdir mount mv rm rmdir sed sleep touch unshare nsenter | cut -d : -f 2)"/* "$directory"
+  echo "$NETNS_BIN:$directory"
+}
+
+@test "each invalid setting is refused before anything is made" {
+  up veth a
+  for setting in DHCP_CLIENT=pump DHCP_IPV6=maybe DHCP_TIMEOUT=never DHCP_IFNAME=lan1 DHCP_IFNAME=a/b; do
+    config dhcp-a.conf <<<"$setting"
+    refused "${setting%%=*}" "${setting#*=}" -- hook dhcp a up outside
+    [[ ! -e $LEASE ]]
+  done
+  config dhcp-a.conf <<<$'DHCP_IPV6=yes\nDHCP_CLIENT=udhcpc'
+  refused DHCP_IPV6 'udhcpc is only for IPv4' DHCP_CLIENT=dhcpcd -- hook dhcp a up outside
+  config dhcp-a.conf <<<''
+  refused 'no DHCP client is installed' udhcpc -- env PATH="$(only bash flock grep ip mkdir nsenter)" netnsinit dhcp a up outside
+  inside a ip link add other type bridge
+  inside a ip link set dev other up
+  refused 'has 2 that are up (' DHCP_IFNAME -- hook dhcp a up outside
+  inside a ip link delete dev other
+  inside a ip link set dev lan0 down
+  refused 'has 0 that are up' DHCP_IFNAME -- hook dhcp a up outside
+  [[ ! -e $LEASE && ! -e $OWN ]]
+}
+
+@test "without a server, up fails after DHCP_TIMEOUT, and nothing is left" {
+  up veth a
+  for client in "${CLIENTS[@]}"; do
+    config dhcp-a.conf <<<"DHCP_CLIENT=$client"$'\nDHCP_TIMEOUT=500ms'
+    before=$(world)
+    hook dhcp a up outside
+    run --separate-stderr ! hook dhcp a up inside 3>&-
+    [[ $stderr == *"no DHCP server has answered on interface 'lan0' within '500ms' (DHCP_TIMEOUT; client: $client); fix: "* ]]
+    hook dhcp a down outside
+    unchanged "$before"
+    [[ ! -e $LEASE && ! -e $OWN ]]
+    gone
+  done
+}
+
+# Whether no client and no supervisor runs.
+gone() { ! pgrep --full 'netnsinit --supervis[e]|dhcp@a[.]lease' >/dev/null; }
+
+@test "a renewal with another address, router and resolver is applied, and the old ones are removed" {
+  # A signal that makes the client ask again. This one has none: it asks when it is started again.
+  local -A signals=([udhcpc]=USR1 [dhcpcd]=HUP [dhclient]=KILL)
+  for client in "${CLIENTS[@]}"; do
+    serve --dhcp-range=192.0.2.100,192.0.2.100,1h
+    up_with "$client"
+    serve --dhcp-range=192.0.2.120,192.0.2.120,1h --dhcp-option=option:dns-server,192.0.2.54 --dhcp-option=option:router,192.0.2.9
+    kill "-${signals[$client]}" "$(client_pid)"
+    eventually renewed
+    down_hooks dhcp a
+  done
+}
+
+renewed() {
+  [[ $(addresses a lan0) == 192.0.2.120/24 && $(default_route) == *'via 192.0.2.9 '* && $(default_route) != *192.0.2.1' '* ]] &&
+    grep --quiet --line-regexp 'nameserver 192.0.2.54' $OWN/resolv.conf
+}
+
+@test "a restart keeps the client and its lease, and repairs the interface and the resolver" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  for client in udhcpc dhclient; do
+    up_with "$client"
+    pid=$(client_pid)
+    address=$(addresses a lan0)
+    : >"$BATS_TEST_TMPDIR/server.log"
+    inside a ip address flush dev lan0 scope global
+    rm $OWN/resolv.conf
+    restart_inside dhcp a
+    [[ $(client_pid) == "$pid" && $(addresses a lan0) == "$address" && $(default_route) == *192.0.2.1* && -e $OWN/resolv.conf ]]
+    [[ ! -s $BATS_TEST_TMPDIR/server.log ]]
+    down_hooks dhcp a
+  done
+}
+
+@test "a restart applies another client" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  up_with udhcpc
+  for client in dhclient dhcpcd udhcpc; do
+    config dhcp-a.conf <<<"DHCP_CLIENT=$client"
+    restart_inside dhcp a
+    [[ $(addresses a lan0) == 192.0.2.1??/24 && $(</proc/"$(client_pid)"/cmdline) == *"$client"* ]]
+  done
+}
+
+@test "a client for an interface that was created again gets a new lease" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  for client in "${CLIENTS[@]}"; do
+    up_with "$client"
+    inside a ip link delete dev lan0
+    restart_inside veth a
+    restart_inside dhcp a
+    [[ $(addresses a lan0) == 192.0.2.1??/24 ]]
+    down_hooks dhcp a
+  done
+}
+
+@test "a client that is killed is started again, and the address stays" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  for client in udhcpc dhclient; do
+    up_with "$client"
+    first=$(client_pid)
+    address=$(addresses a lan0)
+    : >"$BATS_TEST_TMPDIR/server.log"
+    kill -KILL "$first"
+    eventually has_seen DHCPACK
+    [[ $(client_pid) != "$first" && $(addresses a lan0) == "$address" ]]
+    down_hooks dhcp a
+  done
+}
+
+@test "an up that is killed at any moment leaves nothing that down does not remove" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  up veth a
+  before=$(world)
+  for delay in 0 0.02 0.04 0.06 0.1 0.2 0.4; do
+    setsid bash -c 'netnsinit dhcp a up outside && exec nsenter --net=/run/netns/a netnsinit dhcp a up inside' >/dev/null 2>&1 3>&- &
+    sleep "$delay"
+    kill -KILL -- "-$!" 2>/dev/null || kill -KILL "$!" || true
+    wait "$!" || true
+    hook dhcp a down outside
+    unchanged "$before"
+    [[ ! -e $LEASE && ! -e $OWN ]]
+    eventually gone
+  done
+}
+
+@test "text of the server that is not an address or a domain is ignored" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  up_with udhcpc
+  # As the client calls it.
+  inside a env interface=lan0 ip=192.0.2.100 subnet=255.255.255.0 lease=100 router='$(touch /run/x) 192.0.2.7' dns='* 192.0.2.9;x ::1' \
+    search=$'a;b example.net $x\nnameserver 192.0.2.66' $LEASE/program renew
+  [[ $(tail -n +2 $OWN/resolv.conf) == $'nameserver ::1\nsearch example.net' && $(default_route) == *'via 192.0.2.7 '* && ! -e /run/x ]]
+  run ! inside a env interface=lan0 ip='192.0.2.100 dev lo' subnet=255.255.255.0 $LEASE/program renew
+  [[ $(addresses a lan0) == 192.0.2.100/24 ]]
+}
+
+@test "a lease for one address can have a router outside of its network, and the kernel removes the address at its end" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  up_with udhcpc
+  inside a env interface=lan0 ip=192.0.2.200 subnet=255.255.255.255 lease=2 router=192.0.2.1 $LEASE/program renew
+  [[ $(addresses a lan0) == 192.0.2.200/32 && $(default_route) == *'via 192.0.2.1 '* ]]
+  eventually without_address
+}
+
+without_address() { [[ -z $(addresses a lan0) ]]; }
+
+@test "a foreign file for name resolution is refused, and stays" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  up veth a
+  mkdir -p $OWN
+  echo mine >$OWN/resolv.conf
+  hook dhcp a up outside
+  run --separate-stderr ! hook dhcp a up inside 3>&-
+  [[ $stderr == *"cannot replace '$OWN/resolv.conf': it was not written by the type dhcp"* ]]
+  hook dhcp a down outside
+  [[ $(<$OWN/resolv.conf) == mine ]]
+}
+
+@test "every hook can run twice" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  up veth a
+  config dhcp-a.conf <<<DHCP_CLIENT=udhcpc
+  before=$(world)
+  twice dhcp a up outside
+  twice dhcp a up inside
+  twice dhcp a down inside
+  twice dhcp a down outside
+  unchanged "$before"
+}
+
+@test "with DHCP_IPV6, dhcpcd also gets an IPv6 address and name servers, and down removes them" {
+  inside server ip address add 2001:db8::1/64 dev br0 nodad
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h --dhcp-range=2001:db8::100,2001:db8::200,64,1h --enable-ra '--dhcp-option=option6:dns-server,[2001:db8::53]'
+  config dhcp-a.conf <<<DHCP_IPV6=yes
+  up veth a
+  up dhcp a
+  eventually has_both
+  down_hooks dhcp a
+  [[ -z $(addresses a lan0) && ! -e $OWN ]]
+}
+
+has_both() {
+  [[ $(addresses a lan0) == *192.0.2.1??/24*2001:db8::1*/128* ]] && grep --quiet --line-regexp 'nameserver 2001:db8::53' $OWN/resolv.conf &&
+    grep --quiet --line-regexp 'nameserver 192.0.2.53' $OWN/resolv.conf
+}

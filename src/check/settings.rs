@@ -213,7 +213,9 @@ fn macs(setting: &Variable) -> Vec<String> {
 /// The addresses in a setting. Each value begins with an address. More arguments for `ip address add` can follow.
 pub(super) fn networks(setting: &Variable) -> impl Iterator<Item = Result<IpNet, String>> {
     let values = if is_about(setting, "IFADDR") { setting.values() } else { &[] };
-    values.iter().map(|value| network(value.split_whitespace().next().unwrap_or_default()))
+    // Instead of an address: the routers of the network give it.
+    let values = values.iter().filter(|value| value.trim() != "auto");
+    values.map(|value| network(value.split_whitespace().next().unwrap_or_default()))
 }
 
 /// The keywords of `ip address add` (ip-address(8)) that an address follows.

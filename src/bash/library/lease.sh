@@ -11,7 +11,7 @@ lease_start() {
   local __netns_lease __netns_client __netns_index __netns_now __netns_name=$1_IFNAME __netns_wanted=$1_CLIENT __netns_six=$1_IPV6
   __netns_wanted=${!__netns_wanted-} __netns_six=${!__netns_six:-no}
   if [[ $__netns_six == yes && ${__netns_wanted:=dhcpcd} != dhcpcd ]]; then
-    echo "$1_IPV6: $__netns_wanted is only for IPv4; set $1_CLIENT=dhcpcd, or $1_IPV6=no" >&2
+    echo "$1_IPV6: $__netns_wanted is only for IPv4; set $1_CLIENT=dhcpcd, or the address of the interface to 'auto'" >&2
     return 1
   fi
   __netns_lease_place

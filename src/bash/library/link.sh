@@ -25,7 +25,7 @@ link_add() {
 # Gives an interface its hardware address, MTU, alias, group, addresses, routes, gateway, sysctls and bridge (PREFIX_MAC, _MTU, _ALIAS,
 # _GROUP, _IFADDR, _ROUTES, _GATEWAY, _SYSCTLS, _BRIDGE), sets it up, and waits until it can be used. The interfaces PREFIX_PORTS of
 # the same place become its ports, also those that link_configure configures later. A tunnel sends to the addresses PREFIX_REMOTES.
-# Called again, it applies the present settings.
+# With `auto` in PREFIX_IFADDR, waits for an IPv6 address of a router. Called again, it applies the present settings.
 link_configure() {
   local __netns_ends=("${2-}") __netns_settings
   # A restart of the inside end of a pair also configures the outside end.

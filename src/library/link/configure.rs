@@ -55,6 +55,7 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     for link in record.links() {
         if is_ready(call, &record, link) {
             wait::until_usable(call, link)?;
+            wait::until_automatic(call, link)?;
             repeat_sysctls(call, link)?;
         }
     }

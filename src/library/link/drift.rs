@@ -65,6 +65,9 @@ impl LinkRecord {
             let address = address.split('/').next().unwrap_or_default();
             lines.push(format!("interface '{ifname}' does not have the address '{address}'"));
         }
+        if self.end.automatic && !self.has_automatic_address(&found) {
+            lines.push(format!("interface '{ifname}' does not have an IPv6 address of a router"));
+        }
         if !configured.routes.is_empty() {
             let routes: Vec<String> =
                 netlink::own_routes(found.index)?.into_iter().map(|route| route.text).collect();

@@ -35,6 +35,9 @@ pub struct LinkSettings {
     pub group: Option<u32>,
     /// The addresses, each as words for `ip address add`.
     pub addresses: Vec<String>,
+    /// Whether routers of the network give it IPv6 addresses (RFC 4862).
+    #[serde(default)]
+    pub automatic: bool,
     /// The routes, each as words for `ip route replace`.
     pub routes: Vec<String>,
     /// The gateways of the default routes.
@@ -50,6 +53,13 @@ pub struct LinkSettings {
     /// Time that the interface has to get a carrier.
     pub carrier_timeout: Duration,
 }
+
+/// The word in a list of addresses for those that routers of the network give.
+const AUTOMATIC: &str = "auto";
+
+/// The sysctls of an interface that accepts router advertisements, also if the namespace forwards packets (`accept_ra` in the kernel's
+/// ip-sysctl.rst).
+const ACCEPT_ROUTERS: [&str; 2] = ["ipv6.accept_ra=2", "ipv6.autoconf=1"];
 
 /// The gateway of a default route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +131,12 @@ impl LinkSettings {
         let of = |key: &str| format!("{key}{suffix}");
         let is_outside = suffix == super::OUTSIDE;
         let gateways = if is_outside { Vec::new() } else { settings.all("GATEWAY") };
+        let addresses = settings.all(&of("IFADDR")).into_iter().map(str::trim);
+        let automatic = addresses.clone().any(|words| words == AUTOMATIC);
+        if automatic && is_outside {
+            let message = "'auto' is only for an interface in the namespace: its routers must not configure another one";
+            return Err(invalid(settings.name(&of("IFADDR")), message));
+        }
         let end = Self {
             prefix: settings.prefix().to_owned(),
             suffix: suffix.to_owned(),
@@ -128,19 +144,14 @@ impl LinkSettings {
             mtu: settings.parsed("MTU", mtu)?,
             alias: settings.parsed(&of("ALIAS"), alias)?,
             group: settings.parsed(&of("GROUP"), group)?,
-            addresses: settings.all(&of("IFADDR")).iter().map(|words| (*words).trim().to_owned()).collect(),
+            addresses: addresses.filter(|words| *words != AUTOMATIC).map(ToOwned::to_owned).collect(),
+            automatic,
             routes: settings.all(&of("ROUTES")).iter().map(|words| (*words).trim().to_owned()).collect(),
             gateways: gateways
                 .iter()
                 .map(|value| gateway(value).map_err(|error| invalid(settings.name("GATEWAY"), error)))
                 .collect::<Result<_>>()?,
-            sysctls: settings
-                .all(&of("SYSCTLS"))
-                .iter()
-                .map(|value| {
-                    Sysctl::parse(value).map_err(|error| invalid(settings.name(&of("SYSCTLS")), error))
-                })
-                .collect::<Result<_>>()?,
+            sysctls: sysctls(settings, &of("SYSCTLS"), automatic)?,
             bridge: if suffix == super::INSIDE { None } else { settings.parsed("BRIDGE", valid_ifname)? },
             ports: if suffix == super::INSIDE { Vec::new() } else { settings.ports(&ifname)? },
             remotes: settings.remotes()?,
@@ -221,6 +232,9 @@ impl LinkSettings {
                 ));
             }
         }
+        if self.automatic && self.mtu.is_some_and(|mtu| mtu < 1280) {
+            return Err(invalid(self.setting("MTU"), "IPv6 needs at least 1280, but an address is 'auto'"));
+        }
         Ok(())
     }
 
@@ -278,6 +292,14 @@ impl LinkSettings {
     pub fn needs_rehearsal(&self) -> bool {
         !self.routes.is_empty() || self.addresses.iter().any(|words| network(words).is_none())
     }
+}
+
+/// The sysctls of the setting `key`, after those that an `automatic` interface needs: the last value of a sysctl is set.
+fn sysctls(settings: &Settings, key: &str, automatic: bool) -> Result<Vec<Sysctl>> {
+    let needed = ACCEPT_ROUTERS.iter().filter(|_| automatic).map(|value| (*value, "IFADDR"));
+    let set = settings.all(key).into_iter().map(|value| (value, key));
+    let parse = |(value, key)| Sysctl::parse(value).map_err(|error| invalid(settings.name(key), error));
+    needed.chain(set).map(parse).collect()
 }
 
 /// An address of one word, as ip(8) reads it: without a prefix, it is a single address.
@@ -379,6 +401,20 @@ mod tests {
                 .unwrap();
         assert_eq!(read.ports, ["a", "b", "c"]);
         assert_eq!(read.remotes, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn auto_is_not_an_address_and_accepts_routers_unless_a_sysctl_is_set() {
+        let read = end(&["X_IFADDR=192.0.2.1/24", "X_IFADDR=auto", "X_SYSCTLS=ipv6.accept_ra=1"]).unwrap();
+        assert!(read.automatic && !read.needs_rehearsal());
+        assert_eq!(read.addresses, ["192.0.2.1/24"]);
+        let values: Vec<&str> = read.sysctls.iter().map(|sysctl| sysctl.value.as_str()).collect();
+        assert_eq!(values, ["2", "1", "1"]);
+        assert!(!end(&["X_IFADDR=192.0.2.1/24"]).unwrap().automatic);
+        let outside = Settings::read("X", &["X_IFADDR_OUTSIDE=auto"]).unwrap();
+        let error = LinkSettings::read_named(&outside, "_OUTSIDE", "x".to_owned()).unwrap_err();
+        assert!(format!("{error:#}").starts_with("X_IFADDR_OUTSIDE: 'auto' is only for"), "{error:#}");
+        assert!(super::tests::error(&["X_MTU=1279", "X_IFADDR=auto"]).contains("1280"));
     }
 
     #[test]

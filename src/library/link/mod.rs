@@ -159,6 +159,19 @@ impl LinkRecord {
         self.end.addresses.iter().filter_map(|words| end::first_address(words)).collect()
     }
 
+    /// Whether the interface has a usable IPv6 address that is not one of its settings, nor link-local.
+    fn has_automatic_address(&self, found: &netlink::Link) -> bool {
+        let own =
+            self.configured.as_ref().map(|configured| configured.addresses.as_slice()).unwrap_or_default();
+        found.addresses.iter().filter(|address| address.contains(':') && !own.contains(address)).any(
+            |address| {
+                let address = address.split('/').next().unwrap_or_default();
+                let is_unusable = found.unusable.iter().any(|one| one.address.to_string() == address);
+                !is_unusable && !address.starts_with("fe80:")
+            },
+        )
+    }
+
     /// Whether the interface is in the namespace of the instance.
     pub(super) fn is_inside(&self) -> bool {
         self.place.is_inside()

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::super::Call;
 use super::LinkRecord;
 use super::drift::properties;
-use super::settings::Parent;
+use super::settings::{Parent, invalid};
 use crate::netlink;
 use crate::print;
 use crate::sys::wait::try_wait_until;
@@ -17,6 +17,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Time for duplicate address detection. It takes about two seconds for each address, all at the same time (RFC 4862, section 5.4).
 const DUPLICATE_DETECTION: Duration = Duration::from_secs(15);
+
+/// Time for the address of a router: the kernel asks for routers three times, every four seconds (RFC 4861, section 10), and then detects
+/// duplicates.
+const ROUTER: Duration = Duration::from_secs(30);
+const ROUTER_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits until a parent interface exists in the namespace of this thread.
 /// Errors: it does not appear in time.
@@ -80,6 +85,31 @@ pub(super) fn until_usable(call: &Call, link: &LinkRecord) -> Result<()> {
             link.describe(),
             timeout.as_secs()
         )
+    })
+}
+
+/// Waits until a router has given an interface an IPv6 address, if its setting asks for this.
+/// Errors: no router does, or the interface is deleted.
+pub(super) fn until_automatic(call: &Call, link: &LinkRecord) -> Result<()> {
+    if !link.end.automatic {
+        return Ok(());
+    }
+    let _there = link.place.enter(call)?;
+    let look = || -> Result<Option<()>> {
+        let found =
+            link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()))?;
+        Ok(link.has_automatic_address(&found).then_some(()))
+    };
+    let done = try_wait_until(ROUTER, ROUTER_INTERVAL, look)?;
+    done.ok_or_else(|| {
+        let message = format!(
+            "no router has given {} an IPv6 address after {} seconds ('auto'); fix: connect it to a network with an IPv6 router, or set an address; \
+             hint: `tcpdump -ni {} icmp6` in the namespace shows whether advertisements arrive",
+            link.describe(),
+            ROUTER.as_secs(),
+            link.end.ifname
+        );
+        invalid(link.end.setting("IFADDR"), message)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Measures the cost of each operation, and its floor: the cost of the same work without this program. Both are measured in
 //! turn, in one run, because absolute times depend on the load of the machine.
 //!
-//! `bench/run` calls this program on the test machines. `bench measure direct|peers|systemd FILE` writes the measured times. `bench
+//! `bench/run` calls this program on the test machines. `bench measure direct|peers|systemd|wireguard FILE` writes the measured times. `bench
 //! table FILE...` prints the table; `bench report DIRECTORY FILE...` also creates `results.json` and the plot. `bench floor …` is
 //! the floor of some operations.
 
@@ -15,6 +15,7 @@ mod plot;
 mod report;
 mod systemd;
 mod throughput;
+mod tunnel;
 mod update;
 
 use std::env;
@@ -33,11 +34,12 @@ fn main() -> Result<()> {
         ["measure", "direct", file] => write(file, &measure_direct()?),
         ["measure", "peers", file] => write(file, &peers::measure()?),
         ["measure", "systemd", file] => write(file, &systemd::measure()?),
+        ["measure", "wireguard", file] => write(file, &tunnel::measure()?),
         ["table", files @ ..] => report::print(files),
         ["report", directory, files @ ..] => report::report(Path::new(directory), files),
         ["floor", arguments @ ..] => floor::run(arguments),
         _ => bail!(
-            "usage: bench measure direct|peers|systemd FILE | table FILE... | report DIRECTORY FILE... | floor ..."
+            "usage: bench measure direct|peers|systemd|wireguard FILE | table FILE... | report DIRECTORY FILE... | floor ..."
         ),
     }
 }

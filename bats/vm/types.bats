@@ -29,6 +29,7 @@ setup() {
   ip -netns peer link add link up1 name vlan type vlan id 7
   ip -netns peer link add bond address 02:00:00:00:00:03 type bridge
   for name in vlan:1 ipv1:2 bond:3; do address peer "${name%:*}" "${name#*:}" 1; done
+  address peer lo 5 1
 }
 
 teardown() {
@@ -79,7 +80,6 @@ late() {
   ip -netns box link add port3 type veth peer name router netns peer
   address box port3 4 2
   address peer router 4 1
-  address peer lo 5 1
   ip -netns peer route add 192.0.5.2 via 192.0.1.2
   ip -netns peer route add 2001:db8:5::2 via 2001:db8:1::2
   netnsctl restart bond@box vrf@box

@@ -10,7 +10,7 @@
 #   NAT_IFNAME_OUT  interfaces of the host by which packets may leave; default: any
 #   NAT_TO          prefixes to which packets may go; default: everywhere
 #   NAT_EXCEPT      prefixes to which packets never go: "10.0.0.0/8 192.168.0.0/16"
-#   NAT_HOST_FIREWALL  yes: allow the packets in nftables chains of the host that drop forwarded packets; default: no, only a warning
+#   NAT_HOST_FIREWALL  yes: allow the packets in firewall chains of the host that drop forwarded packets; default: no, only a warning
 
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes

@@ -11,7 +11,7 @@
 #   PUBLISH_BY  dnat: rules of the host; or proxy: a program of the host, only for tcp; default: dnat
 #   PUBLISH_IDLE  with proxy: the namespace goes down after this time without a connection, such as 10min; default: it stays up
 #   PUBLISH_WAKES  with proxy: array of units that the first connection starts with the namespace, such as attached services
-#   PUBLISH_HOST_FIREWALL  yes: allow the packets in nftables chains of the host that drop forwarded packets; default: no, only a warning
+#   PUBLISH_HOST_FIREWALL  yes: allow the packets in firewall chains of the host that drop forwarded packets; default: no, only a warning
 
 # Everything is made by the inside hook, after the interfaces of the namespace. So a restart applies the present settings.
 configure_publish_up_inside() {

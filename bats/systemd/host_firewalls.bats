@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# NAT_HOST_FIREWALL with the firewalls that people use: firewalld, ufw and docker, unpacked from their packages.
+# NAT_HOST_FIREWALL with the firewalls that people use: firewalld, ufw, docker and iptables-legacy, unpacked from their packages.
 
 load systemd
 
@@ -10,9 +10,9 @@ setup_file() {
   lab_install
   lab_samples
   lab_packages firewalls
-  local root=$LAB/root tool
+  local root=$LAB/root
   # What the scripts of the packages do.
-  for tool in ip{,6}tables{,-save,-restore}; do ln -sf xtables-nft-multi "$root/usr/sbin/$tool"; done
+  variant nft
   ln -sf org.fedoraproject.FirewallD1.server.policy.choice "$root/usr/share/polkit-1/actions/org.fedoraproject.FirewallD1.policy"
   mkdir -p "$root/etc/ufw"
   cp "$root"/usr/share/ufw/{iptables/*.rules,ufw.conf} "$root/etc/ufw"
@@ -35,7 +35,22 @@ setup() {
 # The firewalls end first, because they would change the rules again.
 teardown() {
   lab bash -c 'systemctl stop firewalld test-docker; ufw --force disable; nft flush ruleset' >/dev/null 2>&1 || true
+  variant nft
+  lab bash -c 'for program in ip{,6}tables; do
+    for table in $(</proc/net/${program/tables/_tables}_names); do
+      $program-legacy --table $table --policy FORWARD ACCEPT; $program-legacy --table $table --flush; $program-legacy --table $table --delete-chain
+    done
+  done' >/dev/null 2>&1
   undo_test
+  # docker sets this, and its policy only if it was 0.
+  lab sysctl --quiet --write net.ipv4.ip_forward=0
+}
+
+# Usage: variant nft|legacy
+# Sets the kind of iptables, as update-alternatives does.
+variant() {
+  local tool
+  for tool in ip{,6}tables{,-save,-restore}; do ln -sf "xtables-$1-multi" "$LAB/root/usr/sbin/$tool"; done
 }
 
 # Usage: passes FROM ADDRESS
@@ -150,6 +165,80 @@ unmarked() { [[ $(iptables_rules) != *systemd-netns* ]]; }
   rules=$(iptables_rules)
   [[ $rules == *'-A DOCKER-USER -i ve-n0 -m comment --comment "systemd-netns nat@n" -j ACCEPT'* && $rules != *'-A FORWARD -i ve-n0'* ]]
   run ! passes internet 192.0.2.2
+  publishes PUBLISH_HOST_FIREWALL=yes
+  lab systemctl restart test-docker
+  still_passes
+  lab systemctl stop netns-nat@n netns-publish@n
+  eventually unmarked
+}
+
+# The tests below create tables of iptables-legacy, which stay until the lab ends.
+@test "iptables-legacy: tables that do not exist are not created" {
+  config nat-n.conf <<<NAT_HOST_FIREWALL=yes
+  lab systemctl start netns-nat@n
+  lab netnsctl check nat@n
+  [[ -z $(lab cat /proc/net/ip_tables_names /proc/net/ip6_tables_names) ]]
+}
+
+@test "iptables-legacy: rules allow the packets in each closed table until down, and check reports missing ones" {
+  variant legacy
+  lab iptables --policy FORWARD DROP
+  lab iptables --table mangle --append FORWARD --protocol udp --jump ACCEPT
+  lab iptables --table mangle --append FORWARD --jump DROP
+  lab ip6tables --append FORWARD --jump REJECT
+  before=$(iptables_rules)
+  opens
+  [[ $(iptables_rules) == *'-A FORWARD -i ve-n0 -m comment --comment "systemd-netns nat@n" -j ACCEPT'* ]]
+  [[ $(lab ip6tables --list-rules) == *'-A FORWARD -i ve-n0'* && $(lab iptables --table mangle --list-rules) == *'-A FORWARD -i ve-n0'* ]]
+  publishes PUBLISH_HOST_FIREWALL=yes
+  # Otherwise it may repair this after the earlier changes.
+  lab systemctl kill --signal=STOP netns_watch
+  lab iptables --flush FORWARD
+  run ! passes n 198.51.100.1
+  run -1 lab netnsctl check nat@n
+  [[ $output == *"error: nat@n: the chain 'FORWARD' of the table 'filter' of iptables-legacy on the host drops forwarded packets; it has no rule for the namespace; fix: \`netnsctl restart nat@n\`"* ]]
+  lab netnsctl restart nat@n publish@n
+  passes n 198.51.100.1
+  lab systemctl kill --signal=CONT netns_watch
+  lab nft flush ruleset
+  still_passes
+  lab netnsctl check nat@n publish@n
+  lab systemctl stop netns-nat@n netns-publish@n
+  eventually unmarked
+  [[ $(iptables_rules) == "$before" && $(lab iptables --table mangle --list-rules) != *systemd-netns* ]]
+}
+
+@test "iptables-legacy: without its program, up prints a warning with the package" {
+  variant legacy
+  lab iptables --policy FORWARD DROP
+  lab mv /usr/sbin/iptables-legacy /run
+  lab systemctl start netns-nat@n
+  lab mv /run/iptables-legacy /usr/sbin
+  [[ $(journal netns-nat@n.service) == *"warning: cannot read the table 'filter' of iptables-legacy on the host, which may drop forwarded packets: \`iptables-legacy\` is not installed; hint: \`apt install iptables\`"* ]]
+}
+
+@test "ufw with iptables-legacy: as with iptables-nft" {
+  variant legacy
+  lab ufw --force enable
+  lab ufw reload # adds two rules of its own
+  before=$(iptables_rules)
+  opens
+  publishes PUBLISH_HOST_FIREWALL=yes
+  lab ufw reload
+  still_passes
+  lab systemctl stop netns-nat@n netns-publish@n
+  eventually unmarked
+  [[ $(iptables_rules) == "$before" ]]
+}
+
+@test "docker with iptables-legacy: the rules are in its chain DOCKER-USER" {
+  variant legacy
+  unit test-docker.service <<<$'[Service]\nExecStart=/usr/sbin/dockerd --storage-driver=vfs'
+  lab systemctl start test-docker
+  eventually lab docker info
+  opens
+  rules=$(iptables_rules)
+  [[ $rules == *'-A DOCKER-USER -i ve-n0 -m comment --comment "systemd-netns nat@n" -j ACCEPT'* && $rules != *'-A FORWARD -i ve-n0'* ]]
   publishes PUBLISH_HOST_FIREWALL=yes
   lab systemctl restart test-docker
   still_passes

@@ -110,7 +110,7 @@ impl Changes {
 
 /// `host_firewall`: opens the chains that drop forwarded packets, or prints a warning about each.
 /// Arguments: SETTING yes|no [--dnat] IFNAME...
-/// Errors: an argument is missing, or nft(8) fails.
+/// Errors: an argument is missing, or nft(8) or iptables fails.
 pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
     let [setting, value, rest @ ..] = arguments else { bail!("expected SETTING [--dnat] IFNAME...") };
     let (dnat, interfaces) = match rest {
@@ -144,6 +144,7 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
     record.push(Object::Firewall(firewall.clone()));
     record.save(call.paths)?;
     let what = "cannot allow packets in other firewalls of the host";
+    ruleset.unread.iter().for_each(|message| print::warn(message));
     for chain in ruleset.closed(&firewall) {
         if !open {
             print::warn(&firewall.warning(&chain));
@@ -171,14 +172,14 @@ impl HostFirewall {
     }
 
     /// Deletes our rules after a failure of the hook that has made them. Returns that they do not stay.
-    /// Errors: nft(8) fails.
+    /// Errors: nft(8) or iptables fails.
     pub(super) fn undo(&self, call: &Call) -> Result<bool> {
         let _host = call.enter_host()?;
         self.remove().map(|()| false)
     }
 
     /// Deletes our rules, wherever they are.
-    /// Errors: nft(8) fails.
+    /// Errors: nft(8) or iptables fails.
     pub(super) fn remove(&self) -> Result<()> {
         if !self.open {
             return Ok(());
@@ -192,7 +193,7 @@ impl HostFirewall {
     }
 
     /// Returns a line for each chain that drops packets of the instance.
-    /// Errors: nft(8) fails.
+    /// Errors: nft(8) or iptables fails.
     pub(super) fn drift(&self) -> Result<Vec<String>> {
         let chains = HostRules::read()?.closed(self);
         Ok(chains.iter().map(|chain| self.warning(chain)).collect())
@@ -200,15 +201,12 @@ impl HostFirewall {
 
     /// The message about a chain that drops packets.
     fn warning(&self, chain: &ClosedChain) -> String {
-        let ClosedChain { family, table, name } = chain;
         let next = if self.open {
             "it has no rule for the namespace".to_owned()
         } else {
             format!("allow those of {} there, or set {}=yes", self.interfaces.join(", "), self.setting)
         };
-        format!(
-            "the chain '{name}' of the table '{family} {table}' on the host drops forwarded packets; {next}"
-        )
+        format!("{chain} on the host drops forwarded packets; {next}")
     }
 
     /// Adds the interfaces to the zone of firewalld. Returns whether firewall-cmd is installed.

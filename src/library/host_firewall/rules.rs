@@ -1,9 +1,11 @@
 //! The rules on the host, and the chains that drop forwarded packets.
 
+use std::fmt;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::iptables::Iptables;
+use super::iptables::{FILTER, FORWARD, Iptables};
 use super::{COMMENT, Changes, HostFirewall};
 use crate::firewall::nft;
 
@@ -16,6 +18,18 @@ pub(super) struct ClosedChain {
     pub(super) family: String,
     pub(super) table: String,
     pub(super) name: String,
+    /// The program of iptables-legacy, if the table belongs to it.
+    legacy: Option<&'static str>,
+}
+
+impl fmt::Display for ClosedChain {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { family, table, name, legacy } = self;
+        match legacy {
+            Some(program) => write!(formatter, "the chain '{name}' of the table '{table}' of {program}"),
+            None => write!(formatter, "the chain '{name}' of the table '{family} {table}'"),
+        }
+    }
 }
 
 /// All rules on the host.
@@ -24,24 +38,27 @@ pub(super) struct HostRules {
     objects: Vec<Value>,
     /// The tables of iptables.
     iptables: Vec<Iptables>,
+    /// A message for each table that cannot be read.
+    pub(super) unread: Vec<String>,
 }
 
 impl HostRules {
     /// Reads the rules in the namespace of this thread.
-    /// Errors: nft(8) fails.
+    /// Errors: nft(8) or iptables fails.
     pub(super) fn read() -> Result<Self> {
         let output = nft::run(&["--json", "list", "ruleset"], b"")?;
         let list: Value = serde_json::from_slice(&output).context("cannot parse the output of nft")?;
-        let mut rules =
-            Self { objects: list["nftables"].as_array().cloned().unwrap_or_default(), iptables: Vec::new() };
+        let objects = list["nftables"].as_array().cloned().unwrap_or_default();
+        let (legacy, unread) = Iptables::read_legacy()?;
+        let mut rules = Self { objects, iptables: legacy, unread };
         let chains: Vec<&Value> = rules.of_kind("chain").collect();
         let is_of = |chain: &Value, family| {
-            chain["family"] == family && chain["table"] == "filter" && chain["name"] == "FORWARD"
+            chain["family"] == family && chain["table"] == FILTER && chain["name"] == FORWARD
         };
         let families =
             ["ip", "ip6"].into_iter().filter(|family| chains.iter().any(|chain| is_of(chain, *family)));
         let tables = families.map(Iptables::read).collect::<Result<Vec<_>>>()?;
-        rules.iptables = tables.into_iter().flatten().collect();
+        rules.iptables.extend(tables.into_iter().flatten());
         Ok(rules)
     }
 
@@ -63,31 +80,45 @@ impl HostRules {
             rule["comment"].as_str().is_some_and(|text| text.starts_with(COMMENT) && text != firewall.comment)
         };
         let is_for = |rule: &Value| firewall.interfaces.iter().any(|ifname| names(&rule["expr"], ifname));
-        let chains = chains.filter(|chain| match self.iptables_of(&chain["family"], &chain["table"]) {
-            Some(iptables) => !iptables.is_for(&firewall.interfaces, &firewall.comment),
-            None => !self.rules(chain).any(|rule| is_for(rule) && !is_of_other(rule)),
-        });
+        let is_open_in = |table: &Iptables| table.is_for(&firewall.interfaces, &firewall.comment);
+        let closed = |chain: &Value| ClosedChain {
+            family: text(&chain["family"]),
+            table: text(&chain["table"]),
+            name: text(&chain["name"]),
+            legacy: None,
+        };
         // firewalld has such a rule.
         let chains =
             chains.filter(|chain| !(firewall.dnat && self.rules_of_chain(chain).any(accepts_published)));
-        chains
-            .map(|chain| ClosedChain {
-                family: text(&chain["family"]),
-                table: text(&chain["table"]),
-                name: text(&chain["name"]),
-            })
-            .collect()
+        let chains = chains.filter_map(|chain| {
+            let closed = closed(chain);
+            let is_open = match self.iptables_of(&closed) {
+                Some(table) => is_open_in(table),
+                None => self.rules(chain).any(|rule| is_for(rule) && !is_of_other(rule)),
+            };
+            (!is_open).then_some(closed)
+        });
+        let legacy = self.iptables.iter().filter(|table| table.is_legacy() && table.is_closed());
+        let legacy = legacy.filter(|table| !is_open_in(table)).map(|table| ClosedChain {
+            family: table.family.to_owned(),
+            table: table.table.to_owned(),
+            name: FORWARD.to_owned(),
+            legacy: Some(table.program),
+        });
+        chains.chain(legacy).collect()
     }
 
     /// Adds the rules to the changes that open a chain.
     pub(super) fn open(&self, chain: &ClosedChain, firewall: &HostFirewall, changes: &mut Changes) {
-        let ClosedChain { family, table, name } = self.entry(chain);
-        let iptables = self.iptables_of(&family, &table);
+        let iptables = self.iptables_of(chain);
+        let name = self.entry(chain);
         for allowed in firewall.allowed() {
             match iptables {
-                Some(iptables) => changes.added.push(iptables.rule(&name, &allowed, &firewall.comment)),
+                Some(iptables) => changes.added.push(iptables.rule(name, &allowed, &firewall.comment)),
                 None => changes.nft.push(format!(
-                    "insert rule {family} {table} {name} {} accept comment \"{}\"",
+                    "insert rule {} {} {name} {} accept comment \"{}\"",
+                    chain.family,
+                    chain.table,
                     allowed.nft(),
                     firewall.comment
                 )),
@@ -95,22 +126,27 @@ impl HostRules {
         }
     }
 
-    /// The table of iptables with this family and name.
-    fn iptables_of<Text: PartialEq<str>>(&self, family: &Text, table: &Text) -> Option<&Iptables> {
-        self.iptables.iter().find(|one| *table == *"filter" && one.is_of(family))
+    /// The table of iptables with this chain.
+    fn iptables_of(&self, chain: &ClosedChain) -> Option<&Iptables> {
+        self.iptables.iter().find(|table| {
+            table.family == chain.family
+                && table.table == chain.table
+                && table.is_legacy() == chain.legacy.is_some()
+        })
     }
 
     /// The chain that gets our rules: docker's chain for rules of users, or the chain itself.
-    fn entry(&self, chain: &ClosedChain) -> ClosedChain {
-        let is_beside = |other: &&Value| {
+    fn entry<'a>(&self, chain: &'a ClosedChain) -> &'a str {
+        let is_beside = |other: &Value| {
             other["name"] == DOCKER_USER
                 && other["family"] == chain.family.as_str()
                 && other["table"] == chain.table.as_str()
         };
-        match self.of_kind("chain").find(is_beside) {
-            Some(_) => ClosedChain { name: DOCKER_USER.to_owned(), ..chain.clone() },
-            None => chain.clone(),
-        }
+        let has_docker = match self.iptables_of(chain) {
+            Some(table) => table.has_chain(DOCKER_USER),
+            None => self.of_kind("chain").any(is_beside),
+        };
+        if has_docker { DOCKER_USER } else { &chain.name }
     }
 
     /// Forgets the rules with a comment, and returns the changes that delete them.
@@ -210,7 +246,7 @@ mod tests {
             json!({"chain": {"family": "ip", "table": table, "name": "f", "type": "filter", "hook": "forward", "policy": policy}}),
             json!({"rule": {"family": "ip", "table": table, "chain": "f", "handle": 3, "expr": last, "comment": comment}}),
         ];
-        let ruleset = HostRules { objects, iptables: Vec::new() };
+        let ruleset = HostRules { objects, iptables: Vec::new(), unread: Vec::new() };
         !ruleset.closed(&firewall()).is_empty()
     }
 
@@ -243,7 +279,7 @@ mod tests {
                 [{"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}, {"accept": null}]}}),
             json!({"rule": {"family": "inet", "table": "firewalld", "chain": "f", "expr": last}}),
         ];
-        let ruleset = HostRules { objects, iptables: Vec::new() };
+        let ruleset = HostRules { objects, iptables: Vec::new(), unread: Vec::new() };
         for dnat in [false, true] {
             assert_eq!(ruleset.closed(&HostFirewall { dnat, ..firewall() }).is_empty(), dnat);
         }
@@ -254,5 +290,16 @@ mod tests {
         let rule = json!([{"match": {"right": "ve-a0"}}, {"accept": null}]);
         assert!(!closed_with("t", "drop", &rule, "systemd-netns t@a"));
         assert!(closed_with("t", "drop", &rule, "systemd-netns u@a"));
+    }
+
+    #[test]
+    fn a_chain_of_iptables_legacy_is_named_with_its_program() {
+        let chain = ClosedChain {
+            family: "ip6".to_owned(),
+            table: FILTER.to_owned(),
+            name: FORWARD.to_owned(),
+            legacy: Some("ip6tables-legacy"),
+        };
+        assert_eq!(chain.to_string(), "the chain 'FORWARD' of the table 'filter' of ip6tables-legacy");
     }
 }

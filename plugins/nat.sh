@@ -17,14 +17,13 @@ NO_CONFIG_REQUIRED=yes
 
 # Everything is on the host. It is set by the inside hook, so that a restart applies the present settings and addresses.
 configure_nat_up_inside() {
-  local chains links=() sources=() uplinks=()
+  local chains links=() sources=()
   configure_nat_validate >&2 || exit 1
   assert_command ip iproute2
   assert_command nft nftables
   nat_split
   nat_find_links "$1" || exit 1
-  nat_find_uplinks
-  host_forward chains "${links[@]}" "${uplinks[@]}"
+  host_forward chains "${NAT_IFNAME_OUT[@]:---uplinks}" "${links[@]}"
   host_table_load <<<"$chains"$'\n'"$(nat_rules)"
   host_firewall NAT_HOST_FIREWALL "${links[@]}"
 }
@@ -101,26 +100,6 @@ nat_find_links() {
     echo "NAT_TO: '${NAT_TO[*]}': expected a prefix of the family of the sources, '${sources[*]}'" >&2
     return 1
   fi
-}
-
-# Sets `uplinks` to the other interfaces of the host by which packets can leave: NAT_IFNAME_OUT, or those with a route. Of an interface
-# of another instance, the type nat of its namespace decides.
-nat_find_uplinks() {
-  local interfaces routes ifname words wanted=" ${NAT_IFNAME_OUT[*]} "
-  if ((${#NAT_IFNAME_OUT[@]} == 0)); then
-    routes=$(host_run ip route show && host_run ip -6 route show)
-    wanted=$(nat_after dev <<<"$routes")
-    wanted=" ${wanted//$'\n'/ } "
-  fi
-  interfaces=$(host_run ip -N -oneline link show)
-  while read -r _ ifname words; do
-    ifname=${ifname%:}
-    ifname=${ifname%@*}
-    [[ $wanted == *" $ifname "* && $ifname != lo && " ${links[*]} " != *" $ifname "* ]] || continue
-    # The link group of the interfaces of instances (docs/managers.md).
-    [[ ${#NAT_IFNAME_OUT[@]} -gt 0 || $words != *' group 28275 '* ]] || continue
-    uplinks+=("$ifname")
-  done <<<"$interfaces"
 }
 
 # Prints the chains of the instance.

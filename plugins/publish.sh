@@ -62,7 +62,7 @@ publish_table() { host_run nft list table inet "netns_publish-${NSNAME//://}" 2>
 # Usage: publish_by_dnat PORTS
 # Lets the host change the destination of packets. PORTS are the lines of claim_ports.
 publish_by_dnat() {
-  local family ip address ifname found rules='' translated='' loopback='' chains links=() inner=() locals=()
+  local family ip address ifname found rules='' translated='' loopback='' chains inner=() locals=()
   assert_command nft nftables
   for family in 4 6; do
     ip=ip${family/4/} # as nft calls it
@@ -86,9 +86,7 @@ publish_by_dnat() {
     echo "cannot publish ports: namespace '$NSNAME' has no address; bring up a type with an address, such as veth@$NSNAME" >&2
     exit 1
   fi
-  links=("${inner[@]}")
-  publish_add_links
-  host_forward chains "${links[@]}" || exit 1
+  host_forward chains --all "${inner[@]}" || exit 1
   host_table_load <<END || exit 1
 $chains
 chain ports {
@@ -114,15 +112,6 @@ $loopback
 END
   ((${#locals[@]} == 0)) || sysctl_set --host "${locals[@]}" || exit 1
   host_firewall PUBLISH_HOST_FIREWALL --dnat "${inner[@]}"
-}
-
-# Adds to `links` the interfaces of the host by which clients can come.
-publish_add_links() {
-  local ifname addresses
-  addresses=$(host_run ip -oneline address show up scope global) || exit 1
-  while read -r _ ifname _; do
-    [[ " lo ${links[*]} " == *" $ifname "* ]] || links+=("$ifname")
-  done <<<"$addresses"
 }
 
 # Usage: publish_address 4|6

@@ -15,9 +15,31 @@ setup() {
   pair a VETH_GATEWAY=outside
 }
 
-# Usage: passes NAME
+# Usage: passes NAME [ADDRESS]
 # Succeeds if the namespace reaches the network of the host.
-passes() { on ip netns exec "$1" ping -q -c 1 -i 0.1 -w 5 198.51.100.1 >/dev/null; }
+passes() { on ip netns exec "$1" ping -q -c 1 -i 0.1 -w 5 "${2-198.51.100.1}" >/dev/null; }
+
+# Usage: appear
+# Adds eth1 to the host, 203.0.113.2, to the namespace `internet`, 203.0.113.1.
+appear() {
+  on bash -c '
+    ip link add eth1 type veth peer name up1 netns internet
+    ip link set dev eth1 up
+    ip -netns internet link set dev up1 up
+    ip -netns internet address add 203.0.113.1/24 dev up1
+    ip address add 203.0.113.2/24 dev eth1'
+}
+
+# Usage: repaired LINE
+# Succeeds if nat@a is repaired: by systemd, or else by a restart, which check demands with this line.
+repaired() {
+  if [[ $ENGINE == direct ]]; then
+    run -1 on netnsctl check nat@a
+    [[ $output == *"error: nat@a: $1; fix: \`netnsctl restart nat@a\`"* ]] || return
+    on netnsctl restart nat@a
+  fi
+  eventually on netnsctl check nat@a
+}
 
 # Usage: forwarding IFNAME
 forwarding() { on cat "/proc/sys/net/ipv4/conf/$1/forwarding"; }
@@ -103,4 +125,34 @@ left() {
   passes a
   on netnsctl down nat@a veth@a
   [[ -z $(left) ]]
+}
+
+@test "an interface of the host that appears later is used, with and without NAT_IFNAME_OUT, and one that disappears is forgotten" {
+  for line in '' NAT_IFNAME_OUT=eth1; do
+    config nat-a.conf <<<"$line"
+    on netnsctl up veth@a nat@a
+    appear
+    repaired "interface 'eth1' has appeared on the host, which does not forward packets from it"
+    passes a 203.0.113.1
+    [[ $(forwarding eth1) == 1 ]]
+    on ip link delete dev eth1
+    repaired "sysctl 'net.ipv4.conf.eth1.forwarding' does not exist any more on the host"
+    on netnsctl down nat@a veth@a
+    [[ -z $(left) ]]
+  done
+}
+
+@test "an interface that appears later is not used without a route, or if NAT_IFNAME_OUT has others" {
+  config nat-a.conf <<<NAT_IFNAME_OUT=eth0
+  on netnsctl up veth@a nat@a
+  appear
+  on netnsctl check nat@a
+  config nat-a.conf </dev/null
+  on netnsctl restart nat@a
+  on netnsctl check nat@a
+  on ip link add spare0 type veth peer name spare1
+  on ip link set dev spare0 up
+  on ip link set dev spare1 up
+  on netnsctl check nat@a
+  [[ $(forwarding spare0) == 0 ]]
 }

@@ -29,7 +29,7 @@ shaken() {
   shaken
   run -0 lab netnsctl check nat@n
   [[ $(main_pid test-app) == "$pid" ]]
-  [[ $(journal netns_watch.service) == *'another program has changed the rules on the host: reloading netns-nat@n.service'* ]]
+  [[ $(journal netns_watch.service) == *'the rules or interfaces of the host have changed: reloading netns-nat@n.service'* ]]
 }
 
 @test "the unit that watches the rules runs as long as an instance has rules" {

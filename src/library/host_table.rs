@@ -5,8 +5,8 @@ use std::io::{Read, stdin};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::Call;
 use super::record::{Object, Record};
+use super::{Call, forward};
 use crate::firewall::nft;
 use crate::name::{Instance, Side};
 use crate::netlink::{self, Table};
@@ -87,7 +87,8 @@ impl HostTable {
     }
 }
 
-/// `host_table_load`: loads the table of the instance, in place of an earlier one, in one transaction. stdin has its contents.
+/// `host_table_load`: loads the table of the instance, in place of an earlier one, in one transaction. stdin has its contents. Then the
+/// host forwards the packets of `host_forward`.
 /// Errors: stdin is empty, another program has created a table of this name, or nft(8) refuses the rules. An earlier table stays.
 pub fn load(call: &Call, arguments: &[&str]) -> Result<()> {
     ensure!(arguments.is_empty(), "expected no arguments: the contents of the table are read from stdin");
@@ -125,7 +126,8 @@ pub fn load(call: &Call, arguments: &[&str]) -> Result<()> {
     table.rules = Some(list(name)?);
     record.retain(|object| !matches!(object, Object::Table(_)));
     record.push(Object::Table(table));
-    record.save(call.paths)
+    record.save(call.paths)?;
+    forward::switch_on(call)
 }
 
 /// `host_table_remove`: removes the table of the instance, if it has one.

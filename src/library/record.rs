@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::daemon::Daemon;
+use super::forward::Forwarding;
 use super::host_firewall::HostFirewall;
 use super::host_table::HostTable;
 use super::link::LinkRecord;
@@ -26,6 +27,8 @@ pub enum Object {
     Sysctl(ChangedSysctl),
     /// The nftables table on the host.
     Table(HostTable),
+    /// The interfaces whose packets the host forwards.
+    Forwarding(Forwarding),
     /// The chains of other programs on the host.
     Firewall(HostFirewall),
     /// A daemon.
@@ -45,6 +48,7 @@ impl Object {
             Self::Link(link) => link.is_of(hook),
             Self::Sysctl(sysctl) => sysctl.is_of(hook),
             Self::Table(table) => table.is_of(hook),
+            Self::Forwarding(forwarding) => forwarding.is_of(hook),
             Self::Firewall(firewall) => firewall.is_of(hook),
             Self::Daemon(daemon) => daemon.is_of(hook),
             Self::Ports(claim) => claim.is_of(hook),
@@ -58,7 +62,9 @@ impl Object {
         match self {
             Self::Link(link) => link.is_inside(),
             Self::Sysctl(sysctl) => sysctl.is_inside(),
-            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) | Self::Sockets(_) => false,
+            Self::Table(_) | Self::Forwarding(_) | Self::Firewall(_) | Self::Ports(_) | Self::Sockets(_) => {
+                false
+            }
             Self::Daemon(daemon) => daemon.is_inside(),
             Self::Tunnel(_) => true,
         }
@@ -70,6 +76,7 @@ impl Object {
             Self::Link(link) => link.is_made_by_restart(),
             Self::Sysctl(sysctl) => sysctl.is_made_by_restart(),
             Self::Table(table) => table.is_made_by_restart(),
+            Self::Forwarding(forwarding) => forwarding.is_made_by_restart(),
             Self::Firewall(firewall) => firewall.is_made_by_restart(),
             Self::Daemon(daemon) => daemon.is_inside(),
             Self::Ports(_) => false,
@@ -84,6 +91,7 @@ impl Object {
             // `down` removes it.
             Self::Link(_) | Self::Daemon(_) | Self::Ports(_) | Self::Tunnel(_) => false,
             Self::Table(table) => table.is_stale(hook),
+            Self::Forwarding(forwarding) => forwarding.is_stale(hook),
             Self::Firewall(firewall) => firewall.is_stale(hook),
             Self::Sysctl(sysctl) => sysctl.is_stale(hook),
             Self::Sockets(sockets) => sockets.is_stale(hook),
@@ -98,8 +106,8 @@ impl Object {
             Self::Table(table) => table.undo(call),
             Self::Firewall(firewall) => firewall.undo(call),
             Self::Daemon(daemon) => daemon.stop(call.paths).map(|()| false),
-            // The record is the claim. A tunnel ends with its interface, or is down with it.
-            Self::Ports(_) | Self::Tunnel(_) => Ok(false),
+            // The record is the claim. A tunnel ends with its interface, or is down with it. Sysctls have their own records.
+            Self::Ports(_) | Self::Tunnel(_) | Self::Forwarding(_) => Ok(false),
             Self::Sockets(sockets) => sockets.remove(call.paths).map(|()| false),
         }
     }
@@ -112,7 +120,7 @@ impl Object {
             Self::Table(table) => table.remove(),
             Self::Firewall(firewall) => firewall.remove(),
             Self::Daemon(daemon) => daemon.stop(paths),
-            Self::Ports(_) | Self::Tunnel(_) => Ok(()), // as in `undo`
+            Self::Ports(_) | Self::Tunnel(_) | Self::Forwarding(_) => Ok(()), // as in `undo`
             Self::Sockets(sockets) => sockets.remove(paths),
         }
     }
@@ -123,9 +131,12 @@ impl Object {
             Self::Link(link) => link.remove_here(),
             Self::Sysctl(sysctl) => sysctl.remove_here(),
             // They are on the host, or end with their interface.
-            Self::Table(_) | Self::Firewall(_) | Self::Ports(_) | Self::Tunnel(_) | Self::Sockets(_) => {
-                Ok(())
-            }
+            Self::Table(_)
+            | Self::Forwarding(_)
+            | Self::Firewall(_)
+            | Self::Ports(_)
+            | Self::Tunnel(_)
+            | Self::Sockets(_) => Ok(()),
             Self::Daemon(daemon) => daemon.stop(paths),
         }
     }
@@ -136,6 +147,7 @@ impl Object {
             Self::Link(link) => link.drift(paths),
             Self::Sysctl(sysctl) => sysctl.drift(paths),
             Self::Table(table) => table.drift(),
+            Self::Forwarding(forwarding) => forwarding.drift(),
             Self::Firewall(firewall) => firewall.drift(),
             Self::Daemon(daemon) => Ok(daemon.drift(paths)),
             Self::Ports(claim) => claim.drift(),
@@ -150,6 +162,7 @@ impl Object {
             Self::Link(_)
             | Self::Sysctl(_)
             | Self::Table(_)
+            | Self::Forwarding(_)
             | Self::Firewall(_)
             | Self::Ports(_)
             | Self::Tunnel(_)
@@ -229,6 +242,20 @@ impl Record {
     /// Forgets a sysctl.
     pub fn forget_sysctl(&mut self, sysctl: &ChangedSysctl) {
         self.objects.retain(|object| !matches!(object, Object::Sysctl(one) if one.is_same_as(sysctl)));
+    }
+
+    /// The interfaces whose packets the host forwards.
+    pub fn forwarding(&self) -> Option<&Forwarding> {
+        self.objects.iter().find_map(|object| match object {
+            Object::Forwarding(forwarding) => Some(forwarding),
+            _ => None,
+        })
+    }
+
+    /// Records these interfaces, in place of earlier ones.
+    pub fn put_forwarding(&mut self, forwarding: Forwarding) {
+        let at = self.position(|object| matches!(object, Object::Forwarding(_)));
+        self.put(at, Object::Forwarding(forwarding));
     }
 
     /// Records an interface, in place of the earlier one with the same label.

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::ErrorKind;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
-use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use nix::errno::Errno;
 use serde::Serialize;
 
-use super::message::{Attributes, HEADER, open, query};
+use super::message::{Attributes, HEADER, query};
 
 /// `NFNL_SUBSYS_NFTABLES`, in the upper byte of the message type.
 pub(super) const NFTABLES: u16 = 10 << 8;
@@ -19,8 +16,6 @@ pub(super) const NFTABLES: u16 = 10 << 8;
 const GET_TABLE: u16 = NFTABLES | 1;
 const GET_CHAIN: u16 = NFTABLES | 4;
 const GET_RULE: u16 = NFTABLES | 7;
-/// `NFNLGRP_NFTABLES` (include/uapi/linux/netfilter/nfnetlink.h)
-const CHANGES: u32 = 7;
 /// The length of `struct nfgenmsg`.
 const GENERIC: usize = 4;
 /// `NFTA_TABLE_NAME` to `NFTA_TABLE_USERDATA`, and `NFT_TABLE_F_DORMANT`.
@@ -97,44 +92,6 @@ pub struct Table {
     pub handle: u64,
     /// The comment, or an empty string.
     pub comment: String,
-}
-
-/// A socket that receives a message for each change of the rules in this namespace.
-#[derive(Debug)]
-pub struct RuleChanges(Socket);
-
-impl RuleChanges {
-    /// Subscribes to the changes.
-    /// Errors: the kernel refuses.
-    pub fn subscribe() -> Result<Self> {
-        let socket = open(NETLINK_NETFILTER)?;
-        socket.add_membership(CHANGES).context("cannot subscribe to the changes of nftables")?;
-        Ok(Self(socket))
-    }
-
-    /// Waits for a change.
-    /// Errors: the socket cannot be read.
-    pub fn wait(&self) -> Result<()> {
-        self.0.set_non_blocking(false).context("cannot set up a netlink socket")?;
-        match self.0.recv_from_full() {
-            // The socket is full, so there were changes (netlink(7)).
-            Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => Ok(()),
-            received => received.map(drop).context("cannot receive the changes of nftables"),
-        }
-    }
-
-    /// Discards the changes up to now.
-    /// Errors: the socket cannot be read.
-    pub fn discard(&self) -> Result<()> {
-        self.0.set_non_blocking(true).context("cannot set up a netlink socket")?;
-        loop {
-            match self.0.recv_from_full() {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {}
-                received => drop(received.context("cannot receive the changes of nftables")?),
-            }
-        }
-    }
 }
 
 /// Lists the tables in this namespace.

@@ -12,7 +12,7 @@ const INSTALLERS: [(&str, &[&str]); 5] = [
 ];
 
 /// The name of the packages with the kernel and its modules, without the architecture.
-const KERNEL: &str = "linux-image";
+pub const KERNEL: &str = "linux-image";
 
 /// Debian packages that have another name elsewhere, with the distribution and the name there.
 const OTHER_NAMES: [(&str, &str, &str); 5] = [

@@ -1,7 +1,8 @@
 //! Watches the rules of the host, and lets systemd load those of instances again after another program has deleted or changed them:
-//! `systemctl restart nftables`, `nft flush ruleset`, a reload of another firewall.
+//! `systemctl restart nftables`, `nft flush ruleset`, a reload of another firewall. The same after a new interface of the host has
+//! appeared, which needs forwarding.
 //!
-//! The kernel reports each change of nftables, so nothing is polled, and one process is enough for all instances. An instance is
+//! The kernel reports each change of nftables and of interfaces, so nothing is polled, and one process is enough for all instances. An instance is
 //! reloaded, which runs its hook `up inside` again. So the services in its namespace keep running.
 
 use std::thread::sleep;
@@ -12,7 +13,7 @@ use anyhow::{Context, Result};
 use crate::engine::{Condition, EngineKind, active};
 use crate::library;
 use crate::name::Instance;
-use crate::netlink::RuleChanges;
+use crate::netlink::HostChanges;
 use crate::paths::Paths;
 use crate::print;
 use crate::systemd::systemctl::Systemctl;
@@ -27,7 +28,7 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 /// Errors: systemd is not running, systemctl fails, or the kernel refuses the subscription.
 pub fn run(paths: &Paths) -> Result<()> {
     let systemctl = Systemctl::of(paths).context("systemd is not running here")?;
-    let changes = RuleChanges::subscribe()?;
+    let changes = HostChanges::subscribe()?;
     let mut delay = DELAY;
     loop {
         let damaged = damaged(paths)?;
@@ -37,7 +38,7 @@ pub fn run(paths: &Paths) -> Result<()> {
         } else {
             let units: Vec<String> = damaged.iter().map(Instance::unit).collect();
             print::say(&format!(
-                "another program has changed the rules on the host: reloading {}",
+                "the rules or interfaces of the host have changed: reloading {}",
                 units.join(", ")
             ));
             let message = systemctl.change("reload", &units);

@@ -1,14 +1,9 @@
-//! `host_forward`: lets the host forward packets of an instance, and no other packets.
+//! What a host needs to forward packets: sysctls, and rules that drop what it did not forward before.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use anyhow::{Result, ensure};
-
-use super::{Call, sysctl};
-use crate::netlink;
-use crate::paths::Paths;
-use crate::print;
+use anyhow::Result;
 
 /// The mark of a packet that an instance passes. A packet has it only between the first and the last of the three priorities, so other
 /// programs do not see it. If a program uses this bit itself, it is lost there.
@@ -21,46 +16,17 @@ const ALL_IPV6: &str = "net/ipv6/conf/all/forwarding";
 
 /// What a host needs to forward packets.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Forwarding {
+pub(super) struct ForwardPlan {
     /// `KEY=VALUE`
-    sysctls: Vec<String>,
+    pub(super) sysctls: Vec<String>,
     /// nftables rules that match the packets which the host did not forward before.
     new: Vec<String>,
 }
 
-/// `host_forward`: sets the sysctls of the host, and prints chains for the table of the instance.
-/// Arguments: IFNAME...
-/// Errors: there is no argument, or a sysctl cannot be set.
-pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
-    ensure!(!arguments.is_empty(), "expected the names of interfaces of the host");
-    let plan = {
-        let _host = call.enter_host()?;
-        Forwarding::of(arguments, &uplinks()?, |key| before(call.paths, key))?
-    };
-    let words: Vec<&str> = ["--host"].into_iter().chain(plan.sysctls.iter().map(String::as_str)).collect();
-    sysctl::set(call, &words)?;
-    print::say(plan.chains().trim_end());
-    Ok(())
-}
-
-/// The interfaces with a default route, in the namespace of this thread.
-fn uplinks() -> Result<Vec<String>> {
-    let routes = netlink::routes()?;
-    let indices: BTreeSet<u32> =
-        routes.iter().filter(|route| route.destination == "default").filter_map(|route| route.link).collect();
-    let links = netlink::links()?.into_iter().filter(|link| indices.contains(&link.index));
-    Ok(links.map(|link| link.name).collect())
-}
-
-/// The value of a sysctl before the first instance has set it; `None` if it does not exist.
-fn before(paths: &Paths, key: &str) -> Result<Option<String>> {
-    sysctl::value_before(paths, &key.parse()?)
-}
-
-impl Forwarding {
+impl ForwardPlan {
     /// Plans the forwarding of packets that arrive on `interfaces`. `before` returns the values of sysctls before the first instance.
-    fn of(
-        interfaces: &[&str],
+    pub(super) fn of(
+        interfaces: &[String],
         uplinks: &[String],
         before: impl Fn(&str) -> Result<Option<String>>,
     ) -> Result<Self> {
@@ -70,7 +36,7 @@ impl Forwarding {
         for ifname in interfaces {
             let key = format!("net/ipv4/conf/{ifname}/forwarding");
             if !is(ALL_IPV4, "1")? && !is(&key, "1")? {
-                new.push(*ifname);
+                new.push(ifname.as_str());
             }
             plan.sysctls.push(format!("{key}=1"));
         }
@@ -87,7 +53,7 @@ impl Forwarding {
             let key = format!("net/ipv6/conf/{ifname}/force_forwarding");
             let Some(value) = before(&key)? else { continue };
             if !is(ALL_IPV6, "1")? && value == "0" {
-                new.push(*ifname);
+                new.push(ifname.as_str());
             }
             plan.sysctls.push(format!("{key}=1"));
         }
@@ -97,15 +63,15 @@ impl Forwarding {
 
     /// Forwards IPv6 on all interfaces: the kernel has no setting of one interface before version 6.17. A host that forwards accepts
     /// router advertisements only with the value 2, and loses its default route otherwise (`accept_ra` in ip-sysctl.rst). So this is
-    /// set first.
+    /// set first, also for interfaces that appear later.
     fn add_ipv6_of_host(
         &mut self,
-        interfaces: &[&str],
+        interfaces: &[String],
         uplinks: &[String],
         is: impl Fn(&str, &str) -> Result<bool>,
     ) -> Result<()> {
         let all: BTreeSet<&str> =
-            interfaces.iter().copied().chain(uplinks.iter().map(String::as_str)).collect();
+            interfaces.iter().chain(uplinks).map(String::as_str).chain(["default"]).collect();
         for ifname in all {
             let key = format!("net/ipv6/conf/{ifname}/accept_ra");
             if is(&key, "1")? {
@@ -127,7 +93,7 @@ impl Forwarding {
     }
 
     /// The chains of the table.
-    fn chains(&self) -> String {
+    pub(super) fn chains(&self) -> String {
         let mut chains = format!(
             "chain pass {{ meta mark set meta mark | {MARK:#x}; }}\n\
              chain others {{\n\
@@ -157,12 +123,13 @@ mod tests {
     use super::*;
 
     /// Plans for a host with these sysctls.
-    fn plan(interfaces: &[&str], values: &[(&str, &str)]) -> Forwarding {
+    fn plan(interfaces: &[&str], values: &[(&str, &str)]) -> ForwardPlan {
         let before = |key: &str| {
             let found = values.iter().find(|(known, _)| *known == key);
             Ok(found.map(|(_, value)| (*value).to_owned()))
         };
-        Forwarding::of(interfaces, &["eth1".to_owned()], before).unwrap()
+        let interfaces: Vec<String> = interfaces.iter().map(|&ifname| ifname.to_owned()).collect();
+        ForwardPlan::of(&interfaces, &["eth1".to_owned()], before).unwrap()
     }
 
     #[test]
@@ -207,9 +174,17 @@ mod tests {
                 (ALL_IPV6, "0"),
                 ("net/ipv6/conf/ve0/accept_ra", "0"),
                 ("net/ipv6/conf/eth1/accept_ra", "1"),
+                ("net/ipv6/conf/default/accept_ra", "1"),
             ],
         );
-        assert_eq!(host.sysctls[1..], ["net/ipv6/conf/eth1/accept_ra=2", "net/ipv6/conf/all/forwarding=1"]);
+        assert_eq!(
+            host.sysctls[1..],
+            [
+                "net/ipv6/conf/default/accept_ra=2",
+                "net/ipv6/conf/eth1/accept_ra=2",
+                "net/ipv6/conf/all/forwarding=1"
+            ]
+        );
         assert_eq!(host.new, ["meta nfproto ipv6"]);
     }
 }

@@ -1,0 +1,190 @@
+//! `host_forward`: lets the host forward packets of an instance, and no other packets.
+
+mod plan;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::link::MARK_GROUP;
+use super::{Call, sysctl};
+use crate::name::Side;
+use crate::netlink::{self, Link, Route};
+use crate::print;
+use plan::ForwardPlan;
+
+/// The interfaces of the host whose packets an instance lets it forward.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Forwarding {
+    wanted: Wanted,
+    /// Those that existed.
+    found: Vec<String>,
+    /// The sysctls: `KEY=VALUE`.
+    sysctls: Vec<String>,
+    /// The hook that was the first to call the function.
+    made_by: String,
+    /// The last hook that has called it.
+    needed_by: String,
+    /// Whether that was an inside hook, so that a restart calls it again.
+    inside: bool,
+}
+
+/// The interfaces as the plugin has described them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Wanted {
+    /// Some may appear later.
+    names: Vec<String>,
+    /// The others that are wanted, too.
+    others: Option<Others>,
+}
+
+/// Interfaces of the host with a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Others {
+    /// Those that belong to no instance.
+    Uplinks,
+    /// All.
+    All,
+}
+
+/// `host_forward`: prints chains for the table of the instance. `host_table_load` sets the sysctls, when the chains are in force.
+/// Arguments: [--uplinks|--all] IFNAME...
+/// Errors: there is no argument, or the kernel cannot be queried.
+pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
+    let (others, names) = match arguments {
+        ["--uplinks", names @ ..] => (Some(Others::Uplinks), names),
+        ["--all", names @ ..] => (Some(Others::All), names),
+        names => (None, names),
+    };
+    ensure!(!names.is_empty(), "expected the names of interfaces of the host");
+    let wanted = Wanted { names: names.iter().map(|&name| name.to_owned()).collect(), others };
+    let (found, plan) = {
+        let _host = call.enter_host()?;
+        let (links, routes) = (netlink::links()?, netlink::routes()?);
+        let found = wanted.among(&links, &routes);
+        let plan = ForwardPlan::of(&found, &uplinks(&links, &routes), |key| {
+            sysctl::value_before(call.paths, &key.parse()?)
+        })?;
+        (found, plan)
+    };
+    let mut record = call.record()?;
+    let earlier = record.forwarding().map(|earlier| earlier.made_by.clone());
+    let forwarding = Forwarding {
+        wanted,
+        found,
+        sysctls: plan.sysctls.clone(),
+        made_by: earlier.unwrap_or_else(|| call.hook.clone()),
+        needed_by: call.hook.clone(),
+        inside: call.side == Side::Inside,
+    };
+    record.put_forwarding(forwarding);
+    record.save(call.paths)?;
+    print::say(plan.chains().trim_end());
+    Ok(())
+}
+
+/// Sets the sysctls of this hook.
+/// Errors: a sysctl cannot be set.
+pub(super) fn switch_on(call: &Call) -> Result<()> {
+    let record = call.record()?;
+    let Some(forwarding) = record.forwarding().filter(|forwarding| forwarding.needed_by == call.hook) else {
+        return Ok(());
+    };
+    let words: Vec<&str> =
+        ["--host"].into_iter().chain(forwarding.sysctls.iter().map(String::as_str)).collect();
+    sysctl::set(call, &words)
+}
+
+/// The interfaces with a default route.
+fn uplinks(links: &[Link], routes: &[Route]) -> Vec<String> {
+    let routes = routes.iter().filter(|route| route.destination == "default");
+    let indices: BTreeSet<u32> = routes.filter_map(|route| route.link).collect();
+    links.iter().filter(|link| indices.contains(&link.index)).map(|link| link.name.clone()).collect()
+}
+
+impl Wanted {
+    /// The wanted interfaces among those of the host, the named ones first.
+    fn among(&self, links: &[Link], routes: &[Route]) -> Vec<String> {
+        let named = self.names.iter().filter(|name| links.iter().any(|link| link.name == **name));
+        // Each interface has a route to link-local addresses.
+        let routes = routes.iter().filter(|route| !route.destination.starts_with("fe80:"));
+        let indices: BTreeSet<u32> = routes.filter_map(|route| route.link).collect();
+        let is_wanted = |link: &&Link| {
+            let is_of_instance = link.group == MARK_GROUP;
+            self.others.is_some_and(|others| others == Others::All || !is_of_instance)
+                && indices.contains(&link.index)
+                && !link.loopback
+                && !self.names.contains(&link.name)
+        };
+        let others = links.iter().filter(is_wanted).map(|link| &link.name);
+        named.chain(others).cloned().collect()
+    }
+}
+
+impl Forwarding {
+    /// Whether this hook was the first to call the function.
+    pub(super) fn is_of(&self, hook: &str) -> bool {
+        self.made_by == hook
+    }
+
+    /// Whether an earlier inside hook has called the function, and `hook` has not.
+    pub(super) fn is_stale(&self, hook: &str) -> bool {
+        self.inside && self.needed_by != hook
+    }
+
+    /// Whether a restart calls the function again.
+    pub(super) fn is_made_by_restart(&self) -> bool {
+        self.inside
+    }
+
+    /// Returns a line for each interface that has appeared. Those of other instances come and go: they count only for a new call.
+    /// Errors: the kernel cannot be queried.
+    pub(super) fn drift(&self) -> Result<Vec<String>> {
+        let others = self.wanted.others.map(|_| Others::Uplinks);
+        let wanted = Wanted { others, ..self.wanted.clone() };
+        let now = wanted.among(&netlink::links()?, &netlink::routes()?);
+        let appeared = now.iter().filter(|name| !self.found.contains(name));
+        Ok(appeared
+            .map(|name| {
+                format!("interface '{name}' has appeared on the host, which does not forward packets from it")
+            })
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str, group: u32) -> Link {
+        Link { index, name: name.to_owned(), group, loopback: name == "lo", ..Link::default() }
+    }
+
+    fn among(names: &[&str], others: Option<Others>) -> Vec<String> {
+        let links = [
+            link(1, "lo", 0),
+            link(2, "eth0", 0),
+            link(3, "eth1", 0),
+            link(4, "ve-a0", MARK_GROUP),
+            link(5, "ve-b0", MARK_GROUP),
+        ];
+        let routes =
+            [("127.0.0.0/8", 1), ("default", 2), ("192.0.2.0/24", 2), ("fe80::/64", 3), ("192.0.2.4/30", 5)];
+        let routes = routes.map(|(destination, link)| Route {
+            destination: destination.to_owned(),
+            gateway: None,
+            link: Some(link),
+        });
+        Wanted { names: names.iter().map(|&name| name.to_owned()).collect(), others }.among(&links, &routes)
+    }
+
+    #[test]
+    fn named_interfaces_are_wanted_if_they_exist_and_others_if_they_have_a_route() {
+        assert_eq!(among(&["ve-a0", "wg0", "eth1"], None), ["ve-a0", "eth1"]);
+        assert_eq!(among(&["ve-a0"], Some(Others::Uplinks)), ["ve-a0", "eth0"]);
+        assert_eq!(among(&["ve-a0"], Some(Others::All)), ["ve-a0", "eth0", "ve-b0"]);
+        assert_eq!(among(&["eth0"], Some(Others::Uplinks)), ["eth0"]);
+    }
+}

@@ -62,7 +62,7 @@ publish_table() { host_run nft list table inet "netns_publish-${NSNAME//://}" 2>
 # Usage: publish_by_dnat PORTS
 # Lets the host change the destination of packets. PORTS are the lines of claim_ports.
 publish_by_dnat() {
-  local family ip address ifname found rules='' translated='' loopback='' chains inner=() locals=()
+  local family ip address ifname found rules='' translated='' loopback='' segments='' chains inner=() locals=()
   assert_command nft nftables
   for family in 4 6; do
     ip=ip${family/4/} # as nft calls it
@@ -71,6 +71,9 @@ publish_by_dnat() {
     [[ $found ]] || continue
     ifname=$(publish_ifname "$address") || exit 1
     rules+=$found$'\n'
+    # The way to a client can have a smaller MTU than the namespace.
+    segments+="ct status dnat $ip saddr $address tcp flags syn tcp option maxseg size set rt mtu"$'\n'
+    segments+="ct status dnat $ip daddr $address tcp flags syn tcp option maxseg size set rt mtu"$'\n'
     [[ " ${inner[*]} " == *" $ifname "* ]] || inner+=("$ifname")
     # Without this, the answers to these senders would not come back to the host: the namespace itself, its neighbors on a
     # bridge, and programs of the host that use 127.0.0.1.
@@ -104,6 +107,10 @@ fib daddr type local goto ports
 chain postrouting {
 type nat hook postrouting priority srcnat; policy accept;
 $translated
+}
+chain segments {
+type filter hook forward priority filter; policy accept;
+$segments
 }
 chain loopback {
 type filter hook prerouting priority raw; policy accept;

@@ -306,3 +306,37 @@ toggle() {
     up+=("$2")
   fi
 }
+
+# Usage: narrow_way NAME ROUTER IFNAME ROUTER-IFNAME
+# Creates the machine NAME behind ROUTER: 10.7.0.2 and 2001:db8:77::2, with the gateways .1 and ::1. The way from the host to the router,
+# over IFNAME, has an MTU of 1400 there, and the router sends no error about packets that are too long.
+narrow_way() {
+  local name=$1 router=$2
+  create "$name"
+  ip -netns "$router" link add behind type veth peer name up netns "$name"
+  inside "$router" sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+  inside "$router" ip address add 10.7.0.1/24 dev behind
+  inside "$router" ip address add 2001:db8:77::1/64 dev behind nodad
+  inside "$name" ip address add 10.7.0.2/24 dev up
+  inside "$name" ip address add 2001:db8:77::2/64 dev up nodad
+  ip -netns "$router" link set dev behind up
+  ip -netns "$name" link set dev up up
+  ip -netns "$name" route add default via 10.7.0.1
+  ip -netns "$name" route add default via 2001:db8:77::1
+  ip link set dev "$3" mtu 1400
+  ip -netns "$router" link set dev "$4" mtu 1400
+  inside "$router" nft 'add table inet mute; add chain inet mute output { type filter hook output priority 0; }; add rule inet mute output icmp type destination-unreachable drop; add rule inet mute output icmpv6 type packet-too-big drop'
+}
+
+# Usage: transfers WHERE ADDRESS PORT
+# Succeeds if 200 kB arrive in each direction.
+transfers() { from "$1" python3 "$ROOT/bats/kernel/transfer.py" ask "$2" "$3" >/dev/null 2>&1; }
+
+# Usage: without_clamping TABLE CHAIN
+# Deletes the rules of a chain that limit the segment size.
+without_clamping() {
+  local handle
+  for handle in $(nft --handle list chain inet "$1" "$2" | sed -n 's/.*maxseg.*# handle //p'); do
+    nft delete rule inet "$1" "$2" handle "$handle"
+  done
+}

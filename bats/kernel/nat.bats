@@ -220,6 +220,18 @@ world() {
   (($(segment 2001:db8:ff::1) <= 1240))
 }
 
+@test "200 kB pass both ways over a router with a smaller MTU that sends no ICMP, IPv4 and IPv6" {
+  nat a
+  narrow_way server internet eth0 up
+  inside server python3 "$BATS_TEST_DIRNAME/transfer.py" serve 7 3>&- &
+  BACKGROUND+=("$!")
+  eventually transfers a 10.7.0.2 7
+  transfers a 2001:db8:77::2 7
+  without_clamping netns_nat-a forward
+  run ! transfers a 10.7.0.2 7
+  run ! transfers a 2001:db8:77::2 7
+}
+
 @test "a bridge of several namespaces leads to the host as well" {
   ip link add br0 type bridge
   ip link set br0 up

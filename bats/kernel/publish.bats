@@ -53,6 +53,22 @@ ask() { from "$1" "$SOCKETS" ask "${@:2}"; }
 # Prints all sysctls of the host's network, without counters and times.
 sysctls() { sysctl --all --pattern '^net\.' 2>/dev/null | grep --invert-match --extended-regexp 'nf_conntrack_count|\.(lo|up0|ve-.*)\.(base_reachable|stable_secret)|route\.flush'; }
 
+@test "200 kB pass both ways between a client behind a router with a smaller MTU that sends no ICMP and a published port" {
+  setup_network
+  narrow_way client lan up0 up1
+  ip route add 10.7.0.0/24 via 192.0.2.9
+  ip route add 2001:db8:77::/64 via 2001:db8::9
+  publish a 8080:80
+  up publish a
+  inside a python3 "$ROOT/bats/kernel/transfer.py" serve 80 3>&- &
+  BACKGROUND+=("$!")
+  eventually transfers client 192.0.2.1 8080
+  transfers client 2001:db8::1 8080
+  without_clamping netns_publish-a segments
+  run ! transfers client 192.0.2.1 8080
+  run ! transfers client 2001:db8::1 8080
+}
+
 @test "a port is reachable from the network with the source address visible: IPv4, IPv6, tcp and udp" {
   setup_network
   publish a 8080:80 5353:53/udp

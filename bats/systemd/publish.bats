@@ -170,6 +170,32 @@ END
   nothing_failed
 }
 
+# Usage: refusals NUMBER
+# Succeeds if the program that passes connections on has refused them this number of times.
+refusals() { (($(journal netns_proxy-1@publish@n | grep --count 'no service has listened on port 80') >= $1)); }
+
+@test "without a service, a client that connects again without a pause starts a new attempt, and without PUBLISH_IDLE the namespace stays up" {
+  unit test-web.service <<<$'[Service]\nExecStart=/bin/sleep infinity'
+  publish PUBLISH_WAKES=test-web.service
+  lab systemctl start netns-publish@n
+  before=$(journal netns_proxy-1@publish@n | grep --count 'no service has listened on port 80') || true
+  unit test-client.service <<<$'[Service]\nExecStart=/bin/bash -c "while :; do exec 3<>/dev/tcp/127.0.0.1/8080 && read -u 3; done"'
+  lab systemctl start test-client
+  eventually refusals "$((before + 1))"
+  eventually refusals "$((before + 2))"
+  lab systemctl stop test-client
+  eventually down netns_awake@publish@n
+  up netns-veth@n netns-lo@n test-web
+  [[ $(journal netns_awake@publish@n) == *'namespace `n` has no connections, and stays up: no idle time is set'* ]]
+  unit test-web.service <<<$'[Service]\nType=exec\nExecStart=/run/sockets.py serve tcp 80'
+  lab systemctl stop test-web
+  # The next connection also starts the units again.
+  answers
+  up test-web
+  lab systemctl stop netns-publish@n netns-veth@n netns-lo@n
+  nothing_left n
+}
+
 @test "a unit of PUBLISH_WAKES that does not exist is named in the journal, and the namespace goes down again" {
   publish PUBLISH_WAKES=test-none.service
   lab systemctl start netns-publish@n

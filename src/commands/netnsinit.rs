@@ -277,7 +277,11 @@ fn used(paths: &Paths, options: &InitArgs) -> Result<Status> {
     let name = &instance.name;
     if options.wake {
         wake::wake(paths, &instance).with_context(|| format!("cannot wake namespace `{name}`"))?;
-    } else if let Some(reason) = wake::sleep(paths, &instance)? {
+        return Ok(Status::Done);
+    }
+    // Under systemd, the result of `--wake` (systemd.exec(5)).
+    let failed = env::var("SERVICE_RESULT").is_ok_and(|result| result != "success");
+    if let Some(reason) = wake::sleep(paths, &instance, failed)? {
         print::say(&format!("namespace `{name}` has no connections, and stays up: {reason}"));
     }
     Ok(Status::Done)

@@ -31,7 +31,7 @@ use crate::sys::file;
 pub use daemon::supervise;
 pub use host_table::{HostTables, OrphanTable, masqueraded};
 use link::settings::Invalid;
-pub use ports::{claimed, proxy, serve, units_to_wake};
+pub use ports::{claimed, proxy, serve, stays_awake, units_to_wake};
 use record::{Object, Record};
 
 /// A call of a library function by a hook.

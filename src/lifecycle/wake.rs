@@ -53,12 +53,16 @@ pub fn wake(paths: &Paths, instance: &Instance) -> Result<()> {
 }
 
 /// Takes down what connections to the ports of an instance have brought up. Returns the reason why it stays up, if something else needs
-/// it: then the next end of all connections tries again. If the instance itself goes down, all others stay as they are.
+/// it: then the next end of all connections tries again. If the instance itself goes down, all others stay as they are. Without an idle time,
+/// only a namespace goes down that has not come up completely (`failed`).
 /// Errors: an instance or a unit does not go down, or the file cannot be read or removed.
-pub fn sleep(paths: &Paths, instance: &Instance) -> Result<Option<String>> {
+pub fn sleep(paths: &Paths, instance: &Instance, failed: bool) -> Result<Option<String>> {
     let woken = read(paths, instance)?;
     if woken.is_empty() {
         return Ok(None);
+    }
+    if !failed && library::stays_awake(paths, instance) {
+        return Ok(Some("no idle time is set".to_owned()));
     }
     let active = engine::active(paths)?;
     let own = active.iter().find(|one| one.instance == *instance && one.condition == Condition::Up);

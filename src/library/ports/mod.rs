@@ -202,10 +202,19 @@ pub fn claimed(paths: &Paths, instance: &Instance) -> Vec<PublishedPort> {
 /// cannot be read: another function reports this.
 #[must_use]
 pub fn units_to_wake(paths: &Paths, instance: &Instance) -> Vec<String> {
-    let record = Record::read(paths, instance).ok();
-    let sockets = record.iter().flat_map(Record::objects).find_map(|object| match object {
-        Object::Sockets(sockets) => Some(sockets.units_to_wake().to_vec()),
+    sockets_of(paths, instance).map(|sockets| sockets.units_to_wake().to_vec()).unwrap_or_default()
+}
+
+/// Whether a namespace stays up after the last connection to the ports of an instance: systemd has its sockets, without an idle time.
+#[must_use]
+pub fn stays_awake(paths: &Paths, instance: &Instance) -> bool {
+    sockets_of(paths, instance).is_some_and(|sockets| sockets.stays_awake())
+}
+
+fn sockets_of(paths: &Paths, instance: &Instance) -> Option<Sockets> {
+    let record = Record::read(paths, instance).ok()?;
+    record.objects().iter().find_map(|object| match object {
+        Object::Sockets(sockets) => Some(sockets.clone()),
         _ => None,
-    });
-    sockets.unwrap_or_default()
+    })
 }

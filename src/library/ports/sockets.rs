@@ -4,7 +4,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -47,9 +48,11 @@ const SOCKET_DEPENDENCIES: [&str; 5] = [
     "--socket-property=Before=shutdown.target",
 ];
 
-/// The time without a connection after which the program ends that only refuses connections, because no service accepts them. It is
-/// short, because a client that connects again must start a new attempt.
-const REFUSAL_TIME: Duration = Duration::from_millis(50);
+/// The first socket that systemd passes on (`SD_LISTEN_FDS_START` in sd_listen_fds(3)).
+const SOCKET: RawFd = 3;
+
+/// The longest queue of new connections (`net.core.somaxconn` is 4096 by default).
+const MAX_QUEUE: usize = 4096;
 
 /// The sockets of an instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -118,6 +121,11 @@ impl Sockets {
     /// Whether a restart makes the sockets.
     pub(crate) fn is_made_by_restart(&self) -> bool {
         self.inside
+    }
+
+    /// Whether the namespace stays up after the last connection.
+    pub(super) fn stays_awake(&self) -> bool {
+        self.settings.idle.is_none()
     }
 
     /// The units that the first connection starts.
@@ -233,7 +241,7 @@ impl Listen {
 }
 
 /// Waits until a service listens on a port of the namespace of this process, and becomes systemd-socket-proxyd(8), which accepts the
-/// connections of the socket. Without a service, it refuses them. Arguments: PORT [MILLISECONDS]. After this time without a connection,
+/// connections of the socket. Without a service, it refuses them, and ends, so that the next one starts a new attempt. Arguments: PORT [MILLISECONDS]. After this time without a connection,
 /// the program ends.
 /// Errors: an argument is invalid, or the program cannot be run.
 pub fn serve(arguments: &[OsString]) -> Result<()> {
@@ -245,20 +253,31 @@ pub fn serve(arguments: &[OsString]) -> Result<()> {
     };
     let port: u16 = port.parse().context("invalid PORT")?;
     let found = wait_until(SERVICE_TIMEOUT, POLL_INTERVAL, || address_of(port, &listeners().ok()?));
-    if found.is_none() {
+    let Some(address) = found else {
         let seconds = SERVICE_TIMEOUT.as_secs();
         print::warn(&format!(
             "no service has listened on port {port} of the namespace within {seconds} seconds"
         ));
-    }
-    let idle = if found.is_some() { idle } else { Some(REFUSAL_TIME) };
-    let address = SocketAddr::new(found.unwrap_or(Ipv4Addr::LOCALHOST.into()), port);
+        return refuse();
+    };
     let error = Command::new(PROXY_PROGRAM)
         .arg(format!("--connections-max={MAX_CONNECTIONS}"))
         .args(idle.map(|idle| format!("--exit-idle-time={}ms", idle.as_millis())))
-        .arg(address.to_string())
+        .arg(SocketAddr::new(address, port).to_string())
         .exec();
     Err(error).with_context(|| format!("cannot run {PROXY_PROGRAM}"))
+}
+
+/// Closes the waiting connections of the socket. A client that connects again and again does not keep this process alive.
+/// Errors: there is no socket.
+fn refuse() -> Result<()> {
+    ensure!(env::var_os("LISTEN_FDS").is_some(), "systemd has passed on no socket");
+    #[allow(unsafe_code)] // nothing else in this process uses the socket
+    let socket = unsafe { OwnedFd::from_raw_fd(SOCKET) };
+    let listener = TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    listener.incoming().take(MAX_QUEUE).take_while(Result::is_ok).for_each(drop);
+    Ok(())
 }
 
 /// The address by which a process of the namespace reaches the service that listens on a port.

@@ -156,3 +156,21 @@ left() {
   on netnsctl check nat@a
   [[ $(forwarding spare0) == 0 ]]
 }
+
+@test "check notes a strict reverse path filter on a second interface with a default route, with the command that changes it" {
+  appear
+  on bash -c 'ip route add default via 198.51.100.1; ip route add default via 203.0.113.1 table 7'
+  on sysctl -q -w net.ipv4.conf.{all,eth0,eth1}.rp_filter=0
+  on netnsctl up veth@a nat@a
+  [[ $(on netnsctl check nat@a) != *rp_filter* ]]
+  on sysctl -q -w net.ipv4.conf.eth0.rp_filter=1
+  [[ $(on netnsctl check nat@a) != *rp_filter* ]]
+  on sysctl -q -w net.ipv4.conf.eth1.rp_filter=1
+  run -0 on netnsctl check nat@a
+  [[ $output == *"note: nat@a: net.ipv4.conf.eth1.rp_filter is 1, and the host's default route uses eth0: packets from the Internet that arrive on eth1 are dropped; fix: \`sysctl -w net.ipv4.conf.eth1.rp_filter=2\`"* ]]
+  on sysctl -q -w net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth1.rp_filter=0
+  [[ $(on netnsctl check nat@a) == *'net.ipv4.conf.all.rp_filter is 1, '*'`sysctl -w net.ipv4.conf.eth1.rp_filter=2`'* ]]
+  on sysctl -q -w net.ipv4.conf.eth1.rp_filter=2
+  [[ $(on netnsctl check nat@a) != *rp_filter* ]]
+  on sysctl -q -w net.ipv4.conf.all.rp_filter=0
+}

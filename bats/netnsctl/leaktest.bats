@@ -139,7 +139,7 @@ END
   explained() {
     run -0 netnsctl leaktest --no-legend c 198.51.100.10
     # shellcheck disable=SC2053 # a pattern
-    [[ $(grep icmp <<<"$output" | sed 's/  */ /g') == 'icmp 198.51.100.10 unanswered in-c default via 198.51.100.5 '$1 ]] || {
+    [[ $(grep icmp <<<"$output" | sed 's/  */ /g') == 'icmp 198.51.100.10 unanswered in-c default via 198.51.100.5'${1:+ $1} ]] || {
       echo "$output" >&2
       return 1
     }
@@ -164,6 +164,21 @@ END
   echo 1 >"$all/conf/to-c/rp_filter"
   explained "the host drops it: net.ipv4.conf.to-c.rp_filter is 1, and the host's route to 198.51.100.6 uses to-d"
   ip route delete 198.51.100.6/32 dev to-d
+  echo 0 >"$all/conf/to-c/rp_filter"
+  # The answers of d come by another way.
+  ip link add to-e type veth peer name in-e netns d
+  ip address add 198.51.100.13/30 dev to-e
+  ip link set dev to-e up
+  ip -netns d address add 198.51.100.14/30 dev in-e
+  ip -netns d link set dev in-e up
+  ip netns exec d sysctl -q -w net.ipv4.conf.{all,in-d}.rp_filter=0
+  ip -netns d route add 198.51.100.4/30 via 198.51.100.13
+  echo 1 >"$all/conf/to-e/forwarding"
+  echo 1 >"$all/conf/to-e/rp_filter"
+  explained ""
+  ip route add default via 198.51.100.14 table 7
+  explained "the host may drop the answer: net.ipv4.conf.to-e.rp_filter is 1, and the host's route to 198.51.100.10 uses to-d"
+  ip link delete dev to-e
 
   nft 'table inet f { chain input { type filter hook input priority filter; policy drop; }; }'
   run -0 netnsctl leaktest c 198.51.100.5

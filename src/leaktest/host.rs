@@ -1,13 +1,14 @@
 //! Finds the setting, route or rule of the host that explains why an attempt is unanswered. The host is the namespace that this
 //! program was started in. Nothing is changed there: its rules are only listed, before and after the attempts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::firewall::nft;
+use crate::library;
 use crate::netlink::{self, Link};
 use crate::print::escape;
 
@@ -46,7 +47,7 @@ impl Host {
         let Way { source, target, link } = way;
         let entry = self.entry(link)?;
         let onward = netlink::route_to(*target).ok().flatten();
-        let is_local = onward.is_some_and(|onward| onward.route.starts_with("local "));
+        let is_local = onward.as_ref().is_some_and(|onward| onward.route.starts_with("local "));
         if !is_local && let Some(setting) = not_forwarding(entry, *target) {
             return Some(format!("the host does not forward it: {setting} is 0"));
         }
@@ -62,7 +63,29 @@ impl Host {
                 _ => format!("no way back: the host's route to {source} {back}, not {}", entry.name),
             });
         }
-        self.rule(before, if is_local { "input" } else { "forward" }, source.is_ipv4())
+        let rule = self.rule(before, if is_local { "input" } else { "forward" }, source.is_ipv4());
+        if is_local || rule.is_some() {
+            return rule;
+        }
+        let onward = onward?.link?;
+        let settings = self.strict_filters(onward, *target)?;
+        Some(format!(
+            "the host may drop the answer: {settings}, and the host's route to {target} uses {}",
+            name(onward)?
+        ))
+    }
+
+    /// The settings that drop answers of the target on another interface with a default route than `onward`; `None` if there are none. The
+    /// counter of the kernel does not include all of these drops.
+    fn strict_filters(&self, onward: u32, target: IpAddr) -> Option<String> {
+        let defaults = netlink::default_links().ok().filter(|_| target.is_ipv4())?;
+        let others = self.links.iter().filter(|link| link.index != onward && defaults.contains(&link.index));
+        let settings: BTreeSet<String> = others
+            .filter_map(|link| library::strict_filter(&link.name))
+            .map(|key| format!("{key} is 1"))
+            .collect();
+        let settings: Vec<String> = settings.into_iter().collect();
+        (!settings.is_empty()).then(|| settings.join(" or "))
     }
 
     /// The interface of the host at which the packets of a veth arrive: the other end, or its bridge.

@@ -29,6 +29,8 @@ use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
 use crate::sys::file;
 pub use daemon::supervise;
+use forward::Forwarding;
+pub use forward::strict_filter;
 pub use host_table::{HostTables, OrphanTable, masqueraded};
 use link::settings::Invalid;
 pub use ports::{claimed, proxy, serve, stays_awake, units_to_wake};
@@ -177,6 +179,12 @@ pub fn notes(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
     Ok(Record::read(paths, instance)?.objects().iter().filter_map(|object| object.note(paths)).collect())
 }
 
+/// Returns the settings of the host that may drop packets of an instance.
+/// Errors: the record cannot be read, or the kernel cannot be queried.
+pub fn host_settings(paths: &Paths, instance: &Instance) -> Result<Vec<HostSetting>> {
+    Record::read(paths, instance)?.forwarding().map_or_else(|| Ok(Vec::new()), Forwarding::strict_filters)
+}
+
 /// The names of the interfaces that an instance has created on the host.
 /// Errors: the record cannot be read.
 pub fn host_links(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
@@ -190,6 +198,15 @@ pub struct Drift {
     pub line: String,
     /// Whether a restart repairs it.
     pub is_made_by_restart: bool,
+}
+
+/// A setting of the host that may drop packets of an instance.
+#[derive(Debug)]
+pub struct HostSetting {
+    /// The line for the administrator.
+    pub line: String,
+    /// The command that changes the setting.
+    pub fix: String,
 }
 
 impl Call<'_> {

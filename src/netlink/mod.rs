@@ -23,7 +23,7 @@ pub use links::{Link, link_named, links, namespace_id, parse_link, read_addresse
 pub use message::{KernelError, for_each_answer};
 pub use nftables::{Rules, Table, filters, filters_anything, parse_policy, rules, tables};
 pub use routes::{
-    ChosenRoute, OwnRoute, Route, RouteKey, add_route, conflicting_route, delete_route, own_routes, route_to,
-    routes,
+    ChosenRoute, OwnRoute, Route, RouteKey, add_route, conflicting_route, default_links, delete_route,
+    own_routes, route_to, routes,
 };
 pub use trace::{Decision, Header, Step, Traces};

@@ -47,6 +47,24 @@ pub fn routes() -> Result<Vec<Route>> {
     Ok(messages.filter(is_main).map(read).collect())
 }
 
+/// The interfaces with a default route of IPv4, in any table.
+/// Errors: the netlink request fails.
+pub fn default_links() -> Result<Vec<u32>> {
+    let answers = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()))?;
+    let is_default = |message: &&RouteMessage| {
+        let header = &message.header;
+        header.address_family == AddressFamily::Inet
+            && header.kind == RouteType::Unicast
+            && header.destination_prefix_length == 0
+    };
+    Ok(answers
+        .iter()
+        .filter_map(message)
+        .filter(is_default)
+        .filter_map(|message| read(message).link)
+        .collect())
+}
+
 /// The route that the kernel chooses for an address.
 /// Errors: the netlink request fails. If there is no route, the kernel refuses with `ENETUNREACH`.
 pub fn route_to(to: IpAddr) -> Result<Option<ChosenRoute>> {

@@ -3,12 +3,14 @@
 mod plan;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::net::Ipv4Addr;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::link::MARK_GROUP;
-use super::{Call, sysctl};
+use super::{Call, HostSetting, sysctl};
 use crate::name::Side;
 use crate::netlink::{self, Link, Route};
 use crate::print;
@@ -151,6 +153,50 @@ impl Forwarding {
                 format!("interface '{name}' has appeared on the host, which does not forward packets from it")
             })
             .collect())
+    }
+}
+
+/// An address to which only a default route leads (the dummy address of RFC 7600).
+const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+
+impl Forwarding {
+    /// The settings that drop packets on one of the interfaces: a strict reverse path filter on an interface with a default route, if the
+    /// host uses another one (`rp_filter` in ip-sysctl.rst).
+    /// Errors: the kernel cannot be queried.
+    pub(super) fn strict_filters(&self) -> Result<Vec<HostSetting>> {
+        let (links, defaults) = (netlink::links()?, netlink::default_links()?);
+        let Some(used) = netlink::route_to(FAR.into()).ok().flatten().and_then(|route| route.link) else {
+            return Ok(Vec::new()); // without a route
+        };
+        let Some(used) = links.iter().find(|link| link.index == used) else { return Ok(Vec::new()) };
+        let others = links.iter().filter(|link| {
+            link.index != used.index && defaults.contains(&link.index) && self.found.contains(&link.name)
+        });
+        let strict = others.filter_map(|link| Some((&link.name, strict_filter(&link.name)?)));
+        Ok(strict
+            .map(|(name, key)| HostSetting {
+                line: format!(
+                    "{key} is 1, and the host's default route uses {}: packets from the Internet that arrive on {name} \
+                     are dropped",
+                    used.name
+                ),
+                fix: format!("sysctl -w {}=2", key.replace(".all.", &format!(".{name}."))),
+            })
+            .collect())
+    }
+}
+
+/// The setting of this namespace that makes the reverse path filter of an interface strict, if it is strict. The larger value applies, and 2 is loose.
+#[must_use]
+pub fn strict_filter(ifname: &str) -> Option<String> {
+    let value = |name: &str| -> u32 {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"));
+        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    };
+    match (value(ifname), value("all")) {
+        (1, 0 | 1) => Some(format!("net.ipv4.conf.{}.rp_filter", ifname.replace('.', "/"))),
+        (0, 1) => Some("net.ipv4.conf.all.rp_filter".to_owned()),
+        _ => None,
     }
 }
 

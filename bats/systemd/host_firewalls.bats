@@ -3,8 +3,6 @@
 
 load systemd
 
-ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
-
 setup_file() {
   lab_create
   lab_install
@@ -22,6 +20,7 @@ setup_file() {
 }
 
 setup() {
+  lab install /dev/stdin /run/sockets.py <"$BATS_TEST_DIRNAME/../sockets.py"
   lab systemctl start dbus
   internet
   lab ip -netns internet route add 192.0.2.0/24 via 198.51.100.2
@@ -55,7 +54,7 @@ variant() {
 
 # Usage: passes FROM ADDRESS
 # Succeeds if the namespace FROM reaches a service. ufw lets each ping pass.
-passes() { lab ip netns exec "$1" timeout 1 python3 "$ROOT/bats/sockets.py" ask udp "$2" 7000 >/dev/null 2>&1; }
+passes() { lab ip netns exec "$1" timeout 1 /run/sockets.py ask udp "$2" 7000 >/dev/null 2>&1; }
 
 # Usage: serve NAME
 # Starts a service in a namespace.
@@ -63,7 +62,7 @@ serve() {
   unit "test-serve-$1.service" <<END
 [Service]
 NetworkNamespacePath=/run/netns/$1
-ExecStart=/usr/bin/python3 $ROOT/bats/sockets.py serve udp 7000
+ExecStart=/run/sockets.py serve udp 7000
 END
   lab systemctl start "test-serve-$1"
 }
@@ -86,7 +85,7 @@ opens() {
 publishes() {
   config publish-n.conf <<<"PUBLISH=(8000:7000/udp) ${1-}"
   lab netnsctl up publish@n
-  [[ $(lab ip netns exec internet python3 "$ROOT/bats/sockets.py" ask udp 198.51.100.2 8000) == '198.51.100.1 7000' ]]
+  [[ $(lab ip netns exec internet /run/sockets.py ask udp 198.51.100.2 8000) == '198.51.100.1 7000' ]]
   lab netnsctl check publish@n
 }
 

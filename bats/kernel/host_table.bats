@@ -18,9 +18,9 @@ guard() {
 # Prints the table of guard@a, without counters.
 table() { nft --stateless list table inet netns_guard-a; }
 
-# Usage: idle
+# Usage: idle SESSION
 # Succeeds if no program of a killed hook runs.
-idle() { ! pgrep 'netnsinit|nft' >/dev/null; }
+idle() { ! pgrep --session "$1" >/dev/null; }
 
 setup() {
   rm -rf "$CONF" "$SHARE"
@@ -129,11 +129,11 @@ setup() {
 @test "a hook that is killed at any moment leaves nothing that down does not remove" {
   guard <<<"$RULES"
   for delay in 0 0.005 0.01 0.02 0.03 0.05 0.1; do
-    hook guard a up outside >/dev/null 2>&1 3>&- &
+    setsid netnsinit guard a up outside >/dev/null 2>&1 3>&- &
     sleep "$delay"
     kill -KILL "$!" || true
     wait "$!" || true
-    eventually idle
+    eventually idle "$!"
     hook guard a down outside
     [[ -z $(nft list tables) && ! -e $MEMORY/guard@a ]]
   done

@@ -5,9 +5,6 @@
 # A suite defines NETWORKS and FINDINGS, and these functions, besides `on`, `machine` and `undone` as the suites of both engines do: `settings` writes the .conf files, `late` creates what appears after the
 # instances, `edit` changes the settings, `edited` succeeds if the interfaces have them, and `spoil` changes each property.
 
-# shellcheck source=bats/shown.bash
-source "$ROOT/bats/shown.bash"
-
 # The types, the network of each, and what check reports about each after `spoil`: lines of a type and a text.
 declare -gA NETWORKS=()
 TYPES=() FINDINGS=()

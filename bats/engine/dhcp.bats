@@ -40,11 +40,14 @@ released() { on bash -c 'kill -USR1 "$(</run/test-server.pid)"; sleep 0.1; busyb
     [[ $(addresses) == 192.0.2.10[01] ]]
     on grep --quiet --line-regexp 'nameserver 192.0.2.53' /etc/netns/a/resolv.conf
     on netnsctl check veth@a dhcp@a
+    on ping -q -c 1 -w 5 "$(addresses)"
+    on ip netns exec a ping -q -c 1 -w 5 192.0.2.1
     # shellcheck disable=SC2086 # as above
     on netnsctl down $order
     eventually released
     on test ! -e /etc/netns/a
   done
+  for fact in up IPv4 down; do shown "$ENGINE" "$fact" dhcp; done
   end_server
 }
 
@@ -62,6 +65,7 @@ released() { on bash -c 'kill -USR1 "$(</run/test-server.pid)"; sleep 0.1; busyb
   on netnsctl restart dhcp@a
   [[ $(pid_of) == "$pid" && $(addresses) == "$address" ]]
   on netnsctl check dhcp@a
+  for fact in restart drift; do shown "$ENGINE" "$fact" dhcp; done
   # With its interface, it is restarted, too.
   on ip -netns a link delete dev lan0
   on netnsctl restart veth@a

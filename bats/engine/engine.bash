@@ -8,6 +8,8 @@ ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd -P)
 source "$ROOT/tests/lab.bash"
 # shellcheck source=bats/eventually.bash
 source "$ROOT/bats/eventually.bash"
+# shellcheck source=bats/shown.bash
+source "$ROOT/bats/shown.bash"
 # shellcheck source=bats/recording_plugin.bash
 source "$ROOT/bats/recording_plugin.bash"
 # shellcheck source=bats/foreign_namespace.bash

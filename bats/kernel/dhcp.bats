@@ -210,6 +210,7 @@ renewed() {
     restart_inside dhcp a
     [[ $(addresses a lan0) == 192.0.2.1??/24 && $(</proc/"$(client_pid)"/cmdline) == *"$client"* ]]
   done
+  shown hooks edited dhcp
 }
 
 @test "a client for an interface that was created again gets a new lease" {
@@ -252,6 +253,7 @@ renewed() {
     [[ ! -e $LEASE && ! -e $OWN ]]
     eventually gone
   done
+  shown hooks killed dhcp
 }
 
 @test "text of the server that is not an address or a domain is ignored" {
@@ -306,6 +308,9 @@ without_address() { [[ -z $(addresses a lan0) ]]; }
   up veth a
   up dhcp a
   eventually has_both
+  inside a ping -q -c 1 -w 5 2001:db8::1
+  inside server ping -q -c 1 -w 5 "$(link a lan0 '[.addr_info[].local | select(startswith("2001:"))][0]')"
+  shown hooks IPv6 dhcp
   down_hooks dhcp a
   [[ -z $(addresses a lan0) && ! -e $OWN ]]
 }

@@ -163,27 +163,27 @@ instances() {
 
 @test "an idle netns-update starts no process, and makes six system calls for a type" {
   image
-  costs 1 1 "$(idle_calls 177)" netns-update --root "$IMAGE"
+  costs 1 1 "$(idle_calls 137)" netns-update --root "$IMAGE"
   for ((number = 1; number <= 100; number++)); do : >"$CONF/type$number.sh"; done
   netns-update --root "$IMAGE" >/dev/null
-  costs 1 1 $(($(idle_calls 177) + 100 * 6)) netns-update --root "$IMAGE"
+  costs 1 1 $(($(idle_calls 137) + 100 * 6)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts no process for an instance that requires nothing, and makes eight system calls" {
   image
   instances veth VETH_IFADDR_INSIDE=192.0.2.130/30
-  costs 1 1 $(($(idle_calls 177) + 90 + 100 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $(($(idle_calls 137) + 90 + 100 * 8)) netns-update --root "$IMAGE"
   instances lo ''
-  costs 1 1 $(($(idle_calls 177) + 65 + 200 * 8)) netns-update --root "$IMAGE"
+  costs 1 1 $(($(idle_calls 137) + 65 + 200 * 8)) netns-update --root "$IMAGE"
 }
 
 @test "an idle netns-update starts one bash for an instance that requires something" {
   image
   instances veth VETH_NSNAME_OUTSIDE=b
-  costs 101 101 $(($(idle_calls 177) + 100 * 235)) netns-update --root "$IMAGE"
+  costs 101 101 $(($(idle_calls 137) + 100 * 235)) netns-update --root "$IMAGE"
   rm "$CONF"/veth-*
   instances lo NETNS_REQUIRES=b
-  costs 101 101 $(($(idle_calls 177) + 100 * 235)) netns-update --root "$IMAGE"
+  costs 101 101 $(($(idle_calls 137) + 100 * 235)) netns-update --root "$IMAGE"
 }
 
 @test "list starts no process, and accesses each file three times" {

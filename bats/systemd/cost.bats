@@ -79,9 +79,9 @@ asks_once() {
 }
 
 @test "an idle netns-update queries systemd once, and makes eight system calls for an instance" {
-  costs 2 2 "$(idle_calls 242)" netns-update
+  costs 2 2 "$(idle_calls 202)" netns-update
   touch "$CONF"/lo-n{1..100}.conf
-  costs 2 2 $(($(idle_calls 242) + 100 * 8)) netns-update
+  costs 2 2 $(($(idle_calls 202) + 100 * 8)) netns-update
 }
 
 @test "list queries systemd once, with 10 and with 60 active instances, and makes 38 system calls for each" {

@@ -188,7 +188,7 @@ drift() {
 # Takes the instance through its life. The service that is attached with systemd stays confined. Drift is tested only with the direct
 # engine: both engines run the same hooks.
 life() {
-  local before index pid
+  local before index pid fact
   before=$(world)
 
   echo '# the file alone gives a confined service'
@@ -203,6 +203,7 @@ life() {
   netnsctl leaktest --expect "$BATS_TEST_TMPDIR/expect" vpn
   [[ $(link vpn wg0 .mtu) == 1420 ]]
   netnsctl check wireguard@vpn
+  for fact in up IPv4 IPv6; do shown "$1" "$fact" wireguard; done
 
   echo '# a restart keeps the interface and a connection'
   index=$(link vpn wg0 .ifindex)
@@ -217,17 +218,22 @@ life() {
   connection_lives
   [[ $(link vpn wg0 .ifindex) == "$index" ]]
   [[ $1 == direct ]] || service_pid
+  shown "$1" restart wireguard
 
   echo '# edited'
   ADDRESS=10.2.0.3/24 provide 'MTU = 1380'
   netnsctl restart wireguard@vpn
   [[ $(addresses vpn wg0) == 10.2.0.3/24 && $(link vpn wg0 .mtu) == 1380 ]]
   reaches vpn 203.0.113.1
+  shown "$1" edited wireguard
 
   provide
   netnsctl restart wireguard@vpn
   traffic
-  if [[ $1 == direct ]]; then drift; fi
+  if [[ $1 == direct ]]; then
+    drift
+    shown "$1" drift wireguard
+  fi
 
   echo '# no tunnel, no traffic'
   ip -netns vpn link delete dev wg0
@@ -248,6 +254,7 @@ life() {
   if [[ $1 == systemd ]]; then netnsctl detach --now client && systemctl stop client; fi
   netnsctl down wireguard@vpn
   unchanged "$before"
+  shown "$1" down wireguard
 }
 
 @test "a provider's file alone gives a confined service, which stays confined through its whole life, with systemd" {
@@ -353,6 +360,7 @@ resolves_to() {
   FAIL_FUNCTION='' hook wireguard vpn up outside
   before=$(world)
   each_failure_leaves "$before" wireguard vpn inside wireguard_apply
+  shown hooks killed wireguard
   down_hooks wireguard vpn
   netnsinit --delete vpn
 }

@@ -16,6 +16,17 @@ on() { "$@"; }
 machine() { world; }
 undone() { unchanged "$1"; }
 
+# Usage: world
+# Prints everything that an instance can leave behind. In place of that of the other suite, which starts many processes.
+world() {
+  local name
+  {
+    ip -brief address
+    for name in /run/netns/*; do ip -netns "${name##*/}" -brief address; done
+  } | sed --regexp-extended 's/ (UP|DOWN|UNKNOWN|LOWERLAYERDOWN) / /; s/ fe80:[^ ]*//g; s/ +/ /g'
+  find "$MEMORY" "$CONF" -type f 2>/dev/null | sort
+}
+
 setup_file() { vm_install; }
 
 teardown_file() { delete_settings; }
@@ -129,9 +140,10 @@ spoil() {
   local type before
   for type in "${TYPES[@]}"; do
     settings
-    # While it waits for an IPv6 address or a carrier, it sends many messages.
     conf "$type" "${type^^}_IFADDR=192.0.${NETWORKS[$type]}.2/24 ${type^^}_CARRIER_TIMEOUT=0" "$(fault kill)"
     create box
+    # While it waits for an IPv6 address or a carrier, it sends many messages.
+    inside box sysctl -q -w net.ipv6.conf.default.disable_ipv6=1
     before=$(world)
     each_failure_leaves "$before" "$type" box inside link_add link_configure
     down_hooks "$type" box

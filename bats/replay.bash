@@ -60,6 +60,21 @@ walk_console() {
   "$on_command" "$prompt" "$command" "$output"
 }
 
+# Usage: section FILE HEADING
+# Prints a section of a document, up to the next heading of its level.
+section() { awk -v heading="## $2" '/^## / { inside = $0 == heading } inside' "$1"; }
+
+# Usage: replay_arrangements PLACE
+# Replays the arrangements of docs/arrangements.md that are tested in PLACE, as its table says.
+replay_arrangements() {
+  local place=$1
+  local page=$ROOT/docs/arrangements.md names name
+  mapfile -t names < <(sed -n "s/^| \[\(.*\)\](#.*| $place |\$/\1/p" "$page")
+  ((${#names[@]} > 0))
+  for name in "${names[@]}"; do section "$page" "$name"; done >"$BATS_TEST_TMPDIR/arrangements.md"
+  walk "$BATS_TEST_TMPDIR/arrangements.md" write_file run_command
+}
+
 # Usage: run_command PROMPT COMMAND OUTPUT
 # Runs a command, which must print OUTPUT. `…` in there matches any text, and blanks at the ends of lines are ignored. So are the
 # quotes in messages of `systemctl enable`, which differ between versions, and the time that ping took.

@@ -83,6 +83,18 @@ leases() {
     busybox udhcpd -f /run/udhcpd
 }
 
+# Usage: second_machine
+# The router of `uplink` also is another machine, 192.0.2.3, with the vxlan of docs/arrangements.md.
+second_machine() {
+  local in_router
+  in_router="nsenter --net=/proc/$(main_pid test-router)/ns/net"
+  lab bash -c "
+    $in_router ip address add 192.0.2.3/24 dev up
+    $in_router ip link add vxlan0 type vxlan id 42 local 192.0.2.3 remote 192.0.2.2 dstport 4789
+    $in_router ip address add 203.0.113.202/28 dev vxlan0
+    $in_router ip link set dev vxlan0 up"
+}
+
 # Usage: documents
 # The README, the pages of docs/ and the manual pages.
 documents() { (cd "$ROOT" && printf '%s\n' README.md docs/*.md man/*.scd); }
@@ -98,6 +110,39 @@ documents() { (cd "$ROOT" && printf '%s\n' README.md docs/*.md man/*.scd); }
   uplink
   leases
   replay
+}
+
+@test "docs/arrangements.md" {
+  boot
+  uplink
+  leases
+  second_machine
+  replay_arrangements lab
+  eventually no_namespace
+  nothing_failed
+}
+
+# Usage: count_lines PATH TEXT
+count_lines() { counted=$((counted + $(grep --count . <<<"$2"))); }
+
+@test "the table of docs/arrangements.md has each section that shows commands, and the number of lines of its files" {
+  local page=$ROOT/docs/arrangements.md link here place file name headings=() commands counted
+  while IFS='|' read -r _ link _ _ here place _; do
+    [[ $link =~ ^\ \[(.*)\]\(([^#]*)# && $place == @(' lab '|' virtual machine ') ]]
+    name=${BASH_REMATCH[1]} file=$ROOT/docs/${BASH_REMATCH[2]:-arrangements.md}
+    headings+=("## $name")
+    section "$file" "$name" >"$BATS_TEST_TMPDIR/section.md"
+    commands=() counted=0
+    walk "$BATS_TEST_TMPDIR/section.md" count_lines note_command
+    ((${#commands[@]} > 0 && counted == here)) || {
+      echo "$name has $counted lines, and ${#commands[@]} commands" >&2
+      return 1
+    }
+  done < <(grep '^| \[' "$page")
+  diff --unified <(printf '%s\n' "${headings[@]}" | sort) <({
+    awk '/^## / { heading = $0 } /^```console/ { print heading }' "$page" | uniq
+    echo '## A service behind a provider' # in docs/wireguard.md
+  } | sort)
 }
 
 @test "docs/joining-namespaces.md" {

@@ -56,7 +56,7 @@ sysctls() { (cd /proc/sys/net/ipv6/conf && grep '' ./*/{accept_ra,forwarding}); 
   ip -6 route delete default proto ra
   eventually advertises
   reaches box 2001:db8:f::1
-  # Another namespace is not forwarded: it is no open router.
+  # Another namespace is not forwarded: the host is not an open router.
   ip netns add other
   ip link add other0 type veth peer name other1 netns other
   ip link set dev other0 up

@@ -175,8 +175,8 @@ impl LinkRecord {
         self.changed_words(&self.end.ifname).into_iter().flat_map(|changed| changed.words).collect()
     }
 
-    /// The words after the kind that differ from the interface, or from the `earlier` words, which ip(8) may not show. Words are pairs,
-    /// as a rule.
+    /// The words after the kind that differ from the interface, or from the `earlier` words, which ip(8) may not show. Most words are pairs;
+    /// if one is not, the kernel refuses the result, and all words are set.
     fn words_to_change(&self, earlier: &Self) -> Vec<String> {
         let drifted = self.changed_words(&self.end.ifname);
         let differs = |pair: &[String]| {

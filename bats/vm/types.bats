@@ -140,10 +140,9 @@ spoil() {
   local type before
   for type in "${TYPES[@]}"; do
     settings
-    conf "$type" "${type^^}_IFADDR=192.0.${NETWORKS[$type]}.2/24 ${type^^}_CARRIER_TIMEOUT=0" "$(fault kill)"
-    create box
     # While it waits for an IPv6 address or a carrier, it sends many messages.
-    inside box sysctl -q -w net.ipv6.conf.default.disable_ipv6=1
+    conf "$type" "${type^^}_IFADDR=(192.0.${NETWORKS[$type]}.2/24) ${type^^}_ROUTES=() ${type^^}_CARRIER_TIMEOUT=0" "$(fault kill)"
+    create box
     before=$(world)
     each_failure_leaves "$before" "$type" box inside link_add link_configure
     down_hooks "$type" box

@@ -22,9 +22,9 @@ teardown() {
   delete_links
 }
 
-# Usage: lab COMMAND...
-# The document is replayed on this machine.
-lab() { "$@"; }
+# Usage: lab bash -c COMMAND
+# The document is replayed on this machine, with the direct engine, which is twice as fast here.
+lab() { bash -c "${3/#netnsctl up/netnsctl up --engine direct}"; }
 
 # Usage: write_file PATH TEXT
 write_file() { printf '%s' "$2" >"$1"; }

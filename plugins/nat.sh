@@ -7,7 +7,7 @@
 #
 # Settings (in nat-NAME.conf; those for all namespaces in nat.conf; none is required). Lists are separated by blanks, or arrays:
 #   NAT_SOURCES     prefixes of the addresses to translate: "192.0.2.0/30 2001:db8::/64"; default: the networks of the namespace
-#   NAT_IFNAME_OUT  interfaces of the host by which packets may leave; default: any
+#   NAT_IFNAME_OUT  interfaces of the host by which packets may leave; default: any, except those to other namespaces
 #   NAT_TO          prefixes to which packets may go; default: everywhere
 #   NAT_EXCEPT      prefixes to which packets never go: "10.0.0.0/8 192.168.0.0/16"
 #   NAT_HOST_FIREWALL  yes: allow the packets in firewall chains of the host that drop forwarded packets; default: no, only a warning
@@ -111,6 +111,8 @@ nat_rules() {
     translated+="iifname $in oifname != $in $match masquerade"$'\n'
     from+="$match goto destination"$'\n'
   done
+  # Other namespaces are closed, unless the administrator names their interface. This is the group of all of them.
+  ((${#NAT_IFNAME_OUT[@]})) || destination+="meta oifgroup 28275 $reject"$'\n'
   for prefix in "${NAT_EXCEPT[@]}"; do destination+="$(nat_family "$prefix") daddr $prefix $reject"$'\n'; done
   ((${#NAT_IFNAME_OUT[@]} == 0)) || destination+="oifname != $(nat_set "${NAT_IFNAME_OUT[@]}") $reject"$'\n'
   for prefix in "${NAT_TO[@]}"; do destination+="$(nat_family "$prefix") daddr $prefix goto pass"$'\n'; done
@@ -120,6 +122,8 @@ chain destination {
 $destination
 }
 chain from {
+# Published ports: their instances decide.
+ct status dnat return
 ct state established,related goto pass
 $from
 }
@@ -129,7 +133,7 @@ type filter hook forward priority filter - 13; policy accept;
 iifname $in tcp flags syn tcp option maxseg size set rt mtu
 oifname $in tcp flags syn tcp option maxseg size set rt mtu
 iifname $in jump from
-oifname $in ct state established,related jump pass
+oifname $in ct direction reply ct state established,related jump pass
 }
 chain postrouting {
 type nat hook postrouting priority srcnat; policy accept;

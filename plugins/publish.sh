@@ -15,7 +15,12 @@
 
 # Everything is made by the inside hook, after the interfaces of the namespace. So a restart applies the present settings.
 configure_publish_up_inside() {
-  local ports
+  local ports problems
+  problems=$(configure_publish_validate || true)
+  if [[ $problems ]]; then
+    echo "$problems" >&2
+    exit 1
+  fi
   claim_ports ports PUBLISH || exit 1
   # A restart can be the first one with another PUBLISH_BY.
   if [[ ${PUBLISH_BY-} == proxy ]]; then
@@ -62,7 +67,7 @@ publish_table() { host_run nft list table inet "netns_publish-${NSNAME//://}" 2>
 # Usage: publish_by_dnat PORTS
 # Lets the host change the destination of packets. PORTS are the lines of claim_ports.
 publish_by_dnat() {
-  local family ip address ifname found rules='' translated='' loopback='' segments='' chains inner=() locals=()
+  local family ip address ifname found rules='' translated='' loopback='' segments='' passes='' chains inner=() locals=()
   assert_command nft nftables
   for family in 4 6; do
     ip=ip${family/4/} # as nft calls it
@@ -71,6 +76,7 @@ publish_by_dnat() {
     [[ $found ]] || continue
     ifname=$(publish_ifname "$address") || exit 1
     rules+=$found$'\n'
+    passes+=$(publish_passes "$family" "$address" "$ifname" <<<"$1")$'\n'
     # The way to a client can have a smaller MTU than the namespace.
     segments+="ct status dnat $ip saddr $address tcp flags syn tcp option maxseg size set rt mtu"$'\n'
     segments+="ct status dnat $ip daddr $address tcp flags syn tcp option maxseg size set rt mtu"$'\n'
@@ -107,6 +113,10 @@ fib daddr type local goto ports
 chain postrouting {
 type nat hook postrouting priority srcnat; policy accept;
 $translated
+}
+chain published {
+type filter hook forward priority filter - 13; policy accept;
+$passes
 }
 chain segments {
 type filter hook forward priority filter; policy accept;
@@ -145,6 +155,24 @@ publish_ifname() {
     echo "cannot publish ports: the host is not connected to '$1', the address of namespace '$NSNAME': \`ip route get $1\`: $route" >&2
     return 1
   fi
+}
+
+# Usage: publish_passes 4|6 ADDRESS IFNAME
+# Prints rules that let the host forward the packets of each line of stdin that is about this family, and the answers. A connection to a
+# port that is not published any more matches none.
+publish_passes() {
+  local ip=ip${1/4/} address=$2 ifname=$3 protocol host ports
+  local -i first last inside
+  while read -r protocol host first last inside; do
+    [[ $1:$host != @(4:*:*|6:*.*) ]] || continue
+    ports=$inside
+    ((first == last)) || ports+=-$((inside + last - first))
+    echo "ct status dnat ct direction original oifname \"$ifname\" $ip daddr $address $protocol dport $ports jump pass"
+    echo "ct status dnat ct direction reply iifname \"$ifname\" $ip saddr $address $protocol sport $ports jump pass"
+  done
+  # Errors of ICMP about these connections.
+  echo "ct status dnat ct state related oifname \"$ifname\" jump pass"
+  echo "ct status dnat ct state related iifname \"$ifname\" jump pass"
 }
 
 # Usage: publish_rules 4|6 ADDRESS

@@ -209,6 +209,22 @@ world() {
   unreachable b 2001:db8:ff::1
 }
 
+@test "two namespaces with nat do not reach each other, unless NAT_IFNAME_OUT names the interface" {
+  pair b 1
+  up veth b
+  nat a
+  nat b
+  inside b python3 "$BATS_TEST_DIRNAME/peers.py" 7 3>&- &
+  BACKGROUND+=("$!")
+  eventually source_of host 192.0.2.6
+  unreachable a 192.0.2.6
+  unreachable a 2001:db8:b::2
+  [[ $(source_of a 203.0.113.1) == 198.51.100.2 ]]
+  config nat-a.conf <<<'NAT_IFNAME_OUT=(eth0 ve-b0)'
+  restart_inside nat a
+  [[ $(source_of a 192.0.2.6) == 192.0.2.5 ]]
+}
+
 @test "a connection over a way with a smaller MTU has a smaller segment size" {
   nat a
   # Usage: segment ADDRESS

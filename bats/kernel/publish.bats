@@ -111,6 +111,58 @@ sysctls() { sysctl --all --pattern '^net\.' 2>/dev/null | grep --invert-match --
   [[ $(ask a udp 192.0.2.1 5353) == '198.51.100.11 53' ]]
 }
 
+@test "the settings of nat do not close published ports for the namespace, its own and those of others" {
+  setup_network
+  publish a 8080:80
+  publish b 8081:81
+  up publish a
+  up publish b
+  serve a tcp 80
+  serve b tcp 81
+  for setting in 'NAT_EXCEPT="198.51.100.0/24 2001:db8::/32"' NAT_IFNAME_OUT=up0 'NAT_TO="192.0.2.0/24 2001:db8::/64"'; do
+    config nat-a.conf <<<"$setting"
+    up nat a
+    [[ $(ask a tcp 192.0.2.1 8080) == '198.51.100.11 80' ]]
+    [[ $(ask a tcp 192.0.2.1 8081) == *' 81' ]]
+    [[ $(ask a tcp 2001:db8::1 8080) == '2001:db8:1::1 80' ]]
+    [[ $(ask a tcp 2001:db8::1 8081) == *' 81' ]]
+    down_hooks nat a
+  done
+}
+
+# Usage: same_client
+# Prints the answer to a datagram, which has the same source port each time, so it belongs to the same connection.
+same_client() {
+  inside lan python3 -c 'import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(1)
+client.bind(("", 40000))
+client.sendto(b"?", ("192.0.2.1", 5353))
+print(client.recv(99).decode())'
+}
+
+@test "a client of a port that is not published any more gets no answer, also with nat" {
+  setup_network
+  publish a 5353:53/udp
+  up publish a
+  serve a udp 53
+  serve a udp 54
+  [[ $(same_client) == '192.0.2.9 53' ]]
+  up nat a
+  [[ $(same_client) == '192.0.2.9 53' ]]
+  publish a 5353:54/udp
+  restart_inside publish a
+  run ! same_client
+  publish a 8080:80
+  restart_inside publish a
+  run ! same_client
+  down_hooks publish a
+  run ! same_client
+  publish a 5353:53/udp
+  up publish a
+  [[ $(same_client) == '192.0.2.9 53' ]]
+}
+
 @test "a range leads to the same ports, or to ports at the same distance" {
   setup_network
   publish a 9000-9002:9000-9002 9100-9102:9200-9202 9300-9301:9400-9401/udp
@@ -379,6 +431,14 @@ END
     -- hook publish a up inside
   config publish-a.conf <<<''
   refused "$CONF/publish-a.conf: PUBLISH: is not set" -- hook publish a up outside
+}
+
+@test "a restart refuses an invalid setting before it publishes a port in another way" {
+  setup_network
+  config publish-a.conf <<<'PUBLISH=(8080:80) PUBLISH_BY=Proxy'
+  run -1 hook publish a up inside
+  [[ $output == *"PUBLISH_BY: 'Proxy'"* ]]
+  [[ -z $(nft list tables) && $(</proc/sys/net/ipv4/conf/up0/forwarding) == 0 ]]
 }
 
 @test "a port of another instance, or of a process of the host, is refused with the name of the owner" {

@@ -98,8 +98,7 @@ impl ForwardPlan {
             "chain pass {{ meta mark set meta mark | {MARK:#x}; }}\n\
              chain others {{\n\
              type filter hook forward priority filter - 12; policy accept;\n\
-             meta mark & {MARK:#x} != 0 accept;\n\
-             ct status dnat accept;\n"
+             meta mark & {MARK:#x} != 0 accept;\n"
         );
         for new in &self.new {
             writeln!(chains, "{new} drop;").expect("writing to a String cannot fail");

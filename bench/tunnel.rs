@@ -25,7 +25,8 @@ umask 077
 mkdir -p /etc/wireguard
 client=$(wg genkey) provider=$(wg genkey)
 printf '%s\n' '[Interface]' 'ListenPort = 51820' "PrivateKey = $provider" '[Peer]' "PublicKey = $(wg pubkey <<<"$client")" \
-  'AllowedIPs = 10.2.0.2/32' | ip netns exec provider wg setconf wg0 /dev/stdin
+  'AllowedIPs = 10.2.0.2/32' >/etc/wireguard/provider
+ip netns exec provider wg setconf wg0 /etc/wireguard/provider
 client_file() {
   printf '%s\n' '[Interface]' "PrivateKey = $client" 'Address = 10.2.0.2/32' '[Peer]' "PublicKey = $(wg pubkey <<<"$provider")" \
     'AllowedIPs = 0.0.0.0/0' "Endpoint = $1:51820"

@@ -127,7 +127,7 @@ left() {
   [[ -z $(left) ]]
 }
 
-@test "an interface of the host that appears later is used, with and without NAT_IFNAME_OUT, and one that disappears is forgotten" {
+@test "an interface of the host that appears later, or returns, is used, with and without NAT_IFNAME_OUT, and may disappear" {
   for line in '' NAT_IFNAME_OUT=eth1; do
     config nat-a.conf <<<"$line"
     on netnsctl up veth@a nat@a
@@ -136,7 +136,11 @@ left() {
     passes a 203.0.113.1
     [[ $(forwarding eth1) == 1 ]]
     on ip link delete dev eth1
-    repaired "sysctl 'net.ipv4.conf.eth1.forwarding' does not exist any more on the host"
+    on netnsctl check nat@a
+    appear
+    repaired "sysctl 'net.ipv4.conf.eth1.forwarding' on the host is '0', not '1'"
+    passes a 203.0.113.1
+    on ip link delete dev eth1
     on netnsctl down nat@a veth@a
     [[ -z $(left) ]]
   done

@@ -96,6 +96,17 @@ refused_on() { run ! on /run/sockets.py ask tcp 192.0.2.1 "$1"; }
   nothing_left
 }
 
+@test "an instance that goes down is no difference for another one that publishes ports" {
+  printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30 VETH_GATEWAY=outside | config veth-b.conf
+  on netnsctl up veth@a veth@b
+  on netnsctl up publish@a
+  [[ $(on cat /proc/sys/net/ipv4/conf/ve-b0/forwarding) == 1 ]]
+  on netnsctl down veth@b
+  on netnsctl check publish@a
+  on netnsctl down a
+  nothing_left
+}
+
 @test "a port of another instance is refused with its name, also when both come up at the same time" {
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30 VETH_GATEWAY=outside | config veth-b.conf
   config publish-b.conf <<<'PUBLISH=(192.0.2.5:8080:80)'

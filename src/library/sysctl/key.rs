@@ -76,6 +76,14 @@ impl Key {
         self.0.replace('/', ":")
     }
 
+    /// The interface of a sysctl below `conf` or `neigh`; `all` and `default` count as interfaces.
+    pub fn interface(&self) -> Option<&str> {
+        match self.0.split('/').collect::<Vec<_>>()[..] {
+            ["net", _, "conf" | "neigh", ifname, _] => Some(ifname),
+            _ => None,
+        }
+    }
+
     /// Whether the key can belong to a network namespace.
     pub fn is_net(&self) -> bool {
         self.0.starts_with("net/")

@@ -13,6 +13,7 @@ use super::enter_host;
 use crate::config::layers::Layers;
 use crate::config::remembered;
 use crate::name::{Instance, NsName, Side};
+use crate::netlink;
 use crate::netns::{self, Entered};
 use crate::paths::Paths;
 use crate::print;
@@ -282,10 +283,16 @@ impl ChangedSysctl {
         self.before.as_ref().map_or(Ok(()), |before| before.restore(&self.key, &self.value, &self.place()))
     }
 
-    /// Returns a line if the value was changed.
+    /// Returns a line if the value was changed. An interface that is gone is a difference of the instance that has made it only.
     /// Errors: the value cannot be read.
     pub(super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
         let _there = enter(paths, self.namespace.as_ref())?;
+        if !self.key.file().exists()
+            && let Some(ifname) = self.key.interface()
+            && netlink::link_named(ifname)?.is_none()
+        {
+            return Ok(Vec::new());
+        }
         Ok(self.key.drift(&self.value, &self.place())?.into_iter().collect())
     }
 }

@@ -146,6 +146,21 @@ left() {
   done
 }
 
+@test "a host that becomes a router while nat is up forwards after the repair and after down" {
+  on netnsctl up veth@a nat@a
+  on sysctl -q -w net.ipv4.ip_forward=1
+  # Such a program also changes rules, as docker does.
+  on nft add table ip other
+  repaired "sysctl 'net.ipv4.ip_forward' on the host is '1' now, and rules of this instance drop what the host forwards"
+  [[ $(on nft list chain inet netns_nat-a others) != *'nfproto ipv4'* ]]
+  passes a
+  on netnsctl down nat@a veth@a
+  [[ $(forwarding eth0) == 1 ]]
+  on nft delete table ip other
+  on sysctl -q -w net.ipv4.ip_forward=0
+  [[ -z $(left) ]]
+}
+
 @test "an interface that appears later is not used without a route, or if NAT_IFNAME_OUT has others" {
   config nat-a.conf <<<NAT_IFNAME_OUT=eth0
   on netnsctl up veth@a nat@a

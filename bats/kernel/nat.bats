@@ -198,6 +198,26 @@ world() {
   sysctl -q net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
 }
 
+@test "a host that becomes a router stays one after down" {
+  nat a
+  sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+  ip -netns internet route add 10.1.0.0/24 via 198.51.100.2
+  ip -netns lan route add default via 10.1.0.2
+  restart_inside nat a
+  [[ $(source_of internet 10.1.0.1) == 198.51.100.1 ]]
+  run -0 down_hooks nat a
+  [[ $output != *stays* ]]
+  for ifname in eth0 eth1 ve-a0; do [[ $(</proc/sys/net/ipv4/conf/$ifname/forwarding) == 1 ]]; done
+  [[ $(source_of internet 10.1.0.1) == 198.51.100.1 ]]
+  # A single interface that did not forward on a router does not forward afterwards.
+  sysctl -q net.ipv4.conf.eth1.forwarding=0
+  nat a
+  [[ $(</proc/sys/net/ipv4/conf/eth1/forwarding) == 1 ]]
+  down_hooks nat a
+  [[ $(</proc/sys/net/ipv4/conf/eth1/forwarding) == 0 ]]
+  sysctl -q net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+}
+
 @test "a namespace without nat on the same host gets no way out by the one that has it" {
   pair b 1
   up veth b

@@ -147,7 +147,7 @@ impl Object {
             Self::Link(link) => link.drift(paths),
             Self::Sysctl(sysctl) => sysctl.drift(paths),
             Self::Table(table) => table.drift(),
-            Self::Forwarding(forwarding) => forwarding.drift(),
+            Self::Forwarding(forwarding) => forwarding.drift(paths),
             Self::Firewall(firewall) => firewall.drift(),
             Self::Daemon(daemon) => Ok(daemon.drift(paths)),
             Self::Ports(claim) => claim.drift(),

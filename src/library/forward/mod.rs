@@ -10,9 +10,11 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::link::MARK_GROUP;
-use super::{Call, HostSetting, sysctl};
+use super::sysctl::{self, Key};
+use super::{Call, HostSetting};
 use crate::name::Side;
 use crate::netlink::{self, Link, Route};
+use crate::paths::Paths;
 use crate::print;
 use plan::ForwardPlan;
 
@@ -24,6 +26,9 @@ pub struct Forwarding {
     found: Vec<String>,
     /// The sysctls: `KEY=VALUE`.
     sysctls: Vec<String>,
+    /// The sysctls that were off, so that the rules drop the packets of others.
+    #[serde(default)]
+    off: Vec<Key>,
     /// The hook that was the first to call the function.
     made_by: String,
     /// The last hook that has called it.
@@ -77,6 +82,7 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
         wanted,
         found,
         sysctls: plan.sysctls.clone(),
+        off: plan.off.iter().map(|key| key.parse()).collect::<Result<_>>()?,
         made_by: earlier.unwrap_or_else(|| call.hook.clone()),
         needed_by: call.hook.clone(),
         inside: call.side == Side::Inside,
@@ -141,18 +147,28 @@ impl Forwarding {
         self.inside
     }
 
-    /// Returns a line for each interface that has appeared. Those of other instances come and go: they count only for a new call.
+    /// Returns a line for each interface that has appeared, and for each family that the host routes now. Interfaces of other instances
+    /// come and go: they count only for a new call.
     /// Errors: the kernel cannot be queried.
-    pub(super) fn drift(&self) -> Result<Vec<String>> {
+    pub(super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
         let others = self.wanted.others.map(|_| Others::Uplinks);
         let wanted = Wanted { others, ..self.wanted.clone() };
-        let now = wanted.among(&netlink::links()?, &netlink::routes()?);
+        let links = netlink::links()?;
+        let now = wanted.among(&links, &netlink::routes()?);
         let appeared = now.iter().filter(|name| !self.found.contains(name));
-        Ok(appeared
+        let mut lines: Vec<String> = appeared
             .map(|name| {
                 format!("interface '{name}' has appeared on the host, which does not forward packets from it")
             })
-            .collect())
+            .collect();
+        for key in &self.off {
+            if sysctl::value_before(paths, key)?.as_deref() == Some("1") {
+                lines.push(format!(
+                    "sysctl '{key}' on the host is '1' now, and rules of this instance drop what the host forwards"
+                ));
+            }
+        }
+        Ok(lines)
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct ForwardPlan {
     pub(super) sysctls: Vec<String>,
     /// nftables rules that match the packets which the host did not forward before.
     new: Vec<String>,
+    /// The sysctls without which the host is not a router, so that the rules are needed.
+    pub(super) off: Vec<&'static str>,
 }
 
 impl ForwardPlan {
@@ -40,7 +42,7 @@ impl ForwardPlan {
             }
             plan.sysctls.push(format!("{key}=1"));
         }
-        plan.add_new("ipv4", &new);
+        plan.add_new("ipv4", ALL_IPV4, &new);
         if before(ALL_IPV6)?.is_none() {
             return Ok(plan); // the kernel has no IPv6
         }
@@ -57,7 +59,7 @@ impl ForwardPlan {
             }
             plan.sysctls.push(format!("{key}=1"));
         }
-        plan.add_new("ipv6", &new);
+        plan.add_new("ipv6", ALL_IPV6, &new);
         Ok(plan)
     }
 
@@ -81,13 +83,15 @@ impl ForwardPlan {
         self.sysctls.push(format!("{ALL_IPV6}=1"));
         if !is(ALL_IPV6, "1")? {
             self.new.push("meta nfproto ipv6".to_owned());
+            self.off.push(ALL_IPV6);
         }
         Ok(())
     }
 
     /// Records the interfaces whose packets the host did not forward.
-    fn add_new(&mut self, family: &str, interfaces: &[&str]) {
+    fn add_new(&mut self, family: &str, all: &'static str, interfaces: &[&str]) {
         if !interfaces.is_empty() {
+            self.off.push(all);
             self.new.push(format!("meta nfproto {family} iifname {{ \"{}\" }}", interfaces.join("\", \"")));
         }
     }
@@ -137,13 +141,14 @@ mod tests {
         let host = plan(&["eth0", "ve0"], &[(ALL_IPV4, "0")]);
         assert_eq!(host.sysctls, both);
         assert_eq!(host.new, ["meta nfproto ipv4 iifname { \"eth0\", \"ve0\" }"]);
+        assert_eq!(host.off, [ALL_IPV4]);
         let one = plan(&["eth0", "ve0"], &[(ALL_IPV4, "0"), ("net/ipv4/conf/eth0/forwarding", "1")]);
         assert_eq!(
             (one.sysctls.len(), one.new),
             (2, vec!["meta nfproto ipv4 iifname { \"ve0\" }".to_owned()])
         );
         let router = plan(&["eth0", "ve0"], &[(ALL_IPV4, "1")]);
-        assert_eq!((router.sysctls.len(), router.new.len()), (2, 0));
+        assert_eq!((router.sysctls.len(), router.new.len(), router.off.len()), (2, 0, 0));
     }
 
     #[test]

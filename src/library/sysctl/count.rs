@@ -119,7 +119,7 @@ impl<'a> Counts<'a> {
 impl Count {
     /// The count of a sysctl that no instance has set yet.
     fn new(key: &Key, value: &Value) -> Result<Self> {
-        let before = Before { value: key.read()? };
+        let before = Before::new(key, key.read()?)?;
         Ok(Self { key: key.clone(), value: value.clone(), before, owners: Vec::new() })
     }
 }

@@ -84,6 +84,19 @@ impl Key {
         }
     }
 
+    /// The sysctl that sets this one of each interface when it changes (inet_forward_change in net/ipv4/devinet.c, and
+    /// addrconf_fixup_forwarding and addrconf_sysctl_force_forwarding in net/ipv6/addrconf.c).
+    pub fn of_all_interfaces(&self) -> Option<Self> {
+        match self.0.split('/').collect::<Vec<_>>()[..] {
+            ["net", family, "conf", ifname, name @ ("forwarding" | "force_forwarding")]
+                if ifname != "all" =>
+            {
+                format!("net/{family}/conf/all/{name}").parse().ok()
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the key can belong to a network namespace.
     pub fn is_net(&self) -> bool {
         self.0.starts_with("net/")
@@ -275,6 +288,20 @@ mod tests {
         }
         let default: Key = "net.ipv4.conf.default.forwarding".parse().unwrap();
         assert_eq!(default.to_string(), "net.ipv4.conf.default.forwarding");
+    }
+
+    #[test]
+    fn forwarding_of_an_interface_is_set_by_that_of_all() {
+        for (key, all) in [
+            ("net/ipv4/conf/eth0.5/forwarding", Some("net.ipv4.ip_forward")),
+            ("net/ipv6/conf/default/forwarding", Some("net.ipv6.conf.all.forwarding")),
+            ("net/ipv6/conf/eth0/force_forwarding", Some("net.ipv6.conf.all.force_forwarding")),
+            ("net/ipv6/conf/all/forwarding", None),
+            ("net/ipv4/conf/eth0/rp_filter", None),
+        ] {
+            let of_all = key.parse::<Key>().unwrap().of_all_interfaces();
+            assert_eq!(of_all.map(|key| key.to_string()).as_deref(), all, "{key}");
+        }
     }
 
     #[test]

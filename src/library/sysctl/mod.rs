@@ -47,9 +47,24 @@ pub struct ChangedSysctl {
 struct Before {
     /// `None` if it was never set.
     value: Option<String>,
+    /// The value of the sysctl of all interfaces at this time, if a change of that sets this one.
+    #[serde(default)]
+    all: Option<String>,
 }
 
 impl Before {
+    /// `value` is the present value of the sysctl. This thread is in its namespace.
+    /// Errors: the sysctl of all interfaces cannot be read.
+    fn new(key: &Key, value: Option<String>) -> Result<Self> {
+        Ok(Self { value, all: read_all(key)? })
+    }
+
+    /// The value that the sysctl would have now. `all` is the present value of the sysctl of all interfaces: if it has changed, the
+    /// kernel has set this one, too.
+    fn value_after(&self, all: Option<String>) -> Option<String> {
+        if self.all.is_some() && self.all != all { all } else { self.value.clone() }
+    }
+
     /// Restores the value in the namespace of this thread, unless the present value is not `ours`.
     /// Errors: the kernel refuses.
     fn restore(&self, key: &Key, ours: &Value, place: &str) -> Result<()> {
@@ -60,13 +75,13 @@ impl Before {
     fn restore_present(&self, key: &Key, ours: &Value, place: &str) -> Result<()> {
         let Some(present) = key.read()? else { return Ok(()) };
         let present = line(&present);
-        let Some(before) = &self.value else {
+        let Some(before) = self.value_after(read_all(key)?) else {
             print::say(&format!(
                 "sysctl '{key}' {place} stays '{present}': it was not set before, and the kernel cannot unset it"
             ));
             return Ok(());
         };
-        let mut before = Value::new(before);
+        let mut before = Value::new(&before);
         if before.is(&present) {
             return Ok(());
         }
@@ -79,6 +94,11 @@ impl Before {
         ));
         Ok(())
     }
+}
+
+/// The value of the sysctl of all interfaces whose change sets this one, in the namespace of this thread.
+fn read_all(key: &Key) -> Result<Option<String>> {
+    key.of_all_interfaces().map_or(Ok(None), |all| all.read())
 }
 
 /// Moves this thread to a namespace, or to the host.
@@ -149,9 +169,9 @@ fn new(
     Assignment { key, value, .. }: &Assignment,
     namespace: Option<&NsName>,
     earlier: Option<&ChangedSysctl>,
-    present: Option<String>,
+    present: Before,
 ) -> ChangedSysctl {
-    let before = earlier.and_then(|earlier| earlier.before.clone()).unwrap_or(Before { value: present });
+    let before = earlier.and_then(|earlier| earlier.before.clone()).unwrap_or(present);
     ChangedSysctl {
         key: key.clone(),
         value: Value::new(value).known_by(earlier.map(|earlier| &earlier.value)),
@@ -164,9 +184,9 @@ fn new(
     }
 }
 
-/// Checks that a sysctl can be set in the namespace of this thread, and returns its present value; `None` if it was never set.
+/// Checks that a sysctl can be set in the namespace of this thread, and returns its present value.
 /// Errors: it cannot.
-fn check(call: &Call, assignment: &Assignment, counts: Option<&Counts>) -> Result<Option<String>> {
+fn check(call: &Call, assignment: &Assignment, counts: Option<&Counts>) -> Result<Before> {
     let key = &assignment.key;
     let is_of_host = || enter_host().is_ok_and(|_host| matches!(key.is_settable(), Ok(Settable::Yes)));
     match key.is_settable()? {
@@ -180,7 +200,8 @@ fn check(call: &Call, assignment: &Assignment, counts: Option<&Counts>) -> Resul
     if let Some(counts) = counts {
         counts.check(key, &assignment.value, &call.instance)?;
     }
-    key.read().context("the present value could not be restored")
+    let present = key.read().context("the present value could not be restored")?;
+    Before::new(key, present)
 }
 
 /// A word `KEY=VALUE`.
@@ -304,8 +325,9 @@ pub fn value_before(paths: &Paths, key: &Key) -> Result<Option<String>> {
     if !key.file().exists() {
         return Ok(None);
     }
-    let counted = read_count(&paths.sysctls.join(key.file_name()))?;
-    counted.map_or_else(|| key.read(), |count| Ok(count.before.value))
+    let Some(count) = read_count(&paths.sysctls.join(key.file_name()))? else { return key.read() };
+    let all = key.of_all_interfaces().map_or(Ok(None), |all| value_before(paths, &all))?;
+    Ok(count.before.value_after(all))
 }
 
 /// Removes an instance without remembered values from the count of a sysctl of the host.

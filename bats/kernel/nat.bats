@@ -280,6 +280,40 @@ world() {
   [[ $(source_of d1 203.0.113.1) == 198.51.100.2 ]]
 }
 
+@test "frames within a bridge of the host pass, if br_netfilter shows them to the rules" {
+  [[ -e /proc/sys/net/bridge ]] || skip 'this kernel does not have br_netfilter'
+  before=$(sysctl --all --pattern 'bridge-nf-call-ip6?tables')
+  sysctl -q net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1
+  create guest1 guest2
+  ip link add virbr0 type bridge
+  ip link set dev virbr0 up
+  ip address add 10.77.0.254/24 dev virbr0
+  ip address add 2001:db8:77::254/64 dev virbr0 nodad
+  for number in 1 2; do
+    wire "port$number" "guest$number"
+    ip link set dev "port$number" master virbr0
+    ip -netns "guest$number" address add "10.77.0.$number/24" dev up
+    ip -netns "guest$number" address add "2001:db8:77::$number/64" dev up nodad
+    ip -netns "guest$number" route add default via 10.77.0.254
+  done
+  inside guest2 python3 "$BATS_TEST_DIRNAME/peers.py" 7 3>&- &
+  BACKGROUND+=("$!")
+  eventually source_of guest1 10.77.0.2
+  nat a
+  [[ $(nft list chain inet netns_nat-a others) == *'"virbr0"'*drop* ]]
+  [[ $(source_of guest1 10.77.0.2) == 10.77.0.1 ]]
+  [[ $(source_of guest1 2001:db8:77::2) == 2001:db8:77::1 ]]
+  # The rules have seen these frames.
+  nft insert rule inet netns_nat-a others iifname virbr0 oifname virbr0 drop
+  unreachable guest1 10.77.0.2
+  unreachable guest1 2001:db8:77::2
+  # The host still does not route packets of the bridge.
+  unreachable guest1 10.1.0.1
+  unreachable guest1 192.0.2.2
+  down_hooks nat a
+  printf '%s\n' "$before" | sed 's/ = /=/' | xargs sysctl -q
+}
+
 @test "a namespace without a way to the host is refused with the next step, and nothing is made" {
   create b
   refused "namespace 'b' has no way to the host" 'fix: bring up an interface to the host first, such as veth@b with VETH_GATEWAY=outside' -- hook nat b up inside

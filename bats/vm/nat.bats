@@ -55,3 +55,26 @@ up_fails() {
   netnsctl down nat@box
   [[ $(</proc/sys/net/ipv6/conf/default/accept_ra) == 1 && $(</proc/sys/net/ipv6/conf/all/forwarding) == 0 ]]
 }
+
+@test "frames within a bridge of the host pass, also of one that appears later" {
+  modprobe br_netfilter
+  netnsctl up --engine direct nat@box
+  ip netns add guest1
+  ip netns add guest2
+  ip link add virbr0 type bridge
+  ip link set dev virbr0 up
+  for number in 1 2; do
+    ip link add "port$number" type veth peer name up netns "guest$number"
+    ip link set dev "port$number" master virbr0 up
+    ip -netns "guest$number" address add "2001:db8:77::$number/64" dev up nodad
+    ip -netns "guest$number" link set dev up up
+  done
+  run -1 netnsctl check nat@box
+  [[ $output == *"error: nat@box: bridge 'virbr0' has appeared on the host, and rules of this instance drop its frames; fix: \`netnsctl restart nat@box\`"* ]]
+  run ! reaches guest1 2001:db8:77::2
+  netnsctl restart nat@box
+  netnsctl check nat@box
+  reaches guest1 2001:db8:77::2
+  netnsctl down nat@box
+  modprobe --remove br_netfilter
+}

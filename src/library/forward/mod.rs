@@ -5,6 +5,7 @@ mod plan;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ use crate::paths::Paths;
 use crate::print;
 use plan::ForwardPlan;
 
+/// The sysctls of br_netfilter, which lets rules of nftables see the frames within a bridge.
+const BR_NETFILTER: &str = "/proc/sys/net/bridge";
+
 /// The interfaces of the host whose packets an instance lets it forward.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Forwarding {
@@ -29,6 +33,9 @@ pub struct Forwarding {
     /// The sysctls that were off, so that the rules drop the packets of others.
     #[serde(default)]
     off: Vec<Key>,
+    /// The bridges whose frames pass; `None` if the rules cannot drop those of a bridge that appears later.
+    #[serde(default)]
+    bridges: Option<Vec<String>>,
     /// The hook that was the first to call the function.
     made_by: String,
     /// The last hook that has called it.
@@ -67,14 +74,14 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
     };
     ensure!(!names.is_empty(), "expected the names of interfaces of the host");
     let wanted = Wanted { names: names.iter().map(|&name| name.to_owned()).collect(), others };
-    let (found, plan) = {
+    let (found, bridges, plan) = {
         let _host = call.enter_host()?;
         let (links, routes) = (netlink::links()?, netlink::routes()?);
         let found = wanted.among(&links, &routes);
         let plan = ForwardPlan::of(&found, &uplinks(&links, &routes), |key| {
             sysctl::value_before(call.paths, &key.parse()?)
         })?;
-        (found, plan)
+        (found, bridges(&links), plan)
     };
     let mut record = call.record()?;
     let earlier = record.forwarding().map(|earlier| earlier.made_by.clone());
@@ -83,13 +90,14 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
         found,
         sysctls: plan.sysctls.clone(),
         off: plan.off.iter().map(|key| key.parse()).collect::<Result<_>>()?,
+        bridges: plan.everywhere.then(|| bridges.clone()),
         made_by: earlier.unwrap_or_else(|| call.hook.clone()),
         needed_by: call.hook.clone(),
         inside: call.side == Side::Inside,
     };
     record.put_forwarding(forwarding);
     record.save(call.paths)?;
-    print::say(plan.chains().trim_end());
+    print::say(plan.chains(&bridges).trim_end());
     Ok(())
 }
 
@@ -110,6 +118,11 @@ fn uplinks(links: &[Link], routes: &[Route]) -> Vec<String> {
     let routes = routes.iter().filter(|route| route.destination == "default");
     let indices: BTreeSet<u32> = routes.filter_map(|route| route.link).collect();
     links.iter().filter(|link| indices.contains(&link.index)).map(|link| link.name.clone()).collect()
+}
+
+/// The bridges among these interfaces.
+fn bridges(links: &[Link]) -> Vec<String> {
+    links.iter().filter(|link| link.kind == "bridge").map(|link| link.name.clone()).collect()
 }
 
 impl Wanted {
@@ -167,6 +180,14 @@ impl Forwarding {
                     "sysctl '{key}' on the host is '1' now, and rules of this instance drop what the host forwards"
                 ));
             }
+        }
+        if let Some(known) = self.bridges.as_ref().filter(|_| Path::new(BR_NETFILTER).exists()) {
+            let new = bridges(&links).into_iter().filter(|name| !known.contains(name));
+            lines.extend(new.map(|name| {
+                format!(
+                    "bridge '{name}' has appeared on the host, and rules of this instance drop its frames"
+                )
+            }));
         }
         Ok(lines)
     }

@@ -1,7 +1,6 @@
 //! What a host needs to forward packets: sysctls, and rules that drop what it did not forward before.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use anyhow::Result;
 
@@ -23,6 +22,8 @@ pub(super) struct ForwardPlan {
     new: Vec<String>,
     /// The sysctls without which the host is not a router, so that the rules are needed.
     pub(super) off: Vec<&'static str>,
+    /// Whether a rule matches all interfaces, also those that appear later.
+    pub(super) everywhere: bool,
 }
 
 impl ForwardPlan {
@@ -84,6 +85,7 @@ impl ForwardPlan {
         if !is(ALL_IPV6, "1")? {
             self.new.push("meta nfproto ipv6".to_owned());
             self.off.push(ALL_IPV6);
+            self.everywhere = true;
         }
         Ok(())
     }
@@ -96,28 +98,30 @@ impl ForwardPlan {
         }
     }
 
-    /// The chains of the table.
-    pub(super) fn chains(&self) -> String {
+    /// The chains of the table. `bridges` are those of the host: with br_netfilter, the frames between two ports of a bridge pass the
+    /// hook `forward`, as if they had arrived on the bridge and left by it (br_nf_forward_ip in net/bridge/br_netfilter_hooks.c).
+    pub(super) fn chains(&self, bridges: &[String]) -> String {
         let mut chains = format!(
             "chain pass {{ meta mark set meta mark | {MARK:#x}; }}\n\
              chain others {{\n\
              type filter hook forward priority filter - 12; policy accept;\n\
              meta mark & {MARK:#x} != 0 accept;\n"
         );
-        for new in &self.new {
-            writeln!(chains, "{new} drop;").expect("writing to a String cannot fail");
+        if !self.new.is_empty() {
+            chains.extend(
+                bridges.iter().map(|name| format!("iifname \"{name}\" oifname \"{name}\" accept;\n")),
+            );
         }
-        write!(
-            chains,
-            "}}\n\
-             chain passed {{\n\
-             type filter hook forward priority filter - 11; policy accept;\n\
-             meta mark set meta mark & {:#x};\n\
-             }}\n",
-            !MARK
-        )
-        .expect("writing to a String cannot fail");
+        chains.extend(self.new.iter().map(|new| format!("{new} drop;\n")));
         chains
+            + &format!(
+                "}}\n\
+                 chain passed {{\n\
+                 type filter hook forward priority filter - 11; policy accept;\n\
+                 meta mark set meta mark & {:#x};\n\
+                 }}\n",
+                !MARK
+            )
     }
 }
 
@@ -141,7 +145,7 @@ mod tests {
         let host = plan(&["eth0", "ve0"], &[(ALL_IPV4, "0")]);
         assert_eq!(host.sysctls, both);
         assert_eq!(host.new, ["meta nfproto ipv4 iifname { \"eth0\", \"ve0\" }"]);
-        assert_eq!(host.off, [ALL_IPV4]);
+        assert_eq!((&host.off[..], host.everywhere), (&[ALL_IPV4][..], false));
         let one = plan(&["eth0", "ve0"], &[(ALL_IPV4, "0"), ("net/ipv4/conf/eth0/forwarding", "1")]);
         assert_eq!(
             (one.sysctls.len(), one.new),
@@ -149,6 +153,16 @@ mod tests {
         );
         let router = plan(&["eth0", "ve0"], &[(ALL_IPV4, "1")]);
         assert_eq!((router.sysctls.len(), router.new.len(), router.off.len()), (2, 0, 0));
+    }
+
+    #[test]
+    fn frames_within_a_bridge_pass_before_the_drops() {
+        let bridges = ["br0".to_owned()];
+        let host = plan(&["br0"], &[(ALL_IPV4, "0")]).chains(&bridges);
+        let [passes, drops] =
+            ["iifname \"br0\" oifname \"br0\" accept;", "drop;"].map(|rule| host.find(rule).unwrap());
+        assert!(passes < drops);
+        assert!(!plan(&["br0"], &[(ALL_IPV4, "1")]).chains(&bridges).contains("br0"));
     }
 
     #[test]
@@ -190,5 +204,6 @@ mod tests {
             ]
         );
         assert_eq!(host.new, ["meta nfproto ipv6"]);
+        assert!(host.everywhere);
     }
 }

@@ -452,6 +452,27 @@ world() {
   [[ $(source_of a 203.0.113.1) == 198.51.100.2 ]]
 }
 
+@test "a table with flags is read, and a dormant one drops nothing" {
+  # nft 1.0.6 prints invalid JSON for this one.
+  nft add table inet host '{ flags dormant; }'
+  run --separate-stderr -0 nat a NAT_HOST_FIREWALL=no
+  [[ $stderr != *warning* ]]
+  nft 'add chain inet host forward { type filter hook forward priority 0; policy drop; }'
+  run --separate-stderr -0 restart_inside nat a
+  [[ $stderr != *warning* ]]
+  [[ $(source_of a 203.0.113.1) == 198.51.100.2 ]]
+  nft 'add table ip closed; add chain ip closed forward { type filter hook forward priority 0; policy drop; }'
+  run --separate-stderr -0 restart_inside nat a
+  [[ $stderr == *"the chain 'forward' of the table 'ip closed' on the host drops"* && $stderr != *"'inet host'"* ]]
+  # Rules of ours are deleted also if the table has become dormant.
+  config nat-a.conf <<<NAT_HOST_FIREWALL=yes
+  restart_inside nat a
+  nft add table ip closed '{ flags dormant; }'
+  down_hooks nat a
+  run -0 nft list ruleset
+  [[ $output != *systemd-netns* ]]
+}
+
 @test "a failure or SIGKILL after the rules in a firewall of the host are added leaves nothing" {
   host_rules policy
   before=$(world)

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::sys::package;
 use crate::sys::program::{Output, Program};
@@ -28,6 +29,17 @@ const MODULES: [(&str, &str); 7] = [
 pub fn run(arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let label = format!("nft {}", arguments.join(" "));
     Ok(nft().label(label).args(arguments).input(input).run()?.success()?.stdout)
+}
+
+/// Runs `nft --json list`, and returns the listed objects.
+/// Errors: nft is not installed, fails, or prints invalid JSON.
+pub fn list(what: &[&str]) -> Result<Vec<Value>> {
+    let output = run(&[&["--json", "list"], what].concat(), b"")?;
+    let mut list: Value = serde_json::from_slice(&output).context("cannot parse the output of nft")?;
+    match list["nftables"].take() {
+        Value::Array(objects) => Ok(objects),
+        _ => bail!("unknown output of nft"),
+    }
 }
 
 /// Runs one command of `nft`, with a timeout of 15 seconds.

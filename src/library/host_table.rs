@@ -79,7 +79,7 @@ impl HostTable {
     /// Compares the rules in force with those that were loaded.
     pub(super) fn drift(&self) -> Result<Vec<String>> {
         let what = format!("the table 'inet {}' on the host", self.name);
-        if !netlink::tables()?.iter().any(|table| table.inet && table.name == self.name) {
+        if !netlink::tables()?.iter().any(|table| table.family == "inet" && table.name == self.name) {
             return Ok(vec![format!("{what} does not exist")]);
         }
         let is_same = self.rules.as_ref() == Some(&list(&self.name)?);
@@ -155,7 +155,7 @@ fn refuse_foreign(name: &str, instance: &Instance) -> Result<()> {
     let tables = netlink::tables().unwrap_or_default();
     let is_foreign = tables
         .iter()
-        .any(|table| table.inet && table.name == name && owner(table).as_ref() != Some(instance));
+        .any(|table| table.family == "inet" && table.name == name && owner(table).as_ref() != Some(instance));
     ensure!(
         !is_foreign,
         "the table 'inet {name}' exists on the host already, and `{instance}` has not created it; \
@@ -194,7 +194,7 @@ fn comment_of(instance: &Instance) -> String {
 fn owner(table: &Table) -> Option<Instance> {
     let (nstype, name) = table.name.strip_prefix(PREFIX)?.split_once('-')?;
     let instance: Instance = format!("{nstype}@{}", name.replace('/', ":")).parse().ok()?;
-    (table.inet && table.comment == comment_of(&instance)).then_some(instance)
+    (table.family == "inet" && table.comment == comment_of(&instance)).then_some(instance)
 }
 
 /// A table of ours on the host that no record contains.
@@ -268,9 +268,10 @@ mod tests {
             let instance: Instance = text.parse().unwrap();
             let table = |name: &str, comment: &str| Table {
                 name: name.to_owned(),
-                inet: true,
+                family: "inet",
                 handle: 1,
                 comment: comment.to_owned(),
+                flags: 0,
             };
             let (name, comment) = (name_of(&instance), comment_of(&instance));
             assert!(
@@ -279,7 +280,7 @@ mod tests {
             );
             assert_eq!(owner(&table(&name, &comment)), Some(instance));
             assert_eq!(owner(&table(&name, "")), None);
-            assert_eq!(owner(&Table { inet: false, ..table(&name, &comment) }), None);
+            assert_eq!(owner(&Table { family: "ip", ..table(&name, &comment) }), None);
         }
         let names = ["a@b:c", "a@b-c", "a@b.c", "a@b_c"].map(|text| name_of(&text.parse().unwrap()));
         assert_eq!(names, ["netns_a-b/c", "netns_a-b-c", "netns_a-b.c", "netns_a-b_c"]);

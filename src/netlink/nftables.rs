@@ -86,12 +86,22 @@ pub struct Filter {
 pub struct Table {
     /// The name.
     pub name: String,
-    /// Whether the family is `inet`.
-    pub inet: bool,
+    /// The family, such as `inet`.
+    pub family: &'static str,
     /// Identifies the table. A later table with the same name has another handle.
     pub handle: u64,
     /// The comment, or an empty string.
     pub comment: String,
+    /// The flags (`NFT_TABLE_F_…`).
+    pub flags: u32,
+}
+
+impl Table {
+    /// Whether the kernel ignores the chains of the table.
+    #[must_use]
+    pub fn is_dormant(&self) -> bool {
+        self.flags & DORMANT != 0
+    }
 }
 
 /// Lists the tables in this namespace.
@@ -168,9 +178,10 @@ fn parse_table(answer: &[u8]) -> Option<Table> {
     let table = attributes(answer);
     Some(Table {
         name: table.text(TABLE_NAME)?,
-        inet: family(answer)? == INET,
+        family: family_name(answer)?,
         handle: table.long(TABLE_HANDLE)?,
         comment: table.value(TABLE_USERDATA).and_then(parse_comment).unwrap_or_default(),
+        flags: table.number(TABLE_FLAGS).unwrap_or_default(),
     })
 }
 
@@ -206,6 +217,19 @@ fn dump(kind: u16, on_answer: impl FnMut(&[u8])) -> Result<()> {
 /// The family in an answer: the field `nfgen_family`, one of the `NFPROTO_…` constants (include/uapi/linux/netfilter.h).
 pub(super) fn family(answer: &[u8]) -> Option<u8> {
     answer.get(HEADER).copied()
+}
+
+/// The name of the family of an answer in nft(8).
+pub(super) fn family_name(answer: &[u8]) -> Option<&'static str> {
+    match family(answer)? {
+        INET => Some("inet"),
+        2 => Some("ip"),
+        3 => Some("arp"),
+        5 => Some("netdev"),
+        7 => Some("bridge"),
+        10 => Some("ip6"),
+        _ => None,
+    }
 }
 
 /// The attributes of an answer. They follow `struct nfgenmsg`.

@@ -115,26 +115,13 @@ fn step(message: &[u8]) -> Option<Step> {
     let decided_by = trace.number(KIND)?;
     Some(Step {
         packet: trace.number(ID)?,
-        family: family(message)?,
+        family: nftables::family_name(message)?,
         table: trace.text(TABLE)?,
         chain: trace.text(CHAIN)?,
         rule: trace.long(HANDLE).filter(|_| decided_by == BY_RULE),
         decision: decision(decided_by, trace),
         header: trace.value(NETWORK).and_then(|network| header(network, trace.value(TRANSPORT)?)),
     })
-}
-
-/// The name of a family in nft(8).
-fn family(message: &[u8]) -> Option<&'static str> {
-    match nftables::family(message)? {
-        1 => Some("inet"),
-        2 => Some("ip"),
-        3 => Some("arp"),
-        5 => Some("netdev"),
-        7 => Some("bridge"),
-        10 => Some("ip6"),
-        _ => None,
-    }
 }
 
 /// Whether a rule or the policy drops or accepts the packet. After any other verdict, the next rule decides.

@@ -186,7 +186,7 @@ impl HostFirewall {
         }
         let mut ruleset = HostRules::read()?;
         ruleset.take(&self.comment).apply(|_| ()).context("cannot delete rules on the host")?;
-        if ruleset.of_kind("table").any(|table| table["name"] == firewalld::TABLE) {
+        if ruleset.has_table(firewalld::TABLE) {
             self.interfaces.iter().try_for_each(|ifname| firewalld::remove(ifname))?;
         }
         Ok(())

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
 use super::iptables::{FILTER, FORWARD, Iptables};
 use super::{COMMENT, Changes, HostFirewall};
 use crate::firewall::nft;
+use crate::netlink::{self, Table};
 
 /// A chain of docker, which docker never changes, and which its chain `FORWARD` calls first.
 const DOCKER_USER: &str = "DOCKER-USER";
@@ -34,7 +35,9 @@ impl fmt::Display for ClosedChain {
 
 /// All rules on the host.
 pub(super) struct HostRules {
-    /// As `nft --json list ruleset` prints them.
+    /// The tables of nftables.
+    tables: Vec<Table>,
+    /// Their chains and rules, as nft(8) prints them with `--json`.
     objects: Vec<Value>,
     /// The tables of iptables.
     iptables: Vec<Iptables>,
@@ -46,11 +49,13 @@ impl HostRules {
     /// Reads the rules in the namespace of this thread.
     /// Errors: nft(8) or iptables fails.
     pub(super) fn read() -> Result<Self> {
-        let output = nft::run(&["--json", "list", "ruleset"], b"")?;
-        let list: Value = serde_json::from_slice(&output).context("cannot parse the output of nft")?;
-        let objects = list["nftables"].as_array().cloned().unwrap_or_default();
-        let (legacy, unread) = Iptables::read_legacy()?;
-        let mut rules = Self { objects, iptables: legacy, unread };
+        let tables = netlink::tables()?;
+        let (legacy, mut unread) = Iptables::read_legacy()?;
+        let objects = match nft::list(&["ruleset"]) {
+            Ok(objects) => objects,
+            Err(_) => objects_of_each(&tables, &mut unread)?,
+        };
+        let mut rules = Self { tables, objects, iptables: legacy, unread };
         let chains: Vec<&Value> = rules.of_kind("chain").collect();
         let is_of = |chain: &Value, family| {
             chain["family"] == family && chain["table"] == FILTER && chain["name"] == FORWARD
@@ -64,7 +69,7 @@ impl HostRules {
 
     /// The chains of the hook `forward` that drop packets by their policy or by their last rule, in tables without a rule for one of the
     /// interfaces. A rule of another instance does not count: it opens the chain for other packets. Our own tables drop only what they
-    /// should.
+    /// should, and dormant tables nothing.
     pub(super) fn closed(&self, firewall: &HostFirewall) -> Vec<ClosedChain> {
         let chains = self.of_kind("chain").filter(|chain| {
             chain["hook"] == "forward"
@@ -72,6 +77,7 @@ impl HostRules {
                 && !chain["table"]
                     .as_str()
                     .is_some_and(|table| table.starts_with(super::super::host_table::PREFIX))
+                && !self.tables.iter().any(|table| table.is_dormant() && is_in(chain, table))
         });
         let chains = chains.filter(|chain| {
             chain["policy"] == "drop" || self.rules_of_chain(chain).last().is_some_and(drops_all)
@@ -173,9 +179,50 @@ impl HostRules {
         self.rules(chain).filter(|rule| rule["chain"] == chain["name"])
     }
 
-    pub(super) fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    /// Whether a table of nftables has this name.
+    pub(super) fn has_table(&self, name: &str) -> bool {
+        self.tables.iter().any(|table| table.name == name)
+    }
+
+    fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         self.objects.iter().filter_map(move |object| object.get(kind))
     }
+}
+
+/// The chains and rules of each table. Adds a message for each table that nft(8) cannot print.
+/// Errors: nft(8) cannot even list the chains.
+fn objects_of_each(tables: &[Table], unread: &mut Vec<String>) -> Result<Vec<Value>> {
+    let chains = nft::list(&["chains"])?;
+    let mut objects = Vec::new();
+    for table in tables {
+        match objects_of(table, &chains) {
+            Ok(of_table) => objects.extend(of_table),
+            Err(error) => unread.push(format!(
+                "cannot read the table '{0} {1}' on the host, which may drop forwarded packets: {error:#}; \
+                 `nft list table {0} {1}` prints it",
+                table.family, table.name
+            )),
+        }
+    }
+    Ok(objects)
+}
+
+/// The chains and rules of a table. nft 1.0.6 prints invalid JSON for the flags of a table, which the lists of its chains do not have.
+/// Errors: nft(8) cannot print the table.
+fn objects_of(table: &Table, chains: &[Value]) -> Result<Vec<Value>> {
+    let Table { family, name, .. } = table;
+    nft::list(&["table", family, name]).or_else(|_| {
+        let mut objects = Vec::new();
+        for chain in chains.iter().map(|object| &object["chain"]).filter(|chain| is_in(chain, table)) {
+            objects.extend(nft::list(&["chain", family, name, &text(&chain["name"])])?);
+        }
+        Ok(objects)
+    })
+}
+
+/// Whether a chain is in a table.
+fn is_in(chain: &Value, table: &Table) -> bool {
+    chain["family"] == table.family && chain["table"] == table.name.as_str()
 }
 
 fn text(value: &Value) -> String {
@@ -246,7 +293,7 @@ mod tests {
             json!({"chain": {"family": "ip", "table": table, "name": "f", "type": "filter", "hook": "forward", "policy": policy}}),
             json!({"rule": {"family": "ip", "table": table, "chain": "f", "handle": 3, "expr": last, "comment": comment}}),
         ];
-        let ruleset = HostRules { objects, iptables: Vec::new(), unread: Vec::new() };
+        let ruleset = HostRules { tables: Vec::new(), objects, iptables: Vec::new(), unread: Vec::new() };
         !ruleset.closed(&firewall()).is_empty()
     }
 
@@ -279,7 +326,7 @@ mod tests {
                 [{"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}, {"accept": null}]}}),
             json!({"rule": {"family": "inet", "table": "firewalld", "chain": "f", "expr": last}}),
         ];
-        let ruleset = HostRules { objects, iptables: Vec::new(), unread: Vec::new() };
+        let ruleset = HostRules { tables: Vec::new(), objects, iptables: Vec::new(), unread: Vec::new() };
         for dnat in [false, true] {
             assert_eq!(ruleset.closed(&HostFirewall { dnat, ..firewall() }).is_empty(), dnat);
         }

@@ -100,6 +100,25 @@ $CONF/veth-b.conf:3: error: veth@b: VETH_IFNAME_INSIDE: interface name \`sixteen
 END
 }
 
+@test "a list of interface names has blanks only if the plugin reads the setting as a list" {
+  # shellcheck disable=SC2016 # for the file
+  config t.sh <<<'configure_t_up_inside() { printf "%s\n" "${T_IFNAME_OUT[@]}" "$T_IFNAME"; }'
+  config t-a.conf <<<'T_IFNAME_OUT="eth0 wan9"'
+  clean
+  printf '%s\n' 'T_IFNAME_OUT="eth0 wan/9"' 'T_IFNAME="eth0 wan9"' | config t-a.conf
+  local reason='it is `.` or `..`, or contains a slash, a colon, a percent sign or white space'
+  finds <<END
+$CONF/t-a.conf:1: error: t@a: T_IFNAME_OUT: invalid interface name \`wan/9\`: $reason
+$CONF/t-a.conf:2: error: t@a: T_IFNAME: invalid interface name \`eth0 wan9\`: $reason
+END
+}
+
+@test "a setting that the plugin itself refuses has one finding" {
+  config nat-a.conf <<<'NAT_IFNAME_OUT="eth0 a/b"'
+  run -1 netnsctl check nat@a
+  [[ $(grep --count 'NAT_IFNAME_OUT' <<<"$output") == 1 && $output == *"NAT_IFNAME_OUT: 'a/b' is not the name of an interface"* ]]
+}
+
 @test "the same interface name for two instances is reported only in the same place" {
   veth a VETH_IFNAME_OUTSIDE=same VETH_IFNAME_INSIDE=inner
   veth b VETH_IFNAME_OUTSIDE=same VETH_IFNAME_INSIDE=inner

@@ -31,9 +31,12 @@ pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> 
     }
     findings.extend(mistyped(one, known, paths));
     findings.extend(explained.invalid.iter().map(|line| invalid(paths, one, line)));
-    for setting in settings(one) {
+    // A setting that the plugin itself has refused has its finding.
+    let refused: Vec<&str> =
+        explained.invalid.iter().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
+    for setting in settings(one).filter(|setting| !refused.contains(&setting.name.as_str())) {
         findings.extend(
-            ifnames(setting)
+            ifnames(one, setting)
                 .into_iter()
                 .chain(macs(setting))
                 .chain(networks(setting).filter_map(Result::err))
@@ -59,11 +62,15 @@ pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> 
 /// Reports an array of which only the first element is used: no file refers to all its elements.
 fn dropped_elements(one: &Examined, setting: &Variable) -> Option<String> {
     let count = setting.elements.as_ref().map_or(0, Vec::len);
-    let reference = format!("{}[", setting.name);
-    let is_used = |text: &str| text.contains(&reference) || is_list_of_link(text, &setting.name);
+    let is_used = |text: &str| reads_elements(text, setting) || is_list_of_link(text, &setting.name);
     let is_known = one.layers.all().filter_map(Layer::text).any(is_used);
     (count > 1 && !is_known)
         .then(|| format!("is an array of {count} elements, but only the first one is used"))
+}
+
+/// Whether a text refers to the elements of a setting, as in `"${X_PORTS[@]}"`.
+fn reads_elements(text: &str, setting: &Variable) -> bool {
+    text.contains(&format!("{}[", setting.name))
 }
 
 /// Whether a setting is a list that the functions of the library for interfaces read: a text calls `link_configure PREFIX`.
@@ -194,12 +201,19 @@ fn is_about(setting: &Variable, text: &str) -> bool {
     setting.name.split('_').skip(1).any(|part| part == text)
 }
 
-/// The messages about invalid names of interfaces.
-fn ifnames(setting: &Variable) -> Vec<String> {
+/// The messages about invalid names of interfaces. If the plugin reads the setting as a list, a value can have several names, separated by
+/// blanks.
+fn ifnames(one: &Examined, setting: &Variable) -> Vec<String> {
     if !is_about(setting, "IFNAME") {
         return Vec::new();
     }
-    setting.values().iter().filter_map(|name| ifname::problem(name)).collect()
+    let plugin = one.layers.get(Role::Plugin).text();
+    let values = setting.values().iter().map(String::as_str);
+    if plugin.is_some_and(|text| reads_elements(text, setting)) {
+        values.flat_map(str::split_whitespace).filter_map(ifname::problem).collect()
+    } else {
+        values.filter_map(ifname::problem).collect()
+    }
 }
 
 fn macs(setting: &Variable) -> Vec<String> {

@@ -139,7 +139,7 @@ END
   explained() {
     run -0 netnsctl leaktest --no-legend c 198.51.100.10
     # shellcheck disable=SC2053 # a pattern
-    [[ $(grep icmp <<<"$output" | sed 's/  */ /g') == 'icmp 198.51.100.10 unanswered in-c default via 198.51.100.5'${1:+ $1} ]] || {
+    [[ $(grep ^icmp <<<"$output" | sed 's/  */ /g') == 'icmp 198.51.100.10 unanswered in-c default via 198.51.100.5'${1:+ $1} ]] || {
       echo "$output" >&2
       return 1
     }
@@ -157,6 +157,19 @@ END
   nft flush ruleset
   nft 'table ip f { chain c { ip daddr 198.51.100.10 counter drop; }; chain forward { type filter hook forward priority filter; jump c; }; }'
   explained 'a rule of the host has dropped * packets: ip f c: ip daddr 198.51.100.10 drop'
+  nft flush ruleset
+  # A table of an instance comes last, and a dormant table drops nothing.
+  nft 'table inet netns_t-c { chain forward { type filter hook forward priority -1; policy accept; ip daddr 192.0.2.1 drop; }; }
+    table inet f { chain forward { type filter hook forward priority filter; policy drop; }; }
+    table inet g { flags dormant; chain forward { type filter hook forward priority filter; policy drop; }; }'
+  explained 'a chain of the host may drop it: inet f forward (policy drop), inet netns_t-c forward'
+  nft flush ruleset
+  # The host answers. A rule for other addresses is not named.
+  echo 0 >"$all/icmp_ratelimit"
+  nft 'table inet f { chain forward { type filter hook forward priority filter; ip daddr 198.51.100.0/28 counter reject with icmpx admin-prohibited; }; }'
+  explained 'No route to host; a rule of the host has dropped * packets: inet f forward: ip daddr 198.51.100.0/28 reject with icmpx admin-prohibited'
+  run -0 netnsctl leaktest --no-legend c 198.51.100.10:9 198.51.100.77:9
+  [[ $(grep -F 198.51.100.10 <<<"$output") == *"dropped"* && $(grep -F 198.51.100.77 <<<"$output") != *"ip daddr"* ]]
   nft flush ruleset
 
   ip route add 198.51.100.6/32 dev to-d
@@ -193,6 +206,12 @@ END
   ip -netns c route add default via 2001:db8:8::1
   run -0 netnsctl leaktest c 2001:db8:9::2
   [[ $output == *'the host does not forward it: net.ipv6.conf.all.forwarding is 0'* ]]
+  # Since Linux 6.17.
+  if [[ -e /proc/sys/net/ipv6/conf/to-c/force_forwarding ]]; then
+    echo 1 >/proc/sys/net/ipv6/conf/to-c/force_forwarding
+    run -0 netnsctl leaktest c 2001:db8:9::2
+    [[ $output != *'does not forward it'* ]]
+  fi
   echo 0 >"$all/ip_forward"
 }
 

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::firewall::nft;
 use crate::library;
+use crate::name::address::network;
 use crate::netlink::{self, Link};
 use crate::print::escape;
 
@@ -63,7 +64,7 @@ impl Host {
                 _ => format!("no way back: the host's route to {source} {back}, not {}", entry.name),
             });
         }
-        let rule = self.rule(before, if is_local { "input" } else { "forward" }, source.is_ipv4());
+        let rule = self.counted(before, way, is_local, "").or_else(|| self.can_drop(way, is_local));
         if is_local || rule.is_some() {
             return rule;
         }
@@ -73,6 +74,14 @@ impl Host {
             "the host may drop the answer: {settings}, and the host's route to {target} uses {}",
             name(onward)?
         ))
+    }
+
+    /// Returns the rule that may have rejected the packets of an attempt since `before`. `None` if none has rejected any, or the attempt
+    /// does not pass the host.
+    pub(super) fn rejection(&self, before: &Self, way: &Way) -> Option<String> {
+        self.entry(&way.link)?;
+        let onward = netlink::route_to(way.target).ok().flatten();
+        self.counted(before, way, onward.is_some_and(|onward| onward.route.starts_with("local ")), "reject")
     }
 
     /// The settings that drop answers of the target on another interface with a default route than `onward`; `None` if there are none. The
@@ -101,19 +110,22 @@ impl Host {
         Some(bridge.unwrap_or(peer))
     }
 
-    /// The rule that has counted drops since `before`, or else the chains whose policy or rules can drop the packets.
-    fn rule(&self, before: &Self, hook: &str, is_ipv4: bool) -> Option<String> {
-        let families: &[&str] = if is_ipv4 { &["inet", "ip"] } else { &["inet", "ip6"] };
-        let chains = || {
-            self.chains.iter().filter(|chain| {
-                families.contains(&chain.family()) && chain.hook.as_deref().is_none_or(|other| other == hook)
-            })
-        };
-        for chain in chains() {
+    /// The chains that the packets can pass.
+    fn chains(&self, way: &Way, is_local: bool) -> impl Iterator<Item = &Chain> {
+        let families = ["inet", if way.source.is_ipv4() { "ip" } else { "ip6" }];
+        let hook = if is_local { "input" } else { "forward" };
+        self.chains.iter().filter(move |chain| {
+            families.contains(&chain.family()) && chain.hook.as_deref().is_none_or(|other| other == hook)
+        })
+    }
+
+    /// The rule for these addresses that has counted drops since `before`, and contains `word`.
+    fn counted(&self, before: &Self, way: &Way, is_local: bool, word: &str) -> Option<String> {
+        for chain in self.chains(way, is_local) {
             let old = before.chains.iter().find(|other| other.name == chain.name);
             for (rule, packets) in &chain.counted {
                 let added = packets - old.and_then(|old| old.counted.get(rule)).unwrap_or(&0).min(packets);
-                if added > 0 {
+                if added > 0 && rule.contains(word) && has_addresses(rule, way) {
                     return Some(format!(
                         "a rule of the host has dropped {added} packets: {}: {rule}",
                         chain.name
@@ -121,15 +133,36 @@ impl Host {
                 }
             }
         }
-        let can_drop =
-            chains().filter(|chain| chain.hook.is_some() && (chain.policy_drops || chain.has_drop));
-        let texts: Vec<String> = can_drop
-            .map(|chain| {
-                if chain.policy_drops { format!("{} (policy drop)", chain.name) } else { chain.name.clone() }
-            })
+        None
+    }
+
+    /// The chains whose policy or rules can drop the packets. Chains of other programs come first: ours drop only what they should.
+    fn can_drop(&self, way: &Way, is_local: bool) -> Option<String> {
+        let mut chains: Vec<&Chain> = self
+            .chains(way, is_local)
+            .filter(|chain| chain.hook.is_some() && (chain.policy_drops || chain.has_drop))
             .collect();
+        chains.sort_by_key(|chain| chain.is_ours());
+        let text = |chain: &&Chain| {
+            if chain.policy_drops { format!("{} (policy drop)", chain.name) } else { chain.name.clone() }
+        };
+        let texts: Vec<String> = chains.iter().map(text).collect();
         (!texts.is_empty()).then(|| format!("a chain of the host may drop it: {}", texts.join(", ")))
     }
+}
+
+/// Whether a rule can be about the addresses of these packets.
+fn has_addresses(rule: &str, way: &Way) -> bool {
+    let words: Vec<&str> = rule.split(' ').collect();
+    words.windows(2).all(|pair| {
+        let address = match pair[0] {
+            "saddr" => way.source,
+            "daddr" => way.target,
+            _ => return true,
+        };
+        // A set is not examined.
+        network(pair[1]).map_or(true, |network| network.contains(&address))
+    })
 }
 
 /// The source address that the kernel chooses: the first one of the interface in the network of the router, or else any other.
@@ -145,7 +178,9 @@ pub(super) fn source(link: &Link, next: IpAddr) -> Option<IpAddr> {
 /// The setting that keeps the host from forwarding packets of an interface.
 fn not_forwarding(entry: &Link, target: IpAddr) -> Option<String> {
     if !target.is_ipv4() {
-        return (sysctl("net/ipv6/conf/all/forwarding")? == 0)
+        // `ip6_forward` in net/ipv6/ip6_output.c, since Linux 6.17.
+        let is_forced = sysctl(&format!("net/ipv6/conf/{}/force_forwarding", entry.name)) == Some(1);
+        return (!is_forced && sysctl("net/ipv6/conf/all/forwarding")? == 0)
             .then(|| "net.ipv6.conf.all.forwarding".to_owned());
     }
     if sysctl(&format!("net/ipv4/conf/{}/forwarding", entry.name))? != 0 {
@@ -195,14 +230,18 @@ struct Chain {
 }
 
 impl Chain {
-    /// Parses the output of `nft list ruleset`.
+    /// Parses the output of `nft list ruleset`. A dormant table drops nothing.
     fn parse(listing: &str) -> Vec<Self> {
-        let mut table = "";
+        let (mut table, mut is_dormant) = ("", false);
         let mut chains: Vec<Self> = Vec::new();
         for line in listing.lines().map(str::trim) {
             let block = |kind: &str| Some(line.strip_prefix(kind)?.strip_suffix('{')?.trim());
             if let Some(name) = block("table ") {
-                table = name;
+                (table, is_dormant) = (name, false);
+            } else if line.starts_with("flags ") && line.contains("dormant") {
+                is_dormant = true;
+            } else if is_dormant {
+                // The rest of the table.
             } else if let Some(name) = block("chain ") {
                 chains.push(Self { name: format!("{table} {name}"), ..Self::default() });
             } else if let Some(chain) = chains.last_mut() {
@@ -227,6 +266,11 @@ impl Chain {
             let rule = [&words[..at], &words[(at + 5).min(words.len())..]].concat().join(" ");
             *self.counted.entry(rule).or_default() += packets;
         }
+    }
+
+    /// Whether the chain is in a table of an instance.
+    fn is_ours(&self) -> bool {
+        self.name.split(' ').nth(1).is_some_and(|table| table.starts_with(library::TABLE_PREFIX))
     }
 
     fn family(&self) -> &str {

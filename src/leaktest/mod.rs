@@ -98,13 +98,20 @@ pub fn measure(
     let before = Host::observe();
     let host = File::open(OWN_NETNS).context("cannot read the current namespace (is /proc mounted?)")?;
     let (mut measurements, ways) = measure_inside(paths, name, requested, with_defaults, host.as_fd())?;
-    let is_unexplained = |one: &Measurement| one.verdict == Verdict::Unanswered && one.detail.is_none();
-    if measurements.iter().any(is_unexplained)
+    let is_unanswered = |one: &Measurement| matches!(one.verdict, Verdict::Unanswered | Verdict::Refused);
+    if measurements.iter().any(is_unanswered)
         && let Some((before, after)) = before.zip(Host::observe())
     {
-        let unexplained = measurements.iter_mut().zip(&ways).filter(|(one, _)| is_unexplained(one));
-        for (measurement, way) in unexplained {
-            measurement.detail = way.as_ref().and_then(|way| after.reason(&before, way));
+        let unanswered = measurements.iter_mut().zip(&ways).filter(|(one, _)| is_unanswered(one));
+        for (measurement, way) in unanswered {
+            let Some(way) = way else { continue };
+            measurement.detail = match measurement.detail.take() {
+                None => after.reason(&before, way),
+                Some(error) => {
+                    let rule = after.rejection(&before, way).map(|rule| format!("; {rule}"));
+                    Some(error + &rule.unwrap_or_default())
+                }
+            };
         }
     }
     Ok(measurements)

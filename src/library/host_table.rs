@@ -13,7 +13,7 @@ use crate::netlink::{self, Table};
 use crate::paths::Paths;
 
 /// The start of the names of our tables.
-pub(super) const PREFIX: &str = "netns_";
+pub const PREFIX: &str = "netns_";
 
 /// The longest comment that nft(8) accepts (`NFTNL_UDATA_COMMENT_MAXLEN` in its sources, without the NUL).
 const COMMENT_MAX: usize = 127;

@@ -31,7 +31,7 @@ use crate::sys::file;
 pub use daemon::supervise;
 use forward::Forwarding;
 pub use forward::strict_filter;
-pub use host_table::{HostTables, OrphanTable, masqueraded};
+pub use host_table::{HostTables, OrphanTable, PREFIX as TABLE_PREFIX, masqueraded};
 use link::settings::Invalid;
 pub use ports::{claimed, proxy, serve, stays_awake, units_to_wake};
 use record::{Object, Record};

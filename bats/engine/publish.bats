@@ -293,6 +293,32 @@ END
   [[ $output == *"publish-b.conf:1: "*"8000-8080:1-81/tcp"*"8080:80/tcp"*"publish@a"* ]]
 }
 
+@test "from a machine of the network, ports on addresses of the host that lead to namespaces alone need not be reached" {
+  on ip netns add lan
+  on ip link add eth0 type veth peer name up netns lan
+  on ip address add 203.0.113.1/24 dev eth0
+  on ip link set dev eth0 up
+  on ip -netns lan address add 203.0.113.2/24 dev up
+  on ip -netns lan link set dev up up
+  on netnsctl up veth@a publish@a
+  # No service listens.
+  run -1 on netnsctl leaktest --from lan a
+  [[ $output == *'tcp 203.0.113.1:8080 is published by `publish@a`, but refused'* && $output != *192.0.2.1:8080* ]]
+  # An address that is reached is shown.
+  on ip -netns lan route add default via 203.0.113.1
+  # shellcheck disable=SC2016 # for the machine to expand
+  on bash -c '
+    ip netns exec a /run/sockets.py serve tcp 80 & server=$!
+    trap "kill $server" EXIT
+    until [[ $(ip netns exec a ss --no-header --listening --tcp "sport = :80") ]]; do sleep 0.1; done
+    netnsctl leaktest --from lan a' 3>&- >"$BATS_TEST_TMPDIR/out"
+  grep --quiet --extended-regexp '^tcp +203.0.113.1:8080 +passes .* publish@a$' "$BATS_TEST_TMPDIR/out"
+  grep --quiet --extended-regexp '^tcp +192.0.2.1:8080 +passes .* publish@a$' "$BATS_TEST_TMPDIR/out"
+  on netnsctl down a
+  on ip netns delete lan
+  nothing_left
+}
+
 @test "leaktest --from tests which ports can be reached from the host and from a namespace, and which should be" {
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30 VETH_GATEWAY=outside | config veth-b.conf
   on netnsctl up veth@a veth@b

@@ -341,6 +341,16 @@ END
   [[ $(jq '.items | length' <<<"$output") == 3 ]]
 }
 
+@test "--from is refused with targets and expectations, and its usage has none" {
+  for arguments in 192.0.2.1 '--dns x' '--expect /dev/null'; do
+    # shellcheck disable=SC2086 # several words
+    run ! netnsctl leaktest --from host a $arguments
+    [[ $output == *'cannot be used with'* ]]
+  done
+  run -0 netnsctl leaktest --help
+  [[ $output == *$'netnsctl leaktest [OPTIONS] --from <NAME> <NAME>\n'* ]]
+}
+
 @test "an invalid expectation or target is refused before any packet is sent" {
   kill "$SERVER"
   echo 'tcp 198.51.100.2 passes' >"$BATS_TEST_TMPDIR/expected"

@@ -20,6 +20,9 @@ use crate::print;
 
 /// The arguments of `leaktest`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "netnsctl leaktest [OPTIONS] <NAME> [TARGET]...\n       netnsctl leaktest [OPTIONS] --from <NAME> <NAME>"
+)]
 pub struct LeaktestArgs {
     /// The namespace
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(candidates::names))]

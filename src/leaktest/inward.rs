@@ -1,7 +1,9 @@
 //! The way in: which ports lead from the host or another namespace to a namespace, and which should.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -35,6 +37,11 @@ impl Inward {
             || attempt.protocol == Protocol::Udp && *verdict == Verdict::Unanswered;
         self.publisher.is_some() && !is_open
     }
+
+    /// Whether the target is one of these addresses.
+    fn is_on(&self, addresses: &BTreeSet<IpAddr>) -> bool {
+        self.measurement.attempt.target.address().is_some_and(|address| addresses.contains(&address))
+    }
 }
 
 #[allow(clippy::ref_option)] // serde calls it
@@ -51,6 +58,7 @@ pub fn measure(paths: &Paths, from: Option<&NsName>, name: &NsName) -> Result<Ve
     }
     ensure!(from != Some(name), "`{name}` is the namespace itself: name another one, or `host`");
     let targets = targets(paths, from.is_none(), name)?;
+    let inner = from.map(|from| inner_addresses(paths, from)).transpose()?.unwrap_or_default();
     let _there = from.map(|from| netns::enter(paths, from)).transpose()?;
     let links = netlink::links()?;
     let attempts: Vec<Attempt> = targets.keys().cloned().collect();
@@ -61,6 +69,7 @@ pub fn measure(paths: &Paths, from: Option<&NsName>, name: &NsName) -> Result<Ve
             let (measurement, _) = super::measurement(attempt, end, super::Passage::default(), &links, None);
             Inward { measurement, publisher }
         })
+        .filter(|one| !(one.is_missing() && one.is_on(&inner)))
         .collect())
 }
 
@@ -91,6 +100,25 @@ fn targets(paths: &Paths, is_from_host: bool, name: &NsName) -> Result<BTreeMap<
         }
     }
     Ok(targets)
+}
+
+/// The addresses of the host on interfaces that only lead to other namespaces than `from`. Nothing else needs to reach them.
+/// Errors: the namespaces or interfaces cannot be listed.
+fn inner_addresses(paths: &Paths, from: &NsName) -> Result<BTreeSet<IpAddr>> {
+    let mut ids = Vec::new();
+    for name in netns::names(paths)?.iter().filter(|name| *name != from) {
+        // A namespace that has just disappeared, or a leftover, has no interface.
+        let Ok(namespace) = File::open(paths.namespace(name)) else { continue };
+        ids.extend(netlink::namespace_id(namespace.as_fd()).ok().flatten());
+    }
+    let links = netlink::links()?;
+    let leads_to_other = |link: &Link| link.peer_namespace.is_some_and(|id| ids.contains(&id));
+    let is_inner = |link: &&Link| {
+        let mut ports = links.iter().filter(|port| port.controller == Some(link.index)).peekable();
+        leads_to_other(link) || ports.peek().is_some() && ports.all(leads_to_other)
+    };
+    let inner: Vec<Link> = links.iter().filter(is_inner).cloned().collect();
+    Ok(addresses(&inner).into_iter().collect())
 }
 
 fn attempt(protocol: ports::PortProtocol, address: IpAddr, port: u16) -> Attempt {

@@ -169,27 +169,27 @@ impl Forwarding {
         let links = netlink::links()?;
         let now = wanted.among(&links, &netlink::routes()?);
         let appeared = now.iter().filter(|name| !self.found.contains(name));
-        let mut lines: Vec<String> = appeared
+        let mut differences: Vec<String> = appeared
             .map(|name| {
                 format!("interface '{name}' has appeared on the host, which does not forward packets from it")
             })
             .collect();
         for key in &self.off {
             if sysctl::value_before(paths, key)?.as_deref() == Some("1") {
-                lines.push(format!(
+                differences.push(format!(
                     "sysctl '{key}' on the host is '1' now, and rules of this instance drop what the host forwards"
                 ));
             }
         }
         if let Some(known) = self.bridges.as_ref().filter(|_| Path::new(BR_NETFILTER).exists()) {
             let new = bridges(&links).into_iter().filter(|name| !known.contains(name));
-            lines.extend(new.map(|name| {
+            differences.extend(new.map(|name| {
                 format!(
                     "bridge '{name}' has appeared on the host, and rules of this instance drop its frames"
                 )
             }));
         }
-        Ok(lines)
+        Ok(differences)
     }
 }
 

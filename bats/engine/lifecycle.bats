@@ -124,6 +124,24 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   eventually gone a
 }
 
+@test "a restart with settings that the type refuses names each one, and changes nothing" {
+  plugin probe 'configure_probe_validate() {
+  valid_setting PROBE_PORT is_port
+  valid_setting PROBE_MODE is_one_of a b
+}'
+  plugin other
+  on netnsctl up probe@a other@b
+  hooks
+  config probe-a.conf <<<$'PROBE_PORT=http\nPROBE_MODE=c'
+  run -1 on netnsctl restart other@b probe@a
+  [[ $output == *"cannot restart: /etc/conf.d/netns/probe-a.conf:1: error: probe@a: PROBE_PORT: 'http' is not a port"* ]]
+  [[ $output == *"/etc/conf.d/netns/probe-a.conf:2: error: probe@a: PROBE_MODE: "*'; nothing was restarted' ]]
+  [[ -z $(hooks) && $(state probe@a) == up && $(state other@b) == up ]]
+  config probe-a.conf <<<PROBE_PORT=80
+  on netnsctl restart probe@a
+  [[ $(hooks) == 'probe@a down inside,probe@a up inside' ]]
+}
+
 @test "a failed down inside is reported, and the teardown continues" {
   plugin probe 'configure_probe_down_inside() { false; }'
   on netnsctl up probe@a

@@ -32,9 +32,10 @@ use serde::Serialize;
 use crate::bash::explain::{Explained, explain};
 use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS};
 use crate::config::declaration::Declaration;
-use crate::config::layers::{LayerReader, Layers};
+use crate::config::layers::{Defined, LayerReader, Layers};
 use crate::config::plugin;
 use crate::engine::{self, Active};
+use crate::hook::validate_function;
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::requires::{Graph, Problem};
@@ -230,17 +231,34 @@ pub fn has_drift(paths: &Paths, instance: &Instance) -> Result<bool> {
     Ok(!live::drift(paths, slice::from_ref(&one), instance).is_empty())
 }
 
-/// The findings about the settings of interfaces with which a restart of an instance would fail. The files of a firewall are not read:
-/// its namespace must be closed before.
+/// The findings about the settings with which a restart of an instance would fail: the lines of `configure_TYPE_validate`, and those about
+/// interfaces. Bash is not started for a type without both.
+///
+/// The namespace of a firewall must be closed before bash runs commands in its files, so these files are only read if they only define
+/// functions and set variables.
 /// Errors: the files of the instance cannot be read.
 pub fn restart_problems(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
-    let declaration = Declaration::of(paths, &instance.nstype);
-    if declaration.firewall || declaration.links.is_empty() {
+    let reader = LayerReader::new(paths);
+    let layers = reader.read(instance)?;
+    let declaration = layers.declaration(paths, &instance.nstype);
+    let validates = match layers.define(&validate_function(&instance.nstype)) {
+        Defined::Yes => true,
+        Defined::Unknown => !declaration.firewall,
+        Defined::No => false,
+    };
+    if !validates && (declaration.firewall || declaration.links.is_empty()) {
         return Ok(Vec::new());
     }
-    let one = examine(paths, &LayerReader::new(paths), instance, TIMEOUT)?;
-    let lines = links::problems(&one).into_iter().map(|(name, message)| format!("{name}: {message}"));
-    Ok(lines.map(|line| settings::invalid(paths, &one, &line)).collect())
+    let one = examine(paths, &reader, instance, TIMEOUT)?;
+    let mut lines = one.explained.invalid.clone();
+    for (name, message) in links::problems(&one) {
+        let setting = format!("{name}: ");
+        // A setting has one finding.
+        if !lines.iter().any(|line| line.starts_with(&setting)) {
+            lines.push(setting + &message);
+        }
+    }
+    Ok(lines.iter().map(|line| settings::invalid(paths, &one, line)).collect())
 }
 
 /// The result of reading the files of all instances.

@@ -1,6 +1,6 @@
 //! `netnsctl up`, `down` and `restart`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use serde::Serialize;
@@ -54,12 +54,11 @@ pub(super) fn down(paths: &Paths, options: &DownArgs) -> Result<Status> {
 
 /// An invalid setting would end the instance: the hook fails, and systemd or the direct engine takes it down. So nothing is restarted then.
 pub(super) fn restart(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
-    for instance in Operation::Restart.instances(paths, &options.targets)? {
-        // An error in the files is the one of the restart.
-        if let Some(problem) = check::restart_problems(paths, &instance).unwrap_or_default().first() {
-            bail!("cannot restart: {problem}; nothing was restarted");
-        }
-    }
+    let instances = Operation::Restart.instances(paths, &options.targets)?;
+    // An error in the files is the one of the restart.
+    let problems = instances.iter().flat_map(|one| check::restart_problems(paths, one).unwrap_or_default());
+    let problems: Vec<String> = problems.map(|problem| problem.to_string()).collect();
+    ensure!(problems.is_empty(), "cannot restart: {}; nothing was restarted", problems.join("\n  "));
     run(paths, options, Operation::Restart, ["was restarted", "was already up"])
 }
 

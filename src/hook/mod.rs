@@ -52,7 +52,7 @@ impl Hook {
     /// The name of the function that checks the settings before the hook. `None` if the hook does not need valid settings.
     fn validation(&self) -> Option<String> {
         let is_first = (self.phase, self.side) == (Phase::Up, Side::Outside);
-        is_first.then(|| format!("configure_{}_validate", self.instance.nstype))
+        is_first.then(|| validate_function(&self.instance.nstype))
     }
 
     /// The line that is printed before the hook runs.
@@ -74,6 +74,12 @@ impl Hook {
     fn command_line(&self) -> String {
         format!("{} {} {} {}", self.instance.nstype, self.arguments(), self.phase, self.side)
     }
+}
+
+/// The name of the function of a type that checks the settings.
+#[must_use]
+pub fn validate_function(nstype: &NsType) -> String {
+    format!("configure_{nstype}_validate")
 }
 
 /// The caller of a hook.

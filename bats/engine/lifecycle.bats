@@ -142,6 +142,30 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   [[ $(hooks) == 'probe@a down inside,probe@a up inside' ]]
 }
 
+@test "up and restart print the warnings of hooks that succeed, each once, with the instance" {
+  plugin warns 'configure_warns_up_outside() { echo "warning: the disk is full" >&2; }
+configure_warns_up_inside() { printf "%s\n" "netnsinit: warning: a chain drops packets" "warning: the disk is full" "no warning: x"; }'
+  plugin silent
+  config silent-b.conf <<<NETNS_REQUIRES=warns@a
+  update
+  run --separate-stderr -0 on netnsctl up silent@b
+  full='netnsctl: warning: warns@a: the disk is full' chain='netnsctl: warning: warns@a: a chain drops packets'
+  [[ $output == 'silent@b is up' && $stderr == "$full"$'\n'"$chain" ]]
+  run --separate-stderr -0 on netnsctl up silent@b warns@a
+  [[ -z $stderr ]]
+  on netnsctl down silent@b
+  plugin warns 'configure_warns_down_inside() { echo "warning: the disk is full"; }
+configure_warns_up_inside() { echo "warning: the disk is full"; }'
+  run --separate-stderr -0 on netnsctl restart warns@a
+  [[ $output == 'warns@a was restarted' && $stderr == "$full" ]]
+}
+
+@test "an instance that fails prints its warnings only in the error" {
+  plugin warns 'configure_warns_up_inside() { echo "warning: the disk is full"; false; }'
+  run --separate-stderr -1 on netnsctl up warns@a
+  [[ $stderr == *'| warning: the disk is full'* && $stderr != *'warning: warns@a'* ]]
+}
+
 @test "a failed down inside is reported, and the teardown continues" {
   plugin probe 'configure_probe_down_inside() { false; }'
   on netnsctl up probe@a

@@ -84,6 +84,19 @@ asks_once() {
   costs 2 2 $(($(idle_calls 202) + 100 * 8)) netns-update
 }
 
+@test "up and restart start one journalctl for all their instances, and none if nothing changes" {
+  # Usage: journalctls NUMBER COMMAND...
+  # Succeeds if this number of processes of the command run journalctl. A process tries each directory of PATH.
+  journalctls() {
+    trace "${@:2}"
+    (($(awk '/ execve\("[^"]*\/journalctl"/ { seen[$1] } END { print length(seen) }' "$TRACE") == $1))
+  }
+  journalctls 1 netnsctl up lo@many-{1..3}
+  journalctls 0 netnsctl up lo@many-{1..3}
+  journalctls 1 netnsctl restart lo@many-{1..3}
+  lab netnsctl down lo@many-{1..3}
+}
+
 @test "list queries systemd once, with 10 and with 60 active instances, and makes 38 system calls for each" {
   local least most plain json
   lab netnsctl up lo@many-{1..10} >/dev/null

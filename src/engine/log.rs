@@ -1,7 +1,7 @@
 //! The logs of the direct engine: one file for each instance, with the output of its hooks. The file is in memory (`/run`), and
 //! only the end is kept.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -43,18 +43,28 @@ pub fn for_teardown(log: File) -> Result<File> {
     }
 }
 
+/// The length of a log in bytes; 0 if it does not exist.
+pub fn length(log: &Path) -> u64 {
+    fs::metadata(log).map_or(0, |found| found.len())
+}
+
+/// The lines of a log, after the offset `from`. Of a long log, only the end is read.
+pub fn lines(log: &Path, from: u64) -> Vec<String> {
+    let text = read_end(log, from).unwrap_or_default();
+    escape::text(&text).lines().map(ToOwned::to_owned).collect()
+}
+
 /// The last lines of a log, after the offset `from`.
 pub fn last_lines(log: &Path, from: u64) -> Vec<String> {
-    let text = read_end(log, from).unwrap_or_default();
-    let text = escape::text(&text);
-    excerpt(text.lines().map(ToOwned::to_owned).collect())
+    excerpt(lines(log, from))
 }
 
 fn read_end(log: &Path, from: u64) -> io::Result<Vec<u8>> {
     let mut file = file::open(log, OpenOptions::new().read(true))?;
     let from = from.max(file.metadata()?.len().saturating_sub(TAIL_SIZE));
     file.seek(SeekFrom::Start(from))?;
-    let mut text = Vec::new();
+    // Without the capacity, the number of system calls would depend on the length.
+    let mut text = Vec::with_capacity(1 << 16);
     file.take(TAIL_SIZE).read_to_end(&mut text)?;
     Ok(text)
 }

@@ -26,6 +26,7 @@ pub use systemd::Systemd;
 use crate::name::{Instance, NsName};
 use crate::netns::{self, Identity, NameState, ownership};
 use crate::paths::Paths;
+use crate::print;
 use crate::systemd::journal;
 
 /// The names of the engines.
@@ -112,7 +113,7 @@ pub struct Active {
 }
 
 /// Brings instances up and down, with one outcome for each. `up` stops at the first error of a namespace, and undoes the failed
-/// instance. `down` continues after an error.
+/// instance. `down` continues after an error. `up` and `restart` print the warnings of the hooks of instances that are up then.
 pub trait Engine {
     /// Brings instances up, in the given order on each namespace.
     fn up(&self, instances: &[Instance]) -> Vec<Outcome>;
@@ -207,6 +208,19 @@ pub fn last_lines(paths: &Paths, active: &Active) -> Vec<String> {
     match active.engine {
         EngineKind::Systemd => journal::last_lines(&active.instance),
         EngineKind::Direct => log::last_lines(&paths.log(&active.instance), 0),
+    }
+}
+
+/// Prints the warnings among the lines that the hooks of an instance have printed, each once.
+fn print_warnings(instance: &Instance, lines: &[String]) {
+    // `print::warn` of a function of the library.
+    let without_applet = |line: &String| line.strip_prefix("netnsinit: ").unwrap_or(line).to_owned();
+    let lines: Vec<String> = lines.iter().map(without_applet).collect();
+    let mut seen = BTreeSet::new();
+    for warning in lines.iter().filter_map(|line| line.strip_prefix("warning: ")) {
+        if seen.insert(warning) {
+            print::warn(&format!("{instance}: {warning}"));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use super::Direct;
 use crate::config::remembered;
 use crate::engine::state::{LockedState, Stage};
-use crate::engine::{self, down_with_errors, leftovers};
+use crate::engine::{self, down_with_errors, leftovers, log};
 use crate::name::{NsType, Phase, Side};
 use crate::netns::ownership;
 use crate::netns::{self, NameState};
@@ -49,6 +49,7 @@ impl Direct {
             });
         }
         locked.record(nstype, Stage::Up, None)?;
+        engine::print_warnings(&instance, &log::lines(&self.paths.log(&instance), 0));
         Ok(true)
     }
 
@@ -82,8 +83,11 @@ impl Direct {
             return self.up_instance(locked, nstype);
         }
         let instance = locked.instance(nstype);
+        let log = self.paths.log(&instance);
+        let mut from = log::length(&log);
         if let Err(error) = self.run(locked, nstype, (Phase::Down, Side::Inside), false) {
             print::warn(&format!("`{instance}`: {error:#}; continuing"));
+            from = log::length(&log); // the error has the lines of this hook
         }
         let up = self
             .run(locked, nstype, (Phase::Up, Side::Inside), false)
@@ -96,6 +100,7 @@ impl Direct {
             bail!("cannot restart `{instance}`: {error:#}\n  rollback: {rollback}");
         }
         locked.record(nstype, Stage::Up, None)?;
+        engine::print_warnings(&instance, &log::lines(&log, from));
         Ok(true)
     }
 

@@ -16,7 +16,7 @@ pub use units::instances;
 
 use super::dependants::Dependants;
 use super::preflight;
-use super::{Active, Condition, Engine, EngineKind, Outcome, down_with_errors};
+use super::{Active, Condition, Engine, EngineKind, Outcome, down_with_errors, print_warnings};
 use super::{leftovers, state};
 use crate::config::declaration::Declaration;
 use crate::config::remembered;
@@ -120,9 +120,18 @@ impl Systemd {
         let is_up = |units: &Result<Units>, instance: &Instance| {
             units.as_ref().is_ok_and(|units| units.is_up(&instance.unit()))
         };
+        let is_changed = |instance: &Instance| {
+            is_up(&after, instance)
+                && (verb == "restart" && instances.contains(instance) || !is_up(&before, instance))
+        };
+        let all: BTreeSet<&Instance> = instances.iter().chain(graph.requires.keys()).collect();
+        let changed: Vec<&Instance> = all.into_iter().filter(|one| is_changed(one)).collect();
+        for (instance, lines) in journal::lines_of_hooks(&changed, start) {
+            print_warnings(&instance, &lines);
+        }
         let outcome = |instance: &Instance| {
             let changed = if is_up(&after, instance) {
-                self.ensure_not_replaced(instance).map(|()| verb == "restart" || !is_up(&before, instance))
+                self.ensure_not_replaced(instance).map(|()| is_changed(instance))
             } else {
                 let cause = preflight::root_cause(graph, instance, |other| is_up(&after, other));
                 Err(self.failure(instance, cause, &message, start))

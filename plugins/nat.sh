@@ -104,7 +104,7 @@ nat_find_links() {
 
 # Prints the chains of the instance.
 nat_rules() {
-  local in prefix match reject='reject with icmpx admin-prohibited' translated='' from='' destination=''
+  local in prefix match reject='counter reject with icmpx admin-prohibited' translated='' from='' destination=''
   in=$(nat_set "${links[@]}")
   for prefix in "${sources[@]}"; do
     match="$(nat_family "$prefix") saddr $prefix"

@@ -253,5 +253,5 @@ modules() {
   if [[ -d /usr/lib/modules ]]; then mount --no-mtab -t tmpfs modules /usr/lib/modules; fi
   run --separate-stderr -0 in_hook outside <<<'load_module netns-missing'
   if [[ -d /usr/lib/modules ]]; then umount --lazy /usr/lib/modules; fi
-  [[ $stderr == "warning: cannot tell whether the kernel $(uname --kernel-release) has 'netns-missing'"* ]]
+  [[ $stderr == "cannot tell whether the kernel $(uname --kernel-release) has 'netns-missing'"* ]]
 }

@@ -81,7 +81,7 @@ load_module() {
   read -r release </proc/sys/kernel/osrelease
   if [[ ! -d /lib/modules/$release ]]; then
     # A kernel without modules, or a container: the kernel may still have it.
-    echo "warning: cannot tell whether the kernel $release has '$name': /lib/modules/$release does not exist" >&2
+    echo "cannot tell whether the kernel $release has '$name': /lib/modules/$release does not exist" >&2
     return 0
   fi
   case $from in

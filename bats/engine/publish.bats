@@ -315,6 +315,8 @@ END
   grep --quiet --extended-regexp '^tcp +203.0.113.1:8080 +passes .* publish@a$' "$BATS_TEST_TMPDIR/out"
   grep --quiet --extended-regexp '^tcp +192.0.2.1:8080 +passes .* publish@a$' "$BATS_TEST_TMPDIR/out"
   on netnsctl down a
+  # The kernel deletes the interfaces of a deleted namespace later.
+  on ip link delete dev eth0
   on ip netns delete lan
   nothing_left
 }

@@ -157,6 +157,10 @@ publish_ifname() {
   fi
 }
 
+# Usage: publish_has_family 4|6 HOST
+# Whether a host address of claim_ports can have this family; `*` has both.
+publish_has_family() { [[ $1:$2 != @(4:*:*|6:*.*) ]]; }
+
 # Usage: publish_passes 4|6 ADDRESS IFNAME
 # Prints rules that let the host forward the packets of each line of stdin that is about this family, and the answers. A connection to a
 # port that is not published any more matches none.
@@ -164,7 +168,7 @@ publish_passes() {
   local ip=ip${1/4/} address=$2 ifname=$3 protocol host ports
   local -i first last inside
   while read -r protocol host first last inside; do
-    [[ $1:$host != @(4:*:*|6:*.*) ]] || continue
+    publish_has_family "$1" "$host" || continue
     ports=$inside
     ((first == last)) || ports+=-$((inside + last - first))
     echo "ct status dnat ct direction original oifname \"$ifname\" $ip daddr $address $protocol dport $ports jump pass"
@@ -181,11 +185,8 @@ publish_rules() {
   local family=$1 address=$2 ip=ip${1/4/} protocol host match to
   local -i first last inside port
   while read -r protocol host first last inside; do
-    case $family:$host in
-      *:\*) [[ $address ]] || continue ;;
-      4:*:*) continue ;;
-      6:*.*) continue ;;
-    esac
+    publish_has_family "$family" "$host" || continue
+    [[ $host != '*' || $address ]] || continue
     if [[ ! $address ]]; then
       echo "cannot publish port $first of '$host': namespace '$NSNAME' has no IPv$family address" >&2
       return 1

@@ -14,6 +14,8 @@ source "$ROOT/bats/shown.bash"
 source "$ROOT/bats/recording_plugin.bash"
 # shellcheck source=bats/foreign_namespace.bash
 source "$ROOT/bats/foreign_namespace.bash"
+# shellcheck source=bats/internet.bash
+source "$ROOT/bats/internet.bash"
 
 case ${ENGINE-} in
   systemd) TOP=$LAB/root ;;

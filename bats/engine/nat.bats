@@ -5,13 +5,7 @@
 load engine
 
 setup() {
-  on bash -c '
-    ip netns add internet
-    ip link add eth0 type veth peer name up netns internet
-    ip link set dev eth0 up
-    ip -netns internet link set dev up up
-    ip address add 198.51.100.2/24 dev eth0
-    ip -netns internet address add 198.51.100.1/24 dev up'
+  internet on
   pair a VETH_GATEWAY=outside
 }
 

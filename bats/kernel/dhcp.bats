@@ -85,6 +85,15 @@ serve() {
 # Whether the server has got or sent a message.
 has_seen() { grep --quiet "$1" "$BATS_TEST_TMPDIR/server.log"; }
 
+# Usage: lease_with CLIENT
+# Brings the instance up, sets `pid` to its client and `address` to its address, and clears the log of the server.
+lease_with() {
+  up_with "$1"
+  pid=$(client_pid)
+  address=$(addresses a lan0)
+  : >"$BATS_TEST_TMPDIR/server.log"
+}
+
 # Usage: up_with CLIENT
 up_with() {
   config dhcp-a.conf <<<"DHCP_CLIENT=$1"
@@ -189,10 +198,7 @@ renewed() {
 @test "a restart keeps the client and its lease, and repairs the interface and the resolver" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h
   for client in udhcpc dhclient; do
-    up_with "$client"
-    pid=$(client_pid)
-    address=$(addresses a lan0)
-    : >"$BATS_TEST_TMPDIR/server.log"
+    lease_with "$client"
     inside a ip address flush dev lan0 scope global
     rm $OWN/resolv.conf
     restart_inside dhcp a
@@ -228,13 +234,10 @@ renewed() {
 @test "a client that is killed is started again, and the address stays" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h
   for client in udhcpc dhclient; do
-    up_with "$client"
-    first=$(client_pid)
-    address=$(addresses a lan0)
-    : >"$BATS_TEST_TMPDIR/server.log"
-    kill -KILL "$first"
+    lease_with "$client"
+    kill -KILL "$pid"
     eventually has_seen DHCPACK
-    [[ $(client_pid) != "$first" && $(addresses a lan0) == "$address" ]]
+    [[ $(client_pid) != "$pid" && $(addresses a lan0) == "$address" ]]
     down_hooks dhcp a
   done
 }

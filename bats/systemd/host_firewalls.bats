@@ -22,7 +22,7 @@ setup_file() {
 setup() {
   lab install /dev/stdin /run/sockets.py <"$BATS_TEST_DIRNAME/../sockets.py"
   lab systemctl start dbus
-  internet
+  internet lab
   lab ip -netns internet route add 192.0.2.0/24 via 198.51.100.2
   pair n VETH_GATEWAY=outside
   config nat-n.conf </dev/null

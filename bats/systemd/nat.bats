@@ -4,7 +4,7 @@
 load systemd
 
 setup() {
-  internet
+  internet lab
   pair n VETH_GATEWAY=outside
 }
 

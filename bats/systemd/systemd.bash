@@ -11,6 +11,8 @@ source "$BATS_TEST_DIRNAME/../eventually.bash"
 source "$BATS_TEST_DIRNAME/../recording_plugin.bash"
 # shellcheck source=bats/foreign_namespace.bash
 source "$BATS_TEST_DIRNAME/../foreign_namespace.bash"
+# shellcheck source=bats/internet.bash
+source "$BATS_TEST_DIRNAME/../internet.bash"
 
 # The directory of the administrator, as a path of the test.
 CONF=$LAB/root/etc/conf.d/netns
@@ -80,17 +82,6 @@ plugin() {
 # Usage: pair NAME [LINE...]
 # Writes veth-NAME.conf: 192.0.2.1 outside, 192.0.2.2 inside, and the LINEs.
 pair() { printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.1/30 VETH_IFADDR_INSIDE=192.0.2.2/30 "${@:2}" | config "veth-$1.conf"; }
-
-# Creates eth0 of the host, 198.51.100.2, whose other end is 198.51.100.1 in the namespace `internet`.
-internet() {
-  lab bash -c '
-    ip netns add internet
-    ip link add eth0 type veth peer name up netns internet
-    ip link set dev eth0 up
-    ip -netns internet link set dev up up
-    ip address add 198.51.100.2/24 dev eth0
-    ip -netns internet address add 198.51.100.1/24 dev up'
-}
 
 # Usage: hooks
 # Prints the recorded calls of hooks in order, on one line.

@@ -213,11 +213,10 @@ pub fn last_lines(paths: &Paths, active: &Active) -> Vec<String> {
 
 /// Prints the warnings among the lines that the hooks of an instance have printed, each once.
 fn print_warnings(instance: &Instance, lines: &[String]) {
-    // `print::warn` of a function of the library.
-    let without_applet = |line: &String| line.strip_prefix("netnsinit: ").unwrap_or(line).to_owned();
-    let lines: Vec<String> = lines.iter().map(without_applet).collect();
+    // `print::warn` of a function of the library adds the name of the program.
+    let without_program = lines.iter().map(|line| line.strip_prefix("netnsinit: ").unwrap_or(line));
     let mut seen = BTreeSet::new();
-    for warning in lines.iter().filter_map(|line| line.strip_prefix("warning: ")) {
+    for warning in without_program.filter_map(|line| line.strip_prefix("warning: ")) {
         if seen.insert(warning) {
             print::warn(&format!("{instance}: {warning}"));
         }

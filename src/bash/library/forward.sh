@@ -12,7 +12,7 @@
 # the forwarding on. The chains drop the packets that the host did not forward before. These packets pass:
 # - those that a chain with the hook `forward` and the priority `filter - 13` has sent to the chain `pass`, also in the table of
 #   another instance
-# - those with a translated destination
+# - frames within a bridge of the host
 host_forward() {
   local __netns_chains
   __netns_begin

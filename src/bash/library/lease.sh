@@ -5,8 +5,8 @@
 # Usage: lease_start PREFIX
 #   configure_vpn_up_outside() { lease_start VPN; }
 # Starts a DHCP client for the interface PREFIX_IFNAME of the namespace: PREFIX_CLIENT (dhcpcd, udhcpc or dhclient), or the installed
-# one. With PREFIX_IPV6=yes, dhcpcd also asks for IPv6. Without PREFIX_IFNAME, sets it to the only interface that is up. Call it in both hooks of `up`: the client of the outside hook
-# keeps its lease during a restart, and the inside hook applies changed settings.
+# one. With PREFIX_IPV6=yes, dhcpcd also asks for IPv6. Without PREFIX_IFNAME, sets it to the only interface that is up. Call it in both
+# hooks of `up`: the client of the outside hook keeps its lease during a restart, and the inside hook applies changed settings.
 lease_start() {
   local __netns_lease __netns_client __netns_index __netns_now __netns_name=$1_IFNAME __netns_wanted=$1_CLIENT __netns_six=$1_IPV6
   __netns_wanted=${!__netns_wanted-} __netns_six=${!__netns_six:-no}

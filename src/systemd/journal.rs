@@ -70,7 +70,7 @@ fn read_units(units: impl IntoIterator<Item = String>, since: Timestamp) -> Stri
 /// Waits until journald has stored all messages so far, as `journalctl --sync` does, but without a process: a call by Varlink
 /// (`io.systemd.Journal` in systemd's src/journal/journald-varlink.c, or journald-server.c before version 257).
 /// Errors: journald cannot be reached, or does not answer in time. Only root may call it.
-fn synchronize() -> io::Result<()> {
+pub fn synchronize() -> io::Result<()> {
     let mut socket = UnixStream::connect("/run/systemd/journal/io.systemd.journal")?;
     socket.set_read_timeout(Some(SYNC_TIMEOUT))?;
     socket.write_all(b"{\"method\":\"io.systemd.Journal.Synchronize\",\"parameters\":{}}\0")?;

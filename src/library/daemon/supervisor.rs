@@ -26,13 +26,14 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdout};
 use super::super::record::Record;
 use super::{Daemon, DaemonState, GRACE_PERIOD, find};
 use crate::name::Instance;
-use crate::netns::etc;
+use crate::netns::{etc, processes};
 use crate::paths::Paths;
 use crate::print;
 use crate::sys::file::limit_log_size;
 use crate::sys::process::{POLL_INTERVAL, Stat, close_descriptors, group_runs};
 use crate::sys::user::User;
 use crate::sys::wait::wait_until;
+use crate::systemd::journal;
 
 /// The delay before the daemon is started again. It doubles with each failure.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -144,15 +145,13 @@ impl<'a> Supervisor<'a> {
                     }
                 }
             };
-            if let Some(socket) = &mut self.socket
-                && socket
-                    .write_all(
-                        format!("it has ended at once ({last}); a daemon must stay in the foreground")
-                            .as_bytes(),
-                    )
-                    .is_ok()
-            {
-                return Ok(());
+            if let Some(socket) = &mut self.socket {
+                // journald sorts lines by the time at which it reads them: the output must come before the error of the hook.
+                _ = journal::synchronize();
+                let message = format!("it has ended at once ({last}); a daemon must stay in the foreground");
+                if socket.write_all(message.as_bytes()).is_ok() {
+                    return Ok(());
+                }
             }
             if started.elapsed() >= STABLE {
                 delay = FIRST_DELAY;
@@ -290,8 +289,10 @@ fn journal(identifier: &str) -> Option<UnixStream> {
     }
     let mut stream = UnixStream::connect(JOURNAL).ok()?;
     // The header of the stream: identifier, unit, priority, whether lines can have a priority, and three targets for forwarding
-    // (`connect_logger_as` in systemd's src/core/exec-invoke.c).
-    stream.write_all(format!("{identifier}\n\n6\n1\n0\n0\n0\n").as_bytes()).ok()?;
+    // (`connect_logger_as` in systemd's src/core/exec-invoke.c). journald uses this unit for the lines of a process that has ended before
+    // journald reads them (`client_context_read_cgroup` in src/journal/journald-context.c).
+    let unit = processes::own_unit().unwrap_or_default();
+    stream.write_all(format!("{identifier}\n{unit}\n6\n1\n0\n0\n0\n").as_bytes()).ok()?;
     stream.shutdown(Shutdown::Read).ok()?;
     Some(stream)
 }

@@ -84,12 +84,15 @@ life() {
   all_pass
   shown "$ENGINE" up "${TYPES[@]}"
 
-  echo '# a restart keeps the interfaces, and a reload also keeps an attached service'
+  echo '# a restart and a reload keep the interfaces and an attached service'
   index=$(indices)
-  [[ $ENGINE == direct ]] || attach_service
+  if [[ $ENGINE == systemd ]]; then
+    attach_service
+    pid=$(service_pid)
+  fi
   on netnsctl restart box
   if [[ $ENGINE == systemd ]]; then
-    pid=$(service_pid)
+    [[ $(service_pid) == "$pid" ]]
     on systemctl reload "${instances[@]/#/netns-}"
     [[ $(service_pid) == "$pid" ]]
     detach_service

@@ -338,7 +338,7 @@ fn concurrent_runs_all_succeed_and_each_change_is_made_once() {
 
 #[test]
 fn units_that_an_attached_service_requires_stay() {
-    let drop_in = "# Written by `netnsctl attach`\n[Unit]\nBindsTo=netns-good@a.service netns-lo@a.service\n\
+    let drop_in = "# Written by `netnsctl attach`\n[Unit]\nAfter=netns-good@a.service netns-lo@a.service\n\
                    # --no-follow: does not start again when the namespace returns.\n";
     let place = unit(r"my\x2dweb.service.d/50-netns.conf");
     let test = settled().file(&place, drop_in);

@@ -149,7 +149,7 @@ for text in tree.parse(sys.stdin).iter("{http://www.w3.org/2000/svg}text"): prin
 @test "an attached service is drawn in its namespace, with its instances" {
   arrangement
   mkdir -p /etc/systemd/system/browser.service.d
-  printf '%s\n' '# Written by `netnsctl attach`' '[Unit]' 'BindsTo=netns-veth@nsbrowser.service netns-lo@nsbrowser.service' \
+  printf '%s\n' '# Written by `netnsctl attach`' '[Unit]' 'After=netns-veth@nsbrowser.service netns-lo@nsbrowser.service' \
     >/etc/systemd/system/browser.service.d/50-netns.conf
   shown=$(netnsctl graph nsbrowser)
   mermaid=$(netnsctl graph --format mermaid)

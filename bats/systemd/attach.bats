@@ -75,7 +75,9 @@ answers() {
 @test "--dry-run prints the drop-in, and changes nothing" {
   before=$(lab find /etc/systemd /run/systemd/system | sort)
   run -0 lab netnsctl attach --dry-run test-web lo@a nft@a
-  [[ $output == *$'\nRequires=netns-lo@a.service netns-nft@a.service\nBindsTo=netns-lo@a.service netns-nft@a.service\nAfter=netns-lo@a.service netns-nft@a.service\nRequires=netns_made@a.service\n'* ]]
+  [[ $output == *$'\nAfter=netns-lo@a.service netns-nft@a.service\n'*$'\nRequires=netns-nft@a.service\nBindsTo=netns-nft@a.service\n'* ]]
+  [[ $output == *$'\nRequires=netns_up@lo@a.service\nAfter=netns_up@lo@a.service\nStopPropagatedFrom=netns-lo@a.service '* ]]
+  [[ $output == *$'\nRequires=netns_made@a.service\nAfter=netns_made@a.service\n'* ]]
   [[ $output == *$'\n[Service]\nNetworkNamespacePath=/run/netns/a\n'* ]]
   [[ $(lab find /etc/systemd /run/systemd/system | sort) == "$before" ]]
   printed=$output
@@ -91,7 +93,7 @@ answers() {
   lab systemctl start test-web
   run --separate-stderr -1 lab netnsctl attach test-web lo@a
   # shellcheck disable=SC2154 # set by run
-  [[ $stderr == *'`lo@a` is not up, so systemd would stop the unit at once; run `netnsctl up lo@a` first'* ]]
+  [[ $stderr == *'`lo@a` is not up, so the unit cannot continue to run; run `netnsctl up lo@a` first'* ]]
   up test-web
   lab netnsctl up lo@a
   run -0 lab netnsctl attach test-web lo@a
@@ -129,22 +131,52 @@ answers() {
   lab netnsctl detach --now test-web
 }
 
-@test "starting the service starts its requirements, and restarting one of them restarts it" {
+@test "starting the service starts its requirements, and restarting the firewall restarts it" {
   lab netnsctl attach test-web lo@a nft@a
   lab systemctl start test-web
   up netns-lo@a netns-nft@a
   is_in a test-web
-  for instance in lo@a nft@a; do
+  for command in 'systemctl restart netns-nft@a' 'netnsctl restart nft@a' 'netnsctl restart a'; do
     before=$(main_pid test-web)
-    lab systemctl restart "netns-$instance"
+    # shellcheck disable=SC2086 # words
+    lab $command
     eventually up test-web
     eventually is_in a test-web
     (($(main_pid test-web) != before))
   done
-  before=$(main_pid test-web)
-  lab netnsctl restart lo@a
-  eventually is_in a test-web
-  (($(main_pid test-web) != before))
+}
+
+@test "the service keeps running when an instance that is no firewall restarts, and stops before it stops" {
+  pair a
+  lab netnsctl attach test-web veth@a lo@a
+  lab systemctl start test-web
+  pid=$(main_pid test-web)
+  mtu=1400
+  for command in 'systemctl restart netns-veth@a' 'netnsctl restart veth@a' 'netnsctl restart a' 'systemctl restart netns-veth@a netns-lo@a'; do
+    pair a "VETH_MTU=$((++mtu))"
+    # shellcheck disable=SC2086 # words
+    lab $command
+    [[ $(lab ip -netns a link show dev ve-a1) == *" mtu $mtu "* ]]
+    is_in a test-web
+    (($(main_pid test-web) == pid))
+  done
+  run --separate-stderr -1 lab netnsctl down a
+  [[ $stderr == *'active units require it: `test-web.service`'* ]]
+  is_in a test-web
+  lab systemctl stop netns-veth@a
+  is test-web inactive
+  [[ $(lab systemctl show --property=Result test-web) == Result=success ]]
+}
+
+@test "the service does not start if one of its instances fails" {
+  plugin bad 'configure_bad_up_inside() { [[ ! -e /run/broken ]]; }'
+  lab netnsctl attach test-web lo@a bad@a
+  lab touch /run/broken
+  run -1 lab systemctl start test-web
+  is test-web inactive
+  lab rm /run/broken
+  lab systemctl start test-web
+  is_in a test-web
 }
 
 @test "a reload of an instance applies its settings, and the service keeps running" {
@@ -251,14 +283,14 @@ answers() {
 @test "attach reports dropped instances, the host's resolvers, duplicates, and instances of the direct engine" {
   run --separate-stderr -0 lab netnsctl attach test-web lo@a lo@a nft@a
   [[ $output == *'resolvers of the host; add dns@a'* ]]
-  lab grep -qx 'BindsTo=netns-lo@a.service netns-nft@a.service' "$DROP_IN"
+  lab grep -qx 'After=netns-lo@a.service netns-nft@a.service' "$DROP_IN"
   run --separate-stderr -0 lab netnsctl attach test-web lo@a
   [[ $stderr == *'warning: `test-web.service` is attached to `nft@a`, and does not require this any more after the command'* ]]
   lab netnsctl up --engine direct lo@b
   run --separate-stderr -1 lab netnsctl attach test-web lo@b
   [[ $stderr == *'`lo@b` is up under the direct engine'*'`netnsctl down lo@b`, then `netnsctl up --engine systemd lo@b`'* ]]
   lab netnsctl down lo@b
-  lab grep -qx 'BindsTo=netns-lo@a.service' "$DROP_IN"
+  lab grep -qx 'After=netns-lo@a.service' "$DROP_IN"
 }
 
 @test "a unit of systemd-run is refused: its drop-in would remain" {

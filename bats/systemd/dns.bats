@@ -188,16 +188,25 @@ attached() {
   [[ $output != *'can query a resolver of the host'* ]]
 }
 
-@test "starting the service writes the files, and a restart of dns@NAME applies new ones" {
+@test "starting the service writes the files, and a restart of dns@NAME applies new ones to the running service" {
   attached
+  pid=$(main_pid test-client)
   [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 127.0.0.1' ]]
   config dns-a.conf <<<$'DNS_SERVERS="127.0.0.1 192.0.2.53"\nDNS_HOSTS="192.0.2.9 db"'
   lab netnsctl restart dns@a
   up test-client
-  [[ $(lab nsenter --target "$(main_pid test-client)" --mount tail -1 /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
-  [[ $(resolve test-client db) == 192.0.2.9 ]]
+  (($(main_pid test-client) == pid))
+  [[ $(lab nsenter --target "$pid" --mount tail -1 /etc/resolv.conf) == 'nameserver 192.0.2.53' ]]
+  config dns-a.conf <<<$'DNS_SERVERS=127.0.0.1\nDNS_HOSTS="192.0.2.9 db"'
+  lab netnsctl restart dns@a
+  [[ $(lab nsenter --target "$pid" --mount grep -c . /etc/resolv.conf) == 2 ]]
+  [[ $(lab nsenter --target "$pid" --mount grep nameserver /etc/resolv.conf) == 'nameserver 127.0.0.1' ]]
+  # The service had no file `hosts` when it started.
   run -1 lab netnsctl check
   [[ $output == *'files of /etc/netns/a or of the host'*'run `netnsctl attach test-client.service lo@a dns@a --hide-bus`, then'* ]]
+  lab netnsctl attach --now test-client lo@a dns@a --hide-bus
+  lab systemctl start test-dns
+  [[ $(resolve test-client db) == 192.0.2.9 ]]
   lab systemctl stop netns-dns@a
   is test-client inactive
   eventually lab test ! -e /etc/netns/a

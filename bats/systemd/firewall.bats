@@ -144,7 +144,7 @@ END_OF_PLUGIN
   lab netnsctl attach test-web nstest
   dropin=$LAB/root/etc/systemd/system/test-web.service.d/50-netns.conf
   grep --quiet '^BindsTo=.*netns-nft@nstest.service' "$dropin"
-  grep --quiet '^BindsTo=.*netns-veth@nstest.service' "$dropin"
+  grep --quiet '^Requires=.*netns_up@veth@nstest.service' "$dropin"
   lab systemctl start test-web
   up netns-nft@nstest netns-veth@nstest
   lab systemctl stop test-web

@@ -15,7 +15,7 @@ for plugin in "$BATS_TEST_DIRNAME"/../../plugins/*.sh; do TYPES+=("$(basename "$
     run -0 lab systemd-analyze verify "$man" "netns-$type@x.service" "netns_outside-$type@x.service" netns_name@x.service
     [[ -z $output ]]
   done
-  run -0 lab systemd-analyze verify "$man" netns-veth@my-net.service netns_name@my-net.service netns_made@my-net.service netns_settle@my-net.service
+  run -0 lab systemd-analyze verify "$man" netns-veth@my-net.service netns_name@my-net.service netns_made@my-net.service netns_up@veth@my-net.service netns_settle@my-net.service
   [[ -z $output ]]
 }
 

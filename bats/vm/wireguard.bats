@@ -212,12 +212,11 @@ life() {
   if [[ $1 == systemd ]]; then
     systemctl reload netns-wireguard@vpn
     connection_lives
-    [[ $(service_pid) == "$pid" ]]
   fi
   netnsctl restart wireguard@vpn
   connection_lives
   [[ $(link vpn wg0 .ifindex) == "$index" ]]
-  [[ $1 == direct ]] || service_pid
+  [[ $1 == direct || $(service_pid) == "$pid" ]]
   shown "$1" restart wireguard
 
   echo '# edited'

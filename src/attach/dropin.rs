@@ -37,6 +37,8 @@ Before=shutdown.target
 pub struct DropIn {
     unit: ServiceUnit,
     instances: Vec<Instance>,
+    /// The instances whose types provide a firewall.
+    firewalls: Vec<Instance>,
     namespace: NsName,
     /// The files of /etc/netns/NAME, and whether each is required. Without a required file, the service would use the host's
     /// file.
@@ -74,6 +76,11 @@ impl DropIn {
             skipped: skipped.into_iter().filter_map(|(name, required)| required.then_some(name)).collect(),
             unit: unit.clone(),
             instances: instances.to_vec(),
+            firewalls: instances
+                .iter()
+                .filter(|instance| Declaration::of(paths, &instance.nstype).firewall)
+                .cloned()
+                .collect(),
             namespace: namespace.clone(),
             files,
             resolver_directories: resolver::resolver_directories(paths, namespace, dns),
@@ -153,17 +160,7 @@ impl fmt::Display for DropIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { unit, namespace, .. } = self;
         writeln!(f, "{HEADER}; `netnsctl detach {unit}` removes it.\n\n[Unit]")?;
-        writeln!(
-            f,
-            "# Starts after these units, and restarts and stops with them. Also stops when the namespace is deleted manually."
-        )?;
-        let units: Vec<_> = self.instances.iter().map(Instance::unit).collect();
-        let bound = units.join(" ");
-        writeln!(f, "Requires={bound}\nBindsTo={bound}\nAfter={bound}")?;
-        // This unit fails if the namespace was replaced: a foreign namespace has no firewall.
-        let made_unit = UnitName::Made(namespace.clone());
-        writeln!(f, "Requires={made_unit}\nAfter={made_unit}")?;
-        writeln!(f, "StopPropagatedFrom={}", namespace.mount_unit())?;
+        f.write_str(&self.dependencies())?;
         f.write_str(&self.follow.lines(unit))?;
         if unit.kind() == UnitKind::Socket {
             f.write_str(SOCKET_DEPENDENCIES)?;
@@ -178,6 +175,36 @@ impl fmt::Display for DropIn {
 }
 
 impl DropIn {
+    fn dependencies(&self) -> String {
+        let (firewalls, others): (Vec<&Instance>, Vec<&Instance>) =
+            self.instances.iter().partition(|instance| self.firewalls.contains(instance));
+        let mut text = format!(
+            "# Starts after these units, and stops with them. Also stops when the namespace is deleted manually.\nAfter={}\n",
+            units(&self.instances)
+        );
+        let mut sources = vec![self.namespace.mount_unit()];
+        if !firewalls.is_empty() {
+            let units = units(firewalls);
+            _ = writeln!(
+                text,
+                "# Restarts with the firewall: a plugin may remove its rules first.\nRequires={units}\nBindsTo={units}"
+            );
+        }
+        if !others.is_empty() {
+            let up: Vec<String> = others.iter().map(|&one| UnitName::Up(one.clone()).to_string()).collect();
+            let up = up.join(" ");
+            _ = writeln!(text, "# Keeps running when these instances restart.\nRequires={up}\nAfter={up}");
+            sources.insert(0, units(others));
+        }
+        let (made, sources) = (UnitName::Made(self.namespace.clone()), sources.join(" "));
+        _ = writeln!(text, "StopPropagatedFrom={sources}");
+        _ = writeln!(
+            text,
+            "# Fails if another program has replaced the namespace, which then has no firewall.\nRequires={made}\nAfter={made}"
+        );
+        text
+    }
+
     fn mounts(&self) -> String {
         let mut text =
             String::from("# Mounts the files of the namespace in /etc, as `ip netns exec` does.\n");
@@ -199,10 +226,15 @@ impl DropIn {
     }
 }
 
-/// Reads the instances from the `BindsTo=` of a drop-in.
+/// The inside units of these instances, as one value of a unit file.
+fn units<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> String {
+    instances.into_iter().map(Instance::unit).collect::<Vec<_>>().join(" ")
+}
+
+/// Reads the instances from the `After=` of a drop-in.
 pub(super) fn instances(text: &str) -> Vec<Instance> {
-    let bound = text.lines().filter_map(|line| line.strip_prefix("BindsTo="));
-    bound.flat_map(str::split_whitespace).filter_map(|unit| UnitName::parse(unit)?.instance()).collect()
+    let after = text.lines().filter_map(|line| line.strip_prefix("After="));
+    after.flat_map(str::split_whitespace).filter_map(|unit| UnitName::parse(unit)?.instance()).collect()
 }
 
 #[cfg(test)]
@@ -214,6 +246,7 @@ mod tests {
     fn text(paths: &Paths, unit: &str, instances: &[&str]) -> String {
         fs::create_dir_all(&paths.share).unwrap();
         fs::write(paths.share.join("dns.sh"), include_str!("../../plugins/dns.sh")).unwrap();
+        fs::write(paths.share.join("nft.sh"), include_str!("../../plugins/nft.sh")).unwrap();
         let etc = paths.root.join("etc");
         fs::create_dir_all(&etc).unwrap();
         for file in FILES {
@@ -224,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_bound_to_each_instance_and_mounts_optional_files() {
+    fn a_service_is_bound_to_firewalls_requires_the_other_instances_and_mounts_optional_files() {
         let root = tempfile::tempdir().unwrap();
         let text = text(&Paths::under(root.path()), "nginx", &["veth@my-net", "nft@my-net"]);
         assert_eq!(
@@ -232,13 +265,18 @@ mod tests {
             "# Written by `netnsctl attach`; `netnsctl detach nginx.service` removes it.\n\
              \n\
              [Unit]\n\
-             # Starts after these units, and restarts and stops with them. Also stops when the namespace is deleted manually.\n\
-             Requires=netns-veth@my-net.service netns-nft@my-net.service\n\
-             BindsTo=netns-veth@my-net.service netns-nft@my-net.service\n\
+             # Starts after these units, and stops with them. Also stops when the namespace is deleted manually.\n\
              After=netns-veth@my-net.service netns-nft@my-net.service\n\
+             # Restarts with the firewall: a plugin may remove its rules first.\n\
+             Requires=netns-nft@my-net.service\n\
+             BindsTo=netns-nft@my-net.service\n\
+             # Keeps running when these instances restart.\n\
+             Requires=netns_up@veth@my-net.service\n\
+             After=netns_up@veth@my-net.service\n\
+             StopPropagatedFrom=netns-veth@my-net.service run-netns-my\\x2dnet.mount\n\
+             # Fails if another program has replaced the namespace, which then has no firewall.\n\
              Requires=netns_made@my-net.service\n\
              After=netns_made@my-net.service\n\
-             StopPropagatedFrom=run-netns-my\\x2dnet.mount\n\
              # If this unit is enabled, that one starts it again when the namespace returns.\n\
              Before=netns_follow@nginx.service.service\n\
              \n\

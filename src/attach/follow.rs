@@ -200,7 +200,8 @@ fn failed_to_stop(unit: &Properties) -> bool {
 /// Errors: systemctl fails.
 fn stopped_with_mount(unit: &Properties) -> Result<bool> {
     let stopped = unit.time("InactiveEnterTimestampMonotonic").max(unit.time("ActiveExitTimestampMonotonic"));
-    let mounts: Vec<&str> = unit.values("StopPropagatedFrom").collect();
+    let mounts: Vec<&str> =
+        unit.values("StopPropagatedFrom").filter(|source| source.ends_with(".mount")).collect();
     Ok(Properties::of("InactiveEnterTimestampMonotonic,ActiveEnterTimestampMonotonic", mounts)?.iter().any(
         |mount| {
             let [gone, back] = ["InactiveEnterTimestampMonotonic", "ActiveEnterTimestampMonotonic"]

@@ -64,7 +64,8 @@ pub(super) fn ensure_not_direct(paths: &Paths, instances: &[Instance]) -> Result
     )
 }
 
-/// Checks that the instances are up. After the reload, systemd stops a running unit if BindsTo= names an inactive unit.
+/// Checks that the instances are up. After the reload, systemd stops a running unit if BindsTo= names an inactive unit. With the other
+/// instances, a unit would run without the network that it is attached to.
 /// Errors: an instance is down, or systemctl fails.
 pub(super) fn ensure_instances_up(unit: &ServiceUnit, instances: &[Instance]) -> Result<()> {
     for instance in instances {
@@ -72,7 +73,7 @@ pub(super) fn ensure_instances_up(unit: &ServiceUnit, instances: &[Instance]) ->
         let is_up = Properties::of_service(&id)?.iter().any(|one| one.get("ActiveState") == "active");
         ensure!(
             is_up,
-            "cannot attach the running unit `{unit}`: `{instance}` is not up, so systemd would stop the unit at once; \
+            "cannot attach the running unit `{unit}`: `{instance}` is not up, so the unit cannot continue to run; \
              run `netnsctl up {instance}` first, or use --now to restart the unit"
         );
     }

@@ -14,6 +14,7 @@ const SETTLE: &str = "netns_settle";
 const FOLLOW: &str = "netns_follow";
 const RETURN: &str = "netns_return";
 const AWAKE: &str = "netns_awake";
+const UP: &str = "netns_up";
 const PROXY: &str = "netns_proxy";
 
 /// The device units of interfaces, which systemd creates with udev (systemd.device(5)).
@@ -47,6 +48,8 @@ pub enum UnitName {
     Follow(String),
     /// `netns_return@TYPE@NAME.service`: starts the instance again when its parent interface appears.
     Return(Instance),
+    /// `netns_up@TYPE@NAME.service`: starts only if the instance is up.
+    Up(Instance),
     /// `netns_awake@TYPE@NAME.service`: keeps the namespace up as long as the ports of the instance have connections.
     Awake(Instance),
 }
@@ -75,6 +78,9 @@ impl UnitName {
         }
         if template == RETURN {
             return rest.parse().ok().map(Self::Return);
+        }
+        if template == UP {
+            return rest.parse().ok().map(Self::Up);
         }
         if template == AWAKE {
             return rest.parse().ok().map(Self::Awake);
@@ -112,6 +118,7 @@ impl fmt::Display for UnitName {
             Self::Settle(name) => write!(f, "{SETTLE}@{name}.service"),
             Self::Follow(unit) => write!(f, "{FOLLOW}@{unit}.service"),
             Self::Return(instance) => write!(f, "{RETURN}@{instance}.service"),
+            Self::Up(instance) => write!(f, "{UP}@{instance}.service"),
             Self::Awake(instance) => write!(f, "{AWAKE}@{instance}.service"),
         }
     }
@@ -122,7 +129,7 @@ impl fmt::Display for UnitName {
 pub fn is_ours(unit: &str) -> bool {
     let begins = |prefix: &&str| unit.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with(['-', '@']));
     unit.contains('@')
-        && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE, FOLLOW, RETURN, AWAKE, PROXY].iter().any(begins)
+        && [INSIDE, OUTSIDE, NAME, MADE, CLOSED, SETTLE, FOLLOW, RETURN, UP, AWAKE, PROXY].iter().any(begins)
 }
 
 /// The name of the socket and of the service that pass on the connections of one port of an instance, without the suffix.
@@ -189,6 +196,7 @@ mod tests {
             "netns_follow@x@a.socket.service",
             "netns_return@a.b@c:d.service",
             "netns_awake@a.b@c:d.service",
+            "netns_up@a.b@c:d.service",
         ] {
             assert_eq!(UnitName::parse(name).unwrap().to_string(), name);
             assert!(is_ours(name), "{name}");

@@ -27,13 +27,26 @@ __netns_resolver_write() {
   mkdir -p -- "$__netns_etc"
   for __netns_file in "${__netns_files[@]}"; do
     if __netns_resolver_wants "$1" "$__netns_file"; then
-      # Written beside the directory, then renamed: no process reads a partial file.
-      __netns_resolver_content "$1" "$__netns_file" >"/etc/netns/.$NSNAME.$__netns_file"
-      mv -T -- "/etc/netns/.$NSNAME.$__netns_file" "$__netns_etc/$__netns_file"
+      __netns_resolver_replace "$__netns_etc/$__netns_file" "$(__netns_resolver_content "$1" "$__netns_file")"
     elif __netns_resolver_is_ours "$__netns_etc/$__netns_file"; then
       rm -- "$__netns_etc/$__netns_file"
     fi
   done
+}
+
+# Usage: __netns_resolver_replace PATH TEXT
+# Writes a file in one step: no process reads a part of it.
+__netns_resolver_replace() {
+  local LC_ALL=C __netns_new=/etc/netns/.$NSNAME.${1##*/} __netns_old __netns_rest=''
+  if [[ ! -e $1 ]]; then
+    printf '%s\n' "$2" >"$__netns_new"
+    mv -T -- "$__netns_new" "$1"
+    return
+  fi
+  # Services have this file mounted, and see its new text. A shorter text is filled up with empty lines.
+  __netns_old=$(<"$1")
+  ((${#__netns_old} <= ${#2})) || printf -v __netns_rest '%*s' "$((${#__netns_old} - ${#2}))" ''
+  printf '%s\n%s' "$2" "${__netns_rest// /$'\n'}" 1<>"$1"
 }
 
 # Usage: resolver_remove

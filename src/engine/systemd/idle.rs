@@ -9,8 +9,9 @@ use super::units::Units;
 use crate::name::{Instance, UnitName};
 use crate::systemd::show::Properties;
 
-/// The properties of a unit that list the units which need it. `WantedBy`: an enabled unit stays up with its target.
-const NEEDED_BY: &str = "RequiredBy,BoundBy,WantedBy";
+/// The properties of a unit that list the units which need it. `WantedBy`: an enabled unit stays up with its target. `PropagatesStopTo`:
+/// attached services.
+const NEEDED_BY: &str = "RequiredBy,BoundBy,WantedBy,PropagatesStopTo";
 
 impl Systemd {
     /// Stops `units`, among them inside units of instances, unless another active unit needs one of them. Then all stay up, because a

@@ -16,8 +16,8 @@ use crate::systemd::systemctl::{Loaded, Systemctl};
 /// The properties of a unit that list the other units which require this unit.
 const REVERSE_DEPENDENCIES: &str = "RequiredBy,BoundBy";
 
-/// The same, with `ConsistsOf`: the units with `PartOf=` stop with a unit too.
-const STOP_DEPENDENCIES: &str = "RequiredBy,BoundBy,ConsistsOf";
+/// The same, with the other units that stop with a unit: those with `PartOf=`, and those with `StopPropagatedFrom=`.
+const STOP_DEPENDENCIES: &str = "RequiredBy,BoundBy,ConsistsOf,PropagatesStopTo";
 
 /// The conditions of units, by name. A unit that is not loaded is down.
 #[derive(Debug, Default)]

@@ -52,8 +52,9 @@ install_programs() {
       [[ ! -x $path ]] || printf '#!/bin/bash\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$(echo "$root"/usr/lib/*-linux-gnu)" "$path" >"$PROGRAMS/$name"
     done
   done
-  type -P udhcpc >/dev/null || ln -s "$(type -P busybox)" "$PROGRAMS/udhcpc"
   chmod +x "$PROGRAMS"/*
+  # Not before: chmod follows links, and /usr can be read-only.
+  type -P udhcpc >/dev/null || ln -s "$(type -P busybox)" "$PROGRAMS/udhcpc"
 }
 
 # Prints the resolver of the host, and the names of the files that a client could change there.

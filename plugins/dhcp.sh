@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# dhcp: an address, a default route and name servers from a DHCP server, for an interface of another type. The lease is renewed while the
+# dhcp: an address, routes and name servers from a DHCP server, for an interface of another type. The lease is renewed while the
 # instance is up, and released on down. The files of the host do not change.
 #
 # Contains: only definitions

@@ -60,7 +60,7 @@ released() { on bash -c 'kill -USR1 "$(</run/test-server.pid)"; sleep 0.1; busyb
   on bash -c 'echo "nameserver 192.0.2.9" >>/etc/netns/a/resolv.conf'
   run -1 on netnsctl check dhcp@a
   [[ $output == *"dhcp@a: interface 'lan0' does not have the address '$address' of its lease"* ]]
-  [[ $output == *"dhcp@a: the default route by '192.0.2.1' over interface 'lan0' is missing"* ]]
+  [[ $output == *"dhcp@a: the route 'default via 192.0.2.1' over interface 'lan0' is missing"* ]]
   [[ $output == *"dhcp@a: '/etc/netns/a/resolv.conf' differs from the settings"* ]]
   on netnsctl restart dhcp@a
   [[ $(pid_of) == "$pid" && $(addresses) == "$address" ]]

@@ -102,6 +102,14 @@ up_with() {
   up dhcp a
 }
 
+# Usage: netnsctl_up_with CLIENT
+# Brings the instance up in a way that `netnsctl check` and `netnsctl down` know.
+netnsctl_up_with() {
+  config default.conf <<<"PATH=$PATH" # netnsctl itself sets it
+  config dhcp-a.conf <<<"DHCP_CLIENT=$1"
+  netnsctl up --engine direct veth@a dhcp@a
+}
+
 client_pid() { pgrep --parent "$(pgrep --full --exact 'netnsinit --supervise / dhcp@a dhcp-client')"; }
 default_route() { inside a ip route show default; }
 
@@ -196,6 +204,45 @@ renewed() {
     grep --quiet --line-regexp 'nameserver 192.0.2.54' $OWN/resolv.conf
 }
 
+@test "classless static routes replace the router, check compares them, and old ones are removed, with each client" {
+  local -A signals=([udhcpc]=USR1 [dhcpcd]=HUP [dhclient]=KILL) # as above
+  inside server ip address add 192.0.2.8/24 dev br0
+  for client in "${CLIENTS[@]}"; do
+    serve --dhcp-range=192.0.2.100,192.0.2.100,1h --dhcp-option=121,198.51.100.0/25,192.0.2.8,203.0.113.7/32,0.0.0.0,0.0.0.0/0,192.0.2.9
+    netnsctl_up_with "$client"
+    [[ $(routes) == '198.51.100.0/25 via 192.0.2.8|203.0.113.7|default via 192.0.2.9' ]]
+    netnsctl check dhcp
+    inside a ip route delete 203.0.113.7
+    inside a ip route delete 198.51.100.0/25
+    run -1 netnsctl check dhcp
+    [[ $output == *"the route '198.51.100.0/25 via 192.0.2.8' over interface 'lan0' is missing"* ]]
+    [[ $output == *"the route '203.0.113.7/32 scope link' over interface 'lan0' is missing"* ]]
+    serve --dhcp-range=192.0.2.100,192.0.2.100,1h --dhcp-option=121,198.51.100.0/24,192.0.2.8
+    kill "-${signals[$client]}" "$(client_pid)"
+    eventually has_routes '198.51.100.0/24 via 192.0.2.8'
+    [[ $(addresses a lan0) == 192.0.2.100/24 ]]
+    netnsctl down dhcp@a
+    [[ -z $(routes) ]]
+  done
+}
+
+# Prints the routes of the namespace, except that to the network of its address.
+routes() { inside a ip -json -4 route show | jq --raw-output '[.[] | select(.dst != "192.0.2.0/24") | .dst + (.gateway | if . then " via " + . else "" end)] | sort | join("|")'; }
+
+has_routes() { [[ $(routes) == "$1" ]]; }
+
+@test "a lease for one address, with a gateway outside of its network, reaches other networks, with each client" {
+  inside server ip address add 203.0.113.1/32 dev br0
+  inside server ip address add 198.51.100.1/32 dev br0
+  serve --dhcp-range=192.0.2.100,192.0.2.100,1h --dhcp-option=option:netmask,255.255.255.255 --dhcp-option=121,203.0.113.1/32,0.0.0.0,0.0.0.0/0,203.0.113.1
+  for client in "${CLIENTS[@]}"; do
+    up_with "$client"
+    [[ $(addresses a lan0) == 192.0.2.100/32 && $(default_route) == *'via 203.0.113.1 '* ]]
+    reaches a 198.51.100.1
+    down_hooks dhcp a
+  done
+}
+
 @test "a restart keeps the client and its lease, and repairs the interface and the resolver" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h
   for client in udhcpc dhclient; do
@@ -267,6 +314,12 @@ renewed() {
   inside a env interface=lan0 ip=192.0.2.100 subnet=255.255.255.0 lease=100 router='$(touch /run/x) 192.0.2.7' dns='* 192.0.2.9;x ::1' \
     search=$'a;b example.net $x\nnameserver 192.0.2.66' $LEASE/program renew
   [[ $(tail -n +2 $OWN/resolv.conf) == $'nameserver ::1\nsearch example.net' && $(default_route) == *'via 192.0.2.7 '* && ! -e /run/x ]]
+  inside a env interface=lan0 ip=192.0.2.100 subnet=255.255.255.0 lease=100 \
+    staticroutes='$(>/run/x) 192.0.2.7 198.51.100.0/33 192.0.2.7 203.0.113.0/24 x 203.0.113.128/25 192.0.2.8 203.0.113.128/25 192.0.2.9 0.0.0.0/0' $LEASE/program renew
+  [[ $(routes) == '203.0.113.128/25 via 192.0.2.8' ]]
+  inside a env reason=BOUND new_ip_address=192.0.2.100 new_subnet_mask=255.255.255.0 new_dhcp_lease_time=100 \
+    new_rfc3442_classless_static_routes='24 198 51 100 192 0 2 7 a[$(>/run/x)] 9 9' $LEASE/program
+  [[ $(routes) == '198.51.100.0/24 via 192.0.2.7' && ! -e /run/x ]]
   run ! inside a env interface=lan0 ip='192.0.2.100 dev lo' subnet=255.255.255.0 $LEASE/program renew
   [[ $(addresses a lan0) == 192.0.2.100/24 ]]
 }

@@ -57,9 +57,9 @@ lease_wait() {
 
 # Usage: lease_check
 #   configure_vpn_check_outside() { lease_check; }
-# Prints a line for each difference from the lease: the address, the default route and the files of the resolver.
+# Prints a line for each difference from the lease: the address, the routes and the files of the resolver.
 lease_check() {
-  local __netns_lease __netns_lease_{ADDRESS,ROUTERS,SERVERS,SEARCH} __netns_ifname
+  local __netns_lease __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname __netns_route
   __netns_lease_place
   __netns_ifname=$(__netns_lease_of ifname)
   if ! __netns_lease_read; then
@@ -68,8 +68,12 @@ lease_check() {
   fi
   [[ $(__netns_inside_run ip -4 -oneline address show dev "$__netns_ifname") == *" ${__netns_lease_ADDRESS%/*}/"* ]] ||
     echo "interface '$__netns_ifname' does not have the address '${__netns_lease_ADDRESS%/*}' of its lease"
-  [[ ! $__netns_lease_ROUTERS || $(__netns_inside_run ip -4 route show default dev "$__netns_ifname") == *"via ${__netns_lease_ROUTERS%% *} "* ]] ||
-    echo "the default route by '${__netns_lease_ROUTERS%% *}' over interface '$__netns_ifname' is missing"
+  while read -r -d , __netns_route; do
+    __netns_route=${__netns_route% onlink}
+    # The client and the kernel add other words.
+    [[ " $(__netns_inside_run ip -4 route show "${__netns_route%% *}" dev "$__netns_ifname") " == *" ${__netns_route#* } "* ]] ||
+      echo "the route '$__netns_route' over interface '$__netns_ifname' is missing"
+  done <<<"$__netns_lease_ROUTES"
   __netns_resolver_check __netns_lease
 }
 
@@ -203,12 +207,14 @@ __netns_lease_run() {
   mount -o remount,bind,exec,nosuid,nodev "$__netns_lease"
   case $name in
     udhcpc)
-      options=(-f -R -i "$ifname" -s "$__netns_lease/program" -p "$__netns_lease/pid" -t 4 -T 1 -A 3 -O search)
+      options=(-f -R -i "$ifname" -s "$__netns_lease/program" -p "$__netns_lease/pid" -t 4 -T 1 -A 3 -O search -O staticroutes)
       # The client that was killed had this address.
       if [[ -s $__netns_lease/lease ]] && read -r address <"$__netns_lease/lease"; then options+=(-r "${address%/*}"); fi
       ;;
     dhclient)
-      echo 'request subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, domain-search;
+      # It has no name for this option. RFC 3442 asks for it before the routers.
+      echo 'option rfc3442-classless-static-routes code 121 = array of unsigned integer 8;
+        request rfc3442-classless-static-routes, subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, domain-search;
         timeout 30; retry 3; initial-interval 1; backoff-cutoff 3;' >"$__netns_lease/config"
       options=(-4 -d -cf "$__netns_lease/config" -lf "$__netns_lease/leases" -pf "$__netns_lease/pid")
       if [[ $1 == release ]]; then options+=(-r -sf /bin/true "$ifname"); else options+=(-sf "$__netns_lease/program" "$ifname"); fi
@@ -236,16 +242,23 @@ __netns_lease_run() {
 # Records the lease in the variables of the client, and applies it. A server is not trusted: other text is ignored.
 __netns_lease_accept() {
   local address=${new_ip_address-${ip-}} mask=${new_subnet_mask-${subnet-}} seconds=${new_dhcp_lease_time-${lease-}}
-  local uptime end=0 __netns_lease_{ADDRESS,END,ROUTERS,SERVERS,SEARCH}
+  local uptime end=0 routes __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH}
   __netns_is_address "$address" && __netns_is_address "${mask:=255.255.255.255}" || return
-  if ! __netns_lease_read || [[ $__netns_lease_ADDRESS != "$address/$mask" ]]; then __netns_lease_drop; fi
+  routes=$(__netns_lease_routes)
+  if [[ $(__netns_lease_of client) != dhcpcd ]] && __netns_lease_read; then # dhcpcd does this itself
+    if [[ $__netns_lease_ADDRESS != "$address/$mask" ]]; then
+      __netns_lease_drop
+    elif [[ $__netns_lease_ROUTES != "$routes" ]]; then
+      ip -4 route flush dev "$(__netns_lease_of ifname)" proto dhcp
+    fi
+  fi
   read -r uptime _ </proc/uptime
   # 4294967295 means a lease without end (RFC 2131, section 3.3).
   if __netns_is_number "$seconds" 1 4294967294; then end=$((${uptime%.*} + seconds)); fi
   {
     echo "$address/$mask"
     echo "$end"
-    __netns_lease_words "${new_routers-${router-}}" __netns_is_address
+    echo "$routes"
     __netns_lease_words "${new_domain_name_servers-${dns-}}" __netns_is_address
     __netns_lease_words "${new_domain_search-${search-${new_domain_name-${domain-}}}}" __netns_lease_is_domain
   } >"$__netns_lease/lease~"
@@ -270,6 +283,46 @@ __netns_lease_accept_six() {
   __netns_lease_apply || true # there may be no lease for IPv4 yet
 }
 
+# Prints the routes in the variables of the client, on one line: arguments of `ip route`, with a comma after each route. Classless static
+# routes replace the router (RFC 3442).
+__netns_lease_routes() {
+  local words destination gateway routes='' at
+  read -r -a words <<<"${new_classless_static_routes-${staticroutes-$(__netns_lease_decoded_routes)}}"
+  if [[ ! ${words[*]} ]]; then
+    gateway=$(__netns_lease_words "${new_routers-${router-}}" __netns_is_address)
+    words=(0.0.0.0/0 "${gateway%% *}")
+  fi
+  for ((at = 0; at + 1 < ${#words[@]}; at += 2)); do
+    destination=${words[at]} gateway=${words[at + 1]}
+    if ! __netns_is_address "${destination%/*}" || ! __netns_is_number "${destination##*/}" 0 32 || ! __netns_is_address "$gateway"; then continue; fi
+    [[ $destination != */0 ]] || destination=default
+    # The first of several routes to a destination counts.
+    if [[ ,$routes == *",$destination "* ]]; then
+      continue
+    elif [[ $gateway == 0.0.0.0 ]]; then
+      routes+="$destination scope link,"
+    else
+      # A gateway can be outside of the network of the address.
+      routes+="$destination via $gateway onlink,"
+    fi
+  done
+  echo "$routes"
+}
+
+# Prints the classless static routes of dhclient as the other clients do: destination, gateway, destination, gateway, and so on. dhclient
+# has the bytes: the length of the destination, as many of its bytes as this length needs, and the gateway.
+__netns_lease_decoded_routes() {
+  local bytes destination size
+  read -r -a bytes <<<"${new_rfc3442_classless_static_routes-}"
+  while __netns_is_number "${bytes[0]-}" 0 32; do
+    size=$(((bytes[0] + 7) / 8))
+    destination=("${bytes[@]:1:size}" 0 0 0 0)
+    printf '%s.%s.%s.%s/%s ' "${destination[@]:0:4}" "${bytes[0]}"
+    printf '%s.%s.%s.%s ' "${bytes[@]:size+1:4}"
+    bytes=("${bytes[@]:size+5}")
+  done
+}
+
 # Usage: __netns_lease_words TEXT CHECK
 # Prints the words of a text that pass the check, on one line.
 __netns_lease_words() {
@@ -285,14 +338,14 @@ __netns_lease_words() {
 __netns_lease_is_domain() { [[ $1 =~ ^[[:alnum:]_][[:alnum:]_.-]*$ ]]; }
 
 # Usage: __netns_lease_read
-# Sets the variables __netns_lease_ADDRESS, _END, _ROUTERS, _SERVERS and _SEARCH to the lease. The status is 1 if there is none.
+# Sets the variables __netns_lease_ADDRESS, _END, _ROUTES, _SERVERS and _SEARCH to the lease. The status is 1 if there is none.
 __netns_lease_read() {
   local __netns_file __netns_lines
   [[ -s $__netns_lease/lease ]] || return
   {
     read -r __netns_lease_ADDRESS
     read -r __netns_lease_END
-    read -r __netns_lease_ROUTERS
+    read -r __netns_lease_ROUTES
     read -r __netns_lease_SERVERS
     read -r __netns_lease_SEARCH
   } <"$__netns_lease/lease"
@@ -308,7 +361,7 @@ __netns_lease_read() {
 # Gives the interface the recorded lease, and writes its resolvers for the namespace. The kernel removes the address at the end of the
 # lease, also if the client was killed.
 __netns_lease_apply() {
-  local __netns_lease_{ADDRESS,END,ROUTERS,SERVERS,SEARCH} __netns_ifname __netns_left=forever
+  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname __netns_route __netns_left=forever
   __netns_lease_read || return
   __netns_ifname=$(__netns_lease_of ifname)
   if [[ $(__netns_lease_of client) != dhcpcd ]]; then # dhcpcd does this itself
@@ -318,24 +371,21 @@ __netns_lease_apply() {
       ((__netns_left > 0)) || return 0 # the client renews it, or not
     fi
     ip -4 address replace "$__netns_lease_ADDRESS" broadcast + dev "$__netns_ifname" valid_lft "$__netns_left" preferred_lft "$__netns_left"
-    if [[ $__netns_lease_ROUTERS ]]; then
-      # A router can be outside the network of the address, as in a lease for one address.
-      ip -4 route replace default via "${__netns_lease_ROUTERS%% *}" dev "$__netns_ifname" onlink proto dhcp
-    else
-      ip -4 route flush default dev "$__netns_ifname" proto dhcp
-    fi
+    while read -r -d , -a __netns_route; do
+      ip -4 route replace "${__netns_route[@]}" dev "$__netns_ifname" proto dhcp
+    done <<<"$__netns_lease_ROUTES"
   fi
   __netns_resolver_write __netns_lease
 }
 
 # Usage: __netns_lease_drop
-# Removes the address and the default route of a lease that is not valid any more.
+# Removes the address and the routes of a lease that is not valid any more.
 __netns_lease_drop() {
-  local __netns_lease_{ADDRESS,END,ROUTERS,SERVERS,SEARCH} __netns_ifname
+  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname
   __netns_lease_read || return 0
   __netns_ifname=$(__netns_lease_of ifname)
   # The interface or the address may not exist any more.
   __netns_inside_run ip -4 address delete "$__netns_lease_ADDRESS" dev "$__netns_ifname" 2>/dev/null || true
-  __netns_inside_run ip -4 route flush default dev "$__netns_ifname" proto dhcp 2>/dev/null || true
+  __netns_inside_run ip -4 route flush dev "$__netns_ifname" proto dhcp 2>/dev/null || true
   rm -f -- "$__netns_lease"/{lease,server,router}
 }

@@ -155,8 +155,14 @@ only_with() {
     refused "${setting%%=*}" "${setting#*=}" -- hook dhcp a up outside
     [[ ! -e $LEASE ]]
   done
-  config dhcp-a.conf <<<$'DHCP_IPV6=yes\nDHCP_CLIENT=udhcpc'
-  refused DHCP_IPV6 'udhcpc is only for IPv4' DHCP_CLIENT=dhcpcd -- hook dhcp a up outside
+  for client in udhcpc dhclient; do
+    config dhcp-a.conf <<<$'DHCP_IPV6=yes\nDHCP_CLIENT='$client
+    refused "DHCP_IPV6: the client '$client' (DHCP_CLIENT) is used only for IPv4; fix: set DHCP_CLIENT=dhcpcd" "'auto'" -- hook dhcp a up outside
+  done
+  for setting in DHCP_IPV6=yes DHCP_CLIENT=dhcpcd; do
+    config dhcp-a.conf <<<"$setting"
+    refused "${setting%%=*}: the DHCP client 'dhcpcd' is not installed" 'apt install dhcpcd-base' -- env PATH="$(only_with udhcpc)" netnsinit dhcp a up outside
+  done
   config dhcp-a.conf <<<''
   refused 'no DHCP client is installed' udhcpc -- env PATH="$(only bash flock grep ip mkdir nsenter)" netnsinit dhcp a up outside
   inside a ip link add other type bridge

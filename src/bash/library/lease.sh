@@ -8,15 +8,19 @@
 # one. With PREFIX_IPV6=yes, dhcpcd also asks for IPv6. Without PREFIX_IFNAME, sets it to the only interface that is up. Call it in both
 # hooks of `up`: the client of the outside hook keeps its lease during a restart, and the inside hook applies changed settings.
 lease_start() {
-  local __netns_lease __netns_client __netns_index __netns_now __netns_name=$1_IFNAME __netns_wanted=$1_CLIENT __netns_six=$1_IPV6
-  __netns_wanted=${!__netns_wanted-} __netns_six=${!__netns_six:-no}
-  if [[ $__netns_six == yes && ${__netns_wanted:=dhcpcd} != dhcpcd ]]; then
-    echo "$1_IPV6: $__netns_wanted is only for IPv4; set $1_CLIENT=dhcpcd, or the address of the interface to 'auto'" >&2
+  local __netns_lease __netns_client __netns_index __netns_now __netns_name=$1_IFNAME __netns_setting=$1_CLIENT __netns_six=$1_IPV6
+  local __netns_wanted=${!__netns_setting-}
+  __netns_six=${!__netns_six:-no}
+  if [[ $__netns_six == yes && ! $__netns_wanted ]]; then
+    __netns_setting=$1_IPV6 __netns_wanted=dhcpcd
+  elif [[ $__netns_six == yes && $__netns_wanted != dhcpcd ]]; then
+    echo "$1_IPV6: the client '$__netns_wanted' ($1_CLIENT) is used only for IPv4; fix: set $1_CLIENT=dhcpcd," \
+      "or remove $1_IPV6 and set the address of the interface to 'auto'" >&2
     return 1
   fi
   __netns_lease_place
   __netns_lease_interface "$1" || return
-  __netns_lease_client "$__netns_wanted" || return
+  __netns_lease_client "$__netns_setting" "$__netns_wanted" || return
   # Before the directory exists. A restart needs what the outside hook has registered.
   __netns_remember "$1_IFNAME"
   [[ $INOUT == inside ]] || __netns_on_failure __netns_lease_end
@@ -137,12 +141,13 @@ __netns_lease_interface() {
   return 1
 }
 
-# Usage: __netns_lease_client [NAME]
-# Sets the array __netns_client to the name of the client and the words of its command.
+# Usage: __netns_lease_client SETTING NAME
+# Sets the array __netns_client to the name of the client and the words of its command. Without NAME, takes the installed
+# one. The setting requires the client.
 __netns_lease_client() {
-  local __netns_name __netns_path
+  local __netns_name __netns_path __netns_missing='no DHCP client is installed'
   local -A __netns_packages=([dhcpcd]=dhcpcd-base [udhcpc]=udhcpc [dhclient]=isc-dhcp-client)
-  for __netns_name in ${1:-dhcpcd udhcpc dhclient}; do
+  for __netns_name in ${2:-dhcpcd udhcpc dhclient}; do
     __netns_client=("$__netns_name")
     if __netns_path=$(type -P "$__netns_name"); then
       __netns_client+=("$__netns_path")
@@ -152,8 +157,9 @@ __netns_lease_client() {
       return
     fi
   done
-  __netns_name=${1:-udhcpc}
-  echo "no DHCP client is installed: \`$__netns_name\` is not in PATH ($PATH); $("$0" --package-hint "${__netns_packages[$__netns_name]}")" >&2
+  __netns_name=${2:-udhcpc}
+  [[ ! $2 ]] || __netns_missing="$1: the DHCP client '$2' is not installed"
+  echo "$__netns_missing: \`$__netns_name\` is not in PATH ($PATH); $("$0" --package-hint "${__netns_packages[$__netns_name]}")" >&2
   return 1
 }
 

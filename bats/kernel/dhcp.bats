@@ -262,6 +262,22 @@ has_routes() { [[ $(routes) == "$1" ]]; }
   done
 }
 
+@test "a restart keeps dhcpcd and its lease, and starts it again if its address or a route is missing" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  lease_with dhcpcd
+  rm $OWN/resolv.conf
+  restart_inside dhcp a
+  [[ $(client_pid) == "$pid" && $(addresses a lan0) == "$address" && -e $OWN/resolv.conf && ! -s $BATS_TEST_TMPDIR/server.log ]]
+  inside a ip route delete default
+  restart_inside dhcp a
+  [[ $(addresses a lan0) == "$address" && $(default_route) == *'via 192.0.2.1 '* ]]
+  inside a ip address flush dev lan0 scope global
+  restart_inside dhcp a
+  eventually repaired
+}
+
+repaired() { [[ $(addresses a lan0) == "$address" && $(default_route) == *'via 192.0.2.1 '* && -e $OWN/resolv.conf ]]; }
+
 @test "a restart applies another client" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h
   up_with udhcpc
@@ -287,7 +303,7 @@ has_routes() { [[ $(routes) == "$1" ]]; }
 
 @test "a client that is killed is started again, and the address stays" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h
-  for client in udhcpc dhclient; do
+  for client in "${CLIENTS[@]}"; do
     lease_with "$client"
     kill -KILL "$pid"
     eventually has_seen DHCPACK
@@ -295,6 +311,29 @@ has_routes() { [[ $(routes) == "$1" ]]; }
     down_hooks dhcp a
   done
 }
+
+@test "check reports a client that was killed, also with its supervisor; a restart starts it again" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  for client in "${CLIENTS[@]}"; do
+    netnsctl_up_with "$client"
+    netnsctl check dhcp
+    address=$(addresses a lan0)
+    pid=$(client_pid)
+    kill -KILL "$pid"
+    eventually runs_again
+    pid=$(client_pid)
+    kill -KILL "$(ps -o ppid= "$pid" | tr -d ' ')" "$pid"
+    eventually gone
+    run -1 netnsctl check dhcp
+    [[ $output == *"daemon 'dhcp-client' is not running"* ]]
+    netnsctl restart dhcp@a
+    [[ $(client_pid) != "$pid" && $(addresses a lan0) == "$address" ]]
+    netnsctl check dhcp
+    netnsctl down dhcp@a
+  done
+}
+
+runs_again() { [[ $(netnsctl check dhcp) == *"daemon 'dhcp-client' has ended (signal: 9 (SIGKILL)), and runs again; restarts: 1"* ]]; }
 
 @test "an up that is killed at any moment leaves nothing that down does not remove" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h

@@ -26,7 +26,9 @@ lease_start() {
   [[ $INOUT == inside ]] || __netns_on_failure __netns_lease_end
   (umask 077 && mkdir -p -- "$__netns_lease")
   __netns_now="${!__netns_name} ${__netns_client[0]} $__netns_six ${__netns_client[*]:1}"
-  if [[ -e $__netns_lease/client && $(<"$__netns_lease/client") != "$__netns_now" ]]; then
+  # dhcpcd sets the address and the routes only once.
+  if [[ -e $__netns_lease/client && $(<"$__netns_lease/client") != "$__netns_now" ||
+  ${__netns_client[0]} == dhcpcd && $(__netns_lease_differences) ]]; then
     __netns_daemon stop dhcp-client
     __netns_lease_drop
   fi
@@ -63,13 +65,21 @@ lease_wait() {
 #   configure_vpn_check_outside() { lease_check; }
 # Prints a line for each difference from the lease: the address, the routes and the files of the resolver.
 lease_check() {
-  local __netns_lease __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname __netns_route
+  local __netns_lease __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH}
   __netns_lease_place
-  __netns_ifname=$(__netns_lease_of ifname)
-  if ! __netns_lease_read; then
-    echo "interface '$__netns_ifname' has no lease of a DHCP server"
-    return
+  if __netns_lease_read; then
+    __netns_lease_differences
+    __netns_resolver_check __netns_lease
+  else
+    echo "interface '$(__netns_lease_of ifname)' has no lease of a DHCP server"
   fi
+}
+
+# Prints a line if the interface does not have the address of the lease, and for each of its routes that is missing.
+__netns_lease_differences() {
+  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname __netns_route
+  __netns_lease_read || return 0
+  __netns_ifname=$(__netns_lease_of ifname)
   [[ $(__netns_inside_run ip -4 -oneline address show dev "$__netns_ifname") == *" ${__netns_lease_ADDRESS%/*}/"* ]] ||
     echo "interface '$__netns_ifname' does not have the address '${__netns_lease_ADDRESS%/*}' of its lease"
   while read -r -d , __netns_route; do
@@ -78,7 +88,6 @@ lease_check() {
     [[ " $(__netns_inside_run ip -4 route show "${__netns_route%% *}" dev "$__netns_ifname") " == *" ${__netns_route#* } "* ]] ||
       echo "the route '$__netns_route' over interface '$__netns_ifname' is missing"
   done <<<"$__netns_lease_ROUTES"
-  __netns_resolver_check __netns_lease
 }
 
 # Usage: lease_end

@@ -249,6 +249,51 @@ has_routes() { [[ $(routes) == "$1" ]]; }
   done
 }
 
+@test "through a firewall that drops by default, a lease is obtained; with two rules it is renewed and released, with each client" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h --dhcp-option=option:T1,2 --dhcp-option=option:T2,4
+  up veth a
+  for rules in no yes; do
+    firewall "$rules"
+    up nft a
+    for client in "${CLIENTS[@]}"; do
+      lease_with "$client"
+      # The others do it after T1. Without the rules, they ask all servers after T2.
+      [[ $client != udhcpc ]] || kill -USR1 "$pid"
+      eventually has_sent_udp
+      eventually has_seen DHCPACK
+      [[ $(client_pid) == "$pid" && $(addresses a lan0) == "$address" ]]
+      run ! has_seen DHCPDISCOVER
+      down_hooks dhcp a
+      [[ $rules == no ]] || eventually has_seen DHCPRELEASE
+      inside a nft reset counters >/dev/null
+    done
+  done
+}
+
+# Usage: firewall yes|no
+# Writes rules that drop by default, with or without those for DHCP.
+firewall() {
+  local accept=(drop drop)
+  [[ $1 == no ]] || accept=('udp sport 67 udp dport 68 accept' 'udp sport 68 udp dport 67 accept')
+  config nft-a.rules <<END
+table inet filter {
+  counter renewals { }
+  chain input {
+    type filter hook input priority filter; policy drop;
+    ${accept[0]}
+  }
+  chain output {
+    type filter hook output priority filter; policy drop;
+    udp dport 67 counter name renewals
+    ${accept[1]}
+  }
+}
+END
+}
+
+# Whether a client has sent a packet by a socket that the firewall sees.
+has_sent_udp() { inside a nft -j list counter inet filter renewals | jq --exit-status '.nftables[-1].counter.packets > 0' >/dev/null; }
+
 @test "a restart keeps the client and its lease, and repairs the interface and the resolver" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h
   for client in udhcpc dhclient; do

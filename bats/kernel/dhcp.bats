@@ -249,7 +249,7 @@ has_routes() { [[ $(routes) == "$1" ]]; }
   done
 }
 
-@test "through a firewall that drops by default, a lease is obtained; with two rules it is renewed and released, with each client" {
+@test "through a firewall that drops by default, a lease is obtained, and with two rules it is renewed and released, with each client" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h --dhcp-option=option:T1,2 --dhcp-option=option:T2,4
   up veth a
   for rules in no yes; do
@@ -334,15 +334,17 @@ repaired() { [[ $(addresses a lan0) == "$address" && $(default_route) == *'via 1
   shown hooks edited dhcp
 }
 
-@test "a client for an interface that was created again gets a new lease" {
+@test "a deleted interface is reported by check, and a client for the interface created again gets a new lease" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h
   for client in "${CLIENTS[@]}"; do
-    up_with "$client"
+    netnsctl_up_with "$client"
     inside a ip link delete dev lan0
-    restart_inside veth a
-    restart_inside dhcp a
+    run -1 netnsctl check dhcp
+    [[ $output == *"dhcp@a: interface 'lan0' does not exist; "* && $output != *"address"* ]]
+    netnsctl restart veth@a
     [[ $(addresses a lan0) == 192.0.2.1??/24 ]]
-    down_hooks dhcp a
+    netnsctl check dhcp
+    netnsctl down dhcp@a
   done
 }
 
@@ -357,7 +359,7 @@ repaired() { [[ $(addresses a lan0) == "$address" && $(default_route) == *'via 1
   done
 }
 
-@test "check reports a client that was killed, also with its supervisor; a restart starts it again" {
+@test "check reports a client that was killed, also with its supervisor, and a restart starts it again" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h
   for client in "${CLIENTS[@]}"; do
     netnsctl_up_with "$client"
@@ -413,6 +415,34 @@ runs_again() { [[ $(netnsctl check dhcp) == *"daemon 'dhcp-client' has ended (si
   run ! inside a env interface=lan0 ip='192.0.2.100 dev lo' subnet=255.255.255.0 $LEASE/program renew
   [[ $(addresses a lan0) == 192.0.2.100/24 ]]
 }
+
+@test "a lease that ends without a server is reported by check, and a server that returns gives another one, with each client" {
+  # The lease of this server can be short.
+  printf '%s\n' 'interface br0' 'start 192.0.2.90' 'end 192.0.2.90' 'option subnet 255.255.255.0' 'option router 192.0.2.1' 'option lease 5' \
+    "lease_file $BATS_TEST_TMPDIR/short-leases" "pidfile $BATS_TEST_TMPDIR/short-pid" >"$BATS_TEST_TMPDIR/short"
+  for client in "${CLIENTS[@]}"; do
+    : >"$BATS_TEST_TMPDIR/short-leases"
+    nsenter --net=/run/netns/server -- busybox udhcpd -f "$BATS_TEST_TMPDIR/short" &
+    BACKGROUND+=("$!")
+    netnsctl_up_with "$client"
+    [[ $(addresses a lan0) == 192.0.2.90/24 ]]
+    kill -KILL "${BACKGROUND[-1]}"
+    # dhcpcd takes 20 seconds as the shortest lease.
+    eventually without_address || eventually without_address
+    run -1 netnsctl check dhcp
+    [[ $output == *"interface 'lan0' "* && -z $(default_route) ]]
+    serve --dhcp-range=192.0.2.100,192.0.2.100,1h
+    eventually has_address 192.0.2.100/24
+    [[ $(default_route) == *'via 192.0.2.1 '* ]]
+    netnsctl check dhcp
+    netnsctl down dhcp@a
+    kill "$SERVER"
+    wait "$SERVER" || true
+    SERVER=
+  done
+}
+
+has_address() { [[ $(addresses a lan0) == "$1" ]]; }
 
 @test "a lease for one address can have a router outside of its network, and the kernel removes the address at its end" {
   serve --dhcp-range=192.0.2.100,192.0.2.110,1h

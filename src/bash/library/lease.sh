@@ -65,13 +65,16 @@ lease_wait() {
 #   configure_vpn_check_outside() { lease_check; }
 # Prints a line for each difference from the lease: the address, the routes and the files of the resolver.
 lease_check() {
-  local __netns_lease __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH}
+  local __netns_lease __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname
   __netns_lease_place
-  if __netns_lease_read; then
+  __netns_ifname=$(__netns_lease_of ifname)
+  if ! __netns_inside_run ip link show dev "$__netns_ifname" &>/dev/null; then
+    echo "interface '$__netns_ifname' does not exist"
+  elif __netns_lease_read; then
     __netns_lease_differences
     __netns_resolver_check __netns_lease
   else
-    echo "interface '$(__netns_lease_of ifname)' has no lease of a DHCP server"
+    echo "interface '$__netns_ifname' has no lease of a DHCP server"
   fi
 }
 

@@ -66,6 +66,14 @@ released() { on bash -c 'kill -USR1 "$(</run/test-server.pid)"; sleep 0.1; busyb
   [[ $(pid_of) == "$pid" && $(addresses) == "$address" ]]
   on netnsctl check dhcp@a
   for fact in restart drift; do shown "$ENGINE" "$fact" dhcp; done
+  # A restart of the interface does not end the lease, also if no server could give another one.
+  on bash -c 'kill "$(</run/test-server.pid)"'
+  for instances in veth@a a; do
+    on netnsctl restart "$instances"
+    [[ $(pid_of) == "$pid" && $(addresses) == "$address" ]]
+  done
+  on netnsctl check dhcp@a
+  serve
   # With its interface, it is restarted, too.
   on ip -netns a link delete dev lan0
   on netnsctl restart veth@a

@@ -407,8 +407,12 @@ runs_again() { [[ $(netnsctl check dhcp) == *"daemon 'dhcp-client' has ended (si
     search=$'a;b example.net $x\nnameserver 192.0.2.66' $LEASE/program renew
   [[ $(tail -n +2 $OWN/resolv.conf) == $'nameserver ::1\nsearch example.net' && $(default_route) == *'via 192.0.2.7 '* && ! -e /run/x ]]
   inside a env interface=lan0 ip=192.0.2.100 subnet=255.255.255.0 lease=100 \
-    staticroutes='$(>/run/x) 192.0.2.7 198.51.100.0/33 192.0.2.7 203.0.113.0/24 x 203.0.113.128/25 192.0.2.8 203.0.113.128/25 192.0.2.9 0.0.0.0/0' $LEASE/program renew
+    staticroutes='$(>/run/x) 192.0.2.7 198.51.100.0/33 192.0.2.7 203.0.113.0/24 x 203.0.113.129/25 192.0.2.8 203.0.113.128/25 192.0.2.9 0.0.0.0/0' $LEASE/program renew
   [[ $(routes) == '203.0.113.128/25 via 192.0.2.8' ]]
+  # The kernel refuses this gateway.
+  inside a env interface=lan0 ip=192.0.2.100 subnet=255.255.255.0 lease=100 staticroutes='198.51.100.0/24 255.255.255.255 0.0.0.0/0 192.0.2.8' \
+    dns=192.0.2.9 $LEASE/program renew
+  [[ $(default_route) == *'via 192.0.2.8 '* && $(tail -n +2 $OWN/resolv.conf) == 'nameserver 192.0.2.9' ]]
   inside a env reason=BOUND new_ip_address=192.0.2.100 new_subnet_mask=255.255.255.0 new_dhcp_lease_time=100 \
     new_rfc3442_classless_static_routes='24 198 51 100 192 0 2 7 a[$(>/run/x)] 9 9' $LEASE/program
   [[ $(routes) == '198.51.100.0/24 via 192.0.2.7' && ! -e /run/x ]]

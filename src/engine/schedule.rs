@@ -90,7 +90,8 @@ impl Schedule {
         schedule
     }
 
-    /// Plans `restart`: the dependants go down before the restart, and come up after the restart.
+    /// Plans `restart`: the dependants go down before the restart, and come up after the restart. Those that only use interfaces of the
+    /// instances are restarted, too: their outside hooks do not run again.
     pub fn restart(paths: &Paths, entries: &Entries, instances: &[Instance]) -> Self {
         let dependants = dependants(entries).transitive(instances);
         let mut schedule = Self { reported: instances.to_vec(), ..Self::default() };
@@ -109,14 +110,14 @@ impl Schedule {
             schedule.refused.extend(accepted.iter().map(refused));
             return schedule;
         }
-        let paused: Vec<Instance> = dependants.iter().cloned().collect();
+        let (users, paused): (Vec<Instance>, Vec<Instance>) = dependants
+            .iter()
+            .cloned()
+            .partition(|dependant| only_uses_links(paths, entries, dependant, &all));
         schedule.add_down(entries, &paused, InstanceStep::DownForRestart);
         schedule.add_up(graph.only(accepted.iter()), &all, |instance| {
-            if instances.contains(instance) && !dependants.contains(instance) {
-                InstanceStep::Restart
-            } else {
-                InstanceStep::Up
-            }
+            let is_restarted = instances.contains(instance) && !dependants.contains(instance);
+            if is_restarted || users.contains(instance) { InstanceStep::Restart } else { InstanceStep::Up }
         });
         schedule
     }
@@ -210,6 +211,21 @@ fn graph(
         }));
     }
     graph
+}
+
+/// Whether a dependant requires none of the instances by its files: it only uses their interfaces.
+fn only_uses_links(paths: &Paths, entries: &Entries, dependant: &Instance, instances: &[Instance]) -> bool {
+    let Some(entry) = entries.get(dependant) else { return false };
+    let Ok(requires) = RequirementReader::new(paths).of(dependant) else { return false };
+    let is_link = |other: &&Instance| {
+        other.name == dependant.name
+            && Declaration::of(paths, &other.nstype).creates_links_first()
+            && !instances_in(&requires).any(|required| required == *other)
+    };
+    Declaration::of(paths, &dependant.nstype).after_links
+        && instances_in(&entry.requires)
+            .filter(|other| instances.contains(other))
+            .all(|other| is_link(&other))
 }
 
 /// The `present` instances that create interfaces in the namespace of an instance.

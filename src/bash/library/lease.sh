@@ -312,8 +312,11 @@ __netns_lease_routes() {
   fi
   for ((at = 0; at + 1 < ${#words[@]}; at += 2)); do
     destination=${words[at]} gateway=${words[at + 1]}
-    if ! __netns_is_address "${destination%/*}" || ! __netns_is_number "${destination##*/}" 0 32 || ! __netns_is_address "$gateway"; then continue; fi
-    [[ $destination != */0 ]] || destination=default
+    if [[ $destination$gateway == *:* ]] || ! __netns_is_address "${destination%/*}" || ! __netns_is_number "${destination##*/}" 0 32 ||
+      ! __netns_is_address "$gateway"; then
+      continue
+    fi
+    destination=$(__netns_lease_network "${destination%/*}" "${destination##*/}")
     # The first of several routes to a destination counts.
     if [[ ,$routes == *",$destination "* ]]; then
       continue
@@ -325,6 +328,19 @@ __netns_lease_routes() {
     fi
   done
   echo "$routes"
+}
+
+# Usage: __netns_lease_network ADDRESS LENGTH
+# Prints the network of an IPv4 address, as an argument of `ip route`. A server may set bits after the length (RFC 3442).
+__netns_lease_network() {
+  local bytes number
+  IFS=. read -r -a bytes <<<"$1"
+  number=$(((bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3]) & 0xffffffff << (32 - $2)))
+  if (($2 == 0)); then
+    echo default
+  else
+    echo "$((number >> 24 & 255)).$((number >> 16 & 255)).$((number >> 8 & 255)).$((number & 255))/$2"
+  fi
 }
 
 # Prints the classless static routes of dhclient as the other clients do: destination, gateway, destination, gateway, and so on. dhclient
@@ -390,7 +406,8 @@ __netns_lease_apply() {
     fi
     ip -4 address replace "$__netns_lease_ADDRESS" broadcast + dev "$__netns_ifname" valid_lft "$__netns_left" preferred_lft "$__netns_left"
     while read -r -d , -a __netns_route; do
-      ip -4 route replace "${__netns_route[@]}" dev "$__netns_ifname" proto dhcp
+      # A server may send a gateway that the kernel refuses: check reports it.
+      ip -4 route replace "${__netns_route[@]}" dev "$__netns_ifname" proto dhcp || true
     done <<<"$__netns_lease_ROUTES"
   fi
   __netns_resolver_write __netns_lease

@@ -43,10 +43,11 @@ __netns_resolver_replace() {
     mv -T -- "$__netns_new" "$1"
     return
   fi
-  # Services have this file mounted, and see its new text. A shorter text is filled up with empty lines.
+  # Services have this file mounted, and see its new text. Empty lines replace the rest of a longer text, until they are cut off.
   __netns_old=$(<"$1")
   ((${#__netns_old} <= ${#2})) || printf -v __netns_rest '%*s' "$((${#__netns_old} - ${#2}))" ''
   printf '%s\n%s' "$2" "${__netns_rest// /$'\n'}" 1<>"$1"
+  truncate --size="$((${#2} + 1))" -- "$1"
 }
 
 # Usage: resolver_remove

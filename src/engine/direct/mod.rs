@@ -194,7 +194,15 @@ impl Direct {
             let changed = if let Some(error) = context.namespace_errors.get(&locked.name) {
                 Err(anyhow!("{error}"))
             } else if let Some(why) = why {
-                Err(anyhow!("`{instance}` was not started: {why}"))
+                let mut why = format!("`{instance}` was not started: {why}");
+                // What it requires is gone.
+                if *step == InstanceStep::Restart
+                    && context.missing_requirement(instance).is_some()
+                    && let Err(error) = self.down_instance(locked, &instance.nstype)
+                {
+                    why = format!("{why}\n  {error:#}");
+                }
+                Err(anyhow!("{why}"))
             } else {
                 locked.required = context.requires.get(instance).cloned().unwrap_or_default();
                 self.run_step(*step, locked, &instance.nstype)

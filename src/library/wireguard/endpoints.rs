@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::super::{Call, enter_host};
-use super::{PeerRecord, RunningPeer, RunningTunnel, Tunnel, of, wg};
+use super::running::{RunningPeer, RunningTunnel, wg};
+use super::{PeerRecord, Tunnel, of};
 use crate::print;
 use crate::sys::program::Program;
 

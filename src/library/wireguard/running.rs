@@ -1,0 +1,91 @@
+//! A running tunnel, as wg(8) reads it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+
+use crate::sys::program::Program;
+
+/// A handshake is valid for this time (`REJECT_AFTER_TIME` in the kernel's drivers/net/wireguard/messages.h).
+pub const VALID: u64 = 180;
+
+/// A running tunnel, as `wg show IFNAME dump` prints it, without its secrets.
+#[derive(Debug)]
+pub struct RunningTunnel {
+    pub public_key: String,
+    pub listen_port: Option<u16>,
+    pub peers: Vec<RunningPeer>,
+}
+
+#[derive(Debug)]
+pub struct RunningPeer {
+    pub public_key: String,
+    pub endpoint: Option<SocketAddr>,
+    pub allowed: BTreeSet<String>,
+    /// Seconds since 1970; `None` if there was none.
+    pub handshake: Option<u64>,
+    pub sent: u64,
+    pub keepalive: u16,
+}
+
+/// Runs wg(8) in the namespace of this thread, and returns its output.
+pub fn wg(arguments: &[&str], input: &str) -> Result<String> {
+    let label = format!("wg {}", arguments.join(" "));
+    let program = Program::new("wg").package("wireguard-tools").label(label).args(arguments);
+    let output = program.input(input).run()?.success()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+impl RunningTunnel {
+    /// Reads a tunnel in the namespace of this thread.
+    /// Errors: wg(8) fails.
+    pub fn read(ifname: &str) -> Result<Self> {
+        let text = wg(&["show", ifname, "dump"], "")?;
+        let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+        let unexpected = || format!("`wg show {ifname} dump` has printed another format");
+        let interface = lines.next().with_context(unexpected)?;
+        let [_, public_key, port, ..] = interface.as_slice() else { bail!(unexpected()) };
+        let peers =
+            lines.map(|line| RunningPeer::of(&line).with_context(unexpected)).collect::<Result<_>>()?;
+        Ok(Self {
+            public_key: (*public_key).to_owned(),
+            listen_port: port.parse().ok().filter(|port| *port > 0),
+            peers,
+        })
+    }
+}
+
+impl RunningPeer {
+    /// Reads the fields of a line; see "show" in wg(8).
+    fn of(fields: &[&str]) -> Option<Self> {
+        let [public_key, _, endpoint, allowed, handshake, _, sent, keepalive] = fields else { return None };
+        Some(Self {
+            public_key: (*public_key).to_owned(),
+            endpoint: endpoint.parse().ok(),
+            allowed: allowed
+                .split(',')
+                .filter(|network| *network != "(none)")
+                .map(ToOwned::to_owned)
+                .collect(),
+            handshake: handshake.parse().ok().filter(|time| *time > 0),
+            sent: sent.parse().ok()?,
+            keepalive: keepalive.parse().unwrap_or(0),
+        })
+    }
+
+    /// Seconds since the last handshake.
+    pub fn age(&self) -> Option<u64> {
+        self.handshake.map(|time| now().saturating_sub(time))
+    }
+
+    /// Whether a peer that can be reached would have a valid handshake: packets are sent.
+    pub fn is_expected(&self) -> bool {
+        self.keepalive > 0 || self.handshake.is_none() && self.sent > 0
+    }
+}

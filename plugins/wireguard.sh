@@ -41,11 +41,10 @@ configure_wireguard_validate() {
   wireguard_read WIREGUARD
 }
 
-# The kernel keeps the UDP socket where the interface is created. The host records the interface, so `down` needs no function for it.
+# The kernel, or a program in its place, keeps the UDP socket where the interface is created. The host records the interface, so `down` needs no function for it.
 configure_wireguard_up_outside() {
   configure_wireguard_defaults "$1"
   assert_command wg wireguard-tools
-  load_module wireguard linux-image
   wireguard_read WIREGUARD >&2
   link_add WIREGUARD type wireguard
   # Before anything in the namespace starts.

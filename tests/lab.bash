@@ -45,7 +45,7 @@ lab_install() {
 lab_samples() { cp "$LAB"/root/usr/share/doc/systemd-netns/examples/* "$LAB/root/etc/conf.d/netns"; }
 
 # Usage: lab_packages [FOLDER]
-# Unpacks the packages that tests/need has downloaded: systemd-resolved, nscd, nss-resolve, dnsmasq and udev, or those of a FOLDER. The
+# Unpacks the packages that tests/need has downloaded: systemd-resolved, nscd, nss-resolve, dnsmasq, wireguard-go and udev, or those of a FOLDER. The
 # resolvers are not enabled. udev starts only in a lab with a writable /sys.
 lab_packages() {
   local deb

@@ -141,7 +141,7 @@ fn the_host_does_not_contain_the_name_of_a_type() {
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert!(types.len() > 3, "{types:?}");
-    // These strings have another meaning: a program, a package, kinds and names of interfaces, files of the library, a key in the files of
+    // These strings have another meaning: programs, a package, kinds and names of interfaces, files of the library, a key in the files of
     // wg-quick(8), an option of leaktest, a family of nftables, and templates.
     let others = [
         r#"kind == "veth""#,
@@ -159,6 +159,8 @@ fn the_host_does_not_contain_the_name_of_a_type() {
         r#"7 => Some("bridge")"#,
         r#""dns" => items"#,
         r#"kind == "wireguard""#,
+        r#"kind != "wireguard""#,
+        r#"["wireguard-go", "#,
         r#"package("wireguard-tools")"#,
         r#"include_str!("library/wireguard.sh")"#,
         r#""wireguard" => [include_str!("templates/wireguard.sh"), include_str!("templates/wireguard.conf")]"#,

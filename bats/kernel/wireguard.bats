@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The type wireguard, as far as it needs no kernel module: the file of wg-quick(8), the settings, and what is refused. The tunnel itself
-# is tested in bats/vm/wireguard.bats.
+# is tested in bats/vm/wireguard.bats, and with wireguard-go in bats/kernel/wireguard_go.bats.
 
 load kernel
 

@@ -379,12 +379,12 @@ write_file() { printf '%s' "$2" >"$1"; }
   walk "$ROOT/docs/wireguard.md" write_file run_command
 }
 
-@test "a kernel without the module is an error with the module and the package" {
+@test "a kernel without the module is an error with the module, its package and wireguard-go" {
   ip -netns peer link delete dev wg0
   modprobe --remove wireguard
   echo 'install wireguard /bin/false' >/etc/modprobe.d/wireguard.conf
   run -1 netnsctl up --engine direct wireguard@vpn
-  [[ $output == *"cannot load the kernel module 'wireguard'"*'linux-image'* ]]
+  [[ $output == *"does not have the module 'wireguard'"*'linux-image'*'or the program wireguard-go'* ]]
   [[ ! -e /run/netns/vpn ]]
   rm /etc/modprobe.d/wireguard.conf
 }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use super::{Examined, Finding};
 use crate::config::layers::Role;
 use crate::hook::child::PATH;
 use crate::name::{Instance, NsType};
 use crate::sys::package;
+use crate::sys::program::is_in;
 
 /// Checks the plugins of the wanted instances, each once.
 pub(super) fn check(examined: &[Examined], is_wanted: &dyn Fn(&Instance) -> bool) -> Vec<Finding> {
@@ -50,13 +49,7 @@ fn required(text: &str) -> impl Iterator<Item = (usize, (&str, &str))> {
 
 /// Whether a program is in PATH, or in that of hooks: a user's own PATH may lack the directories of root.
 fn is_installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let is_executable = |path: &Path| {
-        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
-    env::split_paths(&path)
-        .chain(env::split_paths(PATH))
-        .any(|directory| is_executable(&directory.join(program)))
+    is_in(&env::var_os("PATH").unwrap_or_default(), program) || is_in(PATH.as_ref(), program)
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Object {
             Self::Table(table) => table.is_made_by_restart(),
             Self::Forwarding(forwarding) => forwarding.is_made_by_restart(),
             Self::Firewall(firewall) => firewall.is_made_by_restart(),
-            Self::Daemon(daemon) => daemon.is_inside(),
+            Self::Daemon(daemon) => daemon.is_made_by_restart(),
             Self::Ports(_) => false,
             Self::Tunnel(_) => true,
             Self::Sockets(sockets) => sockets.is_made_by_restart(),

@@ -3,10 +3,11 @@
 //! Input and output are files in memory, not pipes. With a pipe, a background process of the program could keep the pipe
 //! open, and this process would wait for it. If this process closed the pipe, SIGPIPE would kill the program.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -205,6 +206,15 @@ struct Spawned {
     handle: Handle,
     stdout: File,
     stderr: File,
+}
+
+/// Whether a directory of `path`, a value of PATH, has a program of this name.
+#[must_use]
+pub fn is_in(path: &OsStr, program: &str) -> bool {
+    let is_executable = |path: &Path| {
+        path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    env::split_paths(path).any(|directory| is_executable(&directory.join(program)))
 }
 
 /// A running program.

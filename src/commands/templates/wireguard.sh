@@ -23,7 +23,6 @@ configure_TYPE_validate() { wireguard_read SETTING; }
 configure_TYPE_up_outside() {
   configure_TYPE_defaults "$1"
   assert_command wg wireguard-tools
-  load_module wireguard CONFIG_WIREGUARD
   wireguard_read SETTING >&2
   link_add SETTING type wireguard
 }

@@ -26,7 +26,7 @@ pub use supervisor::supervise;
 
 use super::Call;
 use super::record::{Object, Record};
-use crate::name::Side;
+use crate::name::{NsName, Side};
 use crate::paths::{BASH, Paths};
 use crate::print;
 use crate::sys::file::{self, Draft};
@@ -54,6 +54,9 @@ pub struct Daemon {
     started_by: String,
     /// Whether an inside hook has started it, so that a restart starts it again.
     inside: bool,
+    /// Whether it makes an interface, which a restart repairs.
+    #[serde(default)]
+    of_link: bool,
     options: Options,
 }
 
@@ -62,6 +65,9 @@ pub struct Daemon {
 struct Options {
     /// In the network of the host, not of the namespace.
     outside: bool,
+    /// In the network of another namespace.
+    #[serde(default)]
+    network: Option<NsName>,
     /// With the files of the host, not of the namespace.
     host_files: bool,
     user: Option<String>,
@@ -133,14 +139,36 @@ impl DaemonState {
 }
 
 impl Daemon {
+    /// A daemon that makes an interface, on the host or in the namespace `network`.
+    pub(super) fn of_link(call: &Call, name: String, network: Option<NsName>, command: Vec<String>) -> Self {
+        Self {
+            instance: call.instance.to_string(),
+            name,
+            started_by: call.hook.clone(),
+            inside: false,
+            of_link: true,
+            options: Options { outside: true, host_files: true, network, command, ..Options::default() },
+        }
+    }
+
+    /// Whether the daemon was started, and would be started again after its end.
+    pub(super) fn is_supervised(&self, paths: &Paths) -> bool {
+        DaemonState::read(paths, self).is_some_and(|state| state.supervisor.runs())
+    }
+
     /// Whether a hook has started the daemon.
     pub(super) fn is_of(&self, hook: &str) -> bool {
         self.started_by == hook
     }
 
-    /// Whether a restart starts the daemon again.
+    /// Whether the daemon ends with the namespace.
     pub(super) fn is_inside(&self) -> bool {
         self.inside
+    }
+
+    /// Whether a restart starts the daemon again.
+    pub(super) fn is_made_by_restart(&self) -> bool {
+        self.inside || self.of_link
     }
 
     /// Stops the daemon with all its processes, if it runs.
@@ -207,6 +235,7 @@ pub fn start(call: &Call, arguments: &[&str]) -> Result<()> {
         name: (*name).to_owned(),
         started_by: call.hook.clone(),
         inside: call.side == Side::Inside,
+        of_link: false,
         options,
     };
     let running = DaemonState::read(call.paths, &daemon)
@@ -223,6 +252,23 @@ pub fn start(call: &Call, arguments: &[&str]) -> Result<()> {
         return Ok(());
     }
     run(call, &mut record, &daemon)
+}
+
+/// Starts the daemon that makes an interface, unless it has a supervisor: one that an inside hook starts would end with the next restart. Forgets
+/// how often the daemon has ended.
+/// Errors: the daemon ends at once.
+pub(super) fn start_for_link(call: &Call, record: &mut Record, daemon: &Daemon) -> Result<()> {
+    let state = DaemonState::read(call.paths, daemon)
+        .filter(|state| state.options == daemon.options && state.supervisor.runs());
+    let Some(state) = state else { return run(call, record, daemon) };
+    if state.failures > 0 && state.runs() {
+        DaemonState { failures: 0, ..state }.save(call.paths, daemon)?;
+    }
+    if find(record, &daemon.name).is_none() {
+        record.push(Object::Daemon(daemon.clone()));
+        record.save(call.paths)?;
+    }
+    Ok(())
 }
 
 /// `daemon_stop`: stops a daemon. Arguments: NAME.
@@ -276,9 +322,13 @@ fn run(call: &Call, record: &mut Record, daemon: &Daemon) -> Result<()> {
 /// Starts the supervisor, and waits until the daemon runs and is ready. The supervisor reports a failure over a socket, which is open
 /// until both agree that the daemon has started.
 fn start_supervisor(call: &Call, daemon: &Daemon) -> Result<()> {
-    let Options { outside, ready, command, .. } = &daemon.options;
-    let _there = if *outside { call.enter_host()? } else { call.enter_namespace()? };
-    let place = if *outside { String::new() } else { format!("ip netns exec {} ", call.instance.name) };
+    let Options { outside, network, ready, command, .. } = &daemon.options;
+    let (_there, place) = match network {
+        None if *outside => (call.enter_host()?, None),
+        None => (call.enter_namespace()?, Some(&call.instance.name)),
+        Some(name) => (call.enter_named(name)?, Some(name)),
+    };
+    let place = place.map_or_else(String::new, |name| format!("ip netns exec {name} "));
     call.trace(&format!("{place}{} &", shell_words::join(command)));
     let (mut socket, other) = UnixStream::pair().context("cannot create a socket")?;
     let program = env::current_exe().context("cannot find the path of this program")?;

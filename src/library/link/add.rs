@@ -12,7 +12,7 @@ use super::super::record::Record;
 use super::end::LinkSettings;
 use super::settings::{Parent, Settings};
 use super::site::{LinkSite, enter_parent};
-use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, remove, wait};
+use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, remove, tun, wait};
 use crate::config::remembered;
 use crate::name::Side;
 use crate::netlink::{self, KernelError, LinkChange, VethEnd};
@@ -53,6 +53,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
             configured_by: None,
             configured: None,
             moved: None,
+            tun: None,
         })
     };
     let mut links = vec![new(suffix)?];
@@ -90,7 +91,8 @@ pub(in super::super) fn split<'a, 'b>(arguments: &'a [&'b str]) -> Result<(&'a [
 
 /// Creates a link, or a pair, and records it before. An existing one stays, and is recorded.
 pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord>) -> Result<()> {
-    if let [link] = links.as_slice() {
+    if let [link] = links.as_mut_slice() {
+        link.tun = tun::needed(call, record, link)?;
         replace_outdated(call, record, link)?;
     }
     if exists(call, record, &links)? {
@@ -101,14 +103,20 @@ pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord
         }
         keep(record, &links);
         record.save(call.paths)?;
-        return links.iter().try_for_each(|link| set_words(call, link));
+        return links.iter().try_for_each(|link| match &link.tun {
+            Some(tun) => tun.create(call, record, link),
+            None => set_words(call, link),
+        });
     }
     // First, because a signal may end this process at any moment.
     keep(record, &links);
     record.save(call.paths)?;
     let created = match links.as_slice() {
         [here, peer] => create_pair(call, here, peer),
-        [link] => create_by_ip(call, link),
+        [link] => match &link.tun {
+            Some(tun) => tun.create(call, record, link),
+            None => create_by_ip(call, link),
+        },
         _ => Err(anyhow!("no interface to create")),
     };
     // Another program was faster. The record must not make us delete its interface.
@@ -149,7 +157,7 @@ fn replace_outdated(call: &Call, record: &Record, link: &LinkRecord) -> Result<(
         (one, other) => one.is_none() && other.is_none(),
     };
     // Another program can have replaced it: then its packets may not leave from the same namespace.
-    let is_own = earlier.configured.as_ref().is_none_or(|configured| configured.index == found.index);
+    let is_own = earlier.is_configured_one(&found);
     let try_change = |words: &[String]| change(call, link, words).is_ok();
     // ip(8) may show the same words differently: a restart must not cut off a service.
     let is_current = || earlier.words == link.words && try_change(&link.drifted_words());
@@ -238,10 +246,11 @@ fn exists(call: &Call, record: &Record, links: &[LinkRecord]) -> Result<bool> {
             let is_parent = |parent| one.peer.is_none_or(|peer| peer == parent || peer == one.index);
             // `down` would delete an interface of another program.
             let is_own = link.place.is_inside()
+                && link.tun.as_ref().is_none_or(|tun| tun.is_running(call, link))
                 || one.alias.as_ref() == Some(&alias(call))
                 || record.links().any(|one| one.has_label_of(link))
                 || is_of_older_version(call, link)?;
-            is_own && one.kind == link.kind && parent_index(call, link)?.is_none_or(is_parent)
+            is_own && one.kind == link.kernel_kind() && parent_index(call, link)?.is_none_or(is_parent)
         }
         _ => false,
     };
@@ -367,10 +376,8 @@ fn create_by_ip(call: &Call, link: &LinkRecord) -> Result<()> {
 fn with_hint(error: anyhow::Error, link: &LinkRecord) -> anyhow::Error {
     let text = format!("{error:#}");
     let kind = &link.kind;
-    let is_unknown =
-        ["Unknown device type", "Operation not supported"].iter().any(|part| text.contains(part));
     match &link.parent {
-        _ if is_unknown => anyhow!(
+        _ if is_unknown_kind(&text) => anyhow!(
             "{text}; hint: the kernel may not have the kind '{kind}', or one of these properties: load its module, or use another kernel"
         ),
         Some(parent) => anyhow!(
@@ -379,6 +386,11 @@ fn with_hint(error: anyhow::Error, link: &LinkRecord) -> anyhow::Error {
         ),
         None => error,
     }
+}
+
+/// Whether a message of ip(8) is about a kind that the kernel does not have.
+pub(super) fn is_unknown_kind(message: &str) -> bool {
+    ["Unknown device type", "Operation not supported"].iter().any(|part| message.contains(part))
 }
 
 /// Waits for the parent, which may appear late at boot, and sets it up: without it, no packet passes. It stays up on `down` and after a

@@ -40,8 +40,10 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let meaning = rehearse::rehearse(&end, &gateways)?;
 
     let other_end = restarted_peer(call, &record, &settings, &earlier)?;
-    if !exists(call, &earlier)? {
+    if !earlier.is_in_place(call)? {
         create_again(call, &mut record, &earlier)?;
+    } else if let Some(tun) = &earlier.tun {
+        tun.create(call, &mut record, &earlier)?;
     } else if earlier.configured.is_some()
         && let Some(parent) = &earlier.parent
         && let Err(error) = add::set_parent_up(call, parent)
@@ -105,7 +107,7 @@ fn restarted_peer(
 
 /// Gives the outside end its settings on a restart. If this process must not change the host, the end stays as it is.
 fn repair(call: &Call, record: &mut Record, peer: LinkRecord, end: LinkSettings) -> Result<()> {
-    match exists(call, &peer) {
+    match peer.is_in_place(call) {
         Ok(true) => {}
         Ok(false) => {
             print::warn(&format!("{} does not exist, so the restart does not configure it", peer.describe()));
@@ -129,11 +131,6 @@ fn is_ready(call: &Call, record: &Record, link: &LinkRecord) -> bool {
     let is_configured =
         |label: &String| record.links().any(|one| one.label == *label && one.configured.is_some());
     link.configured.is_some() && (call.side == Side::Inside || link.peer.as_ref().is_none_or(is_configured))
-}
-
-fn exists(call: &Call, link: &LinkRecord) -> Result<bool> {
-    let _there = link.place.enter(call)?;
-    Ok(link.find()?.is_some())
 }
 
 /// Records an interface that the library has not created: an older version of this program has, or another program.
@@ -160,6 +157,7 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
         configured_by: None,
         configured: None,
         moved: None,
+        tun: None,
     }));
     Ok(())
 }

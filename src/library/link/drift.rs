@@ -32,7 +32,7 @@ impl LinkRecord {
             return Ok(vec![format!("interface '{ifname}' is missing")]);
         };
         let mut lines = Vec::new();
-        if found.index != configured.index {
+        if !self.is_configured_one(&found) {
             lines.push(format!("interface '{ifname}' was replaced by another program"));
         }
         if !found.up {

@@ -15,6 +15,7 @@ mod rehearse;
 mod remove;
 pub(super) mod settings;
 mod site;
+mod tun;
 mod wait;
 
 use std::net::IpAddr;
@@ -36,6 +37,7 @@ use end::LinkSettings;
 use moved::Moved;
 use settings::Parent;
 use site::LinkSite;
+use tun::Tun;
 
 /// The link group of our interfaces on the host. Other network managers leave this group alone (`managers/`). It is "ns" in ASCII.
 pub const MARK_GROUP: u32 = 0x6e73;
@@ -75,6 +77,9 @@ pub struct LinkRecord {
     /// What it was on the host, if it was moved from there.
     #[serde(default)]
     moved: Option<Moved>,
+    /// The program that makes it in place of the kernel.
+    #[serde(default)]
+    tun: Option<Tun>,
 }
 
 /// The properties of an interface after it was configured.
@@ -127,9 +132,20 @@ impl LinkRecord {
         self.peer.as_ref() == Some(&other.label)
     }
 
+    /// The kind that the kernel knows it by.
+    fn kernel_kind(&self) -> &str {
+        if self.tun.is_some() { tun::KIND } else { &self.kind }
+    }
+
+    /// Whether an interface of its name is the one that was configured. Each one that its program makes is its own.
+    fn is_configured_one(&self, found: &netlink::Link) -> bool {
+        self.tun.is_some()
+            || self.configured.as_ref().is_none_or(|configured| configured.index == found.index)
+    }
+
     /// The interface, without its addresses, if it exists in the namespace of this thread with the recorded kind.
     fn find(&self) -> Result<Option<netlink::Link>> {
-        Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kind))
+        Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kernel_kind()))
     }
 
     /// The interface to remove. One that was moved has its old name if the move was interrupted.
@@ -170,6 +186,13 @@ impl LinkRecord {
                 !is_unusable && !address.starts_with("fe80:")
             },
         )
+    }
+
+    /// Whether the interface is in its place.
+    /// Errors: the namespace cannot be entered, or the kernel cannot be queried.
+    pub(in super::super) fn is_in_place(&self, call: &Call) -> Result<bool> {
+        let _there = self.place.enter(call)?;
+        Ok(self.find()?.is_some())
     }
 
     /// Whether the interface is in the namespace of the instance.

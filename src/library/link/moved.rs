@@ -106,6 +106,7 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
             configured_by: None,
             configured: None,
             moved: Some(moved),
+            tun: None,
         }
     };
     rehearse::rehearse(&link.end, &link.end.gateway_addresses(&[])?)?;

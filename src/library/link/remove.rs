@@ -3,9 +3,10 @@
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use super::super::Call;
 use super::super::record::Object;
+use super::super::{Call, daemon};
 use super::site::LinkSite;
+use super::tun::Tun;
 use super::{LinkRecord, ports, rehearse};
 use crate::config::declaration::{Declaration, LinkPlace};
 use crate::config::remembered;
@@ -20,6 +21,7 @@ impl LinkRecord {
     pub(in super::super) fn undo(&mut self, call: &Call) -> Result<bool> {
         let _there = self.place.enter(call)?;
         if self.made_by.as_deref() == Some(call.hook.as_str()) {
+            self.remove_socket()?;
             let Some(found) = self.find_to_remove()? else { return Ok(false) };
             if self.moved.is_none() {
                 call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
@@ -51,6 +53,7 @@ impl LinkRecord {
     /// Deletes the interface, if it exists.
     /// Errors: the kernel refuses.
     pub(in super::super) fn remove(&self, paths: &Paths, lost: bool) -> Result<()> {
+        self.remove_socket()?;
         if lost && self.place.is_inside() {
             // The kernel has removed it, and the name belongs to a foreign namespace.
             return self.restore_after_deletion();
@@ -72,6 +75,11 @@ impl LinkRecord {
         self.find_to_remove()?.map_or(Ok(()), |found| delete(self, &found))
     }
 
+    /// Removes the control socket of its program, which has ended.
+    fn remove_socket(&self) -> Result<()> {
+        self.tun.as_ref().map_or(Ok(()), Tun::remove_socket)
+    }
+
     /// Releases the ports. The kernel does this too, but may set them down.
     fn release_ports(&self, index: u32) -> Result<()> {
         self.end.ports.iter().try_for_each(|port| ports::release(port, index))
@@ -82,9 +90,15 @@ impl LinkRecord {
 /// Errors: the kernel refuses.
 pub fn remove(call: &Call, arguments: &[&str]) -> Result<()> {
     let [prefix, suffix] = arguments else { bail!("link_delete: expected PREFIX [SUFFIX]") };
-    let mut record = call.record()?;
     let label = format!("{prefix}{suffix}");
-    let Some(link) = record.links().find(|link| link.label == label).cloned() else { return Ok(()) };
+    let Some(link) = call.record()?.links().find(|link| link.label == label).cloned() else {
+        return Ok(());
+    };
+    if let Some(tun) = &link.tun {
+        daemon::stop(call, &[&tun.daemon_name(&link)])?;
+        tun.remove_socket()?;
+    }
+    let mut record = call.record()?;
     {
         let _there = link.place.enter(call)?;
         if let Some(found) = link.find_to_remove()? {

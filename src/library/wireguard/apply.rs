@@ -36,19 +36,21 @@ pub fn apply(call: &Call, arguments: &[&str]) -> Result<()> {
     let config = valid(call, &settings)?;
     warn_about_file(call, &settings, &config);
     let mut record = call.record()?;
-    let ifname = record.links().find_map(|link| link.name_of(prefix));
-    let ifname = ifname.context("the interface is not recorded: call link_add first")?.to_owned();
+    let link = record.links().find_map(|link| Some((link.name_of(prefix)?, link.control())));
+    let (ifname, control) = link.context("the interface is not recorded: call link_add first")?;
     let earlier = of(&record, prefix).cloned();
     let running = {
         let _there = call.enter_namespace()?;
-        RunningTunnel::read(&ifname)?
+        RunningTunnel::read(control.unwrap_or(ifname))?
     };
     // With the same key, the tunnel keeps its port, and a peer with a session keeps its endpoint, so a connection continues.
     let same = earlier.as_ref().filter(|earlier| earlier.public_key.as_ref() == Some(&running.public_key));
     let mut tunnel = Tunnel {
         prefix: (*prefix).to_owned(),
         name: call.instance.name.clone(),
-        ifname: ifname.clone(),
+        ifname: ifname.to_owned(),
+        control: control.map(ToOwned::to_owned),
+        settings: values.iter().map(|value| (*value).to_owned()).collect(),
         made_by: earlier.as_ref().map_or(&call.hook, |earlier| &earlier.made_by).clone(),
         applied: now(),
         public_key: None,
@@ -85,20 +87,18 @@ pub fn apply(call: &Call, arguments: &[&str]) -> Result<()> {
     let port = same.and(running.listen_port);
     {
         let _there = call.enter_namespace()?;
-        call.trace(&format!("ip netns exec {} wg syncconf {ifname} /dev/stdin", call.instance.name));
-        wg(&["syncconf", &ifname, "/dev/stdin"], &config.text(port, &endpoints))
-            .with_context(|| format!("cannot set the keys and peers of interface '{ifname}'"))?;
-        tunnel.public_key = Some(RunningTunnel::read(&ifname)?.public_key);
+        tunnel.set_keys(call, &config.text(port, &endpoints))?;
+        tunnel.public_key = Some(RunningTunnel::read(tunnel.device())?.public_key);
         set_mtu(call, &tunnel)?;
     }
     put(&mut record, tunnel.clone());
     record.save(call.paths)?;
-    follow_names(call, &tunnel)
+    follow(call, &tunnel)
 }
 
-/// Starts the daemon that resolves names of endpoints again, or stops it if there are none.
-fn follow_names(call: &Call, tunnel: &Tunnel) -> Result<()> {
-    if tunnel.peers.iter().all(|peer| peer.endpoint.is_none()) {
+/// Starts the daemon that resolves names of endpoints again, and restores the tunnel of a program, or stops it if there is nothing to do.
+fn follow(call: &Call, tunnel: &Tunnel) -> Result<()> {
+    if tunnel.control.is_none() && tunnel.peers.iter().all(|peer| peer.endpoint.is_none()) {
         return daemon::stop(call, &[DAEMON]);
     }
     let program = std::env::current_exe().context("cannot find the path of this program")?;
@@ -161,7 +161,7 @@ fn mtu(call: &Call, settings: &Settings, endpoints: &[SocketAddr]) -> Result<Opt
 }
 
 /// Sets the computed MTU of a tunnel in the namespace of this thread.
-fn set_mtu(call: &Call, tunnel: &Tunnel) -> Result<()> {
+pub(super) fn set_mtu(call: &Call, tunnel: &Tunnel) -> Result<()> {
     let Some(mtu) = tunnel.mtu else { return Ok(()) };
     let ifname = &tunnel.ifname;
     let found = netlink::link_named(ifname)?.with_context(|| format!("interface '{ifname}' was deleted"))?;
@@ -174,6 +174,15 @@ fn set_mtu(call: &Call, tunnel: &Tunnel) -> Result<()> {
 }
 
 impl Tunnel {
+    /// Gives the tunnel the keys and peers of a text for [`wg`].
+    pub(super) fn set_keys(&self, call: &Call, text: &str) -> Result<()> {
+        let device = self.device();
+        call.trace(&format!("ip netns exec {} wg syncconf {device} /dev/stdin", self.name));
+        wg(&["syncconf", device, "/dev/stdin"], text)
+            .with_context(|| format!("cannot set the keys and peers of interface '{}'", self.ifname))
+            .map(drop)
+    }
+
     /// Whether a peer has the same endpoint as before, and a valid session.
     fn keeps(&self, peer: &PeerRecord, running: &RunningTunnel) -> bool {
         let is_same = |one: &PeerRecord| one.public_key == peer.public_key && one.endpoint == peer.endpoint;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::running::{RunningPeer, RunningTunnel, VALID, now};
 use super::{PeerRecord, Tunnel};
-use crate::netlink;
+use crate::netlink::{self, Link};
 use crate::netns;
 use crate::paths::Paths;
 
@@ -15,17 +15,24 @@ const FIRST_HANDSHAKE: u64 = 15;
 
 impl Tunnel {
     /// Returns a line for each difference of the running tunnel, and for each peer without a valid handshake.
-    /// Errors: the namespace cannot be entered, or wg(8) fails.
+    /// Errors: the namespace cannot be entered, or the kernel cannot be queried.
     pub(in super::super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
         let ifname = &self.ifname;
         if !paths.namespace(&self.name).exists() {
             return Ok(Vec::new()); // the interface is reported
         }
         let _there = netns::enter(paths, &self.name)?;
-        let Some(link) = netlink::link_named(ifname)?.filter(|link| link.kind == "wireguard") else {
+        let is_tunnel =
+            |link: &Link| if self.control.is_some() { link.kind == "tun" } else { link.kind == "wireguard" };
+        let Some(link) = netlink::link_named(ifname)?.filter(is_tunnel) else {
             return Ok(Vec::new());
         };
-        let running = RunningTunnel::read(ifname)?;
+        let running = match RunningTunnel::read(self.device()) {
+            Ok(running) => running,
+            Err(error) => {
+                return Ok(vec![format!("the tunnel of interface '{ifname}' cannot be read: {error:#}")]);
+            }
+        };
         let mut lines = Vec::new();
         if let Some(mtu) = self.mtu.filter(|mtu| *mtu != link.mtu) {
             lines.push(format!("interface '{ifname}' has the MTU '{}', not '{mtu}'", link.mtu));

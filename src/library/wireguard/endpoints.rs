@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::super::{Call, enter_host};
+use super::restore::restore;
 use super::running::{RunningPeer, RunningTunnel, wg};
 use super::{PeerRecord, Tunnel, of};
 use crate::print;
@@ -56,7 +57,8 @@ fn reason(message: &str) -> &str {
     if message.is_empty() { "not found" } else { message }
 }
 
-/// `wireguard_follow`: resolves the names of endpoints again while handshakes are stale, until the process is ended. Arguments: PREFIX.
+/// `wireguard_follow`: resolves the names of endpoints again while handshakes are stale, and restores the tunnel of a program that was started
+/// again, until the process is ended. Arguments: PREFIX.
 /// Errors: the arguments are invalid.
 pub fn follow(call: &Call, arguments: &[&str]) -> Result<()> {
     let [prefix] = arguments else { bail!("expected PREFIX") };
@@ -76,9 +78,12 @@ pub fn follow(call: &Call, arguments: &[&str]) -> Result<()> {
 fn update(call: &Call, prefix: &str) -> Result<()> {
     let record = call.record()?;
     let tunnel = of(&record, prefix).context("the tunnel is not recorded")?;
+    if tunnel.control.is_some() && !restore(call, &record, tunnel)? {
+        return Ok(());
+    }
     let running = {
         let _there = call.enter_namespace()?;
-        RunningTunnel::read(&tunnel.ifname)?
+        RunningTunnel::read(tunnel.device())?
     };
     for (peer, now) in tunnel.peers.iter().filter_map(|peer| {
         let now = running.peers.iter().find(|one| one.public_key == peer.public_key)?;
@@ -108,5 +113,5 @@ fn other_address(peer: &PeerRecord, now: &RunningPeer) -> Result<Option<SocketAd
 fn set_endpoint(call: &Call, tunnel: &Tunnel, peer: &PeerRecord, address: SocketAddr) -> Result<()> {
     let _there = call.enter_namespace()?;
     print::say(&format!("the endpoint of peer '{}' is now {address}", peer.public_key));
-    wg(&["set", &tunnel.ifname, "peer", &peer.public_key, "endpoint", &address.to_string()], "").map(drop)
+    wg(&["set", tunnel.device(), "peer", &peer.public_key, "endpoint", &address.to_string()], "").map(drop)
 }

@@ -8,6 +8,7 @@ mod config;
 mod drift;
 mod endpoints;
 mod read;
+mod restore;
 mod running;
 mod settings;
 mod value;
@@ -32,6 +33,12 @@ pub struct Tunnel {
     prefix: String,
     name: NsName,
     ifname: String,
+    /// The name of the control socket, if a program makes the interface.
+    #[serde(default)]
+    control: Option<String>,
+    /// The settings, as NAME=VALUE. They have the paths of the keys.
+    #[serde(default)]
+    settings: Vec<String>,
     /// The hook that has given the interface its keys for the first time.
     made_by: String,
     /// The time of the last change, in seconds since 1970.
@@ -82,5 +89,10 @@ impl Tunnel {
     /// Whether a hook has given the interface its keys.
     pub(super) fn is_of(&self, hook: &str) -> bool {
         self.made_by == hook
+    }
+
+    /// The name that wg(8) finds the tunnel by.
+    fn device(&self) -> &str {
+        self.control.as_ref().unwrap_or(&self.ifname)
     }
 }

@@ -30,11 +30,18 @@ pub struct RunningPeer {
     pub keepalive: u16,
 }
 
-/// Runs wg(8) in the namespace of this thread, and returns its output.
+/// The timeout of wg(8). A program in place of the kernel may not answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs wg(8), and returns its output. It finds a tunnel of the kernel in the namespace of this thread, and the one of a program by the name of its
+/// control socket.
 pub fn wg(arguments: &[&str], input: &str) -> Result<String> {
     let label = format!("wg {}", arguments.join(" "));
     let program = Program::new("wg").package("wireguard-tools").label(label).args(arguments);
-    let output = program.input(input).run()?.success()?;
+    let Some(output) = program.input(input).run_within(TIMEOUT)? else {
+        bail!("wg {}: no answer within {} seconds", arguments.join(" "), TIMEOUT.as_secs());
+    };
+    let output = output.success()?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -43,12 +50,12 @@ pub fn now() -> u64 {
 }
 
 impl RunningTunnel {
-    /// Reads a tunnel in the namespace of this thread.
+    /// Reads a tunnel by its name for [`wg`].
     /// Errors: wg(8) fails.
-    pub fn read(ifname: &str) -> Result<Self> {
-        let text = wg(&["show", ifname, "dump"], "")?;
+    pub fn read(device: &str) -> Result<Self> {
+        let text = wg(&["show", device, "dump"], "")?;
         let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
-        let unexpected = || format!("`wg show {ifname} dump` has printed another format");
+        let unexpected = || format!("`wg show {device} dump` has printed another format");
         let interface = lines.next().with_context(unexpected)?;
         let [_, public_key, port, ..] = interface.as_slice() else { bail!(unexpected()) };
         let peers =

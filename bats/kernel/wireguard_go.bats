@@ -1,0 +1,249 @@
+#!/usr/bin/env bats
+# The type wireguard on a kernel without the module, with wireguard-go. The namespace `peer` is the other end of the tunnel of `vpn`. Both are
+# instances of the type, with their UDP sockets on the host. Where the kernel has the module, bats/vm/wireguard.bats tests the same.
+
+load kernel
+
+KEYS=/run/keys # of both ends, and of another one
+PROGRAMS=$BATS_RUN_TMPDIR/wireguard-go
+
+setup() {
+  if [[ -d /sys/module/wireguard ]]; then skip 'the kernel has the module'; fi
+  rm -rf "$CONF" "$SHARE" /etc/wireguard
+  mkdir -p "$CONF" "$SHARE" /etc/wireguard "$KEYS"
+  cp "$ROOT"/plugins/*.sh "$SHARE"
+  [[ -e $PROGRAMS ]] || install_programs
+  PATH=$PROGRAMS/usr/bin:$PATH
+  local name
+  for name in vpn peer other; do
+    wg genkey >"$KEYS/$name"
+    wg pubkey <"$KEYS/$name" >"$KEYS/$name.pub"
+  done
+  chmod --recursive go= "$KEYS"
+  provide
+  end peer 'ListenPort = 51820' 'Address = 10.2.0.1/24, fd00:2::1/64' vpn 'AllowedIPs = 10.2.0.2/32, 10.2.0.3/32, fd00:2::2/128'
+}
+
+teardown() {
+  local pid
+  for pid in "${BACKGROUND[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  for name in vpn peer; do hook wireguard "$name" down outside || true; done
+  ! pgrep --full 'netnsinit --supervis[e]|wireguard-g[o] -f' >/dev/null
+  if mountpoint --quiet /run/netns; then umount --lazy --recursive /run/netns; fi
+  rm -rf /run/netns /run/systemd-netns /etc/netns
+}
+
+# The programs of the packages that tests/need has only downloaded. Other tests do not find them.
+install_programs() {
+  local deb
+  mkdir -p "$PROGRAMS"
+  for deb in "$ROOT"/target/debs/wireguard-{go,tools}_*.deb; do
+    [[ ! -e $deb ]] || dpkg-deb --extract "$deb" "$PROGRAMS"
+  done
+}
+
+# Usage: end NAME LINE LINE PEER [LINE...]
+# Writes the file of one end: two lines for [Interface], and lines for its PEER.
+end() {
+  printf '%s\n' '[Interface]' "PrivateKey = $(<"$KEYS/$1")" "${@:2:2}" '[Peer]' "PublicKey = $(<"$KEYS/$4.pub")" "${@:5}" >"/etc/wireguard/$1.conf"
+  chmod 600 "/etc/wireguard/$1.conf"
+}
+
+# Usage: [ADDRESS=…] [ENDPOINT=…] provide
+# Writes the file of vpn.
+provide() {
+  end vpn 'MTU = 1420' "Address = ${ADDRESS-10.2.0.2/32, fd00:2::2/128}" peer 'AllowedIPs = 0.0.0.0/0, ::/0' \
+    "Endpoint = ${ENDPOINT-127.0.0.1:51820}" 'PersistentKeepalive = 1'
+}
+
+# Usage: both_up
+both_up() { up wireguard peer && up wireguard vpn; }
+
+# Usage: traffic
+# Succeeds if pings pass both ways, by IPv4 and IPv6.
+traffic() { reaches vpn 10.2.0.1 && reaches vpn fd00:2::1 && reaches peer 10.2.0.2 && reaches peer fd00:2::2; }
+
+# Usage: no_tunnel
+no_tunnel() { [[ $(links vpn) == lo ]]; }
+
+# Usage: no_traffic
+# Succeeds if the namespace has no way out, and no ping is answered.
+no_traffic() {
+  [[ -z $(inside vpn ip route)$(inside vpn ip -6 route show default) ]] && cut_off vpn 10.2.0.1
+}
+
+# Usage: program_of NAME
+# Prints the process ID of the program of an instance.
+program_of() { pgrep --parent "$(pgrep --full "^netnsinit --supervise / wireguard@$1 wireguard-go")"; }
+
+# Usage: device
+# Prints the name by which wg(8) finds the tunnel of vpn.
+device() { tr '\0' '\n' <"/proc/$(program_of vpn)/cmdline" | tail -1; }
+
+# Usage: tunnel QUERY
+# Prints a property of the tunnel of vpn.
+tunnel() { wg show "$(device)" "$1" | cut -f 2-; }
+
+# Usage: findings TEXT...
+# Succeeds if check reports these texts.
+findings() {
+  local text
+  run ! netnsctl check wireguard@vpn
+  for text; do [[ $output == *"error: wireguard@vpn: "*"$text"* ]] || return; done
+}
+
+# Usage: nothing_runs
+# Succeeds if no program, no control socket and no interface of a program is left.
+nothing_runs() { [[ -z $(pgrep --full 'netnsinit --supervis[e]|wireguard-g[o]') && -z $(ls -A /run/wireguard) && $(links host) == lo ]]; }
+
+@test "packets pass both ways, the socket is on the host, and down leaves nothing" {
+  before=$(world)
+  both_up
+  traffic
+  [[ $(links host) == lo && $(links vpn tun) == wg0 && $(addresses vpn wg0) == '10.2.0.2/32 fd00:2::2/128' && $(link vpn wg0 .mtu) == 1420 ]]
+  [[ -z $(link vpn wg0 '.addr_info[] | select(.scope == "link")') ]]
+  [[ -z $(inside vpn ss -Hlun) && $(ss -Hlun | wc -l) -ge 2 ]]
+  down wireguard vpn
+  down wireguard peer
+  unchanged "$before"
+  nothing_runs
+}
+
+@test "a restart keeps the program, the interface and the session, and applies an edited file" {
+  both_up
+  traffic
+  program=$(program_of vpn)
+  index=$(link vpn wg0 .ifindex)
+  handshake=$(tunnel latest-handshakes)
+  restart_inside wireguard vpn
+  [[ $(tunnel latest-handshakes) == "$handshake" ]]
+  traffic
+  ADDRESS='10.2.0.3/32' provide
+  sed -i 's/^MTU.*/MTU = 1380/; s/^AllowedIPs.*/AllowedIPs = 10.2.0.0\/24/' /etc/wireguard/vpn.conf
+  restart_inside wireguard vpn
+  [[ $(addresses vpn wg0) == 10.2.0.3/32 && $(link vpn wg0 .mtu) == 1380 && $(tunnel allowed-ips) == 10.2.0.0/24 ]]
+  reaches vpn 10.2.0.1
+  [[ $(program_of vpn) == "$program" && $(link vpn wg0 .ifindex) == "$index" ]]
+}
+
+@test "each hook can run twice" {
+  up wireguard peer
+  each_hook_twice wireguard vpn reaches vpn 10.2.0.1
+}
+
+@test "the program that has ended is started again, and the tunnel returns; until then, nothing leaves the namespace" {
+  both_up
+  traffic
+  kill -KILL "$(program_of vpn)"
+  eventually no_tunnel
+  no_traffic
+  eventually traffic
+  [[ $(addresses vpn wg0) == '10.2.0.2/32 fd00:2::2/128' && $(link vpn wg0 .mtu) == 1420 ]]
+  ip -netns vpn link delete dev wg0
+  no_traffic
+  eventually traffic
+  restart_inside wireguard vpn
+  traffic
+}
+
+@test "a restart repairs the tunnel at once, also if the supervisor was killed" {
+  both_up
+  for victim in 'wireguard-go -f' 'netnsinit --supervise / wireguard@vpn wireguard-go'; do
+    pid=$(pgrep --full "^$victim" | tail -1)
+    kill -KILL "$pid"
+    eventually no_tunnel
+    restart_inside wireguard vpn
+    traffic
+  done
+  down wireguard vpn
+}
+
+@test "the host resolves the name of the endpoint when there is no handshake" {
+  up wireguard peer
+  ENDPOINT=vpn.example.org:51820 provide
+  up wireguard vpn &>"$BATS_TEST_TMPDIR/output"
+  [[ $(<"$BATS_TEST_TMPDIR/output") == *"cannot resolve 'vpn.example.org' on the host"* ]]
+  cp /etc/hosts "$BATS_TEST_TMPDIR"
+  echo '127.0.0.1 vpn.example.org' >>/etc/hosts
+  eventually reaches vpn 10.2.0.1
+  [[ $(tunnel endpoints) == 127.0.0.1:51820 ]]
+  cp "$BATS_TEST_TMPDIR/hosts" /etc/hosts
+}
+
+@test "the socket is in the namespace of WIREGUARD_NSNAME_SOCKET" {
+  create router
+  ip -netns router link set dev lo up
+  for name in vpn peer; do config "wireguard-$name.conf" <<<WIREGUARD_NSNAME_SOCKET=router; done
+  both_up
+  traffic
+  [[ -z $(ss -Hlun) && $(inside router ss -Hlun | wc -l) -ge 2 && $(links router) == lo ]]
+  kill -KILL "$(program_of vpn)"
+  eventually traffic
+  [[ -z $(ss -Hlun) ]]
+}
+
+@test "no key is in an argument, the environment, a trace, or a file that others can read" {
+  config wireguard-vpn.conf <<<'set -x'
+  up wireguard peer
+  strace -f -v -s 100000 -e trace=execve -o "$BATS_TEST_TMPDIR/strace" bash -c '
+    netnsinit --create vpn && netnsinit wireguard vpn up outside && exec nsenter --net=/run/netns/vpn netnsinit wireguard vpn up inside' &>"$BATS_TEST_TMPDIR/trace" 3>&- &
+  BACKGROUND+=("$!") # it waits for the daemons, too
+  eventually grep --quiet 'wg syncconf tun-' "$BATS_TEST_TMPDIR/trace"
+  eventually traffic
+  kill "${BACKGROUND[-1]}"
+  grep --quiet 'syncconf' "$BATS_TEST_TMPDIR/strace"
+  # In base64, and as the programs get them.
+  { cat "$KEYS/vpn" && base64 --decode <"$KEYS/vpn" | od -An -tx1 -w32 | tr -d ' '; } >"$KEYS/patterns"
+  run ! grep --recursive --text --files-with-matches --no-messages --file="$KEYS/patterns" "$BATS_TEST_TMPDIR" /run/systemd-netns /run/wireguard \
+    /proc/[0-9]*/cmdline /proc/[0-9]*/environ
+  [[ ! $output ]]
+  grep --quiet --file="$KEYS/patterns" /etc/wireguard/vpn.conf
+}
+
+@test "an error of the kernel, or a kill of the library, at any step of link_add leaves nothing" {
+  create vpn
+  before=$(world)
+  for how in error kill; do
+    fault "$how" >"$CONF/wireguard-vpn.conf"
+    before=$(world)
+    each_failure_leaves "$before" wireguard vpn outside link_add
+    hook wireguard vpn down outside
+    nothing_runs
+  done
+}
+
+@test "down removes what a killed hook has left at any step" {
+  create vpn
+  cat >"$BATS_TEST_TMPDIR/killed" <<END
+#!/bin/bash
+[[ \${7-} == link_add ]] || exec netnsinit "\$@"
+strace -qq -o /dev/null -e trace=sendto,connect -e inject=sendto,connect:signal=SIGKILL:when=\$FAIL_AT netnsinit "\$@" || kill -KILL "\$PPID"
+END
+  chmod +x "$BATS_TEST_TMPDIR/killed"
+  config wireguard-vpn.conf <<<"BASH_ARGV0=$BATS_TEST_TMPDIR/killed"
+  export FAIL_AT
+  before=$(world)
+  for ((FAIL_AT = 1; FAIL_AT < 60; FAIL_AT++)); do
+    status=0
+    hook wireguard vpn up outside || status=$?
+    hook wireguard vpn down outside
+    unchanged "$before"
+    nothing_runs
+    ((status)) || break
+  done
+  ((FAIL_AT > 5 && FAIL_AT < 60))
+}
+
+@test "boringtun is used if wireguard-go is not installed, and no program is an error with the module, its package and wireguard-go" {
+  bin=$BATS_TEST_TMPDIR/bin
+  mkdir "$bin"
+  ln -s "$PROGRAMS/usr/bin/wg" "$bin"
+  PATH=$bin:${PATH#*:}
+  create vpn
+  refused "cannot create interface 'wg0' in namespace 'vpn'" "the kernel $(uname -r) does not have the module 'wireguard'" 'apt install linux-image-' \
+    'or the program wireguard-go: `apt install wireguard-go`' -- hook wireguard vpn up outside
+  # Both have the same arguments and the same socket.
+  ln -s "$PROGRAMS/usr/bin/wireguard-go" "$bin/boringtun-cli"
+  hook wireguard vpn up outside
+  pgrep --full '^boringtun-cli -f tun-'
+}

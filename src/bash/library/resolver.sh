@@ -37,7 +37,7 @@ __netns_resolver_write() {
 # Usage: __netns_resolver_replace PATH TEXT
 # Writes a file in one step: no process reads a part of it.
 __netns_resolver_replace() {
-  local LC_ALL=C __netns_new=/etc/netns/.$NSNAME.${1##*/} __netns_old __netns_rest=''
+  local LC_ALL=C __netns_new=/etc/netns/.$NSNAME.${1##*/} __netns_file __netns_old __netns_rest=''
   if [[ ! -e $1 ]]; then
     printf '%s\n' "$2" >"$__netns_new"
     mv -T -- "$__netns_new" "$1"
@@ -46,7 +46,10 @@ __netns_resolver_replace() {
   # Services have this file mounted, and see its new text. Empty lines replace the rest of a longer text, until they are cut off.
   __netns_old=$(<"$1")
   ((${#__netns_old} <= ${#2})) || printf -v __netns_rest '%*s' "$((${#__netns_old} - ${#2}))" ''
-  printf '%s\n%s' "$2" "${__netns_rest// /$'\n'}" 1<>"$1"
+  # Not `1<>`: `declare -f` of bash prints it without the 1.
+  exec {__netns_file}<>"$1"
+  printf '%s\n%s' "$2" "${__netns_rest// /$'\n'}" >&"$__netns_file"
+  exec {__netns_file}>&-
   truncate --size="$((${#2} + 1))" -- "$1"
 }
 

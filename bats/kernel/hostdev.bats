@@ -132,3 +132,17 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   [[ $(link a card .mtu) == 1400 ]]
   reaches a 192.0.2.1
 }
+
+@test "check and restart accept a gateway in a network of HOSTDEV_IFADDR, with another name inside" {
+  add_card
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_IFADDR=192.0.2.9/24 HOSTDEV_GATEWAY=192.0.2.1
+  netnsctl check hostdev@a
+  netnsctl up --engine direct hostdev@a
+  netnsctl check hostdev@a
+  netnsctl restart hostdev@a
+  reaches a 192.0.2.1
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_IFADDR=192.0.2.9/24 HOSTDEV_GATEWAY=198.51.100.1
+  run -1 netnsctl check hostdev@a
+  [[ $output == *"HOSTDEV_GATEWAY: the gateway '198.51.100.1' is not reachable: it is in no network of HOSTDEV_IFADDR (192.0.2.9/24)"* ]]
+  netnsctl down hostdev@a
+}

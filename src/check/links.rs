@@ -9,10 +9,8 @@ use crate::library::link;
 pub(super) fn problems(one: &Examined) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     for declared in &one.declaration.links {
-        let Some((prefix, suffix)) = declared.ifname.split_once("_IFNAME") else { continue };
-        if !calls_library(one, prefix) {
-            continue;
-        }
+        let Some((prefix, end)) = declared.ifname.split_once("_IFNAME") else { continue };
+        let Some(suffix) = suffix(one, prefix, end) else { continue };
         let own = format!("{prefix}_");
         let settings = one.explained.variables.iter().filter(|variable| variable.name.starts_with(&own));
         let words: Vec<String> = settings.flat_map(words).collect();
@@ -28,18 +26,37 @@ fn words(variable: &Variable) -> impl Iterator<Item = String> {
     values.map(|value| format!("{}={value}", variable.name))
 }
 
-/// Whether a file of the instance calls `link_configure PREFIX`.
-fn calls_library(one: &Examined, prefix: &str) -> bool {
-    let mut texts = one.layers.all().filter_map(Layer::text);
-    texts.any(|text| prefixes(text, &["link_configure"]).any(|found| found == prefix))
+/// The SUFFIX of the interface with the name PREFIX_IFNAMEEND, if a file of the instance calls `link_configure PREFIX`: the END, unless a call has
+/// only the PREFIX. `link_move` also has an END, the one of the name inside.
+fn suffix<'a>(one: &Examined, prefix: &str, end: &'a str) -> Option<&'a str> {
+    let calls = one.layers.all().filter_map(Layer::text).flat_map(|text| calls(text, &["link_configure"]));
+    let with_suffix =
+        calls.filter(|call| call.prefix == prefix).map(|call| call.has_suffix).reduce(bool::min);
+    Some(if with_suffix? { end } else { "" })
+}
+
+/// A call of a function of the library.
+struct LinkCall<'a> {
+    prefix: &'a str,
+    /// Whether an argument follows that can be a SUFFIX: `_INSIDE`, or an expansion.
+    has_suffix: bool,
+}
+
+/// The calls of these functions in a bash text.
+fn calls<'a>(text: &'a str, functions: &'a [&str]) -> impl Iterator<Item = LinkCall<'a>> {
+    text.lines().flat_map(move |line| {
+        let mut words = line.split_whitespace().peekable();
+        std::iter::from_fn(move || {
+            words.find(|word| functions.contains(word))?;
+            let word = words.next()?;
+            let prefix = word.trim_end_matches(';');
+            let follows = words.peek().is_some_and(|next| next.starts_with(['_', '"', '$']));
+            Some(LinkCall { prefix, has_suffix: follows && prefix == word })
+        })
+    })
 }
 
 /// The PREFIX of each call of these functions of the library in a bash text.
 pub(super) fn prefixes<'a>(text: &'a str, functions: &'a [&str]) -> impl Iterator<Item = &'a str> {
-    let mut words = text.split_whitespace();
-    std::iter::from_fn(move || {
-        words.find(|word| functions.contains(word))?;
-        words.next()
-    })
-    .map(|prefix| prefix.trim_end_matches(';'))
+    calls(text, functions).map(|call| call.prefix)
 }

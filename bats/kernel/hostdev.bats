@@ -146,3 +146,99 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   [[ $output == *"HOSTDEV_GATEWAY: the gateway '198.51.100.1' is not reachable: it is in no network of HOSTDEV_IFADDR (192.0.2.9/24)"* ]]
   netnsctl down hostdev@a
 }
+
+@test "an interface that was changed and renamed in the namespace is given back with all its properties" {
+  add_card
+  before=$(card)
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_IFADDR=192.0.2.2/24
+  for mac in 02:00:00:00:00:50 02:00:00:00:00:99; do
+    up hostdev a
+    inside a ip link set lan0 down
+    inside a ip link set lan0 name other address "$mac" mtu 1300 alias foreign group 3
+    # An interface with the name is not the one of the host.
+    inside a ip link add lan0 type veth peer name far
+    run --separate-stderr -0 down hostdev a
+    [[ $(card) == "$before" && ! $stderr ]]
+  done
+  # Before it is configured.
+  create a
+  hook hostdev a up outside
+  inside a ip link set lan0 name other
+  run --separate-stderr -0 down hostdev a
+  [[ $(card) == "$before" && ! $stderr ]]
+}
+
+@test "check reports that an interface was renamed, and a restart renames it, unless its name is in use" {
+  add_card
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 'HOSTDEV_IFADDR=(192.0.2.2/24 2001:db8::2/64)' HOSTDEV_GATEWAY=192.0.2.1
+  netnsctl up --engine direct hostdev@a
+  inside a ip link set lan0 down
+  inside a ip link set lan0 name other
+  run -1 netnsctl check hostdev@a
+  [[ $output == *"interface 'lan0' was renamed to 'other'"*'fix: `netnsctl restart hostdev@a`'* ]]
+  inside a ip link set other up
+  inside a ip link add lan0 type veth peer name far
+  run --separate-stderr ! restart_inside hostdev a
+  [[ $stderr == *"cannot rename interface 'other' to 'lan0': another interface has this name; fix: \`ip -netns a link delete lan0\`"* ]]
+  [[ $(link a other '.flags | index("UP") != null') == true ]]
+  ip -netns a link delete lan0
+  netnsctl restart hostdev@a
+  netnsctl check hostdev@a
+  reaches a 192.0.2.1
+  [[ $(inside a ip route show default) == *192.0.2.1* && $(addresses a lan0) == *2001:db8::2/64* ]]
+  netnsctl down hostdev@a
+  card
+}
+
+@test "an interface that the host has already is moved in again by a restart, and restored by down" {
+  add_card
+  before=$(card)
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_MAC=02:00:00:00:00:51 HOSTDEV_MTU=1400 HOSTDEV_IFADDR=192.0.2.2/24
+  netnsctl up --engine direct hostdev@a
+  inside a ip link set lan0 netns 1
+  run -1 netnsctl check hostdev@a
+  [[ $output == *"interface 'lan0' is missing"*'fix: `netnsctl restart hostdev@a`'* ]]
+  netnsctl restart hostdev@a
+  netnsctl check hostdev@a
+  reaches a 192.0.2.1
+  inside a ip link set lan0 netns 1
+  run --separate-stderr -0 netnsctl down hostdev@a
+  [[ $(card) == "$before" && ! $stderr ]]
+}
+
+@test "if the interface was replaced, a restart moves the new one in, and down gives it back unchanged" {
+  add_card
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_MTU=1400
+  up hostdev a
+  ip link delete cable
+  ip link add card address 02:00:00:00:00:60 mtu 1480 type veth peer name cable
+  ip link set cable up
+  before=$(card)
+  restart_inside hostdev a
+  [[ $(link a card '"\(.address) \(.mtu)"') == '02:00:00:00:00:60 1400' ]]
+  down hostdev a
+  [[ $(card) == "$before" ]]
+}
+
+@test "down warns about an interface that no longer exists or is in another namespace, with the next step" {
+  add_card
+  create b
+  hostdev a HOSTDEV_IFNAME=card
+  up hostdev a
+  inside a ip link set card netns b
+  run --separate-stderr -0 down hostdev a
+  [[ $stderr == *"interface 'card' has not returned to the host: it was deleted, or another namespace has it; hint: \`ip -all netns exec ip link\`"* ]]
+  inside b ip link set card netns 1
+  up hostdev a
+  ip link delete cable
+  run --separate-stderr -0 down hostdev a
+  [[ $stderr == *"interface 'card' has not returned to the host: it was deleted, "* ]]
+  # The kernel deletes it with its namespace.
+  add_card
+  up hostdev a
+  umount /run/netns/a
+  rm /run/netns/a
+  eventually test ! -e /sys/class/net/cable
+  run --separate-stderr -0 hook hostdev a down outside
+  [[ $stderr == *"interface 'card' has not returned to the host: it was deleted, "* ]]
+}

@@ -49,6 +49,19 @@ card() { ip -json link show dev wlan0 | jq --raw-output '.[0] | "\(.address) \(.
   [[ $(card) == "$before" ]]
 }
 
+@test "a wireless interface that was renamed in the namespace is renamed by a restart, and given back by down" {
+  before=$(card)
+  netnsctl up --engine direct hostdev@a
+  ip -netns a link set dev wifi down
+  ip -netns a link set dev wifi name other
+  netnsctl restart hostdev@a
+  [[ $(link a wifi .mtu) == 1400 ]]
+  ip -netns a link set dev wifi down
+  ip -netns a link set dev wifi name other
+  netnsctl down hostdev@a
+  [[ $(card) == "$before" ]]
+}
+
 @test "a failure gives a wireless interface back" {
   before=$(card)
   echo 'configure_hostdev_up_inside() { link_configure HOSTDEV; false; }' >>"$CONF/hostdev-a.conf"

@@ -108,6 +108,8 @@ pub fn link_named(name: &str) -> Result<Option<Link>> {
 /// Reads the addresses of an interface.
 /// Errors: the netlink request fails.
 pub fn read_addresses(of: &mut Link) -> Result<()> {
+    of.addresses.clear();
+    of.unusable.clear();
     for answer in dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
         if let RouteNetlinkMessage::NewAddress(message) = answer
             && message.header.index == of.index

@@ -30,7 +30,7 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     if !record.links().any(|link| link.label == label) {
         adopt(call, &mut record, &settings, suffix)?;
     }
-    let earlier =
+    let mut earlier =
         record.links().find(|link| link.label == label).context("the interface is not recorded")?.clone();
     let end = LinkSettings::read_named(&settings, suffix, earlier.end.ifname.clone())?;
     let others: Vec<&LinkRecord> = record.links().filter(|link| link.label != label).collect();
@@ -40,7 +40,9 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let meaning = rehearse::rehearse(&end, &gateways)?;
 
     let other_end = restarted_peer(call, &record, &settings, &earlier)?;
-    if !earlier.is_in_place(call)? {
+    if earlier.moved.is_some() {
+        earlier.take_again(call, &mut record)?;
+    } else if !earlier.is_in_place(call)? {
         create_again(call, &mut record, &earlier)?;
     } else if let Some(tun) = &earlier.tun {
         tun.create(call, &mut record, &earlier)?;
@@ -165,9 +167,6 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
 /// Creates an interface again that was deleted.
 fn create_again(call: &Call, record: &mut Record, link: &LinkRecord) -> Result<()> {
     print::warn(&format!("{} was deleted: creating it again", link.describe()));
-    if link.moved.is_some() {
-        return link.take(call);
-    }
     let peer = link.peer.as_ref().and_then(|label| record.links().find(|one| one.label == *label)).cloned();
     if link.kind != "veth" {
         if let Some(parent) = &link.parent {

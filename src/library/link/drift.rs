@@ -31,6 +31,10 @@ impl LinkRecord {
         let Some(found) = self.find_with_addresses()? else {
             return Ok(vec![format!("interface '{ifname}' is missing")]);
         };
+        // The properties are those of the name, so they cannot be compared.
+        if found.name != *ifname {
+            return Ok(vec![format!("interface '{ifname}' was renamed to '{}'", found.name)]);
+        }
         let mut lines = Vec::new();
         if !self.is_configured_one(&found) {
             lines.push(format!("interface '{ifname}' was replaced by another program"));

@@ -143,17 +143,13 @@ impl LinkRecord {
             || self.configured.as_ref().is_none_or(|configured| configured.index == found.index)
     }
 
-    /// The interface, without its addresses, if it exists in the namespace of this thread with the recorded kind.
+    /// The interface, without its addresses, if it exists in the namespace of this thread with the recorded kind. One that was moved may have
+    /// another name there.
     fn find(&self) -> Result<Option<netlink::Link>> {
-        Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kernel_kind()))
-    }
-
-    /// The interface to remove. One that was moved has its old name if the move was interrupted.
-    fn find_to_remove(&self) -> Result<Option<netlink::Link>> {
-        Ok(match (self.find()?, &self.moved) {
-            (None, Some(moved)) => netlink::link_named(&moved.ifname)?.filter(|found| moved.is(found)),
-            (found, _) => found,
-        })
+        match &self.moved {
+            Some(moved) => self.find_moved(moved),
+            None => Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kernel_kind())),
+        }
     }
 
     /// Like [`find`](Self::find), with the addresses.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::super::record::Record;
 use super::super::{Call, enter_host};
 use super::add::{split, text_of_mac};
 use super::end::LinkSettings;
@@ -67,7 +68,7 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
     let link = {
         let _host = call.enter_host()?;
         let found = try_wait_until(timeout, Duration::from_millis(100), || select(selector))?
-            .ok_or_else(|| invalid(setting.clone(), format!("no interface of the host is '{selector}'")))?;
+            .ok_or_else(|| missing(&setting, selector))?;
         ensure!(!found.loopback, invalid(setting, format!("'{}' is a loopback interface", found.name)));
         let lost: Vec<&str> =
             found.addresses.iter().map(String::as_str).filter(|one| !one.starts_with("fe80:")).collect();
@@ -79,22 +80,12 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
             ));
         }
         let ifname = settings.one("IFNAME_INSIDE").unwrap_or(&found.name).to_owned();
-        let moved = Moved {
-            setting,
-            selector: selector.to_owned(),
-            index: found.index,
-            mac: found.mac,
-            mtu: found.mtu,
-            group: found.group,
-            alias: found.alias.unwrap_or_default(),
-            up: found.up,
-            phy: phy_of(&found.name),
-            ifname: found.name,
-        };
+        let kind = found.kind.clone();
+        let moved = Moved::of(found, setting, selector.to_owned());
         LinkRecord {
             label: (*prefix).to_owned(),
             place,
-            kind: found.kind,
+            kind,
             words: Vec::new(),
             parent: None,
             from_host: true,
@@ -163,22 +154,57 @@ fn phy_of(ifname: &str) -> Option<String> {
 }
 
 impl Moved {
-    /// Whether an interface of its name is the one that was moved.
-    pub(super) fn is(&self, link: &Link) -> bool {
-        link.name == self.ifname && link.mac == self.mac
+    /// The state of an interface of the host, which this setting selects.
+    fn of(found: Link, setting: String, selector: String) -> Self {
+        Self {
+            setting,
+            selector,
+            index: found.index,
+            mac: found.mac,
+            mtu: found.mtu,
+            group: found.group,
+            alias: found.alias.unwrap_or_default(),
+            up: found.up,
+            phy: phy_of(&found.name),
+            ifname: found.name,
+        }
     }
 }
 
 impl LinkRecord {
+    /// The interface in the namespace of this thread, also if it was renamed there. The kernel gives an index only once, unless it is asked for.
+    pub(super) fn find_moved(&self, moved: &Moved) -> Result<Option<Link>> {
+        let links = netlink::links()?;
+        let configured = self.configured.as_ref().map(|configured| configured.index);
+        let has_index = |link: &&Link| Some(link.index) == configured && link.kind == self.kind;
+        let found = links.iter().find(has_index).or_else(|| self.recognized(moved, &links, None));
+        Ok(found.cloned())
+    }
+
+    /// The interface among those of a namespace, by one of its hardware addresses, and one of its indexes or names. Another interface may have
+    /// its index, or its name. `last` is its state before the kernel has moved it.
+    fn recognized<'a>(&self, moved: &Moved, links: &'a [Link], last: Option<&Link>) -> Option<&'a Link> {
+        let mac = self.end.mac.map(text_of_mac);
+        let macs = [Some(&moved.mac), mac.as_ref(), last.map(|last| &last.mac)];
+        let configured = self.configured.as_ref().map(|configured| configured.index);
+        let indexes = [Some(moved.index), configured, last.map(|last| last.index)];
+        let names = [Some(&moved.ifname), Some(&self.end.ifname), last.map(|last| &last.name)];
+        links.iter().find(|link| {
+            link.kind == self.kind
+                && macs.contains(&Some(&link.mac))
+                && (indexes.contains(&Some(link.index)) || names.contains(&Some(&link.name)))
+        })
+    }
+
     /// Moves the interface from the host into its namespace.
     /// Errors: the kernel refuses, or the interface does not exist on the host.
-    pub(super) fn take(&self, call: &Call) -> Result<()> {
+    fn take(&self, call: &Call) -> Result<()> {
         let moved = self.moved.as_ref().context("the interface is not one of the host")?;
         let inside = self.place.open(call)?;
         let _host = call.enter_host()?;
-        let found = select(&moved.selector)?.ok_or_else(|| {
-            invalid(moved.setting.clone(), format!("no interface of the host is '{}'", moved.selector))
-        })?;
+        let links = netlink::links()?;
+        let found =
+            self.recognized(moved, &links, None).context("the interface was removed from the host")?;
         let what =
             || format!("cannot move interface '{}' into namespace '{}'", found.name, call.instance.name);
         let Some(phy) = &moved.phy else {
@@ -193,6 +219,50 @@ impl LinkRecord {
         move_phy(call, phy, &["name", call.instance.name.as_ref()]).with_context(what)?;
         let _inside = enter_file(&inside).context("cannot enter the namespace")?;
         rename(&found.name, &self.end.ifname)
+    }
+
+    /// On a restart: gives the interface its name again, or moves it into the namespace again. The host may have it, or another one that the
+    /// setting selects, in place of a removed one.
+    /// Errors: the host does not have it, its name is in use, or the kernel refuses.
+    pub(super) fn take_again(&mut self, call: &Call, record: &mut Record) -> Result<()> {
+        let Some(moved) = &self.moved else { return Ok(()) };
+        {
+            let _there = self.place.enter(call)?;
+            if let Some(found) = self.find()? {
+                return self.rename_again(call, &found);
+            }
+        }
+        print::warn(&format!("{} is missing: moving it in again", self.describe()));
+        {
+            let _host = call.enter_host()?;
+            if self.recognized(moved, &netlink::links()?, None).is_none() {
+                let (setting, selector) = (moved.setting.clone(), moved.selector.clone());
+                let found = select(&selector)?.ok_or_else(|| missing(&setting, &selector))?;
+                self.kind.clone_from(&found.kind);
+                self.moved = Some(Moved::of(found, setting, selector));
+            }
+        }
+        record.put_link(self.clone());
+        record.save(call.paths)?;
+        self.take(call)
+    }
+
+    /// Gives the interface, in the namespace of this thread, its name again.
+    fn rename_again(&self, call: &Call, found: &Link) -> Result<()> {
+        let ifname = &self.end.ifname;
+        if found.name == *ifname {
+            return Ok(());
+        }
+        ensure!(
+            netlink::link_named(ifname)?.is_none(),
+            "cannot rename interface '{}' to '{ifname}': another interface has this name; fix: `{} link delete {ifname}`",
+            found.name,
+            self.place.ip()
+        );
+        print::warn(&format!("{} was renamed to '{}': renaming it", self.describe(), found.name));
+        call.trace(&format!("{} link set dev {} down name {ifname}", self.place.ip(), found.name));
+        netlink::set_up(found.index, false)?;
+        rename(&found.name, ifname)
     }
 
     /// Gives the interface back to the host, with the properties that it had there. It is in the namespace of this thread.
@@ -214,16 +284,28 @@ impl LinkRecord {
             }
         }
         let _host = enter_host()?;
-        self.restore(moved)
+        self.restore(moved, Some(found), RETURN_TIMEOUT)
     }
 
-    /// Restores the properties of an interface that is on the host again. This thread is there, too.
-    fn restore(&self, moved: &Moved) -> Result<()> {
-        let found = try_wait_until(RETURN_TIMEOUT, Duration::from_millis(10), || self.find_returned(moved))?;
+    /// Like [`give_back`](Self::give_back), for an interface that is not in the namespace of this thread. Its wireless device may be, without it.
+    /// The host may have it already.
+    /// Errors: the kernel refuses.
+    pub(super) fn give_back_missing(&self, moved: &Moved) -> Result<()> {
+        let returns = moved.phy.as_ref().is_some_and(|phy| iw(&[phy, "set", "netns", "1"]).is_ok());
+        let _host = enter_host()?;
+        self.restore(moved, None, if returns { RETURN_TIMEOUT } else { Duration::ZERO })
+    }
+
+    /// Restores the properties of an interface that is on the host again. This thread is there, too. `last` is its state before that.
+    fn restore(&self, moved: &Moved, last: Option<&Link>, timeout: Duration) -> Result<()> {
+        let found = try_wait_until(timeout, Duration::from_millis(10), || -> Result<_> {
+            Ok(self.recognized(moved, &netlink::links()?, last).cloned())
+        })?;
         let Some(found) = found else {
             print::warn(&format!(
-                "interface '{}' has not returned to the host; it returns when no process uses its namespace",
-                moved.ifname
+                "interface '{}' has not returned to the host: {}",
+                moved.ifname,
+                self.fate()
             ));
             return Ok(());
         };
@@ -247,22 +329,31 @@ impl LinkRecord {
             .with_context(|| format!("cannot restore interface '{}' on the host", moved.ifname))
     }
 
-    /// The interface on the host: with its index, unless another one had it, and with one of its names and addresses.
-    fn find_returned(&self, moved: &Moved) -> Result<Option<Link>> {
-        let macs = [Some(moved.mac.clone()), self.end.mac.map(text_of_mac)];
-        let is_it = |link: &Link| {
-            link.kind == self.kind
-                && macs.contains(&Some(link.mac.clone()))
-                && (link.index == moved.index || [&moved.ifname, &self.end.ifname].contains(&&link.name))
-        };
-        Ok(netlink::links()?.into_iter().find(is_it))
+    /// The possible causes of the absence of an interface from its namespace and the host, and the next step. The kernel deletes a virtual interface
+    /// with its namespace, and moves a physical one to the host (`default_device_exit_net` in net/core/dev.c).
+    fn fate(&self) -> &'static str {
+        if self.kind.is_empty() {
+            "it was removed from the machine, or another namespace has it; hint: `ip -all netns exec ip link` lists the interfaces; \
+             it returns when no process uses its namespace"
+        } else {
+            "it was deleted, or another namespace has it; hint: `ip -all netns exec ip link` lists the interfaces; \
+             fix: move it to the host, or create it again"
+        }
     }
 
     /// After the namespace was deleted: the kernel has given a physical interface back, with the properties that it had inside.
     /// Errors: the kernel refuses.
     pub(super) fn restore_after_deletion(&self) -> Result<()> {
-        self.moved.as_ref().map_or(Ok(()), |moved| self.restore(moved))
+        let Some(moved) = &self.moved else { return Ok(()) };
+        // A virtual interface was deleted.
+        let timeout = if self.kind.is_empty() { RETURN_TIMEOUT } else { Duration::ZERO };
+        self.restore(moved, None, timeout)
     }
+}
+
+/// The error about a setting that selects no interface of the host.
+fn missing(setting: &str, selector: &str) -> anyhow::Error {
+    invalid(setting, format!("no interface of the host is '{selector}'"))
 }
 
 /// Renames an interface of the namespace of this thread, which is down.

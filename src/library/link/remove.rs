@@ -22,12 +22,10 @@ impl LinkRecord {
         let _there = self.place.enter(call)?;
         if self.made_by.as_deref() == Some(call.hook.as_str()) {
             self.remove_socket()?;
-            let Some(found) = self.find_to_remove()? else { return Ok(false) };
-            if self.moved.is_none() {
+            if self.moved.is_none() && self.find()?.is_some() {
                 call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
             }
-            delete(self, &found)?;
-            return Ok(false);
+            return self.remove_here().map(|()| false);
         }
         let Some(found) = self.find_with_addresses()? else { return Ok(false) };
         self.release_ports(found.index)?;
@@ -69,10 +67,14 @@ impl LinkRecord {
         self.remove_here()
     }
 
-    /// Deletes the interface in the namespace of this thread, if it exists.
+    /// Deletes the interface in the namespace of this thread, if it exists, or gives it back to the host.
     /// Errors: the kernel refuses.
     pub(in super::super) fn remove_here(&self) -> Result<()> {
-        self.find_to_remove()?.map_or(Ok(()), |found| delete(self, &found))
+        match (self.find()?, &self.moved) {
+            (Some(found), _) => delete(self, &found),
+            (None, Some(moved)) => self.give_back_missing(moved),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Removes the control socket of its program, which has ended.
@@ -101,10 +103,10 @@ pub fn remove(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut record = call.record()?;
     {
         let _there = link.place.enter(call)?;
-        if let Some(found) = link.find_to_remove()? {
+        if let Some(found) = link.find()? {
             call.trace(&format!("{} link delete dev {}", link.place.ip(), found.name));
-            delete(&link, &found)?;
         }
+        link.remove_here()?;
     }
     record.retain(
         |object| !matches!(object, Object::Link(one) if one.has_label_of(&link) || one.is_peer_of(&link)),

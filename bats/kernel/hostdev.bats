@@ -90,7 +90,7 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   create a
   hostdev a HOSTDEV_IFNAME=missing HOSTDEV_TIMEOUT=0
   run --separate-stderr ! hook hostdev a up outside
-  [[ $stderr == *"$CONF/hostdev-a.conf:1: HOSTDEV_IFNAME: no interface of the host is 'missing'"* ]]
+  [[ $stderr == *"$CONF/hostdev-a.conf:1: HOSTDEV_IFNAME: the host has no interface 'missing'; hint: \`ip link\` lists them"* ]]
   hostdev a HOSTDEV_IFNAME=lo
   run --separate-stderr ! hook hostdev a up outside
   [[ $stderr == *"HOSTDEV_IFNAME: 'lo' is a loopback interface"* ]]
@@ -131,20 +131,6 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   restart_inside hostdev a
   [[ $(link a card .mtu) == 1400 ]]
   reaches a 192.0.2.1
-}
-
-@test "check and restart accept a gateway in a network of HOSTDEV_IFADDR, with another name inside" {
-  add_card
-  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_IFADDR=192.0.2.9/24 HOSTDEV_GATEWAY=192.0.2.1
-  netnsctl check hostdev@a
-  netnsctl up --engine direct hostdev@a
-  netnsctl check hostdev@a
-  netnsctl restart hostdev@a
-  reaches a 192.0.2.1
-  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_IFADDR=192.0.2.9/24 HOSTDEV_GATEWAY=198.51.100.1
-  run -1 netnsctl check hostdev@a
-  [[ $output == *"HOSTDEV_GATEWAY: the gateway '198.51.100.1' is not reachable: it is in no network of HOSTDEV_IFADDR (192.0.2.9/24)"* ]]
-  netnsctl down hostdev@a
 }
 
 @test "an interface that was changed and renamed in the namespace is given back with all its properties" {
@@ -241,4 +227,62 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   eventually test ! -e /sys/class/net/cable
   run --separate-stderr -0 hook hostdev a down outside
   [[ $stderr == *"interface 'card' has not returned to the host: it was deleted, "* ]]
+}
+
+@test "check and restart accept a gateway in a network of HOSTDEV_IFADDR, with another name inside" {
+  add_card
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_IFADDR=192.0.2.9/24 HOSTDEV_GATEWAY=192.0.2.1
+  netnsctl check hostdev@a
+  netnsctl up --engine direct hostdev@a
+  netnsctl check hostdev@a
+  netnsctl restart hostdev@a
+  reaches a 192.0.2.1
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0 HOSTDEV_IFADDR=192.0.2.9/24 HOSTDEV_GATEWAY=198.51.100.1
+  run -1 netnsctl check hostdev@a
+  [[ $output == *"HOSTDEV_GATEWAY: the gateway '198.51.100.1' is not reachable: it is in no network of HOSTDEV_IFADDR (192.0.2.9/24)"* ]]
+  netnsctl down hostdev@a
+}
+
+@test "check accepts each documented form of HOSTDEV_IFNAME, and refuses a name that is too long, as up does" {
+  add_card
+  for selector in 02:00:00:00:00:50 /sys/bus/pci/devices/0000:03:00.0 card; do
+    hostdev a "HOSTDEV_IFNAME=$selector"
+    netnsctl check hostdev@a
+  done
+  create a
+  for setting in HOSTDEV_IFNAME HOSTDEV_IFNAME_INSIDE; do
+    hostdev a HOSTDEV_IFNAME=card "$setting=abcdefghijklmnop"
+    run -1 netnsctl check hostdev@a
+    [[ $output == *"$setting: interface name \`abcdefghijklmnop\` is too long: 16 characters, at most 15 are possible"* ]]
+    fails hook hostdev a up outside
+    [[ $stderr == *"$setting: interface name \`abcdefghijklmnop\` is too long: 16 characters, at most 15 are possible"* ]]
+  done
+}
+
+@test "the error about an interface that another instance has names the instance" {
+  add_card
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFNAME_INSIDE=lan0
+  up hostdev a
+  create b
+  for selector in card 02:00:00:00:00:50; do
+    hostdev b "HOSTDEV_IFNAME=$selector" HOSTDEV_TIMEOUT=0
+    run --separate-stderr ! hook hostdev b up outside
+    [[ $stderr == *"HOSTDEV_IFNAME: hostdev@a has the interface '$selector' of the host, in namespace 'a'; fix: \`netnsctl down hostdev@a\`"* ]]
+  done
+  down hostdev a
+  up hostdev b
+  down hostdev b
+}
+
+@test "up reports the addresses that the host has lost, only after a success" {
+  add_card
+  ip address add 192.0.2.2/24 dev card
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFADDR=192.0.2.2/24 HOSTDEV_GATEWAY=203.0.113.1
+  create a
+  run ! hook hostdev a up outside
+  [[ $output != *'lost its addresses'* && $(addresses host card) == 192.0.2.2/24 ]]
+  hostdev a HOSTDEV_IFNAME=card
+  run -0 hook hostdev a up outside
+  [[ $output == *"interface 'card' has lost its addresses on the host: 192.0.2.2/24"* ]]
+  down hostdev a
 }

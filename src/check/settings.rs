@@ -9,6 +9,7 @@ use crate::bash::explain::Variable;
 use crate::config::header::PluginHeader;
 use crate::config::layers::{Layer, Role};
 use crate::config::plugin;
+use crate::library::link;
 use crate::name::address::{mac, network};
 use crate::name::{Instance, NsType, ifname};
 use crate::paths::Paths;
@@ -202,13 +203,17 @@ fn is_about(setting: &Variable, text: &str) -> bool {
 }
 
 /// The messages about invalid names of interfaces. If the plugin reads the setting as a list, a value can have several names, separated by
-/// blanks.
+/// blanks. A setting of `link_move` can select an interface without its name.
 fn ifnames(one: &Examined, setting: &Variable) -> Vec<String> {
     if !is_about(setting, "IFNAME") {
         return Vec::new();
     }
     let plugin = one.layers.get(Role::Plugin).text();
+    let is_moved = one.layers.all().filter_map(Layer::text).any(|text| {
+        links::prefixes(text, &["link_move"]).any(|prefix| setting.name == format!("{prefix}_IFNAME"))
+    });
     let values = setting.values().iter().map(String::as_str);
+    let values = values.filter(|value| !is_moved || link::selects_by_name(value));
     if plugin.is_some_and(|text| reads_elements(text, setting)) {
         values.flat_map(str::split_whitespace).filter_map(ifname::problem).collect()
     } else {

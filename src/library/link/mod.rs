@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use add::add;
 pub use configure::configure;
-pub use moved::move_in;
+pub use moved::{move_in, selects_by_name};
 pub use remove::{remove, remove_older};
 
 use super::Call;

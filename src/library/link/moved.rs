@@ -13,10 +13,11 @@ use super::super::record::Record;
 use super::super::{Call, enter_host};
 use super::add::{split, text_of_mac};
 use super::end::LinkSettings;
-use super::settings::{Settings, invalid};
+use super::settings::{Settings, invalid, valid_ifname};
 use super::site::LinkSite;
 use super::{LinkRecord, clash, rehearse, run};
-use crate::name::address;
+use crate::config::remembered;
+use crate::name::{Instance, address};
 use crate::netlink::{self, KernelError, Link, LinkChange};
 use crate::netns::enter_file;
 use crate::paths::GLOBAL_NETNS;
@@ -33,7 +34,7 @@ pub(super) struct Moved {
     setting: String,
     /// Its value.
     selector: String,
-    pub(super) ifname: String,
+    ifname: String,
     index: u32,
     mac: String,
     mtu: u32,
@@ -63,23 +64,20 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
     }
     let setting = settings.name("IFNAME");
     let selector = settings.one("IFNAME").ok_or_else(|| invalid(setting.clone(), "is not set"))?;
+    if selects_by_name(selector) {
+        settings.parsed("IFNAME", valid_ifname)?;
+    }
+    let inside = settings.parsed("IFNAME_INSIDE", valid_ifname)?;
     let timeout = settings.timeout()?;
+    let mut lost = Vec::new();
     let place = LinkSite::Inside(call.instance.name.clone());
     let link = {
         let _host = call.enter_host()?;
-        let found = try_wait_until(timeout, Duration::from_millis(100), || select(selector))?
-            .ok_or_else(|| missing(&setting, selector))?;
+        let found = try_wait_until(timeout, Duration::from_millis(100), || select(selector))?;
+        let found = found.ok_or_else(|| missing(call, &setting, selector))?;
         ensure!(!found.loopback, invalid(setting, format!("'{}' is a loopback interface", found.name)));
-        let lost: Vec<&str> =
-            found.addresses.iter().map(String::as_str).filter(|one| !one.starts_with("fe80:")).collect();
-        if !lost.is_empty() {
-            print::say(&format!(
-                "interface '{}' loses its addresses on the host: {}",
-                found.name,
-                lost.join(", ")
-            ));
-        }
-        let ifname = settings.one("IFNAME_INSIDE").unwrap_or(&found.name).to_owned();
+        lost.extend(found.addresses.iter().filter(|one| !one.starts_with("fe80:")).cloned());
+        let ifname = inside.unwrap_or_else(|| found.name.clone());
         let kind = found.kind.clone();
         let moved = Moved::of(found, setting, selector.to_owned());
         LinkRecord {
@@ -112,15 +110,31 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
     // First, because a signal may end this process at any moment.
     record.put_link(link.clone());
     record.save(call.paths)?;
-    link.take(call)
+    link.take(call)?;
+    if let Some(moved) = link.moved.filter(|_| !lost.is_empty()) {
+        print::say(&format!(
+            "interface '{}' has lost its addresses on the host: {}",
+            moved.ifname,
+            lost.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a value of PREFIX_IFNAME of `link_move` is a name, not a hardware address or a path in /sys.
+pub fn selects_by_name(selector: &str) -> bool {
+    !selector.starts_with('/') && !is_mac(selector)
+}
+
+fn is_mac(selector: &str) -> bool {
+    selector.split(':').count() == 6
 }
 
 /// The interface of the host with this name, hardware address, or path in /sys.
 /// Errors: several interfaces have the hardware address, or the kernel cannot be queried.
 fn select(selector: &str) -> Result<Option<Link>> {
     let links = netlink::links()?;
-    let is_mac = selector.split(':').count() == 6;
-    if is_mac {
+    if is_mac(selector) {
         let same: Vec<Link> =
             links.into_iter().filter(|link| link.mac.eq_ignore_ascii_case(selector)).collect();
         let names: Vec<&str> = same.iter().map(|link| link.name.as_str()).collect();
@@ -237,7 +251,7 @@ impl LinkRecord {
             let _host = call.enter_host()?;
             if self.recognized(moved, &netlink::links()?, None).is_none() {
                 let (setting, selector) = (moved.setting.clone(), moved.selector.clone());
-                let found = select(&selector)?.ok_or_else(|| missing(&setting, &selector))?;
+                let found = select(&selector)?.ok_or_else(|| missing(call, &setting, &selector))?;
                 self.kind.clone_from(&found.kind);
                 self.moved = Some(Moved::of(found, setting, selector));
             }
@@ -352,8 +366,30 @@ impl LinkRecord {
 }
 
 /// The error about a setting that selects no interface of the host.
-fn missing(setting: &str, selector: &str) -> anyhow::Error {
-    invalid(setting, format!("no interface of the host is '{selector}'"))
+fn missing(call: &Call, setting: &str, selector: &str) -> anyhow::Error {
+    // The error itself is more important than one about a record.
+    let message = match owner(call, selector).unwrap_or_default() {
+        Some(owner) => format!(
+            "{owner} has the interface '{selector}' of the host, in namespace '{}'; fix: `netnsctl down {owner}`",
+            owner.name
+        ),
+        None => format!("the host has no interface '{selector}'; hint: `ip link` lists them"),
+    };
+    invalid(setting, message)
+}
+
+/// The other instance that has moved an interface of the host.
+/// Errors: the records cannot be listed.
+fn owner(call: &Call, selector: &str) -> Result<Option<Instance>> {
+    let has_it = |instance: &Instance| {
+        let Ok(record) = Record::read(call.paths, instance) else { return false };
+        record.links().filter_map(|link| link.moved.as_ref()).any(|moved| {
+            [&moved.selector, &moved.ifname].iter().any(|name| *name == selector)
+                || moved.mac.eq_ignore_ascii_case(selector)
+        })
+    };
+    let others = remembered::all(call.paths)?.into_iter().filter(|instance| *instance != call.instance);
+    Ok(others.into_iter().find(has_it))
 }
 
 /// Renames an interface of the namespace of this thread, which is down.

@@ -10,8 +10,8 @@
 #   HOSTDEV_TIMEOUT        seconds to wait for the interface, less than the start timeout of 90; default: 30
 #   HOSTDEV_MAC            hardware address in the namespace; default: the one on the host
 #   HOSTDEV_MTU            MTU in bytes; default: the one on the host
-#   HOSTDEV_ALIAS          text about the interface, which `ip link` shows; default: none
-#   HOSTDEV_GROUP          link group of the interface, a number, for `ip` and nftables; default: 0
+#   HOSTDEV_ALIAS          text about the interface, which `ip link` shows; default: the one on the host
+#   HOSTDEV_GROUP          link group of the interface, a number, for `ip` and nftables; default: the one on the host
 #   HOSTDEV_IFADDR         address, as arguments for `ip address add`: "192.0.2.7/24"; an array may have several; default: none
 #   HOSTDEV_GATEWAY        address of the default route's gateway; an array may have several; default: no default route
 #   HOSTDEV_ROUTES         array of routes, each as arguments for `ip route replace`

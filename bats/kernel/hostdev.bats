@@ -286,3 +286,19 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   [[ $output == *"interface 'card' has lost its addresses on the host: 192.0.2.2/24"* ]]
   down hostdev a
 }
+
+@test "without a setting, the group, alias, hardware address and MTU are those of the host, also after a restart without it" {
+  add_card
+  properties='"\(.group) \(.ifalias) \(.address) \(.mtu)"'
+  before=$(link host card "$properties")
+  hostdev a HOSTDEV_IFNAME=card
+  up hostdev a
+  [[ $(link a card "$properties") == "$before" ]]
+  hostdev a HOSTDEV_IFNAME=card HOSTDEV_GROUP=10 HOSTDEV_ALIAS=lan HOSTDEV_MAC=02:00:00:00:00:51 HOSTDEV_MTU=1400
+  restart_inside hostdev a
+  [[ $(link a card "$properties") == '10 lan 02:00:00:00:00:51 1400' ]]
+  hostdev a HOSTDEV_IFNAME=card
+  restart_inside hostdev a
+  [[ $(link a card "$properties") == "$before" ]]
+  down hostdev a
+}

@@ -12,6 +12,7 @@ use super::end::{LinkSettings, network};
 use super::rehearse::{Meaning, ip_words};
 use super::settings::invalid;
 use super::{Configured, LinkRecord, ports, wait};
+use crate::name::address;
 use crate::netlink::{self, LinkChange};
 
 /// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
@@ -125,22 +126,27 @@ fn set_properties(
     earlier: &LinkSettings,
 ) -> Result<()> {
     let end = &link.end;
+    // The value of a setting that is not set any more. A moved interface gets the one of the host again.
+    let moved = link.moved.as_ref();
+    let host_mac = moved.filter(|_| earlier.mac.is_some()).and_then(|moved| address::mac(&moved.mac).ok());
+    let host_mtu = moved.filter(|_| earlier.mtu.is_some()).map(|moved| moved.mtu);
     let mut change = LinkChange::default();
-    if let Some(mac) = end.mac.filter(|mac| text_of_mac(*mac) != found.mac) {
+    if let Some(mac) = end.mac.or(host_mac).filter(|mac| text_of_mac(*mac) != found.mac) {
         trace(call, link, &format!("link set dev {} address {}", end.ifname, text_of_mac(mac)));
         change.mac = Some(mac);
     }
     // A later port of a bridge does not change an MTU that was set after the creation.
-    if let Some(mtu) = end.mtu.filter(|mtu| *mtu != found.mtu || link.configured.is_none()) {
+    if let Some(mtu) = end.mtu.or(host_mtu).filter(|mtu| *mtu != found.mtu || link.configured.is_none()) {
         trace(call, link, &format!("link set dev {} mtu {mtu}", end.ifname));
         change.mtu = Some(mtu);
     }
-    let group = link.group().or(earlier.group.map(|_| 0));
+    let group = link.group().or(earlier.group.map(|_| moved.map_or(0, |moved| moved.group)));
     if let Some(group) = group.filter(|group| *group != found.group) {
         trace(call, link, &format!("link set dev {} group {group}", end.ifname));
         change.group = Some(group);
     }
-    let alias = end.alias.as_deref().or(earlier.alias.as_ref().map(|_| ""));
+    let other_alias = moved.map_or("", |moved| &moved.alias);
+    let alias = end.alias.as_deref().or(earlier.alias.as_ref().map(|_| other_alias));
     if let Some(alias) = alias.filter(|alias| *alias != found.alias.as_deref().unwrap_or_default()) {
         trace(call, link, &format!("link set dev {} alias '{alias}'", end.ifname));
         change.alias = Some(alias);

@@ -36,12 +36,12 @@ pub(super) struct Moved {
     selector: String,
     ifname: String,
     index: u32,
-    mac: String,
-    mtu: u32,
+    pub(super) mac: String,
+    pub(super) mtu: u32,
     #[serde(default)]
-    group: u32,
+    pub(super) group: u32,
     #[serde(default)]
-    alias: String,
+    pub(super) alias: String,
     up: bool,
     /// The wireless device that it belongs to, which is moved as a whole: `phy#0`. iw(8) finds a device by its name only in /sys, which
     /// may show another namespace.

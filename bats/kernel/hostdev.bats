@@ -15,6 +15,8 @@ add_card() {
 # Usage: hostdev NAME LINE...
 hostdev() { printf '%s\n' "${@:2}" | config "hostdev-$1.conf"; }
 
+has_no_cable() { [[ $(links host) != *cable* ]]; }
+
 # The state of the interface on the host.
 card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.group) \(.ifalias) \(.flags | index("UP") != null)"'; }
 
@@ -224,7 +226,7 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   up hostdev a
   umount /run/netns/a
   rm /run/netns/a
-  eventually test ! -e /sys/class/net/cable
+  eventually has_no_cable
   run --separate-stderr -0 hook hostdev a down outside
   [[ $stderr == *"interface 'card' has not returned to the host: it was deleted, "* ]]
 }

@@ -37,7 +37,7 @@ configure_nft_up_inside() {
   fi
   # One run of nft is one transaction: there is no moment between the old rules and the new ones.
   nft --file - <<<"flush ruleset; include \"$rules\"" || {
-    echo "cannot load '$rules' in namespace '$1'; correct it, then run \`systemctl restart netns-nft@$1\`" >&2
+    echo "cannot load '$rules' in namespace '$1'; correct it, then run \`systemctl restart netns-$NSTYPE@$1\`" >&2
     exit 1
   }
 }
@@ -120,9 +120,9 @@ nft_first_error() {
 
 # Prints the path of the rules of a namespace.
 nft_rules() {
-  local rules=/etc/conf.d/netns/nft-$1.rules
+  local rules=/etc/conf.d/netns/$NSTYPE-$1.rules
   # A broken file, such as a dangling link, is an error: the rules in nft.rules may allow more.
-  [[ -e $rules || -L $rules ]] || rules=/etc/conf.d/netns/nft.rules
+  [[ -e $rules || -L $rules ]] || rules=/etc/conf.d/netns/$NSTYPE.rules
   echo "$rules"
 }
 

@@ -62,7 +62,7 @@ configure_publish_check_inside() {
 }
 
 # Prints the rules of the instance on the host, if there are any.
-publish_table() { host_run nft list table inet "netns_publish-${NSNAME//://}" 2>/dev/null || true; }
+publish_table() { host_run nft list table inet "netns_$NSTYPE-${NSNAME//://}" 2>/dev/null || true; }
 
 # Usage: publish_by_dnat PORTS
 # Lets the host change the destination of packets. PORTS are the lines of claim_ports.

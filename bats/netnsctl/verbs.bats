@@ -263,6 +263,10 @@ END
     shfmt -i 2 -ci -d "$CONF/my$template.sh"
     grep --quiet "^# my$template: " "$CONF/my$template.sh"
     run ! grep "\<${template^^}_\|_${template}_\|\<${template}_[a-z]*()" "$CONF/my$template.sh"
+    # A function of the library gets the beginning of the names of the settings.
+    run ! grep "^[^#]*\<${template^^}\>" "$CONF/my$template.sh"
+    [[ ! -e $ROOT/plugins/$template.sh || $template == wireguard ]] ||
+      diff "$ROOT/plugins/$template.sh" <(sed "s/MY${template^^}/${template^^}/g; s/my$template/$template/g" "$CONF/my$template.sh")
   done
   rm -rf /etc/systemd/system/netns*
 }
@@ -279,6 +283,30 @@ END
     netnsctl down "$type@example"
   done
   nothing_left
+  rm -rf /etc/systemd/system/netns*
+}
+
+@test "new --like creates a type that reads its own settings and files, for each kind of library function" {
+  for template in dhcp dns hostdev nft publish vxlan; do netnsctl new --like "$template" "my$template"; done
+  ip link add card address 02:00:00:00:00:50 type veth peer name cable
+  printf '%s\n' MYHOSTDEV_IFNAME=card MYHOSTDEV_IFNAME_INSIDE=lan0 MYHOSTDEV_IFADDR=192.0.2.2/24 MYHOSTDEV_CARRIER_TIMEOUT=0 |
+    config myhostdev-example.conf
+  printf '%s\n' MYDNS_SERVERS=192.0.2.53 | config mydns-example.conf
+  printf '%s\n' 'MYPUBLISH=(8080:80)' | config mypublish-example.conf
+  printf '%s\n' 'table inet mine { chain input { type filter hook input priority 0; }; }' | config mynft-example.rules
+  printf '%s\n' VETH_IFADDR_OUTSIDE=198.51.100.1/30 VETH_IFADDR_INSIDE=198.51.100.2/30 | config veth-example.conf
+  netnsctl up veth@example myhostdev@example mydns@example mypublish@example mynft@example
+  for type in myhostdev mydns mypublish mynft; do
+    netnsctl check "$type@example"
+    netnsctl restart "$type@example"
+  done
+  [[ $(ip -netns example -4 -brief address show dev lan0) == *192.0.2.2/24* && $(</etc/netns/example/resolv.conf) == *192.0.2.53* ]]
+  [[ $(ip netns exec example nft list ruleset) == *'table inet mine'* && $(nft list tables) == *'netns_mypublish-example'* ]]
+  echo MYDHCP_IFNAME=nosuch >"$CONF/mydhcp-example.conf"
+  run ! netnsctl up mydhcp@example
+  [[ $output == *MYDHCP_IFNAME*nosuch* ]]
+  netnsctl down example
+  ip link delete card
   rm -rf /etc/systemd/system/netns*
 }
 

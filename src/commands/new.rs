@@ -59,15 +59,18 @@ fn copy(paths: &Paths, like: &NsType, nstype: &NsType) -> Result<[String; 2]> {
         format!("cannot read the template {}; hint: `netnsctl types` lists the types", shipped.display())
     })?;
     let (old, new) = (capitals(like), capitals(nstype));
-    let mut plugin = text;
+    // In a comment, the name of a type can be another word, such as DHCP.
+    let is_setting = PluginHeader::read(&text, like).settings.iter().any(|setting| setting.name == old);
+    let renamed = text.split_inclusive('\n').map(|row| {
+        let is_comment = row.trim_start().starts_with('#');
+        let row = rename(row, &old, &new, is_setting || !is_comment);
+        rename(&row, &identifier(like), &identifier(nstype), false)
+    });
+    let mut plugin: String = renamed.collect();
     // A type can have the name of a kind of interfaces, which stays.
-    for form in ["# *: ", "*-NAME.", "*.conf", "all * instances", "configure_*_"] {
+    for form in ["# *: ", "*-NAME.", "*.conf", "*.rules", "all * instances", "configure_*_"] {
         plugin =
             replace_words(&plugin, &form.replace('*', like.as_ref()), &form.replace('*', nstype.as_ref()));
-    }
-    plugin = replace_words(&plugin, &format!("{}_", identifier(like)), &format!("{}_", identifier(nstype)));
-    for form in ["link_add *", "link_configure *", "*_"] {
-        plugin = replace_words(&plugin, &form.replace('*', &old), &form.replace('*', &new));
     }
     let mut settings = format!("# Settings of netns-{nstype}@example.service. This file is bash.\n");
     for setting in PluginHeader::read(&plugin, nstype).settings {
@@ -85,6 +88,25 @@ fn capitals(nstype: &NsType) -> String {
 fn identifier(nstype: &NsType) -> String {
     let name = nstype.as_ref().replace(|character: char| !character.is_ascii_alphanumeric(), "_");
     if name.starts_with(|first: char| first.is_ascii_digit()) { format!("_{name}") } else { name }
+}
+
+/// Renames the variables and functions in a bash text that begin with `OLD_`, and those that are OLD, if `is_whole`. A library function gets
+/// the beginning of the settings as an argument.
+fn rename(text: &str, old: &str, new: &str, is_whole: bool) -> String {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut renamed = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.find(|character| !is_part(character)).unwrap_or(rest.len()));
+        renamed += &match word.strip_prefix(old) {
+            Some(end) if end.starts_with('_') || end.is_empty() && is_whole => format!("{new}{end}"),
+            _ => word.to_owned(),
+        };
+        let (between, next) = after.split_at(after.find(is_part).unwrap_or(after.len()));
+        renamed += between;
+        rest = next;
+    }
+    renamed
 }
 
 /// Replaces a text where a word begins.

@@ -18,7 +18,8 @@ NO_CONFIG_REQUIRED=yes
 configure_dhcp_validate() {
   valid_setting DHCP_CLIENT is_one_of dhcpcd udhcpc dhclient
   valid_setting DHCP_IPV6 is_one_of yes no
-  valid_time_span DHCP_TIMEOUT
+  valid_time_span DHCP_TIMEOUT 90s
+  [[ ${DHCP_IFNAME-} != lo ]] || echo "DHCP_IFNAME: 'lo' has no network with a server"
 }
 
 # A client of this hook keeps running, and so keeps its lease, when systemd restarts the instance.

@@ -150,11 +150,13 @@ only_with() {
 
 @test "each invalid setting is refused before anything is made" {
   up veth a
-  for setting in DHCP_CLIENT=pump DHCP_IPV6=maybe DHCP_TIMEOUT=never DHCP_IFNAME=lan1 DHCP_IFNAME=a/b; do
+  for setting in DHCP_CLIENT=pump DHCP_IPV6=maybe DHCP_TIMEOUT=never DHCP_TIMEOUT=100s DHCP_TIMEOUT=90 DHCP_IFNAME=lo DHCP_IFNAME=lan1 DHCP_IFNAME=a/b; do
     config dhcp-a.conf <<<"$setting"
     refused "${setting%%=*}" "${setting#*=}" -- hook dhcp a up outside
     [[ ! -e $LEASE ]]
   done
+  config dhcp-a.conf <<<DHCP_TIMEOUT=100s
+  refused "DHCP_TIMEOUT: '100s' is too long: expected less than 90s" -- hook dhcp a up outside
   for client in udhcpc dhclient; do
     config dhcp-a.conf <<<$'DHCP_IPV6=yes\nDHCP_CLIENT='$client
     refused "DHCP_IPV6: the client '$client' (DHCP_CLIENT) is used only for IPv4; fix: set DHCP_CLIENT=dhcpcd" "'auto'" -- hook dhcp a up outside

@@ -6,12 +6,17 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::print;
 
-/// `valid_time_span`: prints a line if the value of a setting is not a time span. Arguments: SETTING VALUE
-/// Errors: an argument is missing.
+/// `valid_time_span`: prints a line if the value of a setting is not a time span, or not less than a limit. Arguments: SETTING VALUE
+/// [LIMIT]
+/// Errors: an argument is missing, or the limit is not a time span.
 pub fn check(arguments: &[&str]) -> Result<()> {
-    let [setting, value] = arguments else { bail!("expected SETTING VALUE") };
-    if let Err(error) = parse(value) {
-        print::say(&format!("{setting}: {error:#}"));
+    let [setting, value, limit @ ..] = arguments else { bail!("expected SETTING VALUE [LIMIT]") };
+    match (parse(value), limit.first()) {
+        (Err(error), _) => print::say(&format!("{setting}: {error:#}")),
+        (Ok(span), Some(limit)) if span >= parse(limit)? => {
+            print::say(&format!("{setting}: '{value}' is too long: expected less than {limit}"));
+        }
+        (Ok(_), _) => {}
     }
     Ok(())
 }

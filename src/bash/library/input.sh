@@ -62,11 +62,11 @@ is_one_of() {
   return 1
 }
 
-# Usage: valid_time_span VARIABLE
+# Usage: valid_time_span VARIABLE [LIMIT]
 #   configure_vpn_validate() { valid_time_span VPN_IDLE; }
 # Prints a line if VARIABLE is set and is not a time span of systemd.time(7), such as 10min, as the function configure_TYPE_validate
-# must do.
-valid_time_span() { [[ ! ${!1-} ]] || __netns_library valid_time_span "$1" "${!1}"; }
+# must do. With LIMIT, another time span, the time must be less than LIMIT.
+valid_time_span() { [[ ! ${!1-} ]] || __netns_library valid_time_span "$1" "${!1}" "${@:2}"; }
 
 # Usage: valid_setting VARIABLE CHECK [ARGUMENT...]
 #   configure_vpn_validate() { valid_setting VPN_KEEPALIVE is_number 0 65535; }

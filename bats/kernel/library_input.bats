@@ -251,7 +251,7 @@ modules() {
 
 @test "load_module only warns if the modules of the kernel are not visible" {
   if [[ -d /usr/lib/modules ]]; then mount --no-mtab -t tmpfs modules /usr/lib/modules; fi
-  run --separate-stderr -0 in_hook outside <<<'load_module netns-missing'
+  run --separate-stderr -0 in_hook outside <<<'load_module netns-missing netns-modules'
   if [[ -d /usr/lib/modules ]]; then umount --lazy /usr/lib/modules; fi
-  [[ $stderr == "cannot tell whether the kernel $(uname --kernel-release) has 'netns-missing'"* ]]
+  [[ $stderr == "cannot tell whether the kernel $(uname --kernel-release) has the module 'netns-missing'"*'; if it is missing, hint: '*'install netns-modules'* ]]
 }

@@ -79,16 +79,16 @@ load_module() {
   # modprobe succeeds for a module that is built in.
   ! error=$(modprobe -- "$name" "${@:3}" 2>&1) || return 0
   read -r release </proc/sys/kernel/osrelease
-  if [[ ! -d /lib/modules/$release ]]; then
-    # A kernel without modules, or a container: the kernel may still have it.
-    echo "cannot tell whether the kernel $release has '$name': /lib/modules/$release does not exist" >&2
-    return 0
-  fi
   case $from in
     CONFIG_*) hint="hint: use a kernel with the option $from" ;;
     ?*) hint=$("$0" --package-hint "$from") ;;
     '') hint="hint: install all modules of the kernel $release" ;;
   esac
+  if [[ ! -d /lib/modules/$release ]]; then
+    # A kernel without modules, or a container: the kernel may still have it.
+    echo "cannot tell whether the kernel $release has the module '$name': /lib/modules/$release does not exist; if it is missing, $hint" >&2
+    return 0
+  fi
   echo "cannot load the kernel module '$name' (kernel $release): ${error#modprobe: }; $hint" >&2
   return 1
 }

@@ -123,6 +123,10 @@ impl LinkSettings {
         let key = format!("IFNAME{suffix}");
         let ifname = settings.parsed(&key, valid_ifname)?;
         let ifname = ifname.ok_or_else(|| invalid(settings.name(&key), "is not set"))?;
+        if ifname == "lo" {
+            let message = "'lo' is the loopback interface, which every namespace has; fix: use another name";
+            return Err(invalid(settings.name(&key), message));
+        }
         Self::read_named(settings, suffix, ifname)
     }
 

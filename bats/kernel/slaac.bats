@@ -66,7 +66,7 @@ sysctl_of() { inside a cat "/proc/sys/net/ipv6/conf/$2/$1"; }
   before=$(world)
   hook veth a up outside
   run --separate-stderr ! hook veth a up inside
-  [[ $stderr == *"veth-a.conf:4: VETH_IFADDR_INSIDE: no router has given interface 'lan0' in namespace 'a'"*' an IPv6 address after 30 seconds'*'fix: '* ]]
+  [[ $stderr == *"veth-a.conf:4: VETH_IFADDR_INSIDE: no router has announced a prefix for the IPv6 address of interface 'lan0' in namespace 'a' within 30 seconds"*'fix: '* ]]
   hook veth a down outside
   unchanged "$before"
 }

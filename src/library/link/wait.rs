@@ -103,8 +103,9 @@ pub(super) fn until_automatic(call: &Call, link: &LinkRecord) -> Result<()> {
     let done = try_wait_until(ROUTER, ROUTER_INTERVAL, look)?;
     done.ok_or_else(|| {
         let message = format!(
-            "no router has given {} an IPv6 address after {} seconds ('auto'); fix: connect it to a network with an IPv6 router, or set an address; \
-             hint: `tcpdump -ni {} icmp6` in the namespace shows whether advertisements arrive",
+            "no router has announced a prefix for the IPv6 address of {} within {} seconds ('auto'); fix: connect it to a network with an IPv6 \
+             router, or set an address; if the router announces only DHCPv6, use a DHCP client for the address; \
+             hint: `tcpdump -vni {} icmp6` in the namespace shows the announcements",
             link.describe(),
             ROUTER.as_secs(),
             link.end.ifname

@@ -201,3 +201,17 @@ END
   fails hook bridge a up inside
   [[ $stderr == *"cannot create interface 'br0' in namespace 'a': another interface has this name"* ]]
 }
+
+@test "lo is refused as the name of an interface" {
+  create a
+  config bridge-a.conf <<<BRIDGE_IFNAME=lo
+  refused BRIDGE_IFNAME 'loopback' -- hook bridge a up inside
+  [[ $stderr != *'link delete'* ]]
+}
+
+@test "a property that the kernel does not have is an error with its setting" {
+  create a
+  if inside a ip link add probe type bridge vlan_filtering 1; then skip 'the kernel filters VLANs'; fi
+  config bridge-a.conf <<<BRIDGE_VLAN_FILTERING=yes
+  refused BRIDGE_VLAN_FILTERING -- hook bridge a up inside
+}

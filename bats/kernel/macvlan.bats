@@ -233,10 +233,29 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
 }
 
 @test "a missing parent fails up, is reported, and nothing is left" {
-  macvlan a
+  macvlan a MACVLAN_PARENT_TIMEOUT=1
   create a
   fails hook macvlan a up outside
-  [[ $stderr == *"interface 'up0' (MACVLAN_PARENT_IFNAME) does not exist on the host"* ]]
+  [[ $stderr == *"interface 'up0' (MACVLAN_PARENT_IFNAME) does not exist on the host after 1 seconds (MACVLAN_PARENT_TIMEOUT); fix: "* ]]
+}
+
+@test "the namespace of a parent that does not exist, or is empty and not configured, is refused" {
+  create a
+  macvlan a MACVLAN_PARENT_NSNAME=nope
+  refused MACVLAN_PARENT_NSNAME '`nope` does not exist' -- hook macvlan a up outside
+  create nope
+  refused MACVLAN_PARENT_NSNAME "'nope' is not configured" 'macvlan@a' "'up0'" -- hook macvlan a up outside
+}
+
+@test "an error of the kernel has its cause, with the name of the namespace" {
+  setup_parent
+  create a
+  create b
+  macvlan a MACVLAN_MODE=passthru
+  up macvlan a
+  macvlan b MACVLAN_MODE=passthru MACVLAN_IFADDR=192.0.2.8/24
+  refused 'netns b ' "'mv0' in namespace 'a' (macvlan@a)" "'passthru'" MACVLAN_PARENT_IFNAME -- hook macvlan b up outside
+  [[ $stderr != */proc/* && $stderr != *'accepts the kind'* ]]
 }
 
 @test "an invalid MACVLAN_PARENT_TIMEOUT creates nothing, and the message names the setting" {

@@ -157,6 +157,16 @@ END
   [[ $stderr == *"interface 'up0' (VXLAN_PARENT_IFNAME) does not exist on the host"* ]]
 }
 
+@test "the number of another instance is refused, and the message names the setting and the instance" {
+  vxlan a
+  vxlan b
+  create a
+  create b
+  hook vxlan a up outside
+  refused VXLAN_ID "'42'" "'vxlan0' in namespace 'a' (vxlan@a)" -- hook vxlan b up outside
+  [[ $stderr != */proc/* ]]
+}
+
 @test "every hook can run twice, and the second run changes nothing" {
   vxlan a
   each_hook_twice vxlan a inside a ip link show dev vxlan0

@@ -4,18 +4,20 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
 
 use super::super::Call;
 use super::super::record::Record;
+use super::cause::with_cause;
 use super::end::LinkSettings;
-use super::settings::{Parent, Settings};
+use super::settings::{Parent, Settings, invalid};
 use super::site::{LinkSite, enter_parent};
 use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, remove, tun, wait};
-use crate::config::remembered;
-use crate::name::Side;
+use crate::config::{plugin, remembered};
+use crate::name::{NsName, Side};
 use crate::netlink::{self, KernelError, LinkChange, VethEnd};
+use crate::netns;
 use crate::print;
 
 /// Creates an interface for a hook, or accepts an existing one of the same kind. Everything that can be known is checked before.
@@ -269,7 +271,7 @@ fn exists(call: &Call, record: &Record, links: &[LinkRecord]) -> Result<bool> {
 }
 
 /// The interface index of the parent of a link, if it has one.
-fn parent_index(call: &Call, link: &LinkRecord) -> Result<Option<u32>> {
+pub(super) fn parent_index(call: &Call, link: &LinkRecord) -> Result<Option<u32>> {
     let Some(parent) = &link.parent else { return Ok(None) };
     let _there = enter_parent(call, parent.namespace.as_ref())?;
     Ok(netlink::link_named(&parent.ifname)?.map(|parent| parent.index))
@@ -354,10 +356,13 @@ fn create_by_ip(call: &Call, link: &LinkRecord) -> Result<()> {
         None => link.place.enter(call)?,
     };
     words.extend(["name".to_owned(), link.end.ifname.clone()]);
-    if let Some(netns) = &netns {
-        // ip(8) accepts a path in place of a name. It inherits no descriptor of this process, but can open it.
-        words.extend(["netns".to_owned(), format!("/proc/{}/fd/{}", process::id(), netns.as_raw_fd())]);
-    }
+    // ip(8) accepts a path in place of a name. It inherits no descriptor of this process, but can open it.
+    let path = netns.as_ref().map(|netns| format!("/proc/{}/fd/{}", process::id(), netns.as_raw_fd()));
+    words.extend(path.iter().flat_map(|path| ["netns".to_owned(), path.clone()]));
+    let readable = |text: &str| match &path {
+        Some(path) => text.replace(path, &link.place.netns()),
+        None => text.to_owned(),
+    };
     words.extend(link.end.mac.iter().flat_map(|mac| ["address".to_owned(), text_of_mac(*mac)]));
     words.extend(link.end.mtu.iter().flat_map(|mtu| ["mtu".to_owned(), mtu.to_string()]));
     if link.place == LinkSite::Host {
@@ -366,26 +371,11 @@ fn create_by_ip(call: &Call, link: &LinkRecord) -> Result<()> {
     words.extend(["type".to_owned(), link.kind.clone()]);
     words.extend(link.words.iter().cloned());
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    call.trace(&format!("ip {}", words.join(" ")));
-    ip(&words).map_err(|error| with_hint(error, link)).with_context(what)?;
+    call.trace(&readable(&format!("ip {}", words.join(" "))));
+    let added = ip(&words).map_err(|error| anyhow!(readable(&format!("{error:#}"))));
     drop(there);
+    added.map_err(|error| with_cause(call, link, error)).with_context(what)?;
     set_alias(call, link)
-}
-
-/// Adds the next step to the error of ip(8) about a new interface.
-fn with_hint(error: anyhow::Error, link: &LinkRecord) -> anyhow::Error {
-    let text = format!("{error:#}");
-    let kind = &link.kind;
-    match &link.parent {
-        _ if is_unknown_kind(&text) => anyhow!(
-            "{text}; hint: the kernel may not have the kind '{kind}', or one of these properties: load its module, or use another kernel"
-        ),
-        Some(parent) => anyhow!(
-            "{text}; hint: {} must be an interface that accepts the kind '{kind}', such as an Ethernet interface without other kinds",
-            parent.setting
-        ),
-        None => error,
-    }
 }
 
 /// Whether a message of ip(8) is about a kind that the kernel does not have.
@@ -396,13 +386,38 @@ pub(super) fn is_unknown_kind(message: &str) -> bool {
 /// Waits for the parent, which may appear late at boot, and sets it up: without it, no packet passes. It stays up on `down` and after a
 /// failure, because other programs may use it.
 pub(super) fn set_parent_up(call: &Call, parent: &Parent) -> Result<()> {
+    if let Some(name) = &parent.namespace {
+        ensure!(
+            call.paths.namespace(name).exists(),
+            invalid(parent.other_setting("NSNAME"), netns::not_found(name))
+        );
+    }
     let _there = enter_parent(call, parent.namespace.as_ref())
         .with_context(|| format!("cannot find {}", parent.setting))?;
-    let found = wait::for_parent(parent)?;
+    let found = wait::for_parent(parent).map_err(|error| match &parent.namespace {
+        // Until the end of the wait, an instance of another namespace could have created the interface.
+        Some(name) if is_unknown_namespace(call, name).unwrap_or(false) => invalid(
+            parent.other_setting("NSNAME"),
+            format!(
+                "namespace '{name}' is not configured: it is empty, and exists only because {} requires it; fix: correct the name, \
+                 or configure a type in '{name}' that creates the interface '{}'",
+                call.instance, parent.ifname
+            ),
+        ),
+        _ => error,
+    })?;
     if !found.up {
         call.trace(&format!("ip link set dev {} up", parent.ifname));
         netlink::set_up(found.index, true)
             .with_context(|| format!("cannot set the parent '{}' up", parent.ifname))?;
     }
     Ok(())
+}
+
+/// Whether a namespace exists only because an instance requires it, as one with a misspelled name: an engine has created it, no instance is
+/// in it, and it is empty.
+fn is_unknown_namespace(call: &Call, name: &NsName) -> Result<bool> {
+    let mut instances = plugin::configured(call.paths)?.into_iter().chain(remembered::all(call.paths)?);
+    Ok(instances.all(|instance| instance.name != *name)
+        && netlink::links()?.iter().all(|link| link.name == "lo"))
 }

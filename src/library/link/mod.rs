@@ -5,6 +5,7 @@
 
 pub(super) mod add;
 mod apply;
+mod cause;
 mod clash;
 mod configure;
 mod drift;

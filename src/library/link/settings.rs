@@ -158,6 +158,11 @@ impl Parent {
     pub fn is_same(&self, other: &Self) -> bool {
         self.ifname == other.ifname && self.namespace == other.namespace
     }
+
+    /// Another setting of the parent: `NSNAME` or `TIMEOUT`.
+    pub(super) fn other_setting(&self, key: &str) -> String {
+        format!("{}{key}", self.setting.trim_end_matches("IFNAME"))
+    }
 }
 
 pub(super) fn valid_ifname(value: &str) -> Result<String> {

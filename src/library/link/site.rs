@@ -107,6 +107,14 @@ impl LinkSite {
         File::open(OWN_NETNS).context("cannot open a namespace")
     }
 
+    /// The place as an argument of `ip link set netns`: the name of a namespace, or a process of the host.
+    pub fn netns(&self) -> String {
+        match self {
+            Self::Host => "1".to_owned(),
+            Self::Inside(name) | Self::Namespace(name) => name.to_string(),
+        }
+    }
+
     /// The start of an ip(8) command that changes this place.
     pub fn ip(&self) -> String {
         match self {

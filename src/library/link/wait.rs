@@ -37,7 +37,18 @@ pub(super) fn for_parent(parent: &Parent) -> Result<netlink::Link> {
     })?;
     let place =
         parent.namespace.as_ref().map_or("on the host".to_owned(), |name| format!("in namespace '{name}'"));
-    found.ok_or_else(|| anyhow!("interface '{}' ({}) does not exist {place}", parent.ifname, parent.setting))
+    let waited = match parent.timeout.as_secs() {
+        0 => String::new(),
+        seconds => format!(" after {seconds} seconds ({})", parent.other_setting("TIMEOUT")),
+    };
+    found.ok_or_else(|| {
+        anyhow!(
+            "interface '{}' ({}) does not exist {place}{waited}; fix: correct the name, or create the interface; hint: `{} link` lists the interfaces",
+            parent.ifname,
+            parent.setting,
+            parent.namespace.as_ref().map_or("ip".to_owned(), |name| format!("ip -netns {name}")),
+        )
+    })
 }
 
 /// Waits until an interface has a carrier, and can use its addresses. Without a carrier, this prints a warning.

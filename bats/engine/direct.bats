@@ -94,6 +94,19 @@ recovers_after_kill() {
   recovers_after_kill down
 }
 
+@test "check reports an instance that a killed command has left, but not one that comes up, and down takes it down" {
+  stoppable
+  stop_in up inside up
+  run netnsctl check probe
+  [[ $output != *'partially up'* ]]
+  killed during
+  run -1 netnsctl check probe
+  [[ $output == *'probe@a: the instance is only partially up'* ]]
+  run -0 netnsctl down probe@a
+  [[ $output == *'probe@a is down'* && $output != *'already down'* ]]
+  nothing_left
+}
+
 @test "after a kill during a restart, the next up recovers" {
   for phase in up down; do
     stoppable

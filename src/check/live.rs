@@ -144,6 +144,11 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
             }
             findings
         }
+        Condition::Changing if engine::is_interrupted(paths, active) => vec![
+            Finding::error("the instance is only partially up: a command was interrupted")
+                .of(instance)
+                .advice(restart(instance)),
+        ],
         Condition::Changing | Condition::Down => Vec::new(),
     })
 }

@@ -196,6 +196,23 @@ pub fn namespace_problem(paths: &Paths, active: &Active) -> Result<Option<String
     })
 }
 
+/// Whether an instance is partially up, and no command of the direct engine works on it: a command was killed.
+#[must_use]
+pub fn is_interrupted(paths: &Paths, active: &Active) -> bool {
+    let name = &active.instance.name;
+    if active.engine != EngineKind::Direct || state::is_locked(paths, name).unwrap_or(true) {
+        return false;
+    }
+    // A command may have ended, or begun, since the instances were listed.
+    let Ok(Some(state::StateFile::Valid(state))) = state::read(paths, name) else { return false };
+    let is_same = |entry: &state::Entry| {
+        entry.nstype == active.instance.nstype
+            && entry.stage != state::Stage::Up
+            && Some(entry.since) == active.since
+    };
+    state.instances.iter().any(is_same)
+}
+
 /// The namespaces that instances of the direct engine require.
 /// Errors: a state file cannot be read.
 pub fn required_namespaces(paths: &Paths) -> Result<BTreeSet<NsName>> {

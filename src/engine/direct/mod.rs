@@ -218,7 +218,7 @@ impl Direct {
     fn run_step(&self, step: InstanceStep, locked: &mut LockedState, nstype: &NsType) -> Result<bool> {
         match step {
             InstanceStep::Up => self.up_instance(locked, nstype),
-            InstanceStep::Down => self.down_instance(locked, nstype),
+            InstanceStep::Down => Ok(self.down_instance(locked, nstype)? || locked.undone.contains(nstype)),
             InstanceStep::Restart => self.restart_instance(locked, nstype),
             InstanceStep::DownForRestart => self.down_instance(locked, nstype).or_else(|error| {
                 print::warn(&format!("{error:#}; continuing"));

@@ -29,6 +29,7 @@ impl Direct {
                 continue;
             } else {
                 print::warn(&format!("`{instance}` is partially up: taking it down first"));
+                locked.undone.push(entry.nstype.clone());
             }
             let inside = exists && entry.stage == Stage::DownInside;
             for error in self.run_down_hooks(locked, &entry.nstype, inside)? {

@@ -35,6 +35,8 @@ pub struct LockedState {
     pub state: State,
     /// The requirements of the instance that comes up next.
     pub required: Vec<Requirement>,
+    /// The instances that an earlier command has left partially up, and this one has taken down.
+    pub undone: Vec<NsType>,
     lock: Flock<File>,
 }
 
@@ -47,6 +49,7 @@ pub fn lock(paths: &Paths, name: &NsName) -> Result<LockedState> {
         name: name.clone(),
         state: State::default(),
         required: Vec::new(),
+        undone: Vec::new(),
         lock,
     };
     let path = paths.state(name);

@@ -215,3 +215,14 @@ END
   config bridge-a.conf <<<BRIDGE_VLAN_FILTERING=yes
   refused BRIDGE_VLAN_FILTERING -- hook bridge a up inside
 }
+
+@test "check has a note about a port that does not exist yet" {
+  config bridge-a.conf <<<'BRIDGE_PORTS=(later0)'
+  netnsctl up --engine direct bridge@a
+  run -0 netnsctl check bridge
+  [[ $output == *"note: bridge@a: BRIDGE_PORTS: 'later0' does not exist yet: it becomes a port of 'br0' later"* ]]
+  inside a ip link add later0 type veth peer name other
+  run -1 netnsctl check bridge
+  [[ $output != *'does not exist yet'* && $output == *"'later0' is not a port of 'br0'"* ]]
+  netnsctl down bridge@a
+}

@@ -138,6 +138,10 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
                 let advice = format!("`netnsctl restart {instance}` clears this note");
                 findings.push(Finding::note(note).of(instance).advice(advice));
             }
+            for line in library::awaited_ports(paths, instance).unwrap_or_default() {
+                let advice = "bring up the type that creates it, or correct the name";
+                findings.push(Finding::note(line).of(instance).advice(advice));
+            }
             for setting in library::host_settings(paths, instance).unwrap_or_default() {
                 let fix = format!("fix: `{}`", setting.fix);
                 findings.push(Finding::note(setting.line).of(instance).advice(fix));

@@ -179,6 +179,14 @@ pub fn notes(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
     Ok(Record::read(paths, instance)?.objects().iter().filter_map(|object| object.note(paths)).collect())
 }
 
+/// Returns lines about ports of an instance that do not exist yet.
+/// Errors: the record cannot be read, or the kernel cannot be queried.
+pub fn awaited_ports(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
+    let record = Record::read(paths, instance)?;
+    let lines: Vec<_> = record.links().map(|link| link.awaited_ports(paths)).collect::<Result<_>>()?;
+    Ok(lines.concat())
+}
+
 /// Returns the settings of the host that may drop packets of an instance.
 /// Errors: the record cannot be read, or the kernel cannot be queried.
 pub fn host_settings(paths: &Paths, instance: &Instance) -> Result<Vec<HostSetting>> {

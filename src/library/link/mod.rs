@@ -33,6 +33,7 @@ use super::Call;
 use super::sysctl::{Key, Value};
 use crate::name::NsName;
 use crate::netlink;
+use crate::paths::Paths;
 use crate::sys::program::Program;
 use end::LinkSettings;
 use moved::Moved;
@@ -103,6 +104,28 @@ struct Configured {
 }
 
 impl LinkRecord {
+    /// Returns a line for each port of the settings that does not exist yet.
+    /// Errors: the namespace cannot be entered, or the kernel cannot be queried.
+    pub(super) fn awaited_ports(&self, paths: &Paths) -> Result<Vec<String>> {
+        if self.end.ports.is_empty() || !self.place.exists(paths) {
+            return Ok(Vec::new());
+        }
+        let joined =
+            self.configured.as_ref().map(|configured| configured.ports.as_slice()).unwrap_or_default();
+        let _there = self.place.enter_from_host(paths)?;
+        let mut lines = Vec::new();
+        for port in self.end.ports.iter().filter(|port| !joined.contains(port)) {
+            if netlink::link_named(port)?.is_none() {
+                lines.push(format!(
+                    "{}: '{port}' does not exist yet: it becomes a port of '{}' later",
+                    self.end.setting("PORTS"),
+                    self.end.ifname
+                ));
+            }
+        }
+        Ok(lines)
+    }
+
     /// Whether `link_add` has created it with the mark. An interface that existed already stays as it is.
     fn is_marked(&self) -> bool {
         self.place == LinkSite::Host && self.made_by.is_some()

@@ -23,7 +23,16 @@
 #   MACVLAN_SYSCTLS        array of sysctls of the interface: "ipv4.rp_filter=2" is net.ipv4.conf.IFNAME.rp_filter
 #   MACVLAN_CARRIER_TIMEOUT seconds to wait for a carrier; default: 5
 
-configure_macvlan_up_outside() {
+# The interface is created from the host, where its parent is.
+configure_macvlan_up_outside() { macvlan_add; }
+
+# A restart runs only this, with the present settings.
+configure_macvlan_up_inside() {
+  macvlan_add
+  link_configure MACVLAN
+}
+
+macvlan_add() {
   local mode=(mode "${MACVLAN_MODE:-bridge}")
   assert_ifname MACVLAN_PARENT_IFNAME
   assert_ifname MACVLAN_IFNAME
@@ -34,9 +43,6 @@ configure_macvlan_up_outside() {
   fi
   link_add MACVLAN type macvlan "${mode[@]}"
 }
-
-# A restart runs only this.
-configure_macvlan_up_inside() { link_configure MACVLAN; }
 
 # Prints a line for each missing or invalid setting.
 configure_macvlan_validate() {

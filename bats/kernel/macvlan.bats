@@ -340,6 +340,53 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   reaches a 192.0.2.1
 }
 
+@test "check reports a changed mode, and a restart repairs it and keeps the interface" {
+  setup_parent
+  macvlan a
+  netnsctl up --engine direct macvlan@a
+  index=$(link a mv0 .ifindex)
+  inside a ip link set dev mv0 type macvlan mode private
+  run -1 netnsctl check macvlan
+  [[ $output == *"interface 'mv0' has mode 'private', not 'bridge'; fix: \`netnsctl restart macvlan@a\`"* ]]
+  netnsctl restart macvlan@a
+  netnsctl check macvlan
+  [[ $(mode a) == bridge && $(link a mv0 .ifindex) == "$index" ]]
+  netnsctl down macvlan@a
+}
+
+@test "a restart applies an edited mode: it keeps the interface, except for passthru, which the kernel does not change" {
+  setup_parent
+  macvlan a
+  up macvlan a
+  index=$(link a mv0 .ifindex)
+  macvlan a MACVLAN_MODE=source MACVLAN_SOURCE_MACS=02:00:00:00:00:fe
+  restart_inside macvlan a
+  [[ $(mode a) == source && $(link a mv0 .ifindex) == "$index" ]]
+  reaches a 192.0.2.1
+  macvlan a MACVLAN_MODE=passthru
+  restart_inside macvlan a
+  [[ $(mode a) == passthru ]]
+  reaches a 192.0.2.1
+}
+
+@test "a restart applies an edited parent, which may be in another namespace" {
+  setup_parent
+  ip link add other0 type veth peer name other1
+  ip address add 198.51.100.1/24 dev other1
+  ip link set dev other1 up
+  macvlan a
+  up macvlan a
+  macvlan a MACVLAN_PARENT_IFNAME=other0 MACVLAN_IFADDR=198.51.100.7/24
+  restart_inside macvlan a
+  reaches a 198.51.100.1
+  create router
+  ip link set dev up0 netns router
+  macvlan a MACVLAN_PARENT_NSNAME=router
+  restart_inside macvlan a
+  reaches a 192.0.2.1
+  [[ -z $(links host macvlan) ]]
+}
+
 @test "down removes the interface of up, also if the .conf has another name or no parent now" {
   setup_parent
   macvlan a

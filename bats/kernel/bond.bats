@@ -15,3 +15,9 @@ BOND_MIIMON=0 '0'
 BOND_MIIMON=often 'often'
 END
 }
+
+@test "check reports the loopback interface as a port" {
+  printf '%s\n' BOND_MODE=802.3ad BOND_PORTS=lo | config bond-a.conf
+  run -1 netnsctl check bond@a
+  [[ $output == *"BOND_PORTS: 'lo' is the loopback interface"* ]]
+}

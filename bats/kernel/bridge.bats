@@ -159,11 +159,22 @@ BRIDGE_STP=on 'on'
 BRIDGE_VLAN_FILTERING=1 '1'
 BRIDGE_PORTS=br0 itself
 BRIDGE_PORTS=a/b a/b
+BRIDGE_PORTS=lo 'lo' loopback
 BRIDGE_IFADDR=(192.0.2.300/24) '192.0.2.300/24'
 END
 }
 
-@test "a port of another instance is refused, and so is lo; nothing is left" {
+@test "a restart with the port lo changes nothing" {
+  bridge a
+  netnsctl up --engine direct bridge@a
+  bridge a BRIDGE_PORTS=lo
+  run -1 netnsctl restart bridge@a
+  [[ $output == *"BRIDGE_PORTS: 'lo' is the loopback interface, which cannot be a port"* ]]
+  [[ $(addresses a br0) == 192.0.2.1/24* ]]
+  netnsctl down bridge@a
+}
+
+@test "a port of another instance is refused, and so is one that the kernel refuses; nothing is left" {
   bridge a BRIDGE_PORTS=port2
   sed 's/configure_bridge/configure_other/' "$SHARE/bridge.sh" >"$CONF/other.sh"
   printf '%s\n' BRIDGE_PORTS=port2 BRIDGE_IFNAME=br1 | config other-a.conf
@@ -171,9 +182,10 @@ END
   hook bridge a up inside
   refused BRIDGE_PORTS "'port2' is a port of interface 'br0' in namespace 'a' of bridge@a" -- hook other a up inside
   down_hooks bridge a
-  bridge a BRIDGE_PORTS=lo
+  bridge a BRIDGE_PORTS=br1
+  inside a ip link add br1 type bridge
   fails hook bridge a up inside
-  [[ $stderr == *"BRIDGE_PORTS: cannot make 'lo' a port of interface 'br0'"* ]]
+  [[ $stderr == *"BRIDGE_PORTS: cannot make 'br1' a port of interface 'br0'"* ]]
 }
 
 @test "every hook can run twice, and the second run changes nothing" {

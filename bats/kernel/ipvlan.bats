@@ -16,3 +16,9 @@ IPVLAN_FLAGS=public 'public' bridge private vepa
 IPVLAN_PARENT_TIMEOUT=-1 '-1'
 END
 }
+
+@test "check reports the loopback interface as a parent" {
+  printf '%s\n' IPVLAN_MODE=l2 IPVLAN_PARENT_IFNAME=lo | config ipvlan-a.conf
+  run -1 netnsctl check ipvlan@a
+  [[ $output == *"IPVLAN_PARENT_IFNAME: 'lo' is the loopback interface"* ]]
+}

@@ -387,6 +387,27 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ -z $(links host macvlan) ]]
 }
 
+@test "an MTU above that of the parent is refused, and a restart with it changes nothing" {
+  setup_parent
+  macvlan a
+  netnsctl up --engine direct macvlan@a
+  macvlan a MACVLAN_MTU=9000
+  for command in check restart; do
+    run -1 netnsctl "$command" macvlan@a
+    [[ $output == *"MACVLAN_MTU: '9000' is too large: the parent 'up0' has the MTU 1500, so at most 1500 is possible"* ]]
+  done
+  reaches a 192.0.2.1
+  netnsctl down macvlan@a
+  create a
+  refused MACVLAN_MTU "'9000'" "'up0'" -- hook macvlan a up outside
+}
+
+@test "the loopback interface as a parent creates nothing, and the message names the setting" {
+  macvlan a MACVLAN_PARENT_IFNAME=lo
+  create a
+  refused MACVLAN_PARENT_IFNAME "'lo' is the loopback interface" -- hook macvlan a up outside
+}
+
 @test "down removes the interface of up, also if the .conf has another name or no parent now" {
   setup_parent
   macvlan a

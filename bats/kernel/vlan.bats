@@ -19,3 +19,16 @@ VLAN_PROTOCOL=802.1x '802.1x' 802.1Q 802.1ad
 VLAN_PARENT_TIMEOUT=soon 'soon'
 END
 }
+
+@test "check reports the loopback interface as a parent" {
+  printf '%s\n' VLAN_PARENT_IFNAME=lo VLAN_ID=7 | config vlan-a.conf
+  run -1 netnsctl check vlan@a
+  [[ $output == *"VLAN_PARENT_IFNAME: 'lo' is the loopback interface"* ]]
+}
+
+@test "check reports an MTU above that of the parent" {
+  ip link add up0 type veth peer name up1
+  printf '%s\n' VLAN_PARENT_IFNAME=up0 VLAN_ID=7 VLAN_MTU=1501 | config vlan-a.conf
+  run -1 netnsctl check vlan@a
+  [[ $output == *"VLAN_MTU: '1501' is too large: the parent 'up0' has the MTU 1500"* ]]
+}

@@ -17,3 +17,9 @@ VRF_TABLE=254 '254' another number
 VRF_TABLE=main 'main'
 END
 }
+
+@test "check reports the loopback interface as a port" {
+  printf '%s\n' VRF_TABLE=10 VRF_PORTS=lo | config vrf-a.conf
+  run -1 netnsctl check vrf@a
+  [[ $output == *"VRF_PORTS: 'lo' is the loopback interface"* ]]
+}

@@ -129,6 +129,25 @@ joined() {
   netnsctl down vxlan@a
 }
 
+@test "an MTU that does not fit into the packets of the parent is refused, and a restart with it changes nothing" {
+  machines
+  answer remote 198.51.100.1
+  vxlan a VXLAN_PARENT_IFNAME=up0 VXLAN_MTU=1450
+  netnsctl up --engine direct vxlan@a
+  vxlan a VXLAN_PARENT_IFNAME=up0 VXLAN_MTU=1451
+  for command in check restart; do
+    run -1 netnsctl "$command" vxlan@a
+    [[ $output == *"VXLAN_MTU: '1451' is too large: the parent 'up0' has the MTU 1500, so at most 1450 is possible"* ]]
+  done
+  joined
+  vxlan a VXLAN_PARENT_IFNAME=up0 VXLAN_REMOTES=2001:db8:1::2 VXLAN_MTU=1431
+  run -1 netnsctl check vxlan@a
+  [[ $output == *'so at most 1430 is possible'* ]]
+  netnsctl down vxlan@a
+  create a
+  refused VXLAN_MTU "'1431'" 1430 -- hook vxlan a up outside
+}
+
 @test "invalid settings are refused, with the setting and the value, before anything is made" {
   create a
   while read -r line words; do
@@ -143,6 +162,7 @@ VXLAN_REMOTES=() not set
 VXLAN_REMOTES=example.org 'example.org'
 VXLAN_REMOTES+=(2001:db8::2) '2001:db8::2' IPv4 IPv6
 VXLAN_PARENT_TIMEOUT=soon 'soon'
+VXLAN_PARENT_IFNAME=lo 'lo' loopback
 END
   vxlan a VXLAN_REMOTES=239.1.1.1
   refused VXLAN_PARENT_IFNAME 239.1.1.1 -- hook vxlan a up outside

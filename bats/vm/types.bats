@@ -162,10 +162,13 @@ refuses() {
 }
 
 @test "a parent of a wrong kind, a missing parent and a missing module are refused, and nothing is left" {
-  config vlan-box.conf <<<'VLAN_PARENT_IFNAME=lo VLAN_ID=7'
-  refuses vlan "on the parent 'lo' (VLAN_PARENT_IFNAME)" 'VLANs not supported on device' 'hint: VLAN_PARENT_IFNAME must be'
-  config ipvlan-box.conf <<<IPVLAN_PARENT_IFNAME=lo
-  refuses ipvlan "on the parent 'lo' (IPVLAN_PARENT_IFNAME)" 'hint: IPVLAN_PARENT_IFNAME must be'
+  config vlan-box.conf <<<'VLAN_PARENT_IFNAME=tun0 VLAN_ID=7'
+  config ipvlan-box.conf <<<IPVLAN_PARENT_IFNAME=tun0
+  ip link add tun0 type vrf table 9
+  refuses vlan "on the parent 'tun0' (VLAN_PARENT_IFNAME)" 'VLANs not supported on device' 'hint: VLAN_PARENT_IFNAME must be'
+  ip link delete tun0
+  ip link add tun0 type ipip local 192.0.2.1 remote 192.0.2.2
+  refuses ipvlan "on the parent 'tun0' (IPVLAN_PARENT_IFNAME)" 'hint: IPVLAN_PARENT_IFNAME must be'
   config ipvlan-box.conf <<<'IPVLAN_PARENT_IFNAME=none0 IPVLAN_PARENT_TIMEOUT=0'
   refuses ipvlan "interface 'none0' (IPVLAN_PARENT_IFNAME) does not exist on the host"
   # The module must not be loaded already.

@@ -4,9 +4,11 @@ use super::Examined;
 use crate::bash::explain::Variable;
 use crate::config::layers::Layer;
 use crate::library::link;
+use crate::paths::Paths;
 
 /// Returns the name of a setting and a message for each interface with an invalid setting.
-pub(super) fn problems(one: &Examined) -> Vec<(String, String)> {
+pub(super) fn problems(paths: &Paths, one: &Examined) -> Vec<(String, String)> {
+    let kind = one.declaration.kind.as_deref().unwrap_or_default();
     let mut problems = Vec::new();
     for declared in &one.declaration.links {
         let Some((prefix, end)) = declared.ifname.split_once("_IFNAME") else { continue };
@@ -15,7 +17,7 @@ pub(super) fn problems(one: &Examined) -> Vec<(String, String)> {
         let settings = one.explained.variables.iter().filter(|variable| variable.name.starts_with(&own));
         let words: Vec<String> = settings.flat_map(words).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        problems.extend(link::problem(prefix, suffix, &words));
+        problems.extend(link::problem(paths, kind, prefix, suffix, &words));
     }
     problems
 }

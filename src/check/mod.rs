@@ -251,7 +251,7 @@ pub fn restart_problems(paths: &Paths, instance: &Instance) -> Result<Vec<Findin
     }
     let one = examine(paths, &reader, instance, TIMEOUT)?;
     let mut lines = one.explained.invalid.clone();
-    for (name, message) in links::problems(&one) {
+    for (name, message) in links::problems(paths, &one) {
         let setting = format!("{name}: ");
         // A setting has one finding.
         if !lines.iter().any(|line| line.starts_with(&setting)) {

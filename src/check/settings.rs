@@ -50,7 +50,7 @@ pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> 
                 }),
         );
     }
-    for (name, message) in links::problems(one) {
+    for (name, message) in links::problems(paths, one) {
         let line = format!("{name}: {message}");
         // A setting has one finding.
         if !findings.iter().any(|finding| finding.message.starts_with(&format!("{name}: "))) {

@@ -13,7 +13,7 @@ use super::cause::with_cause;
 use super::end::LinkSettings;
 use super::settings::{Parent, Settings, invalid};
 use super::site::{LinkSite, enter_parent};
-use super::{LinkRecord, MARK_GROUP, clash, ip, rehearse, remove, tun, wait};
+use super::{LinkRecord, MARK_GROUP, clash, ip, parent, rehearse, remove, tun, wait};
 use crate::config::{plugin, remembered};
 use crate::name::{NsName, Side};
 use crate::netlink::{self, KernelError, LinkChange, VethEnd};
@@ -80,7 +80,8 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
         }
     }
     if let Some(parent) = &links[0].parent {
-        set_parent_up(call, parent)?;
+        let found = set_parent_up(call, parent)?;
+        parent::check_mtu(&links[0].end, &found, links[0].largest_mtu(&found))?;
     }
     create(call, &mut record, links)
 }
@@ -385,7 +386,7 @@ pub(super) fn is_unknown_kind(message: &str) -> bool {
 
 /// Waits for the parent, which may appear late at boot, and sets it up: without it, no packet passes. It stays up on `down` and after a
 /// failure, because other programs may use it.
-pub(super) fn set_parent_up(call: &Call, parent: &Parent) -> Result<()> {
+pub(super) fn set_parent_up(call: &Call, parent: &Parent) -> Result<netlink::Link> {
     if let Some(name) = &parent.namespace {
         ensure!(
             call.paths.namespace(name).exists(),
@@ -411,7 +412,7 @@ pub(super) fn set_parent_up(call: &Call, parent: &Parent) -> Result<()> {
         netlink::set_up(found.index, true)
             .with_context(|| format!("cannot set the parent '{}' up", parent.ifname))?;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Whether a namespace exists only because an instance requires it, as one with a misspelled name: an engine has created it, no instance is

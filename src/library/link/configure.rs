@@ -12,7 +12,7 @@ use super::end::LinkSettings;
 use super::rehearse::Meaning;
 use super::settings::Settings;
 use super::site::LinkSite;
-use super::{LinkRecord, clash, rehearse, wait};
+use super::{LinkRecord, clash, parent, rehearse, wait};
 use crate::name::Side;
 use crate::netlink;
 use crate::print;
@@ -48,9 +48,13 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
         tun.create(call, &mut record, &earlier)?;
     } else if earlier.configured.is_some()
         && let Some(parent) = &earlier.parent
-        && let Err(error) = add::set_parent_up(call, parent)
     {
-        print::warn(&format!("the restart does not set interface '{}' up: {error:#}", parent.ifname));
+        match add::set_parent_up(call, parent) {
+            Ok(found) => parent::check_mtu(&end, &found, earlier.largest_mtu(&found))?,
+            Err(error) => {
+                print::warn(&format!("the restart does not set interface '{}' up: {error:#}", parent.ifname));
+            }
+        }
     }
     if let Some((peer, end)) = other_end {
         repair(call, &mut record, peer, end)?;

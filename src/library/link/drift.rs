@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::add::text_of_mac;
 use super::apply::ignores_routers;
-use super::site::LinkSite;
 use super::{LinkRecord, ports};
 use crate::netlink;
 use crate::paths::Paths;
@@ -95,7 +94,7 @@ impl LinkRecord {
     /// Reports a parent that was set down. `check` itself reports a missing one.
     fn parent_drift(&self, paths: &Paths) -> Result<Option<String>> {
         let Some(parent) = &self.parent else { return Ok(None) };
-        let place = parent.namespace.clone().map_or(LinkSite::Host, LinkSite::Namespace);
+        let place = parent.place();
         if !place.exists(paths) {
             return Ok(None);
         }

@@ -11,6 +11,7 @@ mod configure;
 mod drift;
 mod end;
 mod moved;
+mod parent;
 mod ports;
 mod rehearse;
 mod remove;
@@ -231,19 +232,30 @@ impl LinkRecord {
     }
 }
 
-/// Checks the settings of the interface PREFIX_IFNAMESUFFIX. Returns the name of an invalid one, and a message.
+/// Checks the settings of the interface PREFIX_IFNAMESUFFIX of a kind, also against its parent, if that exists. Returns the name of an
+/// invalid one, and a message.
 #[must_use]
-pub fn problem(prefix: &str, suffix: &str, words: &[&str]) -> Option<(String, String)> {
-    let tried = try_settings(prefix, suffix, words);
+pub fn problem(
+    paths: &Paths,
+    kind: &str,
+    prefix: &str,
+    suffix: &str,
+    words: &[&str],
+) -> Option<(String, String)> {
+    let tried = try_settings(paths, kind, prefix, suffix, words);
     // Any other error is one of this process, such as a missing privilege.
     let invalid = tried.err()?.downcast::<settings::Invalid>().ok()?;
     Some((invalid.setting, invalid.message))
 }
 
-fn try_settings(prefix: &str, suffix: &str, words: &[&str]) -> Result<()> {
+fn try_settings(paths: &Paths, kind: &str, prefix: &str, suffix: &str, words: &[&str]) -> Result<()> {
     let settings = settings::Settings::read(prefix, words)?;
     let read = |suffix: &str| LinkSettings::read_named(&settings, suffix, "checked".to_owned());
     let end = read(suffix)?;
+    if let Some(parent) = settings.parent()? {
+        let largest = |found: &netlink::Link| parent::largest_mtu(kind, found, settings.has_ipv6_remotes());
+        parent.look(paths, |found| parent::check_mtu(&end, found, largest(found)))?;
+    }
     let outside = if suffix == INSIDE { read(OUTSIDE)?.addresses } else { Vec::new() };
     let outside: Vec<IpAddr> = outside.iter().filter_map(|words| end::first_address(words)).collect();
     rehearse::rehearse(&end, &end.gateway_addresses(&outside)?).map(drop)

@@ -12,6 +12,9 @@ use crate::name::{NsName, ifname};
 /// Time that a parent interface has to appear, if `X_PARENT_TIMEOUT` is not set. It must end before the start timeout of a unit.
 const PARENT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The kernel gives each namespace a loopback interface of this name.
+const LOOPBACK: &str = "lo";
+
 /// An invalid setting. [`super::super::run`] adds the file.
 #[derive(Debug)]
 pub struct Invalid {
@@ -95,6 +98,9 @@ impl<'a> Settings<'a> {
         let mut ports = Vec::new();
         for port in self.words("PORTS") {
             let port = valid_ifname(port).map_err(wrong)?;
+            if port == LOOPBACK {
+                return Err(wrong(anyhow!("'{port}' is the loopback interface, which cannot be a port")));
+            }
             if port == ifname {
                 return Err(wrong(anyhow!("'{port}' is the interface itself")));
             }
@@ -120,6 +126,11 @@ impl<'a> Settings<'a> {
         Ok(remotes)
     }
 
+    /// Whether the packets of a tunnel have IPv6 addresses.
+    pub(super) fn has_ipv6_remotes(&self) -> bool {
+        self.words("REMOTES").any(|word| word.contains(':'))
+    }
+
     /// The words in all values of a setting, which can be an array or one text.
     fn words(&self, key: &str) -> impl Iterator<Item = &'a str> {
         self.all(key).into_iter().flat_map(str::split_whitespace)
@@ -134,6 +145,10 @@ impl<'a> Settings<'a> {
     /// The parent interface.
     pub fn parent(&self) -> Result<Option<Parent>> {
         let Some(ifname) = self.parsed("PARENT_IFNAME", valid_ifname)? else { return Ok(None) };
+        if ifname == LOOPBACK {
+            let message = format!("'{ifname}' is the loopback interface, which cannot be a parent");
+            return Err(invalid(self.name("PARENT_IFNAME"), message));
+        }
         let namespace = self.nsname("PARENT_NSNAME")?;
         let timeout = self.parsed("PARENT_TIMEOUT", seconds)?.unwrap_or(PARENT_TIMEOUT);
         Ok(Some(Parent { setting: self.name("PARENT_IFNAME"), ifname, namespace, timeout }))

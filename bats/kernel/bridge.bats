@@ -164,6 +164,36 @@ BRIDGE_IFADDR=(192.0.2.300/24) '192.0.2.300/24'
 END
 }
 
+@test "check reports a renamed bridge, a restart gives it its name back and keeps it; down removes one that is renamed" {
+  bridge a BRIDGE_PORTS=port2
+  netnsctl up --engine direct bridge@a
+  plug a 2 port2
+  restart_inside bridge a
+  index=$(link a br0 .ifindex)
+  before=$(inside a ip -brief address | sed 's/ *fe80.*//')
+  inside a ip link set dev br0 name old0
+  run -1 netnsctl check bridge@a
+  [[ $output == *"interface 'br0' was renamed to 'old0'; fix: \`netnsctl restart bridge@a\`"* ]]
+  netnsctl restart bridge@a
+  [[ $(link a br0 .ifindex) == "$index" && $(inside a ip -brief address | sed 's/ *fe80.*//') == "$before" ]]
+  reaches host2 192.0.2.1
+  reaches host2 2001:db8::1
+  inside a ip link set dev br0 name old0
+  down_hooks bridge a
+  [[ -z $(links a bridge) && $(controller a port2) == none ]]
+}
+
+@test "a renamed bridge does not get its name back while another interface has it; down removes only the own one" {
+  bridge a
+  up bridge a
+  inside a ip link set dev br0 name old0
+  inside a ip link add br0 type bridge
+  fails hook bridge a up inside
+  [[ $stderr == *"cannot give interface 'old0' in namespace 'a' its name 'br0' back"*"fix: "*'`ip -netns a link delete br0`'* ]]
+  down_hooks bridge a
+  [[ $(links a bridge) == br0 ]]
+}
+
 @test "a restart with the port lo changes nothing" {
   bridge a
   netnsctl up --engine direct bridge@a

@@ -647,6 +647,24 @@ ALL=(
   [[ $(from a cat /proc/sys/net/ipv4/conf/ve-a1/rp_filter) == "$(from a cat /proc/sys/net/ipv4/conf/default/rp_filter)" ]]
 }
 
+@test "check reports renamed ends, and a restart gives both their names back; down removes renamed ends" {
+  veth a
+  start=$(world)
+  netnsctl up --engine direct veth@a
+  before=$(world)
+  inside a ip link set dev ve-a1 name in0
+  ip link set dev ve-a0 name out0
+  run -1 netnsctl check veth@a
+  [[ $output == *"interface 've-a1' was renamed to 'in0'"* && $output == *"interface 've-a0' was renamed to 'out0'"* ]]
+  netnsctl restart veth@a
+  netnsctl check veth@a
+  reaches a 192.0.2.1
+  unchanged "$before"
+  ip link set dev ve-a0 name out0
+  netnsctl down veth@a
+  unchanged "$start"
+}
+
 @test "an unknown sysctl, an MTU that cannot carry IPv6, and a duplicate address create nothing" {
   create a
   veth a 'VETH_SYSCTLS_INSIDE=(ipv4.nonsense=2)'

@@ -96,6 +96,18 @@ pub fn links() -> Result<Vec<Link>> {
 pub fn link_named(name: &str) -> Result<Option<Link>> {
     let mut query = LinkMessage::default();
     query.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    one_link(query)
+}
+
+/// The interface with an index, without its addresses; `None` if there is none.
+/// Errors: the netlink request fails.
+pub fn link_at(index: u32) -> Result<Option<Link>> {
+    let mut query = LinkMessage::default();
+    query.header.index = index;
+    one_link(query)
+}
+
+fn one_link(query: LinkMessage) -> Result<Option<Link>> {
     match request(RouteNetlinkMessage::GetLink(query)) {
         Err(error) if KernelError::is(&error, Errno::ENODEV) => Ok(None),
         answers => Ok(answers?.iter().find_map(|answer| match answer {

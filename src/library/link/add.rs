@@ -72,6 +72,9 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
         links.iter().filter(|link| !link.place.is_inside()).flat_map(LinkRecord::addresses).collect();
     for link in &links {
         link.place.require(call, &settings.name("NSNAME_OUTSIDE"))?;
+        if let Some(earlier) = record.links().find(|one| one.has_label_of(link)) {
+            earlier.restore_name(call)?;
+        }
         let gateways = link.end.gateway_addresses(&outside)?;
         let meaning = rehearse::rehearse(&link.end, &gateways)?;
         clash::check(call, link)?;

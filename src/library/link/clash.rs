@@ -66,12 +66,18 @@ pub(super) fn check(call: &Call, link: &LinkRecord) -> Result<()> {
     }
     let addresses: Vec<String> = link.addresses().iter().map(ToString::to_string).collect();
     for other in netlink::links()?.iter().filter(|other| other.name != link.end.ifname) {
-        let has = |address: &&String| {
-            other.addresses.iter().any(|one| one.split('/').next() == Some(address.as_str()))
+        let is_own = |found: &&String| {
+            found.split('/').next().is_some_and(|one| addresses.iter().any(|own| own == one))
         };
-        if let Some(address) = addresses.iter().find(has) {
-            let message =
-                format!("the interface '{}' {} has the address '{address}' already", other.name, link.place);
+        if let Some(found) = other.addresses.iter().find(is_own) {
+            let address = found.split('/').next().unwrap_or_default();
+            let message = format!(
+                "the interface '{}' {} has the address '{address}' already; fix: remove it with `{} address delete {found} dev {}`, or set another one",
+                other.name,
+                link.place,
+                link.place.ip(),
+                other.name
+            );
             return Err(invalid(link.end.setting("IFADDR"), message));
         }
     }

@@ -40,6 +40,7 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let meaning = rehearse::rehearse(&end, &gateways)?;
 
     let other_end = restarted_peer(call, &record, &settings, &earlier)?;
+    earlier.restore_name(call)?;
     if earlier.moved.is_some() {
         earlier.take_again(call, &mut record)?;
     } else if !earlier.is_in_place(call)? {
@@ -113,7 +114,7 @@ fn restarted_peer(
 
 /// Gives the outside end its settings on a restart. If this process must not change the host, the end stays as it is.
 fn repair(call: &Call, record: &mut Record, peer: LinkRecord, end: LinkSettings) -> Result<()> {
-    match peer.is_in_place(call) {
+    match peer.restore_name(call).and_then(|()| peer.is_in_place(call)) {
         Ok(true) => {}
         Ok(false) => {
             print::warn(&format!("{} does not exist, so the restart does not configure it", peer.describe()));

@@ -27,9 +27,10 @@ impl LinkRecord {
             return Ok(vec![format!("the namespace of {} does not exist", self.describe())]);
         }
         let there = self.place.enter_from_host(paths)?;
-        let Some(found) = self.find_with_addresses()? else {
+        let Some(mut found) = self.find_under_any_name()? else {
             return Ok(vec![format!("interface '{ifname}' is missing")]);
         };
+        netlink::read_addresses(&mut found)?;
         // The properties are those of the name, so they cannot be compared.
         if found.name != *ifname {
             return Ok(vec![format!("interface '{ifname}' was renamed to '{}'", found.name)]);

@@ -23,6 +23,7 @@ mod wait;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 pub use add::add;
@@ -33,7 +34,7 @@ pub use remove::{remove, remove_older};
 use super::Call;
 use super::sysctl::{Key, Value};
 use crate::name::NsName;
-use crate::netlink;
+use crate::netlink::{self, KernelError};
 use crate::paths::Paths;
 use crate::sys::program::Program;
 use end::LinkSettings;
@@ -177,6 +178,26 @@ impl LinkRecord {
         }
     }
 
+    /// The interface, if another program has renamed it: its index stays. Only where the namespace is certainly the same: another one of
+    /// the same name has other interfaces with these indices.
+    fn find_renamed(&self) -> Result<Option<netlink::Link>> {
+        let Some(configured) = &self.configured else { return Ok(None) };
+        let has_own_way = self.moved.is_some() || self.tun.is_some();
+        if has_own_way || configured.index == 0 || matches!(self.place, LinkSite::Namespace(_)) {
+            return Ok(None);
+        }
+        let is_renamed = |found: &netlink::Link| found.kind == self.kind && found.name != self.end.ifname;
+        Ok(netlink::link_at(configured.index)?.filter(is_renamed))
+    }
+
+    /// The interface, also if another program has renamed it.
+    fn find_under_any_name(&self) -> Result<Option<netlink::Link>> {
+        Ok(match self.find_renamed()? {
+            None => self.find()?,
+            renamed => renamed,
+        })
+    }
+
     /// Like [`find`](Self::find), with the addresses.
     fn find_with_addresses(&self) -> Result<Option<netlink::Link>> {
         let mut found = self.find()?;
@@ -184,6 +205,30 @@ impl LinkRecord {
             netlink::read_addresses(found)?;
         }
         Ok(found)
+    }
+
+    /// Gives the interface its name back, if another program has renamed it.
+    /// Errors: another interface has the name, or the kernel refuses.
+    fn restore_name(&self, call: &Call) -> Result<()> {
+        let _there = self.place.enter(call)?;
+        let Some(found) = self.find_renamed()? else { return Ok(()) };
+        let name = &self.end.ifname;
+        call.trace(&format!("{} link set dev {} name {name}", self.place.ip(), found.name));
+        let mut renamed = netlink::rename_link(found.index, name);
+        // Older kernels rename only an interface that is down. `link_configure` sets it up.
+        if renamed.as_ref().is_err_and(|error| KernelError::is(error, Errno::EBUSY)) {
+            netlink::set_up(found.index, false)?;
+            renamed = netlink::rename_link(found.index, name);
+        }
+        renamed.with_context(|| {
+            format!(
+                "cannot give interface '{}' {} its name '{name}' back; fix: if another interface has this name, remove it with \
+                 `{} link delete {name}`",
+                found.name,
+                self.place,
+                self.place.ip()
+            )
+        })
     }
 
     /// The interface in a message: `interface 'NAME' on the host`.

@@ -22,12 +22,13 @@ impl LinkRecord {
         let _there = self.place.enter(call)?;
         if self.made_by.as_deref() == Some(call.hook.as_str()) {
             self.remove_socket()?;
-            if self.moved.is_none() && self.find()?.is_some() {
+            if self.moved.is_none() && self.find_under_any_name()?.is_some() {
                 call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
             }
             return self.remove_here().map(|()| false);
         }
-        let Some(found) = self.find_with_addresses()? else { return Ok(false) };
+        let Some(mut found) = self.find_under_any_name()? else { return Ok(false) };
+        netlink::read_addresses(&mut found)?;
         self.release_ports(found.index)?;
         for remote in &self.end.remotes {
             _ = netlink::delete_flood_address(found.index, *remote); // it may not have been added
@@ -70,7 +71,7 @@ impl LinkRecord {
     /// Deletes the interface in the namespace of this thread, if it exists, or gives it back to the host.
     /// Errors: the kernel refuses.
     pub(in super::super) fn remove_here(&self) -> Result<()> {
-        match (self.find()?, &self.moved) {
+        match (self.find_under_any_name()?, &self.moved) {
             (Some(found), _) => delete(self, &found),
             (None, Some(moved)) => self.give_back_missing(moved),
             (None, None) => Ok(()),
@@ -103,7 +104,7 @@ pub fn remove(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut record = call.record()?;
     {
         let _there = link.place.enter(call)?;
-        if let Some(found) = link.find()? {
+        if let Some(found) = link.find_under_any_name()? {
             call.trace(&format!("{} link delete dev {}", link.place.ip(), found.name));
         }
         link.remove_here()?;

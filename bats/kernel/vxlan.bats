@@ -129,6 +129,26 @@ joined() {
   netnsctl down vxlan@a
 }
 
+@test "check reports a remote that is not set, and a restart removes it, also with another port" {
+  machines
+  answer group 239.1.1.1 dev up1
+  for receiver in 198.51.100.2 239.1.1.1; do
+    vxlan a "VXLAN_REMOTES=$receiver" VXLAN_PARENT_IFNAME=up0
+    netnsctl up --engine direct vxlan@a
+    netnsctl check vxlan
+    inside a bridge fdb append 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.99
+    inside a bridge fdb append 00:00:00:00:00:00 dev vxlan0 dst 198.51.100.2 port 9 via lo
+    run -1 netnsctl check vxlan
+    [[ $output == *"interface 'vxlan0' has the remote '192.0.2.99', which is not set; fix: \`netnsctl restart vxlan@a\`"* ]]
+    [[ $output == *"interface 'vxlan0' has the remote '198.51.100.2', which is not set"* ]]
+    netnsctl restart vxlan@a
+    netnsctl check vxlan
+    [[ $(remotes a) == "$receiver" ]]
+    reaches a 192.0.2.2
+    netnsctl down vxlan@a
+  done
+}
+
 @test "an MTU that does not fit into the packets of the parent is refused, and a restart with it changes nothing" {
   machines
   answer remote 198.51.100.1

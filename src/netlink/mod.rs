@@ -18,7 +18,7 @@ pub use change::{
 };
 pub use changes::HostChanges;
 pub use delete::{delete_link, delete_link_early};
-pub use fdb::{add_flood_address, delete_flood_address, flood_addresses};
+pub use fdb::{FloodEntry, add_flood_address, delete_flood_address, delete_flood_entry, flood_entries};
 pub use links::{Link, link_at, link_named, links, namespace_id, parse_link, read_addresses};
 pub use message::{KernelError, for_each_answer};
 pub use nftables::{Rules, Table, filters, filters_anything, parse_policy, rules, tables};

@@ -13,7 +13,7 @@ use super::rehearse::{Meaning, ip_words};
 use super::settings::invalid;
 use super::{Configured, LinkRecord, ports, wait};
 use crate::name::address;
-use crate::netlink::{self, LinkChange};
+use crate::netlink::{self, FloodEntry, LinkChange};
 
 /// Applies the settings of an interface, removes what only the `earlier` settings contain, and sets it up.
 /// Errors: the kernel refuses.
@@ -176,23 +176,28 @@ fn set_controller(
     ports::join(found, to).with_context(|| format!("cannot change {}", link.describe()))
 }
 
-/// Adds the remotes of the setting, and removes the `earlier` ones.
+/// Adds the remotes of the setting, and removes all others: a tunnel must not send to another machine. Without a receiver, only the
+/// `earlier` ones.
 fn set_remotes(call: &Call, link: &LinkRecord, index: u32, earlier: &LinkSettings) -> Result<()> {
-    if link.end.remotes.is_empty() && earlier.remotes.is_empty() {
+    let receivers = link.receivers();
+    if receivers.is_empty() && earlier.remotes.is_empty() {
         return Ok(());
     }
-    let present = netlink::flood_addresses(index)?;
+    let (present, others): (Vec<_>, Vec<_>) = netlink::flood_entries(index)?
+        .into_iter()
+        .partition(|entry| entry.is_of_tunnel() && receivers.contains(&entry.address));
     let words = |verb: &str, remote: &IpAddr| {
         format!("bridge fdb {verb} 00:00:00:00:00:00 dev {} dst {remote}", link.end.ifname)
     };
-    for remote in
-        earlier.remotes.iter().filter(|old| !link.end.remotes.contains(old) && present.contains(old))
-    {
-        call.trace(&words("delete", remote));
-        netlink::delete_flood_address(index, *remote)
-            .with_context(|| format!("cannot remove the remote '{remote}' of {}", link.describe()))?;
+    let is_stale = |entry: &&FloodEntry| !receivers.is_empty() || earlier.remotes.contains(&entry.address);
+    for entry in others.iter().filter(is_stale) {
+        call.trace(&words("delete", &entry.address));
+        netlink::delete_flood_entry(index, entry).with_context(|| {
+            format!("cannot remove the remote '{}' of {}", entry.address, link.describe())
+        })?;
     }
-    for remote in link.end.remotes.iter().filter(|remote| !present.contains(remote)) {
+    let is_present = |remote: &&IpAddr| present.iter().any(|entry| entry.address == **remote);
+    for remote in link.end.remotes.iter().filter(|remote| !is_present(remote)) {
         call.trace(&words("append", remote));
         netlink::add_flood_address(index, *remote).map_err(|error| {
             invalid(

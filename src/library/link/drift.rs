@@ -1,5 +1,7 @@
 //! Compares an interface with its settings.
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 use serde_json::Value;
 
@@ -58,12 +60,19 @@ impl LinkRecord {
             lines.push(format!("interface '{ifname}' is not a port of the bridge '{bridge}'"));
         }
         lines.extend(ports::drift(self, &found, &configured.ports)?);
-        if !self.end.remotes.is_empty() {
-            let remotes = netlink::flood_addresses(found.index)?;
-            let missing = self.end.remotes.iter().filter(|remote| !remotes.contains(remote));
+        let receivers = self.receivers();
+        if !receivers.is_empty() {
+            let (wanted, foreign): (Vec<_>, Vec<_>) = netlink::flood_entries(found.index)?
+                .into_iter()
+                .partition(|entry| entry.is_of_tunnel() && receivers.contains(&entry.address));
+            let is_present = |remote: &&IpAddr| wanted.iter().any(|entry| entry.address == **remote);
+            let missing = self.end.remotes.iter().filter(|remote| !is_present(remote));
             lines.extend(
                 missing.map(|remote| format!("interface '{ifname}' does not have the remote '{remote}'")),
             );
+            lines.extend(foreign.iter().map(|entry| {
+                format!("interface '{ifname}' has the remote '{}', which is not set", entry.address)
+            }));
         }
         for address in configured.addresses.iter().filter(|address| !found.addresses.contains(address)) {
             let address = address.split('/').next().unwrap_or_default();

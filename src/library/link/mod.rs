@@ -241,6 +241,14 @@ impl LinkRecord {
         self.end.addresses.iter().filter_map(|words| end::first_address(words)).collect()
     }
 
+    /// The addresses to which a tunnel sends frames for several receivers: the remotes, and the one among the words of the kind. If there
+    /// are none, another program may set them.
+    fn receivers(&self) -> Vec<IpAddr> {
+        let is_receiver = |pair: &&[String]| pair[0] == "group" || pair[0] == "remote";
+        let words = self.words.windows(2).filter(is_receiver).filter_map(|pair| pair[1].parse().ok());
+        self.end.remotes.iter().copied().chain(words).collect()
+    }
+
     /// Whether the interface has a usable IPv6 address that is not one of its settings, nor link-local.
     fn has_automatic_address(&self, found: &netlink::Link) -> bool {
         let own =

@@ -194,6 +194,22 @@ END
   [[ $(links a bridge) == br0 ]]
 }
 
+@test "a restart without BRIDGE_MTU gives the bridge the MTU of its ports again, or that of a new bridge" {
+  bridge a 'BRIDGE_PORTS=(port2 port3)' BRIDGE_MTU=1300
+  up bridge a
+  bridge a 'BRIDGE_PORTS=(port2 port3)'
+  restart_inside bridge a
+  [[ $(link a br0 .mtu) == 1500 ]]
+  plug a 2 port2
+  plug a 3 port3
+  inside a ip link set dev port3 mtu 1400
+  bridge a 'BRIDGE_PORTS=(port2 port3)' BRIDGE_MTU=1300
+  restart_inside bridge a
+  bridge a 'BRIDGE_PORTS=(port2 port3)'
+  restart_inside bridge a
+  [[ $(link a br0 .mtu) == 1400 ]]
+}
+
 @test "a restart with the port lo changes nothing" {
   bridge a
   netnsctl up --engine direct bridge@a

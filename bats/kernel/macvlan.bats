@@ -402,6 +402,17 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   refused MACVLAN_MTU "'9000'" "'up0'" -- hook macvlan a up outside
 }
 
+@test "a restart without MACVLAN_MTU gives the interface the MTU of its parent again" {
+  setup_parent
+  ip link set dev up0 mtu 1450
+  macvlan a MACVLAN_MTU=1300
+  up macvlan a
+  [[ $(link a mv0 .mtu) == 1300 ]]
+  macvlan a
+  restart_inside macvlan a
+  [[ $(link a mv0 .mtu) == 1450 ]]
+}
+
 @test "the loopback interface as a parent creates nothing, and the message names the setting" {
   macvlan a MACVLAN_PARENT_IFNAME=lo
   create a

@@ -168,6 +168,22 @@ joined() {
   refused VXLAN_MTU "'1431'" 1430 -- hook vxlan a up outside
 }
 
+@test "a restart without VXLAN_MTU gives the tunnel its default again, with and without a parent" {
+  machines
+  for line in '' VXLAN_PARENT_IFNAME=up0; do
+    vxlan a "$line"
+    up vxlan a
+    default=$(link a vxlan0 .mtu)
+    vxlan a "$line" VXLAN_MTU=1300
+    restart_inside vxlan a
+    [[ $(link a vxlan0 .mtu) == 1300 ]]
+    vxlan a "$line"
+    restart_inside vxlan a
+    [[ $(link a vxlan0 .mtu) == "$default" ]]
+    down vxlan a
+  done
+}
+
 @test "invalid settings are refused, with the setting and the value, before anything is made" {
   create a
   while read -r line words; do

@@ -24,11 +24,12 @@ pub(super) fn apply(
     gateways: &[IpAddr],
     meaning: &Meaning,
 ) -> Result<()> {
+    let mtu = mtu(call, link, earlier)?;
     let _there = link.place.enter(call)?;
     let found = link.find_with_addresses()?.with_context(|| format!("{} does not exist", link.describe()))?;
     let before = link.configured.clone().unwrap_or_default();
     let sysctls = set_sysctls(call, link, earlier, &before.sysctls)?;
-    set_properties(call, link, &found, earlier)?;
+    set_properties(call, link, &found, earlier, mtu)?;
     set_remotes(call, link, found.index, earlier)?;
     set_addresses(call, link, &found, &before, meaning)?;
     if !found.up {
@@ -39,7 +40,7 @@ pub(super) fn apply(
     if !ports.is_empty() {
         // A new port may have changed the MTU.
         let found = link.find()?.with_context(|| format!("{} was deleted", link.describe()))?;
-        set_properties(call, link, &found, earlier)?;
+        set_properties(call, link, &found, earlier, mtu)?;
     }
     set_routes(call, link, found.index, &before, gateways, meaning)?;
     let after = link.find_with_addresses()?.with_context(|| format!("{} was deleted", link.describe()))?;
@@ -119,24 +120,31 @@ pub(super) fn repeat_sysctls(call: &Call, link: &LinkRecord) -> Result<()> {
     write_sysctls(call, link, &mut configured.sysctls.clone())
 }
 
+/// The MTU that the interface must have. Without a setting, it stays; if the setting was removed, it is the default again. Both ends of a
+/// pair keep theirs: a plugin may compute it only in the hook on the host.
+fn mtu(call: &Call, link: &LinkRecord, earlier: &LinkSettings) -> Result<Option<u32>> {
+    let is_removed = link.end.mtu.is_none() && earlier.mtu.is_some() && link.configured.is_some();
+    if is_removed && link.peer.is_none() { link.default_mtu(call) } else { Ok(link.end.mtu) }
+}
+
 fn set_properties(
     call: &Call,
     link: &LinkRecord,
     found: &netlink::Link,
     earlier: &LinkSettings,
+    mtu: Option<u32>,
 ) -> Result<()> {
     let end = &link.end;
     // The value of a setting that is not set any more. A moved interface gets the one of the host again.
     let moved = link.moved.as_ref();
     let host_mac = moved.filter(|_| earlier.mac.is_some()).and_then(|moved| address::mac(&moved.mac).ok());
-    let host_mtu = moved.filter(|_| earlier.mtu.is_some()).map(|moved| moved.mtu);
     let mut change = LinkChange::default();
     if let Some(mac) = end.mac.or(host_mac).filter(|mac| text_of_mac(*mac) != found.mac) {
         trace(call, link, &format!("link set dev {} address {}", end.ifname, text_of_mac(mac)));
         change.mac = Some(mac);
     }
     // A later port of a bridge does not change an MTU that was set after the creation.
-    if let Some(mtu) = end.mtu.or(host_mtu).filter(|mtu| *mtu != found.mtu || link.configured.is_none()) {
+    if let Some(mtu) = mtu.filter(|mtu| *mtu != found.mtu || link.configured.is_none()) {
         trace(call, link, &format!("link set dev {} mtu {mtu}", end.ifname));
         change.mtu = Some(mtu);
     }

@@ -8,6 +8,7 @@ mod apply;
 mod cause;
 mod clash;
 mod configure;
+mod default_mtu;
 mod drift;
 mod end;
 mod moved;

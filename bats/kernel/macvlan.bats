@@ -387,6 +387,31 @@ mode() { link "$1" mv0 .linkinfo.info_data.mode; }
   [[ -z $(links host macvlan) ]]
 }
 
+@test "an interface that a restart creates again has its present name, and others keep theirs" {
+  setup_parent
+  ip link add other0 type veth peer name other1
+  ip link set dev other0 up
+  ip link set dev other1 up
+  macvlan a
+  start=$(world)
+  up macvlan a
+  macvlan a MACVLAN_IFNAME=new0
+  restart_inside macvlan a
+  [[ $(links a macvlan) == mv0 ]]
+  macvlan a MACVLAN_IFNAME=taken0 MACVLAN_PARENT_IFNAME=other0
+  inside a ip link add taken0 type veth peer name taken1
+  run ! --separate-stderr hook macvlan a up inside
+  [[ $stderr == *"cannot create interface 'taken0' in namespace 'a': another interface has this name"* ]]
+  [[ $(links a macvlan) == mv0 ]]
+  inside a ip link delete taken0
+  macvlan a MACVLAN_IFNAME=new0 MACVLAN_PARENT_IFNAME=other0
+  restart_inside macvlan a
+  [[ $(links a macvlan) == new0 && $(addresses a new0) == 192.0.2.7/24 ]]
+  down macvlan a
+  macvlan a
+  unchanged "$start"
+}
+
 @test "an MTU above that of the parent is refused, and a restart with it changes nothing" {
   setup_parent
   macvlan a

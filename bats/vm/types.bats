@@ -109,7 +109,8 @@ edit() {
 }
 
 edited() {
-  [[ $(link box up0.7 '.linkinfo.info_data | "\(.id) \(.protocol)"') == '8 802.1ad' ]]
+  run ! has_vlan
+  [[ $(link box up0.8 '.linkinfo.info_data | "\(.id) \(.protocol)"') == '8 802.1ad' ]]
   [[ $(link box ipvlan0 '.linkinfo.info_data | "\(.mode) \(.private)"') == 'l3 true' ]]
   [[ $(link box bond0 '.linkinfo.info_data | "\(.mode) \(.miimon)"') == 'balance-rr 200' ]]
   [[ $(link box vrf0 .linkinfo.info_data.table) == 11 ]]

@@ -9,7 +9,7 @@
 # PREFIX_NSNAME_OUTSIDE. If PREFIX_PARENT_IFNAME is set, the interface is created on this parent, in the namespace
 # PREFIX_PARENT_NSNAME or on the host. A veth pair needs the SUFFIX of its other end as `peer SUFFIX`; this end is in the namespace.
 # Checks all settings of the interface before it is created. An interface that the instance has created already stays. With another parent or other
-# ARGUMENTs than before, it is changed, or deleted and created again if the kernel cannot change it.
+# ARGUMENTs than before, it is changed, or deleted and created again if the kernel cannot change it, with its present name.
 link_add() {
   local __netns_prefix=${1-} __netns_suffix='' __netns_peer='' __netns_settings
   set -- "${@:2}"

@@ -32,7 +32,7 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut record = call.record()?;
     let new = |suffix: &str| -> Result<LinkRecord> {
         let label = format!("{prefix}{suffix}");
-        // On a restart, an interface keeps its name, also if the setting has changed.
+        // On a restart, an interface that stays keeps its name, also if the setting has changed.
         let earlier = record.links().find(|link| link.label == label);
         let (end, from_host) = match earlier {
             Some(link) => {
@@ -86,7 +86,8 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
         let found = set_parent_up(call, parent)?;
         parent::check_mtu(&links[0].end, &found, links[0].largest_mtu(&found))?;
     }
-    create(call, &mut record, links)
+    let present = LinkSettings::read(&settings, suffix)?;
+    create(call, &mut record, links, Some(&present.ifname))
 }
 
 /// Splits words at `--`.
@@ -95,11 +96,17 @@ pub(in super::super) fn split<'a, 'b>(arguments: &'a [&'b str]) -> Result<(&'a [
     Ok((&arguments[..end], &arguments[end + 1..]))
 }
 
-/// Creates a link, or a pair, and records it before. An existing one stays, and is recorded.
-pub(super) fn create(call: &Call, record: &mut Record, mut links: Vec<LinkRecord>) -> Result<()> {
+/// Creates a link, or a pair, and records it before. An existing one stays, and is recorded. A single one that is created again gets the
+/// name `present`.
+pub(super) fn create(
+    call: &Call,
+    record: &mut Record,
+    mut links: Vec<LinkRecord>,
+    present: Option<&str>,
+) -> Result<()> {
     if let [link] = links.as_mut_slice() {
         link.tun = tun::needed(call, record, link)?;
-        replace_outdated(call, record, link)?;
+        replace_outdated(call, record, link, present)?;
     }
     if exists(call, record, &links)? {
         let names: Vec<String> = links.iter().map(|link| format!("'{}'", link.end.ifname)).collect();
@@ -154,10 +161,15 @@ fn change(call: &Call, link: &LinkRecord, properties: &[String]) -> Result<()> {
 
 /// Applies a changed parent, or changed words after the kind, to the interface of an earlier run: deletes it, if the kernel cannot change it. The
 /// kernel may also ignore a change. A property that is not set any more gets its default only in a new interface.
-fn replace_outdated(call: &Call, record: &Record, link: &LinkRecord) -> Result<()> {
+fn replace_outdated(
+    call: &Call,
+    record: &Record,
+    link: &mut LinkRecord,
+    present: Option<&str>,
+) -> Result<()> {
     let Some(earlier) = record.links().find(|one| one.has_label_of(link)) else { return Ok(()) };
     let _there = link.place.enter(call)?;
-    let Some(found) = earlier.find()? else { return Ok(()) };
+    let Some(found) = earlier.find()? else { return take_name(link, present) };
     let has_same_parent = match (&earlier.parent, &link.parent) {
         (Some(one), Some(other)) => one.is_same(other),
         (one, other) => one.is_none() && other.is_none(),
@@ -178,9 +190,24 @@ fn replace_outdated(call: &Call, record: &Record, link: &LinkRecord) -> Result<(
         return Ok(());
     }
     let cause = if is_own { "the kernel cannot change it" } else { "another program has replaced it" };
-    print::say(&format!("{} is created again, because {cause}", earlier.describe()));
+    take_name(link, present)?;
+    let name = &link.end.ifname;
+    let new_name = if *name == earlier.end.ifname { String::new() } else { format!(" as '{name}'") };
+    print::say(&format!("{} is created again{new_name}, because {cause}", earlier.describe()));
     call.trace(&format!("{} link delete dev {}", earlier.place.ip(), earlier.end.ifname));
     remove::delete(earlier, &found)
+}
+
+/// Gives an interface that is going to be created again, in the namespace of this thread, the name of its setting: it may contain the
+/// property that has changed, and rules of a firewall use the name.
+/// Errors: another interface has the name.
+fn take_name(link: &mut LinkRecord, present: Option<&str>) -> Result<()> {
+    let Some(present) = present.filter(|present| *present != link.end.ifname) else { return Ok(()) };
+    present.clone_into(&mut link.end.ifname);
+    if netlink::link_named(present)?.is_some() {
+        return Err(name_is_taken(link));
+    }
+    Ok(())
 }
 
 impl LinkRecord {
@@ -216,7 +243,9 @@ fn keep(record: &mut Record, links: &[LinkRecord]) {
                 (earlier.configured.clone(), earlier.configured_by.clone());
             // `link_configure` compares the new settings with those that are in force.
             if link.configured.is_some() {
+                let ifname = link.end.ifname;
                 link.end = earlier.end.clone();
+                link.end.ifname = ifname;
             }
         }
         record.put_link(link);
@@ -265,12 +294,16 @@ fn exists(call: &Call, record: &Record, links: &[LinkRecord]) -> Result<bool> {
     }
     let taken =
         links.iter().zip(&found).find(|(_, found)| found.is_some()).map_or(&links[0], |(link, _)| link);
-    bail!(
+    Err(name_is_taken(taken))
+}
+
+fn name_is_taken(link: &LinkRecord) -> anyhow::Error {
+    anyhow!(
         "cannot create {}: another interface has this name; fix: remove it with `{} link delete {}`, or change {}",
-        taken.describe(),
-        taken.place.ip(),
-        taken.end.ifname,
-        taken.end.setting("IFNAME"),
+        link.describe(),
+        link.place.ip(),
+        link.end.ifname,
+        link.end.setting("IFNAME"),
     )
 }
 

@@ -18,7 +18,7 @@ use crate::netlink;
 use crate::print;
 
 /// Configures an interface for a hook. A repeated call applies the present settings, and creates an interface again that was deleted.
-/// The name of the interface stays the one of `link_add`. Arguments: PREFIX SUFFIX -- [NAME=VALUE...]
+/// The name of the interface stays the one of the last `link_add`. Arguments: PREFIX SUFFIX -- [NAME=VALUE...]
 /// Errors: a setting is invalid, or the kernel refuses.
 pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let (words, values) = split(arguments)?;
@@ -177,12 +177,12 @@ fn create_again(call: &Call, record: &mut Record, link: &LinkRecord) -> Result<(
         if let Some(parent) = &link.parent {
             add::set_parent_up(call, parent)?;
         }
-        return add::create(call, record, vec![link.clone()]);
+        return add::create(call, record, vec![link.clone()], None);
     }
     let Some(peer) = peer else { bail!("cannot create {} again: its peer is unknown", link.describe()) };
     let is_outside = |link: &LinkRecord| !link.place.is_inside();
     let pair =
         if is_outside(link) { vec![link.clone(), peer.clone()] } else { vec![peer.clone(), link.clone()] };
     peer.place.require(call, &peer.end.setting("NSNAME"))?;
-    add::create(call, record, pair)
+    add::create(call, record, pair, None)
 }

@@ -9,11 +9,14 @@ use crate::netlink;
 use crate::netns;
 
 impl LinkRecord {
-    /// The MTU that a new interface like this one would have; `None` if the parent is missing.
+    /// The MTU that a new interface like this one would have; `None` if the parent is missing, or a program makes the interface.
     /// Errors: the kernel refuses.
     pub(super) fn default_mtu(&self, call: &Call) -> Result<Option<u32>> {
         if let Some(moved) = &self.moved {
             return Ok(Some(moved.mtu));
+        }
+        if self.tun.is_some() {
+            return Ok(None);
         }
         if let Some(parent) = &self.parent {
             let _there = enter_parent(call, parent.namespace.as_ref())?;

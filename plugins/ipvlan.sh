@@ -23,8 +23,11 @@
 #   IPVLAN_SYSCTLS         array of sysctls of the interface: "ipv4.rp_filter=2" is net.ipv4.conf.IFNAME.rp_filter
 #   IPVLAN_CARRIER_TIMEOUT seconds to wait for a carrier; default: 5
 
-# Sets the default name, also for `netnsctl show`.
-configure_ipvlan_defaults() { default_ifname IPVLAN_IFNAME ipvlan0; }
+# Sets the default values, also for `netnsctl show` and `check`.
+configure_ipvlan_defaults() {
+  default_ifname IPVLAN_IFNAME ipvlan0
+  : "${IPVLAN_MODE:=l2}"
+}
 
 # Prints a line for each missing or invalid setting.
 configure_ipvlan_validate() {
@@ -38,6 +41,6 @@ configure_ipvlan_validate() {
 configure_ipvlan_up_inside() {
   configure_ipvlan_defaults
   load_module ipvlan linux-image
-  link_add IPVLAN type ipvlan mode "${IPVLAN_MODE:-l2}" "${IPVLAN_FLAGS:-bridge}"
+  link_add IPVLAN type ipvlan mode "$IPVLAN_MODE" "${IPVLAN_FLAGS:-bridge}"
   link_configure IPVLAN
 }

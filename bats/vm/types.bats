@@ -179,6 +179,36 @@ refuses() {
   refuses dummy "cannot load the kernel module 'dummy'" 'linux-image-amd64'
 }
 
+@test "an ipvlan with another mode than one on the same parent is refused by check, up and restart, and changes nothing" {
+  printf '%s\n' IPVLAN_PARENT_IFNAME=ipv0 IPVLAN_MODE=l3 IPVLAN_IFADDR=192.0.2.3/24 | config ipvlan-customer.conf
+  netnsctl up --engine direct ipvlan@customer
+  config ipvlan-box.conf <<<IPVLAN_PARENT_IFNAME=ipv0
+  run -1 netnsctl check ipvlan@box
+  [[ $output == *"IPVLAN_MODE: 'l2' differs from the mode 'l3' of interface 'ipvlan0' in namespace 'customer' of ipvlan@customer"* ]]
+  refuses ipvlan "IPVLAN_MODE: 'l2' differs from the mode 'l3'" '`netnsctl down ipvlan@customer`'
+  printf '%s\n' IPVLAN_PARENT_IFNAME=ipv0 IPVLAN_MODE=l3 IPVLAN_IFADDR=192.0.2.2/24 | config ipvlan-box.conf
+  netnsctl up --engine direct ipvlan@box
+  printf '%s\n' IPVLAN_PARENT_IFNAME=ipv0 IPVLAN_MODE=l3s | config ipvlan-box.conf
+  run -1 netnsctl restart ipvlan@box
+  [[ $output == *"IPVLAN_MODE: 'l3s' differs"* ]]
+  [[ $(link customer ipvlan0 .linkinfo.info_data.mode) == l3 && $(addresses box ipvlan0) == 192.0.2.2/24 ]]
+  netnsctl down ipvlan@box ipvlan@customer
+}
+
+@test "a VLAN and an ipvlan with an MTU above that of the parent are refused; without the setting, it is that of the parent again" {
+  settings
+  for type in vlan ipvlan; do
+    conf "$type" "${type^^}_MTU=1501"
+    refuses "$type" "${type^^}_MTU: '1501' is too large: the parent '"
+    conf "$type" "${type^^}_MTU=1400"
+    netnsctl up --engine direct "$type@box"
+    conf "$type" "${type^^}_MTU="
+    netnsctl restart "$type@box"
+  done
+  [[ $(link box up0.7 .mtu) == 1500 && $(link box ipvlan0 .mtu) == 1500 ]]
+  netnsctl down box
+}
+
 # Usage: has_vlan
 has_vlan() { ip -netns box link show dev up0.7 &>/dev/null; }
 

@@ -17,7 +17,7 @@ pub(super) fn problems(paths: &Paths, one: &Examined) -> Vec<(String, String)> {
         let settings = one.explained.variables.iter().filter(|variable| variable.name.starts_with(&own));
         let words: Vec<String> = settings.flat_map(words).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        problems.extend(link::problem(paths, kind, prefix, suffix, &words));
+        problems.extend(link::problem(paths, &one.instance, kind, prefix, suffix, &words));
     }
     problems
 }

@@ -85,6 +85,9 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
     if let Some(parent) = &links[0].parent {
         let found = set_parent_up(call, parent)?;
         parent::check_mtu(&links[0].end, &found, links[0].largest_mtu(&found))?;
+        if let Some(mode) = links[0].mode() {
+            parent::check_mode(call.paths, &call.instance, settings.name("MODE"), mode, parent)?;
+        }
     }
     let present = LinkSettings::read(&settings, suffix)?;
     create(call, &mut record, links, Some(&present.ifname))

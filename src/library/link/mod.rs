@@ -34,7 +34,7 @@ pub use remove::{remove, remove_older};
 
 use super::Call;
 use super::sysctl::{Key, Value};
-use crate::name::NsName;
+use crate::name::{Instance, NsName};
 use crate::netlink::{self, KernelError};
 use crate::paths::Paths;
 use crate::sys::program::Program;
@@ -291,22 +291,33 @@ impl LinkRecord {
 #[must_use]
 pub fn problem(
     paths: &Paths,
+    instance: &Instance,
     kind: &str,
     prefix: &str,
     suffix: &str,
     words: &[&str],
 ) -> Option<(String, String)> {
-    let tried = try_settings(paths, kind, prefix, suffix, words);
+    let tried = try_settings(paths, instance, kind, prefix, suffix, words);
     // Any other error is one of this process, such as a missing privilege.
     let invalid = tried.err()?.downcast::<settings::Invalid>().ok()?;
     Some((invalid.setting, invalid.message))
 }
 
-fn try_settings(paths: &Paths, kind: &str, prefix: &str, suffix: &str, words: &[&str]) -> Result<()> {
+fn try_settings(
+    paths: &Paths,
+    instance: &Instance,
+    kind: &str,
+    prefix: &str,
+    suffix: &str,
+    words: &[&str],
+) -> Result<()> {
     let settings = settings::Settings::read(prefix, words)?;
     let read = |suffix: &str| LinkSettings::read_named(&settings, suffix, "checked".to_owned());
     let end = read(suffix)?;
     if let Some(parent) = settings.parent()? {
+        if let Some(mode) = settings.one("MODE").filter(|_| kind == parent::IPVLAN) {
+            parent::check_mode(paths, instance, settings.name("MODE"), mode, &parent)?;
+        }
         let largest = |found: &netlink::Link| parent::largest_mtu(kind, found, settings.has_ipv6_remotes());
         parent.look(paths, |found| parent::check_mtu(&end, found, largest(found)))?;
     }

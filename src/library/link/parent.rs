@@ -2,18 +2,24 @@
 
 use anyhow::Result;
 
+use super::super::record::Record;
 use super::LinkRecord;
 use super::end::LinkSettings;
 use super::settings::{Parent, invalid};
 use super::site::LinkSite;
+use crate::config::remembered;
+use crate::name::Instance;
 use crate::netlink::{self, Link};
 use crate::paths::Paths;
+
+/// The kind whose mode is a property of the parent.
+pub(super) const IPVLAN: &str = "ipvlan";
 
 /// The largest MTU of an interface of a kind, which is also the default of a new one. `None`: the parent does not limit it.
 pub(super) fn largest_mtu(kind: &str, parent: &Link, is_ipv6: bool) -> Option<u32> {
     // The headers of VXLAN, with UDP, IP and Ethernet (`VXLAN_HEADROOM` in include/net/vxlan.h).
     let headers = match (kind, is_ipv6) {
-        ("macvlan" | "ipvlan" | "vlan", _) => 0,
+        ("macvlan" | IPVLAN | "vlan", _) => 0,
         ("vxlan", false) => 50,
         ("vxlan", true) => 70,
         _ => return None,
@@ -35,6 +41,36 @@ pub(super) fn check_mtu(end: &LinkSettings, parent: &Link, largest: Option<u32>)
     Err(invalid(end.setting("MTU"), message))
 }
 
+/// Checks that the other ipvlan interfaces on a parent have the same mode: the kernel would change that of all
+/// (`ipvlan_set_port_mode` in drivers/net/ipvlan/ipvlan_main.c).
+/// Errors: one has another mode.
+pub(super) fn check_mode(
+    paths: &Paths,
+    own: &Instance,
+    setting: String,
+    mode: &str,
+    parent: &Parent,
+) -> Result<()> {
+    for instance in remembered::all(paths)?.into_iter().filter(|instance| instance != own) {
+        // Each instance reports its own damaged record.
+        let Ok(record) = Record::read(paths, &instance) else { continue };
+        let is_on_parent = |link: &&LinkRecord| {
+            link.kind == IPVLAN && link.parent.as_ref().is_some_and(|other| other.is_same(parent))
+        };
+        for link in record.links().filter(is_on_parent) {
+            let Some(other) = link.mode().filter(|other| *other != mode) else { continue };
+            let message = format!(
+                "'{mode}' differs from the mode '{other}' of {} of {instance}, but all interfaces on the parent '{}' have one mode; \
+                 fix: set '{other}', or first take the other one down with `netnsctl down {instance}`",
+                link.describe(),
+                parent.ifname
+            );
+            return Err(invalid(setting, message));
+        }
+    }
+    Ok(())
+}
+
 impl Parent {
     /// Its namespace.
     pub(super) fn place(&self) -> LinkSite {
@@ -54,6 +90,12 @@ impl Parent {
 }
 
 impl LinkRecord {
+    /// The mode of an ipvlan interface.
+    pub(super) fn mode(&self) -> Option<&str> {
+        let mode = self.words.windows(2).find(|pair| pair[0] == "mode" && self.kind == IPVLAN)?;
+        Some(&mode[1])
+    }
+
     /// The largest MTU on a parent.
     pub(super) fn largest_mtu(&self, parent: &Link) -> Option<u32> {
         // A tunnel has addresses among the words of its kind.

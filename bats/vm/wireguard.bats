@@ -264,6 +264,19 @@ life() {
   life direct
 }
 
+@test "a restart replaces the tunnel of another program, whose socket is in the namespace" {
+  netnsctl up --engine direct wireguard@vpn
+  ip -netns vpn link delete dev wg0
+  ip -netns vpn link add dev wg0 type wireguard
+  findings "interface 'wg0' was replaced by another program"
+  no_traffic
+  run -0 netnsctl restart wireguard@vpn
+  [[ $output == *"warning: wireguard@vpn: interface 'wg0' in namespace 'vpn' was replaced by another program: creating it again"* ]]
+  traffic
+  [[ -z $(inside vpn ss -Hlun) ]]
+  netnsctl check wireguard@vpn
+}
+
 # Usage: resolves_to ADDRESS
 # Sets the address of the endpoint's name.
 resolves_to() {

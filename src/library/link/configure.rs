@@ -44,7 +44,9 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     if earlier.moved.is_some() {
         earlier.take_again(call, &mut record)?;
     } else if !earlier.is_in_place(call)? {
-        create_again(call, &mut record, &earlier)?;
+        create_again(call, &mut record, &earlier, "deleted")?;
+    } else if earlier.is_replaced_tunnel(call)? {
+        create_again(call, &mut record, &earlier, "replaced by another program")?;
     } else if let Some(tun) = &earlier.tun {
         tun.create(call, &mut record, &earlier)?;
     } else if earlier.configured.is_some()
@@ -169,9 +171,9 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
     Ok(())
 }
 
-/// Creates an interface again that was deleted.
-fn create_again(call: &Call, record: &mut Record, link: &LinkRecord) -> Result<()> {
-    print::warn(&format!("{} was deleted: creating it again", link.describe()));
+/// Creates an interface again that was deleted, or replaced.
+fn create_again(call: &Call, record: &mut Record, link: &LinkRecord, cause: &str) -> Result<()> {
+    print::warn(&format!("{} was {cause}: creating it again", link.describe()));
     let peer = link.peer.as_ref().and_then(|label| record.links().find(|one| one.label == *label)).cloned();
     if link.kind != "veth" {
         if let Some(parent) = &link.parent {

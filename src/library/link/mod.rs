@@ -170,6 +170,15 @@ impl LinkRecord {
             || self.configured.as_ref().is_none_or(|configured| configured.index == found.index)
     }
 
+    /// Whether another program has replaced a tunnel. The UDP socket is then where that program has created the tunnel.
+    fn is_replaced_tunnel(&self, call: &Call) -> Result<bool> {
+        if self.kind != "wireguard" {
+            return Ok(false);
+        }
+        let _there = self.place.enter(call)?;
+        Ok(self.find()?.is_some_and(|found| !self.is_configured_one(&found)))
+    }
+
     /// The interface, without its addresses, if it exists in the namespace of this thread with the recorded kind. One that was moved may have
     /// another name there.
     fn find(&self) -> Result<Option<netlink::Link>> {

@@ -45,9 +45,18 @@ shown() {
 
 @test "an invalid line is refused with file, line, value and what is expected, before anything is made" {
   while IFS='|' read -r interface peer words; do
-    provide "$interface" "$peer"
+    config wireguard-vpn.conf <<<''
+    peer=${peer/OTHER/${KEY/y/x}}
+    provide "${interface//%/$'\n'}" "${peer//%/$'\n'}"
     refused "wireguard@vpn: $FILE:$words" -- hook wireguard vpn up outside
+    run -1 --separate-stderr netnsctl check wireguard@vpn
+    [[ $output == *"$FILE:${words%%: *}: error: wireguard@vpn: ${words#*: }"* ]]
   done <<'END'
+Address = 10.2.0.2/32, 10.2.0.2/24||3: Address: the address '10.2.0.2' is set twice
+MTU = 1200%Address = fd00::2/128||3: MTU: '1200': IPv6 needs at least 1280, but 'fd00::2/128' is an IPv6 address
+Table = foo|AllowedIPs = 10.0.0.0/8|3: Table: 'foo': expected auto, off, or the number or name of a routing table
+Address = 10.2.0.2/32%Address = ff02::1/128||4: Address: 'ff02::1/128': expected the address of a host
+|AllowedIPs = 10.0.0.1/8%[Peer]%PublicKey = OTHER%AllowedIPs = 10.9.9.9/8|9: AllowedIPs: the network '10.0.0.0/8' is in two peers
 Address = 10.2.0.300/32||3: Address: invalid IP address `10.2.0.300/32`
 MTU = 9||3: MTU: '9': expected a number from 68 to 65535
 Table = a/b||3: Table: 'a/b': expected auto, off
@@ -60,6 +69,12 @@ nonsense||3: invalid line: expected KEY = VALUE
 |AllowedIPs = 0.0.0.0/33|6: AllowedIPs: invalid address `0.0.0.0/33`
 |PersistentKeepalive = 70000|6: PersistentKeepalive: '70000': expected a number from 0 to 65535
 END
+}
+
+@test "the lines of an unknown section are not reported" {
+  printf '%s\n' '[Foo]' "PrivateKey = $KEY" 'MTU = 9' 'Address = 10.2.0.2/32' >"$FILE"
+  refused "$FILE:1: unknown section '[Foo]'" -- hook wireguard vpn up outside
+  [[ $stderr != *"$FILE:2"* && $stderr != *"$FILE:3"* ]]
 }
 
 @test "PostUp and its kin are refused with a hint" {
@@ -100,14 +115,19 @@ END
 @test "a file that other users can write is refused" {
   provide '' ''
   chmod 666 "$FILE"
-  fails hook wireguard vpn up outside
-  [[ $stderr == *'refusing to run files that other users can write'*"$FILE"* ]]
+  refused "wireguard@vpn: $FILE: " -- hook wireguard vpn up outside
+  chown nobody "$FILE"
+  chmod 600 "$FILE"
+  refused "wireguard@vpn: $FILE: " 'chown root' -- hook wireguard vpn up outside
+  config wireguard-vpn.conf <<<''
+  run -1 --separate-stderr netnsctl check wireguard@vpn
+  [[ $output == *"$FILE: error: wireguard@vpn: "*'chown root'* ]]
   rm "$FILE"
 }
 
 @test "a missing file is an error, and check reports an invalid one at its line" {
   rm -f "$FILE"
-  refused "WIREGUARD_CONFIG: cannot read '$FILE': No such file" -- hook wireguard vpn up outside
+  refused "wireguard@vpn: $FILE: the file does not exist: save the file of wg-quick(8) there, or set WIREGUARD_CONFIG" -- hook wireguard vpn up outside
   provide 'MTU = 9' ''
   config wireguard-vpn.conf <<<''
   run -1 --separate-stderr netnsctl check wireguard@vpn

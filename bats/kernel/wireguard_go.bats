@@ -182,6 +182,16 @@ nothing_runs() { [[ -z $(pgrep --full 'netnsinit --supervis[e]|wireguard-g[o]') 
   [[ -z $(ss -Hlun) ]]
 }
 
+@test "a command that fails is reported with its file and line" {
+  provide
+  sed -i 's/^MTU/PostUp = false %i # comment\nMTU/' /etc/wireguard/vpn.conf
+  config wireguard-vpn.conf <<<WIREGUARD_RUN_COMMANDS=yes
+  create vpn
+  hook wireguard vpn up outside
+  run -1 hook wireguard vpn up inside
+  [[ $output == *'/etc/wireguard/vpn.conf:3: PostUp: the command has failed with status 1: false wg0'* ]]
+}
+
 @test "no key is in an argument, the environment, a trace, or a file that others can read" {
   config wireguard-vpn.conf <<<'set -x'
   up wireguard peer

@@ -43,13 +43,19 @@ wireguard_apply() {
 # Runs the commands of a KEY of the file (PreUp, PostUp, PreDown, PostDown), with the name of the interface in place of %i, if
 # PREFIX_RUN_COMMANDS is yes. Fails if one of them fails.
 wireguard_run() {
-  local __netns_name=$1_RUN_COMMANDS __netns_settings __netns_commands __netns_command
+  local __netns_name=$1_RUN_COMMANDS __netns_settings __netns_commands __netns_place __netns_command __netns_status
   [[ ${!__netns_name-} == yes ]] || return 0
   __netns_tunnel_settings "$1"
   __netns_commands=$(__netns_library wireguard_commands "$1" "$2" -- "${__netns_settings[@]}") || return
-  while IFS= read -r __netns_command; do
+  while IFS=$'\t' read -r __netns_place __netns_command; do
+    [[ $__netns_place ]] || continue # there is no command
+    __netns_status=0
     # A command must not read the next ones.
-    [[ ! $__netns_command ]] || "$BASH" -c "$__netns_command" </dev/null || return
+    "$BASH" -c "$__netns_command" </dev/null || __netns_status=$?
+    if ((__netns_status)); then
+      echo "$__netns_place: $2: the command has failed with status $__netns_status: $__netns_command" >&2
+      return "$__netns_status"
+    fi
   done <<<"$__netns_commands"
 }
 

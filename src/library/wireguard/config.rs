@@ -1,12 +1,13 @@
 //! What an administrator wants a WireGuard tunnel to be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::value::{Parsed, is_host, number};
+use super::value::{Parsed, is_host, items, number};
+use crate::name::address;
 
 /// A tunnel.
 #[derive(Debug, Default)]
@@ -14,7 +15,8 @@ pub struct Config {
     pub(super) private_key: String,
     /// The local UDP port.
     pub listen_port: Option<u16>,
-    fwmark: Option<String>,
+    /// The mark of its packets; 0 for none.
+    pub fwmark: u32,
     /// Each `ADDRESS/PREFIX`.
     pub addresses: Vec<String>,
     /// The MTU in bytes.
@@ -24,12 +26,22 @@ pub struct Config {
     /// The search domains.
     pub search: Vec<String>,
     table: TunnelTable,
-    /// Each key (`PreUp`, …) with its command.
-    pub commands: Vec<(&'static str, String)>,
     /// Whether wg-quick(8) would overwrite the file.
     pub saves: bool,
     /// The peers.
     pub peers: Vec<Peer>,
+    /// The lines of the file with commands, or with values that may be refused later.
+    pub(super) lines: Vec<FileLine>,
+}
+
+/// A line of a file of wg-quick(8).
+#[derive(Debug)]
+pub(super) struct FileLine {
+    /// `FILE:LINE`.
+    pub place: String,
+    /// As the manual spells it.
+    pub key: &'static str,
+    pub value: String,
 }
 
 /// A peer of a tunnel.
@@ -70,18 +82,19 @@ pub const COMMANDS: [&str; 4] = ["PreUp", "PostUp", "PreDown", "PostDown"];
 
 impl Config {
     pub(super) fn set_listen_port(&mut self, value: &str) -> Parsed<()> {
-        self.listen_port = Some(u16::try_from(number(value, 0, 65535)?).map_err(|error| error.to_string())?);
+        let port = u16::try_from(number(value, 0, 65535)?).map_err(|error| error.to_string())?;
+        self.listen_port = Some(port).filter(|port| *port > 0);
         Ok(())
     }
 
     pub(super) fn set_fwmark(&mut self, value: &str) -> Parsed<()> {
-        let digits = value.strip_prefix("0x");
-        let is_number =
-            digits.map_or_else(|| value.parse::<u32>().is_ok(), |hex| u32::from_str_radix(hex, 16).is_ok());
-        if !is_number && value != "off" {
-            return Err(format!("'{value}': expected a number, such as 51820 or 0xca6c, or off"));
-        }
-        self.fwmark = Some(value.to_owned());
+        let mark = match value.strip_prefix("0x") {
+            _ if value == "off" => Some(0),
+            Some(hex) => u32::from_str_radix(hex, 16).ok(),
+            None => value.parse().ok(),
+        };
+        let expected = || format!("'{value}': expected a number, such as 51820 or 0xca6c, or off");
+        self.fwmark = mark.ok_or_else(expected)?;
         Ok(())
     }
 
@@ -97,6 +110,40 @@ impl Config {
             _ => return Err(format!("'{value}': expected auto, off, or the number or name of a table")),
         };
         Ok(())
+    }
+
+    pub(super) fn add_address(&mut self, item: &str) -> Parsed<()> {
+        let network = address::network(item)?;
+        let is_same = |one: &String| one.parse::<IpNet>().is_ok_and(|one| one.addr() == network.addr());
+        if self.addresses.iter().any(is_same) {
+            return Err(format!("the address '{}' is set twice", network.addr()));
+        }
+        let address = network.addr();
+        // The kernel gives an interface none of them (`ipv6_add_addr` in net/ipv6/addrconf.c).
+        if address.is_multicast() || address.is_unspecified() || address.is_ipv6() && address.is_loopback() {
+            return Err(format!("'{item}': expected the address of a host"));
+        }
+        self.addresses.push(network.to_string());
+        Ok(())
+    }
+
+    /// The network that two peers have: the kernel would take it from the first one.
+    pub(super) fn shared_network(&self) -> Option<String> {
+        let mut owners = BTreeMap::new();
+        self.peers.iter().find_map(|peer| {
+            let networks = peer.allowed_networks().into_iter();
+            let mut earlier = networks.filter_map(|network| {
+                let other = owners.insert(network.clone(), &peer.public_key)?;
+                Some(format!("the network '{network}' is in two peers, '{other}' and '{}'", peer.public_key))
+            });
+            earlier.next()
+        })
+    }
+
+    /// The line of the file that a message is about: it has one of these keys, and its value is in the message.
+    pub(super) fn line_of(&self, keys: &[&str], message: &str) -> Option<&FileLine> {
+        let lines = || self.lines.iter().rev().filter(|line| keys.contains(&line.key));
+        lines().find(|line| items(&line.value).any(|item| message.contains(item))).or_else(|| lines().next())
     }
 
     pub(super) fn add_dns(&mut self, item: &str) -> Parsed<()> {
@@ -138,8 +185,8 @@ impl Config {
         if let Some(port) = self.listen_port.or(port) {
             line("ListenPort", &port);
         }
-        if let Some(mark) = &self.fwmark {
-            line("FwMark", mark);
+        if self.fwmark > 0 {
+            line("FwMark", &self.fwmark);
         }
         for (peer, endpoint) in self.peers.iter().zip(endpoints) {
             text += &peer.text(*endpoint);
@@ -170,6 +217,14 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::super::wg_quick::tests::{KEY, file, parse};
+
+    #[test]
+    fn a_listen_port_of_0_is_the_default_and_a_mark_is_a_number() {
+        for (mark, expected) in [("0xCA6C", 51820), ("7", 7), ("off", 0)] {
+            let (config, faults) = parse(&file(&format!("ListenPort = 0\nFwMark = {mark}"), ""));
+            assert_eq!((config.listen_port, config.fwmark, faults), (None, expected, Vec::new()));
+        }
+    }
 
     #[test]
     fn allowed_networks_become_routes_except_those_of_the_addresses() {

@@ -1,11 +1,13 @@
 //! `wireguard_read` and `wireguard_commands`: print the parts of a tunnel that bash applies. Also reads the tunnel for the other functions.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, anyhow, bail, ensure};
 
-use super::super::Call;
 use super::super::link::add::split;
 use super::super::link::settings::Settings;
-use super::config::{COMMANDS, Config};
+use super::super::{Call, link, place_of};
+use super::config::{COMMANDS, Config, FileLine};
 use super::settings::below;
 use crate::print;
 use crate::trust;
@@ -24,8 +26,15 @@ pub fn read(call: &Call, arguments: &[&str]) -> Result<()> {
         ));
         return Ok(());
     }
-    let config = match trusted(call, &settings).and_then(|()| Config::read(&call.paths.root, &settings)) {
-        Ok(config) => config,
+    let found = read_all(call, &settings).and_then(|config| {
+        let results = missing_settings(&settings, &config);
+        match refused(&settings, values, &config, &results) {
+            Some(fault) => Err(vec![fault]),
+            None => Ok(results),
+        }
+    });
+    let results = match found {
+        Ok(results) => results,
         Err(faults) => {
             // One line each, so that no part of a value can look like another line.
             for line in faults.iter().flat_map(|fault| fault.lines()) {
@@ -34,20 +43,53 @@ pub fn read(call: &Call, arguments: &[&str]) -> Result<()> {
             return Ok(());
         }
     };
-    for (key, values) in [
+    for word in results {
+        print::say(&word);
+    }
+    Ok(())
+}
+
+/// The settings that have their values from the file, as NAME=VALUE.
+fn missing_settings(settings: &Settings, config: &Config) -> Vec<String> {
+    let values = [
         ("IFADDR", config.addresses.clone()),
         ("ROUTES", config.routes()),
         ("MTU", config.mtu.iter().map(ToString::to_string).collect()),
         ("DNS_SERVERS", joined(&config.dns)),
         ("DNS_SEARCH", joined(&config.search)),
-    ] {
-        if settings.one(key).is_none() {
-            for value in values {
-                print::say(&format!("{}={value}", settings.name(key)));
-            }
-        }
+    ];
+    let missing = values.into_iter().filter(|(key, _)| settings.one(key).is_none());
+    missing
+        .flat_map(|(key, values)| values.into_iter().map(move |value| (key, value)))
+        .map(|(key, value)| format!("{}={value}", settings.name(key)))
+        .collect()
+}
+
+/// Checks the values together, as `link_add` and `link_configure` do. Returns a message about the line of the file, or the setting.
+fn refused(settings: &Settings, values: &[&str], config: &Config, missing: &[String]) -> Option<String> {
+    let words: Vec<&str> = values.iter().copied().chain(missing.iter().map(String::as_str)).collect();
+    let (name, message) = link::problem(settings.prefix(), "", &words)?;
+    let is_of_file = missing.iter().any(|word| word.split_once('=').is_some_and(|(one, _)| one == name));
+    let table = message.contains("\"table\" value"); // as ip(8) calls it
+    let expected = "expected auto, off, or the number or name of a routing table";
+    if table
+        && is_of_file
+        && let Some(value) = settings.one("TABLE")
+    {
+        return Some(format!("{}: '{value}': {expected}", settings.name("TABLE")));
     }
-    Ok(())
+    let keys: &[&str] = match name.strip_prefix(settings.prefix()).unwrap_or_default() {
+        _ if !is_of_file => &[],
+        "_IFADDR" => &["Address"],
+        "_ROUTES" if table => &["Table"],
+        "_ROUTES" => &["AllowedIPs"],
+        _ => &["MTU"],
+    };
+    Some(match config.line_of(keys, &message) {
+        Some(FileLine { place, key, value }) if table => format!("{place}: {key}: '{value}': {expected}"),
+        Some(FileLine { place, key, value }) => format!("{place}: {key}: '{value}': {message}"),
+        None => format!("{name}: {message}"),
+    })
 }
 
 /// The words in one text; nothing if there are none.
@@ -55,8 +97,8 @@ fn joined(words: &[String]) -> Vec<String> {
     if words.is_empty() { Vec::new() } else { vec![words.join(" ")] }
 }
 
-/// `wireguard_commands`: prints the commands of the file for a moment, one a line, if they are allowed. Arguments: PREFIX KEY --
-/// [NAME=VALUE...].
+/// `wireguard_commands`: prints the commands of the file for a moment, each in a line with its place, if they are allowed.
+/// Arguments: PREFIX KEY -- [NAME=VALUE...].
 /// Errors: the file cannot be read, or is invalid.
 pub fn commands(call: &Call, arguments: &[&str]) -> Result<()> {
     let (words, values) = split(arguments)?;
@@ -65,22 +107,48 @@ pub fn commands(call: &Call, arguments: &[&str]) -> Result<()> {
     let settings = Settings::read(prefix, values)?;
     let Some(ifname) = settings.one("IFNAME") else { bail!("{} is not set", settings.name("IFNAME")) };
     let config = valid(call, &settings)?;
-    for (_, command) in config.commands.iter().filter(|(found, _)| found == key) {
-        print::say(&command.replace("%i", ifname));
+    for line in config.lines.iter().filter(|line| line.key == *key) {
+        print::say(&format!("{}\t{}", line.place, line.value.replace("%i", ifname)));
     }
     Ok(())
 }
 
 /// Checks that only root may write the files of a tunnel: they decide where its traffic goes.
 fn trusted(call: &Call, settings: &Settings) -> Result<(), Vec<String>> {
+    let root = &call.paths.root;
     let paths = ["CONFIG", "PRIVATE_KEY_FILE"].into_iter().filter_map(|key| settings.one(key));
-    trust::require(&call.paths.root, paths.map(|path| below(&call.paths.root, path)))
-        .map_err(|error| vec![format!("{error:#}")])
+    let paths: Vec<PathBuf> = paths.map(|path| below(root, path)).collect();
+    if trust::allowed() {
+        return trust::require(root, paths).map_err(|error| vec![format!("{error:#}")]);
+    }
+    let found = trust::check(root, paths);
+    if found.is_empty() { Ok(()) } else { Err(found.iter().map(ToString::to_string).collect()) }
+}
+
+/// Reads a tunnel.
+/// Errors: a line for each fault, `PLACE: MESSAGE`.
+fn read_all(call: &Call, settings: &Settings) -> Result<Config, Vec<String>> {
+    trusted(call, settings)?;
+    Config::read(&call.paths.root, settings).map_err(|faults| {
+        // A setting that no file sets has its default.
+        let setting = settings.name("CONFIG");
+        let is_missing = |path: &&str| !below(&call.paths.root, path).exists();
+        match settings.one("CONFIG").filter(is_missing) {
+            Some(path)
+                if faults.iter().any(|fault| fault.starts_with(&setting))
+                    && place_of(call.paths, &call.instance, &setting).is_none() =>
+            {
+                vec![format!(
+                    "{path}: the file does not exist: save the file of wg-quick(8) there, or set {setting}"
+                )]
+            }
+            _ => faults,
+        }
+    })
 }
 
 /// Reads a tunnel.
 /// Errors: a value is invalid.
 pub(super) fn valid(call: &Call, settings: &Settings) -> Result<Config> {
-    let config = trusted(call, settings).and_then(|()| Config::read(&call.paths.root, settings));
-    config.map_err(|faults| anyhow!(faults.join("\n")))
+    read_all(call, settings).map_err(|faults| anyhow!(faults.join("\n")))
 }

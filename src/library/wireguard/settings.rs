@@ -35,6 +35,9 @@ impl Config {
                 faults.push(format!("{}: {error}", settings.name(key)));
             }
         }
+        if by_settings && let Some(message) = config.shared_network() {
+            faults.push(format!("{}: {message}", settings.name("PEERS")));
+        }
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 

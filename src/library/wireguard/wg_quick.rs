@@ -4,14 +4,19 @@
 
 use std::collections::BTreeSet;
 
-use super::config::{COMMANDS, Config, Peer};
+use super::config::{COMMANDS, Config, FileLine, Peer};
 use super::value::{Parsed, endpoint, items, keepalive, number, public_key, secret};
 use crate::name::address;
+
+/// The keys of values that may be refused later.
+const TRACED: [&str; 5] = ["Address", "MTU", "Table", "ListenPort", "AllowedIPs"];
 
 /// The part of a file that a line belongs to.
 #[derive(Clone, Copy, PartialEq)]
 enum Section {
     None,
+    /// Its lines have no further faults.
+    Unknown,
     Interface,
     Peer,
 }
@@ -38,14 +43,27 @@ impl Config {
                     starts.push(number);
                     Ok(())
                 }
-                Some(name) => Err(format!("unknown section '[{name}]': expected [Interface] or [Peer]")),
+                Some(name) => {
+                    section = Section::Unknown;
+                    Err(format!("unknown section '[{name}]': expected [Interface] or [Peer]"))
+                }
+                None if section == Section::Unknown => Ok(()),
                 None => match line.split_once('=') {
                     // The line may be a key.
                     None => {
                         Err("invalid line: expected KEY = VALUE, [Interface], [Peer] or a comment".into())
                     }
                     Some((key, value)) => {
-                        config.set(section, key.trim(), value.trim()).and_then(|command| match command {
+                        let (key, value) = (key.trim(), value.trim());
+                        let place = format!("{path}:{number}");
+                        let known =
+                            TRACED.iter().chain(&COMMANDS).find(|known| known.eq_ignore_ascii_case(key));
+                        config.lines.extend(known.map(|key| FileLine {
+                            place,
+                            key,
+                            value: value.to_owned(),
+                        }));
+                        config.set(section, key, value).and_then(|command| match command {
                             Some(key) if !runs => Err(format!(
                                 "{key} is not run: remove the line, or allow commands with {allowed_by}=yes"
                             )),
@@ -54,6 +72,9 @@ impl Config {
                     }
                 },
             };
+            if result.is_err() && section == Section::None {
+                section = Section::Unknown;
+            }
             faults.extend(result.err().map(|error| format!("{path}:{number}: {error}")));
         }
         if config.private_key.is_empty() && faults.is_empty() {
@@ -69,6 +90,12 @@ impl Config {
                 }
             }
         }
+        if faults.is_empty()
+            && let Some(message) = config.shared_network()
+            && let Some(line) = config.line_of(&["AllowedIPs"], &message)
+        {
+            faults.push(format!("{}: {}: {message}", line.place, line.key));
+        }
         (config, faults)
     }
 
@@ -79,7 +106,7 @@ impl Config {
             let peer = self.peers.last_mut().expect("the section has begun with a peer");
             return peer.set(key, &lower, value).map(|()| None);
         }
-        if section == Section::None {
+        if section != Section::Interface {
             return Err(format!(
                 "the key{} is in no section: expected [Interface] or [Peer] before it",
                 shown(key)
@@ -90,9 +117,7 @@ impl Config {
             "privatekey" => secret(value).map(|key| self.private_key = key),
             "listenport" => self.set_listen_port(value),
             "fwmark" => self.set_fwmark(value),
-            "address" => items(value).try_for_each(|item| {
-                address::network(item).map(|network| self.addresses.push(network.to_string()))
-            }),
+            "address" => items(value).try_for_each(|item| self.add_address(item)),
             "mtu" => number(value, 68, 65535).map(|mtu| self.mtu = Some(mtu)),
             "dns" => items(value).try_for_each(|item| self.add_dns(item)),
             "table" => self.set_table(value),
@@ -104,10 +129,7 @@ impl Config {
                 _ => Err(format!("'{value}': expected true or false")),
             },
             _ => match COMMANDS.iter().find(|known| known.eq_ignore_ascii_case(key)) {
-                Some(known) => {
-                    self.commands.push((known, value.to_owned()));
-                    return Ok(Some(known));
-                }
+                Some(known) => return Ok(Some(known)),
                 None => {
                     return Err(format!(
                         "unknown key{} in [Interface]: expected PrivateKey, Address, DNS, MTU, Table, ListenPort, FwMark, \

@@ -58,10 +58,13 @@ findings() {
   shown "$ENGINE" restart wireguard
 
   peer=$(on wg show "$device" peers)
-  on wg set "$device" peer "$peer" allowed-ips 10.2.0.0/24 persistent-keepalive 7
-  findings "peer '$peer' of interface 'wg0' has the allowed addresses 10.2.0.0/24, not 0.0.0.0/0, ::/0" 'has the keepalive interval 7, not 0'
+  on bash -c "umask 077; wg genpsk >/run/preshared"
+  on wg set "$device" fwmark 7 peer "$peer" preshared-key /run/preshared allowed-ips 10.2.0.0/24 persistent-keepalive 7
+  findings "interface 'wg0' has the mark 0x7, not 0x0" 'has a preshared key that is not in the settings' "peer '$peer' of interface 'wg0' has the allowed addresses 10.2.0.0/24, not 0.0.0.0/0, ::/0" 'has the keepalive interval 7, not 0'
   on netnsctl restart wireguard@vpn
   on netnsctl check wireguard@vpn
+  [[ $(on wg show "$device" preshared-keys) == *'(none)' && $(on wg show "$device" fwmark) == off ]]
+  on rm /run/preshared
 
   # A program that runs and does not answer.
   on kill -STOP "$pid"

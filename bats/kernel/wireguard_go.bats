@@ -84,14 +84,6 @@ device() { tr '\0' '\n' <"/proc/$(program_of vpn)/cmdline" | tail -1; }
 # Prints a property of the tunnel of vpn.
 tunnel() { wg show "$(device)" "$1" | cut -f 2-; }
 
-# Usage: findings TEXT...
-# Succeeds if check reports these texts.
-findings() {
-  local text
-  run ! netnsctl check wireguard@vpn
-  for text; do [[ $output == *"error: wireguard@vpn: "*"$text"* ]] || return; done
-}
-
 # Usage: nothing_runs
 # Succeeds if no program, no control socket and no interface of a program is left.
 nothing_runs() { [[ -z $(pgrep --full 'netnsinit --supervis[e]|wireguard-g[o]') && -z $(ls -A /run/wireguard) && $(links host) == lo ]]; }

@@ -169,7 +169,7 @@ service_pid() {
 # Usage: drift
 # Changes each property of the tunnel. check reports it, and a restart repairs it.
 drift() {
-  inside vpn wg set wg0 private-key "$KEYS/other" peer "$(<"$KEYS/peer.pub")" allowed-ips 203.0.113.1/32 persistent-keepalive 7
+  inside vpn wg set wg0 private-key "$KEYS/other" fwmark 7 peer "$(<"$KEYS/peer.pub")" preshared-key "$KEYS/other" allowed-ips 203.0.113.1/32 persistent-keepalive 7
   inside vpn wg set wg0 peer "$(<"$KEYS/client.pub")" # not its own any more
   ip -netns vpn route delete default dev wg0
   ip -netns vpn link set dev wg0 mtu 1300
@@ -177,7 +177,7 @@ drift() {
   findings "the route 'default' over interface 'wg0' is missing" "interface 'wg0' has the MTU '1300', not '1420'" \
     "interface 'wg0' has another private key" "interface 'wg0' has a peer '$(<"$KEYS/client.pub")' that is not in the settings" \
     "peer '$(<"$KEYS/peer.pub")' of interface 'wg0' has the allowed addresses 203.0.113.1/32, not 0.0.0.0/0, ::/0" \
-    'has the keepalive interval 7, not 1' "'/etc/netns/vpn/resolv.conf' differs"
+    "interface 'wg0' has the mark 0x7, not 0x0" 'has another preshared key' 'has the keepalive interval 7, not 1' "'/etc/netns/vpn/resolv.conf' differs"
   rm /etc/netns/vpn/resolv.conf
   netnsctl restart wireguard@vpn
   netnsctl check wireguard@vpn

@@ -55,8 +55,9 @@ pub fn apply(call: &Call, arguments: &[&str]) -> Result<()> {
         applied: now(),
         public_key: None,
         listen_port: config.listen_port,
+        fwmark: config.fwmark,
         mtu: None,
-        peers: config.peers.iter().map(PeerRecord::of).collect(),
+        peers: config.peers.iter().map(PeerRecord::of).collect::<Result<_>>()?,
     };
     let mut endpoints = Vec::new();
     for (peer, recorded) in config.peers.iter().zip(&tunnel.peers) {

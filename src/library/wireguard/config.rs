@@ -80,6 +80,9 @@ enum TunnelTable {
 /// The keys of commands, in the order in which wg-quick(8) runs them.
 pub const COMMANDS: [&str; 4] = ["PreUp", "PostUp", "PreDown", "PostDown"];
 
+/// The preshared key of a peer without one, in base64. Without a line for it, `wg syncconf` would keep the present one.
+const NO_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 impl Config {
     pub(super) fn set_listen_port(&mut self, value: &str) -> Parsed<()> {
         let port = u16::try_from(number(value, 0, 65535)?).map_err(|error| error.to_string())?;
@@ -204,7 +207,7 @@ impl Peer {
     fn text(&self, endpoint: Option<SocketAddr>) -> String {
         let allowed: Vec<String> = self.allowed_networks().into_iter().collect();
         let mut lines = vec!["[Peer]".to_owned(), format!("PublicKey = {}", self.public_key)];
-        lines.extend(self.preshared_key.iter().map(|key| format!("PresharedKey = {key}")));
+        lines.push(format!("PresharedKey = {}", self.preshared_key.as_deref().unwrap_or(NO_KEY)));
         if !allowed.is_empty() {
             lines.push(format!("AllowedIPs = {}", allowed.join(", ")));
         }
@@ -217,6 +220,7 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::super::wg_quick::tests::{KEY, file, parse};
+    use super::NO_KEY;
 
     #[test]
     fn a_listen_port_of_0_is_the_default_and_a_mark_is_a_number() {
@@ -241,8 +245,8 @@ mod tests {
         assert_eq!(
             config.text(None, &["192.0.2.1:1".parse().ok()]),
             format!(
-                "[Interface]\nPrivateKey = {KEY}\nListenPort = 7\n[Peer]\nPublicKey = {KEY}\nAllowedIPs = 10.0.0.0/8\n\
-                 Endpoint = 192.0.2.1:1\nPersistentKeepalive = 0\n"
+                "[Interface]\nPrivateKey = {KEY}\nListenPort = 7\n[Peer]\nPublicKey = {KEY}\nPresharedKey = {NO_KEY}\n\
+                 AllowedIPs = 10.0.0.0/8\nEndpoint = 192.0.2.1:1\nPersistentKeepalive = 0\n"
             )
         );
     }

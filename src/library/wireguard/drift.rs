@@ -43,6 +43,10 @@ impl Tunnel {
         if let Some(port) = self.listen_port.filter(|port| Some(*port) != running.listen_port) {
             lines.push(format!("interface '{ifname}' does not listen on port {port}"));
         }
+        if self.fwmark != running.fwmark {
+            let (found, expected) = (running.fwmark, self.fwmark);
+            lines.push(format!("interface '{ifname}' has the mark {found:#x}, not {expected:#x}"));
+        }
         for peer in running
             .peers
             .iter()
@@ -55,16 +59,24 @@ impl Tunnel {
         }
         for peer in &self.peers {
             match running.peers.iter().find(|one| one.public_key == peer.public_key) {
-                Some(running) => lines.extend(self.peer_drift(peer, running)),
+                Some(running) => lines.extend(self.peer_drift(peer, running)?),
                 None => lines.push(format!("interface '{ifname}' has no peer '{}'", peer.public_key)),
             }
         }
         Ok(lines)
     }
 
-    fn peer_drift(&self, peer: &PeerRecord, running: &RunningPeer) -> Vec<String> {
+    fn peer_drift(&self, peer: &PeerRecord, running: &RunningPeer) -> Result<Vec<String>> {
         let what = format!("peer '{}' of interface '{}'", peer.public_key, self.ifname);
         let mut lines = Vec::new();
+        match (&peer.preshared, running.preshared()?) {
+            (Some(_), None) => lines.push(format!("{what} has no preshared key")),
+            (None, Some(_)) => lines.push(format!("{what} has a preshared key that is not in the settings")),
+            (Some(expected), Some(found)) if *expected != found => {
+                lines.push(format!("{what} has another preshared key"));
+            }
+            _ => {}
+        }
         if peer.allowed != running.allowed {
             let text = |networks: &BTreeSet<String>| {
                 let words: Vec<&str> = networks.iter().map(String::as_str).collect();
@@ -97,6 +109,6 @@ impl Tunnel {
             },
             _ => {}
         }
-        lines
+        Ok(lines)
     }
 }

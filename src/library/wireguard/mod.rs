@@ -16,6 +16,7 @@ mod wg_quick;
 
 use std::collections::BTreeSet;
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 pub use apply::apply;
@@ -25,6 +26,7 @@ pub use read::{commands, read};
 use super::record::{Object, Record};
 use crate::name::NsName;
 use config::Endpoint;
+use running::fingerprint;
 
 /// What a tunnel must be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,6 +48,9 @@ pub struct Tunnel {
     /// Unknown until the keys are set.
     public_key: Option<String>,
     listen_port: Option<u16>,
+    /// 0 for none.
+    #[serde(default)]
+    fwmark: u32,
     /// The MTU, if it is computed.
     mtu: Option<u32>,
     peers: Vec<PeerRecord>,
@@ -57,6 +62,9 @@ struct PeerRecord {
     public_key: String,
     /// The name and the port of its endpoint, if that is a name.
     endpoint: Option<(String, u16)>,
+    /// The fingerprint of its preshared key.
+    #[serde(default)]
+    preshared: Option<String>,
     allowed: BTreeSet<String>,
     keepalive: u16,
 }
@@ -75,13 +83,15 @@ fn put(record: &mut Record, tunnel: Tunnel) {
 }
 
 impl PeerRecord {
-    fn of(peer: &config::Peer) -> Self {
+    fn of(peer: &config::Peer) -> Result<Self> {
         let endpoint = match &peer.endpoint {
             Some(Endpoint::Name(name, port)) => Some((name.clone(), *port)),
             _ => None,
         };
         let public_key = peer.public_key.clone();
-        Self { public_key, endpoint, allowed: peer.allowed_networks(), keepalive: peer.keepalive }
+        let preshared = peer.preshared_key.as_deref().map(fingerprint).transpose()?;
+        let (allowed, keepalive) = (peer.allowed_networks(), peer.keepalive);
+        Ok(Self { public_key, endpoint, preshared, allowed, keepalive })
     }
 }
 

@@ -11,17 +11,18 @@ use crate::sys::program::Program;
 /// A handshake is valid for this time (`REJECT_AFTER_TIME` in the kernel's drivers/net/wireguard/messages.h).
 pub const VALID: u64 = 180;
 
-/// A running tunnel, as `wg show IFNAME dump` prints it, without its secrets.
-#[derive(Debug)]
+/// A running tunnel, as `wg show IFNAME dump` prints it, without its private key.
 pub struct RunningTunnel {
     pub public_key: String,
     pub listen_port: Option<u16>,
+    /// 0 for none.
+    pub fwmark: u32,
     pub peers: Vec<RunningPeer>,
 }
 
-#[derive(Debug)]
 pub struct RunningPeer {
     pub public_key: String,
+    preshared_key: Option<String>,
     pub endpoint: Option<SocketAddr>,
     pub allowed: BTreeSet<String>,
     /// Seconds since 1970; `None` if there was none.
@@ -45,6 +46,11 @@ pub fn wg(arguments: &[&str], input: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// A text that differs for each preshared key, and does not reveal it: the public key that it would have as a private one.
+pub fn fingerprint(key: &str) -> Result<String> {
+    Ok(wg(&["pubkey"], key)?.trim().to_owned())
+}
+
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
@@ -57,12 +63,13 @@ impl RunningTunnel {
         let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
         let unexpected = || format!("`wg show {device} dump` has printed another format");
         let interface = lines.next().with_context(unexpected)?;
-        let [_, public_key, port, ..] = interface.as_slice() else { bail!(unexpected()) };
+        let [_, public_key, port, mark] = interface.as_slice() else { bail!(unexpected()) };
         let peers =
             lines.map(|line| RunningPeer::of(&line).with_context(unexpected)).collect::<Result<_>>()?;
         Ok(Self {
             public_key: (*public_key).to_owned(),
             listen_port: port.parse().ok().filter(|port| *port > 0),
+            fwmark: mark.strip_prefix("0x").and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0),
             peers,
         })
     }
@@ -71,9 +78,12 @@ impl RunningTunnel {
 impl RunningPeer {
     /// Reads the fields of a line; see "show" in wg(8).
     fn of(fields: &[&str]) -> Option<Self> {
-        let [public_key, _, endpoint, allowed, handshake, _, sent, keepalive] = fields else { return None };
+        let [public_key, preshared_key, endpoint, allowed, handshake, _, sent, keepalive] = fields else {
+            return None;
+        };
         Some(Self {
             public_key: (*public_key).to_owned(),
+            preshared_key: Some((*preshared_key).to_owned()).filter(|key| key != "(none)"),
             endpoint: endpoint.parse().ok(),
             allowed: allowed
                 .split(',')
@@ -84,6 +94,11 @@ impl RunningPeer {
             sent: sent.parse().ok()?,
             keepalive: keepalive.parse().unwrap_or(0),
         })
+    }
+
+    /// The [`fingerprint`] of the preshared key.
+    pub fn preshared(&self) -> Result<Option<String>> {
+        self.preshared_key.as_deref().map(fingerprint).transpose()
     }
 
     /// Seconds since the last handshake.

@@ -334,6 +334,8 @@ resolves_to() {
   log=$(</run/systemd-netns/direct/wireguard@vpn.log)
   [[ $log == *"warning: other users can read '$FILE', which has a private key; fix: chmod 600 $FILE"* ]]
   [[ $log == *'warning: SaveConfig is ignored'* ]]
+  run netnsctl check wireguard@vpn
+  [[ $output == *"warning: wireguard@vpn: other users can read '$FILE', which has a private key; fix: chmod 600 $FILE"* ]]
   netnsctl down wireguard@vpn
   [[ $(paste -sd, /run/ran) == 'pre, wg0,down' ]]
   rm /run/ran

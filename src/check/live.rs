@@ -142,6 +142,9 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
                 let advice = "bring up the type that creates it, or correct the name";
                 findings.push(Finding::note(line).of(instance).advice(advice));
             }
+            for line in library::readable_files(paths, instance).unwrap_or_default() {
+                findings.push(Finding::warning(line).of(instance));
+            }
             for setting in library::host_settings(paths, instance).unwrap_or_default() {
                 let fix = format!("fix: `{}`", setting.fix);
                 findings.push(Finding::note(setting.line).of(instance).advice(fix));

@@ -193,6 +193,18 @@ pub fn host_settings(paths: &Paths, instance: &Instance) -> Result<Vec<HostSetti
     Record::read(paths, instance)?.forwarding().map_or_else(|| Ok(Vec::new()), Forwarding::strict_filters)
 }
 
+/// Returns a message for each file with a private key of an instance that other users can read.
+/// Errors: the record cannot be read.
+pub fn readable_files(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for object in Record::read(paths, instance)?.objects() {
+        if let Object::Tunnel(tunnel) = object {
+            lines.extend(tunnel.readable_files(paths)?);
+        }
+    }
+    Ok(lines)
+}
+
 /// The names of the interfaces that an instance has created on the host.
 /// Errors: the record cannot be read.
 pub fn host_links(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {

@@ -14,6 +14,7 @@ use super::running::{RunningTunnel, VALID, now, wg};
 use super::settings::below;
 use super::{PeerRecord, Tunnel, endpoints, of, put};
 use crate::netlink::{self, LinkChange};
+use crate::paths::Paths;
 use crate::print;
 use crate::sys::program::Program;
 
@@ -125,17 +126,25 @@ fn follow(call: &Call, tunnel: &Tunnel) -> Result<()> {
 
 /// Warns about a file that other users can read, or that asks to be overwritten.
 fn warn_about_file(call: &Call, settings: &Settings, config: &Config) {
-    for path in ["CONFIG", "PRIVATE_KEY_FILE"].into_iter().filter_map(|key| settings.one(key)) {
-        let mode = std::fs::metadata(below(&call.paths.root, path)).map(|found| found.permissions().mode());
-        if mode.is_ok_and(|mode| mode & 0o044 != 0) {
-            print::warn(&format!(
-                "other users can read '{path}', which has a private key; fix: chmod 600 {path}"
-            ));
-        }
+    for message in readable_files(call.paths, settings) {
+        print::warn(&message);
     }
     if config.saves {
         print::warn("SaveConfig is ignored: the file is never changed");
     }
+}
+
+/// A message for each file with a private key that other users can read.
+fn readable_files(paths: &Paths, settings: &Settings) -> Vec<String> {
+    let is_readable = |path: &&str| {
+        let mode = std::fs::metadata(below(&paths.root, path)).map(|found| found.permissions().mode());
+        mode.is_ok_and(|mode| mode & 0o044 != 0)
+    };
+    let files = ["CONFIG", "PRIVATE_KEY_FILE"].into_iter().filter_map(|key| settings.one(key));
+    files
+        .filter(is_readable)
+        .map(|path| format!("other users can read '{path}', which has a private key; fix: chmod 600 {path}"))
+        .collect()
 }
 
 /// The MTU of a tunnel to these endpoints: the smallest one of their routes, minus the overhead. `None` without a route.
@@ -175,7 +184,14 @@ pub(super) fn set_mtu(call: &Call, tunnel: &Tunnel) -> Result<()> {
 }
 
 impl Tunnel {
-    /// Gives the tunnel the keys and peers of a text for [`wg`].
+    /// A message for each file with a private key that other users can read.
+    /// Errors: the record is damaged.
+    pub(in super::super) fn readable_files(&self, paths: &Paths) -> Result<Vec<String>> {
+        let words: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        Ok(readable_files(paths, &Settings::read(&self.prefix, &words)?))
+    }
+
+    /// Gives the tunnel the keys and peers of a text for wg(8).
     pub(super) fn set_keys(&self, call: &Call, text: &str) -> Result<()> {
         let device = self.device();
         call.trace(&format!("ip netns exec {} wg syncconf {device} /dev/stdin", self.name));

@@ -277,6 +277,23 @@ life() {
   netnsctl check wireguard@vpn
 }
 
+@test "the control socket of another tunnel with the same name on the host is not used" {
+  mkdir -p /run/wireguard
+  python3 -c 'import socket
+s = socket.socket(socket.AF_UNIX); s.bind("/run/wireguard/wg0.sock"); s.listen()
+while True:
+    c = s.accept()[0]
+    open("/run/asked", "ab").write(c.recv(9))
+    c.close()' 3>&- &
+  BACKGROUND+=("$!")
+  eventually test -S /run/wireguard/wg0.sock
+  netnsctl up --engine direct wireguard@vpn
+  traffic
+  netnsctl check wireguard@vpn
+  [[ ! -e /run/asked ]]
+  rm -r /run/wireguard
+}
+
 # Usage: resolves_to ADDRESS
 # Sets the address of the endpoint's name.
 resolves_to() {

@@ -31,6 +31,7 @@ pub use add::add;
 pub use configure::configure;
 pub use moved::{move_in, selects_by_name};
 pub use remove::{remove, remove_older};
+pub(super) use tun::SOCKETS;
 
 use super::Call;
 use super::sysctl::{Key, Value};

@@ -44,7 +44,7 @@ const PACKAGE: &str = PROGRAMS[0];
 const ENVIRONMENT: [&str; 2] = ["WG_PROCESS_FOREGROUND=1", "WG_SUDO=true"];
 
 /// The directory of the control sockets (<https://www.wireguard.com/xplatform/>).
-const SOCKETS: &str = "/var/run/wireguard";
+pub(in super::super) const SOCKETS: &str = "/var/run/wireguard";
 
 /// The file with which a program makes such an interface.
 const DEVICE: &str = "/dev/net/tun";

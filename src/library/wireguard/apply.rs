@@ -10,7 +10,7 @@ use super::super::link::settings::Settings;
 use super::super::{Call, daemon};
 use super::config::{Config, Endpoint};
 use super::read::valid;
-use super::running::{RunningTunnel, VALID, now, wg};
+use super::running::{Device, RunningTunnel, VALID, now};
 use super::settings::below;
 use super::{PeerRecord, Tunnel, endpoints, of, put};
 use crate::netlink::{self, LinkChange};
@@ -42,7 +42,7 @@ pub fn apply(call: &Call, arguments: &[&str]) -> Result<()> {
     let earlier = of(&record, prefix).cloned();
     let running = {
         let _there = call.enter_namespace()?;
-        RunningTunnel::read(control.unwrap_or(ifname))?
+        RunningTunnel::read(control.map_or(Device::Kernel(ifname), Device::Program))?
     };
     // With the same key, the tunnel keeps its port, and a peer with a session keeps its endpoint, so a connection continues.
     let same = earlier.as_ref().filter(|earlier| earlier.public_key.as_ref() == Some(&running.public_key));
@@ -194,8 +194,9 @@ impl Tunnel {
     /// Gives the tunnel the keys and peers of a text for wg(8).
     pub(super) fn set_keys(&self, call: &Call, text: &str) -> Result<()> {
         let device = self.device();
-        call.trace(&format!("ip netns exec {} wg syncconf {device} /dev/stdin", self.name));
-        wg(&["syncconf", device, "/dev/stdin"], text)
+        call.trace(&format!("ip netns exec {} wg syncconf {} /dev/stdin", self.name, device.name()));
+        device
+            .wg("syncconf", &["/dev/stdin"], text)
             .with_context(|| format!("cannot set the keys and peers of interface '{}'", self.ifname))
             .map(drop)
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::super::{Call, enter_host};
 use super::restore::restore;
-use super::running::{RunningPeer, RunningTunnel, wg};
+use super::running::{RunningPeer, RunningTunnel};
 use super::{PeerRecord, Tunnel, of};
 use crate::print;
 use crate::sys::program::Program;
@@ -113,5 +113,6 @@ fn other_address(peer: &PeerRecord, now: &RunningPeer) -> Result<Option<SocketAd
 fn set_endpoint(call: &Call, tunnel: &Tunnel, peer: &PeerRecord, address: SocketAddr) -> Result<()> {
     let _there = call.enter_namespace()?;
     print::say(&format!("the endpoint of peer '{}' is now {address}", peer.public_key));
-    wg(&["set", tunnel.device(), "peer", &peer.public_key, "endpoint", &address.to_string()], "").map(drop)
+    let words = ["peer", &peer.public_key, "endpoint", &address.to_string()];
+    tunnel.device().wg("set", &words, "").map(drop)
 }

@@ -26,7 +26,7 @@ pub use read::{commands, read};
 use super::record::{Object, Record};
 use crate::name::NsName;
 use config::Endpoint;
-use running::fingerprint;
+use running::{Device, fingerprint};
 
 /// What a tunnel must be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,8 +101,7 @@ impl Tunnel {
         self.made_by == hook
     }
 
-    /// The name that wg(8) finds the tunnel by.
-    fn device(&self) -> &str {
-        self.control.as_ref().unwrap_or(&self.ifname)
+    fn device(&self) -> Device<'_> {
+        self.control.as_deref().map_or(Device::Kernel(&self.ifname), Device::Program)
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
+use super::super::link::SOCKETS;
 use crate::sys::program::Program;
 
 /// A handshake is valid for this time (`REJECT_AFTER_TIME` in the kernel's drivers/net/wireguard/messages.h).
@@ -34,11 +36,45 @@ pub struct RunningPeer {
 /// The timeout of wg(8). A program in place of the kernel may not answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs wg(8), and returns its output. It finds a tunnel of the kernel in the namespace of this thread, and the one of a program by the name of its
-/// control socket.
+/// How wg(8) finds a tunnel.
+#[derive(Clone, Copy, Debug)]
+pub enum Device<'a> {
+    /// The name of an interface of the kernel, in the namespace of this thread.
+    Kernel(&'a str),
+    /// The name of the control socket of a program.
+    Program(&'a str),
+}
+
+impl<'a> Device<'a> {
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Kernel(name) | Self::Program(name) => name,
+        }
+    }
+
+    /// Runs `wg COMMAND DEVICE ARGUMENT…`, and returns its output.
+    /// Errors: wg(8) fails, or does not answer in time.
+    pub fn wg(self, command: &str, arguments: &[&str], input: &str) -> Result<String> {
+        let words = [&[command, self.name()], arguments].concat();
+        match self {
+            // wg(8) prefers a control socket, although that belongs to a tunnel of another namespace (`ipc_get_device` in its ipc.c).
+            Self::Kernel(name) if Path::new(SOCKETS).join(name).with_extension("sock").exists() => {
+                let script = format!("mount -t tmpfs tmpfs {SOCKETS} && exec wg \"$@\"");
+                let hidden = ["--mount", "--", "sh", "-c", &script, "wg"];
+                finish(Program::new("unshare").package("util-linux").args(hidden), &words, input)
+            }
+            _ => wg(&words, input),
+        }
+    }
+}
+
+/// Runs wg(8), and returns its output.
 pub fn wg(arguments: &[&str], input: &str) -> Result<String> {
-    let label = format!("wg {}", arguments.join(" "));
-    let program = Program::new("wg").package("wireguard-tools").label(label).args(arguments);
+    finish(Program::new("wg").package("wireguard-tools"), arguments, input)
+}
+
+fn finish(program: Program, arguments: &[&str], input: &str) -> Result<String> {
+    let program = program.label(format!("wg {}", arguments.join(" "))).args(arguments);
     let Some(output) = program.input(input).run_within(TIMEOUT)? else {
         bail!("wg {}: no answer within {} seconds", arguments.join(" "), TIMEOUT.as_secs());
     };
@@ -56,12 +92,12 @@ pub fn now() -> u64 {
 }
 
 impl RunningTunnel {
-    /// Reads a tunnel by its name for [`wg`].
+    /// Reads a tunnel.
     /// Errors: wg(8) fails.
-    pub fn read(device: &str) -> Result<Self> {
-        let text = wg(&["show", device, "dump"], "")?;
+    pub fn read(device: Device) -> Result<Self> {
+        let text = device.wg("show", &["dump"], "")?;
         let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
-        let unexpected = || format!("`wg show {device} dump` has printed another format");
+        let unexpected = || format!("`wg show {} dump` has printed another format", device.name());
         let interface = lines.next().with_context(unexpected)?;
         let [_, public_key, port, mark] = interface.as_slice() else { bail!(unexpected()) };
         let peers =

@@ -174,6 +174,21 @@ nothing_runs() { [[ -z $(pgrep --full 'netnsinit --supervis[e]|wireguard-g[o]') 
   [[ -z $(ss -Hlun) ]]
 }
 
+@test "a port in use is an error with the line of the file, and the instance or process that has it" {
+  up wireguard peer
+  sed -i 's/^MTU/ListenPort = 51820\nMTU/' /etc/wireguard/vpn.conf
+  create vpn
+  refused "/etc/wireguard/vpn.conf:3: ListenPort: '51820': this UDP port is in use on the host by wireguard@peer; fix: choose another port" -- \
+    hook wireguard vpn up outside
+  python3 -c 'import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("", 51821)); time.sleep(1000)' 3>&- &
+  BACKGROUND+=("$!")
+  eventually bash -c '[[ $(ss -Hlun sport = 51821) ]]'
+  sed -i 's/^ListenPort.*/ListenPort = 51821/' /etc/wireguard/vpn.conf
+  hook wireguard vpn up outside
+  run -1 hook wireguard vpn up inside
+  [[ $output == *"/etc/wireguard/vpn.conf:3: ListenPort: '51821': this UDP port is in use on the host by python3 (pid $!); fix:"* ]]
+}
+
 @test "a command that fails is reported with its file and line" {
   provide
   sed -i 's/^MTU/PostUp = false %i # comment\nMTU/' /etc/wireguard/vpn.conf

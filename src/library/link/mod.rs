@@ -145,6 +145,11 @@ impl LinkRecord {
         (self.label == prefix).then_some(&self.end.ifname)
     }
 
+    /// The namespace of the UDP socket of a tunnel; `None` for the host.
+    pub(super) fn socket(&self) -> Option<&NsName> {
+        self.socket.as_ref()
+    }
+
     /// Its name, if `link_add` has created it on the host.
     pub(super) fn name_on_host(&self) -> Option<String> {
         self.is_marked().then(|| self.end.ifname.clone())

@@ -12,7 +12,7 @@ use super::config::{Config, Endpoint};
 use super::read::valid;
 use super::running::{Device, RunningTunnel, VALID, now};
 use super::settings::below;
-use super::{PeerRecord, Tunnel, endpoints, of, put};
+use super::{PeerRecord, Tunnel, endpoints, of, port, put};
 use crate::netlink::{self, LinkChange};
 use crate::paths::Paths;
 use crate::print;
@@ -86,10 +86,12 @@ pub fn apply(call: &Call, arguments: &[&str]) -> Result<()> {
     // First, because a signal may end this process at any moment.
     put(&mut record, tunnel.clone());
     record.save(call.paths)?;
-    let port = same.and(running.listen_port);
+    let present = same.and(running.listen_port);
     {
         let _there = call.enter_namespace()?;
-        tunnel.set_keys(call, &config.text(port, &endpoints))?;
+        tunnel
+            .set_keys(call, &config.text(present, &endpoints))
+            .map_err(|error| port::explained(call, &settings, &config, error))?;
         tunnel.public_key = Some(RunningTunnel::read(tunnel.device())?.public_key);
         set_mtu(call, &tunnel)?;
     }
@@ -149,10 +151,7 @@ fn readable_files(paths: &Paths, settings: &Settings) -> Vec<String> {
 
 /// The MTU of a tunnel to these endpoints: the smallest one of their routes, minus the overhead. `None` without a route.
 fn mtu(call: &Call, settings: &Settings, endpoints: &[SocketAddr]) -> Result<Option<u32>> {
-    let _there = match settings.nsname("NSNAME_SOCKET")? {
-        Some(name) => call.enter_named(&name)?,
-        None => call.enter_host()?,
-    };
+    let _there = port::enter(call, settings)?;
     let mut smallest = None;
     for endpoint in endpoints {
         let address = endpoint.ip().to_string();

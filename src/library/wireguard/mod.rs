@@ -7,6 +7,7 @@ mod apply;
 mod config;
 mod drift;
 mod endpoints;
+mod port;
 mod read;
 mod restore;
 mod running;

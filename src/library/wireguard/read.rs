@@ -8,6 +8,7 @@ use super::super::link::add::split;
 use super::super::link::settings::Settings;
 use super::super::{Call, link, place_of};
 use super::config::{COMMANDS, Config, FileLine};
+use super::port;
 use super::settings::below;
 use crate::print;
 use crate::trust;
@@ -28,7 +29,8 @@ pub fn read(call: &Call, arguments: &[&str]) -> Result<()> {
     }
     let found = read_all(call, &settings).and_then(|config| {
         let results = missing_settings(&settings, &config);
-        match refused(&settings, values, &config, &results) {
+        let taken = || port::taken(call, &settings, &config).map(|error| format!("{error:#}"));
+        match refused(&settings, values, &config, &results).or_else(taken) {
             Some(fault) => Err(vec![fault]),
             None => Ok(results),
         }

@@ -22,6 +22,7 @@ setup_file() {
     wg pubkey <"$KEYS/$name" >"$KEYS/$name.pub"
   done
   wg genpsk >"$KEYS/preshared"
+  chmod --recursive go= "$KEYS"
   ip netns add peer
   ip link add up0 type veth peer name up1 netns peer
   address host up0 198.51.100.1/24

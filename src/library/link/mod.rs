@@ -190,7 +190,9 @@ impl LinkRecord {
     fn find(&self) -> Result<Option<netlink::Link>> {
         match &self.moved {
             Some(moved) => self.find_moved(moved),
-            None => Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kernel_kind())),
+            None => {
+                Ok(netlink::link_named(&self.end.ifname)?.filter(|found| found.kind == self.kernel_kind()))
+            }
         }
     }
 

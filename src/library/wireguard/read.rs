@@ -30,7 +30,7 @@ pub fn read(call: &Call, arguments: &[&str]) -> Result<()> {
     let found = read_all(call, &settings).and_then(|config| {
         let results = missing_settings(&settings, &config);
         let taken = || port::taken(call, &settings, &config).map(|error| format!("{error:#}"));
-        match refused(&settings, values, &config, &results).or_else(taken) {
+        match refused(call, &settings, values, &config, &results).or_else(taken) {
             Some(fault) => Err(vec![fault]),
             None => Ok(results),
         }
@@ -68,9 +68,16 @@ fn missing_settings(settings: &Settings, config: &Config) -> Vec<String> {
 }
 
 /// Checks the values together, as `link_add` and `link_configure` do. Returns a message about the line of the file, or the setting.
-fn refused(settings: &Settings, values: &[&str], config: &Config, missing: &[String]) -> Option<String> {
+fn refused(
+    call: &Call,
+    settings: &Settings,
+    values: &[&str],
+    config: &Config,
+    missing: &[String],
+) -> Option<String> {
     let words: Vec<&str> = values.iter().copied().chain(missing.iter().map(String::as_str)).collect();
-    let (name, message) = link::problem(settings.prefix(), "", &words)?;
+    let (name, message) =
+        link::problem(call.paths, &call.instance, "wireguard", settings.prefix(), "", &words)?;
     let is_of_file = missing.iter().any(|word| word.split_once('=').is_some_and(|(one, _)| one == name));
     let table = message.contains("\"table\" value"); // as ip(8) calls it
     let expected = "expected auto, off, or the number or name of a routing table";

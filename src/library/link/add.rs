@@ -11,7 +11,7 @@ use super::super::Call;
 use super::super::record::Record;
 use super::cause::with_cause;
 use super::end::LinkSettings;
-use super::settings::{Parent, Settings, invalid};
+use super::settings::{LOOPBACK, Parent, Settings, invalid};
 use super::site::{LinkSite, enter_parent};
 use super::{LinkRecord, MARK_GROUP, clash, ip, parent, rehearse, remove, tun, wait};
 use crate::config::{plugin, remembered};
@@ -459,5 +459,5 @@ pub(super) fn set_parent_up(call: &Call, parent: &Parent) -> Result<netlink::Lin
 fn is_unknown_namespace(call: &Call, name: &NsName) -> Result<bool> {
     let mut instances = plugin::configured(call.paths)?.into_iter().chain(remembered::all(call.paths)?);
     Ok(instances.all(|instance| instance.name != *name)
-        && netlink::links()?.iter().all(|link| link.name == "lo"))
+        && netlink::links()?.iter().all(|link| link.name == LOOPBACK))
 }

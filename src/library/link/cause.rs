@@ -17,7 +17,7 @@ use crate::name::Instance;
 pub(super) fn with_cause(call: &Call, link: &LinkRecord, error: anyhow::Error) -> anyhow::Error {
     let text = format!("{error:#}");
     let is = |errno: Errno| text.contains(errno.desc());
-    let others = Others::of(call, link);
+    let others = OtherLinks::of(call, link);
     if is_unknown_kind(&text) {
         return anyhow!("{text}; hint: {}", unsupported(call, link));
     }
@@ -70,9 +70,9 @@ pub(super) fn with_cause(call: &Call, link: &LinkRecord, error: anyhow::Error) -
 }
 
 /// The interfaces of other instances that the new one may conflict with.
-struct Others(Vec<(Instance, LinkRecord)>);
+struct OtherLinks(Vec<(Instance, LinkRecord)>);
 
-impl Others {
+impl OtherLinks {
     /// Those on the same parent, or without a parent as `link`. Each instance reports its own damaged record.
     fn of(call: &Call, link: &LinkRecord) -> Self {
         let is_beside = |other: &&LinkRecord| match (&link.parent, &other.parent) {

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::super::sysctl::Key;
-use super::settings::{Settings, invalid, seconds, valid_ifname};
+use super::settings::{LOOPBACK, Settings, invalid, seconds, valid_ifname};
 use crate::name::address;
 use crate::netlink::Mac;
 
@@ -123,7 +123,7 @@ impl LinkSettings {
         let key = format!("IFNAME{suffix}");
         let ifname = settings.parsed(&key, valid_ifname)?;
         let ifname = ifname.ok_or_else(|| invalid(settings.name(&key), "is not set"))?;
-        if ifname == "lo" {
+        if ifname == LOOPBACK {
             let message = "'lo' is the loopback interface, which every namespace has; fix: use another name";
             return Err(invalid(settings.name(&key), message));
         }

@@ -13,7 +13,7 @@ use crate::name::{NsName, ifname};
 const PARENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The kernel gives each namespace a loopback interface of this name.
-const LOOPBACK: &str = "lo";
+pub(super) const LOOPBACK: &str = "lo";
 
 /// An invalid setting. [`super::super::run`] adds the file.
 #[derive(Debug)]

@@ -150,6 +150,7 @@ fn the_host_does_not_contain_the_name_of_a_type() {
         r#"kind != "bridge""#,
         r#"kind == "ipvlan""#,
         r#"const IPVLAN: &str = "ipvlan""#,
+        r#"("macvlan" | IPVLAN | "vlan", "#,
         r#"("vxlan", "#,
         r#"const LOOPBACK: &str = "lo""#,
         r#""wireguard", settings.prefix()"#,

@@ -142,7 +142,8 @@ controller() { link "$1" "$2" '.master // "none"'; }
     "interface 'br0' has stp_state '1', not '0'"; do
     [[ $output == *"error: bridge@a: $finding; fix: \`netnsctl restart bridge@a\`"* ]]
   done
-  [[ $output == *"note: bridge@a: BRIDGE_PORTS: 'port5' does not exist yet"* && $output != *"error: "*port5* ]]
+  [[ $output == *"note: bridge@a: BRIDGE_PORTS: 'port5' does not exist yet"* ]]
+  run ! grep 'error: .*port5' <<<"$output"
   restart_inside bridge a
   netnsctl check bridge
   netnsctl down bridge@a

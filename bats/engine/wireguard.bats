@@ -58,13 +58,18 @@ findings() {
   shown "$ENGINE" restart wireguard
 
   peer=$(on wg show "$device" peers)
-  on bash -c "umask 077; wg genpsk >/run/preshared"
-  on wg set "$device" fwmark 7 peer "$peer" preshared-key /run/preshared allowed-ips 10.2.0.0/24 persistent-keepalive 7
-  findings "interface 'wg0' has the mark 0x7, not 0x0" 'has a preshared key that is not in the settings' "peer '$peer' of interface 'wg0' has the allowed addresses 10.2.0.0/24, not 0.0.0.0/0, ::/0" 'has the keepalive interval 7, not 0'
+  on bash -c "umask 077; wg genpsk >/run/preshared; wg genkey >/run/other"
+  on ip -netns vpn route delete default dev wg0
+  on ip -netns vpn link set dev wg0 mtu 1300
+  on wg set "$device" private-key /run/other fwmark 7 peer "$peer" preshared-key /run/preshared allowed-ips 10.2.0.0/24 persistent-keepalive 7
+  findings "the route 'default' over interface 'wg0' is missing" "interface 'wg0' has the MTU '1300', not '" \
+    "interface 'wg0' has another private key" "interface 'wg0' has the mark 0x7, not 0x0" 'has a preshared key that is not in the settings' "peer '$peer' of interface 'wg0' has the allowed addresses 10.2.0.0/24, not 0.0.0.0/0, ::/0" 'has the keepalive interval 7, not 0'
   on netnsctl restart wireguard@vpn
   on netnsctl check wireguard@vpn
   [[ $(on wg show "$device" preshared-keys) == *'(none)' && $(on wg show "$device" fwmark) == off ]]
-  on rm /run/preshared
+  on rm /run/preshared /run/other
+  traffic
+  shown "$ENGINE" drift wireguard
 
   # A program that runs and does not answer.
   on kill -STOP "$pid"

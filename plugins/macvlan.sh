@@ -23,25 +23,29 @@
 #   MACVLAN_SYSCTLS        array of sysctls of the interface: "ipv4.rp_filter=2" is net.ipv4.conf.IFNAME.rp_filter
 #   MACVLAN_CARRIER_TIMEOUT seconds to wait for a carrier; default: 5
 
-# The interface is created from the host, where its parent is.
-configure_macvlan_up_outside() { macvlan_add; }
+configure_macvlan_up_outside() {
+  local kind
+  macvlan_kind
+  link_add MACVLAN "${kind[@]}"
+}
 
 # A restart runs only this, with the present settings.
 configure_macvlan_up_inside() {
-  macvlan_add
-  link_configure MACVLAN
+  local kind
+  macvlan_kind
+  link_configure MACVLAN "${kind[@]}"
 }
 
-macvlan_add() {
-  local mode=(mode "${MACVLAN_MODE:-bridge}")
+# Sets `kind` to the words for ip(8).
+macvlan_kind() {
+  kind=(type macvlan mode "${MACVLAN_MODE:-bridge}")
   assert_ifname MACVLAN_PARENT_IFNAME
   assert_ifname MACVLAN_IFNAME
-  if [[ ${mode[1]} == source ]]; then
+  if [[ ${MACVLAN_MODE-} == source ]]; then
     assert_non_empty MACVLAN_SOURCE_MACS
     # shellcheck disable=SC2206 # split into words on purpose
-    mode+=(macaddr set ${MACVLAN_SOURCE_MACS[*]})
+    kind+=(macaddr set ${MACVLAN_SOURCE_MACS[*]})
   fi
-  link_add MACVLAN type macvlan "${mode[@]}"
 }
 
 # Prints a line for each missing or invalid setting.

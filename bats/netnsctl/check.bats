@@ -492,6 +492,7 @@ $CONF/macvlan-b.conf: error: macvlan@b: MACVLAN_PARENT_IFNAME: is not set
 $CONF/macvlan-b.conf:1: error: macvlan@b: MACVLAN_MODE: 'fast' is not a mode: expected private, vepa, bridge, passthru or source
 $CONF/macvlan-b.conf:2: error: macvlan@b: MACVLAN_GATEWAY: '192.0.2.1 192.0.2.2' is not one IP address
 $CONF/macvlan-c.conf: error: macvlan@c: MACVLAN_SOURCE_MACS: is not set, but the mode is source
+$CONF/macvlan-c.conf:1: error: macvlan@c: MACVLAN_PARENT_IFNAME: 'lo' is the loopback interface, which cannot be a parent
 $CONF/veth-a.conf: error: veth@a: VETH_IFADDR_INSIDE: is not set
 END
   local instance

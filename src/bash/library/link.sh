@@ -19,19 +19,22 @@ link_add() {
   __netns_library link_add "$__netns_prefix" "$__netns_suffix" "$__netns_peer" "$@" -- "${__netns_settings[@]}"
 }
 
-# Usage: link_configure PREFIX [SUFFIX]
+# Usage: link_configure PREFIX [SUFFIX] [type KIND [ARGUMENT...]]
 #   link_configure BRIDGE
 #   link_configure VETH _INSIDE
 # Gives an interface its hardware address, MTU, alias, group, addresses, routes, gateway, sysctls and bridge (PREFIX_MAC, _MTU, _ALIAS,
 # _GROUP, _IFADDR, _ROUTES, _GATEWAY, _SYSCTLS, _BRIDGE), sets it up, and waits until it can be used. The interfaces PREFIX_PORTS of
 # the same place become its ports, also those that link_configure configures later. A tunnel sends to the addresses PREFIX_REMOTES.
-# With `auto` in PREFIX_IFADDR, waits for an IPv6 address of a router. Called again, it applies the present settings.
+# With `auto` in PREFIX_IFADDR, waits for an IPv6 address of a router. Called again, it applies the present settings. With a KIND, it then
+# first does what link_add does: for an interface that only the hook on the host has created.
 link_configure() {
-  local __netns_ends=("${2-}") __netns_settings
+  local __netns_prefix=${1-} __netns_ends=('') __netns_settings
+  set -- "${@:2}"
+  if [[ ${1-type} != type ]]; then __netns_ends=("$1") && shift; fi
   # A restart of the inside end of a pair also configures the outside end.
-  [[ ${2-} != _INSIDE ]] || __netns_ends+=(_OUTSIDE)
-  __netns_read_settings "${1-}" "${__netns_ends[@]}"
-  __netns_library link_configure "${1-}" "${2-}" -- "${__netns_settings[@]}"
+  [[ ${__netns_ends[0]} != _INSIDE ]] || __netns_ends+=(_OUTSIDE)
+  __netns_read_settings "$__netns_prefix" "${__netns_ends[@]}"
+  __netns_library link_configure "$__netns_prefix" "${__netns_ends[0]}" "$@" -- "${__netns_settings[@]}"
 }
 
 # Usage: link_move PREFIX

@@ -27,30 +27,37 @@ __netns_resolver_write() {
   mkdir -p -- "$__netns_etc"
   for __netns_file in "${__netns_files[@]}"; do
     if __netns_resolver_wants "$1" "$__netns_file"; then
-      __netns_resolver_replace "$__netns_etc/$__netns_file" "$(__netns_resolver_content "$1" "$__netns_file")"
+      # Written beside the directory first: no process reads a partial file.
+      __netns_resolver_content "$1" "$__netns_file" >"/etc/netns/.$NSNAME.$__netns_file"
+      __netns_resolver_replace "/etc/netns/.$NSNAME.$__netns_file" "$__netns_etc/$__netns_file"
     elif __netns_resolver_is_ours "$__netns_etc/$__netns_file"; then
       rm -- "$__netns_etc/$__netns_file"
     fi
   done
 }
 
-# Usage: __netns_resolver_replace PATH TEXT
-# Writes a file in one step: no process reads a part of it.
+# Usage: __netns_resolver_replace NEW PATH
+# Puts the text of the file NEW into the file at PATH, and removes NEW.
 __netns_resolver_replace() {
-  local LC_ALL=C __netns_new=/etc/netns/.$NSNAME.${1##*/} __netns_file __netns_old __netns_rest=''
-  if [[ ! -e $1 ]]; then
-    printf '%s\n' "$2" >"$__netns_new"
-    mv -T -- "$__netns_new" "$1"
+  local LC_ALL=C __netns_descriptor __netns_new __netns_old __netns_rest=''
+  if [[ ! -e $2 ]]; then
+    mv -T -- "$1" "$2"
     return
   fi
-  # Services have this file mounted, and see its new text. Empty lines replace the rest of a longer text, until they are cut off.
-  __netns_old=$(<"$1")
-  ((${#__netns_old} <= ${#2})) || printf -v __netns_rest '%*s' "$((${#__netns_old} - ${#2}))" ''
-  # Not `1<>`: `declare -f` of bash prints it without the 1.
-  exec {__netns_file}<>"$1"
-  printf '%s\n%s' "$2" "${__netns_rest// /$'\n'}" >&"$__netns_file"
-  exec {__netns_file}>&-
-  truncate --size="$((${#2} + 1))" -- "$1"
+  # `read` fails at the end of a file, and needs no process.
+  IFS='' read -r -d '' __netns_new <"$1" || true
+  IFS='' read -r -d '' __netns_old <"$2" || true
+  if [[ $__netns_new != "$__netns_old" ]]; then
+    # Services have this file mounted, so it stays. Empty lines replace the rest of a longer text, until they are cut off: no process reads
+    # a part of the old text.
+    ((${#__netns_old} <= ${#__netns_new})) || printf -v __netns_rest '%*s' "$((${#__netns_old} - ${#__netns_new}))" ''
+    # Not `1<>`: `declare -f` of bash prints it without the 1.
+    exec {__netns_descriptor}<>"$2"
+    printf %s "$__netns_new${__netns_rest// /$'\n'}" >&"$__netns_descriptor"
+    exec {__netns_descriptor}>&-
+    truncate --size="${#__netns_new}" -- "$2"
+  fi
+  rm -- "$1"
 }
 
 # Usage: resolver_remove

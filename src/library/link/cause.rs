@@ -60,7 +60,8 @@ pub(super) fn with_cause(call: &Call, link: &LinkRecord, error: anyhow::Error) -
             "{text}; the parent is in use by {owner}: with the mode 'passthru' it has only one interface; fix: change the mode, or {setting}"
         );
     }
-    if is(Errno::EINVAL) || is(Errno::EPERM) {
+    // The last one is in the kernel's own words.
+    if is(Errno::EINVAL) || is(Errno::EPERM) || text.contains("not supported") {
         let kind = &link.kind;
         return anyhow!(
             "{text}; hint: {setting} must be an interface that accepts the kind '{kind}', such as an Ethernet interface without other kinds"

@@ -18,15 +18,20 @@ use crate::netlink;
 use crate::print;
 
 /// Configures an interface for a hook. A repeated call applies the present settings, and creates an interface again that was deleted.
-/// The name of the interface stays the one of the last `link_add`. Arguments: PREFIX SUFFIX -- [NAME=VALUE...]
+/// The name of the interface stays the one of the last `link_add`. With a kind, a repeated call first does what `link_add` does.
+/// Arguments: PREFIX SUFFIX [type KIND [WORD...]] -- [NAME=VALUE...]
 /// Errors: a setting is invalid, or the kernel refuses.
 pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let (words, values) = split(arguments)?;
-    let [prefix, suffix] = words else { bail!("expected PREFIX SUFFIX") };
+    let [prefix, suffix, kind @ ..] = words else { bail!("expected PREFIX SUFFIX") };
     ensure!(!prefix.is_empty(), "link_configure: expected PREFIX [SUFFIX]");
     let settings = Settings::read(prefix, values)?;
     let mut record = call.record()?;
     let label = format!("{prefix}{suffix}");
+    if !kind.is_empty() && record.links().any(|link| link.label == label && link.configured.is_some()) {
+        add::add(call, &[&[*prefix, *suffix, ""], kind, &["--"], values].concat())?;
+        record = call.record()?;
+    }
     if !record.links().any(|link| link.label == label) {
         adopt(call, &mut record, &settings, suffix)?;
     }

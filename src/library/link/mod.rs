@@ -210,10 +210,11 @@ impl LinkRecord {
 
     /// The interface, also if another program has renamed it.
     fn find_under_any_name(&self) -> Result<Option<netlink::Link>> {
-        Ok(match self.find_renamed()? {
-            None => self.find()?,
-            renamed => renamed,
-        })
+        let found = self.find()?;
+        if found.as_ref().is_some_and(|found| self.is_configured_one(found)) {
+            return Ok(found);
+        }
+        Ok(self.find_renamed()?.or(found))
     }
 
     /// Like [`find`](Self::find), with the addresses.

@@ -22,12 +22,12 @@ impl LinkRecord {
         let _there = self.place.enter(call)?;
         if self.made_by.as_deref() == Some(call.hook.as_str()) {
             self.remove_socket()?;
-            if self.moved.is_none() && self.find_under_any_name()?.is_some() {
+            if self.moved.is_none() && self.find_to_remove()?.is_some() {
                 call.trace(&format!("{} link delete dev {}", self.place.ip(), self.end.ifname));
             }
             return self.remove_here().map(|()| false);
         }
-        let Some(mut found) = self.find_under_any_name()? else { return Ok(false) };
+        let Some(mut found) = self.find_to_remove()? else { return Ok(false) };
         netlink::read_addresses(&mut found)?;
         self.release_ports(found.index)?;
         for remote in &self.end.remotes {
@@ -71,11 +71,16 @@ impl LinkRecord {
     /// Deletes the interface in the namespace of this thread, if it exists, or gives it back to the host.
     /// Errors: the kernel refuses.
     pub(in super::super) fn remove_here(&self) -> Result<()> {
-        match (self.find_under_any_name()?, &self.moved) {
+        match (self.find_to_remove()?, &self.moved) {
             (Some(found), _) => delete(self, &found),
             (None, Some(moved)) => self.give_back_missing(moved),
             (None, None) => Ok(()),
         }
+    }
+
+    /// The interface to remove. One end of a pair is removed with the other one, so another query for a renamed end is not needed.
+    fn find_to_remove(&self) -> Result<Option<netlink::Link>> {
+        if self.peer.is_some() { self.find() } else { self.find_under_any_name() }
     }
 
     /// Removes the control socket of its program, which has ended.
@@ -104,7 +109,7 @@ pub fn remove(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut record = call.record()?;
     {
         let _there = link.place.enter(call)?;
-        if let Some(found) = link.find_under_any_name()? {
+        if let Some(found) = link.find_to_remove()? {
             call.trace(&format!("{} link delete dev {}", link.place.ip(), found.name));
         }
         link.remove_here()?;

@@ -201,7 +201,7 @@ fn failed_to_stop(unit: &Properties) -> bool {
 fn stopped_with_mount(unit: &Properties) -> Result<bool> {
     let stopped = unit.time("InactiveEnterTimestampMonotonic").max(unit.time("ActiveExitTimestampMonotonic"));
     let mounts: Vec<&str> =
-        unit.values("StopPropagatedFrom").filter(|source| source.strip_suffix(".mount").is_some()).collect();
+        unit.values("StopPropagatedFrom").filter(|source| UnitName::parse(source).is_none()).collect();
     Ok(Properties::of("InactiveEnterTimestampMonotonic,ActiveEnterTimestampMonotonic", mounts)?.iter().any(
         |mount| {
             let [gone, back] = ["InactiveEnterTimestampMonotonic", "ActiveEnterTimestampMonotonic"]

@@ -110,10 +110,11 @@ impl Schedule {
             schedule.refused.extend(accepted.iter().map(refused));
             return schedule;
         }
+        let reader = RequirementReader::new(paths);
         let (users, paused): (Vec<Instance>, Vec<Instance>) = dependants
             .iter()
             .cloned()
-            .partition(|dependant| only_uses_links(paths, entries, dependant, &all));
+            .partition(|dependant| only_uses_links(paths, &reader, entries, dependant, &all));
         schedule.add_down(entries, &paused, InstanceStep::DownForRestart);
         schedule.add_up(graph.only(accepted.iter()), &all, |instance| {
             let is_restarted = instances.contains(instance) && !dependants.contains(instance);
@@ -214,9 +215,15 @@ fn graph(
 }
 
 /// Whether a dependant requires none of the instances by its files: it only uses their interfaces.
-fn only_uses_links(paths: &Paths, entries: &Entries, dependant: &Instance, instances: &[Instance]) -> bool {
+fn only_uses_links(
+    paths: &Paths,
+    reader: &RequirementReader,
+    entries: &Entries,
+    dependant: &Instance,
+    instances: &[Instance],
+) -> bool {
     let Some(entry) = entries.get(dependant) else { return false };
-    let Ok(requires) = RequirementReader::new(paths).of(dependant) else { return false };
+    let Ok(requires) = reader.of(dependant) else { return false };
     let is_link = |other: &&Instance| {
         other.name == dependant.name
             && Declaration::of(paths, &other.nstype).creates_links_first()

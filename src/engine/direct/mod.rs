@@ -186,10 +186,11 @@ impl Direct {
                 stopped.get_or_insert("interrupted".to_owned());
             }
             let is_down = matches!(step, InstanceStep::Down | InstanceStep::DownForRestart);
+            let missing = if is_down { None } else { context.missing_requirement(instance) };
             let why = if is_down {
                 stopped.clone().filter(|_| self.runner.interrupted())
             } else {
-                context.missing_requirement(instance).or_else(|| stopped.clone())
+                missing.clone().or_else(|| stopped.clone())
             };
             let changed = if let Some(error) = context.namespace_errors.get(&locked.name) {
                 Err(anyhow!("{error}"))
@@ -197,7 +198,7 @@ impl Direct {
                 let mut why = format!("`{instance}` was not started: {why}");
                 // What it requires is gone.
                 if *step == InstanceStep::Restart
-                    && context.missing_requirement(instance).is_some()
+                    && missing.is_some()
                     && let Err(error) = self.down_instance(locked, &instance.nstype)
                 {
                     why = format!("{why}\n  {error:#}");

@@ -35,8 +35,7 @@ pub(super) fn for_parent(parent: &Parent) -> Result<netlink::Link> {
         }
         Ok(found)
     })?;
-    let place =
-        parent.namespace.as_ref().map_or("on the host".to_owned(), |name| format!("in namespace '{name}'"));
+    let place = parent.place();
     let waited = match parent.timeout.as_secs() {
         0 => String::new(),
         seconds => format!(" after {seconds} seconds ({})", parent.other_setting("TIMEOUT")),
@@ -46,7 +45,7 @@ pub(super) fn for_parent(parent: &Parent) -> Result<netlink::Link> {
             "interface '{}' ({}) does not exist {place}{waited}; fix: correct the name, or create the interface; hint: `{} link` lists the interfaces",
             parent.ifname,
             parent.setting,
-            parent.namespace.as_ref().map_or("ip".to_owned(), |name| format!("ip -netns {name}")),
+            place.ip(),
         )
     })
 }

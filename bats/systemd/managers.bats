@@ -60,24 +60,24 @@ addresses() {
     jq --raw-output '[.[].addr_info[]? | select(.family == "inet" or .scope == "global") | "\(.local)/\(.prefixlen)"] | join(" ")'
 }
 
-# What the next functions expect. OURS are names and kinds of our interfaces, CONTROL those of a foreign one. The manager gives it an
-# address that matches CONFIGURED. The command VIEW prints the state of an interface in the manager, which is UNMANAGED for ours.
+# What the next functions expect. OURS are names and kinds of our interfaces. The names of foreign ones are CONTROL and a number. The
+# manager gives them an address that matches CONFIGURED. The command VIEW prints the state of an interface in the manager, which is
+# UNMANAGED for ours.
 OURS=() CONTROL='' CONFIGURED='^198\.51\.100\.' VIEW='' UNMANAGED=''
+# The present foreign interface, and the number of them so far.
+FOREIGN='' CONTROLS=7
 
 # Usage: is_configured NAME
 is_configured() { [[ $(addresses "$1") =~ $CONFIGURED ]]; }
 
 # Usage: check_links
-# Waits until the manager has configured a new foreign interface, then checks ours. If the manager has not yet seen the end of an
-# interface, it can miss a new one of the same name. So there are three attempts.
+# Waits until the manager has configured a new foreign interface, then checks ours. The name is a new one each time: a manager that has
+# not yet seen the end of an interface can take a new one of the same name for it.
 check_links() {
-  for _ in 1 2 3; do
-    if lab test -e "/sys/class/net/${CONTROL% *}"; then lab ip link delete dev "${CONTROL% *}"; fi
-    # shellcheck disable=SC2086 # a name and a kind
-    add_link $CONTROL
-    ! eventually is_configured "${CONTROL% *}" || break
-  done
-  is_configured "${CONTROL% *}"
+  if [[ $FOREIGN ]]; then lab ip link delete dev "$FOREIGN"; fi
+  FOREIGN=$CONTROL$((++CONTROLS))
+  add_link "$FOREIGN" veth
+  eventually is_configured "$FOREIGN"
   check_ours
 }
 
@@ -98,6 +98,7 @@ check_ours() {
 replace_ours() {
   local link
   delete_links
+  FOREIGN=''
   # shellcheck disable=SC2086 # a name and a kind
   for link in "${OURS[@]}"; do add_ours $link; done
 }
@@ -143,20 +144,20 @@ networkd_view() { lab networkctl --json=short status "$1" | jq --raw-output .Adm
 @test "systemd-networkd, with its own file for ve-*: our interfaces are unmanaged, and those of systemd-nspawn are configured" {
   # This file gives an address from a pool of private ones.
   CONFIGURED='^(192\.168|172|10)\.'
-  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth') CONTROL='ve-container veth'
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth') CONTROL=ve-container
   leaves_ours_alone systemd-networkd networkctl reload
 }
 
 @test "systemd-networkd, with a file for every interface: our interfaces are unmanaged" {
   printf '[Match]\nType=ether\n[Network]\nAddress=198.51.100.1/24\n' >"$ETC/systemd/network/00-all.network"
-  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 veth') CONTROL=lan
   leaves_ours_alone systemd-networkd networkctl reload
 }
 
 @test "netplan, for systemd-networkd and every interface: our interfaces are unmanaged" {
   cat >"$ETC/netplan/all.yaml" <<<'{network: {ethernets: {all: {match: {name: "*"}, addresses: [198.51.100.1/24]}}}}'
   lab /lib/netplan/generate
-  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth' 'lan7 veth') CONTROL=lan
   replace_ours
   lab systemctl start systemd-networkd
   check_links
@@ -165,7 +166,7 @@ networkd_view() { lab networkctl --json=short status "$1" | jq --raw-output .Adm
 @test "the outside end of an instance is one of our interfaces, also after a restart of the instance" {
   pair shop
   CONFIGURED='^(192\.168|172|10)\.'
-  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth') CONTROL='ve-container veth'
+  VIEW=networkd_view UNMANAGED=unmanaged OURS=('ve-shop0 veth') CONTROL=ve-container
   lab systemctl start systemd-networkd
   lab netnsctl up veth@shop
   check_links
@@ -228,7 +229,7 @@ END
   # By default, NetworkManager leaves every veth interface alone, except eth*.
   echo 'SUBSYSTEM=="net", KERNEL=="ve-shop0", ENV{NM_UNMANAGED}="0"' >"$ETC/udev/rules.d/86-veth.rules"
   lab udevadm control --reload
-  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth' 'eth7 veth') CONTROL='eth8 veth'
+  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth' 'eth7 veth') CONTROL=eth
   leaves_ours_alone NetworkManager nmcli general reload
 }
 
@@ -237,7 +238,7 @@ END
   cat >"$ETC/netplan/all.yaml" <<<'{network: {renderer: NetworkManager, ethernets: {all: {match: {name: "ve-*"}, addresses: [198.51.100.1/24]}}}}'
   lab /lib/netplan/generate
   lab udevadm control --reload
-  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth') CONTROL='ve-other veth'
+  VIEW=nm_view UNMANAGED='10 (unmanaged)' OURS=('ve-shop0 veth') CONTROL=ve-other
   replace_ours
   lab systemctl start NetworkManager
   check_links
@@ -250,7 +251,7 @@ END
 interfaces() {
   local name
   echo "$1"
-  for name in ve-shop0 lan7 lan8; do printf '%s\n' "iface $name inet static" '  address 198.51.100.1/24'; done
+  for name in ve-shop0 lan{7..15}; do printf '%s\n' "iface $name inet static" '  address 198.51.100.1/24'; done
 } >"$ETC/network/interfaces"
 
 # A skipped unit is inactive.
@@ -258,7 +259,7 @@ ifupdown_view() { lab ifquery --state "$1" || lab systemctl show --property=Acti
 
 @test "ifupdown, with allow-hotplug for every interface: our interfaces are not brought up" {
   interfaces 'allow-hotplug /*'
-  VIEW=ifupdown_view UNMANAGED=inactive OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  VIEW=ifupdown_view UNMANAGED=inactive OURS=('ve-shop0 veth' 'lan7 veth') CONTROL=lan
   leaves_ours_alone systemd-udevd udevadm control --reload
 }
 
@@ -283,7 +284,7 @@ dhcpcd_view() { lab journalctl --quiet --output=cat --boot --unit=dhcpcd | grep 
 @test "dhcpcd leaves the interfaces alone that its denyinterfaces lists" {
   cp "$ETC/dhcpcd.conf" "$BATS_TEST_TMPDIR"
   printf '%s\n' noarp 'static ip_address=198.51.100.1/24' 'denyinterfaces ve-* lan7' >>"$ETC/dhcpcd.conf"
-  VIEW=dhcpcd_view UNMANAGED='' OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  VIEW=dhcpcd_view UNMANAGED='' OURS=('ve-shop0 veth' 'lan7 veth') CONTROL=lan
   leaves_ours_alone dhcpcd dhcpcd --rebind
   cp "$BATS_TEST_TMPDIR/dhcpcd.conf" "$ETC"
 }
@@ -295,6 +296,6 @@ connman_view() { lab connmanctl services | grep --count "ethernet_$(lab cat "/sy
   mkdir -p "$ETC/connman" "$LAB/root/var/lib/connman"
   printf '[General]\nNetworkInterfaceBlacklist = vmnet,vboxnet,virbr,ifb,ve-,vb-,lan7\n' >"$ETC/connman/main.conf"
   printf '[service_all]\nType=ethernet\nIPv4=198.51.100.1/24/198.51.100.2\n' >"$LAB/root/var/lib/connman/all.config"
-  VIEW=connman_view UNMANAGED=0 OURS=('ve-shop0 veth' 'lan7 veth') CONTROL='lan8 veth'
+  VIEW=connman_view UNMANAGED=0 OURS=('ve-shop0 veth' 'lan7 veth') CONTROL=lan
   leaves_ours_alone connman
 }

@@ -93,11 +93,12 @@ replay() {
   return "$(<"$recordings/$1.status")"
 }
 
-# Usage: in_background FUNCTION
-# Runs a function in the background, in its own process group, at the same time as the stages.
+# Usage: in_background FUNCTION...
+# Runs functions one after the other in the background, in their own process group, at the same time as the stages.
 in_background() {
+  local function
   set -m
-  "$@" &
+  for function; do "$function"; done &
   set +m
   pids+=("$!")
 }

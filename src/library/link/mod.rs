@@ -12,6 +12,7 @@ mod default_mtu;
 mod drift;
 mod end;
 mod moved;
+mod outdated;
 mod parent;
 mod ports;
 mod rehearse;

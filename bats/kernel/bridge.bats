@@ -190,7 +190,7 @@ END
   inside a ip link set dev br0 name old0
   inside a ip link add br0 type bridge
   fails hook bridge a up inside
-  [[ $stderr == *"cannot give interface 'old0' in namespace 'a' its name 'br0' back"*"fix: "*'`ip -netns a link delete br0`'* ]]
+  [[ $stderr == *"cannot rename interface 'old0' to 'br0' in namespace 'a': another interface has this name; fix: \`ip -netns a link delete br0\`"* ]]
   down_hooks bridge a
   [[ $(links a bridge) == br0 ]]
 }

@@ -167,7 +167,7 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   inside a ip link set other up
   inside a ip link add lan0 type veth peer name far
   run --separate-stderr ! restart_inside hostdev a
-  [[ $stderr == *"cannot rename interface 'other' to 'lan0': another interface has this name; fix: \`ip -netns a link delete lan0\`"* ]]
+  [[ $stderr == *"cannot rename interface 'other' to 'lan0' in namespace 'a': another interface has this name; fix: \`ip -netns a link delete lan0\`"* ]]
   [[ $(link a other '.flags | index("UP") != null') == true ]]
   ip -netns a link delete lan0
   netnsctl restart hostdev@a

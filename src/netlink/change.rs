@@ -14,8 +14,10 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
 use nix::libc;
 
+use super::message::KernelError;
 use super::rtnetlink::{create, request};
 
 /// A hardware address.
@@ -108,13 +110,21 @@ pub fn move_link(index: u32, netns: BorrowedFd, name: &str) -> Result<()> {
     request(RouteNetlinkMessage::SetLink(message)).map(drop)
 }
 
-/// Renames an interface that is down.
+/// Renames an interface. Before Linux 6.2, the kernel renames only one that is down (`dev_change_name` in net/core/dev.c): it is set down, and
+/// stays down.
 /// Errors: the name exists, or the kernel refuses.
 pub fn rename_link(index: u32, name: &str) -> Result<()> {
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
-    request(RouteNetlinkMessage::SetLink(message)).map(drop)
+    let message = RouteNetlinkMessage::SetLink(message);
+    match request(message.clone()) {
+        Err(error) if KernelError::is(&error, Errno::EBUSY) => {
+            set_up(index, false)?;
+            request(message).map(drop)
+        }
+        renamed => renamed.map(drop),
+    }
 }
 
 /// Sets an interface up or down.

@@ -25,7 +25,6 @@ mod wait;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 pub use add::add;
@@ -37,8 +36,9 @@ pub(super) use tun::SOCKETS;
 use super::Call;
 use super::sysctl::{Key, Value};
 use crate::name::{Instance, NsName};
-use crate::netlink::{self, KernelError};
+use crate::netlink;
 use crate::paths::Paths;
+use crate::print;
 use crate::sys::program::Program;
 use end::LinkSettings;
 use moved::Moved;
@@ -231,24 +231,19 @@ impl LinkRecord {
     /// Errors: another interface has the name, or the kernel refuses.
     fn restore_name(&self, call: &Call) -> Result<()> {
         let _there = self.place.enter(call)?;
-        let Some(found) = self.find_renamed()? else { return Ok(()) };
         let name = &self.end.ifname;
+        let found = if self.moved.is_some() { self.find()? } else { self.find_renamed()? };
+        let Some(found) = found.filter(|found| found.name != *name) else { return Ok(()) };
+        ensure!(
+            netlink::link_named(name)?.is_none(),
+            "cannot rename interface '{}' to '{name}' {}: another interface has this name; fix: `{} link delete {name}`",
+            found.name,
+            self.place,
+            self.place.ip()
+        );
+        print::warn(&format!("{} was renamed to '{}': renaming it", self.describe(), found.name));
         call.trace(&format!("{} link set dev {} name {name}", self.place.ip(), found.name));
-        let mut renamed = netlink::rename_link(found.index, name);
-        // Older kernels rename only an interface that is down. `link_configure` sets it up.
-        if renamed.as_ref().is_err_and(|error| KernelError::is(error, Errno::EBUSY)) {
-            netlink::set_up(found.index, false)?;
-            renamed = netlink::rename_link(found.index, name);
-        }
-        renamed.with_context(|| {
-            format!(
-                "cannot give interface '{}' {} its name '{name}' back; fix: if another interface has this name, remove it with \
-                 `{} link delete {name}`",
-                found.name,
-                self.place,
-                self.place.ip()
-            )
-        })
+        rename(&found.name, name)
     }
 
     /// The interface in a message: `interface 'NAME' on the host`.
@@ -354,6 +349,17 @@ pub fn up(call: &Call, arguments: &[&str]) -> Result<()> {
         .with_context(|| format!("interface '{ifname}' does not exist in the namespace"))?;
     call.trace(&format!("ip link set dev {ifname} up"));
     netlink::set_up(found.index, true).with_context(|| format!("cannot set interface '{ifname}' up"))
+}
+
+/// Renames an interface of the namespace of this thread.
+/// Errors: the kernel refuses.
+fn rename(from: &str, to: &str) -> Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    let found = netlink::link_named(from)?.with_context(|| format!("interface '{from}' does not exist"))?;
+    netlink::rename_link(found.index, to)
+        .with_context(|| format!("cannot rename interface '{from}' to '{to}'"))
 }
 
 /// Runs ip(8) in the namespace of this thread.

@@ -15,7 +15,7 @@ use super::add::{split, text_of_mac};
 use super::end::LinkSettings;
 use super::settings::{Settings, invalid, valid_ifname};
 use super::site::LinkSite;
-use super::{LinkRecord, clash, rehearse, run};
+use super::{LinkRecord, clash, rehearse, rename, run};
 use crate::config::remembered;
 use crate::name::{Instance, address};
 use crate::netlink::{self, KernelError, Link, LinkChange};
@@ -235,16 +235,13 @@ impl LinkRecord {
         rename(&found.name, &self.end.ifname)
     }
 
-    /// On a restart: gives the interface its name again, or moves it into the namespace again. The host may have it, or another one that the
-    /// setting selects, in place of a removed one.
-    /// Errors: the host does not have it, its name is in use, or the kernel refuses.
+    /// On a restart: moves the interface into the namespace again. The host may have it, or another one that the setting selects, in place of a
+    /// removed one.
+    /// Errors: the host does not have it, or the kernel refuses.
     pub(super) fn take_again(&mut self, call: &Call, record: &mut Record) -> Result<()> {
         let Some(moved) = &self.moved else { return Ok(()) };
-        {
-            let _there = self.place.enter(call)?;
-            if let Some(found) = self.find()? {
-                return self.rename_again(call, &found);
-            }
+        if self.is_in_place(call)? {
+            return Ok(());
         }
         print::warn(&format!("{} is missing: moving it in again", self.describe()));
         {
@@ -259,24 +256,6 @@ impl LinkRecord {
         record.put_link(self.clone());
         record.save(call.paths)?;
         self.take(call)
-    }
-
-    /// Gives the interface, in the namespace of this thread, its name again.
-    fn rename_again(&self, call: &Call, found: &Link) -> Result<()> {
-        let ifname = &self.end.ifname;
-        if found.name == *ifname {
-            return Ok(());
-        }
-        ensure!(
-            netlink::link_named(ifname)?.is_none(),
-            "cannot rename interface '{}' to '{ifname}': another interface has this name; fix: `{} link delete {ifname}`",
-            found.name,
-            self.place.ip()
-        );
-        print::warn(&format!("{} was renamed to '{}': renaming it", self.describe(), found.name));
-        call.trace(&format!("{} link set dev {} down name {ifname}", self.place.ip(), found.name));
-        netlink::set_up(found.index, false)?;
-        rename(&found.name, ifname)
     }
 
     /// Gives the interface back to the host, with the properties that it had there. It is in the namespace of this thread.
@@ -390,16 +369,6 @@ fn owner(call: &Call, selector: &str) -> Result<Option<Instance>> {
     };
     let others = remembered::all(call.paths)?.into_iter().filter(|instance| *instance != call.instance);
     Ok(others.into_iter().find(has_it))
-}
-
-/// Renames an interface of the namespace of this thread, which is down.
-fn rename(from: &str, to: &str) -> Result<()> {
-    if from == to {
-        return Ok(());
-    }
-    let found = netlink::link_named(from)?.with_context(|| format!("interface '{from}' does not exist"))?;
-    netlink::rename_link(found.index, to)
-        .with_context(|| format!("cannot rename interface '{from}' to '{to}'"))
 }
 
 /// Moves a wireless device with all its interfaces. The kernel does not move them alone (`NETIF_F_NETNS_LOCAL`).

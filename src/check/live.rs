@@ -9,7 +9,7 @@ use super::{Examined, Finding, Subject};
 use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition};
-use crate::library::{self, Drift};
+use crate::library::{Drift, Record};
 use crate::lifecycle::loopback;
 use crate::name::{Instance, NsName, Side};
 use crate::netlink;
@@ -132,22 +132,11 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
                 return Ok(vec![lost]);
             }
             capability::require(Capability::SysAdmin, "to look into namespaces")?;
-            let mut findings = drift(paths, examined, instance);
-            // `drift` reports a record that cannot be read.
-            for note in library::notes(paths, instance).unwrap_or_default() {
-                let advice = format!("`netnsctl restart {instance}` clears this note");
-                findings.push(Finding::note(note).of(instance).advice(advice));
-            }
-            for line in library::awaited_ports(paths, instance).unwrap_or_default() {
-                let advice = "bring up the type that creates it, or correct the name";
-                findings.push(Finding::note(line).of(instance).advice(advice));
-            }
-            for line in library::readable_files(paths, instance).unwrap_or_default() {
-                findings.push(Finding::warning(line).of(instance));
-            }
-            for setting in library::host_settings(paths, instance).unwrap_or_default() {
-                let fix = format!("fix: `{}`", setting.fix);
-                findings.push(Finding::note(setting.line).of(instance).advice(fix));
+            let record = Record::read(paths, instance);
+            let mut findings = record.as_ref().map(|one| notes(paths, instance, one)).unwrap_or_default();
+            // There is another finding for an instance whose files cannot be read.
+            if let Some(one) = examined.iter().find(|one| one.instance == *instance) {
+                findings.extend(drift(paths, one, record));
             }
             findings
         }
@@ -158,6 +147,27 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
         ],
         Condition::Changing | Condition::Down => Vec::new(),
     })
+}
+
+/// Reports what is not drift, but may need attention.
+fn notes(paths: &Paths, instance: &Instance, record: &Record) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for note in record.notes(paths) {
+        let advice = format!("`netnsctl restart {instance}` clears this note");
+        findings.push(Finding::note(note).of(instance).advice(advice));
+    }
+    for line in record.awaited_ports(paths).unwrap_or_default() {
+        let advice = "bring up the type that creates it, or correct the name";
+        findings.push(Finding::note(line).of(instance).advice(advice));
+    }
+    for line in record.readable_files(paths).unwrap_or_default() {
+        findings.push(Finding::warning(line).of(instance));
+    }
+    for setting in record.host_settings().unwrap_or_default() {
+        let fix = format!("fix: `{}`", setting.fix);
+        findings.push(Finding::note(setting.line).of(instance).advice(fix));
+    }
+    findings
 }
 
 /// Reports that the namespace of the instance was deleted or replaced by a foreign one, or that its ownership record is damaged.
@@ -195,16 +205,15 @@ fn stale(paths: &Paths, examined: &[Examined], graph: &Graph) -> Result<Vec<Find
 }
 
 /// Reports drift, with the check functions of the plugin.
-pub(super) fn drift(paths: &Paths, examined: &[Examined], instance: &Instance) -> Vec<Finding> {
-    // There is another finding for an instance whose files cannot be read.
-    let Some(one) = examined.iter().find(|one| one.instance == *instance) else { return Vec::new() };
+pub(super) fn drift(paths: &Paths, one: &Examined, record: Result<Record>) -> Vec<Finding> {
     // Without its programs, the plugin cannot find out the state. Another finding reports them.
     if super::programs::is_incomplete(one) {
         return Vec::new();
     }
+    let instance = &one.instance;
     let sides = [Side::Outside, Side::Inside].into_iter();
     let mut findings: Vec<Finding> = sides.flat_map(|side| drift_on(paths, one, side)).collect();
-    match library::drift(paths, instance) {
+    match record.and_then(|record| record.drift(paths)) {
         Ok(differences) => {
             findings.extend(differences.into_iter().map(|Drift { line, is_made_by_restart }| {
                 let finding = Finding::error(line).of(instance);

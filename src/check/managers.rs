@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Finding;
 use crate::engine::Active;
-use crate::library;
+use crate::library::Record;
 use crate::name::Instance;
 use crate::netlink;
 use crate::paths::Paths;
@@ -21,7 +21,8 @@ pub(super) fn check(
     let mut findings = Vec::new();
     for instance in active.iter().map(|one| &one.instance).filter(|one| is_wanted(one)) {
         // Another finding reports a record that cannot be read.
-        for ifname in library::host_links(paths, instance).unwrap_or_default() {
+        let Ok(record) = Record::read(paths, instance) else { continue };
+        for ifname in record.host_links() {
             let Some(found) = netlink::link_named(&ifname)? else { continue };
             findings.extend(manager(paths, &ifname, found.index).map(|manager| {
                 Finding::error(format!("{manager} configures interface '{ifname}'"))

@@ -22,7 +22,6 @@ mod view;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::slice;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -36,6 +35,7 @@ use crate::config::layers::{Defined, LayerReader, Layers};
 use crate::config::plugin;
 use crate::engine::{self, Active};
 use crate::hook::validate_function;
+use crate::library::Record;
 use crate::name::{Instance, NsName, NsType};
 use crate::paths::Paths;
 use crate::requires::{Graph, Problem};
@@ -228,7 +228,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
 /// Errors: the files of the instance cannot be read.
 pub fn has_drift(paths: &Paths, instance: &Instance) -> Result<bool> {
     let one = examine(paths, &LayerReader::new(paths), instance, TIMEOUT)?;
-    Ok(!live::drift(paths, slice::from_ref(&one), instance).is_empty())
+    Ok(!live::drift(paths, &one, Record::read(paths, instance)).is_empty())
 }
 
 /// The findings about the settings with which a restart of an instance would fail: the lines of `configure_TYPE_validate`, and those about

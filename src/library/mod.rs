@@ -29,12 +29,12 @@ use crate::paths::{GLOBAL_NETNS, Paths};
 use crate::print;
 use crate::sys::file;
 pub use daemon::supervise;
-use forward::Forwarding;
 pub use forward::strict_filter;
 pub use host_table::{HostTables, OrphanTable, PREFIX as TABLE_PREFIX, masqueraded};
 use link::settings::Invalid;
 pub use ports::{claimed, proxy, serve, stays_awake, units_to_wake};
-use record::{Object, Record};
+use record::Object;
+pub use record::Record;
 
 /// A call of a library function by a hook.
 pub struct Call<'a> {
@@ -152,63 +152,6 @@ pub fn remove(paths: &Paths, instance: &Instance, lost: bool) -> Result<()> {
 pub fn remove_here(paths: &Paths, instance: &Instance) -> Result<()> {
     let mut record = Record::read(paths, instance)?;
     record.remove(paths, Object::is_inside, |object| object.remove_here(paths).map(|()| false))
-}
-
-/// Whether an instance has rules on the host. An unreadable record counts as none.
-#[must_use]
-pub fn has_host_rules(paths: &Paths, instance: &Instance) -> bool {
-    Record::read(paths, instance)
-        .is_ok_and(|record| record.objects().iter().any(|object| matches!(object, Object::Table(_))))
-}
-
-/// Compares the recorded objects of an instance with the running state.
-/// Errors: the record cannot be read, or the kernel cannot be queried.
-pub fn drift(paths: &Paths, instance: &Instance) -> Result<Vec<Drift>> {
-    let record = Record::read(paths, instance)?;
-    let mut differences = Vec::new();
-    for object in record.objects() {
-        let lines = object.drift(paths)?.into_iter();
-        differences.extend(lines.map(|line| Drift { line, is_made_by_restart: object.is_made_by_restart() }));
-    }
-    Ok(differences)
-}
-
-/// Returns lines about objects of an instance that are as recorded, but have failed before.
-/// Errors: the record cannot be read.
-pub fn notes(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
-    Ok(Record::read(paths, instance)?.objects().iter().filter_map(|object| object.note(paths)).collect())
-}
-
-/// Returns lines about ports of an instance that do not exist yet.
-/// Errors: the record cannot be read, or the kernel cannot be queried.
-pub fn awaited_ports(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
-    let record = Record::read(paths, instance)?;
-    let lines: Vec<_> = record.links().map(|link| link.awaited_ports(paths)).collect::<Result<_>>()?;
-    Ok(lines.concat())
-}
-
-/// Returns the settings of the host that may drop packets of an instance.
-/// Errors: the record cannot be read, or the kernel cannot be queried.
-pub fn host_settings(paths: &Paths, instance: &Instance) -> Result<Vec<HostSetting>> {
-    Record::read(paths, instance)?.forwarding().map_or_else(|| Ok(Vec::new()), Forwarding::strict_filters)
-}
-
-/// Returns a message for each file with a private key of an instance that other users can read.
-/// Errors: the record cannot be read.
-pub fn readable_files(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
-    let mut lines = Vec::new();
-    for object in Record::read(paths, instance)?.objects() {
-        if let Object::Tunnel(tunnel) = object {
-            lines.extend(tunnel.readable_files(paths)?);
-        }
-    }
-    Ok(lines)
-}
-
-/// The names of the interfaces that an instance has created on the host.
-/// Errors: the record cannot be read.
-pub fn host_links(paths: &Paths, instance: &Instance) -> Result<Vec<String>> {
-    Ok(Record::read(paths, instance)?.links().filter_map(link::LinkRecord::name_on_host).collect())
 }
 
 /// A difference of an object from its recorded state.

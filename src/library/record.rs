@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::Call;
 use super::daemon::Daemon;
 use super::forward::Forwarding;
 use super::host_firewall::HostFirewall;
@@ -12,6 +11,7 @@ use super::link::LinkRecord;
 use super::ports::{ClaimedPorts, Sockets};
 use super::sysctl::ChangedSysctl;
 use super::wireguard::Tunnel;
+use super::{Call, Drift, HostSetting};
 use crate::config::remembered;
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -192,33 +192,86 @@ impl Record {
 
     /// Writes the record.
     /// Errors: the file cannot be written.
-    pub fn save(&self, paths: &Paths) -> Result<()> {
+    pub(super) fn save(&self, paths: &Paths) -> Result<()> {
         let objects = self.objects.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>()?;
         remembered::set_objects(paths, &self.instance, &objects)
     }
 
+    /// Whether the instance has rules on the host.
+    #[must_use]
+    pub fn has_host_rules(&self) -> bool {
+        self.objects.iter().any(|object| matches!(object, Object::Table(_)))
+    }
+
+    /// The names of the interfaces that the instance has created on the host.
+    pub fn host_links(&self) -> impl Iterator<Item = String> {
+        self.links().filter_map(LinkRecord::name_on_host)
+    }
+
+    /// Compares the objects with the running state.
+    /// Errors: the kernel cannot be queried.
+    pub fn drift(&self, paths: &Paths) -> Result<Vec<Drift>> {
+        let mut differences = Vec::new();
+        for object in &self.objects {
+            let lines = object.drift(paths)?.into_iter();
+            differences
+                .extend(lines.map(|line| Drift { line, is_made_by_restart: object.is_made_by_restart() }));
+        }
+        Ok(differences)
+    }
+
+    /// Returns lines about objects that are as recorded, but have failed before.
+    pub fn notes(&self, paths: &Paths) -> impl Iterator<Item = String> {
+        self.objects.iter().filter_map(|object| object.note(paths))
+    }
+
+    /// Returns lines about ports that do not exist yet.
+    /// Errors: the kernel cannot be queried.
+    pub fn awaited_ports(&self, paths: &Paths) -> Result<Vec<String>> {
+        let lines: Vec<_> = self.links().map(|link| link.awaited_ports(paths)).collect::<Result<_>>()?;
+        Ok(lines.concat())
+    }
+
+    /// Returns a message for each file with a private key that other users can read.
+    /// Errors: the record is damaged.
+    pub fn readable_files(&self, paths: &Paths) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for object in &self.objects {
+            if let Object::Tunnel(tunnel) = object {
+                lines.extend(tunnel.readable_files(paths)?);
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Returns the settings of the host that may drop packets of the instance.
+    /// Errors: the kernel cannot be queried.
+    pub fn host_settings(&self) -> Result<Vec<HostSetting>> {
+        self.forwarding().map_or_else(|| Ok(Vec::new()), Forwarding::strict_filters)
+    }
+
     /// Whether the library has made nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }
 
     /// All objects.
-    pub fn objects(&self) -> &[Object] {
+    pub(super) fn objects(&self) -> &[Object] {
         &self.objects
     }
 
     /// Adds an object at the end. The caller calls [`save`](Self::save).
-    pub fn push(&mut self, object: Object) {
+    pub(super) fn push(&mut self, object: Object) {
         self.objects.push(object);
     }
 
     /// Forgets the objects that are not `kept`. The caller calls [`save`](Self::save).
-    pub fn retain(&mut self, kept: impl Fn(&Object) -> bool) {
+    pub(super) fn retain(&mut self, kept: impl Fn(&Object) -> bool) {
         self.objects.retain(kept);
     }
 
     /// All interfaces.
-    pub fn links(&self) -> impl Iterator<Item = &LinkRecord> {
+    pub(super) fn links(&self) -> impl Iterator<Item = &LinkRecord> {
         self.objects.iter().filter_map(|object| match object {
             Object::Link(link) => Some(link),
             _ => None,
@@ -226,7 +279,7 @@ impl Record {
     }
 
     /// All sysctls.
-    pub fn sysctls(&self) -> impl Iterator<Item = &ChangedSysctl> {
+    pub(super) fn sysctls(&self) -> impl Iterator<Item = &ChangedSysctl> {
         self.objects.iter().filter_map(|object| match object {
             Object::Sysctl(sysctl) => Some(sysctl),
             _ => None,
@@ -234,18 +287,18 @@ impl Record {
     }
 
     /// Records a sysctl, in place of the earlier record of the same one.
-    pub fn put_sysctl(&mut self, sysctl: ChangedSysctl) {
+    pub(super) fn put_sysctl(&mut self, sysctl: ChangedSysctl) {
         let at = self.position(|object| matches!(object, Object::Sysctl(one) if one.is_same_as(&sysctl)));
         self.put(at, Object::Sysctl(sysctl));
     }
 
     /// Forgets a sysctl.
-    pub fn forget_sysctl(&mut self, sysctl: &ChangedSysctl) {
+    pub(super) fn forget_sysctl(&mut self, sysctl: &ChangedSysctl) {
         self.objects.retain(|object| !matches!(object, Object::Sysctl(one) if one.is_same_as(sysctl)));
     }
 
     /// The interfaces whose packets the host forwards.
-    pub fn forwarding(&self) -> Option<&Forwarding> {
+    pub(super) fn forwarding(&self) -> Option<&Forwarding> {
         self.objects.iter().find_map(|object| match object {
             Object::Forwarding(forwarding) => Some(forwarding),
             _ => None,
@@ -253,19 +306,19 @@ impl Record {
     }
 
     /// Records these interfaces, in place of earlier ones.
-    pub fn put_forwarding(&mut self, forwarding: Forwarding) {
+    pub(super) fn put_forwarding(&mut self, forwarding: Forwarding) {
         let at = self.position(|object| matches!(object, Object::Forwarding(_)));
         self.put(at, Object::Forwarding(forwarding));
     }
 
     /// Records an interface, in place of the earlier one with the same label.
-    pub fn put_link(&mut self, link: LinkRecord) {
+    pub(super) fn put_link(&mut self, link: LinkRecord) {
         let at = self.position(|object| matches!(object, Object::Link(one) if one.has_label_of(&link)));
         self.put(at, Object::Link(link));
     }
 
     /// Records ports, in place of the earlier ones.
-    pub fn put_ports(&mut self, claim: ClaimedPorts) {
+    pub(super) fn put_ports(&mut self, claim: ClaimedPorts) {
         let at = self.position(|object| matches!(object, Object::Ports(_)));
         self.put(at, Object::Ports(claim));
     }
@@ -283,14 +336,14 @@ impl Record {
     }
 
     /// Forgets an interface.
-    pub fn forget_link(&mut self, link: &LinkRecord) {
+    pub(super) fn forget_link(&mut self, link: &LinkRecord) {
         self.retain(|object| !matches!(object, Object::Link(one) if one.has_label_of(link)));
     }
 
     /// Calls `remove` for each object that `is_wanted`, the last one first. The record keeps the objects that stay. A failure does
     /// not prevent the removal of the others.
     /// Errors: an object cannot be removed, or the record cannot be written.
-    pub fn remove(
+    pub(super) fn remove(
         &mut self,
         paths: &Paths,
         is_wanted: impl Fn(&Object) -> bool,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::engine::{Condition, EngineKind, active};
-use crate::library;
+use crate::library::Record;
 use crate::name::Instance;
 use crate::netlink::HostChanges;
 use crate::paths::Paths;
@@ -57,12 +57,13 @@ pub fn run(paths: &Paths) -> Result<()> {
 fn damaged(paths: &Paths) -> Result<Vec<Instance>> {
     let up = active(paths)?.into_iter();
     let up = up.filter(|one| one.engine == EngineKind::Systemd && one.condition == Condition::Up);
-    let instances = up.map(|one| one.instance).filter(|instance| library::has_host_rules(paths, instance));
-    Ok(instances.filter(|instance| is_damaged(paths, instance)).collect())
+    Ok(up.map(|one| one.instance).filter(|instance| is_damaged(paths, instance)).collect())
 }
 
+/// Whether an instance has rules on the host and differs from its record. A record that cannot be read counts as one without rules.
 fn is_damaged(paths: &Paths, instance: &Instance) -> bool {
-    match library::drift(paths, instance) {
+    let record = Record::read(paths, instance).ok().filter(Record::has_host_rules);
+    match record.map_or(Ok(Vec::new()), |record| record.drift(paths)) {
         Ok(differences) => differences.iter().any(|difference| difference.is_made_by_restart),
         Err(error) => {
             print::warn(&format!("cannot check `{instance}`: {error:#}"));

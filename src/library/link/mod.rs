@@ -311,33 +311,25 @@ pub fn problem(
     suffix: &str,
     words: &[&str],
 ) -> Option<(String, String)> {
-    let tried = try_settings(paths, instance, kind, prefix, suffix, words);
-    // Any other error is one of this process, such as a missing privilege.
-    let invalid = tried.err()?.downcast::<settings::Invalid>().ok()?;
-    Some((invalid.setting, invalid.message))
-}
-
-fn try_settings(
-    paths: &Paths,
-    instance: &Instance,
-    kind: &str,
-    prefix: &str,
-    suffix: &str,
-    words: &[&str],
-) -> Result<()> {
-    let settings = settings::Settings::read(prefix, words)?;
-    let read = |suffix: &str| LinkSettings::read_named(&settings, suffix, "checked".to_owned());
-    let end = read(suffix)?;
-    if let Some(parent) = settings.parent()? {
-        if let Some(mode) = settings.one("MODE").filter(|_| kind == parent::IPVLAN) {
-            parent::check_mode(paths, instance, settings.name("MODE"), mode, &parent)?;
+    let try_settings = || {
+        let settings = settings::Settings::read(prefix, words)?;
+        let read = |suffix: &str| LinkSettings::read_named(&settings, suffix, "checked".to_owned());
+        let end = read(suffix)?;
+        if let Some(parent) = settings.parent()? {
+            if let Some(mode) = settings.one("MODE").filter(|_| kind == parent::IPVLAN) {
+                parent::check_mode(paths, instance, settings.name("MODE"), mode, &parent)?;
+            }
+            let largest =
+                |found: &netlink::Link| parent::largest_mtu(kind, found, settings.has_ipv6_remotes());
+            parent.look(paths, |found| parent::check_mtu(&end, found, largest(found)))?;
         }
-        let largest = |found: &netlink::Link| parent::largest_mtu(kind, found, settings.has_ipv6_remotes());
-        parent.look(paths, |found| parent::check_mtu(&end, found, largest(found)))?;
-    }
-    let outside = if suffix == INSIDE { read(OUTSIDE)?.addresses } else { Vec::new() };
-    let outside: Vec<IpAddr> = outside.iter().filter_map(|words| end::first_address(words)).collect();
-    rehearse::rehearse(&end, &end.gateway_addresses(&outside)?).map(drop)
+        let outside = if suffix == INSIDE { read(OUTSIDE)?.addresses } else { Vec::new() };
+        let outside: Vec<IpAddr> = outside.iter().filter_map(|words| end::first_address(words)).collect();
+        rehearse::rehearse(&end, &end.gateway_addresses(&outside)?).map(drop)
+    };
+    // Any other error is one of this process, such as a missing privilege.
+    let invalid = try_settings().err()?.downcast::<settings::Invalid>().ok()?;
+    Some((invalid.setting, invalid.message))
 }
 
 /// `link_up`: sets an interface of the namespace up. Arguments: IFNAME.

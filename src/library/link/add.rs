@@ -40,22 +40,13 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
             }
             None => (LinkSettings::read(&settings, suffix)?, call.side == Side::Outside),
         };
+        let place = LinkSite::of(&settings, suffix, &call.instance)?;
         Ok(LinkRecord {
-            label,
-            place: LinkSite::of(&settings, suffix, &call.instance)?,
-            kind: (*kind).to_owned(),
             words: words.iter().map(|word| (*word).to_owned()).collect(),
-            parent: None,
             from_host,
             socket: settings.nsname("NSNAME_SOCKET")?,
-            peer: None,
-            bridged: false,
-            end,
             made_by: Some(call.hook.clone()),
-            configured_by: None,
-            configured: None,
-            moved: None,
-            tun: None,
+            ..LinkRecord::new(label, place, (*kind).to_owned(), end)
         })
     };
     let mut links = vec![new(suffix)?];

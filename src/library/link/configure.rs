@@ -156,23 +156,9 @@ fn adopt(call: &Call, record: &mut Record, settings: &Settings, suffix: &str) ->
         netlink::link_named(&end.ifname)?
     };
     let Some(found) = found else { bail!("interface '{}' does not exist {place}", end.ifname) };
-    record.push(Object::Link(LinkRecord {
-        label: format!("{}{suffix}", settings.prefix()),
-        place,
-        kind: found.kind,
-        words: Vec::new(),
-        parent: settings.parent()?,
-        from_host: false,
-        socket: None,
-        peer: None,
-        bridged: false,
-        end,
-        made_by: None,
-        configured_by: None,
-        configured: None,
-        moved: None,
-        tun: None,
-    }));
+    let label = format!("{}{suffix}", settings.prefix());
+    let parent = settings.parent()?;
+    record.push(Object::Link(LinkRecord { parent, ..LinkRecord::new(label, place, found.kind, end) }));
     Ok(())
 }
 

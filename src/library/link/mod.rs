@@ -109,6 +109,27 @@ struct Configured {
 }
 
 impl LinkRecord {
+    /// An interface of these settings that no hook has created.
+    fn new(label: String, place: LinkSite, kind: String, end: LinkSettings) -> Self {
+        Self {
+            label,
+            place,
+            kind,
+            words: Vec::new(),
+            parent: None,
+            from_host: false,
+            socket: None,
+            peer: None,
+            bridged: false,
+            end,
+            made_by: None,
+            configured_by: None,
+            configured: None,
+            moved: None,
+            tun: None,
+        }
+    }
+
     /// Returns a line for each port of the settings that does not exist yet.
     /// Errors: the namespace cannot be entered, or the kernel cannot be queried.
     pub(super) fn awaited_ports(&self, paths: &Paths) -> Result<Vec<String>> {

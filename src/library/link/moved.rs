@@ -78,25 +78,10 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
         ensure!(!found.loopback, invalid(setting, format!("'{}' is a loopback interface", found.name)));
         lost.extend(found.addresses.iter().filter(|one| !one.starts_with("fe80:")).cloned());
         let ifname = inside.unwrap_or_else(|| found.name.clone());
-        let kind = found.kind.clone();
-        let moved = Moved::of(found, setting, selector.to_owned());
-        LinkRecord {
-            label: (*prefix).to_owned(),
-            place,
-            kind,
-            words: Vec::new(),
-            parent: None,
-            from_host: true,
-            socket: None,
-            peer: None,
-            bridged: false,
-            end: LinkSettings::read_named(&settings, "", ifname)?,
-            made_by: Some(call.hook.clone()),
-            configured_by: None,
-            configured: None,
-            moved: Some(moved),
-            tun: None,
-        }
+        let end = LinkSettings::read_named(&settings, "", ifname)?;
+        let link = LinkRecord::new((*prefix).to_owned(), place, found.kind.clone(), end);
+        let moved = Some(Moved::of(found, setting, selector.to_owned()));
+        LinkRecord { from_host: true, made_by: Some(call.hook.clone()), moved, ..link }
     };
     rehearse::rehearse(&link.end, &link.end.gateway_addresses(&[])?)?;
     clash::check(call, &link)?;

@@ -88,3 +88,47 @@ findings() {
   nothing_left
   shown "$ENGINE" down wireguard
 }
+
+# Usage: listen_port PORT
+# Sets the port in the file of vpn, in place of an earlier one.
+listen_port() { on sed -i "/^ListenPort/d; s/^PrivateKey/ListenPort = $1\n&/" /etc/wireguard/vpn.conf; }
+
+@test "a restart with a port of another process is refused, and the running tunnel keeps passing packets" {
+  on netnsctl up wireguard@vpn wireguard@peer
+  traffic
+  pid=$(program)
+  # shellcheck disable=SC2016 # for the machine to expand
+  other=$(on bash -c 'python3 -c "import socket, time
+s = socket.socket(type=socket.SOCK_DGRAM); s.bind((\"127.0.0.1\", 51830)); time.sleep(1000)" &>/dev/null 3>&- & echo "$!"')
+  bound() { [[ -n $(on ss -Hlun sport = 51830) ]]; }
+  eventually bound
+  listen_port 51830
+  cause="ListenPort: '51830': this UDP port is in use on the host by python3 (pid $other); fix: choose another port"
+  run ! on netnsctl restart wireguard@vpn
+  [[ $output == *"cannot restart: /etc/wireguard/vpn.conf:2: error: wireguard@vpn: $cause; nothing was restarted" ]]
+  findings "$cause"
+  [[ $(program) == "$pid" ]]
+  traffic
+
+  on kill "$other"
+  free() { ! bound; }
+  eventually free
+  on netnsctl restart wireguard@vpn
+  # Now it is the port of the tunnel.
+  bound
+  on netnsctl check wireguard@vpn
+  on netnsctl restart wireguard@vpn
+  [[ $(program) == "$pid" ]]
+  # Also while its program ends, after its interface.
+  on kill -STOP "$pid"
+  on ip -netns vpn link delete dev wg0
+  findings "interface 'wg0' is missing"
+  [[ $output != *'in use'* ]]
+  bound
+  on kill -CONT "$pid"
+  on netnsctl restart wireguard@vpn
+  traffic
+  on netnsctl down wireguard@vpn wireguard@peer
+  undone "$BEFORE"
+  nothing_left
+}

@@ -88,6 +88,29 @@ tunnel() { wg show "$(device)" "$1" | cut -f 2-; }
 # Succeeds if no program, no control socket and no interface of a program is left.
 nothing_runs() { [[ -z $(pgrep --full 'netnsinit --supervis[e]|wireguard-g[o]') && -z $(ls -A /run/wireguard) && $(links host) == lo ]]; }
 
+# Usage: bind ADDRESS PORT [PEER_PORT] [COMMAND...]
+# Starts a process, in COMMAND, that has an UDP port of an address of one family. Each other socket may have the port, too.
+bind() {
+  "${@:4}" python3 -c 'import socket, sys, time
+address, port, peer = sys.argv[1:]
+s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+if s.family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+s.bind((address, int(port)))
+if peer: s.connect((address, int(peer)))
+time.sleep(1000)' "$1" "$2" "${3-}" 3>&- &
+  BACKGROUND+=("$!")
+  eventually bound "$2" "${@:4}"
+}
+
+# Usage: bound PORT [COMMAND...]
+# Succeeds if a socket has an UDP port, as ss(8) in COMMAND shows.
+bound() { [[ -n $("${@:2}" ss -Haun sport = "$1") ]]; }
+
+# Usage: free PORT
+free() { ! bound "$1"; }
+
 @test "packets pass both ways, the socket is on the host, and down leaves nothing" {
   before=$(world)
   both_up
@@ -180,13 +203,45 @@ nothing_runs() { [[ -z $(pgrep --full 'netnsinit --supervis[e]|wireguard-g[o]') 
   create vpn
   refused "/etc/wireguard/vpn.conf:3: ListenPort: '51820': this UDP port is in use on the host by wireguard@peer; fix: choose another port" -- \
     hook wireguard vpn up outside
-  python3 -c 'import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("", 51821)); time.sleep(1000)' 3>&- &
-  BACKGROUND+=("$!")
-  eventually bash -c '[[ $(ss -Hlun sport = 51821) ]]'
   sed -i 's/^ListenPort.*/ListenPort = 51821/' /etc/wireguard/vpn.conf
+  for address in 0.0.0.0 127.0.0.1 :: ::1; do
+    bind "$address" 51821
+    refused "/etc/wireguard/vpn.conf:3: ListenPort: '51821': this UDP port is in use on the host by python3 (pid ${BACKGROUND[-1]}); fix: choose another port" -- \
+      hook wireguard vpn up outside
+    kill "${BACKGROUND[-1]}"
+    eventually free 51821
+  done
   hook wireguard vpn up outside
+  # A socket with a peer is found only by the program.
+  bind 127.0.0.1 51821 9
   run -1 hook wireguard vpn up inside
-  [[ $output == *"/etc/wireguard/vpn.conf:3: ListenPort: '51821': this UDP port is in use on the host by python3 (pid $!); fix:"* ]]
+  [[ $output == *"/etc/wireguard/vpn.conf:3: ListenPort: '51821': this UDP port is in use on the host; fix:"* ]]
+}
+
+@test "a port in use in the namespace of WIREGUARD_NSNAME_SOCKET is refused, and that of the host is not" {
+  create router vpn
+  ip -netns router link set dev lo up
+  printf '%s\n' WIREGUARD_NSNAME_SOCKET=router WIREGUARD_LISTEN_PORT=51821 | config wireguard-vpn.conf
+  bind 0.0.0.0 51821
+  up wireguard vpn
+  [[ $(tunnel listen-port) == 51821 ]]
+  down_hooks wireguard vpn
+  bind 0.0.0.0 51821 '' ip netns exec router
+  refused "WIREGUARD_LISTEN_PORT: '51821': this UDP port is in use in namespace 'router' by python3 (pid $!); fix: choose another port" -- \
+    hook wireguard vpn up outside
+}
+
+@test "the present port of the tunnel is not a port in use, also while its program is started again" {
+  both_up
+  # Until now, the kernel has chosen it.
+  sed -i "s/^MTU/ListenPort = $(tunnel listen-port)\nMTU/" /etc/wireguard/vpn.conf
+  restart_inside wireguard vpn
+  restart_inside wireguard vpn
+  ip -netns vpn link delete dev wg0
+  restart_inside wireguard vpn
+  kill -KILL "$(program_of vpn)"
+  restart_inside wireguard vpn
+  traffic
 }
 
 @test "a command that fails is reported with its file and line" {

@@ -380,6 +380,57 @@ resolves_to() {
   netnsctl down wireguard@vpn
 }
 
+# Usage: foreign PORT
+# Creates a tunnel on the host that has an UDP port.
+foreign() {
+  ip link add dev foreign type wireguard
+  wg set foreign listen-port "$1"
+  ip link set dev foreign up
+}
+
+# Usage: restart_refused OWNER
+# Succeeds if a restart is refused, and check reports the same, because OWNER has the port 51830.
+restart_refused() {
+  local cause="ListenPort: '51830': this UDP port is in use on the host by $1; fix: choose another port"
+  run -1 netnsctl restart wireguard@vpn
+  [[ $output == *"cannot restart: $FILE:5: error: wireguard@vpn: $cause; nothing was restarted" ]] && findings "$cause" && traffic
+}
+
+@test "a restart with the port of a foreign tunnel is refused, and the running tunnel keeps passing packets; its own port is not refused" {
+  netnsctl up --engine direct wireguard@vpn
+  traffic
+  foreign 51830
+  provide 'ListenPort = 51830'
+  restart_refused "the tunnel 'foreign'"
+  # The socket stays on the host.
+  ip link set dev foreign netns peer
+  ip -netns peer link set dev foreign up
+  restart_refused 'another program or tunnel'
+  ip -netns peer link delete dev foreign
+
+  # Until now, the kernel has chosen it.
+  port=$(inside vpn wg show wg0 listen-port)
+  provide "ListenPort = $port"
+  netnsctl restart wireguard@vpn
+  netnsctl check wireguard@vpn
+  netnsctl restart wireguard@vpn
+  ip -netns vpn link set dev wg0 down
+  ip -netns vpn link set dev wg0 name other up
+  netnsctl restart wireguard@vpn
+  traffic
+  ip -netns vpn link delete dev wg0
+  netnsctl restart wireguard@vpn
+  traffic
+  ip -netns vpn link delete dev wg0
+  foreign "$port"
+  run -1 netnsctl restart wireguard@vpn
+  [[ $output == *"by the tunnel 'foreign'; fix: choose another port; nothing was restarted" ]]
+  ip link delete dev foreign
+  netnsctl restart wireguard@vpn
+  traffic
+  netnsctl down wireguard@vpn
+}
+
 @test "a kill at any step of the keys, or while the interface is created, leaves nothing" {
   local before
   create vpn

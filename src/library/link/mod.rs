@@ -305,6 +305,13 @@ impl LinkRecord {
         Ok(self.find()?.is_some())
     }
 
+    /// Its present name, which another program may have changed; `None` if it does not exist.
+    /// Errors: the namespace cannot be entered, or the kernel cannot be queried.
+    pub(super) fn present_name(&self, call: &Call) -> Result<Option<String>> {
+        let _there = self.place.enter(call)?;
+        Ok(self.find_under_any_name()?.map(|found| found.name))
+    }
+
     /// Whether the interface is in the namespace of the instance.
     pub(super) fn is_inside(&self) -> bool {
         self.place.is_inside()

@@ -8,7 +8,8 @@ use super::super::link::settings::{Settings, invalid};
 use super::super::ports::{PortProtocol, listeners};
 use super::super::record::{Object, Record};
 use super::config::Config;
-use super::running::wg;
+use super::of;
+use super::running::{Device, RunningTunnel, wg};
 use crate::config::remembered;
 use crate::netns::Entered;
 
@@ -21,11 +22,14 @@ pub(super) fn enter(call: &Call, settings: &Settings) -> Result<Option<Entered>>
     }
 }
 
-/// An error if another active instance has the port of a tunnel.
+/// An error if another active instance, a process or a foreign tunnel has the port of a tunnel.
 pub(super) fn taken(call: &Call, settings: &Settings, config: &Config) -> Option<anyhow::Error> {
     let port = config.listen_port?;
-    // Records that cannot be read have their own message.
-    let owner = instance_with(call, settings, port).ok().flatten()?;
+    // Records that cannot be read have their own message, and the namespace of the socket may not exist yet: then wg(8) reports the port.
+    if is_own(call, settings, port).unwrap_or(true) {
+        return None;
+    }
+    let owner = owner(call, settings, port).ok().flatten()?;
     Some(in_use(settings, config, port, Some(&owner)))
 }
 
@@ -61,22 +65,53 @@ fn in_use(settings: &Settings, config: &Config, port: u16, owner: Option<&str>) 
     }
 }
 
+/// Whether the tunnel of this instance has a port already.
+/// Errors: the record or the tunnel cannot be read, or the namespace cannot be entered.
+fn is_own(call: &Call, settings: &Settings, port: u16) -> Result<bool> {
+    let record = call.record()?;
+    let Some(tunnel) = of(&record, settings.prefix()) else { return Ok(false) };
+    let is_recorded = tunnel.listen_port == Some(port);
+    // A program keeps its socket until it has ended, after its interface was deleted. And it may not answer.
+    if is_recorded && tunnel.control.is_some() {
+        return Ok(true);
+    }
+    let link = record.links().find(|link| link.name_of(settings.prefix()).is_some());
+    let Some(ifname) = link.map(|link| link.present_name(call)).transpose()?.flatten() else {
+        return Ok(false);
+    };
+    // The kernel may have chosen the port, or another program may have set it.
+    let _there = call.enter_namespace()?;
+    let device = tunnel.control.as_deref().map_or(Device::Kernel(&ifname), Device::Program);
+    Ok(is_recorded || RunningTunnel::read(device)?.listen_port == Some(port))
+}
+
 /// The instance, process or interface that has a port in the namespace of the socket.
 fn owner(call: &Call, settings: &Settings, port: u16) -> Result<Option<String>> {
-    if let Some(instance) = instance_with(call, settings, port)? {
-        return Ok(Some(instance));
+    match instance_with(call, settings, port)? {
+        None => foreign(call, settings, port),
+        instance => Ok(instance),
     }
+}
+
+/// The process or interface that has a port in the namespace of the socket. WireGuard needs the port of all addresses of both families. A
+/// socket with a peer does not count: the kernel has chosen most of these ports, and they are free again soon.
+fn foreign(call: &Call, settings: &Settings, port: u16) -> Result<Option<String>> {
     let _there = enter(call, settings)?;
-    let mut sockets =
-        listeners()?.into_iter().filter(|one| one.protocol == PortProtocol::Udp && one.port == port);
-    if let Some(process) = sockets.find_map(|one| one.process) {
+    let mut sockets = listeners()?;
+    sockets.retain(|one| one.protocol == PortProtocol::Udp && one.port == port);
+    if sockets.is_empty() {
+        return Ok(None);
+    }
+    if let Some(process) = sockets.into_iter().find_map(|one| one.process) {
         return Ok(Some(process));
     }
-    // A tunnel of the kernel has no process.
-    let text = wg(&["show", "all", "listen-port"], "")?;
+    // A tunnel of the kernel has no process. Its interface may be in another namespace.
+    let text = wg(&["show", "all", "listen-port"], "").unwrap_or_default();
     let mut tunnels = text.lines().filter_map(|line| line.split_once('\t'));
     let found = tunnels.find(|(_, one)| one.parse() == Ok(port));
-    Ok(found.map(|(ifname, _)| format!("the tunnel '{ifname}'")))
+    Ok(Some(
+        found.map_or("another program or tunnel".to_owned(), |(ifname, _)| format!("the tunnel '{ifname}'")),
+    ))
 }
 
 /// The other instance whose tunnel has a port in the namespace of the socket.

@@ -172,14 +172,14 @@ END
   restart_inside bridge a
   index=$(link a br0 .ifindex)
   before=$(inside a ip -brief address | sed 's/ *fe80.*//')
-  inside a ip link set dev br0 name old0
+  rename_link a br0 old0
   run -1 netnsctl check bridge@a
   [[ $output == *"interface 'br0' was renamed to 'old0'; fix: \`netnsctl restart bridge@a\`"* ]]
   netnsctl restart bridge@a
   [[ $(link a br0 .ifindex) == "$index" && $(inside a ip -brief address | sed 's/ *fe80.*//') == "$before" ]]
   reaches host2 192.0.2.1
   reaches host2 2001:db8::1
-  inside a ip link set dev br0 name old0
+  rename_link a br0 old0
   down_hooks bridge a
   [[ -z $(links a bridge) && $(controller a port2) == none ]]
 }
@@ -187,7 +187,7 @@ END
 @test "a renamed bridge does not get its name back while another interface has it; down removes only the own one" {
   bridge a
   up bridge a
-  inside a ip link set dev br0 name old0
+  rename_link a br0 old0
   inside a ip link add br0 type bridge
   fails hook bridge a up inside
   [[ $stderr == *"cannot rename interface 'old0' to 'br0' in namespace 'a': another interface has this name; fix: \`ip -netns a link delete br0\`"* ]]

@@ -90,6 +90,13 @@ inside() { nsenter --net="/run/netns/$1" -- "${@:2}"; }
 # Runs a command on the `host`, or in the namespace of that name.
 from() { if [[ $1 == host ]]; then "${@:2}"; else inside "$@"; fi; }
 
+# Usage: rename_link WHERE OLD NEW
+# Renames an interface on the `host`, or in the namespace of that name. Before Linux 6.2, the kernel renames only one that is down.
+rename_link() {
+  from "$1" ip link set dev "$2" down
+  from "$1" ip link set dev "$2" name "$3" up
+}
+
 # Usage: hook TYPE NAME up|down outside|inside
 hook() { if [[ $4 == inside ]]; then inside "$2" netnsinit "$@"; else netnsinit "$@"; fi; }
 

@@ -652,15 +652,15 @@ ALL=(
   start=$(world)
   netnsctl up --engine direct veth@a
   before=$(world)
-  inside a ip link set dev ve-a1 name in0
-  ip link set dev ve-a0 name out0
+  rename_link a ve-a1 in0
+  rename_link host ve-a0 out0
   run -1 netnsctl check veth@a
   [[ $output == *"interface 've-a1' was renamed to 'in0'"* && $output == *"interface 've-a0' was renamed to 'out0'"* ]]
   netnsctl restart veth@a
   netnsctl check veth@a
   reaches a 192.0.2.1
   unchanged "$before"
-  ip link set dev ve-a0 name out0
+  rename_link host ve-a0 out0
   netnsctl down veth@a
   unchanged "$start"
 }

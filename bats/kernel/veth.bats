@@ -586,6 +586,24 @@ ALL=(
   [[ $(from a ip route show default) == 'default via 192.0.2.1 dev ve-a1 ' ]]
 }
 
+@test "a restart makes the changed addresses of the outside end the gateways of VETH_GATEWAY=outside" {
+  veth a VETH_IFADDR_OUTSIDE=192.0.2.1/24 VETH_IFADDR_INSIDE=192.0.2.2/24 VETH_GATEWAY=outside
+  up veth a
+  # Another address of the same network.
+  veth a VETH_IFADDR_OUTSIDE=192.0.2.254/24 VETH_IFADDR_INSIDE=192.0.2.2/24 VETH_GATEWAY=outside
+  restart_inside veth a
+  [[ $(inside a ip route show default) == 'default via 192.0.2.254 dev ve-a1 ' ]]
+  # Other networks, and one more family.
+  veth a 'VETH_IFADDR_OUTSIDE=(198.51.100.1/30 2001:db8::1/64)' 'VETH_IFADDR_INSIDE=(198.51.100.2/30 2001:db8::2/64)' VETH_GATEWAY=outside
+  restart_inside veth a
+  [[ $(inside a ip route show default) == 'default via 198.51.100.1 dev ve-a1 ' ]]
+  [[ $(inside a ip -6 route show default) == 'default via 2001:db8::1 dev ve-a1 '* ]]
+  veth a VETH_IFADDR_OUTSIDE=2001:db8:1::1/64 VETH_IFADDR_INSIDE=2001:db8:1::2/64 VETH_GATEWAY=outside
+  restart_inside veth a
+  [[ ! $(inside a ip route show default) && $(inside a ip -6 route show default) == 'default via 2001:db8:1::1 dev ve-a1 '* ]]
+  reaches a 2001:db8:1::1
+}
+
 @test "VETH_GATEWAY can be an array of addresses, and an unreachable gateway creates nothing" {
   veth a 'VETH_GATEWAY=(192.0.2.1 2001:db8::1)' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 2001:db8::2/64)'
   up veth a
@@ -689,6 +707,23 @@ ALL=(
   done
   reaches a 192.0.2.11
   reaches host 192.0.2.10
+}
+
+@test "check reports that an interface is not a port of its bridge any more, or that the bridge was deleted" {
+  ip link add bridge0 type bridge
+  veth a VETH_BRIDGE=bridge0
+  netnsctl up --engine direct veth@a
+  ip link set dev ve-a0 nomaster
+  run -1 netnsctl check veth@a
+  [[ $output == *"error: veth@a: interface 've-a0' is not a port of the bridge 'bridge0'"* ]]
+  netnsctl restart veth@a
+  netnsctl check veth@a
+  ip link delete dev bridge0
+  run -1 netnsctl check veth@a
+  [[ $output == *"error: veth@a: the bridge 'bridge0' of interface 've-a0' does not exist"* ]]
+  ip link add bridge0 type bridge
+  netnsctl restart veth@a
+  netnsctl check veth@a
 }
 
 @test "VETH_BRIDGE with VETH_NSNAME_OUTSIDE uses a bridge of that namespace" {

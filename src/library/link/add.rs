@@ -59,8 +59,11 @@ pub fn add(call: &Call, arguments: &[&str]) -> Result<()> {
         }
         (links[0].peer, links[1].peer) = (Some(links[1].label.clone()), Some(links[0].label.clone()));
     }
-    let outside: Vec<IpAddr> =
-        links.iter().filter(|link| !link.place.is_inside()).flat_map(LinkRecord::addresses).collect();
+    let outside: Vec<IpAddr> = links
+        .iter()
+        .filter(|link| !link.place.is_inside())
+        .flat_map(|link| link.end.first_addresses())
+        .collect();
     for link in &links {
         link.place.require(call, &settings.name("NSNAME_OUTSIDE"))?;
         if let Some(earlier) = record.links().find(|one| one.has_label_of(link)) {

@@ -64,7 +64,7 @@ pub(super) fn check(call: &Call, link: &LinkRecord) -> Result<()> {
     if link.end.addresses.is_empty() || !link.place.is_inside() {
         return Ok(());
     }
-    let addresses: Vec<String> = link.addresses().iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = link.end.first_addresses().iter().map(ToString::to_string).collect();
     for other in netlink::links()?.iter().filter(|other| other.name != link.end.ifname) {
         let is_own = |found: &&String| {
             found.split('/').next().is_some_and(|one| addresses.iter().any(|own| own == one))

@@ -38,13 +38,17 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut earlier =
         record.links().find(|link| link.label == label).context("the interface is not recorded")?.clone();
     let end = LinkSettings::read_named(&settings, suffix, earlier.end.ifname.clone())?;
-    let others: Vec<&LinkRecord> = record.links().filter(|link| link.label != label).collect();
-    let outside: Vec<IpAddr> =
-        others.iter().filter(|link| !link.place.is_inside()).flat_map(|link| link.addresses()).collect();
+    let other_end = restarted_peer(call, &record, &settings, &earlier)?;
+    let others = record.links().filter(|link| link.label != label && !link.place.is_inside());
+    let outside: Vec<IpAddr> = others
+        .flat_map(|link| match &other_end {
+            Some((peer, end)) if peer.label == link.label => end.first_addresses(),
+            _ => link.end.first_addresses(),
+        })
+        .collect();
     let gateways = end.gateway_addresses(&outside)?;
     let meaning = rehearse::rehearse(&end, &gateways)?;
 
-    let other_end = restarted_peer(call, &record, &settings, &earlier)?;
     earlier.restore_name(call)?;
     if earlier.moved.is_some() {
         earlier.take_again(call, &mut record)?;

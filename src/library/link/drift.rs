@@ -54,10 +54,14 @@ impl LinkRecord {
                 lines.push(format!("interface '{ifname}' has the {name} '{present}', not '{expected}'"));
             }
         }
-        if let Some(bridge) = &self.end.bridge
-            && netlink::link_named(bridge)?.map(|bridge| bridge.index) != found.controller
-        {
-            lines.push(format!("interface '{ifname}' is not a port of the bridge '{bridge}'"));
+        if let Some(name) = &self.end.bridge {
+            match netlink::link_named(name)? {
+                None => lines.push(format!("the bridge '{name}' of interface '{ifname}' does not exist")),
+                Some(bridge) if found.controller != Some(bridge.index) => {
+                    lines.push(format!("interface '{ifname}' is not a port of the bridge '{name}'"));
+                }
+                Some(_) => {}
+            }
         }
         lines.extend(ports::drift(self, &found, &configured.ports)?);
         let receivers = self.receivers();

@@ -204,6 +204,11 @@ impl LinkSettings {
         }
     }
 
+    /// The first address of each setting of addresses.
+    pub fn first_addresses(&self) -> Vec<IpAddr> {
+        self.addresses.iter().filter_map(|words| first_address(words)).collect()
+    }
+
     /// The addresses that consist of one word, which ip(8) reads as the kernel gets them.
     pub fn networks(&self) -> impl Iterator<Item = IpNet> {
         self.addresses.iter().filter_map(|words| network(words))
@@ -250,8 +255,7 @@ impl LinkSettings {
             match gateway {
                 Gateway::Address(address) => addresses.push(*address),
                 Gateway::Outside => {
-                    let own: Vec<IpAddr> =
-                        self.addresses.iter().filter_map(|words| first_address(words)).collect();
+                    let own = self.first_addresses();
                     let before = addresses.len();
                     for is_ipv4 in [true, false] {
                         let has_family =

@@ -272,11 +272,6 @@ impl LinkRecord {
         format!("interface '{}' {}", self.end.ifname, self.place)
     }
 
-    /// The first address of each setting.
-    fn addresses(&self) -> Vec<IpAddr> {
-        self.end.addresses.iter().filter_map(|words| end::first_address(words)).collect()
-    }
-
     /// The addresses to which a tunnel sends frames for several receivers: the remotes, and the one among the words of the kind. If there
     /// are none, another program may set them.
     fn receivers(&self) -> Vec<IpAddr> {
@@ -351,8 +346,7 @@ pub fn problem(
                 |found: &netlink::Link| parent::largest_mtu(kind, found, settings.has_ipv6_remotes());
             parent.look(paths, |found| parent::check_mtu(&end, found, largest(found)))?;
         }
-        let outside = if suffix == INSIDE { read(OUTSIDE)?.addresses } else { Vec::new() };
-        let outside: Vec<IpAddr> = outside.iter().filter_map(|words| end::first_address(words)).collect();
+        let outside = if suffix == INSIDE { read(OUTSIDE)?.first_addresses() } else { Vec::new() };
         rehearse::rehearse(&end, &end.gateway_addresses(&outside)?).map(drop)
     };
     // Any other error is one of this process, such as a missing privilege.

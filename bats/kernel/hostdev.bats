@@ -280,13 +280,12 @@ card() { ip -json link show dev card | jq -r '.[0] | "\(.address) \(.mtu) \(.gro
   add_card
   ip address add 192.0.2.2/24 dev card
   hostdev a HOSTDEV_IFNAME=card HOSTDEV_IFADDR=192.0.2.2/24 HOSTDEV_GATEWAY=203.0.113.1
-  create a
-  run ! hook hostdev a up outside
+  run ! netnsctl up --engine direct hostdev@a
   [[ $output != *'lost its addresses'* && $(addresses host card) == 192.0.2.2/24 ]]
   hostdev a HOSTDEV_IFNAME=card
-  run -0 hook hostdev a up outside
-  [[ $output == *"interface 'card' has lost its addresses on the host: 192.0.2.2/24"* ]]
-  down hostdev a
+  run -0 netnsctl up --engine direct hostdev@a
+  [[ $output == *"warning: hostdev@a: interface 'card' has lost its addresses on the host: 192.0.2.2/24"* ]]
+  netnsctl down hostdev@a
 }
 
 @test "without a setting, the group, alias, hardware address and MTU are those of the host, also after a restart without it" {

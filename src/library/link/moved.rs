@@ -97,7 +97,7 @@ pub fn move_in(call: &Call, arguments: &[&str]) -> Result<()> {
     record.save(call.paths)?;
     link.take(call)?;
     if let Some(moved) = link.moved.filter(|_| !lost.is_empty()) {
-        print::say(&format!(
+        print::warn(&format!(
             "interface '{}' has lost its addresses on the host: {}",
             moved.ifname,
             lost.join(", ")

@@ -96,6 +96,7 @@ WIREGUARD_RUN_COMMANDS=maybe|WIREGUARD_RUN_COMMANDS: 'maybe' is not a valid word
 WIREGUARD_TABLE='a b'|WIREGUARD_TABLE: 'a b': expected auto, off
 WIREGUARD_LISTEN_PORT=x|WIREGUARD_LISTEN_PORT: 'x': expected a number
 WIREGUARD_FWMARK=x|WIREGUARD_FWMARK: 'x': expected a number
+WIREGUARD_DNS_SERVERS='10.2.0.1 foo'|WIREGUARD_DNS_SERVERS: 'foo': expected the IP address of a server
 WIREGUARD_NSNAME_SOCKET=vpn|WIREGUARD_NSNAME_SOCKET: is the namespace of the tunnel itself
 WIREGUARD_PRIVATE_KEY_FILE=/nosuch|WIREGUARD_PRIVATE_KEY_FILE: cannot read '/nosuch'
 END
@@ -139,7 +140,7 @@ END
   config dns-vpn.conf <<<DNS_SERVERS=192.0.2.53
   hook dns vpn up outside
   run -1 --separate-stderr shown <<<'WIREGUARD_DNS_SERVERS=10.2.0.1; resolver_write WIREGUARD_DNS'
-  [[ $stderr == *"cannot replace '/etc/netns/vpn/resolv.conf': it was not written by the type wireguard"* ]]
+  [[ $stderr == *"cannot replace '/etc/netns/vpn/resolv.conf', which dns@vpn has written; use only one of dns@vpn and wireguard@vpn, or set servers in only one of them"* ]]
   grep --quiet 192.0.2.53 /etc/netns/vpn/resolv.conf
   hook wireguard vpn down outside
   [[ -e /etc/netns/vpn/resolv.conf ]]

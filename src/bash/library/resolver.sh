@@ -18,7 +18,7 @@ __netns_resolver_write() {
   for __netns_file in "${__netns_files[@]}"; do
     if [[ -e $__netns_etc/$__netns_file || -L $__netns_etc/$__netns_file ]] &&
       ! __netns_resolver_is_ours "$__netns_etc/$__netns_file" && __netns_resolver_wants "$1" "$__netns_file"; then
-      echo "cannot replace '$__netns_etc/$__netns_file': it was not written by the type $NSTYPE; remove it, or do not use $NSTYPE@$NSNAME" >&2
+      __netns_resolver_explain "$__netns_etc/$__netns_file" >&2
       return 1
     fi
   done
@@ -34,6 +34,20 @@ __netns_resolver_write() {
       rm -- "$__netns_etc/$__netns_file"
     fi
   done
+}
+
+# Usage: __netns_resolver_explain PATH
+# Prints why a file that exists cannot be replaced.
+__netns_resolver_explain() {
+  local __netns_line='' __netns_owner
+  [[ ! -f $1 ]] || read -r __netns_line <"$1" || true
+  if [[ $__netns_line =~ ^'# Written by the type '([^ ]+)' of systemd-netns' ]]; then
+    __netns_owner=${BASH_REMATCH[1]}@$NSNAME
+    echo "cannot replace '$1', which $__netns_owner has written; use only one of $__netns_owner and $NSTYPE@$NSNAME," \
+      "or set servers in only one of them"
+  else
+    echo "cannot replace '$1': it was not written by the type $NSTYPE; remove it, or do not use $NSTYPE@$NSNAME"
+  fi
 }
 
 # Usage: __netns_resolver_replace NEW PATH

@@ -160,6 +160,15 @@ impl Config {
         Ok(())
     }
 
+    pub(super) fn set_servers(&mut self, value: &str) -> Parsed<()> {
+        let servers = value.split_whitespace();
+        if let Some(wrong) = servers.clone().find(|server| server.parse::<IpAddr>().is_err()) {
+            return Err(format!("'{wrong}': expected the IP address of a server"));
+        }
+        self.dns = servers.map(str::to_owned).collect();
+        Ok(())
+    }
+
     /// The routes to the peers, each as words for `ip route replace`. The kernel itself makes the routes to the networks of the
     /// addresses.
     pub fn routes(&self) -> Vec<String> {

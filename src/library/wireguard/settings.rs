@@ -30,6 +30,7 @@ impl Config {
             ("LISTEN_PORT", Self::set_listen_port as fn(&mut Self, &str) -> Parsed<()>),
             ("FWMARK", Self::set_fwmark),
             ("TABLE", Self::set_table),
+            ("DNS_SERVERS", Self::set_servers),
         ] {
             if let Some(Err(error)) = settings.one(key).map(|value| set(&mut config, value)) {
                 faults.push(format!("{}: {error}", settings.name(key)));

@@ -8,7 +8,7 @@
 # Settings (in dhcp-NAME.conf; those for all dhcp instances in dhcp.conf; none is required):
 #   DHCP_IFNAME   interface of the namespace; default: the only one that is up, besides lo
 #   DHCP_CLIENT   dhcpcd, udhcpc or dhclient; default: the first of these that is installed
-#   DHCP_IPV6     yes: dhcpcd also asks for IPv6 addresses, by router advertisements and DHCPv6; default: no
+#   DHCP_IPV6     yes: the client also asks for an IPv6 address, by DHCPv6; dhcpcd also by router advertisements; default: no
 #   DHCP_TIMEOUT  time to wait for a server, such as 1min, less than the start timeout of 90s; default: 30s
 
 # shellcheck disable=SC2034 # read by netnsinit

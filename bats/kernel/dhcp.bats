@@ -157,14 +157,8 @@ only_with() {
   done
   config dhcp-a.conf <<<DHCP_TIMEOUT=100s
   refused "DHCP_TIMEOUT: '100s' is too long: expected less than 90s" -- hook dhcp a up outside
-  for client in udhcpc dhclient; do
-    config dhcp-a.conf <<<$'DHCP_IPV6=yes\nDHCP_CLIENT='$client
-    refused "DHCP_IPV6: the client '$client' (DHCP_CLIENT) is used only for IPv4; fix: set DHCP_CLIENT=dhcpcd" "'auto'" -- hook dhcp a up outside
-  done
-  for setting in DHCP_IPV6=yes DHCP_CLIENT=dhcpcd; do
-    config dhcp-a.conf <<<"$setting"
-    refused "${setting%%=*}: the DHCP client 'dhcpcd' is not installed" 'apt install dhcpcd-base' -- env PATH="$(only_with udhcpc)" netnsinit dhcp a up outside
-  done
+  config dhcp-a.conf <<<DHCP_CLIENT=dhcpcd
+  refused "DHCP_CLIENT: the DHCP client 'dhcpcd' is not installed" 'apt install dhcpcd-base' -- env PATH="$(only_with udhcpc)" netnsinit dhcp a up outside
   config dhcp-a.conf <<<''
   refused 'no DHCP client is installed' udhcpc -- env PATH="$(only bash flock grep ip mkdir nsenter)" netnsinit dhcp a up outside
   inside a ip link add other type bridge
@@ -385,18 +379,22 @@ repaired() { [[ $(addresses a lan0) == "$address" && $(default_route) == *'via 1
 runs_again() { [[ $(netnsctl check dhcp) == *"daemon 'dhcp-client' has ended (signal: 9 (SIGKILL)), and runs again; restarts: 1"* ]]; }
 
 @test "an up that is killed at any moment leaves nothing that down does not remove" {
-  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  serve_six
   up veth a
-  before=$(world)
-  for delay in 0 0.02 0.04 0.06 0.1 0.2 0.4; do
-    setsid bash -c 'netnsinit dhcp a up outside && exec nsenter --net=/run/netns/a netnsinit dhcp a up inside' >/dev/null 2>&1 3>&- &
-    sleep "$delay"
-    kill -KILL -- "-$!" 2>/dev/null || kill -KILL "$!" || true
-    wait "$!" || true
-    hook dhcp a down outside
-    unchanged "$before"
-    [[ ! -e $LEASE && ! -e $OWN ]]
-    eventually gone
+  # These have one and two processes.
+  for client in dhcpcd dhclient; do
+    config_six "$client"
+    before=$(world)
+    for delay in 0 0.02 0.04 0.06 0.1 0.2 0.4 0.8; do
+      setsid bash -c 'netnsinit dhcp a up outside && exec nsenter --net=/run/netns/a netnsinit dhcp a up inside' >/dev/null 2>&1 3>&- &
+      sleep "$delay"
+      kill -KILL -- "-$!" 2>/dev/null || kill -KILL "$!" || true
+      wait "$!" || true
+      hook dhcp a down outside
+      unchanged "$before"
+      [[ ! -e $LEASE && ! -e $OWN ]]
+      eventually gone
+    done
   done
   shown hooks killed dhcp
 }
@@ -487,21 +485,221 @@ without_address() { [[ -z $(addresses a lan0) ]]; }
   unchanged "$before"
 }
 
-@test "with DHCP_IPV6, dhcpcd also gets an IPv6 address and name servers, and down removes them" {
-  inside server ip address add 2001:db8::1/64 dev br0 nodad
-  serve --dhcp-range=192.0.2.100,192.0.2.110,1h --dhcp-range=2001:db8::100,2001:db8::200,64,1h --enable-ra '--dhcp-option=option6:dns-server,[2001:db8::53]'
-  config dhcp-a.conf <<<DHCP_IPV6=yes
-  up veth a
-  up dhcp a
-  eventually has_both
-  inside a ping -q -c 1 -w 5 2001:db8::1
-  inside server ping -q -c 1 -w 5 "$(link a lan0 '[.addr_info[].local | select(startswith("2001:"))][0]')"
-  shown hooks IPv6 dhcp
-  down_hooks dhcp a
-  [[ -z $(addresses a lan0) && ! -e $OWN ]]
+# Usage: serve_six [OPTION...]
+# Starts the server also for IPv6. A range with one address has a stable lease.
+serve_six() {
+  [[ $(addresses server br0) == *2001:db8::1/64* ]] || inside server ip address add 2001:db8::1/64 dev br0 nodad
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h --enable-ra '--dhcp-option=option6:dns-server,[2001:db8::53]' "${@:---dhcp-range=2001:db8::100,2001:db8::200,64,1h}"
 }
 
+# Sets SIX to the clients that can get an IPv6 address on this machine.
+clients_for_six() {
+  SIX=(dhclient dhcpcd)
+  ! busybox --list | grep --quiet --line-regexp udhcpc6 || SIX+=(udhcpc)
+}
+
+# Usage: config_six CLIENT [SETTING...]
+config_six() {
+  config default.conf <<<"PATH=$PATH" # as for netnsctl_up_with
+  printf '%s\n' DHCP_IPV6=yes "DHCP_CLIENT=$1" "${@:2}" | config dhcp-a.conf
+}
+
+# Prints the IPv6 address of the lease.
+address_six() { link a lan0 '[.addr_info[] | select(.family == "inet6" and .scope == "global") | "\(.local)/\(.prefixlen)"] | join(" ")'; }
+
 has_both() {
-  [[ $(addresses a lan0) == *192.0.2.1??/24*2001:db8::1*/128* ]] && grep --quiet --line-regexp 'nameserver 2001:db8::53' $OWN/resolv.conf &&
-    grep --quiet --line-regexp 'nameserver 192.0.2.53' $OWN/resolv.conf
+  [[ $(addresses a lan0) == *192.0.2.1??/24*2001:db8::[12]??/128 ]] && has_servers
+}
+
+# The clients write addresses in different ways.
+has_servers() { grep --quiet --line-regexp 'nameserver 2001:0*db8:[0:]*:0*53' $OWN/resolv.conf && grep --quiet --line-regexp 'nameserver 192.0.2.53' $OWN/resolv.conf; }
+
+# The process that has the lease for IPv6. dhcpcd has only one.
+six_pid() {
+  local supervisor
+  if supervisor=$(pgrep --full --exact 'netnsinit --supervise / dhcp@a dhcp-client6'); then pgrep --parent "$supervisor"; else client_pid; fi
+}
+
+has_route_six() { [[ $(inside a ip -6 route show 2001:db8::/64) ]]; }
+
+@test "with DHCP_IPV6, up also waits for an IPv6 address and name servers, and down releases and removes them, with each client" {
+  serve_six
+  clients_for_six
+  for client in "${SIX[@]}"; do
+    config_six "$client"
+    up veth a
+    sysctls=$(inside a grep --no-messages . /proc/sys/net/ipv6/conf/lan0/{accept_ra,addr_gen_mode})
+    up dhcp a
+    has_both
+    eventually has_route_six # of the router
+    inside a ping -q -c 1 -w 5 2001:db8::1
+    inside server ping -q -c 1 -w 5 "$(address_six | cut -d / -f 1)"
+    : >"$BATS_TEST_TMPDIR/server.log"
+    down_hooks dhcp a
+    eventually has_seen 'DHCPRELEASE(br0) 00:'
+    eventually has_seen 'DHCPRELEASE(br0) 192'
+    [[ -z $(addresses a lan0) && ! -e $OWN && ! -e $LEASE ]]
+    [[ $(inside a grep --no-messages . /proc/sys/net/ipv6/conf/lan0/{accept_ra,addr_gen_mode}) == "$sysctls" ]]
+    gone
+    down veth a
+  done
+  shown hooks IPv6 dhcp
+}
+
+@test "with DHCP_IPV6, the default is an installed client that supports it, and another one is refused" {
+  serve_six
+  up veth a
+  config dhcp-a.conf <<<DHCP_IPV6=yes
+  PATH=$(only_with udhcpc):$(only_with dhclient) up dhcp a
+  has_both
+  [[ $(<$LEASE/client) == 'lan0 dhclient '* ]]
+  down_hooks dhcp a
+  refused 'DHCP_IPV6: no DHCP client for IPv6 is installed' 'apt install dhcpcd-base' -- env PATH="$(only_with udhcpc)" netnsinit dhcp a up outside
+  config dhcp-a.conf <<<$'DHCP_IPV6=yes\nDHCP_CLIENT=udhcpc'
+  refused "DHCP_IPV6: the client 'udhcpc' (DHCP_CLIENT) is used only for IPv4: no \`busybox\` with the applet udhcpc6" \
+    'DHCP_CLIENT=dhclient' "'auto'" -- env PATH="$(only_with udhcpc)" netnsinit dhcp a up outside
+  [[ ! -e $LEASE && ! -e $OWN ]]
+}
+
+@test "with DHCP_IPV6 but without a DHCPv6 server, up fails after DHCP_TIMEOUT, and nothing is left, with each client" {
+  serve --dhcp-range=192.0.2.100,192.0.2.110,1h
+  clients_for_six
+  up veth a
+  for client in "${SIX[@]}"; do
+    config_six "$client" DHCP_TIMEOUT=3s
+    before=$(world)
+    hook dhcp a up outside
+    eventually test -s $LEASE/lease
+    run --separate-stderr ! hook dhcp a up inside 3>&-
+    [[ $stderr == *"no DHCPv6 server has answered on interface 'lan0' within '3s' (DHCP_TIMEOUT; client: $client); fix: "*'udp port 547'* ]]
+    hook dhcp a down outside
+    unchanged "$before"
+    [[ ! -e $LEASE && ! -e $OWN ]]
+    gone
+  done
+}
+
+@test "check reports an IPv6 address that was removed, and a restart repairs it and keeps the lease, with each client" {
+  serve_six --dhcp-range=2001:db8::100,2001:db8::100,64,1h
+  clients_for_six
+  for client in "${SIX[@]}"; do
+    config_six "$client"
+    netnsctl up --engine direct veth@a dhcp@a
+    pid=$(six_pid)
+    netnsctl check dhcp
+    netnsctl restart dhcp@a
+    [[ $(six_pid) == "$pid" && $(address_six) == 2001:db8::100/128 ]]
+    inside a ip address delete 2001:db8::100/128 dev lan0
+    run -1 netnsctl check dhcp
+    [[ $output =~ "interface 'lan0' does not have the address '2001:"0*db8:[0:]*:0*100"' of its lease" ]]
+    netnsctl restart dhcp@a
+    eventually has_both
+    [[ $client == dhcpcd || $(six_pid) == "$pid" ]]
+    netnsctl check dhcp
+    netnsctl down dhcp@a
+  done
+}
+
+@test "a client for IPv6 that is killed is started again, and the address stays; one that does not run is reported by check" {
+  serve_six
+  clients_for_six
+  for client in "${SIX[@]}"; do
+    config_six "$client"
+    netnsctl up --engine direct veth@a dhcp@a
+    address=$(address_six)
+    pid=$(six_pid)
+    : >"$BATS_TEST_TMPDIR/server.log"
+    kill -KILL "$pid"
+    eventually has_seen 'DHCPREPLY(br0)'
+    [[ $(six_pid) != "$pid" ]]
+    eventually has_both
+    # This one asks as a new client.
+    [[ $client == udhcpc || $(address_six) == "$address" ]]
+    pid=$(six_pid)
+    kill -KILL "$(ps -o ppid= "$pid" | tr -d ' ')" "$pid"
+    eventually not_running
+    netnsctl restart dhcp@a
+    has_both
+    netnsctl check dhcp
+    netnsctl down dhcp@a
+  done
+}
+
+not_running() { [[ $(netnsctl check dhcp) =~ "daemon 'dhcp-client"6?"' is not running" ]]; }
+
+@test "for an interface that was created again, a client gets a new IPv6 lease, and down works without the interface, with each client" {
+  serve_six
+  clients_for_six
+  for client in "${SIX[@]}"; do
+    config_six "$client"
+    netnsctl up --engine direct veth@a dhcp@a
+    inside a ip link delete dev lan0
+    netnsctl restart veth@a
+    has_both
+    netnsctl check dhcp
+    inside a ip link delete dev lan0
+    netnsctl down dhcp@a
+    netnsctl down veth@a
+    [[ ! -e $LEASE && ! -e $OWN ]]
+    gone
+  done
+}
+
+@test "a restart applies another client for IPv6, and DHCP_IPV6=no" {
+  serve_six
+  clients_for_six
+  config_six dhclient
+  up veth a
+  up dhcp a
+  for client in "${SIX[@]}" dhclient; do
+    config_six "$client"
+    restart_inside dhcp a
+    has_both
+    [[ $(</proc/"$(six_pid)"/cmdline) == *"$client"* ]]
+  done
+  config dhcp-a.conf <<<DHCP_CLIENT=dhclient
+  restart_inside dhcp a
+  [[ $(addresses a lan0) == 192.0.2.1??/24 ]]
+  run ! pgrep --full 'dhcp-client[6]'
+}
+
+@test "another IPv6 address replaces the old one, the end of the lease removes it, and other text is ignored" {
+  serve_six
+  config_six dhclient
+  up veth a
+  up dhcp a
+  # As the client calls it.
+  event() { inside a env "$@" $LEASE/program; }
+  event reason=RENEW6 new_ip6_address=2001:db8::7 new_max_life=100 new_dhcp6_name_servers='2001:db8::54 $(>/run/x)' 'new_dhcp6_domain_search=example.net. a;b'
+  [[ $(address_six) == 2001:db8::7/128 ]]
+  grep --quiet --line-regexp 'nameserver 2001:db8::54' $OWN/resolv.conf
+  grep --quiet --line-regexp 'search example.org example.net' $OWN/resolv.conf
+  for reason in PREINIT6 DEPREF6; do event reason=$reason; done
+  [[ $(address_six) == 2001:db8::7/128 ]]
+  event reason=RENEW6 'new_ip6_address=2001:db8::8 dev lo' new_max_life=2
+  [[ $(address_six) == 2001:db8::8/128 ]]
+  eventually without_six # the kernel removes it
+  event reason=REBOOT6 new_ip6_address=2001:db8::9 new_max_life=4294967295
+  [[ $(address_six) == 2001:db8::9/128 ]]
+  # The end of one lease does not change the other one.
+  event reason=EXPIRE6 old_ip6_address=2001:db8::9
+  [[ $(addresses a lan0) == 192.0.2.1??/24 && ! -e /run/x ]]
+  event reason=BOUND6 new_ip6_address=2001:db8::9 new_max_life=100
+  event reason=EXPIRE
+  [[ $(addresses a lan0) == 2001:db8::9/128 ]]
+}
+
+without_six() { [[ -z $(address_six) ]]; }
+
+@test "with DHCP_IPV6, an address of a router is enough for dhcpcd, and check compares it" {
+  serve_six --dhcp-range=2001:db8::,ra-only,64,1h
+  config_six dhcpcd
+  netnsctl up --engine direct veth@a dhcp@a
+  address=$(address_six)
+  [[ $address == 2001:db8:*/64 ]]
+  netnsctl check dhcp
+  inside a ip address delete "$address" dev lan0
+  run -1 netnsctl check dhcp
+  [[ $output == *"does not have the address '${address%/*}' of its lease"* ]]
+  netnsctl down dhcp@a
 }

@@ -140,7 +140,8 @@ mod tests {
         for (name, block) in blocks() {
             let own: Vec<&str> = functions(block).collect();
             assert_eq!(own.iter().filter(|name| !name.starts_with("__netns_")).count().max(1), 1, "{own:?}");
-            let code = strip_comments(block);
+            // The word after `__netns_library` is a function of the program, which no plugin can replace.
+            let code = strip_comments(block).replace("__netns_library ", "__netns_library_");
             for word in all.iter().filter(|word| !own.contains(word) && mentions(&code, word)) {
                 assert!(word.starts_with("__netns_"), "{name} calls {word}, which a plugin can replace");
                 assert!(

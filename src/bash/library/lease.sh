@@ -5,22 +5,14 @@
 # Usage: lease_start PREFIX
 #   configure_vpn_up_outside() { lease_start VPN; }
 # Starts a DHCP client for the interface PREFIX_IFNAME of the namespace: PREFIX_CLIENT (dhcpcd, udhcpc or dhclient), or the installed
-# one. With PREFIX_IPV6=yes, dhcpcd also asks for IPv6. Without PREFIX_IFNAME, sets it to the only interface that is up. Call it in both
-# hooks of `up`: the client of the outside hook keeps its lease during a restart, and the inside hook applies changed settings.
+# one. With PREFIX_IPV6=yes, the client also asks for IPv6. Without PREFIX_IFNAME, sets it to the only interface that is up. Call it in
+# both hooks of `up`: the client of the outside hook keeps its lease during a restart, and the inside hook applies changed settings.
 lease_start() {
-  local __netns_lease __netns_client __netns_index __netns_now __netns_name=$1_IFNAME __netns_setting=$1_CLIENT __netns_six=$1_IPV6
-  local __netns_wanted=${!__netns_setting-}
+  local __netns_lease __netns_client __netns_index __netns_now __netns_name=$1_IFNAME __netns_six=$1_IPV6
   __netns_six=${!__netns_six:-no}
-  if [[ $__netns_six == yes && ! $__netns_wanted ]]; then
-    __netns_setting=$1_IPV6 __netns_wanted=dhcpcd
-  elif [[ $__netns_six == yes && $__netns_wanted != dhcpcd ]]; then
-    echo "$1_IPV6: the client '$__netns_wanted' ($1_CLIENT) is used only for IPv4; fix: set $1_CLIENT=dhcpcd," \
-      "or remove $1_IPV6 and set the address of the interface to 'auto'" >&2
-    return 1
-  fi
   __netns_lease_place
   __netns_lease_interface "$1" || return
-  __netns_lease_client "$__netns_setting" "$__netns_wanted" || return
+  __netns_lease_client "$1" || return
   # Before the directory exists. A restart needs what the outside hook has registered.
   __netns_remember "$1_IFNAME"
   [[ $INOUT == inside ]] || __netns_on_failure __netns_lease_end
@@ -29,48 +21,57 @@ lease_start() {
   # dhcpcd sets the address and the routes only once.
   if [[ -e $__netns_lease/client && $(<"$__netns_lease/client") != "$__netns_now" ||
   ${__netns_client[0]} == dhcpcd && $(__netns_lease_differences) ]]; then
-    __netns_daemon stop dhcp-client
+    __netns_lease_stop
     __netns_lease_drop
+    __netns_lease_drop_six
   fi
   echo "$__netns_now" >"$__netns_lease/client"
   __netns_lease_program
-  __netns_daemon start dhcp-client --host-files "$BASH" "$__netns_lease/program" start "$__netns_index"
+  # dhcpcd takes over the addresses of routers, and does not give them back to the kernel.
+  [[ $__netns_six == no || ${__netns_client[0]} != dhcpcd ]] ||
+    __netns_library sysctl_set "net/ipv6/conf/${!__netns_name}/"{accept_ra=0,addr_gen_mode=1}
+  __netns_daemon start dhcp-client --host-files "$BASH" "$__netns_lease/program" start4 "$__netns_index"
+  [[ $__netns_six == no || ${__netns_client[0]} == dhcpcd ]] ||
+    __netns_daemon start dhcp-client6 --host-files "$BASH" "$__netns_lease/program" start6 "$__netns_index"
 }
 
 # Usage: lease_wait PREFIX
 #   lease_wait VPN
-# Waits until the client of lease_start has a lease, at most PREFIX_TIMEOUT, a time span of systemd.time(7); default: 30s. Fails if no
-# server answers.
+# Waits until the client of lease_start has a lease, with PREFIX_IPV6=yes also for IPv6, at most PREFIX_TIMEOUT, a time span of
+# systemd.time(7); default: 30s. Fails if no server answers.
 lease_wait() {
-  local __netns_lease __netns_name=$1_IFNAME __netns_timeout=$1_TIMEOUT __netns_left
+  local __netns_lease __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH,SIX,SIX_END}
+  local __netns_name=$1_IFNAME __netns_six=$1_IPV6 __netns_timeout=$1_TIMEOUT __netns_left __netns_server=DHCP __netns_port=67
   __netns_timeout=${!__netns_timeout:-30s}
   __netns_left=$(__netns_library time_span "$1_TIMEOUT" "$__netns_timeout") || return
   __netns_lease_place
   # The clock of the machine may be set while this waits.
   for (( ; __netns_left > 0; __netns_left -= 50)); do
-    [[ ! -s $__netns_lease/lease ]] || break
+    if __netns_lease_read && [[ ${!__netns_six-} != yes || $__netns_lease_SIX ]]; then
+      __netns_lease_locked __netns_lease_apply
+      return
+    fi
     sleep 0.05
   done
-  if [[ ! -s $__netns_lease/lease ]]; then
-    __netns_name=${!__netns_name} __netns_timeout=${__netns_timeout@Q}
-    echo "no DHCP server has answered on interface '$__netns_name' within $__netns_timeout ($1_TIMEOUT; client: $(__netns_lease_of client));" \
-      "fix: connect the interface to a network with a server, or increase $1_TIMEOUT;" \
-      "hint: show the requests with \`ip netns exec $NSNAME tcpdump -ni $__netns_name udp port 67\`" >&2
-    return 1
-  fi
-  __netns_lease_locked __netns_lease_apply
+  [[ ! ${__netns_lease_ADDRESS-} ]] || __netns_server=DHCPv6 __netns_port=547
+  __netns_name=${!__netns_name} __netns_timeout=${__netns_timeout@Q}
+  echo "no $__netns_server server has answered on interface '$__netns_name' within $__netns_timeout ($1_TIMEOUT; client: $(__netns_lease_of client));" \
+    "fix: connect the interface to a network with a server, or increase $1_TIMEOUT;" \
+    "hint: show the requests with \`ip netns exec $NSNAME tcpdump -ni $__netns_name udp port $__netns_port\`" >&2
+  return 1
 }
 
 # Usage: lease_check
 #   configure_vpn_check_outside() { lease_check; }
 # Prints a line for each difference from the lease: the address, the routes and the files of the resolver.
 lease_check() {
-  local __netns_lease __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname
+  local __netns_lease __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH,SIX,SIX_END} __netns_ifname
   __netns_lease_place
   __netns_ifname=$(__netns_lease_of ifname)
   if ! __netns_inside_run ip link show dev "$__netns_ifname" &>/dev/null; then
     echo "interface '$__netns_ifname' does not exist"
   elif __netns_lease_read; then
+    [[ $(__netns_lease_of six) == no || $__netns_lease_SIX ]] || echo "interface '$__netns_ifname' has no lease of a DHCPv6 server"
     __netns_lease_differences
     __netns_resolver_check __netns_lease
   else
@@ -78,13 +79,18 @@ lease_check() {
   fi
 }
 
-# Prints a line if the interface does not have the address of the lease, and for each of its routes that is missing.
+# Prints a line for each address and each route of the lease that the interface does not have.
 __netns_lease_differences() {
-  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname __netns_route
+  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH,SIX,SIX_END} __netns_ifname __netns_address __netns_route
   __netns_lease_read || return 0
   __netns_ifname=$(__netns_lease_of ifname)
   [[ $(__netns_inside_run ip -4 -oneline address show dev "$__netns_ifname") == *" ${__netns_lease_ADDRESS%/*}/"* ]] ||
     echo "interface '$__netns_ifname' does not have the address '${__netns_lease_ADDRESS%/*}' of its lease"
+  for __netns_address in $__netns_lease_SIX; do
+    # The kernel compares them: there are several ways to write one.
+    [[ $(__netns_inside_run ip -6 -oneline address show dev "$__netns_ifname" to "$__netns_address") ]] ||
+      echo "interface '$__netns_ifname' does not have the address '$__netns_address' of its lease"
+  done
   while read -r -d , __netns_route; do
     __netns_route=${__netns_route% onlink}
     # The client and the kernel add other words.
@@ -103,26 +109,36 @@ __netns_lease_end() {
   local __netns_lease
   __netns_lease_place
   # After a failure of the hook, the client may still run.
-  [[ $UPDOWN == down ]] || __netns_daemon stop dhcp-client
+  [[ $UPDOWN == down ]] || __netns_lease_stop
   if [[ -e $__netns_lease/client && ! ${NSNAME_LOST-} ]]; then
     # Only this client does not release the lease when it is stopped.
-    [[ $(__netns_lease_of client) != dhclient || ! -s $__netns_lease/lease ]] ||
-      __netns_inside_run "$BASH" "$__netns_lease/program" release || true
+    if [[ $(__netns_lease_of client) == dhclient ]]; then
+      [[ ! -s $__netns_lease/lease ]] || __netns_inside_run "$BASH" "$__netns_lease/program" release4 || true
+      [[ ! -s $__netns_lease/server ]] || __netns_inside_run "$BASH" "$__netns_lease/program" release6 || true
+    fi
     __netns_lease_drop
+    __netns_lease_drop_six
   fi
   __netns_resolver_remove
   rm -rf -- "$__netns_lease"
+}
+
+# Usage: __netns_lease_stop
+__netns_lease_stop() {
+  __netns_daemon stop dhcp-client
+  __netns_daemon stop dhcp-client6
 }
 
 # Usage: __netns_lease_place
 # Sets __netns_lease to the directory of the client: its program and its files.
 __netns_lease_place() { __netns_lease=${__netns_state%/*/*}/daemons/$NSTYPE@$NSNAME.lease; }
 
-# Usage: __netns_lease_of ifname|client
+# Usage: __netns_lease_of ifname|client|six
 __netns_lease_of() {
-  local ifname client
-  read -r ifname client _ <"$__netns_lease/client"
-  if [[ $1 == ifname ]]; then echo "$ifname"; else echo "$client"; fi
+  local ifname client six
+  # shellcheck disable=SC2034 # the argument chooses one
+  read -r ifname client six _ <"$__netns_lease/client"
+  echo "${!1}"
 }
 
 # Usage: __netns_lease_interface PREFIX
@@ -153,24 +169,36 @@ __netns_lease_interface() {
   return 1
 }
 
-# Usage: __netns_lease_client SETTING NAME
-# Sets the array __netns_client to the name of the client and the words of its command. Without NAME, takes the installed
-# one. The setting requires the client.
+# Usage: __netns_lease_client PREFIX
+# Sets the array __netns_client to the name of the client, PREFIX_CLIENT or the first that is installed, and the words of its command.
 __netns_lease_client() {
-  local __netns_name __netns_path __netns_missing='no DHCP client is installed'
+  local __netns_name __netns_path __netns_applet=udhcpc __netns_wanted=$1_CLIENT __netns_missing='no DHCP client is installed'
   local -A __netns_packages=([dhcpcd]=dhcpcd-base [udhcpc]=udhcpc [dhclient]=isc-dhcp-client)
-  for __netns_name in ${2:-dhcpcd udhcpc dhclient}; do
+  __netns_wanted=${!__netns_wanted-}
+  # For IPv6, udhcpc has another program, which not every busybox has (that of Debian: from 13 on).
+  [[ $__netns_six == no ]] || __netns_applet=udhcpc6
+  for __netns_name in ${__netns_wanted:-dhcpcd udhcpc dhclient}; do
     __netns_client=("$__netns_name")
-    if __netns_path=$(type -P "$__netns_name"); then
+    if [[ $__netns_name$__netns_applet != udhcpcudhcpc6 ]] && __netns_path=$(type -P "$__netns_name"); then
       __netns_client+=("$__netns_path")
       return
-    elif [[ $__netns_name == udhcpc ]] && __netns_path=$(type -P busybox) && "$__netns_path" --list | grep --quiet --line-regexp udhcpc; then
+    elif [[ $__netns_name == udhcpc ]] && __netns_path=$(type -P busybox) &&
+      "$__netns_path" --list | grep --quiet --line-regexp "$__netns_applet"; then
       __netns_client+=("$__netns_path" udhcpc)
       return
     fi
   done
-  __netns_name=${2:-udhcpc}
-  [[ ! $2 ]] || __netns_missing="$1: the DHCP client '$2' is not installed"
+  if [[ $__netns_wanted$__netns_applet == udhcpcudhcpc6 ]]; then
+    echo "$1_IPV6: the client 'udhcpc' ($1_CLIENT) is used only for IPv4: no \`busybox\` with the applet udhcpc6 is in PATH ($PATH);" \
+      "fix: set $1_CLIENT=dhcpcd or $1_CLIENT=dhclient, or remove $1_IPV6 and set the address of the interface to 'auto'" >&2
+    return 1
+  fi
+  __netns_name=${__netns_wanted:-udhcpc}
+  if [[ $__netns_wanted ]]; then
+    __netns_missing="$1_CLIENT: the DHCP client '$__netns_wanted' is not installed"
+  elif [[ $__netns_six == yes ]]; then
+    __netns_name=dhcpcd __netns_missing="$1_IPV6: no DHCP client for IPv6 is installed"
+  fi
   echo "$__netns_missing: \`$__netns_name\` is not in PATH ($PATH); $("$0" --package-hint "${__netns_packages[$__netns_name]}")" >&2
   return 1
 }
@@ -202,39 +230,51 @@ __netns_lease_locked() {
   return "$__netns_status"
 }
 
-# Usage: __netns_lease_main start|release|EVENT
-# The program. The clients have the event in `reason`, or as an argument.
+# Usage: __netns_lease_main start4|start6|release4|release6|EVENT
+# The program. The clients have the event in `reason`, or as an argument; udhcpc6 has the same events as udhcpc.
 __netns_lease_main() {
-  case ${reason-${1-}} in
-    start | release) exec unshare --mount --propagation slave -- "$BASH" "$0" "in-$1" ;;
-    in-*) __netns_lease_run "${1#in-}" ;;
+  case ${reason-${1-}}${netns_family-} in
+    start? | release?) exec unshare --mount --propagation slave -- "$BASH" "$0" "in-$1" ;;
+    in-*) __netns_lease_run "${1:3:-1}" "${1: -1}" ;;
     BOUND | RENEW | REBIND | REBOOT | TIMEOUT | bound | renew) __netns_lease_locked __netns_lease_accept ;;
-    ROUTERADVERT | *6) __netns_lease_locked __netns_lease_accept_six ;;
     EXPIRE | FAIL | NAK | nak) __netns_lease_locked __netns_lease_drop ;;
+    PREINIT6 | DEPREF6 | deconfig6 | leasefail6) ;; # the lease stays
+    ROUTERADVERT | *6) __netns_lease_locked __netns_lease_accept_six ;;
   esac
 }
 
-# Usage: __netns_lease_run start|release
+# Usage: __netns_lease_run start|release 4|6
 # Becomes the client, in a private mount namespace: all its files are in the own directory, and a client of the host is not visible.
 __netns_lease_run() {
   local ifname name six words options=() address directory
   read -r ifname name six words <"$__netns_lease/client"
   read -r -a words <<<"$words"
+  # A client for IPv6 ends if it cannot use the link-local address yet.
+  until [[ $1$2 != start6 || $(ip -6 -oneline address show dev "$ifname" scope link -tentative 2>/dev/null) ]]; do sleep 0.05; done
   # A client runs its script, and /run may be mounted with noexec.
   mount --bind "$__netns_lease" "$__netns_lease"
   mount -o remount,bind,exec,nosuid,nodev "$__netns_lease"
   case $name in
     udhcpc)
-      options=(-f -R -i "$ifname" -s "$__netns_lease/program" -p "$__netns_lease/pid" -t 4 -T 1 -A 3 -O search -O staticroutes)
-      # The client that was killed had this address.
-      if [[ -s $__netns_lease/lease ]] && read -r address <"$__netns_lease/lease"; then options+=(-r "${address%/*}"); fi
+      options=(-f -R -i "$ifname" -s "$__netns_lease/program" -p "$__netns_lease/pid$2" -t 4 -T 1 -A 3 -O search)
+      if (($2 == 6)); then
+        export netns_family=6
+        words[-1]=udhcpc6
+      else
+        options+=(-O staticroutes)
+        # The client that was killed had this address.
+        if [[ -s $__netns_lease/lease ]] && read -r address <"$__netns_lease/lease"; then options+=(-r "${address%/*}"); fi
+      fi
       ;;
     dhclient)
       # It has no name for this option. RFC 3442 asks for it before the routers.
       echo 'option rfc3442-classless-static-routes code 121 = array of unsigned integer 8;
-        request rfc3442-classless-static-routes, subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, domain-search;
-        timeout 30; retry 3; initial-interval 1; backoff-cutoff 3;' >"$__netns_lease/config"
-      options=(-4 -d -cf "$__netns_lease/config" -lf "$__netns_lease/leases" -pf "$__netns_lease/pid")
+        request rfc3442-classless-static-routes, subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, domain-search,
+          dhcp6.name-servers, dhcp6.domain-search;
+        timeout 30; retry 3; initial-interval 1; backoff-cutoff 3;' >"$__netns_lease/config$2"
+      options=("-$2" -d -cf "$__netns_lease/config$2" -lf "$__netns_lease/leases$2" -pf "$__netns_lease/pid$2")
+      # The hardware address identifies the machine, as for IPv4.
+      (($2 == 4)) || options+=(-D LL)
       if [[ $1 == release ]]; then options+=(-r -sf /bin/true "$ifname"); else options+=(-sf "$__netns_lease/program" "$ifname"); fi
       # AppArmor allows the program at its usual path only the files of the host (apparmor.d/sbin.dhclient of Debian).
       touch "$__netns_lease/dhclient"
@@ -259,8 +299,7 @@ __netns_lease_run() {
 
 # Records the lease in the variables of the client, and applies it. A server is not trusted: other text is ignored.
 __netns_lease_accept() {
-  local address=${new_ip_address-${ip-}} mask=${new_subnet_mask-${subnet-}} seconds=${new_dhcp_lease_time-${lease-}}
-  local uptime end=0 routes __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH}
+  local address=${new_ip_address-${ip-}} mask=${new_subnet_mask-${subnet-}} routes __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH,SIX,SIX_END}
   __netns_is_address "$address" && __netns_is_address "${mask:=255.255.255.255}" || return
   routes=$(__netns_lease_routes)
   if [[ $(__netns_lease_of client) != dhcpcd ]] && __netns_lease_read; then # dhcpcd does this itself
@@ -270,12 +309,9 @@ __netns_lease_accept() {
       ip -4 route flush dev "$(__netns_lease_of ifname)" proto dhcp
     fi
   fi
-  read -r uptime _ </proc/uptime
-  # 4294967295 means a lease without end (RFC 2131, section 3.3).
-  if __netns_is_number "$seconds" 1 4294967294; then end=$((${uptime%.*} + seconds)); fi
   {
     echo "$address/$mask"
-    echo "$end"
+    __netns_lease_end_after "${new_dhcp_lease_time-${lease-}}"
     echo "$routes"
     __netns_lease_words "${new_domain_name_servers-${dns-}}" __netns_is_address
     __netns_lease_words "${new_domain_search-${search-${new_domain_name-${domain-}}}}" __netns_lease_is_domain
@@ -284,21 +320,39 @@ __netns_lease_accept() {
   __netns_lease_apply
 }
 
-# Records the name servers of a router or of a DHCPv6 server. dhcpcd itself sets the addresses.
+# Records the addresses and name servers of a DHCPv6 server or of a router, and applies them. Without an address, the lease is over.
 __netns_lease_accept_six() {
-  local name servers=${new_dhcp6_name_servers-} search=${new_dhcp6_domain_search-} from=server
-  [[ $reason != ROUTERADVERT ]] || from=router
-  for name in "${!nd@}"; do
+  local addresses=${new_ip6_address-${ipv6-}} servers=${new_dhcp6_name_servers-${dns-}} search=${new_dhcp6_domain_search-${search-}}
+  local name from=server __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH,SIX,SIX_END}
+  [[ ${reason-} != ROUTERADVERT ]] || from=router
+  for name in "${!nd@}" "${!new_dhcp6_ia_na@}"; do
     case $name in
       nd*_rdnss*_servers) servers+=" ${!name}" ;;
       nd*_dnssl*_search) search+=" ${!name}" ;;
+      nd*_addr*[0-9] | *_ia_addr*[0-9]) addresses+=" ${!name%/*}" ;;
     esac
   done
+  addresses=$(__netns_lease_words "$addresses" __netns_lease_is_six)
+  __netns_lease_read || true
+  [[ $(__netns_lease_of client) == dhcpcd || $__netns_lease_SIX == "$addresses" ]] || __netns_lease_drop_six # dhcpcd does this itself
   {
     __netns_lease_words "$servers" __netns_is_address
     __netns_lease_words "$search" __netns_lease_is_domain
-  } >"$__netns_lease/$from"
+    echo "$addresses"
+    __netns_lease_end_after "${new_max_life-${lease-}}"
+  } >"$__netns_lease/$from~"
+  mv -- "$__netns_lease/$from~" "$__netns_lease/$from"
   __netns_lease_apply || true # there may be no lease for IPv4 yet
+}
+
+# Usage: __netns_lease_end_after SECONDS
+# Prints the end of a lease in seconds since the boot, or 0 for a lease without end: 4294967295 (RFC 2131, section 3.3; RFC 8415,
+# section 7.7).
+__netns_lease_end_after() {
+  local uptime end=0
+  read -r uptime _ </proc/uptime
+  if __netns_is_number "$1" 1 4294967294; then end=$((${uptime%.*} + $1)); fi
+  echo "$end"
 }
 
 # Prints the routes in the variables of the client, on one line: arguments of `ip route`, with a comma after each route. Classless static
@@ -368,42 +422,54 @@ __netns_lease_words() {
   echo "${valid[*]}"
 }
 
+# Usage: __netns_lease_is_six WORD
+__netns_lease_is_six() { [[ $1 == *:* && $1 != *%* ]] && __netns_is_address "$1"; }
+
 # Usage: __netns_lease_is_domain WORD
 __netns_lease_is_domain() { [[ $1 =~ ^[[:alnum:]_][[:alnum:]_.-]*$ ]]; }
 
 # Usage: __netns_lease_read
-# Sets the variables __netns_lease_ADDRESS, _END, _ROUTES, _SERVERS and _SEARCH to the lease. The status is 1 if there is none.
+# Sets the variables __netns_lease_ADDRESS, _END, _ROUTES, _SERVERS and _SEARCH to the lease, and _SIX and _SIX_END to its IPv6 addresses
+# and their end. The status is 1 if there is no lease for IPv4.
 __netns_lease_read() {
   local __netns_file __netns_lines
-  [[ -s $__netns_lease/lease ]] || return
-  {
-    read -r __netns_lease_ADDRESS
-    read -r __netns_lease_END
-    read -r __netns_lease_ROUTES
-    read -r __netns_lease_SERVERS
-    read -r __netns_lease_SEARCH
-  } <"$__netns_lease/lease"
+  __netns_lease_ADDRESS='' __netns_lease_SERVERS='' __netns_lease_SEARCH='' __netns_lease_SIX=''
+  if [[ -s $__netns_lease/lease ]]; then
+    {
+      read -r __netns_lease_ADDRESS
+      read -r __netns_lease_END
+      read -r __netns_lease_ROUTES
+      read -r __netns_lease_SERVERS
+      read -r __netns_lease_SEARCH
+    } <"$__netns_lease/lease"
+  fi
   for __netns_file in "$__netns_lease"/{server,router}; do
     [[ -s $__netns_file ]] || continue
     mapfile -t __netns_lines <"$__netns_file"
     __netns_lease_SERVERS+=${__netns_lines[0]:+ ${__netns_lines[0]}}
     __netns_lease_SEARCH+=${__netns_lines[1]:+ ${__netns_lines[1]}}
+    __netns_lease_SIX+=${__netns_lines[2]:+${__netns_lease_SIX:+ }${__netns_lines[2]}}
+    __netns_lease_SIX_END=${__netns_lines[3]}
   done
+  [[ $__netns_lease_ADDRESS ]]
 }
 
 # Usage: __netns_lease_apply
-# Gives the interface the recorded lease, and writes its resolvers for the namespace. The kernel removes the address at the end of the
-# lease, also if the client was killed.
+# Gives the interface the recorded lease, and writes its resolvers for the namespace. The kernel removes an address at the end of the
+# lease, also if the client was killed. The routes for IPv6 come from a router.
 __netns_lease_apply() {
-  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname __netns_route __netns_left=forever
-  __netns_lease_read || return
+  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH,SIX,SIX_END} __netns_ifname __netns_client __netns_route __netns_left __netns_status=0
+  __netns_lease_read || __netns_status=$?
   __netns_ifname=$(__netns_lease_of ifname)
-  if [[ $(__netns_lease_of client) != dhcpcd ]]; then # dhcpcd does this itself
-    if ((__netns_lease_END)); then
-      read -r __netns_left _ </proc/uptime
-      __netns_left=$((__netns_lease_END - ${__netns_left%.*}))
-      ((__netns_left > 0)) || return 0 # the client renews it, or not
-    fi
+  __netns_client=$(__netns_lease_of client)
+  # dhcpcd does this itself. A client renews a lease that is over, or not.
+  if [[ $__netns_client != dhcpcd && $__netns_lease_SIX ]] && __netns_left=$(__netns_lease_left "$__netns_lease_SIX_END"); then
+    # No wait for a duplicate, as for IPv4. A server may send an address that the kernel refuses: check reports it.
+    ip -6 address replace "$__netns_lease_SIX/128" dev "$__netns_ifname" valid_lft "$__netns_left" preferred_lft "$__netns_left" nodad || true
+  fi
+  ((__netns_status == 0)) || return
+  if [[ $__netns_client != dhcpcd ]]; then
+    __netns_left=$(__netns_lease_left "$__netns_lease_END") || return 0
     ip -4 address replace "$__netns_lease_ADDRESS" broadcast + dev "$__netns_ifname" valid_lft "$__netns_left" preferred_lft "$__netns_left"
     while read -r -d , -a __netns_route; do
       # A server may send a gateway that the kernel refuses: check reports it.
@@ -413,14 +479,34 @@ __netns_lease_apply() {
   __netns_resolver_write __netns_lease
 }
 
+# Usage: __netns_lease_left END
+# Prints the time until the end of a lease in seconds, or `forever`. The status is 1 if it is over.
+__netns_lease_left() {
+  local __netns_uptime __netns_left=forever
+  read -r __netns_uptime _ </proc/uptime
+  (($1 == 0)) || __netns_left=$(($1 - ${__netns_uptime%.*}))
+  [[ $__netns_left == forever || $__netns_left -gt 0 ]] && echo "$__netns_left"
+}
+
 # Usage: __netns_lease_drop
-# Removes the address and the routes of a lease that is not valid any more.
+# Removes the IPv4 address and the routes of a lease that is not valid any more.
 __netns_lease_drop() {
-  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH} __netns_ifname
+  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH,SIX,SIX_END} __netns_ifname
   __netns_lease_read || return 0
   __netns_ifname=$(__netns_lease_of ifname)
   # The interface or the address may not exist any more.
   __netns_inside_run ip -4 address delete "$__netns_lease_ADDRESS" dev "$__netns_ifname" 2>/dev/null || true
   __netns_inside_run ip -4 route flush dev "$__netns_ifname" proto dhcp 2>/dev/null || true
-  rm -f -- "$__netns_lease"/{lease,server,router}
+  rm -f -- "$__netns_lease/lease"
+}
+
+# Usage: __netns_lease_drop_six
+# The same for IPv6.
+__netns_lease_drop_six() {
+  local __netns_lease_{ADDRESS,END,ROUTES,SERVERS,SEARCH,SIX,SIX_END} __netns_address
+  __netns_lease_read || true
+  for __netns_address in $__netns_lease_SIX; do
+    __netns_inside_run ip -6 address flush dev "$(__netns_lease_of ifname)" to "$__netns_address" 2>/dev/null || true
+  done
+  rm -f -- "$__netns_lease"/{server,router}
 }

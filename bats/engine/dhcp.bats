@@ -20,8 +20,19 @@ setup() {
 # Starts the server, which goes to the background.
 serve() { on busybox udhcpd /run/test-server >/dev/null 2>&1 3>&-; }
 
-# The namespace goes with the function of the suite.
-end_server() { on bash -c '[[ ! -e /run/test-server.pid ]] || kill "$(</run/test-server.pid)"; ip link delete br0; [[ ! -e /run/test-six.pid ]] || kill "$(</run/test-six.pid)"; rm -f /run/test-*'; }
+# A server that ends removes its file, so it must have ended before the next one starts. The namespace goes with the function of the suite.
+end_server() {
+  # shellcheck disable=SC2016 # for the machine to expand
+  on bash -c '
+    for file in /run/test-{server,six}.pid; do
+      [[ -e $file ]] || continue
+      read -r pid <"$file"
+      kill "$pid"
+      while [[ -e /proc/$pid/exe ]]; do sleep 0.05; done
+    done
+    ip link delete br0
+    rm -f /run/test-*'
+}
 
 # Prints the addresses of the namespace.
 addresses() { on ip -netns a -json -4 address show dev lan0 | jq --raw-output '[.[].addr_info[]?.local] | join(" ")'; }

@@ -275,6 +275,59 @@ refuses() {
   [[ ! -e $MEMORY/sysctl@a ]]
 }
 
+@test "a sysctl of a renamed interface is restored, and a new interface of the old name keeps its value" {
+  create a
+  ip -netns a link add eth0 type veth peer name eth1
+  sysctls a net.ipv4.conf.eth0.rp_filter=2 net.ipv6.neigh.eth0.app_solicit=3
+  before=$(inside a sysctl net.ipv4.conf.eth0.rp_filter net.ipv6.neigh.eth0.app_solicit)
+  up sysctl a
+  rename_link a eth0 lan0
+  inside a ip link add eth0 type veth peer name eth2
+  inside a sysctl -q net.ipv4.conf.eth0.rp_filter=2
+  down_hooks sysctl a
+  [[ $(inside a sysctl net.ipv4.conf.lan0.rp_filter net.ipv6.neigh.lan0.app_solicit) == "${before//eth0/lan0}" ]]
+  [[ $(value a net.ipv4.conf.eth0.rp_filter) == 2 && ! -e $MEMORY/sysctl@a ]]
+}
+
+@test "a sysctl of a renamed interface of the host is counted under both names, and is restored after the last instance" {
+  for order in 'a b' 'b a'; do
+    ip link add eth0 type veth peer name eth1
+    router outside 'sysctl_set --host net.ipv4.conf.eth0.rp_filter=2'
+    before=$(value host net.ipv4.conf.eth0.rp_filter)
+    up router a
+    rename_link host eth0 wan0
+    router outside 'sysctl_set --host net.ipv4.conf.wan0.rp_filter=1'
+    create b
+    run --separate-stderr ! hook router b up outside
+    reported "'net.ipv4.conf.wan0.rp_filter' on the host to '1': \`router@a\` has set it to '2'"
+    router outside 'sysctl_set --host net.ipv4.conf.wan0.rp_filter=2'
+    hook router b up outside
+    for name in $order; do
+      [[ $(value host net.ipv4.conf.wan0.rp_filter) == 2 ]]
+      down router "$name"
+    done
+    [[ $(value host net.ipv4.conf.wan0.rp_filter) == "$before" && -z $(ls /run/systemd-netns/sysctls) ]]
+    ip link delete dev wan0
+  done
+}
+
+@test "the records of an older version, with the name of an interface instead of its index, are read" {
+  ip link add eth0 type veth peer name eth1
+  router outside 'sysctl_set --host net.ipv4.conf.eth0.rp_filter=2'
+  before=$(value host net.ipv4.conf.eth0.rp_filter)
+  for order in 'a b' 'b a'; do
+    up router a
+    sed --in-place 's/,"index":[0-9]*//' "$MEMORY/router@a" /run/systemd-netns/sysctls/*
+    mv /run/systemd-netns/sysctls/* /run/systemd-netns/sysctls/net:ipv4:conf:eth0:rp_filter
+    up router b
+    for name in $order; do
+      [[ $(value host net.ipv4.conf.eth0.rp_filter) == 2 ]]
+      down router "$name"
+    done
+    [[ $(value host net.ipv4.conf.eth0.rp_filter) == "$before" && -z $(ls /run/systemd-netns/sysctls) ]]
+  done
+}
+
 @test "a traced hook prints the commands" {
   sysctls a "net.ipv4.ping_group_range=0 10"
   create a

@@ -57,7 +57,7 @@ impl<'a> Collector<'a> {
             }
             OrphanKind::PartiallyUp(name, instances) => self.recover(name, instances)?,
             OrphanKind::Instance(instance) => self.run_down_outside(instance)?,
-            OrphanKind::Sysctl(key, instance) => sysctl::release_lost(self.paths, key, instance)?,
+            OrphanKind::Sysctl(variable, instance) => sysctl::release_lost(self.paths, variable, instance)?,
             OrphanKind::Table(table) => table.remove()?,
             // Dropping the lock removes its file.
             OrphanKind::Lock(name) => drop(state::try_lock(self.paths, name)?),

@@ -96,7 +96,7 @@ fn sysctls(paths: &Paths) -> Result<Vec<Orphan>> {
         for owner in count.owners.into_iter().filter(|owner| !remembered::exists(paths, owner)) {
             let reason =
                 "the instance has no remembered values, so its down does not restore the sysctl".to_owned();
-            let kind = OrphanKind::Sysctl(count.key.clone(), owner);
+            let kind = OrphanKind::Sysctl(count.variable.clone(), owner);
             found.push(Orphan { kind, path: path.clone(), reason });
         }
     }

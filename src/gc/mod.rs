@@ -21,7 +21,7 @@ pub use apply::Collector;
 pub use find::find;
 
 use crate::library::OrphanTable;
-use crate::library::sysctl::Key;
+use crate::library::sysctl::KernelVariable;
 use crate::name::{Instance, NsName};
 use crate::netns::Identity;
 
@@ -50,7 +50,7 @@ pub enum OrphanKind {
     /// Objects on the host that an outside hook created for an instance. The instance is not up.
     Instance(Instance),
     /// A sysctl of the host that is counted for an instance which has no remembered values.
-    Sysctl(Key, Instance),
+    Sysctl(KernelVariable, Instance),
     /// A table of an instance on the host.
     Table(OrphanTable),
     /// A lock that no process holds.
@@ -115,7 +115,9 @@ impl fmt::Display for Orphan {
             OrphanKind::Namespace(name, _) => write!(f, "namespace `{name}`")?,
             OrphanKind::PartiallyUp(name, _) => write!(f, "leftovers of namespace `{name}`")?,
             OrphanKind::Instance(instance) => write!(f, "leftovers of `{instance}` on the host")?,
-            OrphanKind::Sysctl(key, instance) => write!(f, "sysctl '{key}' of `{instance}` on the host")?,
+            OrphanKind::Sysctl(variable, instance) => {
+                write!(f, "sysctl '{variable}' of `{instance}` on the host")?;
+            }
             OrphanKind::Table(table) => write!(f, "table `inet {}` on the host", table.name)?,
             _ => write!(f, "{path}")?,
         }

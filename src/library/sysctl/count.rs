@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::enter_host;
 use super::Before;
-use super::key::{Key, Value, line};
+use super::key::{Value, line};
+use super::variable::KernelVariable;
 use crate::name::Instance;
 use crate::paths::Paths;
 use crate::sys::file::{self, Draft};
@@ -26,8 +27,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The instances that have set a sysctl of the host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Count {
-    /// The key.
-    pub key: Key,
+    /// The sysctl.
+    #[serde(flatten)]
+    pub variable: KernelVariable,
     /// The value that all instances have set.
     #[serde(flatten)]
     value: Value,
@@ -52,22 +54,22 @@ impl<'a> Counts<'a> {
         Ok(Self { directory, _lock: lock })
     }
 
-    fn path(&self, key: &Key) -> PathBuf {
-        self.directory.join(key.file_name())
+    fn path(&self, variable: &KernelVariable) -> PathBuf {
+        path(self.directory, variable)
     }
 
-    fn read(&self, key: &Key) -> Result<Option<Count>> {
-        read(&self.path(key))
+    fn read(&self, variable: &KernelVariable) -> Result<Option<Count>> {
+        read(&self.path(variable))
     }
 
     fn save(&self, count: &Count) -> Result<()> {
-        Draft::of(&self.path(&count.key), &serde_json::to_vec(count)?)?.commit()
+        Draft::of(&self.path(&count.variable), &serde_json::to_vec(count)?)?.commit()
     }
 
     /// Checks that no other instance has set another value.
     /// Errors: another instance has, or the count cannot be read.
-    pub fn check(&self, key: &Key, value: &str, instance: &Instance) -> Result<()> {
-        let Some(count) = self.read(key)? else { return Ok(()) };
+    pub fn check(&self, variable: &KernelVariable, value: &str, instance: &Instance) -> Result<()> {
+        let Some(count) = self.read(variable)? else { return Ok(()) };
         if let Some(other) = count.owners.iter().find(|owner| *owner != instance) {
             ensure!(count.value.is(value), "`{other}` has set it to '{}'", line(&count.value.wanted));
         }
@@ -76,9 +78,9 @@ impl<'a> Counts<'a> {
 
     /// Counts an instance, and sets a sysctl in the namespace of this thread, which is the one of the host.
     /// Errors: the kernel refuses the value, and then nothing is changed; or the count cannot be written.
-    pub fn set(&self, key: &Key, value: &mut Value, instance: &Instance) -> Result<()> {
-        let earlier = self.read(key)?;
-        let mut count = earlier.clone().map_or_else(|| Count::new(key, value), Ok)?;
+    pub fn set(&self, variable: &KernelVariable, value: &mut Value, instance: &Instance) -> Result<()> {
+        let earlier = self.read(variable)?;
+        let mut count = earlier.clone().map_or_else(|| Count::new(variable, value), Ok)?;
         if !count.owners.contains(instance) {
             count.owners.push(instance.clone());
         }
@@ -86,10 +88,10 @@ impl<'a> Counts<'a> {
             count.value = value.clone();
         }
         self.save(&count)?;
-        if let Err(error) = key.write(&mut count.value) {
+        if let Err(error) = variable.key.write(&mut count.value) {
             match earlier {
                 Some(earlier) => self.save(&earlier)?,
-                None => file::remove(&self.path(key))?,
+                None => file::remove(&self.path(variable))?,
             }
             return Err(error);
         }
@@ -99,8 +101,8 @@ impl<'a> Counts<'a> {
 
     /// Removes an instance from the count of a sysctl. After the last one, the value before is restored.
     /// Errors: the kernel refuses, or the count cannot be written.
-    pub fn release(&self, key: &Key, instance: &Instance) -> Result<()> {
-        let Some(mut count) = self.read(key)? else { return Ok(()) };
+    pub fn release(&self, variable: &KernelVariable, instance: &Instance) -> Result<()> {
+        let Some(mut count) = self.read(variable)? else { return Ok(()) };
         if !count.owners.contains(instance) {
             return Ok(());
         }
@@ -110,18 +112,25 @@ impl<'a> Counts<'a> {
         }
         {
             let _host = enter_host()?;
-            count.before.restore(key, &count.value, "on the host")?;
+            count.before.restore(&count.variable, &count.value, "on the host")?;
         }
-        file::remove(&self.path(key))
+        file::remove(&self.path(variable))
     }
 }
 
 impl Count {
     /// The count of a sysctl that no instance has set yet.
-    fn new(key: &Key, value: &Value) -> Result<Self> {
-        let before = Before::new(key, key.read()?)?;
-        Ok(Self { key: key.clone(), value: value.clone(), before, owners: Vec::new() })
+    fn new(variable: &KernelVariable, value: &Value) -> Result<Self> {
+        let before = Before::new(&variable.key, variable.key.read()?)?;
+        Ok(Self { variable: variable.clone(), value: value.clone(), before, owners: Vec::new() })
     }
+}
+
+/// The path of the count of a sysctl.
+pub fn path(directory: &Path, variable: &KernelVariable) -> PathBuf {
+    // A count of an older version has the name of the interface. It is used until its last instance has gone.
+    let older = directory.join(variable.key.file_name());
+    if older.exists() { older } else { directory.join(variable.file_name()) }
 }
 
 /// Reads the file of a count.

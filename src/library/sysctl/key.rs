@@ -70,17 +70,27 @@ impl Key {
         PathBuf::from("/proc/sys").join(&self.0)
     }
 
-    /// The name of a file of ours for this sysctl. The name of an interface can contain a dot, but no colon (dev_valid_name in
-    /// net/core/dev.c).
+    /// The name of a file of ours for this sysctl.
     pub fn file_name(&self) -> String {
         self.0.replace('/', ":")
     }
 
-    /// The interface of a sysctl below `conf` or `neigh`; `all` and `default` count as interfaces.
-    pub fn interface(&self) -> Option<&str> {
+    /// The name of the interface of a sysctl below `conf` or `neigh`.
+    pub fn ifname(&self) -> Option<&str> {
         match self.0.split('/').collect::<Vec<_>>()[..] {
             ["net", _, "conf" | "neigh", ifname, _] => Some(ifname),
             _ => None,
+        }
+        .filter(|ifname| !["all", "default"].contains(ifname))
+    }
+
+    /// The same sysctl of an interface with another name.
+    pub fn with_ifname(&self, ifname: &str) -> Self {
+        match self.0.split('/').collect::<Vec<_>>()[..] {
+            ["net", family, group @ ("conf" | "neigh"), _, name] => {
+                Self::of_interface(family, group, ifname, name)
+            }
+            _ => self.clone(),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod count;
 mod key;
+mod variable;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -22,11 +23,13 @@ use key::{Settable, line};
 
 pub use count::read as read_count;
 pub use key::{Key, Value};
+pub use variable::KernelVariable;
 
 /// A sysctl that an instance has set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChangedSysctl {
-    key: Key,
+    #[serde(flatten)]
+    variable: KernelVariable,
     #[serde(flatten)]
     value: Value,
     instance: Instance,
@@ -65,9 +68,11 @@ impl Before {
         if self.all.is_some() && self.all != all { all } else { self.value.clone() }
     }
 
-    /// Restores the value in the namespace of this thread, unless the present value is not `ours`.
+    /// Restores the value in the namespace of this thread, unless the present value is not `ours`. A sysctl of an interface that does not
+    /// exist any more has ended with it.
     /// Errors: the kernel refuses.
-    fn restore(&self, key: &Key, ours: &Value, place: &str) -> Result<()> {
+    fn restore(&self, variable: &KernelVariable, ours: &Value, place: &str) -> Result<()> {
+        let Some(key) = &variable.present_key()? else { return Ok(()) };
         let restored = self.restore_present(key, ours, place);
         if key.file().exists() { restored } else { Ok(()) } // its interface or module is gone, perhaps since this moment
     }
@@ -129,10 +134,12 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut record = call.record()?;
     let mut sysctls = Vec::new();
     for assignment in &assignments {
-        let present = check(call, assignment, counts.as_ref())
+        let variable = KernelVariable::of(&assignment.key)?;
+        let present = check(call, assignment, &variable, counts.as_ref())
             .map_err(|error| assignment.explain(call, namespace, error))?;
-        let earlier = record.sysctls().find(|one| one.is(&assignment.key, namespace)).cloned();
-        sysctls.push((assignment, new(call, assignment, namespace, earlier.as_ref(), present), earlier));
+        let earlier = record.sysctls().find(|one| one.is(&variable, namespace)).cloned();
+        let sysctl = new(call, &assignment.value, variable, namespace, earlier.as_ref(), present);
+        sysctls.push((assignment, sysctl, earlier));
     }
 
     // First, because a signal may end this process at any moment.
@@ -144,8 +151,8 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
         let (assignment, sysctl, _) = &mut sysctls[at];
         call.trace(&sysctl.command());
         let done = match &counts {
-            Some(counts) => counts.set(&sysctl.key, &mut sysctl.value, &sysctl.instance),
-            None => sysctl.key.write(&mut sysctl.value),
+            Some(counts) => counts.set(&sysctl.variable, &mut sysctl.value, &sysctl.instance),
+            None => sysctl.variable.key.write(&mut sysctl.value),
         };
         if let Err(error) = done {
             let error = assignment.explain(call, namespace, error);
@@ -166,14 +173,15 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
 /// The record of a sysctl that will be set.
 fn new(
     call: &Call,
-    Assignment { key, value, .. }: &Assignment,
+    value: &str,
+    variable: KernelVariable,
     namespace: Option<&NsName>,
     earlier: Option<&ChangedSysctl>,
     present: Before,
 ) -> ChangedSysctl {
     let before = earlier.and_then(|earlier| earlier.before.clone()).unwrap_or(present);
     ChangedSysctl {
-        key: key.clone(),
+        variable,
         value: Value::new(value).known_by(earlier.map(|earlier| &earlier.value)),
         instance: call.instance.clone(),
         namespace: namespace.cloned(),
@@ -186,7 +194,12 @@ fn new(
 
 /// Checks that a sysctl can be set in the namespace of this thread, and returns its present value.
 /// Errors: it cannot.
-fn check(call: &Call, assignment: &Assignment, counts: Option<&Counts>) -> Result<Before> {
+fn check(
+    call: &Call,
+    assignment: &Assignment,
+    variable: &KernelVariable,
+    counts: Option<&Counts>,
+) -> Result<Before> {
     let key = &assignment.key;
     let is_of_host = || enter_host().is_ok_and(|_host| matches!(key.is_settable(), Ok(Settable::Yes)));
     match key.is_settable()? {
@@ -198,7 +211,7 @@ fn check(call: &Call, assignment: &Assignment, counts: Option<&Counts>) -> Resul
         _ => bail!("{} is read-only", key.file().display()),
     }
     if let Some(counts) = counts {
-        counts.check(key, &assignment.value, &call.instance)?;
+        counts.check(variable, &assignment.value, &call.instance)?;
     }
     let present = key.read().context("the present value could not be restored")?;
     Before::new(key, present)
@@ -240,13 +253,13 @@ fn locate(call: &Call, word: &str, error: anyhow::Error) -> anyhow::Error {
 
 impl ChangedSysctl {
     /// Whether this is a sysctl of a namespace, or of the host.
-    pub(super) fn is(&self, key: &Key, namespace: Option<&NsName>) -> bool {
-        self.key == *key && self.namespace.as_ref() == namespace
+    pub(super) fn is(&self, variable: &KernelVariable, namespace: Option<&NsName>) -> bool {
+        self.variable.is_same_as(variable) && self.namespace.as_ref() == namespace
     }
 
     /// Whether both records are about the same sysctl.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        self.is(&other.key, other.namespace.as_ref())
+        self.is(&other.variable, other.namespace.as_ref())
     }
 
     /// Whether `hook` has set the sysctl for the first time.
@@ -272,7 +285,7 @@ impl ChangedSysctl {
     /// The command that sets the sysctl.
     fn command(&self) -> String {
         let inside = self.namespace.as_ref().map_or(String::new(), |name| format!("ip netns exec {name} "));
-        inside + &self.key.command(&self.value)
+        inside + &self.variable.key.command(&self.value)
     }
 
     fn place(&self) -> String {
@@ -283,13 +296,13 @@ impl ChangedSysctl {
     /// Errors: the kernel refuses.
     pub(super) fn release(&self, paths: &Paths) -> Result<()> {
         let (Some(name), Some(before)) = (&self.namespace, &self.before) else {
-            return Counts::lock(paths)?.release(&self.key, &self.instance);
+            return Counts::lock(paths)?.release(&self.variable, &self.instance);
         };
         if !paths.namespace(name).exists() {
             return Ok(());
         }
         let _there = netns::enter(paths, name)?;
-        before.restore(&self.key, &self.value, &self.place())
+        before.restore(&self.variable, &self.value, &self.place())
     }
 
     /// Like [`release`](Self::release), when the instance goes down. `lost`: a foreign namespace has the name.
@@ -301,20 +314,24 @@ impl ChangedSysctl {
     /// Restores a sysctl in the namespace of this thread, whose name is gone.
     /// Errors: the kernel refuses.
     pub(super) fn remove_here(&self) -> Result<()> {
-        self.before.as_ref().map_or(Ok(()), |before| before.restore(&self.key, &self.value, &self.place()))
+        self.before
+            .as_ref()
+            .map_or(Ok(()), |before| before.restore(&self.variable, &self.value, &self.place()))
     }
 
     /// Returns a line if the value was changed. An interface that is gone is a difference of the instance that has made it only.
     /// Errors: the value cannot be read.
     pub(super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
         let _there = enter(paths, self.namespace.as_ref())?;
-        if !self.key.file().exists()
-            && let Some(ifname) = self.key.interface()
+        // A new interface with the name needs the value, too.
+        let key = self.variable.present_key()?.unwrap_or_else(|| self.variable.key.clone());
+        if !key.file().exists()
+            && let Some(ifname) = key.ifname()
             && netlink::link_named(ifname)?.is_none()
         {
             return Ok(Vec::new());
         }
-        Ok(self.key.drift(&self.value, &self.place())?.into_iter().collect())
+        Ok(key.drift(&self.value, &self.place())?.into_iter().collect())
     }
 }
 
@@ -325,16 +342,17 @@ pub fn value_before(paths: &Paths, key: &Key) -> Result<Option<String>> {
     if !key.file().exists() {
         return Ok(None);
     }
-    let Some(count) = read_count(&paths.sysctls.join(key.file_name()))? else { return key.read() };
+    let path = count::path(&paths.sysctls, &KernelVariable::of(key)?);
+    let Some(count) = read_count(&path)? else { return key.read() };
     let all = key.of_all_interfaces().map_or(Ok(None), |all| value_before(paths, &all))?;
     Ok(count.before.value_after(all))
 }
 
 /// Removes an instance without remembered values from the count of a sysctl of the host.
 /// Errors: the instance has remembered values now, or the sysctl cannot be restored.
-pub fn release_lost(paths: &Paths, key: &Key, instance: &Instance) -> Result<()> {
+pub fn release_lost(paths: &Paths, variable: &KernelVariable, instance: &Instance) -> Result<()> {
     let counts = Counts::lock(paths)?;
     // `set` writes the remembered values before it waits for the lock.
     ensure!(!remembered::exists(paths, instance), "`{instance}` has remembered values now");
-    counts.release(key, instance)
+    counts.release(variable, instance)
 }

@@ -87,8 +87,9 @@ publish_by_dnat() {
     if ((family == 4)); then
       translated+="ct status dnat oifname \"$ifname\" ip saddr 127.0.0.0/8 ip daddr $address masquerade"$'\n'
       locals+=("net/ipv4/conf/$ifname/route_localnet=1")
-      # The sysctl also lets the namespace send packets to 127.0.0.1 of the host.
-      loopback+="iifname \"$ifname\" ip saddr 127.0.0.0/8 drop"$'\n'"iifname \"$ifname\" ip daddr 127.0.0.0/8 drop"$'\n'
+      # The sysctl also lets the namespace send packets to 127.0.0.1 of the host. It stays with an interface that is renamed, and so do
+      # these rules.
+      loopback+="iif \"$ifname\" ip saddr 127.0.0.0/8 drop"$'\n'"iif \"$ifname\" ip daddr 127.0.0.0/8 drop"$'\n'
     fi
   done
   if [[ ! $rules ]]; then

@@ -140,6 +140,18 @@ left() {
   done
 }
 
+@test "an interface of the host that is renamed is used under its new name, and down restores its sysctls" {
+  on netnsctl up veth@a nat@a
+  on bash -c 'ip link set dev eth0 down; ip link set dev eth0 name wan0 up'
+  repaired "interface 'eth0' on the host was renamed to 'wan0', and rules of this instance still name 'eth0'"
+  passes a
+  [[ $(forwarding wan0) == 1 ]]
+  on netnsctl down nat@a veth@a
+  [[ $(forwarding wan0) == 0 && $(on cat /proc/sys/net/ipv6/conf/wan0/forwarding) == 0 ]]
+  on bash -c 'ip link set dev wan0 down; ip link set dev wan0 name eth0 up'
+  [[ -z $(left) ]]
+}
+
 @test "a host that becomes a router while nat is up forwards after the repair and after down" {
   on netnsctl up veth@a nat@a
   on sysctl -q -w net.ipv4.ip_forward=1

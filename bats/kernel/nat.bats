@@ -178,6 +178,87 @@ world() {
   restored "$before"
 }
 
+# Usage: rename_uplink OLD NEW
+# Renames the interface to `internet`. The kernel has removed its routes and IPv6 addresses then.
+rename_uplink() {
+  rename_link host "$1" "$2"
+  ip address replace 2001:db8:1::2/64 dev "$2" nodad
+  ip route replace default via 198.51.100.1
+  ip -6 route replace default via 2001:db8:1::1
+  eventually source_of host 203.0.113.1
+  eventually source_of host 2001:db8:ff::1
+}
+
+@test "a host with a renamed uplink does not become a router for others, and down restores its sysctls, with and without a restart" {
+  ip -netns internet route add 10.1.0.0/24 via 198.51.100.2
+  ip -netns internet route add 2001:db8:a::/64 via 2001:db8:1::2
+  ip -netns lan route add default via 10.1.0.2
+  inside a python3 "$BATS_TEST_DIRNAME/peers.py" 7 3>&- &
+  BACKGROUND+=("$!")
+  eventually source_of host 2001:db8:a::2
+  before=$(state)
+  for repair in true 'restart_inside nat a'; do
+    nat a
+    rename_uplink eth0 wan0
+    $repair
+    [[ $(source_of a 203.0.113.1) == 198.51.100.2 ]]
+    [[ $(source_of a 2001:db8:ff::1) == 2001:db8:1::2 ]]
+    unreachable internet 10.1.0.1
+    unreachable internet 2001:db8:a::2
+    # Without the rules, this host would be a router.
+    nft delete chain inet netns_nat-a others
+    [[ $(source_of internet 10.1.0.1) == 198.51.100.1 ]]
+    [[ $(source_of internet 2001:db8:a::2) == 2001:db8:1::1 ]]
+    run -0 down_hooks nat a
+    [[ $output != *stays* && -z $(ls /run/systemd-netns/sysctls) ]]
+    unreachable internet 10.1.0.1
+    unreachable internet 2001:db8:a::2
+    rename_uplink wan0 eth0
+    restored "$before"
+  done
+}
+
+@test "a renamed uplink forwards until the last instance is down, also one that came up after the rename, in both orders" {
+  pair b 1
+  up veth b
+  before=$(state)
+  for order in 'a b' 'b a'; do
+    nat a
+    rename_uplink eth0 wan0
+    nat b
+    for name in $order; do
+      [[ $(</proc/sys/net/ipv4/conf/wan0/forwarding) == 1 ]]
+      [[ $(source_of "$name" 203.0.113.1) == 198.51.100.2 ]]
+      down_hooks nat "$name"
+    done
+    [[ $(</proc/sys/net/ipv4/conf/wan0/forwarding) == 0 && -z $(ls /run/systemd-netns/sysctls) ]]
+    rename_uplink wan0 eth0
+    restored "$before"
+  done
+}
+
+@test "interfaces that exchange their names get their own values back" {
+  sysctl -q net.ipv4.conf.eth1.forwarding=1
+  nat a
+  for ifname in eth0 eth1; do [[ $(</proc/sys/net/ipv4/conf/$ifname/forwarding) == 1 ]]; done
+  rename_link host eth0 old0
+  rename_link host eth1 eth0
+  rename_link host old0 eth1
+  restart_inside nat a
+  down_hooks nat a
+  [[ $(</proc/sys/net/ipv4/conf/eth0/forwarding) == 1 ]]
+  [[ $(</proc/sys/net/ipv4/conf/eth1/forwarding) == 0 ]]
+}
+
+@test "a new interface with the name of a deleted one keeps its values" {
+  nat a
+  ip link delete dev eth1
+  wire eth1 lan
+  sysctl -q net.ipv4.conf.eth1.forwarding=1
+  down_hooks nat a
+  [[ $(</proc/sys/net/ipv4/conf/eth1/forwarding) == 1 && -z $(ls /run/systemd-netns/sysctls) ]]
+}
+
 @test "a host that is a router stays one" {
   sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
   ip -netns internet route add 10.1.0.0/24 via 198.51.100.2

@@ -231,7 +231,7 @@ print(client.recv(99).decode())'
   sysctl --quiet net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
 }
 
-@test "a namespace cannot reach 127.0.0.1 of the host" {
+@test "a namespace cannot reach 127.0.0.1 of the host, also after its interface was renamed, and down restores the renamed one" {
   setup_network
   publish a 8080:80
   up publish a
@@ -243,6 +243,14 @@ print(client.recv(99).decode())'
   inside a ip rule add priority 1 to 127.0.0.1 table 7
   inside a ip route add 127.0.0.1 via 198.51.100.11 dev ve-a1 table 7
   run ! ask a tcp 127.0.0.1 7000 198.51.100.12
+  rename_link host ve-a0 other
+  eventually reaches a 198.51.100.11
+  run ! ask a tcp 127.0.0.1 7000 198.51.100.12
+  # It is reachable without these rules.
+  nft flush chain inet netns_publish-a loopback
+  [[ $(ask a tcp 127.0.0.1 7000 198.51.100.12) == '198.51.100.12 7000' ]]
+  down_hooks publish a
+  [[ $(</proc/sys/net/ipv4/conf/other/route_localnet) == 0 && $(</proc/sys/net/ipv4/conf/other/forwarding) == 0 ]]
 }
 
 @test "down restores the host: rules, and all sysctls of its network" {

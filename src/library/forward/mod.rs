@@ -26,8 +26,9 @@ const BR_NETFILTER: &str = "/proc/sys/net/bridge";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Forwarding {
     wanted: Wanted,
-    /// Those that existed.
-    found: Vec<String>,
+    /// Those that existed. A record of an older version has none, so `check` demands a restart.
+    #[serde(default)]
+    links: Vec<FoundLink>,
     /// The sysctls: `KEY=VALUE`.
     sysctls: Vec<String>,
     /// The sysctls that were off, so that the rules drop the packets of others.
@@ -51,6 +52,14 @@ struct Wanted {
     names: Vec<String>,
     /// The others that are wanted, too.
     others: Option<Others>,
+}
+
+/// An interface of the host that existed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FoundLink {
+    name: String,
+    /// The index, which stays if the interface is renamed.
+    index: u32,
 }
 
 /// Interfaces of the host with a route.
@@ -87,7 +96,7 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
     let earlier = record.forwarding().map(|earlier| earlier.made_by.clone());
     let forwarding = Forwarding {
         wanted,
-        found,
+        links: found,
         sysctls: plan.sysctls.clone(),
         off: plan.off.iter().map(|key| key.parse()).collect::<Result<_>>()?,
         bridges: plan.everywhere.then(|| bridges.clone()),
@@ -127,8 +136,8 @@ fn bridges(links: &[Link]) -> Vec<String> {
 
 impl Wanted {
     /// The wanted interfaces among those of the host, the named ones first.
-    fn among(&self, links: &[Link], routes: &[Route]) -> Vec<String> {
-        let named = self.names.iter().filter(|name| links.iter().any(|link| link.name == **name));
+    fn among(&self, links: &[Link], routes: &[Route]) -> Vec<FoundLink> {
+        let named = self.names.iter().filter_map(|name| links.iter().find(|link| link.name == *name));
         // Each interface has a route to link-local addresses.
         let routes = routes.iter().filter(|route| !route.destination.starts_with("fe80:"));
         let indices: BTreeSet<u32> = routes.filter_map(|route| route.link).collect();
@@ -139,8 +148,8 @@ impl Wanted {
                 && !link.loopback
                 && !self.names.contains(&link.name)
         };
-        let others = links.iter().filter(is_wanted).map(|link| &link.name);
-        named.chain(others).cloned().collect()
+        let found = named.chain(links.iter().filter(is_wanted));
+        found.map(|link| FoundLink { name: link.name.clone(), index: link.index }).collect()
     }
 }
 
@@ -160,7 +169,7 @@ impl Forwarding {
         self.inside
     }
 
-    /// Returns a line for each interface that has appeared, and for each family that the host routes now. Interfaces of other instances
+    /// Returns a line for each interface that has appeared or was renamed, and for each family that the host routes now. Interfaces of other instances
     /// come and go: they count only for a new call.
     /// Errors: the kernel cannot be queried.
     pub(super) fn drift(&self, paths: &Paths) -> Result<Vec<String>> {
@@ -168,12 +177,11 @@ impl Forwarding {
         let wanted = Wanted { others, ..self.wanted.clone() };
         let links = netlink::links()?;
         let now = wanted.among(&links, &netlink::routes()?);
-        let appeared = now.iter().filter(|name| !self.found.contains(name));
-        let mut differences: Vec<String> = appeared
-            .map(|name| {
-                format!("interface '{name}' has appeared on the host, which does not forward packets from it")
-            })
-            .collect();
+        let mut differences = self.renamed(&links);
+        differences.extend(now.iter().filter(|link| !self.knows(link, &links)).map(|link| {
+            let name = &link.name;
+            format!("interface '{name}' has appeared on the host, which does not forward packets from it")
+        }));
         for key in &self.off {
             if sysctl::value_before(paths, key)?.as_deref() == Some("1") {
                 differences.push(format!(
@@ -193,6 +201,29 @@ impl Forwarding {
     }
 }
 
+impl Forwarding {
+    /// Returns a line for each of the interfaces that has another name now.
+    fn renamed(&self, links: &[Link]) -> Vec<String> {
+        let present = self.links.iter().filter_map(|one| {
+            Some((one, links.iter().find(|link| link.index == one.index && link.name != one.name)?))
+        });
+        present
+            .map(|(FoundLink { name, .. }, link)| {
+                format!(
+                    "interface '{name}' on the host was renamed to '{}', and rules of this instance still name '{name}'",
+                    link.name
+                )
+            })
+            .collect()
+    }
+
+    /// Whether an interface is one of those that existed, or one of them that was created again: its sysctls report this.
+    fn knows(&self, found: &FoundLink, links: &[Link]) -> bool {
+        let exists = |one: &FoundLink| links.iter().any(|link| link.index == one.index);
+        self.links.iter().any(|one| one.index == found.index || one.name == found.name && !exists(one))
+    }
+}
+
 /// An address to which only a default route leads (the dummy address of RFC 7600).
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
@@ -207,7 +238,9 @@ impl Forwarding {
         };
         let Some(used) = links.iter().find(|link| link.index == used) else { return Ok(Vec::new()) };
         let others = links.iter().filter(|link| {
-            link.index != used.index && defaults.contains(&link.index) && self.found.contains(&link.name)
+            link.index != used.index
+                && defaults.contains(&link.index)
+                && self.links.iter().any(|one| one.index == link.index)
         });
         let strict = others.filter_map(|link| Some((&link.name, strict_filter(&link.name)?)));
         Ok(strict
@@ -260,7 +293,11 @@ mod tests {
             gateway: None,
             link: Some(link),
         });
-        Wanted { names: names.iter().map(|&name| name.to_owned()).collect(), others }.among(&links, &routes)
+        Wanted { names: names.iter().map(|&name| name.to_owned()).collect(), others }
+            .among(&links, &routes)
+            .into_iter()
+            .map(|link| link.name)
+            .collect()
     }
 
     #[test]

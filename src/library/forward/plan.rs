@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use super::FoundLink;
+
 /// The mark of a packet that an instance passes. A packet has it only between the first and the last of the three priorities, so other
 /// programs do not see it. If a program uses this bit itself, it is lost there.
 const MARK: u32 = 0x1000_0000;
@@ -20,6 +22,8 @@ pub(super) struct ForwardPlan {
     pub(super) sysctls: Vec<String>,
     /// nftables rules that match the packets which the host did not forward before.
     new: Vec<String>,
+    /// The sets of nftables in these rules.
+    sets: Vec<String>,
     /// The sysctls without which the host is not a router, so that the rules are needed.
     pub(super) off: Vec<&'static str>,
     /// Whether a rule matches all interfaces, also those that appear later.
@@ -29,17 +33,17 @@ pub(super) struct ForwardPlan {
 impl ForwardPlan {
     /// Plans the forwarding of packets that arrive on `interfaces`. `before` returns the values of sysctls before the first instance.
     pub(super) fn of(
-        interfaces: &[String],
+        interfaces: &[FoundLink],
         uplinks: &[String],
         before: impl Fn(&str) -> Result<Option<String>>,
     ) -> Result<Self> {
         let mut plan = Self::default();
         let is = |key: &str, value: &str| Ok::<_, anyhow::Error>(before(key)?.as_deref() == Some(value));
         let mut new = Vec::new();
-        for ifname in interfaces {
-            let key = format!("net/ipv4/conf/{ifname}/forwarding");
+        for FoundLink { name, index } in interfaces {
+            let key = format!("net/ipv4/conf/{name}/forwarding");
             if !is(ALL_IPV4, "1")? && !is(&key, "1")? {
-                new.push(ifname.as_str());
+                new.push(*index);
             }
             plan.sysctls.push(format!("{key}=1"));
         }
@@ -52,11 +56,11 @@ impl ForwardPlan {
             return Ok(plan);
         }
         let mut new = Vec::new();
-        for ifname in interfaces {
-            let key = format!("net/ipv6/conf/{ifname}/force_forwarding");
+        for FoundLink { name, index } in interfaces {
+            let key = format!("net/ipv6/conf/{name}/force_forwarding");
             let Some(value) = before(&key)? else { continue };
             if !is(ALL_IPV6, "1")? && value == "0" {
-                new.push(ifname.as_str());
+                new.push(*index);
             }
             plan.sysctls.push(format!("{key}=1"));
         }
@@ -69,12 +73,17 @@ impl ForwardPlan {
     /// set first, also for interfaces that appear later.
     fn add_ipv6_of_host(
         &mut self,
-        interfaces: &[String],
+        interfaces: &[FoundLink],
         uplinks: &[String],
         is: impl Fn(&str, &str) -> Result<bool>,
     ) -> Result<()> {
-        let all: BTreeSet<&str> =
-            interfaces.iter().chain(uplinks).map(String::as_str).chain(["default"]).collect();
+        let all: BTreeSet<&str> = interfaces
+            .iter()
+            .map(|link| &link.name)
+            .chain(uplinks)
+            .map(String::as_str)
+            .chain(["default"])
+            .collect();
         for ifname in all {
             let key = format!("net/ipv6/conf/{ifname}/accept_ra");
             if is(&key, "1")? {
@@ -90,18 +99,25 @@ impl ForwardPlan {
         Ok(())
     }
 
-    /// Records the interfaces whose packets the host did not forward.
-    fn add_new(&mut self, family: &str, all: &'static str, interfaces: &[&str]) {
-        if !interfaces.is_empty() {
+    /// Records the indices of the interfaces whose packets the host did not forward. An interface that is renamed keeps its index and its
+    /// sysctls.
+    fn add_new(&mut self, family: &str, all: &'static str, indices: &[u32]) {
+        if !indices.is_empty() {
+            let elements: Vec<String> = indices.iter().map(u32::to_string).collect();
             self.off.push(all);
-            self.new.push(format!("meta nfproto {family} iifname {{ \"{}\" }}", interfaces.join("\", \"")));
+            self.new.push(format!("meta nfproto {family} iif @others_{family}"));
+            self.sets.push(format!(
+                "set others_{family} {{ type iface_index; elements = {{ {} }}; }}\n",
+                elements.join(", ")
+            ));
         }
     }
 
-    /// The chains of the table. `bridges` are those of the host: with br_netfilter, the frames between two ports of a bridge pass the
+    /// The sets and chains of the table. `bridges` are those of the host: with br_netfilter, the frames between two ports of a bridge pass the
     /// hook `forward`, as if they had arrived on the bridge and left by it (br_nf_forward_ip in net/bridge/br_netfilter_hooks.c).
     pub(super) fn chains(&self, bridges: &[String]) -> String {
-        let mut chains = format!(
+        let mut chains = self.sets.concat();
+        chains += &format!(
             "chain pass {{ meta mark set meta mark | {MARK:#x}; }}\n\
              chain others {{\n\
              type filter hook forward priority filter - 12; policy accept;\n\
@@ -135,7 +151,8 @@ mod tests {
             let found = values.iter().find(|(known, _)| *known == key);
             Ok(found.map(|(_, value)| (*value).to_owned()))
         };
-        let interfaces: Vec<String> = interfaces.iter().map(|&ifname| ifname.to_owned()).collect();
+        let link = |(index, ifname): (u32, &&str)| FoundLink { name: (*ifname).to_owned(), index };
+        let interfaces: Vec<FoundLink> = (2..).zip(interfaces).map(link).collect();
         ForwardPlan::of(&interfaces, &["eth1".to_owned()], before).unwrap()
     }
 
@@ -144,12 +161,13 @@ mod tests {
         let both = ["net/ipv4/conf/eth0/forwarding=1", "net/ipv4/conf/ve0/forwarding=1"];
         let host = plan(&["eth0", "ve0"], &[(ALL_IPV4, "0")]);
         assert_eq!(host.sysctls, both);
-        assert_eq!(host.new, ["meta nfproto ipv4 iifname { \"eth0\", \"ve0\" }"]);
+        assert_eq!(host.new, ["meta nfproto ipv4 iif @others_ipv4"]);
+        assert_eq!(host.sets, ["set others_ipv4 { type iface_index; elements = { 2, 3 }; }\n"]);
         assert_eq!((&host.off[..], host.everywhere), (&[ALL_IPV4][..], false));
         let one = plan(&["eth0", "ve0"], &[(ALL_IPV4, "0"), ("net/ipv4/conf/eth0/forwarding", "1")]);
         assert_eq!(
-            (one.sysctls.len(), one.new),
-            (2, vec!["meta nfproto ipv4 iifname { \"ve0\" }".to_owned()])
+            (one.sysctls.len(), one.sets),
+            (2, vec!["set others_ipv4 { type iface_index; elements = { 3 }; }\n".to_owned()])
         );
         let router = plan(&["eth0", "ve0"], &[(ALL_IPV4, "1")]);
         assert_eq!((router.sysctls.len(), router.new.len(), router.off.len()), (2, 0, 0));
@@ -179,7 +197,7 @@ mod tests {
             )
         };
         assert_eq!(with("0").sysctls[1..], ["net/ipv6/conf/ve0/force_forwarding=1"]);
-        assert_eq!(with("0").new, ["meta nfproto ipv6 iifname { \"ve0\" }"]);
+        assert_eq!(with("0").new, ["meta nfproto ipv6 iif @others_ipv6"]);
         assert!(with("1").new.is_empty());
     }
 

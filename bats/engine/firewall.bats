@@ -125,6 +125,15 @@ broken() {
   on netnsctl down a
 }
 
+@test "a restart of a firewall that is not up closes the namespace, also if its file has a syntax error" {
+  on netnsctl up veth@a
+  reaches
+  config nft-a.conf <<<'X=('
+  run ! on netnsctl restart nft@a
+  cut_off
+  on netnsctl down a
+}
+
 closed() { on ip netns exec a nft list table inet netns_closed; }
 
 @test "a namespace is closed before the files of its firewall are read, also by netnsctl itself" {

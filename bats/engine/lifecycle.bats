@@ -124,6 +124,42 @@ configure_probe_up_inside() { [[ /proc/self/ns/net -ef /run/netns/$1 ]] && echo 
   eventually gone a
 }
 
+@test "a restart with files that no hook would read is refused with the cause, and changes nothing" {
+  local dir=/etc/conf.d/netns
+  pair a
+  config nft-a.rules <<<'table inet t { chain c { type filter hook input priority 0; policy accept; }; }'
+  plugin probe
+  config probe-a.conf <<<PROBE_A=1
+  on netnsctl up veth@a probe@a nft@a
+  hooks
+  # Usage: refused INSTANCE CAUSE
+  refused() {
+    run -1 on netnsctl restart veth@a probe@a nft@a
+    [[ $output == *"cannot restart: $2"*'; nothing was restarted' ]]
+    [[ -z $(hooks) && $(state veth@a) == up && $(state probe@a) == up && $(state nft@a) == up ]]
+    on ping -q -c 1 -w 5 192.0.2.2
+    rm --force "$CONF/$1-a.conf"
+  }
+  pair a 'X=('
+  refused veth "$dir/veth-a.conf:3: error: "
+  pair a
+  config probe-a.conf <<<'X=('
+  refused probe "$dir/probe-a.conf:1: error: "
+  config nft-a.conf <<<'X=('
+  refused nft "$dir/nft-a.conf:1: error: "
+  config probe-a.conf <<<'exit 0'
+  refused probe "$dir/probe-a.conf:1: error: probe@a: the file calls \`exit\` here"
+  config probe-a.conf <<<PROBE_A=1
+  chmod 666 "$CONF/probe-a.conf"
+  refused probe "error: probe@a: "
+  ln -s missing "$CONF/nft-a.conf"
+  refused nft "error: nft@a: $dir/nft-a.conf is a dangling symbolic link"
+  plugin probe $'configure_probe_up_inside() {\n  (\n}'
+  refused probe "$dir/probe.sh:8: error: "
+  plugin probe NO_CONFIG_REQUIRED=
+  refused probe "error: probe@a: $dir/probe-a.conf does not exist"
+}
+
 @test "a restart with settings that the type refuses names each one, and changes nothing" {
   plugin probe 'configure_probe_validate() {
   valid_setting PROBE_PORT is_port

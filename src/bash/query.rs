@@ -60,6 +60,13 @@ pub fn check_function(instance: &Instance, side: Side) -> String {
     format!("configure_{}_check_{side}", instance.nstype)
 }
 
+/// Checks that a hook would read the layers.
+/// Errors: other users can write a file ([`trust::Refused`]), or a file cannot be read.
+pub fn require_readable(paths: &Paths, layers: &Layers) -> Result<()> {
+    trust::require(&paths.root, layers.paths_to_check(paths))?;
+    layers.present().try_for_each(|layer| layer.is_usable().map(drop))
+}
+
 /// Lets bash read the layers and answer a query, in the network namespace of this thread. All commands in the layers are
 /// executed.
 /// Errors: other users can write a file ([`trust::Refused`]); or a file cannot be read; or bash cannot be run, or times out, or has
@@ -71,10 +78,7 @@ pub fn query(
     query: Query,
     timeout: Duration,
 ) -> Result<Output> {
-    trust::require(&paths.root, layers.paths_to_check(paths))?;
-    for layer in layers.present() {
-        layer.is_usable()?;
-    }
+    require_readable(paths, layers)?;
     let Instance { nstype, name } = instance;
     let files: Vec<String> = layers.present().map(|layer| quote(layer.path.as_os_str())).collect();
     // The functions of the runtime call netnsinit by `$0`, as in a hook.

@@ -36,7 +36,7 @@ pub(super) fn check(
         match errors.get(path) {
             None => sound.push(path.clone()),
             Some(error) => {
-                findings.push(parse(path, error));
+                findings.push(syntax_error(path, error));
                 unsound.insert(path.clone());
             }
         }
@@ -93,8 +93,8 @@ fn files(paths: &Paths, types: &[NsType], subjects: &[Subject]) -> Result<BTreeS
     Ok(files)
 }
 
-/// Reads `FILE: line N: MESSAGE`.
-fn parse(path: &Path, error: &str) -> Finding {
+/// The finding for the error of bash: `FILE: line N: MESSAGE`.
+pub(super) fn syntax_error(path: &Path, error: &str) -> Finding {
     let name = path.display().to_string();
     let rest = error.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": line "));
     let finding = match rest.and_then(|rest| rest.split_once(": ")) {

@@ -29,11 +29,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::bash::explain::{Explained, explain};
-use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS};
+use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS, require_readable};
+use crate::bash::syntax;
 use crate::config::declaration::Declaration;
 use crate::config::layers::{Defined, LayerReader, Layers};
 use crate::config::plugin;
-use crate::engine::{self, Active};
+use crate::engine::{self, Active, Condition};
 use crate::hook::validate_function;
 use crate::library::Record;
 use crate::name::{Instance, NsName, NsType};
@@ -202,7 +203,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     let Read { examined, broken, errors } = read(paths, instances(paths, &active)?, &unsound, &is_wanted);
     // `files` has already reported files that other users can write.
     let reported = errors.into_iter().filter(|(one, error)| !error.is::<trust::Refused>() && is_wanted(one));
-    findings.extend(reported.map(|(one, error)| Finding::error(format!("{error:#}")).of(&one)));
+    findings.extend(reported.map(|(one, error)| unreadable(&one, &error)));
     for one in examined.iter().filter(|one| is_wanted(&one.instance)) {
         findings.extend(settings::check(paths, one, &known));
     }
@@ -227,19 +228,52 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
 /// Whether an active instance differs from its state after `up`, as far as its plugin can find out.
 /// Errors: the files of the instance cannot be read.
 pub fn has_drift(paths: &Paths, instance: &Instance) -> Result<bool> {
-    let one = examine(paths, &LayerReader::new(paths), instance, TIMEOUT)?;
+    let one = examine(paths, Layers::of(paths, instance)?, instance, TIMEOUT)?;
     Ok(!live::drift(paths, &one, Record::read(paths, instance)).is_empty())
 }
 
-/// The findings about the settings with which a restart of an instance would fail: the lines of `configure_TYPE_validate`, and those about
-/// interfaces. Bash is not started for a type without both.
+/// The findings with which a restart of these instances would fail: errors in their files, the lines of `configure_TYPE_validate`, and
+/// settings of interfaces. Bash does not read the files of a type without the last two.
 ///
 /// The namespace of a firewall must be closed before bash runs commands in its files, so these files are only read if they only define
-/// functions and set variables.
-/// Errors: the files of the instance cannot be read.
-pub fn restart_problems(paths: &Paths, instance: &Instance) -> Result<Vec<Finding>> {
+/// functions and set variables. A firewall that is not up is left to the restart: that closes the namespace.
+/// Errors: bash cannot be run, or the active instances cannot be read.
+pub fn restart_problems(paths: &Paths, instances: &[Instance]) -> Result<Vec<Finding>> {
     let reader = LayerReader::new(paths);
-    let layers = reader.read(instance)?;
+    let mut problems = Vec::new();
+    let mut readable = Vec::new();
+    let are_firewalls = |one: &&Instance| Declaration::of(paths, &one.nstype).firewall;
+    let firewalls: Vec<&Instance> = instances.iter().filter(are_firewalls).collect();
+    let active = if firewalls.is_empty() { Vec::new() } else { engine::active(paths)? };
+    let is_up = |instance: &Instance| {
+        active.iter().any(|one| one.instance == *instance && one.condition == Condition::Up)
+    };
+    for instance in instances.iter().filter(|one| !firewalls.contains(one) || is_up(one)) {
+        match reader.read(instance).and_then(|layers| require_readable(paths, &layers).map(|()| layers)) {
+            Ok(layers) => readable.push((instance, layers)),
+            Err(error) => problems.push(unreadable(instance, &error)),
+        }
+    }
+    let files = readable.iter().flat_map(|(_, layers)| layers.present()).map(|layer| layer.path.clone());
+    // A FIFO has its contents only once.
+    let unsound = syntax::errors(&files.filter(|path| path.is_file()).collect())?;
+    problems.extend(unsound.iter().map(|(path, error)| files::syntax_error(path, error)));
+    for (instance, layers) in readable {
+        if !layers.present().any(|layer| unsound.contains_key(&layer.path)) {
+            let found = problems_of(paths, instance, layers);
+            problems.extend(found.unwrap_or_else(|error| vec![unreadable(instance, &error)]));
+        }
+    }
+    Ok(problems)
+}
+
+/// The finding for an instance whose files cannot be read.
+fn unreadable(instance: &Instance, error: &anyhow::Error) -> Finding {
+    Finding::error(format!("{error:#}")).of(instance)
+}
+
+/// The findings of [`restart_problems`] for an instance whose files bash can parse.
+fn problems_of(paths: &Paths, instance: &Instance, layers: Layers) -> Result<Vec<Finding>> {
     let declaration = layers.declaration(paths, &instance.nstype);
     let validates = match layers.define(&validate_function(&instance.nstype)) {
         Defined::Yes => true,
@@ -249,7 +283,10 @@ pub fn restart_problems(paths: &Paths, instance: &Instance) -> Result<Vec<Findin
     if !validates && (declaration.firewall || declaration.links.is_empty()) {
         return Ok(Vec::new());
     }
-    let one = examine(paths, &reader, instance, TIMEOUT)?;
+    let one = examine(paths, layers, instance, TIMEOUT)?;
+    if let Some(finding) = settings::unused(paths, &one) {
+        return Ok(vec![finding]);
+    }
     let mut lines = one.explained.invalid.clone();
     for (name, message) in links::problems(paths, &one) {
         let setting = format!("{name}: ");
@@ -282,8 +319,8 @@ fn read(
     let work = instances.filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
     let reader = LayerReader::new(paths);
     let timeout = |instance: &Instance| if is_wanted(instance) { TIMEOUT } else { TIMEOUT_OF_OTHERS };
-    let mut examined =
-        parallel_waiting(work, |instance| (examine(paths, &reader, &instance, timeout(&instance)), instance));
+    let examine = |instance: &Instance| examine(paths, reader.read(instance)?, instance, timeout(instance));
+    let mut examined = parallel_waiting(work, |instance| (examine(&instance), instance));
     examined.sort_by(|(_, one), (_, other)| one.cmp(other));
     let mut read = Read::default();
     for (found, instance) in examined {
@@ -304,8 +341,7 @@ fn read(
     read
 }
 
-fn examine(paths: &Paths, reader: &LayerReader, instance: &Instance, timeout: Duration) -> Result<Examined> {
-    let layers = reader.read(instance)?;
+fn examine(paths: &Paths, layers: Layers, instance: &Instance, timeout: Duration) -> Result<Examined> {
     let explained = explain(paths, instance, &layers, true, timeout)?;
     let declaration = layers.declaration(paths, &instance.nstype);
     Ok(Examined { instance: instance.clone(), layers, declaration, explained })

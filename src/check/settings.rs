@@ -18,13 +18,7 @@ use crate::paths::Paths;
 pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Examined { instance, explained, .. } = one;
-    if let Some(place) = &explained.exited {
-        findings.push(
-            Finding::error("the file calls `exit` here: the hooks of the instance do not run")
-                .at(place)
-                .of(instance),
-        );
-    }
+    findings.extend(exited(one));
     for function in &explained.functions {
         if let Some(message) = misnamed(&function.name, &instance.nstype) {
             findings.push(Finding::warning(message).at(&function.place));
@@ -58,6 +52,24 @@ pub(super) fn check(paths: &Paths, one: &Examined, known: &BTreeSet<String>) -> 
         }
     }
     findings
+}
+
+/// Reports a file that calls `exit`.
+fn exited(Examined { instance, explained, .. }: &Examined) -> Option<Finding> {
+    let finding = Finding::error("the file calls `exit` here: the hooks of the instance do not run");
+    Some(finding.at(explained.exited.as_ref()?).of(instance))
+}
+
+/// Reports files that no hook reads to the end, although bash can parse them: one calls `exit`, or a required one is missing.
+pub(super) fn unused(paths: &Paths, one: &Examined) -> Option<Finding> {
+    let Examined { instance, layers, explained, .. } = one;
+    let needs_no_conf =
+        explained.variables.iter().any(|one| one.name == "NO_CONFIG_REQUIRED" && !one.value.is_empty());
+    let is_missing = || {
+        let message = format!("{} does not exist", paths.conf_of(instance).display());
+        Finding::error(message).of(instance)
+    };
+    exited(one).or_else(|| (!layers.are_configured() && !needs_no_conf).then(is_missing))
 }
 
 /// Reports an array of which only the first element is used: no file refers to all its elements.

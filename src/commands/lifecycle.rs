@@ -52,12 +52,12 @@ pub(super) fn down(paths: &Paths, options: &DownArgs) -> Result<Status> {
     run(paths, &options.lifecycle, operation, ["is down", "was already down"])
 }
 
-/// An invalid setting would end the instance: the hook fails, and systemd or the direct engine takes it down. So nothing is restarted then.
+/// An error in the files or settings would end the instance: the hook fails, and systemd or the direct engine takes it down. So nothing is
+/// restarted then.
 pub(super) fn restart(paths: &Paths, options: &LifecycleArgs) -> Result<Status> {
     let instances = Operation::Restart.instances(paths, &options.targets)?;
-    // An error in the files is the one of the restart.
-    let problems = instances.iter().flat_map(|one| check::restart_problems(paths, one).unwrap_or_default());
-    let problems: Vec<String> = problems.map(|problem| problem.to_string()).collect();
+    let problems = check::restart_problems(paths, &instances)?;
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     ensure!(problems.is_empty(), "cannot restart: {}; nothing was restarted", problems.join("\n  "));
     run(paths, options, Operation::Restart, ["was restarted", "was already up"])
 }

@@ -244,6 +244,12 @@ impl Layers {
         text.map_or_else(|| Declaration::of(paths, nstype), Declaration::read)
     }
 
+    /// Whether `TYPE.conf` or `TYPE-NAME.conf` exists.
+    #[must_use]
+    pub fn are_configured(&self) -> bool {
+        [Role::Type, Role::Instance].iter().any(|role| self.get(*role).exists())
+    }
+
     /// Whether `TYPE.conf` or `TYPE-NAME.conf` must exist, as far as this is known without bash. They are optional only if the
     /// last line that sets `NO_CONFIG_REQUIRED` has a constant value that is not empty.
     #[must_use]
@@ -270,8 +276,7 @@ impl Layers {
     /// Whether the layers define a hook function. The result is `Unknown` also if a required `.conf` file is missing.
     #[must_use]
     pub fn define(&self, function: &str) -> Defined {
-        let is_configured = [Role::Type, Role::Instance].iter().any(|role| self.get(*role).exists());
-        if self.settings().is_none() || !is_configured && self.require_conf() {
+        if self.settings().is_none() || !self.are_configured() && self.require_conf() {
             return Defined::Unknown;
         }
         let head = format!("{function}() {{");

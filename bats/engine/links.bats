@@ -145,3 +145,49 @@ END
   gone b
   on ping -q -c 1 -w 5 192.0.2.2
 }
+
+@test "a restart with a parent, bridge, route, sysctl or port that the kernel would refuse is refused, and the instance stays up" {
+  on bash -c 'ip link add up0 type veth peer up1 && ip link set up0 up && ip link set up1 up && ip route add 198.51.100.0/24 dev up0'
+  printf '%s\n' MACVLAN_PARENT_IFNAME=up0 MACVLAN_IFNAME=mv0 | config macvlan-a.conf
+  config bridge-a.conf <<<BRIDGE_STP=no
+  pair a
+  on netnsctl up veth@a macvlan@a bridge@a
+  # Usage: refused TYPE LINE SETTING MESSAGE
+  refused() {
+    cp "$CONF/$1-a.conf" "$BATS_TEST_TMPDIR/before"
+    echo "$2" >>"$CONF/$1-a.conf"
+    run -1 on netnsctl restart "$1@a"
+    [[ $output == *"cannot restart: /etc/conf.d/netns/$1-a.conf:"*": error: $1@a: $3: $4; nothing was restarted" ]]
+    run -1 on netnsctl check "$1@a"
+    [[ $(grep --count ": error: $1@a: $3: " <<<"$output") == 1 ]]
+    cp "$BATS_TEST_TMPDIR/before" "$CONF/$1-a.conf"
+    on netnsctl check veth macvlan bridge
+  }
+  refused macvlan MACVLAN_PARENT_IFNAME=up9 MACVLAN_PARENT_IFNAME "interface 'up9' does not exist on the host; hint: \`ip link\` lists the interfaces"
+  refused veth VETH_BRIDGE=br9 VETH_BRIDGE "the bridge 'br9' does not exist on the host"
+  refused veth VETH_BRIDGE=up0 VETH_BRIDGE "'up0' on the host is not a bridge"
+  refused veth 'VETH_ROUTES_OUTSIDE=(198.51.100.0/24)' VETH_ROUTES_OUTSIDE \
+    "the route '198.51.100.0/24' over interface 'up0' on the host exists; give the new one another metric, such as 'metric 2048'"
+  for side in OUTSIDE INSIDE; do
+    refused veth "VETH_SYSCTLS_$side=(ipv4.rp_filter=loose)" "VETH_SYSCTLS_$side" \
+      "'loose' is not a value of the sysctl 'ipv4.rp_filter', which is a number"
+  done
+  refused bridge 'BRIDGE_PORTS=(br0)' BRIDGE_PORTS "'br0' is the interface itself"
+  on ping -q -c 1 -w 5 192.0.2.2
+}
+
+@test "a restart waits for a parent that is missing and was not changed" {
+  on ip link add up0 type veth peer up1
+  printf '%s\n' MACVLAN_PARENT_IFNAME=up0 MACVLAN_IFNAME=mv0 | config macvlan-a.conf
+  on netnsctl up macvlan@a
+  on ip link delete up0
+  waits() {
+    on bash -c 'cat /run/systemd-netns/direct/macvlan@a.log || journalctl --quiet --unit "netns*macvlan@a.service"' 2>/dev/null |
+      grep --quiet "waiting for interface 'up0'"
+  }
+  on netnsctl restart macvlan@a 3>&- &
+  eventually waits
+  on ip link add up0 type veth peer up1
+  wait "$!"
+  on netnsctl check macvlan@a
+}

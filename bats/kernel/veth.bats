@@ -648,10 +648,12 @@ ALL=(
 
 @test "a value that the kernel does not take over is refused with its setting" {
   create a
-  veth a "VETH_SYSCTLS_INSIDE=('ipv4.rp_filter=1 2')"
+  for value in '1 2' '' loose; do
+    veth a "VETH_SYSCTLS_INSIDE=('ipv4.rp_filter=$value')"
+    refused VETH_SYSCTLS_INSIDE "'$value' is not a value of the sysctl 'ipv4.rp_filter', which is a number" -- hook veth a up outside
+  done
+  veth a VETH_SYSCTLS_INSIDE=ipv4.rp_filter=0x100000000
   hook veth a up outside
-  refused VETH_SYSCTLS_INSIDE "has read only '1'" -- hook veth a up inside
-  veth a "VETH_SYSCTLS_INSIDE=(ipv4.rp_filter=)"
   refused VETH_SYSCTLS_INSIDE 'Invalid argument' -- hook veth a up inside
 }
 

@@ -171,7 +171,7 @@ END
 @test "a missing parent interface is reported" {
   config macvlan-a.conf <<<$'MACVLAN_PARENT_IFNAME=nosuch0\nMACVLAN_IFNAME=m0'
   finds <<END
-$CONF/macvlan-a.conf:1: error: macvlan@a: MACVLAN_PARENT_IFNAME: interface \`nosuch0\` does not exist on the host; \`ip link\` lists the interfaces
+$CONF/macvlan-a.conf:1: error: macvlan@a: MACVLAN_PARENT_IFNAME: interface 'nosuch0' does not exist on the host; hint: \`ip link\` lists the interfaces
 END
 }
 

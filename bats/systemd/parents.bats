@@ -69,7 +69,7 @@ works() {
     disappears
     run ! lab ip -netns a link show dev mv0
     run ! lab netnsctl check macvlan@a
-    [[ $output == *"interface \`up0\` does not exist on the host"* && $output == *"interface 'mv0' is missing"* ]]
+    [[ $output == *"interface 'up0' does not exist on the host"* && $output == *"interface 'mv0' is missing"* ]]
     appears
     eventually works a
     eventually up test-web netns-lo@a

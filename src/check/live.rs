@@ -9,6 +9,7 @@ use super::{Examined, Finding, Subject};
 use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition};
+use crate::library::link::{self, LinkSite};
 use crate::library::{Drift, Record};
 use crate::lifecycle::loopback;
 use crate::name::{Instance, NsName, Side};
@@ -73,10 +74,10 @@ fn parents(
             if links.iter().any(|link| link.name == setting.value) {
                 continue;
             }
-            let message =
-                format!("{}: interface `{}` does not exist on the host", setting.name, setting.value);
-            let finding = Finding::error(message).at(place(setting, &one.instance, paths)).of(&one.instance);
-            findings.push(finding.advice("`ip link` lists the interfaces"));
+            // As `link::problem` has it, so there is one finding.
+            let message = link::missing_parent(&setting.value, &LinkSite::Host);
+            let finding = Finding::error(format!("{}: {message}", setting.name));
+            findings.push(finding.at(place(setting, &one.instance, paths)).of(&one.instance));
         }
     }
     Ok(findings)

@@ -172,7 +172,12 @@ pub struct HostSetting {
     pub fix: String,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// A call on the host that only looks, by no hook.
+    fn to_check(paths: &'a Paths, instance: &Instance) -> Self {
+        Self { paths, instance: instance.clone(), side: Side::Outside, hook: String::new(), trace: false }
+    }
+
     /// The record of the instance.
     fn record(&self) -> Result<Record> {
         Record::read(self.paths, &self.instance)

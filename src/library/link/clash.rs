@@ -35,6 +35,30 @@ pub(super) fn check_routes(call: &Call, link: &LinkRecord, keys: &[RouteKey]) ->
     ))
 }
 
+/// Checks what differs from the `earlier` settings of an interface, with which a restart would fail: its bridge, and its routes.
+/// Errors: the bridge does not exist, or another interface has one of the routes.
+pub(super) fn check_changed(
+    call: &Call,
+    link: &LinkRecord,
+    earlier: Option<&LinkRecord>,
+    keys: &[RouteKey],
+) -> Result<()> {
+    // The bridge of an instance that is down may appear with one that it requires.
+    if let Some(bridge) = &link.end.bridge
+        && earlier.is_some_and(|earlier| earlier.end.bridge.as_ref() != Some(bridge))
+    {
+        let _there = link.place.enter(call)?;
+        ports::bridge_named(link, bridge)?;
+    }
+    let is_same = |earlier: &LinkRecord| earlier.end.routes == link.end.routes;
+    if link.place.is_inside() || earlier.is_some_and(is_same) {
+        return Ok(());
+    }
+    // The routes of an interface that was renamed are its own.
+    let is_in_place = earlier.map_or(Ok(true), |earlier| earlier.is_in_place(call))?;
+    if is_in_place { check_routes(call, link, keys) } else { Ok(()) }
+}
+
 /// Checks that no other instance has the name or the ports of a new interface, that no other interface of the namespace has its addresses, and that
 /// its bridge exists.
 /// Errors: one of these.

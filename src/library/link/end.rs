@@ -112,6 +112,12 @@ impl Sysctl {
             Self { family: family.into(), group: group.into(), key: key.into(), value: value.trim().into() };
         let file = sysctl.key("default").file();
         ensure!(file.exists(), "unknown sysctl '{name}': {} does not exist", file.display());
+        let present = sysctl.key("default").read().ok().flatten().unwrap_or_default();
+        ensure!(
+            is_number(&sysctl.value) || !is_number(&present),
+            "'{}' is not a value of the sysctl '{name}', which is a number",
+            sysctl.value
+        );
         Ok(sysctl)
     }
 }
@@ -319,6 +325,15 @@ pub(super) fn network(words: &str) -> Option<IpNet> {
 pub(super) fn first_address(words: &str) -> Option<IpAddr> {
     let first = words.split_whitespace().next()?;
     network(first).map(|network| network.addr()).or_else(|| first.split('/').next()?.parse().ok())
+}
+
+/// Whether a word is a number in a form that the kernel reads (strtoul_lenient in kernel/sysctl.c).
+fn is_number(word: &str) -> bool {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    match digits.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).is_ok(),
+        None => digits.parse::<u64>().is_ok(),
+    }
 }
 
 fn is_link_local(address: &IpAddr) -> bool {

@@ -30,10 +30,13 @@ use serde::{Deserialize, Serialize};
 pub use add::add;
 pub use configure::configure;
 pub use moved::{move_in, selects_by_name};
+pub use parent::missing as missing_parent;
 pub use remove::{remove, remove_older};
+pub use site::LinkSite;
 pub(super) use tun::SOCKETS;
 
 use super::Call;
+use super::record::Record;
 use super::sysctl::{Key, Value};
 use crate::name::{Instance, NsName};
 use crate::netlink;
@@ -43,7 +46,6 @@ use crate::sys::program::Program;
 use end::LinkSettings;
 use moved::Moved;
 use settings::Parent;
-use site::LinkSite;
 use tun::Tun;
 
 /// The link group of our interfaces on the host. Other network managers leave this group alone (`managers/`). It is "ns" in ASCII.
@@ -323,7 +325,7 @@ impl LinkRecord {
     }
 }
 
-/// Checks the settings of the interface PREFIX_IFNAMESUFFIX of a kind, also against its parent, if that exists. Returns the name of an
+/// Checks the settings of the interface PREFIX_IFNAMESUFFIX of a kind, also against the present interfaces and routes. Returns the name of an
 /// invalid one, and a message.
 #[must_use]
 pub fn problem(
@@ -336,18 +338,47 @@ pub fn problem(
 ) -> Option<(String, String)> {
     let try_settings = || {
         let settings = settings::Settings::read(prefix, words)?;
-        let read = |suffix: &str| LinkSettings::read_named(&settings, suffix, "checked".to_owned());
-        let end = read(suffix)?;
+        // A damaged record has its own finding.
+        let record = Record::read(paths, instance).ok();
+        let label = format!("{prefix}{suffix}");
+        let earlier = record.iter().flat_map(Record::links).find(|link| link.label == label);
+        let present = settings.one(&format!("IFNAME{suffix}"));
+        // An invalid name has its own finding. The interface of a restart keeps its name.
+        let present = present.and_then(|name| settings::valid_ifname(name).ok());
+        let name = earlier.map(|earlier| earlier.end.ifname.clone()).or(present);
+        let read = |suffix: &str, name: String| LinkSettings::read_named(&settings, suffix, name);
+        let end = read(suffix, name.unwrap_or("checked".to_owned()))?;
         if let Some(parent) = settings.parent()? {
             if let Some(mode) = settings.one("MODE").filter(|_| kind == parent::IPVLAN) {
                 parent::check_mode(paths, instance, settings.name("MODE"), mode, &parent)?;
             }
             let largest =
                 |found: &netlink::Link| parent::largest_mtu(kind, found, settings.has_ipv6_remotes());
-            parent.look(paths, |found| parent::check_mtu(&end, found, largest(found)))?;
+            parent.look(paths, |found| {
+                parent::check_changed(earlier, &parent, found)?;
+                found.map_or(Ok(()), |found| parent::check_mtu(&end, found, largest(found)))
+            })?;
         }
-        let outside = if suffix == INSIDE { read(OUTSIDE)?.first_addresses() } else { Vec::new() };
-        rehearse::rehearse(&end, &end.gateway_addresses(&outside)?).map(drop)
+        let outside = if suffix == INSIDE {
+            read(OUTSIDE, "checked".to_owned())?.first_addresses()
+        } else {
+            Vec::new()
+        };
+        let meaning = rehearse::rehearse(&end, &end.gateway_addresses(&outside)?)?;
+        let place = match earlier {
+            Some(earlier) => earlier.place.clone(),
+            None => LinkSite::of(&settings, suffix, instance)?,
+        };
+        if !paths.is_live() || !place.exists(paths) {
+            return Ok(());
+        }
+        let call = Call::to_check(paths, instance);
+        clash::check_changed(
+            &call,
+            &LinkRecord::new(label, place, kind.to_owned(), end),
+            earlier,
+            &meaning.keys,
+        )
     };
     // Any other error is one of this process, such as a missing privilege.
     let invalid = try_settings().err()?.downcast::<settings::Invalid>().ok()?;

@@ -71,21 +71,41 @@ pub(super) fn check_mode(
     Ok(())
 }
 
+/// Checks that the parent of an interface exists, if that is another one than `earlier`: a restart would wait for it in vain, and end the
+/// instance. One that is only missing for a moment has not changed.
+/// Errors: it does not exist.
+pub(super) fn check_changed(
+    earlier: Option<&LinkRecord>,
+    parent: &Parent,
+    found: Option<&Link>,
+) -> Result<()> {
+    let is_same = |earlier: &LinkRecord| earlier.parent.as_ref().is_some_and(|one| one.is_same(parent));
+    if found.is_some() || earlier.is_none_or(is_same) {
+        return Ok(());
+    }
+    Err(invalid(parent.setting.clone(), missing(&parent.ifname, &parent.place())))
+}
+
+/// The message about a parent that does not exist.
+pub fn missing(ifname: &str, place: &LinkSite) -> String {
+    format!("interface '{ifname}' does not exist {place}; hint: `{} link` lists the interfaces", place.ip())
+}
+
 impl Parent {
     /// Its namespace.
     pub(super) fn place(&self) -> LinkSite {
         self.namespace.clone().map_or(LinkSite::Host, LinkSite::Namespace)
     }
 
-    /// Moves this thread from the host to the parent, and calls `look`, if the parent exists.
+    /// Moves this thread from the host to the place of the parent, and calls `look` with the parent, if that exists.
     /// Errors: the place cannot be entered, or those of `look`.
-    pub(super) fn look(&self, paths: &Paths, look: impl FnOnce(&Link) -> Result<()>) -> Result<()> {
+    pub(super) fn look(&self, paths: &Paths, look: impl FnOnce(Option<&Link>) -> Result<()>) -> Result<()> {
         let place = self.place();
         if !paths.is_live() || !place.exists(paths) {
             return Ok(());
         }
         let _there = place.enter_from_host(paths)?;
-        netlink::link_named(&self.ifname)?.map_or(Ok(()), |found| look(&found))
+        look(netlink::link_named(&self.ifname)?.as_ref())
     }
 }
 

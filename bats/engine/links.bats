@@ -128,7 +128,8 @@ END
   on netnsctl restart switch@a
   [[ $(stp) == 0 ]]
   printf '%s\n' SWITCH_IFNAME=other SWITCH_STP=1 | config switch-a.conf
-  on netnsctl restart switch@a
+  run -0 on netnsctl restart switch@a
+  [[ $output == *"warning: switch@a: SWITCH_IFNAME: a restart does not apply 'other': the interface keeps the name 'bridge0'; fix: "* ]]
   [[ $(stp) == 1 ]]
   run ! on ip -netns a link show other
   on netnsctl check switch@a
@@ -190,4 +191,41 @@ END
   on ip link add up0 type veth peer up1
   wait "$!"
   on netnsctl check macvlan@a
+}
+
+@test "a setting that a restart does not apply is reported by check and by the restart, with the next step" {
+  # Usage: keeps TYPE LINE SETTING MESSAGE
+  keeps() {
+    local before
+    before=$(<"$CONF/$1-a.conf")
+    config "$1-a.conf" <<<"$before"$'\n'"$2"
+    run -1 on netnsctl check "$1@a"
+    local message="$3: a restart does not apply $4; fix: \`netnsctl down $1@a\`, then \`netnsctl up $1@a\`"
+    [[ $output == *"/etc/conf.d/netns/$1-a.conf:"*": warning: $1@a: $message" ]]
+    run -0 on netnsctl restart "$1@a"
+    [[ $output == *"warning: $1@a: $message"*"$1@a was restarted" ]]
+    run -1 on netnsctl check "$1@a"
+    [[ $output == *": warning: $1@a: $message" ]]
+    if [[ ${5-} ]]; then
+      update
+      on netnsctl down "$1@a"
+      on netnsctl up "$1@a"
+      on netnsctl check "$1@a"
+    fi
+    config "$1-a.conf" <<<"$before"
+  }
+  pair a
+  on netnsctl up veth@a
+  keeps veth VETH_IFNAME_OUTSIDE=new0 VETH_IFNAME_OUTSIDE "'new0': the interface keeps the name 've-a0'"
+  keeps veth VETH_IFNAME_INSIDE=new1 VETH_IFNAME_INSIDE "'new1': the interface keeps the name 've-a1'"
+  on netnsctl up lo@there
+  keeps veth VETH_NSNAME_OUTSIDE=there VETH_NSNAME_OUTSIDE "'there': interface 've-a0' stays on the host" applied
+  keeps veth VETH_NSNAME_OUTSIDE= VETH_NSNAME_OUTSIDE "its removal: interface 've-a0' stays in namespace 'there'" applied
+  on bash -c 'ip link add up0 type veth peer up1 && ip link set up0 address 02:00:00:00:00:50 && ip link set up1 up'
+  printf '%s\n' HOSTDEV_IFNAME=up0 HOSTDEV_IFNAME_INSIDE=lan0 | config hostdev-a.conf
+  on netnsctl up hostdev@a
+  keeps hostdev HOSTDEV_IFNAME=up1 HOSTDEV_IFNAME "'up1': the namespace has interface 'up0' of the host"
+  keeps hostdev HOSTDEV_IFNAME_INSIDE=lan1 HOSTDEV_IFNAME_INSIDE "'lan1': the interface keeps the name 'lan0'" applied
+  config hostdev-a.conf <<<$'HOSTDEV_IFNAME=02:00:00:00:00:50\nHOSTDEV_IFNAME_INSIDE=lan1'
+  on netnsctl check hostdev@a
 }

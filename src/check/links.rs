@@ -1,15 +1,36 @@
 //! Checks the settings of interfaces as `link_add` and `link_configure` do, for plugins that call them.
 
-use super::Examined;
+use super::{Examined, Finding, Severity, settings};
 use crate::bash::explain::Variable;
 use crate::config::layers::Layer;
-use crate::library::link;
+use crate::library::{Record, link};
 use crate::paths::Paths;
 
 /// Returns the name of a setting and a message for each interface with an invalid setting.
 pub(super) fn problems(paths: &Paths, one: &Examined) -> Vec<(String, String)> {
     let kind = one.declaration.kind.as_deref().unwrap_or_default();
-    let mut problems = Vec::new();
+    each(one, |prefix, suffix, words| link::problem(paths, &one.instance, kind, prefix, suffix, words))
+}
+
+/// Reports the settings that a restart does not apply to the interfaces of an active instance.
+pub(super) fn kept(paths: &Paths, one: &Examined, record: &Record) -> Vec<Finding> {
+    let kept = each(one, |prefix, suffix, words| {
+        // `problems` reports an invalid setting.
+        link::kept(record, &one.instance, prefix, suffix, words).unwrap_or_default()
+    });
+    let finding = |(name, message): (String, String)| Finding {
+        severity: Severity::Warning,
+        ..settings::invalid(paths, one, &format!("{name}: {message}"))
+    };
+    kept.into_iter().map(finding).collect()
+}
+
+/// Calls a function of the library with the prefix, the suffix and the settings of each interface.
+fn each<Found: IntoIterator<Item = (String, String)>>(
+    one: &Examined,
+    look: impl Fn(&str, &str, &[&str]) -> Found,
+) -> Vec<(String, String)> {
+    let mut found = Vec::new();
     for declared in &one.declaration.links {
         let Some((prefix, end)) = declared.ifname.split_once("_IFNAME") else { continue };
         let Some(suffix) = suffix(one, prefix, end) else { continue };
@@ -17,9 +38,9 @@ pub(super) fn problems(paths: &Paths, one: &Examined) -> Vec<(String, String)> {
         let settings = one.explained.variables.iter().filter(|variable| variable.name.starts_with(&own));
         let words: Vec<String> = settings.flat_map(words).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        problems.extend(link::problem(paths, &one.instance, kind, prefix, suffix, &words));
+        found.extend(look(prefix, suffix, &words));
     }
-    problems
+    found
 }
 
 /// A setting as `__netns_read_settings` passes it: an entry for each element that is not empty.

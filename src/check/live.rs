@@ -137,6 +137,7 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
             let mut findings = record.as_ref().map(|one| notes(paths, instance, one)).unwrap_or_default();
             // There is another finding for an instance whose files cannot be read.
             if let Some(one) = examined.iter().find(|one| one.instance == *instance) {
+                findings.extend(record.iter().flat_map(|record| super::links::kept(paths, one, record)));
                 findings.extend(drift(paths, one, record));
             }
             findings

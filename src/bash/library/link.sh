@@ -31,8 +31,11 @@ link_configure() {
   local __netns_prefix=${1-} __netns_ends=('') __netns_settings
   set -- "${@:2}"
   if [[ ${1-type} != type ]]; then __netns_ends=("$1") && shift; fi
-  # A restart of the inside end of a pair also configures the outside end.
-  [[ ${__netns_ends[0]} != _INSIDE ]] || __netns_ends+=(_OUTSIDE)
+  # A restart of the inside end of a pair also configures the outside end. A moved interface has its name in PREFIX_IFNAME_INSIDE.
+  case ${__netns_ends[0]} in
+    _INSIDE) __netns_ends+=(_OUTSIDE) ;;
+    '') __netns_ends+=(_INSIDE) ;;
+  esac
   __netns_read_settings "$__netns_prefix" "${__netns_ends[@]}"
   __netns_library link_configure "$__netns_prefix" "${__netns_ends[0]}" "$@" -- "${__netns_settings[@]}"
 }

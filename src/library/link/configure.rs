@@ -71,8 +71,14 @@ pub fn configure(call: &Call, arguments: &[&str]) -> Result<()> {
     if let Some((peer, end)) = other_end {
         repair(call, &mut record, peer, end)?;
     }
+    let is_restart = earlier.configured.is_some();
     configure_end(call, &mut record, earlier, end, &gateways, &meaning)?;
     for link in record.links() {
+        if is_restart && link.label == format!("{prefix}{}", link.end.suffix()) {
+            for (setting, message) in link.kept(&settings, &call.instance)? {
+                print::warn(&format!("{setting}: {message}"));
+            }
+        }
         if is_ready(call, &record, link) {
             wait::until_usable(call, link)?;
             wait::until_automatic(call, link)?;

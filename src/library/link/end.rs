@@ -126,14 +126,21 @@ impl LinkSettings {
     /// Reads the settings of an interface, and checks what is known before it exists.
     /// Errors: a setting is invalid or missing ([`Invalid`]).
     pub fn read(settings: &Settings, suffix: &str) -> Result<Self> {
+        let setting = || settings.name(&format!("IFNAME{suffix}"));
+        let ifname = Self::name(settings, suffix)?.ok_or_else(|| invalid(setting(), "is not set"))?;
+        Self::read_named(settings, suffix, ifname)
+    }
+
+    /// The name of the interface in its setting.
+    /// Errors: it is invalid.
+    pub fn name(settings: &Settings, suffix: &str) -> Result<Option<String>> {
         let key = format!("IFNAME{suffix}");
         let ifname = settings.parsed(&key, valid_ifname)?;
-        let ifname = ifname.ok_or_else(|| invalid(settings.name(&key), "is not set"))?;
-        if ifname == LOOPBACK {
+        if ifname.as_deref() == Some(LOOPBACK) {
             let message = "'lo' is the loopback interface, which every namespace has; fix: use another name";
             return Err(invalid(settings.name(&key), message));
         }
-        Self::read_named(settings, suffix, ifname)
+        Ok(ifname)
     }
 
     /// Like [`read`](Self::read), for an interface whose name is known.

@@ -11,6 +11,7 @@ mod configure;
 mod default_mtu;
 mod drift;
 mod end;
+mod kept;
 mod moved;
 mod outdated;
 mod parent;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use add::add;
 pub use configure::configure;
+pub use kept::kept;
 pub use moved::{move_in, selects_by_name};
 pub use parent::missing as missing_parent;
 pub use remove::{remove, remove_older};
@@ -342,9 +344,9 @@ pub fn problem(
         let record = Record::read(paths, instance).ok();
         let label = format!("{prefix}{suffix}");
         let earlier = record.iter().flat_map(Record::links).find(|link| link.label == label);
-        let present = settings.one(&format!("IFNAME{suffix}"));
-        // An invalid name has its own finding. The interface of a restart keeps its name.
-        let present = present.and_then(|name| settings::valid_ifname(name).ok());
+        // The setting of an interface without a kind can select one of the host in another way.
+        let present = if kind.is_empty() { None } else { LinkSettings::name(&settings, suffix)? };
+        // On a restart, the interface keeps its name.
         let name = earlier.map(|earlier| earlier.end.ifname.clone()).or(present);
         let read = |suffix: &str, name: String| LinkSettings::read_named(&settings, suffix, name);
         let end = read(suffix, name.unwrap_or("checked".to_owned()))?;

@@ -34,7 +34,7 @@ pub(super) struct Moved {
     setting: String,
     /// Its value.
     selector: String,
-    ifname: String,
+    pub(super) ifname: String,
     index: u32,
     pub(super) mac: String,
     pub(super) mtu: u32,
@@ -153,6 +153,12 @@ fn phy_of(ifname: &str) -> Option<String> {
 }
 
 impl Moved {
+    /// Whether a value of the setting selects this interface, as far as its state on the host shows.
+    pub(super) fn is_selected_by(&self, selector: &str) -> bool {
+        [&self.selector, &self.ifname].iter().any(|name| *name == selector)
+            || self.mac.eq_ignore_ascii_case(selector)
+    }
+
     /// The state of an interface of the host, which this setting selects.
     fn of(found: Link, setting: String, selector: String) -> Self {
         Self {
@@ -347,10 +353,7 @@ fn missing(call: &Call, setting: &str, selector: &str) -> anyhow::Error {
 fn owner(call: &Call, selector: &str) -> Result<Option<Instance>> {
     let has_it = |instance: &Instance| {
         let Ok(record) = Record::read(call.paths, instance) else { return false };
-        record.links().filter_map(|link| link.moved.as_ref()).any(|moved| {
-            [&moved.selector, &moved.ifname].iter().any(|name| *name == selector)
-                || moved.mac.eq_ignore_ascii_case(selector)
-        })
+        record.links().filter_map(|link| link.moved.as_ref()).any(|moved| moved.is_selected_by(selector))
     };
     let others = remembered::all(call.paths)?.into_iter().filter(|instance| *instance != call.instance);
     Ok(others.into_iter().find(has_it))

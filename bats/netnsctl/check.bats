@@ -598,3 +598,51 @@ END
   veth a
   netnsctl restart veth@a
 }
+
+@test "for an active instance whose files up would refuse, the advice is not to take it down" {
+  local correct='correct the files of the instance first; it keeps its earlier settings until then'
+  veth a
+  netnsctl up lo@a veth@a
+  ip -netns a link set dev ve-a1 down
+  pairs=0
+  veth a 'X=('
+  finds <<END
+error: veth@a: interface 've-a1' is not up; $correct
+$CONF/veth-a.conf:3: error: unexpected EOF while looking for matching \`)'
+END
+  pairs=0
+  veth a VETH_MTU=abc
+  finds <<END
+error: veth@a: interface 've-a1' is not up; $correct
+$CONF/veth-a.conf:3: error: veth@a: VETH_MTU: 'abc' is not an MTU: expected a number of bytes from 68 to 65535
+END
+}
+
+@test "a file that is missing for an active instance is reported once, with the place of its setting" {
+  config t.sh <<'END'
+# t: a type with a file.
+configure_t_up_outside() { :; }
+configure_t_validate() { [[ -e $T_FILE ]] || echo "T_FILE: cannot read $T_FILE"; }
+configure_t_check_outside() { configure_t_validate; }
+END
+  config t-a.conf <<<"T_FILE=$BATS_TEST_TMPDIR/file"
+  touch "$BATS_TEST_TMPDIR/file"
+  netnsctl up lo@a t@a
+  rm "$BATS_TEST_TMPDIR/file"
+  finds <<<"$CONF/t-a.conf:1: error: t@a: T_FILE: cannot read $BATS_TEST_TMPDIR/file"
+}
+
+@test "for an address that the host has lost, and a chain of the host that drops, the advice is not down and up" {
+  veth a VETH_GATEWAY=outside
+  config publish-a.conf <<<'PUBLISH=(203.0.113.9:8080:80)'
+  ip address add 203.0.113.9/32 dev lo
+  netnsctl up lo@a veth@a publish@a nat@a
+  ip address delete 203.0.113.9/32 dev lo
+  nft 'add table ip other; add chain ip other c { type filter hook forward priority 0; policy drop; }'
+  finds <<'END'
+error: nat@a: the chain 'c' of the table 'ip other' on the host drops forwarded packets; allow those of ve-a0 there, or set NAT_HOST_FIREWALL=yes
+error: publish@a: PUBLISH: '203.0.113.9:8080:80/tcp': the host does not have the address 203.0.113.9; give the host this address, or correct the setting
+error: publish@a: the chain 'c' of the table 'ip other' on the host drops forwarded packets; allow those of ve-a0 there, or set PUBLISH_HOST_FIREWALL=yes
+END
+  nft delete table ip other
+}

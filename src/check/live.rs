@@ -10,7 +10,7 @@ use crate::bash::query::{Query, TIMEOUT, check_function, query};
 use crate::config::plugin;
 use crate::engine::{self, Active, Condition};
 use crate::library::link::{self, LinkSite};
-use crate::library::{Drift, Record};
+use crate::library::{Drift, Record, Repair};
 use crate::lifecycle::loopback;
 use crate::name::{Instance, NsName, Side};
 use crate::netlink;
@@ -24,11 +24,12 @@ use crate::sys::parallel::parallel_waiting;
 use crate::systemd::unit_files::{self, Action};
 use crate::update;
 
-/// Returns the findings, and whether all parts of the check could run.
+/// Returns the findings, and whether all parts of the check could run. `up` would refuse the files of the `invalid` instances.
 pub(super) fn check(
     paths: &Paths,
     active: &[Active],
     examined: &[Examined],
+    invalid: &BTreeSet<Instance>,
     graph: &Graph,
     subjects: &[Subject],
     is_wanted: &dyn Fn(&Instance) -> bool,
@@ -48,7 +49,9 @@ pub(super) fn check(
     findings.extend(loopback(paths, active, is_wanted));
     let mut complete = true;
     let wanted = active.iter().filter(|active| is_wanted(&active.instance)).collect();
-    for (active, found) in parallel_waiting(wanted, |active| (active, instance(paths, examined, active))) {
+    for (active, found) in
+        parallel_waiting(wanted, |active| (active, instance(paths, examined, invalid, active)))
+    {
         match found {
             Ok(found) => findings.extend(found),
             Err(error) => {
@@ -120,7 +123,12 @@ fn of_systemd(
 
 /// Checks one active instance.
 /// Errors: permission denied.
-fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec<Finding>> {
+fn instance(
+    paths: &Paths,
+    examined: &[Examined],
+    invalid: &BTreeSet<Instance>,
+    active: &Active,
+) -> Result<Vec<Finding>> {
     let instance = &active.instance;
     Ok(match active.condition {
         Condition::Failed => vec![
@@ -138,7 +146,7 @@ fn instance(paths: &Paths, examined: &[Examined], active: &Active) -> Result<Vec
             // There is another finding for an instance whose files cannot be read.
             if let Some(one) = examined.iter().find(|one| one.instance == *instance) {
                 findings.extend(record.iter().flat_map(|record| super::links::kept(paths, one, record)));
-                findings.extend(drift(paths, one, record));
+                findings.extend(drift(paths, one, record, !invalid.contains(instance)));
             }
             findings
         }
@@ -206,24 +214,32 @@ fn stale(paths: &Paths, examined: &[Examined], graph: &Graph) -> Result<Vec<Find
     Ok(plan.changes.iter().filter_map(finding).chain(complaints).collect())
 }
 
-/// Reports drift, with the check functions of the plugin.
-pub(super) fn drift(paths: &Paths, one: &Examined, record: Result<Record>) -> Vec<Finding> {
+/// The advice for an instance whose files `up` would refuse.
+const CORRECT: &str = "correct the files of the instance first; it keeps its earlier settings until then";
+
+/// Reports drift, with the check functions of the plugin. `is_valid`: whether `up` accepts the files.
+pub(super) fn drift(paths: &Paths, one: &Examined, record: Result<Record>, is_valid: bool) -> Vec<Finding> {
     // Without its programs, the plugin cannot find out the state. Another finding reports them.
     if super::programs::is_incomplete(one) {
         return Vec::new();
     }
     let instance = &one.instance;
-    let sides = [Side::Outside, Side::Inside].into_iter();
-    let mut findings: Vec<Finding> = sides.flat_map(|side| drift_on(paths, one, side)).collect();
+    let fix = |command: String| if is_valid { command } else { CORRECT.to_owned() };
+    let mut findings = Vec::new();
+    // Another finding reports files that bash cannot read.
+    if one.is_sound {
+        let sides = [Side::Outside, Side::Inside].into_iter();
+        findings.extend(sides.flat_map(|side| drift_on(paths, one, side, &fix(restart(instance)))));
+    }
     match record.and_then(|record| record.drift(paths)) {
         Ok(differences) => {
-            findings.extend(differences.into_iter().map(|Drift { line, is_made_by_restart }| {
-                let finding = Finding::error(line).of(instance);
-                finding.advice(if is_made_by_restart {
-                    format!("fix: `netnsctl restart {instance}`")
-                } else {
-                    restart(instance)
-                })
+            findings.extend(differences.into_iter().map(|Drift { line, repair }| {
+                let advice = match repair {
+                    Repair::Restart => Some(fix(format!("fix: `netnsctl restart {instance}`"))),
+                    Repair::Recreation => Some(fix(restart(instance))),
+                    Repair::Host(advice) => advice.map(str::to_owned),
+                };
+                Finding { advice, ..Finding::error(line).of(instance) }
             }));
         }
         Err(error) => findings.push(Finding::error(format!("{error:#}")).of(instance)),
@@ -231,14 +247,16 @@ pub(super) fn drift(paths: &Paths, one: &Examined, record: Result<Record>) -> Ve
     findings
 }
 
-fn drift_on(paths: &Paths, Examined { instance, layers, .. }: &Examined, side: Side) -> Vec<Finding> {
+/// Reports the lines of the check function of one side. `fix` is their next step.
+fn drift_on(paths: &Paths, one: &Examined, side: Side, fix: &str) -> Vec<Finding> {
+    let Examined { instance, layers, explained, .. } = one;
     let function = check_function(instance, side);
     let _inside = match side {
         Side::Outside => None,
         Side::Inside => match netns::enter(paths, &instance.name) {
             Ok(inside) => Some(inside),
             Err(error) => {
-                return vec![Finding::error(format!("{error:#}")).of(instance).advice(restart(instance))];
+                return vec![Finding::error(format!("{error:#}")).of(instance).advice(fix)];
             }
         },
     };
@@ -251,7 +269,9 @@ fn drift_on(paths: &Paths, Examined { instance, layers, .. }: &Examined, side: S
     if !output.status.success() && text.is_empty() {
         return vec![Finding::error(format!("`{function}` failed without a message")).of(instance)];
     }
-    text.lines().map(|line| Finding::error(line).of(instance).advice(restart(instance))).collect()
+    // An invalid setting has its own finding, with its place.
+    let lines = text.lines().filter(|line| !explained.invalid.iter().any(|invalid| invalid == line));
+    lines.map(|line| Finding::error(line).of(instance).advice(fix)).collect()
 }
 
 fn restart(instance: &Instance) -> String {

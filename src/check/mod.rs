@@ -179,6 +179,8 @@ struct Examined {
     /// The declarations of the plugin.
     declaration: Declaration,
     explained: Explained,
+    /// Whether bash can read all files to the end.
+    is_sound: bool,
 }
 
 /// Checks everything, or only the given subjects.
@@ -204,8 +206,13 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     // `files` has already reported files that other users can write.
     let reported = errors.into_iter().filter(|(one, error)| !error.is::<trust::Refused>() && is_wanted(one));
     findings.extend(reported.map(|(one, error)| unreadable(&one, &error)));
+    let mut invalid = broken.clone();
     for one in examined.iter().filter(|one| is_wanted(&one.instance)) {
-        findings.extend(settings::check(paths, one, &known));
+        let found = settings::check(paths, one, &known);
+        if found.iter().any(|finding| finding.severity == Severity::Error) {
+            invalid.insert(one.instance.clone());
+        }
+        findings.extend(found);
     }
     findings.extend(clashes::check(paths, &examined, &is_wanted));
     let graph = Graph::of_configured(paths, is_wanted)?;
@@ -216,7 +223,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     let (found, mut complete) = rules::check(paths, &active, &examined, &is_wanted);
     findings.extend(found);
     if paths.is_live() {
-        let (found, all) = live::check(paths, &active, &examined, &graph, subjects, &is_wanted)?;
+        let (found, all) = live::check(paths, &active, &examined, &invalid, &graph, subjects, &is_wanted)?;
         findings.extend(found);
         complete &= all;
     }
@@ -229,7 +236,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
 /// Errors: the files of the instance cannot be read.
 pub fn has_drift(paths: &Paths, instance: &Instance) -> Result<bool> {
     let one = examine(paths, Layers::of(paths, instance)?, instance, TIMEOUT)?;
-    Ok(!live::drift(paths, &one, Record::read(paths, instance)).is_empty())
+    Ok(!live::drift(paths, &one, Record::read(paths, instance), true).is_empty())
 }
 
 /// The findings with which a restart of these instances would fail: errors in their files, the lines of `configure_TYPE_validate`, and
@@ -325,9 +332,9 @@ fn read(
     let mut read = Read::default();
     for (found, instance) in examined {
         match found {
-            Ok(found) => {
-                let is_unsound = found.layers.all().any(|layer| unsound.contains(&layer.path));
-                if found.explained.exited.is_some() || is_unsound {
+            Ok(mut found) => {
+                found.is_sound &= !found.layers.all().any(|layer| unsound.contains(&layer.path));
+                if !found.is_sound {
                     read.broken.insert(instance);
                 }
                 read.examined.push(found);
@@ -344,7 +351,8 @@ fn read(
 fn examine(paths: &Paths, layers: Layers, instance: &Instance, timeout: Duration) -> Result<Examined> {
     let explained = explain(paths, instance, &layers, true, timeout)?;
     let declaration = layers.declaration(paths, &instance.nstype);
-    Ok(Examined { instance: instance.clone(), layers, declaration, explained })
+    let is_sound = explained.exited.is_none();
+    Ok(Examined { instance: instance.clone(), layers, declaration, explained, is_sound })
 }
 
 /// All configured and all active instances.

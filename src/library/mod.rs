@@ -159,8 +159,19 @@ pub fn remove_here(paths: &Paths, instance: &Instance) -> Result<()> {
 pub struct Drift {
     /// The line for the administrator.
     pub line: String,
-    /// Whether a restart repairs it.
-    pub is_made_by_restart: bool,
+    /// What repairs it.
+    pub repair: Repair,
+}
+
+/// What repairs a difference of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// A restart.
+    Restart,
+    /// `down`, then `up`.
+    Recreation,
+    /// A change of the host by the administrator. The text is the next step, unless the line has it.
+    Host(Option<&'static str>),
 }
 
 /// A setting of the host that may drop packets of an instance.

@@ -11,7 +11,7 @@ use super::link::LinkRecord;
 use super::ports::{ClaimedPorts, Sockets};
 use super::sysctl::ChangedSysctl;
 use super::wireguard::Tunnel;
-use super::{Call, Drift, HostSetting};
+use super::{Call, Drift, HostSetting, Repair};
 use crate::config::remembered;
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -71,7 +71,7 @@ impl Object {
     }
 
     /// Whether a restart repairs the object.
-    pub(super) fn is_made_by_restart(&self) -> bool {
+    fn is_made_by_restart(&self) -> bool {
         match self {
             Self::Link(link) => link.is_made_by_restart(),
             Self::Sysctl(sysctl) => sysctl.is_made_by_restart(),
@@ -82,6 +82,16 @@ impl Object {
             Self::Ports(_) => false,
             Self::Tunnel(_) => true,
             Self::Sockets(sockets) => sockets.is_made_by_restart(),
+        }
+    }
+
+    /// What repairs a difference of the object.
+    fn repair(&self) -> Repair {
+        match self {
+            Self::Ports(_) => Repair::Host(Some("give the host this address, or correct the setting")),
+            Self::Firewall(firewall) if !firewall.opens() => Repair::Host(None),
+            _ if self.is_made_by_restart() => Repair::Restart,
+            _ => Repair::Recreation,
         }
     }
 
@@ -214,8 +224,7 @@ impl Record {
         let mut differences = Vec::new();
         for object in &self.objects {
             let lines = object.drift(paths)?.into_iter();
-            differences
-                .extend(lines.map(|line| Drift { line, is_made_by_restart: object.is_made_by_restart() }));
+            differences.extend(lines.map(|line| Drift { line, repair: object.repair() }));
         }
         Ok(differences)
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::engine::{Condition, EngineKind, active};
-use crate::library::Record;
+use crate::library::{Record, Repair};
 use crate::name::Instance;
 use crate::netlink::HostChanges;
 use crate::paths::Paths;
@@ -64,7 +64,7 @@ fn damaged(paths: &Paths) -> Result<Vec<Instance>> {
 fn is_damaged(paths: &Paths, instance: &Instance) -> bool {
     let record = Record::read(paths, instance).ok().filter(Record::has_host_rules);
     match record.map_or(Ok(Vec::new()), |record| record.drift(paths)) {
-        Ok(differences) => differences.iter().any(|difference| difference.is_made_by_restart),
+        Ok(differences) => differences.iter().any(|difference| difference.repair == Repair::Restart),
         Err(error) => {
             print::warn(&format!("cannot check `{instance}`: {error:#}"));
             false

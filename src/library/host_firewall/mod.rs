@@ -166,6 +166,11 @@ impl HostFirewall {
         self.inside && self.needed_by != hook
     }
 
+    /// Whether rules of ours open the chains, and not the administrator.
+    pub(super) fn opens(&self) -> bool {
+        self.open
+    }
+
     /// Whether a restart opens the chains.
     pub(super) fn is_made_by_restart(&self) -> bool {
         self.inside && self.open

@@ -646,3 +646,16 @@ error: publish@a: the chain 'c' of the table 'ip other' on the host drops forwar
 END
   nft delete table ip other
 }
+
+@test "a named instance without a .conf file is checked, if its type needs none" {
+  mkdir -p /etc/wireguard
+  printf '%s\n' '[Interface]' 'Foo = 1' >/etc/wireguard/vpn.conf
+  clean
+  run -1 netnsctl check wireguard@vpn
+  [[ $output == *"/etc/wireguard/vpn.conf:2: error: wireguard@vpn: "*Foo* ]]
+  without_file=$output
+  touch "$CONF/wireguard-vpn.conf"
+  run -1 netnsctl check wireguard@vpn
+  [[ $output == "$without_file" ]]
+  rm -r /etc/wireguard
+}

@@ -202,7 +202,8 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
     if subjects.is_empty() {
         findings.extend(listing.problems.into_iter().map(Finding::error));
     }
-    let Read { examined, broken, errors } = read(paths, instances(paths, &active)?, &unsound, &is_wanted);
+    let Read { examined, broken, errors } =
+        read(paths, instances(paths, &active, subjects)?, &unsound, &is_wanted);
     // `files` has already reported files that other users can write.
     let reported = errors.into_iter().filter(|(one, error)| !error.is::<trust::Refused>() && is_wanted(one));
     findings.extend(reported.map(|(one, error)| unreadable(&one, &error)));
@@ -355,10 +356,14 @@ fn examine(paths: &Paths, layers: Layers, instance: &Instance, timeout: Duration
     Ok(Examined { instance: instance.clone(), layers, declaration, explained, is_sound })
 }
 
-/// All configured and all active instances.
-fn instances(paths: &Paths, active: &[Active]) -> Result<Vec<Instance>> {
+/// All configured, active and named instances. An instance whose type needs no `.conf` file may have no file at all.
+fn instances(paths: &Paths, active: &[Active], subjects: &[Subject]) -> Result<Vec<Instance>> {
     let mut instances = plugin::configured(paths)?;
     instances.extend(active.iter().map(|active| active.instance.clone()));
+    instances.extend(subjects.iter().filter_map(|subject| match subject {
+        Subject::Instance(instance) => Some(instance.clone()),
+        Subject::Type(_) => None,
+    }));
     instances.sort();
     instances.dedup();
     Ok(instances)

@@ -268,6 +268,16 @@ END
   [[ $stderr != *'link delete'* ]]
 }
 
+@test "a name that the kernel reserves for sysctls is refused with its setting" {
+  create a
+  for name in all default; do
+    # The kernel does refuse it.
+    run ! inside a ip link add "$name" type bridge
+    config bridge-a.conf <<<"BRIDGE_IFNAME=$name"
+    refused BRIDGE_IFNAME "the kernel reserves the name \`$name\`" -- hook bridge a up inside
+  done
+}
+
 @test "a property that the kernel does not have is an error with its setting" {
   create a
   if inside a ip link add probe type bridge vlan_filtering 1; then skip 'the kernel filters VLANs'; fi

@@ -685,7 +685,7 @@ ALL=(
   unchanged "$start"
 }
 
-@test "an unknown sysctl, an MTU that cannot carry IPv6, and a duplicate address create nothing" {
+@test "an unknown sysctl, an MTU that cannot carry IPv6, a duplicate address, and an array in place of one value create nothing" {
   create a
   veth a 'VETH_SYSCTLS_INSIDE=(ipv4.nonsense=2)'
   refused VETH_SYSCTLS_INSIDE ipv4.nonsense -- hook veth a up outside
@@ -693,6 +693,8 @@ ALL=(
   refused VETH_MTU 1280 -- hook veth a up outside
   veth a 'VETH_IFADDR_INSIDE=(192.0.2.2/30 192.0.2.2/24)'
   refused VETH_IFADDR_INSIDE "'192.0.2.2' is set twice" -- hook veth a up outside
+  veth a 'VETH_MTU=(1400 1500)'
+  refused VETH_MTU 'is an array of 2 elements, but one value is expected' -- hook veth a up outside
   ip -netns a address add 192.0.2.2/24 dev lo
   veth a
   refused VETH_IFADDR_INSIDE "'lo' in namespace 'a' has the address '192.0.2.2' already" -- hook veth a up outside

@@ -74,11 +74,17 @@ impl<'a> Settings<'a> {
     }
 
     /// The value of a setting, parsed.
+    /// Errors: it is invalid, or an array of several values.
     pub(super) fn parsed<Value>(
         &self,
         key: &str,
         parse: impl Fn(&str) -> Result<Value>,
     ) -> Result<Option<Value>> {
+        let count = self.all(key).len();
+        if count > 1 {
+            let message = format!("is an array of {count} elements, but one value is expected");
+            return Err(invalid(self.name(key), message));
+        }
         let value = self
             .one(key)
             .map(|value| parse(value).map_err(|error| invalid(self.name(key), format!("{error:#}"))));

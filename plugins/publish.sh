@@ -17,10 +17,7 @@
 configure_publish_up_inside() {
   local ports problems
   problems=$(configure_publish_validate || true)
-  if [[ $problems ]]; then
-    echo "$problems" >&2
-    exit 1
-  fi
+  [[ ! $problems ]] || refuse_settings "$problems"
   claim_ports ports PUBLISH || exit 1
   # A restart can be the first one with another PUBLISH_BY.
   if [[ ${PUBLISH_BY-} == proxy ]]; then
@@ -33,9 +30,10 @@ configure_publish_up_inside() {
 
 # Prints a line for each invalid setting.
 configure_publish_validate() {
-  local port unit
+  local port unit addresses=() problems='' proxy=()
   [[ ${PUBLISH-} ]] || echo 'PUBLISH: is not set'
-  valid_ports PUBLISH
+  [[ ${PUBLISH_BY-} != proxy ]] || proxy=(--proxy PUBLISH_WAKES)
+  valid_ports PUBLISH "${proxy[@]}"
   valid_setting PUBLISH_BY is_one_of dnat proxy || true
   valid_setting PUBLISH_HOST_FIREWALL is_one_of yes no || true
   valid_time_span PUBLISH_IDLE
@@ -47,7 +45,12 @@ configure_publish_validate() {
     echo 'PUBLISH_BY: PUBLISH_IDLE and PUBLISH_WAKES need PUBLISH_BY=proxy'
   for port in "${PUBLISH[@]}"; do
     [[ $port != */udp || ${PUBLISH_BY-} != proxy ]] || echo "PUBLISH: '$port': a proxy is only for tcp; set PUBLISH_BY=dnat"
+    [[ $port != '[::1]:'* || ${PUBLISH_BY-} == proxy ]] ||
+      echo "PUBLISH: '$port': the kernel does not forward packets from ::1; use 127.0.0.1"
   done
+  if [[ ${PUBLISH_BY-} != proxy ]] && can_check_network && publish_find_addresses 2>/dev/null; then
+    printf %s "$problems"
+  fi
 }
 
 # Prints a line for each address of the namespace to which the ports do not lead.
@@ -68,11 +71,15 @@ publish_table() { host_run nft list table inet "netns_$NSTYPE-${NSNAME//://}" 2>
 # Lets the host change the destination of packets. PORTS are the lines of claim_ports.
 publish_by_dnat() {
   local family ip address ifname found rules='' translated='' loopback='' segments='' passes='' chains inner=() locals=()
+  local addresses=() problems=''
   assert_command nft nftables
+  publish_find_addresses || exit 1
+  [[ ! $problems ]] || refuse_settings "$problems"
   for family in 4 6; do
     ip=ip${family/4/} # as nft calls it
-    address=$(publish_address "$family") || exit 1
-    found=$(publish_rules "$family" "$address" <<<"$1") || exit 1
+    address=${addresses[family]}
+    [[ $address ]] || continue
+    found=$(publish_rules "$family" "$address" <<<"$1")
     [[ $found ]] || continue
     ifname=$(publish_ifname "$address") || exit 1
     rules+=$found$'\n'
@@ -92,10 +99,6 @@ publish_by_dnat() {
       loopback+="iif \"$ifname\" ip saddr 127.0.0.0/8 drop"$'\n'"iif \"$ifname\" ip daddr 127.0.0.0/8 drop"$'\n'
     fi
   done
-  if [[ ! $rules ]]; then
-    echo "cannot publish ports: namespace '$NSNAME' has no address; bring up a type with an address, such as veth@$NSNAME" >&2
-    exit 1
-  fi
   host_forward chains --all "${inner[@]}" || exit 1
   host_table_load <<END || exit 1
 $chains
@@ -130,6 +133,26 @@ $loopback
 END
   ((${#locals[@]} == 0)) || sysctl_set --host "${locals[@]}" || exit 1
   host_firewall PUBLISH_HOST_FIREWALL --dnat "${inner[@]}"
+}
+
+# Sets `addresses` to the address of the namespace of each family, and `problems` to a line for each port that needs a missing one.
+publish_find_addresses() {
+  local family port
+  for family in 4 6; do addresses[family]=$(publish_address "$family") || return; done
+  problems=''
+  if [[ ! ${addresses[4]}${addresses[6]} ]]; then
+    problems="PUBLISH: namespace '$NSNAME' has no address; fix: bring up a type with an address, such as veth@$NSNAME"$'\n'
+    return
+  fi
+  for port in "${PUBLISH[@]}"; do
+    case $port in
+      '['*) family=6 ;;
+      *.*:*) family=4 ;;
+      *) continue ;;
+    esac
+    [[ ${addresses[family]} ]] ||
+      problems+="PUBLISH: '$port': namespace '$NSNAME' has no IPv$family address; fix: give it one, such as in VETH_IFADDR_INSIDE of veth@$NSNAME"$'\n'
+  done
 }
 
 # Usage: publish_address 4|6
@@ -187,14 +210,6 @@ publish_rules() {
   local -i first last inside port
   while read -r protocol host first last inside; do
     publish_has_family "$family" "$host" || continue
-    [[ $host != '*' || $address ]] || continue
-    if [[ ! $address ]]; then
-      echo "cannot publish port $first of '$host': namespace '$NSNAME' has no IPv$family address" >&2
-      return 1
-    elif [[ $host == ::1 ]]; then
-      echo "cannot publish port $first of '::1': the kernel does not forward packets from ::1; use 127.0.0.1" >&2
-      return 1
-    fi
     match="meta nfproto ipv$family"
     [[ $host == @(\*|0.0.0.0|::) ]] || match="$ip daddr $host"
     match+=" $protocol dport $first"

@@ -58,7 +58,7 @@ refused_on() { run ! on /run/sockets.py ask tcp 192.0.2.1 "$1"; }
 
 @test "without an interface in the namespace, up fails with the next step, and leaves nothing" {
   run -1 on netnsctl up publish@a
-  [[ $output == *"namespace 'a' has no address; bring up a type with an address, such as veth@a"* ]]
+  [[ $output == *"publish-a.conf:1: PUBLISH: namespace 'a' has no address; fix: bring up a type with an address, such as veth@a"* ]]
   gone a
   on test ! -e /run/systemd-netns/remembered/publish@a
   [[ -z $(on nft list tables) ]]
@@ -115,6 +115,81 @@ refused_on() { run ! on /run/sockets.py ask tcp 192.0.2.1 "$1"; }
   [[ $output == *"PUBLISH: '"*"': \`publish@"[ab]"\` already publishes '"* ]]
   [[ $(state publish@a) == up || $(state publish@b) == up ]]
   on netnsctl down a b
+  nothing_left
+}
+
+# Usage: restart_refused EXPECTED LINE...
+# Succeeds if these LINEs of publish-a.conf are refused by check and by a restart with the EXPECTED message, while a program of the host
+# listens on port 7000.
+restart_refused() {
+  local command expected=$1
+  printf '%s\n' "${@:2}" | config publish-a.conf
+  for command in check restart; do
+    # shellcheck disable=SC2016 # for the machine to expand
+    run -1 on bash -c '
+      /run/sockets.py listen tcp 127.0.0.1 7000 & server=$!
+      trap "kill $server" EXIT
+      until [[ $(ss --no-header --listening --tcp "sport = :7000") ]]; do sleep 0.1; done
+      netnsctl "$1" publish@a' bash "$command" 3>&-
+    [[ $output == *"publish-a.conf:"[12]": "*"$expected"* ]] || return
+  done
+  [[ $output == *'cannot restart: '*'nothing was restarted'* ]]
+}
+
+@test "a restart with ports that the host or the namespace does not have is refused, and the running instance keeps its ports" {
+  on netnsctl up veth@a publish@a
+  restart_refused "PUBLISH: '7000:81': sockets.py (pid " 'PUBLISH=(8080:80 7000:81)'
+  [[ $output == *' listens on port 7000 of the host (127.0.0.1); fix: stop it, or choose another port'* ]]
+  restart_refused "PUBLISH: '192.0.2.77:80:80': the host does not have the address 192.0.2.77" 'PUBLISH=(8080:80 192.0.2.77:80:80)'
+  restart_refused "PUBLISH: '[::]:443:443': namespace 'a' has no IPv6 address; fix: give it one, such as in VETH_IFADDR_INSIDE of veth@a" \
+    'PUBLISH=(8080:80 "[::]:443:443")'
+  restart_refused "PUBLISH: '[::1]:443:443': the kernel does not forward packets from ::1; use 127.0.0.1" 'PUBLISH=(8080:80 "[::1]:443:443")'
+  asks
+  # The ports of the instance itself are allowed, also to a proxy.
+  by proxy
+  on netnsctl restart publish@a
+  config publish-a.conf <<<'PUBLISH=(192.0.2.1:8080:80)'
+  on netnsctl restart publish@a
+  asks
+  # A process may listen on a port of rules, but a proxy could not.
+  config publish-a.conf <<<'PUBLISH=(7000:80)'
+  on netnsctl restart publish@a
+  restart_refused "PUBLISH: '7000:80': sockets.py" 'PUBLISH=(7000:80)' PUBLISH_BY=proxy
+  on netnsctl down a
+  nothing_left
+}
+
+@test "a restart with a proxy that the engine cannot run is refused, and the running instance keeps its ports" {
+  rm "$CONF/veth-a.conf"
+  by proxy
+  on netnsctl up lo@a publish@a
+  restart_refused "PUBLISH: '7000:81': sockets.py" 'PUBLISH=(8080:80 7000:81)' PUBLISH_BY=proxy
+  if [[ $ENGINE == direct ]]; then
+    restart_refused "PUBLISH_WAKES: 'web.service': units need the systemd engine; remove the setting" 'PUBLISH=(8080:80) PUBLISH_BY=proxy' 'PUBLISH_WAKES=(web.service)'
+  else
+    restart_refused 'PUBLISH: 501 ports are too many for a proxy: expected at most 500' 'PUBLISH=(8080:80 20000-20499:20000-20499)' PUBLISH_BY=proxy
+    restart_refused "PUBLISH_WAKES: 'nosuch.service': systemd does not find this unit" 'PUBLISH=(8080:80) PUBLISH_BY=proxy' 'PUBLISH_WAKES=(nosuch.service)'
+  fi
+  asks_proxy
+  # The namespace has no address.
+  restart_refused "PUBLISH: namespace 'a' has no address; fix: bring up a type with an address, such as veth@a" 'PUBLISH=(8081:80)'
+  by proxy
+  on netnsctl check publish@a
+  on netnsctl down a
+  nothing_left
+}
+
+@test "a restart of the whole namespace, and check before up, do not compare the ports with the present network" {
+  on netnsctl up veth@a publish@a
+  printf '%s\n' 'VETH_IFADDR_OUTSIDE=(192.0.2.1/30 "2001:db8::1/64 nodad")' 'VETH_IFADDR_INSIDE=(192.0.2.2/30 "2001:db8::2/64 nodad")' \
+    VETH_GATEWAY=outside | config veth-a.conf
+  config publish-a.conf <<<'PUBLISH=(8080:80 "[2001:db8::1]:443:443")'
+  run -1 on netnsctl restart publish@a
+  on netnsctl restart a
+  on netnsctl check publish@a
+  on netnsctl down a
+  config publish-a.conf <<<'PUBLISH=("[2001:db8::77]:443:443")'
+  on netnsctl check publish@a
   nothing_left
 }
 

@@ -478,10 +478,13 @@ END
   nft flush ruleset
   create a
   publish a 8080:80
-  refused "namespace 'a' has no address" veth@a -- hook publish a up inside
+  refused "$CONF/publish-a.conf:1: PUBLISH: namespace 'a' has no address; fix: bring up a type with an address, such as veth@a" -- hook publish a up inside
   hook publish a down outside
   ip address add 2001:db8::1/64 dev lo nodad
+  inside a ip address add 198.51.100.2/24 dev lo
+  inside a ip link set dev lo up
   publish a '"[2001:db8::1]:443:443"'
-  refused "cannot publish port 443 of '2001:db8::1': namespace 'a' has no IPv6 address" -- hook publish a up inside
+  refused "$CONF/publish-a.conf:1: PUBLISH: '[2001:db8::1]:443:443': namespace 'a' has no IPv6 address; fix: give it one, such as in VETH_IFADDR_INSIDE of veth@a" \
+    -- hook publish a up inside
   ip address delete 2001:db8::1/64 dev lo
 }

@@ -639,10 +639,10 @@ END
   netnsctl up lo@a veth@a publish@a nat@a
   ip address delete 203.0.113.9/32 dev lo
   nft 'add table ip other; add chain ip other c { type filter hook forward priority 0; policy drop; }'
-  finds <<'END'
+  finds <<END
 error: nat@a: the chain 'c' of the table 'ip other' on the host drops forwarded packets; allow those of ve-a0 there, or set NAT_HOST_FIREWALL=yes
-error: publish@a: PUBLISH: '203.0.113.9:8080:80/tcp': the host does not have the address 203.0.113.9; give the host this address, or correct the setting
 error: publish@a: the chain 'c' of the table 'ip other' on the host drops forwarded packets; allow those of ve-a0 there, or set PUBLISH_HOST_FIREWALL=yes
+$CONF/publish-a.conf:1: error: publish@a: PUBLISH: '203.0.113.9:8080:80': the host does not have the address 203.0.113.9; \`ip address\` lists its addresses
 END
   nft delete table ip other
 }

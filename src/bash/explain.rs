@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::query::{Query, query};
+use super::query::{Query, Validation, query};
 use crate::config::layers::Layers;
 use crate::name::Instance;
 use crate::paths::Paths;
@@ -59,16 +59,16 @@ pub struct Explained {
 }
 
 /// Lets bash read the layers, and returns the variables and functions with their places. Commands in the layers are executed.
-/// If `validate` is set, the plugin also validates the settings.
+/// The plugin also validates the settings, as `validation` says.
 /// Errors: as for [`query`]; or the output of bash is incomplete.
 pub fn explain(
     paths: &Paths,
     instance: &Instance,
     layers: &Layers,
-    validate: bool,
+    validation: Validation,
     timeout: Duration,
 ) -> Result<Explained> {
-    let output = query(paths, instance, layers, Query::Values { validate }, timeout);
+    let output = query(paths, instance, layers, Query::Values(validation), timeout);
     let output = output.map_err(|error| {
         if error.is::<trust::Refused>() {
             error

@@ -67,21 +67,21 @@ __netns_clear() {
   __netns_forget
 }
 
-# Usage: __netns_refuse CONF
-# Ends the hook after the function configure_TYPE_validate has printed __netns_invalid, lines `SETTING: MESSAGE` or `/FILE:LINE: MESSAGE`.
-# The error has the last line of the .conf files in the directory CONF that assigns the setting.
+# Usage: __netns_refuse LINES
+# Ends the hook because of LINES of the function configure_TYPE_validate, `SETTING: MESSAGE` or `/FILE:LINE: MESSAGE`. The error has
+# the last line of the .conf files that assigns the setting.
 __netns_refuse() {
   local - IFS=$'\n' line name file place lines
   local -i at
   set -f
-  for line in $__netns_invalid; do
+  for line in $1; do
     if [[ $line == /* ]]; then
       # The line of a file that the settings name.
       printf 'netnsinit: %s: %s\n' "$NSTYPE@$NSNAME" "$line" >&2
       continue
     fi
-    name=${line%%:*} place=$1/$NSTYPE-$NSNAME.conf
-    for file in "$1"/{default,"$NSTYPE","$NSTYPE-$NSNAME"}.conf; do
+    name=${line%%:*} place=$__netns_conf/$NSTYPE-$NSNAME.conf
+    for file in "$__netns_conf"/{default,"$NSTYPE","$NSTYPE-$NSNAME"}.conf; do
       [[ -f $file ]] || continue
       mapfile -t lines <"$file"
       for at in "${!lines[@]}"; do

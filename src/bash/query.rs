@@ -25,14 +25,22 @@ pub const TIMEOUT_OF_OTHERS: Duration = Duration::from_secs(2);
 /// The instances whose files have timed out in this process, with the timeouts. A command can have several queries about an instance, but waits once.
 static TIMED_OUT: Mutex<BTreeMap<Instance, Duration>> = Mutex::new(BTreeMap::new());
 
+/// What a plugin validates (`configure_TYPE_validate`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validation {
+    /// Nothing.
+    None,
+    /// The settings, also against the sockets of the host. The network of the instance is going to change.
+    Settings,
+    /// The settings, also against the network of an instance that is up.
+    Network,
+}
+
 /// A query about an instance.
 #[derive(Clone, Copy, Debug)]
 pub enum Query<'a> {
     /// The variables and functions that the layers set, with their places (`show.sh`).
-    Values {
-        /// Whether the plugin also validates the settings (`configure_TYPE_validate`).
-        validate: bool,
-    },
+    Values(Validation),
     /// The requirements of the instance (`requires.sh`), including the values of these settings.
     Requirements(&'a [String]),
     /// The drift on one side: differences from the state after `up` (`check.sh`).
@@ -43,8 +51,13 @@ impl Query<'_> {
     /// The part of the bash text that depends on the query.
     fn text(self, instance: &Instance) -> String {
         match self {
-            Self::Values { validate } => {
-                format!("__netns_validates={}\n{SHOW}", if validate { "y" } else { "" })
+            Self::Values(validation) => {
+                let word = match validation {
+                    Validation::None => "",
+                    Validation::Settings => "settings",
+                    Validation::Network => "network",
+                };
+                format!("__netns_validates={word}\n{SHOW}")
             }
             Self::Requirements(settings) => format!("__netns_settings=({})\n{REQUIRES}", settings.join(" ")),
             Self::Check(side) => {

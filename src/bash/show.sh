@@ -105,7 +105,7 @@ __netns_read_layers() {
 }
 
 # Usage: __netns_validate
-# Calls the validate function of the plugin. It checks only the settings, and prints a line for each invalid one.
+# Calls the validate function of the plugin, which prints a line for each invalid setting.
 __netns_validate() {
   local __netns_line
   [[ $__netns_validates ]] && declare -F "configure_${NSTYPE}_validate" >/dev/null || return 0

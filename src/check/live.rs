@@ -237,7 +237,7 @@ pub(super) fn drift(paths: &Paths, one: &Examined, record: Result<Record>, is_va
                 let advice = match repair {
                     Repair::Restart => Some(fix(format!("fix: `netnsctl restart {instance}`"))),
                     Repair::Recreation => Some(fix(restart(instance))),
-                    Repair::Host(advice) => advice.map(str::to_owned),
+                    Repair::Host => None,
                 };
                 Finding { advice, ..Finding::error(line).of(instance) }
             }));

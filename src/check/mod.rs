@@ -29,7 +29,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::bash::explain::{Explained, explain};
-use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS, require_readable};
+use crate::bash::query::{TIMEOUT, TIMEOUT_OF_OTHERS, Validation, require_readable};
 use crate::bash::syntax;
 use crate::config::declaration::Declaration;
 use crate::config::layers::{Defined, LayerReader, Layers};
@@ -236,7 +236,7 @@ pub fn check(paths: &Paths, subjects: &[Subject]) -> Result<Checked> {
 /// Whether an active instance differs from its state after `up`, as far as its plugin can find out.
 /// Errors: the files of the instance cannot be read.
 pub fn has_drift(paths: &Paths, instance: &Instance) -> Result<bool> {
-    let one = examine(paths, Layers::of(paths, instance)?, instance, TIMEOUT)?;
+    let one = examine(paths, Layers::of(paths, instance)?, instance, Validation::None, TIMEOUT)?;
     Ok(!live::drift(paths, &one, Record::read(paths, instance), true).is_empty())
 }
 
@@ -268,7 +268,7 @@ pub fn restart_problems(paths: &Paths, instances: &[Instance]) -> Result<Vec<Fin
     problems.extend(unsound.iter().map(|(path, error)| files::syntax_error(path, error)));
     for (instance, layers) in readable {
         if !layers.present().any(|layer| unsound.contains_key(&layer.path)) {
-            let found = problems_of(paths, instance, layers);
+            let found = problems_of(paths, instance, layers, instances);
             problems.extend(found.unwrap_or_else(|error| vec![unreadable(instance, &error)]));
         }
     }
@@ -280,8 +280,13 @@ fn unreadable(instance: &Instance, error: &anyhow::Error) -> Finding {
     Finding::error(format!("{error:#}")).of(instance)
 }
 
-/// The findings of [`restart_problems`] for an instance whose files bash can parse.
-fn problems_of(paths: &Paths, instance: &Instance, layers: Layers) -> Result<Vec<Finding>> {
+/// The findings of [`restart_problems`] for one of the `restarted` instances, whose files bash can parse.
+fn problems_of(
+    paths: &Paths,
+    instance: &Instance,
+    layers: Layers,
+    restarted: &[Instance],
+) -> Result<Vec<Finding>> {
     let declaration = layers.declaration(paths, &instance.nstype);
     let validates = match layers.define(&validate_function(&instance.nstype)) {
         Defined::Yes => true,
@@ -291,7 +296,10 @@ fn problems_of(paths: &Paths, instance: &Instance, layers: Layers) -> Result<Vec
     if !validates && (declaration.firewall || declaration.links.is_empty()) {
         return Ok(Vec::new());
     }
-    let one = examine(paths, layers, instance, TIMEOUT)?;
+    // The network is another one after the restart of another type.
+    let has_other = restarted.iter().any(|other| other.name == instance.name && other != instance);
+    let validation = if has_other { Validation::Settings } else { Validation::Network };
+    let one = examine(paths, layers, instance, validation, TIMEOUT)?;
     if let Some(finding) = settings::unused(paths, &one) {
         return Ok(vec![finding]);
     }
@@ -327,7 +335,9 @@ fn read(
     let work = instances.filter(|one| plugin::find(paths, &one.nstype).is_ok()).collect();
     let reader = LayerReader::new(paths);
     let timeout = |instance: &Instance| if is_wanted(instance) { TIMEOUT } else { TIMEOUT_OF_OTHERS };
-    let examine = |instance: &Instance| examine(paths, reader.read(instance)?, instance, timeout(instance));
+    let examine = |instance: &Instance| {
+        examine(paths, reader.read(instance)?, instance, Validation::Network, timeout(instance))
+    };
     let mut examined = parallel_waiting(work, |instance| (examine(&instance), instance));
     examined.sort_by(|(_, one), (_, other)| one.cmp(other));
     let mut read = Read::default();
@@ -349,8 +359,14 @@ fn read(
     read
 }
 
-fn examine(paths: &Paths, layers: Layers, instance: &Instance, timeout: Duration) -> Result<Examined> {
-    let explained = explain(paths, instance, &layers, true, timeout)?;
+fn examine(
+    paths: &Paths,
+    layers: Layers,
+    instance: &Instance,
+    validation: Validation,
+    timeout: Duration,
+) -> Result<Examined> {
+    let explained = explain(paths, instance, &layers, validation, timeout)?;
     let declaration = layers.declaration(paths, &instance.nstype);
     let is_sound = explained.exited.is_none();
     Ok(Examined { instance: instance.clone(), layers, declaration, explained, is_sound })

@@ -11,7 +11,7 @@ use super::arguments::OutputArgs;
 use super::candidates;
 use super::output::{self, paint};
 use crate::bash::explain::{Function, Variable, explain};
-use crate::bash::query::TIMEOUT;
+use crate::bash::query::{TIMEOUT, Validation};
 use crate::config::declaration::Declaration;
 use crate::config::header::PluginHeader;
 use crate::config::layers::{Layer, Layers, Role};
@@ -71,7 +71,7 @@ pub(super) fn run(options: &ShowArgs) -> Result<Status> {
     let paths = Paths::under(&options.root);
     let instance = &options.instance;
     let layers = Layers::of(&paths, instance)?;
-    let explained = explain(&paths, instance, &layers, false, TIMEOUT)?;
+    let explained = explain(&paths, instance, &layers, Validation::None, TIMEOUT)?;
     let prefix = format!("configure_{}_", instance.nstype);
     let settings = PluginHeader::of(&layers.get(Role::Plugin).path, &instance.nstype)?.settings;
     let is_set = |name: &str| explained.variables.iter().any(|variable| variable.name == name);

@@ -102,11 +102,12 @@ fn failure(paths: &Paths, hook: &Hook, caller: &Caller) -> String {
     let Hook { instance, phase, side, .. } = hook;
     format!(
         "__netns_what='{instance}: {phase} {side} ({})' __netns_phase={phase} __netns_patience={}\n\
-         __netns_netnsinit=(-a netnsinit {} --root {})\n{FAILURE}{SYNTAX}",
+         __netns_netnsinit=(-a netnsinit {} --root {}) __netns_conf={}\n{FAILURE}{SYNTAX}",
         hook.function(),
         caller.timeout.as_millis(),
         quote(caller.binary.as_os_str()),
-        quote(paths.root.as_os_str())
+        quote(paths.root.as_os_str()),
+        quote(paths.conf.as_os_str())
     )
 }
 
@@ -126,7 +127,7 @@ fn autoconfigure(
     let defined = layers.define(&hook.function());
     text += &match defined {
         Defined::Unknown => source_and_call(paths, hook, layers)?,
-        Defined::Yes | Defined::No => source_definitions_and_call(paths, hook, layers, defined),
+        Defined::Yes | Defined::No => source_definitions_and_call(hook, layers, defined),
     };
     if (hook.phase, hook.side) == (Phase::Down, Side::Outside) && caller != CallerKind::Engine {
         text += FORGET;
@@ -160,18 +161,16 @@ fn preamble(hook: &Hook, caller: CallerKind) -> &'static str {
 
 /// Calls `configure_TYPE_validate` before the first hook, if it is defined, and ends the hook if it prints anything. It runs in a
 /// subshell, because it may set variables or call `exit`.
-fn validate(paths: &Paths, hook: &Hook) -> String {
+fn validate(hook: &Hook) -> String {
     if hook.validation().is_none() {
         return String::new();
     }
-    format!(
-        "if declare -F \"configure_${{NSTYPE}}_validate\" >/dev/null; then\n\
-         __netns_invalid=$(! declare -F \"configure_${{NSTYPE}}_defaults\" >/dev/null || \"configure_${{NSTYPE}}_defaults\" \"$NSNAME\" >&2; \
-         \"configure_${{NSTYPE}}_validate\" \"$NSNAME\") || :\n\
-         [[ ! $__netns_invalid ]] || __netns_failed __netns_refuse {}\n\
-         fi\n",
-        quote(paths.conf.as_os_str())
-    )
+    "if declare -F \"configure_${NSTYPE}_validate\" >/dev/null; then\n\
+     __netns_invalid=$(! declare -F \"configure_${NSTYPE}_defaults\" >/dev/null || \"configure_${NSTYPE}_defaults\" \"$NSNAME\" >&2; \
+     \"configure_${NSTYPE}_validate\" \"$NSNAME\") || :\n\
+     [[ ! $__netns_invalid ]] || __netns_failed __netns_refuse \"$__netns_invalid\"\n\
+     fi\n"
+        .to_owned()
 }
 
 /// Sources the plugin or `default.conf`. If a command in it fails, errexit ends the hook.
@@ -203,7 +202,7 @@ fn source_and_call(paths: &Paths, hook: &Hook, layers: &Layers) -> Result<String
              elif [[ -e $__netns_layer || -L $__netns_layer ]]; then __netns_failed __netns_unreadable; fi\n"
         );
     }
-    text += &validate(paths, hook);
+    text += &validate(hook);
     // The trap for ERR moves into the frame of the hook function. A plugin with own traps, or with a trace, would notice this.
     text += "__netns_hook=configure_${NSTYPE}_${UPDOWN}_$INOUT\n\
              if declare -F -- \"$__netns_hook\" >/dev/null; then\n\
@@ -243,11 +242,11 @@ fn source_default(layer: &Layer, phase: Phase) -> Result<String> {
 
 /// Sources layers that contain only definitions. Calls the hook function if a layer defines it. Only the plugin can fail, with a
 /// syntax error in a function.
-fn source_definitions_and_call(paths: &Paths, hook: &Hook, layers: &Layers, defined: Defined) -> String {
+fn source_definitions_and_call(hook: &Hook, layers: &Layers, defined: Defined) -> String {
     let mut text = "args=(\"$@\")\n".to_owned();
     text.extend(layers.present().map(source));
     if hook.validation().is_some_and(|function| layers.mention(&function)) {
-        text += &validate(paths, hook);
+        text += &validate(hook);
     }
     if defined == Defined::No {
         return text + &format!("echo '{NO_CONFIGURATION}'\n");

@@ -82,7 +82,7 @@ pub fn run(paths: &Paths, arguments: &[OsString]) -> Result<()> {
         "proxy_ports" => ports::start_proxy(&call, rest),
         "sysctl_set" => sysctl::set(&call, rest),
         "time_span" => time_span::convert(rest),
-        "valid_ports" => ports::check(rest),
+        "valid_ports" => ports::check(&call, rest),
         "valid_time_span" => time_span::check(rest),
         "wireguard_apply" => wireguard::apply(&call, rest),
         "wireguard_commands" => wireguard::commands(&call, rest),
@@ -170,8 +170,8 @@ pub enum Repair {
     Restart,
     /// `down`, then `up`.
     Recreation,
-    /// A change of the host by the administrator. The text is the next step, unless the line has it.
-    Host(Option<&'static str>),
+    /// A change of the host by the administrator. The line has the next step.
+    Host,
 }
 
 /// A setting of the host that may drop packets of an instance.

@@ -88,8 +88,7 @@ impl Object {
     /// What repairs a difference of the object.
     fn repair(&self) -> Repair {
         match self {
-            Self::Ports(_) => Repair::Host(Some("give the host this address, or correct the setting")),
-            Self::Firewall(firewall) if !firewall.opens() => Repair::Host(None),
+            Self::Firewall(firewall) if !firewall.opens() => Repair::Host,
             _ if self.is_made_by_restart() => Repair::Restart,
             _ => Repair::Recreation,
         }
@@ -160,7 +159,8 @@ impl Object {
             Self::Forwarding(forwarding) => forwarding.drift(paths),
             Self::Firewall(firewall) => firewall.drift(),
             Self::Daemon(daemon) => Ok(daemon.drift(paths)),
-            Self::Ports(claim) => claim.drift(),
+            // `valid_ports` compares them with the host.
+            Self::Ports(_) => Ok(Vec::new()),
             Self::Tunnel(tunnel) => tunnel.drift(paths),
             Self::Sockets(sockets) => sockets.drift(),
         }

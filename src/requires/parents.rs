@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bash::explain::{Explained, Variable, explain};
-use crate::bash::query::TIMEOUT;
+use crate::bash::query::{TIMEOUT, Validation};
 use crate::config::layers::{Layer, LayerReader, Layers};
 use crate::name::{Instance, NsType, ifname};
 use crate::netlink;
@@ -61,7 +61,8 @@ impl Parents {
         let reader = LayerReader::new(paths);
         let results = parallel_waiting(instances.iter().cloned().collect(), |instance| {
             let layers = reader.read(&instance);
-            let explained = layers.and_then(|layers| explain(paths, &instance, &layers, false, TIMEOUT));
+            let explained =
+                layers.and_then(|layers| explain(paths, &instance, &layers, Validation::None, TIMEOUT));
             (instance, explained)
         });
         let read =

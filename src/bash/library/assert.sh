@@ -50,6 +50,12 @@ assert_command() {
   builtin exit 1
 }
 
+# Usage: refuse_settings LINES
+#   refuse_settings "VPN_SERVER: '$VPN_SERVER' is an address of the namespace; fix: use another one"
+# Ends the hook with status 1 because of invalid settings. LINES are those that the function configure_TYPE_validate prints. The
+# messages also have the file and the line.
+refuse_settings() { __netns_failed __netns_refuse "$1"; }
+
 # Usage: assert_may_come_up NSNAME
 #   assert_may_come_up "$VETH_NSNAME_OUTSIDE"
 # Ends the hook with status 1 if the firewall of the namespace NSNAME cannot be loaded: then no interface may come up in it. The

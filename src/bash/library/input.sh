@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # the wrapper sets __netns_*
 # Checks of values and settings, and files of settings.
 
 # Usage: is_address VALUE
@@ -94,6 +94,14 @@ __netns_expected() {
     *) echo "not valid: refused by \`$*\`" ;;
   esac
 }
+
+# Usage: can_check_network
+#   configure_vpn_validate() {
+#     ! can_check_network || [[ $(inside_run ip -6 route) ]] || echo 'VPN_NETWORK: the namespace has no IPv6'
+#   }
+# Whether the function configure_TYPE_validate can compare the settings with the network of the namespace: `netnsctl check` or
+# `netnsctl restart` has called it, the instance is up, and no other instance of the namespace is restarted too.
+can_check_network() { [[ ${__netns_validates-} == network && -e $__netns_state ]]; }
 
 # Usage: read_ini FILE ARRAY
 #   local -A config

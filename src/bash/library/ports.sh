@@ -1,13 +1,16 @@
 # shellcheck shell=bash disable=SC2154
 # The functions of the library for ports of the host. The program does the work (src/library/ports).
 
-# Usage: valid_ports VARIABLE
+# Usage: valid_ports SETTING [--proxy [UNITS-SETTING]]
 #   configure_vpn_validate() { valid_ports VPN_PORTS; }
-# Prints a line for each element of the array VARIABLE that is not [HOSTADDR:]PORT[:PORT][/PROTOCOL], as the function
-# configure_TYPE_validate must do.
+# Prints a line for each element of the array SETTING that is not [HOSTADDR:]PORT[:PORT][/PROTOCOL], as the function
+# configure_TYPE_validate must do. For `netnsctl check` and `netnsctl restart` of an instance that is up, it also prints what
+# claim_ports would refuse.
+#   --proxy  also what proxy_ports would refuse, and units in the array UNITS-SETTING that do not exist
 valid_ports() {
-  local -n __netns_ports=$1
-  __netns_library valid_ports "$1" "${__netns_ports[@]}"
+  local -n __netns_ports=$1 __netns_units=${3-__netns_none}
+  __netns_library valid_ports "$1" "${__netns_validates-}" "${2-}" "${3-}" "${#__netns_units[@]}" "${__netns_units[@]}" \
+    "${__netns_ports[@]}"
 }
 
 # Usage: claim_ports VARIABLE SETTING
@@ -30,5 +33,6 @@ claim_ports() {
 # connection, they go down again. Without systemd, the proxy is the daemon `proxy`: `daemon_stop proxy` stops it.
 proxy_ports() {
   local -n __netns_ports=$1 __netns_idle=${2-__netns_none} __netns_units=${3-__netns_none}
-  __netns_library proxy_ports "${2-}" "${__netns_idle-}" "${3-}" "${#__netns_units[@]}" "${__netns_units[@]}" "${__netns_ports[@]}"
+  __netns_library proxy_ports "$1" "${2-}" "${__netns_idle-}" "${3-}" "${#__netns_units[@]}" "${__netns_units[@]}" \
+    "${__netns_ports[@]}"
 }

@@ -292,6 +292,11 @@ pub fn restart(call: &Call, arguments: &[&str]) -> Result<()> {
     run(call, &mut record, &daemon)
 }
 
+/// Whether `daemon_start` has started this daemon.
+pub(super) fn is_started(record: &Record, name: &str) -> bool {
+    find(record, name).is_some()
+}
+
 fn find<'a>(record: &'a Record, name: &str) -> Option<&'a Daemon> {
     record.objects().iter().find_map(|object| match object {
         Object::Daemon(daemon) if daemon.name == name => Some(daemon),

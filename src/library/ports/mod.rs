@@ -1,4 +1,4 @@
-//! Ports of the host that belong to an instance: `valid_ports` checks their syntax, `claim_ports` records them.
+//! Ports of the host that belong to an instance: `valid_ports` checks them, `claim_ports` records them.
 //!
 //! A claim prevents two instances from using one port. It makes nothing itself: the plugin makes the rules or the sockets.
 
@@ -10,7 +10,7 @@ mod sockets;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +19,9 @@ pub use port::{PortProtocol, PublishedPort};
 pub use proxy::{run as proxy, start as start_proxy};
 pub use sockets::{Sockets, serve};
 
-use super::Call;
-use super::link::settings::invalid;
+use super::link::settings::{Invalid, invalid};
 use super::record::{Object, Record};
+use super::{Call, daemon};
 use crate::config::remembered;
 use crate::name::Instance;
 use crate::netlink;
@@ -35,8 +35,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The ports that an instance has claimed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClaimedPorts {
-    /// The setting with the ports.
-    setting: String,
     ports: Vec<PublishedPort>,
     /// The hook that has claimed them. Another hook does not release them after a failure.
     claimed_by: String,
@@ -47,23 +45,53 @@ impl ClaimedPorts {
     pub(super) fn is_of(&self, hook: &str) -> bool {
         self.claimed_by == hook
     }
-
-    /// Reports an address of the host that it does not have any more.
-    /// Errors: the addresses cannot be listed.
-    pub(super) fn drift(&self) -> Result<Vec<String>> {
-        let networks = host_networks()?;
-        let lost = self.ports.iter().filter(|port| !has_address(&networks, port.host));
-        Ok(lost.map(|port| format!("{}: '{port}': {}", self.setting, not_on_host(port))).collect())
-    }
 }
 
-/// `valid_ports`: prints a line for each invalid entry of a setting. Arguments: SETTING ENTRY...
-/// Errors: there is no SETTING.
-pub fn check(arguments: &[&str]) -> Result<()> {
-    let (setting, entries) = arguments.split_first().context("expected SETTING ENTRY...")?;
-    let lines = parse(entries).err().unwrap_or_default();
-    for line in lines {
-        print::say(&format!("{setting}: {line}"));
+/// `valid_ports`: prints a line for each invalid entry of a setting. With VALIDATION, `settings` or `network`, it also prints a line for
+/// what [`claim`] and [`start_proxy`] would refuse, if the instance is up. Arguments: SETTING VALIDATION --proxy|'' UNITS-SETTING COUNT
+/// UNIT... ENTRY...
+/// Errors: an argument is missing, or the record cannot be read.
+pub fn check(call: &Call, arguments: &[&str]) -> Result<()> {
+    let expected = "expected SETTING VALIDATION KIND UNITS-SETTING COUNT UNIT... ENTRY...";
+    let [setting, validation, kind, units_setting, count, rest @ ..] = arguments else { bail!(expected) };
+    let (units, entries) = rest.split_at_checked(count.parse()?).context(expected)?;
+    let entries = match parse(entries) {
+        Ok(entries) => entries,
+        Err(lines) => {
+            for line in lines {
+                print::say(&format!("{setting}: {line}"));
+            }
+            return Ok(());
+        }
+    };
+    // `up` finds out the rest itself.
+    if validation.is_empty() {
+        return Ok(());
+    }
+    let is_proxy = *kind == "--proxy";
+    let mut results = Vec::new();
+    let record = call.record()?;
+    if let Some(claim) = claim_in(&record) {
+        let refuse = |entry: &PortEntry, cause: String| refusal(setting, entry, &cause);
+        results.push(refuse_claims_of_others(call, &entries, refuse));
+        let _host = call.enter_host()?;
+        if *validation == "network" {
+            results.push(refuse_missing_addresses(&entries, refuse));
+        }
+        // No process of the instance listens for rules.
+        let owned = if is_proxy && !has_proxy(&record) { &[] } else { claim.ports.as_slice() };
+        results.push(refuse_listeners(&entries, owned, refuse));
+        if is_proxy {
+            let ports: Vec<PublishedPort> = entries.into_iter().map(|entry| entry.port).collect();
+            results.push(proxy::require_engine(call, (setting, &ports), (units_setting, units)));
+        }
+    }
+    if is_proxy {
+        results.push(proxy::require_units(call, units_setting, units));
+    }
+    // Any other error is one of this process, such as a missing program.
+    for invalid in results.into_iter().filter_map(|result| result.err()?.downcast::<Invalid>().ok()) {
+        print::say(&invalid.to_string());
     }
     Ok(())
 }
@@ -79,15 +107,16 @@ pub fn claim(call: &Call, arguments: &[&str]) -> Result<()> {
     let mut record = call.record()?;
     let earlier = claim_in(&record).cloned();
     let owned: &[PublishedPort] = earlier.as_ref().map_or(&[], |claim| &claim.ports);
-    let refuse = |entry: &PortEntry, cause: String| invalid(*setting, format!("'{}': {cause}", entry.text));
+    let refuse = |entry: &PortEntry, cause: String| refusal(setting, entry, &cause);
     refuse_claims_of_others(call, &entries, refuse)?;
     {
         let _host = call.enter_host()?;
-        refuse_by_host(&entries, owned, refuse)?;
+        refuse_missing_addresses(&entries, refuse)?;
+        refuse_listeners(&entries, owned, refuse)?;
     }
     let ports: Vec<PublishedPort> = entries.into_iter().map(|entry| entry.port).collect();
     let claimed_by = earlier.map_or_else(|| call.hook.clone(), |claim| claim.claimed_by);
-    record.put_ports(ClaimedPorts { setting: (*setting).to_owned(), ports: ports.clone(), claimed_by });
+    record.put_ports(ClaimedPorts { ports: ports.clone(), claimed_by });
     record.save(call.paths)?;
     for PublishedPort { protocol, host, first, last, inside } in ports {
         let host = host.map_or("*".to_owned(), |host| host.to_string());
@@ -120,6 +149,11 @@ fn parse<'a>(texts: &[&'a str]) -> Result<Vec<PortEntry<'a>>, Vec<String>> {
     if lines.is_empty() { Ok(entries) } else { Err(lines) }
 }
 
+/// The error about an entry.
+fn refusal(setting: &str, entry: &PortEntry, cause: &str) -> anyhow::Error {
+    invalid(setting, format!("'{}': {cause}", entry.text))
+}
+
 /// Errors: another instance has claimed a port.
 fn refuse_claims_of_others(
     call: &Call,
@@ -129,23 +163,36 @@ fn refuse_claims_of_others(
     for other in remembered::all(call.paths)?.iter().filter(|other| **other != call.instance) {
         for theirs in claimed(call.paths, other) {
             if let Some(entry) = entries.iter().find(|entry| entry.port.overlaps(&theirs)) {
-                return Err(refuse(entry, format!("`{other}` already publishes '{theirs}'")));
+                let cause = format!("`{other}` already publishes '{theirs}'; fix: choose another port");
+                return Err(refuse(entry, cause));
             }
         }
     }
     Ok(())
 }
 
-/// Errors: the host does not have an address, or a process listens on a port. Of `owned` ports, it can be a process of the instance.
-fn refuse_by_host(
+/// Errors: the host does not have an address.
+fn refuse_missing_addresses(
+    entries: &[PortEntry],
+    refuse: impl Fn(&PortEntry, String) -> anyhow::Error,
+) -> Result<()> {
+    let networks = host_networks()?;
+    for entry in entries {
+        if let Some(host) = entry.port.host.filter(|host| !has_address(&networks, *host)) {
+            let cause =
+                format!("the host does not have the address {host}; `ip address` lists its addresses");
+            return Err(refuse(entry, cause));
+        }
+    }
+    Ok(())
+}
+
+/// Errors: a process listens on a port. Of `owned` ports, it can be a process of the instance.
+fn refuse_listeners(
     entries: &[PortEntry],
     owned: &[PublishedPort],
     refuse: impl Fn(&PortEntry, String) -> anyhow::Error,
 ) -> Result<()> {
-    let networks = host_networks()?;
-    if let Some(entry) = entries.iter().find(|entry| !has_address(&networks, entry.port.host)) {
-        return Err(refuse(entry, format!("{}; `ip address` lists its addresses", not_on_host(&entry.port))));
-    }
     let uses =
         |port: &PublishedPort, one: &Listener| port.uses(one.protocol, one.address, one.port..=one.port);
     let mut listeners = listeners()?;
@@ -155,7 +202,10 @@ fn refuse_by_host(
         if let Some(used) = found {
             let process = used.process.as_deref().unwrap_or("another process");
             let address = used.address.map_or("all addresses".to_owned(), |address| address.to_string());
-            let cause = format!("{process} listens on port {} of the host ({address})", used.port);
+            let cause = format!(
+                "{process} listens on port {} of the host ({address}); fix: stop it, or choose another port",
+                used.port
+            );
             return Err(refuse(entry, cause));
         }
     }
@@ -169,19 +219,16 @@ fn host_networks() -> Result<Vec<IpNet>> {
 }
 
 /// Whether the host has an address. It has all of 127.0.0.0/8.
-fn has_address(networks: &[IpNet], address: Option<IpAddr>) -> bool {
-    address.is_none_or(|address| {
-        address.is_unspecified()
-            || networks.iter().any(|network| network.addr() == address)
-            || address.is_ipv4() && address.is_loopback()
-    })
+fn has_address(networks: &[IpNet], address: IpAddr) -> bool {
+    address.is_unspecified()
+        || networks.iter().any(|network| network.addr() == address)
+        || address.is_ipv4() && address.is_loopback()
 }
 
-fn not_on_host(port: &PublishedPort) -> String {
-    format!(
-        "the host does not have the address {}",
-        port.host.map(|host| host.to_string()).unwrap_or_default()
-    )
+/// Whether a proxy listens for the instance.
+fn has_proxy(record: &Record) -> bool {
+    record.objects().iter().any(|object| matches!(object, Object::Sockets(_)))
+        || daemon::is_started(record, proxy::DAEMON)
 }
 
 fn claim_in(record: &Record) -> Option<&ClaimedPorts> {

@@ -67,6 +67,11 @@ impl PublishedPort {
             && *ports.start() <= self.last
     }
 
+    /// The number of ports.
+    pub(super) fn count(&self) -> usize {
+        usize::from(self.last - self.first) + 1
+    }
+
     /// The last port of the namespace.
     fn last_inside(&self) -> u16 {
         self.inside + (self.last - self.first)

@@ -19,13 +19,14 @@ use socket2::{Domain, Socket, Type};
 use super::super::link::settings::invalid;
 use super::super::{Call, daemon, time_span};
 use super::port::{PortProtocol, PublishedPort};
-use super::sockets;
+use super::sockets::{self, MAX_PORTS};
 use crate::name::{Instance, NsName};
 use crate::netlink;
 use crate::netns;
 use crate::paths::Paths;
 use crate::print;
 use crate::sys::wait::try_wait_until;
+use crate::systemd::show::Properties;
 use crate::systemd::systemctl::Systemctl;
 
 /// Time for the service to accept a connection: it may be starting.
@@ -40,6 +41,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// The length of the queue of new connections, as in many servers.
 const BACKLOG: i32 = 1024;
 
+/// The name of the daemon of the direct engine.
+pub(super) const DAEMON: &str = "proxy";
+
 /// The settings of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxySettings {
@@ -51,28 +55,66 @@ pub struct ProxySettings {
     pub units: Vec<String>,
 }
 
-/// `proxy_ports`: starts the proxy of the instance. Arguments: IDLE-SETTING IDLE UNITS-SETTING COUNT UNIT... PORT...
+/// `proxy_ports`: starts the proxy of the instance. Arguments: SETTING IDLE-SETTING IDLE UNITS-SETTING COUNT UNIT... PORT...
 /// Errors: an argument is invalid, or the proxy cannot be started.
 pub fn start(call: &Call, arguments: &[&str]) -> Result<()> {
-    let expected = "expected IDLE-SETTING IDLE UNITS-SETTING COUNT UNIT... PORT...";
-    let [idle_setting, idle, units_setting, count, rest @ ..] = arguments else { bail!(expected) };
+    let expected = "expected SETTING IDLE-SETTING IDLE UNITS-SETTING COUNT UNIT... PORT...";
+    let [setting, idle_setting, idle, units_setting, count, rest @ ..] = arguments else { bail!(expected) };
     let (units, ports) = rest.split_at_checked(count.parse()?).context(expected)?;
     let idle = match *idle {
         "" => None,
         idle => Some(time_span::parse(idle).map_err(|error| invalid(*idle_setting, error))?),
     };
     let ports = ports.iter().map(|port| tcp(port)).collect::<Result<Vec<_>>>()?;
+    require_engine(call, (setting, &ports), (units_setting, units))?;
     let units: Vec<String> = units.iter().map(|&unit| unit.to_owned()).collect();
     let settings = ProxySettings { ports, idle, units };
+    if is_under_systemd(call) { sockets::start(call, settings) } else { start_daemon(call, &settings) }
+}
+
+/// Whether the proxy consists of units of systemd.
+fn is_under_systemd(call: &Call) -> bool {
     // The direct engine has a state file of its namespaces.
-    if Systemctl::of(call.paths).is_some() && !call.paths.state(&call.instance.name).exists() {
-        return sockets::start(call, settings);
+    Systemctl::of(call.paths).is_some() && !call.paths.state(&call.instance.name).exists()
+}
+
+/// Checks what only one of the engines can do. The ports and the units are each after the name of their setting.
+/// Errors: systemd would have too many ports, or the direct engine has units.
+pub(super) fn require_engine(
+    call: &Call,
+    (setting, ports): (&str, &[PublishedPort]),
+    (units_setting, units): (&str, &[&str]),
+) -> Result<()> {
+    let count: usize = ports.iter().map(PublishedPort::count).sum();
+    match (is_under_systemd(call), units) {
+        (true, _) if count > MAX_PORTS => Err(invalid(
+            setting,
+            format!(
+                "{count} ports are too many for a proxy: expected at most {MAX_PORTS}; \
+                 fix: publish fewer ports, or publish them by rules"
+            ),
+        )),
+        (false, [unit, ..]) => Err(invalid(
+            units_setting,
+            format!("'{unit}': units need the systemd engine; remove the setting"),
+        )),
+        _ => Ok(()),
     }
-    if let Some(unit) = settings.units.first() {
-        let cause = format!("'{unit}': units need the systemd engine; remove the setting");
-        return Err(invalid(*units_setting, cause));
+}
+
+/// Checks the units that the first connection starts.
+/// Errors: systemd does not find one.
+pub(super) fn require_units(call: &Call, setting: &str, units: &[&str]) -> Result<()> {
+    if !is_under_systemd(call) {
+        return Ok(());
     }
-    start_daemon(call, &settings)
+    let states = Properties::of("LoadState", units)?;
+    let missing = units.iter().zip(&states).find(|(_, state)| state.get("LoadState") == "not-found");
+    missing.map_or(Ok(()), |(unit, _)| {
+        let next =
+            "fix: create it, or correct the name; after a change of files, run `systemctl daemon-reload`";
+        Err(invalid(setting, format!("'{unit}': systemd does not find this unit; {next}")))
+    })
 }
 
 fn start_daemon(call: &Call, settings: &ProxySettings) -> Result<()> {
@@ -83,7 +125,7 @@ fn start_daemon(call: &Call, settings: &ProxySettings) -> Result<()> {
     let (instance, idle) =
         (call.instance.to_string(), settings.idle.map_or(0, |idle| idle.as_millis()).to_string());
     let ports: Vec<String> = settings.ports.iter().map(ToString::to_string).collect();
-    let mut arguments = vec!["proxy", "--outside"];
+    let mut arguments = vec![DAEMON, "--outside"];
     arguments.extend(words.into_iter().chain([instance.as_str(), idle.as_str()]));
     arguments.extend(ports.iter().map(String::as_str));
     daemon::start(call, &arguments)

@@ -32,7 +32,7 @@ use crate::systemd::systemctl::Systemctl;
 const PROXY_PROGRAM: &str = "/usr/lib/systemd/systemd-socket-proxyd";
 
 /// The ports that a proxy can have, because each has two units.
-const MAX_PORTS: usize = 500;
+pub(super) const MAX_PORTS: usize = 500;
 
 /// The connections that one port can have at the same time. Each needs six descriptors, and the default limit is 256.
 const MAX_CONNECTIONS: u32 = 4096;
@@ -85,8 +85,6 @@ pub fn start(call: &Call, settings: ProxySettings) -> Result<()> {
         wanted_by: call.hook.clone(),
         inside: call.side == Side::Inside,
     };
-    let count = sockets.units().count();
-    ensure!(count <= MAX_PORTS, "{count} ports are too many for a proxy: expected at most {MAX_PORTS}");
     let mut is_same = false;
     if let Some(earlier) = &earlier {
         is_same = earlier.settings == sockets.settings && earlier.drift()?.is_empty();

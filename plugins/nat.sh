@@ -17,12 +17,13 @@ NO_CONFIG_REQUIRED=yes
 
 # Everything is on the host. It is set by the inside hook, so that a restart applies the present settings and addresses.
 configure_nat_up_inside() {
-  local chains links=() sources=()
-  configure_nat_validate >&2 || exit 1
+  local chains links=() problems='' sources=()
+  configure_nat_validate >/dev/null || refuse_settings "$(configure_nat_validate || true)"
   assert_command ip iproute2
   assert_command nft nftables
   nat_split
-  nat_find_links "$1" || exit 1
+  nat_find_links || exit 1
+  [[ ! $problems ]] || refuse_settings "$problems"
   host_forward chains "${NAT_IFNAME_OUT[@]:---uplinks}" "${links[@]}"
   host_table_load <<<"$chains"$'\n'"$(nat_rules)"
   host_firewall NAT_HOST_FIREWALL "${links[@]}"
@@ -30,17 +31,25 @@ configure_nat_up_inside() {
 
 # Prints a line for each invalid setting. An interface of NAT_IFNAME_OUT may appear later.
 configure_nat_validate() {
-  local ifname status=0
+  local ifname links=() problems='' sources=() status=0
   nat_split
   valid_setting NAT_SOURCES is_prefix || status=1
   valid_setting NAT_TO is_prefix || status=1
   valid_setting NAT_EXCEPT is_prefix || status=1
   valid_setting NAT_HOST_FIREWALL is_one_of yes no || status=1
   for ifname in "${NAT_IFNAME_OUT[@]}"; do
-    [[ $ifname == *[/:%\"\\*]* || ${#ifname} -gt 15 ]] || continue
-    echo "NAT_IFNAME_OUT: '$ifname' is not the name of an interface: expected at most 15 characters, without / : % \" \\ *"
-    status=1
+    if [[ $ifname == *[/:%\"\\*]* || ${#ifname} -gt 15 ]]; then
+      echo "NAT_IFNAME_OUT: '$ifname' is not the name of an interface: expected at most 15 characters, without / : % \" \\ *"
+      status=1
+    elif [[ $ifname == lo ]]; then
+      echo "NAT_IFNAME_OUT: '$ifname' is the loopback interface, by which no packet leaves the host; fix: name another interface"
+      status=1
+    fi
   done
+  if ((status == 0)) && can_check_network && nat_find_links 2>/dev/null && [[ $problems ]]; then
+    echo "$problems"
+    status=1
+  fi
   return "$status"
 }
 
@@ -56,15 +65,16 @@ nat_split() {
   done
 }
 
-# Usage: nat_find_links NAME
 # Sets `links` to the interfaces of the host that have the address of a gateway of the namespace, and over which the host reaches the
-# namespace. Sets `sources` to NAT_SOURCES, or to the addresses in the namespace with such a way.
+# namespace. Sets `sources` to NAT_SOURCES, or to the addresses in the namespace with such a way. Sets `problems` to a line for a
+# setting that does not match them.
 nat_find_links() {
-  local name=$1 version routes addresses address gateways gateway link prefix families='' targets=''
+  local version routes addresses address gateways gateway ifname link prefix families='' targets='' at=()
+  [[ $INOUT == inside ]] || at=(inside_run)
   for version in 4 6; do
-    routes=$(ip "-$version" route show)
+    routes=$("${at[@]}" ip "-$version" route show) || return
     gateways=$(nat_after via <<<"$routes")
-    addresses=$(ip "-$version" -oneline address show scope global)
+    addresses=$("${at[@]}" ip "-$version" -oneline address show scope global) || return
     while read -r _ _ _ address _; do
       link=$(nat_link "$address")
       for gateway in $gateways; do
@@ -77,19 +87,25 @@ nat_find_links() {
     done <<<"$addresses"
   done
   if ((${#links[@]} == 0)); then
-    echo "namespace '$name' has no way to the host: no route in it has an address of the host as its gateway;" \
-      "fix: bring up an interface to the host first, such as veth@$name with VETH_GATEWAY=outside" >&2
+    echo "namespace '$NSNAME' has no way to the host: no route in it has an address of the host as its gateway;" \
+      "fix: bring up an interface to the host first, such as veth@$NSNAME with VETH_GATEWAY=outside" >&2
     return 1
   fi
+  for ifname in "${NAT_IFNAME_OUT[@]}"; do
+    if [[ " ${links[*]} " == *" $ifname "* ]]; then
+      problems="NAT_IFNAME_OUT: '$ifname' leads to the namespace itself; fix: name an interface by which packets leave the host"
+      return
+    fi
+  done
   for prefix in "${NAT_SOURCES[@]}"; do
     if [[ $families != *" $(nat_family "$prefix") "* ]]; then
-      echo "NAT_SOURCES: '$prefix': no gateway of namespace '$name' with an address of this family is on the host" >&2
-      return 1
+      problems="NAT_SOURCES: '$prefix': no gateway of namespace '$NSNAME' with an address of this family is on the host; fix: add a gateway, such as VETH_GATEWAY of veth@$NSNAME, or remove the prefix"
+      return
     fi
     link=$(nat_link "$prefix")
     if [[ " ${links[*]} " != *" $link "* ]]; then
-      echo "NAT_SOURCES: '$prefix': the host does not reach it over ${links[*]}; add a route, such as VETH_ROUTES_OUTSIDE of veth@$name" >&2
-      return 1
+      problems="NAT_SOURCES: '$prefix': the host does not reach it over ${links[*]}; fix: add a route, such as VETH_ROUTES_OUTSIDE of veth@$NSNAME, or correct the prefix"
+      return
     fi
   done
   ((${#NAT_SOURCES[@]} == 0)) || sources=("${NAT_SOURCES[@]}")
@@ -97,8 +113,7 @@ nat_find_links() {
   for prefix in "${sources[@]}"; do families+=" $(nat_family "$prefix") "; done
   for prefix in "${NAT_TO[@]}"; do targets+=" $(nat_family "$prefix") "; done
   if [[ $targets && $families != *" ip "* && $targets != *" ip6 "* || $targets && $families != *" ip6 "* && $targets != *" ip "* ]]; then
-    echo "NAT_TO: '${NAT_TO[*]}': expected a prefix of the family of the sources, '${sources[*]}'" >&2
-    return 1
+    problems="NAT_TO: '${NAT_TO[*]}': expected a prefix of the family of the sources, '${sources[*]}'"
   fi
 }
 

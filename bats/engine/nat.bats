@@ -107,6 +107,42 @@ left() {
   [[ -z $(left) ]]
 }
 
+# Usage: restart_refused LINE EXPECTED
+# Succeeds if check and a restart refuse this line of nat-a.conf with the EXPECTED message.
+restart_refused() {
+  local command
+  config nat-a.conf <<<"$1"
+  for command in check restart; do
+    run -1 on netnsctl "$command" nat@a
+    [[ $output == *"nat-a.conf:1: error: nat@a: $2"* ]] || return
+  done
+  [[ $output == *'nothing was restarted'* ]]
+}
+
+@test "a restart with settings that do not match the namespace is refused, and the running instance keeps its way out" {
+  on netnsctl up veth@a nat@a
+  restart_refused NAT_TO=fd00::/64 "NAT_TO: 'fd00::/64': expected a prefix of the family of the sources, '192.0.2.2/30'"
+  restart_refused NAT_SOURCES=10.9.9.0/24 "NAT_SOURCES: '10.9.9.0/24': the host does not reach it over ve-a0; fix: add a route"
+  restart_refused NAT_SOURCES=2001:db8::/64 "NAT_SOURCES: '2001:db8::/64': no gateway of namespace 'a' with an address of this family is on the host; fix: "
+  restart_refused NAT_IFNAME_OUT=ve-a0 "NAT_IFNAME_OUT: 've-a0' leads to the namespace itself; fix: "
+  restart_refused NAT_IFNAME_OUT=lo "NAT_IFNAME_OUT: 'lo' is the loopback interface"
+  passes a
+  # A restart of the interface, too, can change the network.
+  config nat-a.conf <<<NAT_SOURCES=10.9.9.0/24
+  pair a VETH_GATEWAY=outside 'VETH_ROUTES_OUTSIDE=10.9.9.0/24'
+  on netnsctl restart a
+  on netnsctl check nat@a
+  on netnsctl down a
+  # Before up, there is no network to compare the settings with.
+  config nat-a.conf <<<NAT_SOURCES=10.8.8.0/24
+  on netnsctl check nat@a
+  run -1 on netnsctl up a
+  [[ $output == *"nat-a.conf:1: NAT_SOURCES: '10.8.8.0/24': the host does not reach it over ve-a0; fix: add a route"* ]]
+  [[ $output != *'failed with status'*'nat.sh'* ]]
+  on netnsctl down a
+  [[ -z $(left) ]]
+}
+
 @test "check reports a changed sysctl, and a restart repairs it" {
   on netnsctl up veth@a nat@a
   # It would repair this at the next change of rules.

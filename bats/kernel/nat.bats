@@ -415,22 +415,26 @@ rename_uplink() {
   printf '%s\n' VETH_IFADDR_OUTSIDE=192.0.2.5/30 VETH_IFADDR_INSIDE=192.0.2.6/30 VETH_GATEWAY=outside | config veth-b.conf
   up veth b
   config nat-b.conf <<<'NAT_SOURCES="192.0.2.4/30 2001:db8:b::/64"'
-  refused "NAT_SOURCES: '2001:db8:b::/64'" "no gateway of namespace 'b' with an address of this family is on the host" -- hook nat b up inside
+  refused "$CONF/nat-b.conf:1: NAT_SOURCES: '2001:db8:b::/64': no gateway of namespace 'b' with an address of this family is on the host" -- hook nat b up inside
   config nat-b.conf <<<NAT_TO=2001:db8::/32
-  refused "NAT_TO: '2001:db8::/32': expected a prefix of the family of the sources, '192.0.2.6/30'" -- hook nat b up inside
+  refused "$CONF/nat-b.conf:1: NAT_TO: '2001:db8::/32': expected a prefix of the family of the sources, '192.0.2.6/30'" -- hook nat b up inside
   config nat-b.conf <<<NAT_SOURCES=10.9.0.0/24
-  refused "NAT_SOURCES: '10.9.0.0/24': the host does not reach it over ve-b0; add a route" -- hook nat b up inside
+  refused "$CONF/nat-b.conf:1: NAT_SOURCES: '10.9.0.0/24': the host does not reach it over ve-b0; fix: add a route" -- hook nat b up inside
+  config nat-b.conf <<<NAT_IFNAME_OUT=ve-b0
+  refused "$CONF/nat-b.conf:1: NAT_IFNAME_OUT: 've-b0' leads to the namespace itself; fix: name an interface by which packets leave the host" -- hook nat b up inside
 }
 
 @test "an invalid value is refused before anything is made, with its setting and what is expected" {
   config nat-a.conf <<<NAT_HOST_FIREWALL=maybe
-  refused "NAT_HOST_FIREWALL: 'maybe' is not a valid word: expected one of yes no" -- hook nat a up inside
+  refused "$CONF/nat-a.conf:1: NAT_HOST_FIREWALL: 'maybe' is not a valid word: expected one of yes no" -- hook nat a up inside
   for line in NAT_SOURCES=192.0.2.0 NAT_TO=nowhere 'NAT_EXCEPT="10.0.0.0/8 10.0.0.0/33"' 'NAT_EXCEPT=(2001:db8::/129)'; do
     config nat-a.conf <<<"$line"
     refused "${line%%=*}: '" 'is not a prefix: expected ADDRESS/LENGTH' -- hook nat a up inside
   done
   config nat-a.conf <<<'NAT_IFNAME_OUT="eth0 interface-too-long"'
   refused "NAT_IFNAME_OUT: 'interface-too-long' is not the name of an interface: expected at most 15 characters" -- hook nat a up inside
+  config nat-a.conf <<<NAT_IFNAME_OUT=lo
+  refused "$CONF/nat-a.conf:1: NAT_IFNAME_OUT: 'lo' is the loopback interface, by which no packet leaves the host; fix: name another interface" -- hook nat a up inside
   config nat-a.conf <<<'NAT_IFNAME_OUT="eth0\"; drop"'
   refused 'NAT_IFNAME_OUT' 'is not the name of an interface' -- hook nat a up inside
 }

@@ -143,6 +143,25 @@ restart_refused() {
   [[ -z $(left) ]]
 }
 
+@test "an interface of NAT_IFNAME_OUT that does not exist is a warning of up and a note of check, also after it has disappeared" {
+  config nat-a.conf <<<'NAT_IFNAME_OUT="eth0 eth1"'
+  run -0 on netnsctl up veth@a nat@a
+  [[ $output == *"warning: nat@a: interface 'eth1' does not exist on the host yet: no packet passes over it before it appears; if the name is wrong, correct it"* ]]
+  [[ $output != *"interface 'eth0'"* ]]
+  run -0 on netnsctl check nat@a
+  [[ $output == *"note: nat@a: interface 'eth1' does not exist on the host yet: no packet passes over it before it appears; bring up the type that creates it, or correct the name"* ]]
+  appear
+  repaired "interface 'eth1' has appeared on the host, which does not forward packets from it"
+  run -0 on netnsctl check nat@a
+  [[ $output != *eth1* ]]
+  on ip link delete dev eth1
+  # systemd may have reloaded the instance since.
+  run -0 on netnsctl check nat@a
+  [[ $output == *"note: nat@a: interface 'eth1' does not exist on the host "@(any more|yet)": no packet passes"* ]]
+  on netnsctl down nat@a veth@a
+  [[ -z $(left) ]]
+}
+
 @test "check reports a changed sysctl, and a restart repairs it" {
   on netnsctl up veth@a nat@a
   # It would repair this at the next change of rules.

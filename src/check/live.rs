@@ -166,7 +166,7 @@ fn notes(paths: &Paths, instance: &Instance, record: &Record) -> Vec<Finding> {
         let advice = format!("`netnsctl restart {instance}` clears this note");
         findings.push(Finding::note(note).of(instance).advice(advice));
     }
-    for line in record.awaited_ports(paths).unwrap_or_default() {
+    for line in record.awaited_links(paths).unwrap_or_default() {
         let advice = "bring up the type that creates it, or correct the name";
         findings.push(Finding::note(line).of(instance).advice(advice));
     }

@@ -234,11 +234,15 @@ impl Record {
         self.objects.iter().filter_map(|object| object.note(paths))
     }
 
-    /// Returns lines about ports that do not exist yet.
+    /// Returns lines about interfaces that do not exist yet: ports, and those to which the host forwards.
     /// Errors: the kernel cannot be queried.
-    pub fn awaited_ports(&self, paths: &Paths) -> Result<Vec<String>> {
-        let lines: Vec<_> = self.links().map(|link| link.awaited_ports(paths)).collect::<Result<_>>()?;
-        Ok(lines.concat())
+    pub fn awaited_links(&self, paths: &Paths) -> Result<Vec<String>> {
+        let mut lines =
+            self.links().map(|link| link.awaited_ports(paths)).collect::<Result<Vec<_>>>()?.concat();
+        if let Some(forwarding) = self.forwarding() {
+            lines.extend(forwarding.awaited_links()?);
+        }
+        Ok(lines)
     }
 
     /// Returns a message for each file with a private key that other users can read.

@@ -92,6 +92,10 @@ pub fn set(call: &Call, arguments: &[&str]) -> Result<()> {
         })?;
         (found, bridges(&links), plan)
     };
+    // The output belongs to the table.
+    for name in wanted.names.iter().filter(|name| found.iter().all(|link| link.name != **name)) {
+        print::warn(&format!("{}; if the name is wrong, correct it", awaited(name, false)));
+    }
     let mut record = call.record()?;
     let earlier = record.forwarding().map(|earlier| earlier.made_by.clone());
     let forwarding = Forwarding {
@@ -120,6 +124,14 @@ pub(super) fn switch_on(call: &Call) -> Result<()> {
     let words: Vec<&str> =
         ["--host"].into_iter().chain(forwarding.sysctls.iter().map(String::as_str)).collect();
     sysctl::set(call, &words)
+}
+
+/// The line about a named interface that does not exist. `has_existed`: it existed at the last start.
+fn awaited(name: &str, has_existed: bool) -> String {
+    let when = if has_existed { "any more" } else { "yet" };
+    format!(
+        "interface '{name}' does not exist on the host {when}: no packet passes over it before it appears"
+    )
 }
 
 /// The interfaces with a default route.
@@ -162,6 +174,19 @@ impl Forwarding {
     /// Whether an earlier inside hook has called the function, and `hook` has not.
     pub(super) fn is_stale(&self, hook: &str) -> bool {
         self.inside && self.needed_by != hook
+    }
+
+    /// Returns a line for each named interface that does not exist. `drift` reports one that was renamed.
+    /// Errors: the kernel cannot be queried.
+    pub(super) fn awaited_links(&self) -> Result<Vec<String>> {
+        let links = netlink::links()?;
+        let is_missing = |name: &&String| !links.iter().any(|link| link.name == **name);
+        let missing = self.wanted.names.iter().filter(is_missing).filter_map(|name| {
+            let earlier = self.links.iter().find(|one| one.name == *name);
+            let is_renamed = earlier.is_some_and(|one| links.iter().any(|link| link.index == one.index));
+            (!is_renamed).then(|| awaited(name, earlier.is_some()))
+        });
+        Ok(missing.collect())
     }
 
     /// Whether a restart calls the function again.

@@ -66,6 +66,40 @@ END
   run ! answers
 }
 
+# Usage: connect
+# Opens a connection that gets no answer.
+connect() { run ! lab env SECONDS_TO_WAIT=1 /run/sockets.py ask tcp 127.0.0.1 8080; }
+
+@test "check reports a unit of PUBLISH_WAKES that does not exist, and a failed connection leaves no failed unit after down or after a change to rules" {
+  publish PUBLISH_WAKES=nosuch.service
+  run -1 lab netnsctl check publish@n
+  [[ $output == *"publish-n.conf:3: error: publish@n: PUBLISH_WAKES: 'nosuch.service': systemd does not find this unit; fix: create it, or correct the name;"* ]]
+  for change in down rules; do
+    publish PUBLISH_WAKES=nosuch.service
+    lab netnsctl up publish@n
+    connect
+    eventually is netns_awake@publish@n failed
+    if [[ $change == rules ]]; then
+      lab netnsctl up veth@n
+      config publish-n.conf <<<'PUBLISH=(8080:80)'
+      lab netnsctl restart publish@n
+      is netns_awake@publish@n inactive
+    fi
+    lab netnsctl down n
+    is netns_awake@publish@n inactive
+  done
+  # The attempt fails after the sockets are gone.
+  unit test-slow.service <<<$'[Service]\nType=oneshot\nExecStart=/bin/sh -c "sleep 3; exit 1"'
+  publish PUBLISH_WAKES=test-slow.service
+  lab netnsctl up publish@n
+  connect
+  eventually is test-slow activating
+  lab netnsctl down publish@n
+  eventually is test-slow failed
+  eventually is netns_awake@publish@n inactive
+  lab netnsctl down n
+}
+
 @test "a connection that comes while the namespace goes down is answered" {
   lab systemctl start netns-publish@n
   # Some of these pauses end while the program that passes connections on, or the namespace, goes down.

@@ -144,8 +144,10 @@ impl Sockets {
         let units = self.units().map(|(name, ..)| [format!("{name}.socket"), format!("{name}.service")]);
         let units: Vec<String> = units.flatten().collect();
         let message = systemctl.change("stop", &units);
-        // An error is ignored: a unit that has not failed has already been forgotten.
-        systemctl.change("reset-failed", &units);
+        // An error is ignored: a unit that has not failed has already been forgotten. The last one has failed if a connection could not
+        // bring up the namespace.
+        let awake = UnitName::Awake(self.instance.clone()).to_string();
+        systemctl.change("reset-failed", &units.iter().chain([&awake]).collect::<Vec<_>>());
         let running = Properties::of("ActiveState", &units)?;
         match running.iter().find(|unit| unit.get("ActiveState") != "inactive") {
             None => Ok(()),

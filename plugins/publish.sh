@@ -176,7 +176,8 @@ publish_ifname() {
     route=${route#* dev }
     echo "${route%% *}"
   else
-    echo "cannot publish ports: the host is not connected to '$1', the address of namespace '$NSNAME': \`ip route get $1\`: $route" >&2
+    echo "cannot publish ports: the host is not connected to '$1', the address of namespace '$NSNAME': \`ip route get $1\`: $route;" \
+      "fix: bring up an interface to the host, such as veth@$NSNAME, or set PUBLISH_BY=proxy" >&2
     return 1
   fi
 }

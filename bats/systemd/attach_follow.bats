@@ -65,6 +65,16 @@ stays_stopped() {
   returns
 }
 
+@test "a namespace can go down while the unit that starts the service again is starting, and nothing has failed" {
+  lab netnsctl attach test-web lo@a
+  unit "$FOLLOWER.d/90-slow.conf" <<<$'[Service]\nExecStart=\nExecStart=sleep 60'
+  lab netnsctl up lo@a
+  eventually is "$FOLLOWER" activating
+  lab netnsctl down --recursive a
+  eventually is "$FOLLOWER" inactive
+  nothing_failed
+}
+
 @test "a service comes back after a manual deletion of the namespace and a restart" {
   lab netnsctl attach test-web lo@a
   lab systemctl start test-web

@@ -134,6 +134,27 @@ works() {
   done
 }
 
+@test "an instance that is taken down while it is compared after the return of its parent stays down" {
+  cat >>"$CONF/macvlan-a.conf" <<'END'
+configure_macvlan_check_outside() {
+  touch /run/test-compares
+  until [[ -e /run/test-down ]]; do sleep 0.05; done
+  echo 'it differs'
+}
+END
+  appears
+  lab netnsctl up macvlan@a
+  disappears
+  appears
+  eventually lab test -e /run/test-compares
+  lab netnsctl down macvlan@a
+  lab touch /run/test-down
+  eventually eval '[[ $(journal netns_return@macvlan@a) == *Finished* ]] && is netns_return@macvlan@a.service inactive'
+  is netns-macvlan@a inactive
+  gone a
+  lab rm /run/test-{compares,down}
+}
+
 @test "the drop-in of a parent lists its instances, changes with the setting, and is removed with the last one" {
   macvlan b up0
   lab netns-update

@@ -34,8 +34,9 @@ impl Systemd {
         let mut outcomes = Vec::new();
         for _ in 0..MAX_ATTEMPTS {
             let units = settled(instance)?;
-            let is_up = units.iter().all(|unit| unit.get("ActiveState") == "active");
-            if !(is_up && has_drift()? || units.iter().any(has_failed_to_start)) {
+            // It may have been taken down during the comparison.
+            let differs = || anyhow::Ok(is_up(&units) && has_drift()? && is_up(&settled(instance)?));
+            if !(units.iter().any(has_failed_to_start) || differs()?) {
                 break;
             }
             outcomes = self.recreate(slice::from_ref(instance), &[]);
@@ -58,6 +59,10 @@ fn settled(instance: &Instance) -> Result<Vec<Properties>> {
     settled.with_context(|| {
         format!("`{instance}` has been coming up or going down for {} seconds", TIMEOUT.as_secs())
     })
+}
+
+fn is_up(units: &[Properties]) -> bool {
+    units.iter().all(|unit| unit.get("ActiveState") == "active")
 }
 
 /// Whether the last start has failed. If a stop has failed, the unit was active since its last start.

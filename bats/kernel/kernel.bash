@@ -58,7 +58,10 @@ setup() {
   cp "$ROOT"/plugins/*.sh "$SHARE"
 }
 
-teardown() {
+teardown() { undo_test; }
+
+# Undoes everything that a test has created.
+undo_test() {
   local pid link
   for pid in "${BACKGROUND[@]}"; do
     # The process may have ended by itself.

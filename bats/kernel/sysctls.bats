@@ -16,6 +16,18 @@ value() {
 # Prints the rows of the table: the sysctl, and the value that it has in a new namespace.
 documented() { sed -n 's/^| `\(net\.[a-z0-9_.]*\)` | \(of the host\|`[0-9 ]*`\) |.*/\1 \2/p' "$ROOT/docs/services.md" | tr -d '`'; }
 
+# The files of the "host" that a test changes, each with its value before, in the order of the table: some values change others. Later
+# suites need them: without IPv6, lo has no ::1.
+BEFORE=()
+teardown() {
+  local file value
+  for file in "${BEFORE[@]}"; do
+    read -r file value <<<"$file"
+    echo "$value" >"$file"
+  done
+  undo_test
+}
+
 # Usage: change SYSCTL
 # Sets another value on the "host".
 change() {
@@ -35,7 +47,10 @@ change() {
 @test "a new namespace has the documented sysctls, and not those of the namespace that creates it" {
   local sysctl expected rows=0
   local -A first
-  while read -r sysctl expected; do first[$sysctl]=$(value host "$sysctl"); done < <(documented)
+  while read -r sysctl expected; do
+    first[$sysctl]=$(value host "$sysctl")
+    BEFORE+=("/proc/sys/${sysctl//./\/} ${first[$sysctl]}")
+  done < <(documented)
   while read -r sysctl expected; do change "$sysctl"; done < <(documented)
   up lo a
   while read -r sysctl expected; do

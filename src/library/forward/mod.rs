@@ -62,6 +62,13 @@ struct FoundLink {
     index: u32,
 }
 
+impl FoundLink {
+    /// The interface among those of the host now, perhaps with another name.
+    fn among<'a>(&self, links: &'a [Link]) -> Option<&'a Link> {
+        links.iter().find(|link| link.index == self.index)
+    }
+}
+
 /// Interfaces of the host with a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -183,7 +190,7 @@ impl Forwarding {
         let is_missing = |name: &&String| !links.iter().any(|link| link.name == **name);
         let missing = self.wanted.names.iter().filter(is_missing).filter_map(|name| {
             let earlier = self.links.iter().find(|one| one.name == *name);
-            let is_renamed = earlier.is_some_and(|one| links.iter().any(|link| link.index == one.index));
+            let is_renamed = earlier.is_some_and(|one| one.among(&links).is_some());
             (!is_renamed).then(|| awaited(name, earlier.is_some()))
         });
         Ok(missing.collect())
@@ -224,14 +231,13 @@ impl Forwarding {
         }
         Ok(differences)
     }
-}
 
-impl Forwarding {
     /// Returns a line for each of the interfaces that has another name now.
     fn renamed(&self, links: &[Link]) -> Vec<String> {
-        let present = self.links.iter().filter_map(|one| {
-            Some((one, links.iter().find(|link| link.index == one.index && link.name != one.name)?))
-        });
+        let present = self
+            .links
+            .iter()
+            .filter_map(|one| Some((one, one.among(links).filter(|link| link.name != one.name)?)));
         present
             .map(|(FoundLink { name, .. }, link)| {
                 format!(
@@ -244,8 +250,8 @@ impl Forwarding {
 
     /// Whether an interface is one of those that existed, or one of them that was created again: its sysctls report this.
     fn knows(&self, found: &FoundLink, links: &[Link]) -> bool {
-        let exists = |one: &FoundLink| links.iter().any(|link| link.index == one.index);
-        self.links.iter().any(|one| one.index == found.index || one.name == found.name && !exists(one))
+        let is_same = |one: &FoundLink| one.index == found.index;
+        self.links.iter().any(|one| is_same(one) || one.name == found.name && one.among(links).is_none())
     }
 }
 
